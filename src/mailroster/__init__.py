@@ -1,0 +1,3 @@
+"""Mail accounts in plain text files, live on a real Postfix and Dovecot."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,7 @@
+"""`python3 -m mailroster`."""
+
+import sys
+
+from mailroster.cli import main
+
+sys.exit(main())

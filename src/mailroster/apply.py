@@ -1,0 +1,287 @@
+"""Brings the served tables in step with the config folder. Safe to repeat, from any state.
+
+The command line and the watcher call the same function under the same lock. What is served is kept
+as a copy of the files (`served/`), written after the tables; a mark stands while they are at work.
+With the mark, or without a copy, every row is compared; else only what changed is looked at.
+
+The order of effects protects mail: what is added Dovecot knows before Postfix accepts for it; what
+is removed Postfix refuses before Dovecot forgets.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from mailroster.changes import change
+from mailroster.compile import dovecot, postfix
+from mailroster.disk import ABSENT, Disk, Identity, read
+from mailroster.document import Document
+from mailroster.finding import ERROR, WARNING, Busy, Finding, Location
+from mailroster.instance.layout import Layout
+from mailroster.lock import FolderLock
+from mailroster.resolve import Router
+from mailroster.roster import Roster
+from mailroster.services import Captures, regexp_findings
+from mailroster.settle import Found, hold_back, new_faults
+from mailroster.store import Snapshot, Store
+from mailroster.tables import Changes, Table, delta, difference, full
+from mailroster.targets import Target
+from mailroster.targets.lmdb_table import LmdbTable, touch
+from mailroster.targets.sqlite_table import ACCOUNT, MASTER, SqliteTable
+from mailroster.targets.text_table import PasswdFile, PcreTable
+
+#: In the order in which additions become visible; a domain is the last that Postfix learns.
+_DOVECOT: tuple[Table, ...] = (dovecot.EXCEPTIONS, dovecot.ACCOUNTS, dovecot.MASTERS)
+_POSTFIX: tuple[Table, ...] = (
+    postfix.MAILBOXES, postfix.SENDERS, postfix.SEND_ACCESS, postfix.RECEIVE_ACCESS,
+    postfix.ALIASES, postfix.REGEXP, postfix.DOMAINS,
+)  # fmt: skip
+_TABLES: tuple[Table, ...] = (*_DOVECOT, *_POSTFIX)
+GENERATION = "generation"
+
+
+class Outcome(NamedTuple):
+    """What a convergence did."""
+
+    rows: int  # changed
+    held: tuple[Finding, ...]
+    faults: tuple[Finding, ...]  # of lines that came with this change
+    waits: bool  # whether time alone will release something that is held
+
+
+class Settling:
+    """Tells whether a file has been unchanged for the settle time.
+
+    By its ctime, which nobody can set back; and, for one who looks again and again, by what was
+    seen before, so that a clock that differs (NFS) or an old file moved into place can't mislead.
+    """
+
+    def __init__(
+        self,
+        settle_s: float,
+        *,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        observer: bool = False,
+    ) -> None:
+        self._settle_s, self._now, self._monotonic = settle_s, now, monotonic
+        self._observer = observer
+        self._first_seen: dict[str, tuple[Identity, float]] = {}
+
+    def look(self, field: str, found: Identity) -> None:
+        """Takes note of the identity of a file."""
+        if self._first_seen.get(field, (None, 0.0))[0] != found:
+            self._first_seen[field] = found, self._monotonic()
+
+    def settled(self, field: str, folder_ctime_ns: int) -> bool:
+        """Whether a file that was looked at has settled; an absent one is as old as its folder."""
+        found, since = self._first_seen[field]
+        if self._observer:
+            return self._monotonic() - since >= self._settle_s
+        ctime_ns = folder_ctime_ns if found == ABSENT else found.ctime_ns
+        return self._now() - ctime_ns / 1e9 >= self._settle_s
+
+
+class Tables:
+    """The tables of one instance, and the copy of the files that they were made from."""
+
+    def __init__(self, layout: Layout, disk: Disk | None = None) -> None:
+        self._layout, self._disk = layout, disk or Disk()
+        self.exceptions = PasswdFile(layout.exceptions, self._disk)
+        targets: dict[str, Target] = {
+            dovecot.EXCEPTIONS.name: self.exceptions,
+            dovecot.ACCOUNTS.name: SqliteTable(layout.database, ACCOUNT),
+            dovecot.MASTERS.name: SqliteTable(layout.database, MASTER),
+            postfix.REGEXP.name: PcreTable(layout.table("regexp"), self._disk),
+        }
+        for table in _POSTFIX:
+            targets.setdefault(table.name, LmdbTable(layout.table(table.name)))
+        self.targets: Mapping[str, Target] = targets
+
+    def exist(self) -> bool:
+        """Whether this instance has ever been started: only then is there anything to keep."""
+        return os.path.isdir(self._layout.served)
+
+    def begin(self, origin: str) -> None:
+        """Makes the folder of the copies, and notes the server's own domain."""
+        self._disk.make_folder(self._layout.served, 0o700)
+        self._disk.replace(self._layout.origin, f"{origin}\n".encode())
+
+    def origin(self) -> str:
+        return read(self._layout.origin).decode().strip()
+
+    def are_whole(self) -> bool:
+        """Whether the copy says what the tables hold: no work was cut short, no table is gone."""
+        return not os.path.exists(self._layout.unfinished) and all(
+            target.is_there() for target in self.targets.values()
+        )
+
+    def served(self, known: Iterable[Roster] = ()) -> Roster:
+        """The copy of the files that are served."""
+        documents: dict[str, Document[Any]] = {}
+        for field, empty in Roster().documents():
+            raw = read(os.path.join(self._layout.served, empty.format.file))
+            document = Document.from_bytes(empty.format, raw)
+            same = (getattr(roster, field) for roster in known)
+            documents[field] = next((d for d in same if d.text == document.text), document)
+        return Roster(**documents)
+
+    def have_copy(self) -> bool:
+        return os.path.exists(os.path.join(self._layout.served, "postfix-accounts.cf"))
+
+    def put(self, before: Router, after: Router, *, every_row: bool) -> int:
+        """Puts a roster in force in place of another; how many rows that changed."""
+        changes = self._all_changes(after) if every_row else self._delta(before, after)
+        rows = sum(map(len, changes.values()))
+        documents = [
+            new
+            for (_, old), (_, new) in zip(
+                before.roster.documents(), after.roster.documents(), strict=True
+            )
+            if every_row or old.text != new.text
+        ]
+        if not rows and not documents:
+            return 0
+        self._disk.replace(self._layout.unfinished, b"")
+        self._write(changes, renew=every_row)
+        for document in documents:
+            path = os.path.join(self._layout.served, document.format.file)
+            self._disk.replace(path, bytes(document), mode=0o600)
+        self._disk.remove(self._layout.unfinished)
+        return rows
+
+    def _delta(self, before: Router, after: Router) -> dict[str, Changes]:
+        changed = change(before, after)
+        for router in (before, after):
+            _prime(router, changed.dependents)
+        return {table.name: delta(table, changed) for table in _TABLES}
+
+    def _all_changes(self, after: Router) -> dict[str, Changes]:
+        _prime(after, after.roster.virtual.index)
+        return {
+            table.name: difference(self.targets[table.name].read(), full(table, after))
+            for table in _TABLES
+        }
+
+    def _write(self, changes: dict[str, Changes], *, renew: bool) -> None:
+        def apply(table: Table, some: Changes) -> None:
+            target = self.targets[table.name]
+            if some or (renew and not target.is_there()):
+                target.apply(some)
+
+        drops: dict[str, Changes] = {}
+        for table in _DOVECOT:
+            rows = changes[table.name]
+            drops[table.name] = {key: None for key, row in rows.items() if row is None}
+            apply(table, {key: row for key, row in rows.items() if row is not None})
+        for table in _POSTFIX:
+            apply(table, changes[table.name])
+        if renew or changes[postfix.DOMAINS.name] or changes[postfix.REGEXP.name]:
+            touch(self._layout.table(GENERATION))
+        if drops[dovecot.ACCOUNTS.name]:
+            self._wait_for_exceptions()
+        for table in _DOVECOT:
+            apply(table, drops[table.name])
+        self._wait_for_exceptions()
+
+    def _wait_for_exceptions(self) -> None:
+        """Until Dovecot has seen the passwd-file: it looks once a second at most."""
+        time.sleep(max(0.0, self.exceptions.seen_at - time.time()))
+
+
+def converge(
+    store: Store,
+    tables: Tables,
+    layout: Layout,
+    settling: Settling,
+    *,
+    asked: Mapping[str, frozenset[str]] | None = None,
+    known: tuple[Roster, ...] = (),
+    accept: bool = False,
+    verify: bool = False,
+) -> Outcome:
+    """Puts in force what the config folder says, less the removals that are held back.
+
+    `asked`: the keys a command has just changed, by field: these are never held. `known`: rosters
+    whose documents may be used again. `accept`: no removal is held. `verify`: every row is
+    compared. Raises Busy if the tables can't be written.
+    """
+    try:
+        with FolderLock(layout.state):
+            snapshot = store.read(known)
+            whole = tables.are_whole()
+            copied = tables.have_copy()
+            served = tables.served((*known, snapshot.roster))
+            found, faults = _without_bad_regexp(_found(snapshot, store, settling), served)
+            held = hold_back(served if copied else found.roster, found, asked or {}, accept=accept)
+            origin = tables.origin()
+            before = Router(served, origin, Captures(served.regexp))
+            after = Router(held.roster, origin, Captures(held.roster.regexp))
+            fresh = _fresh_faults(served, found.roster)
+            rows = tables.put(before, after, every_row=verify or not whole or not copied)
+            return Outcome(rows, (*faults, *held.findings), tuple(fresh), held.waits)
+    except OSError as error:
+        words = f"{error.filename or layout.state}: {error.strerror or error}"
+        raise Busy(f"the tables can't be written ({words})") from error
+
+
+def outlook(store: Store, tables: Tables, settling: Settling) -> tuple[list[Finding], bool]:
+    """What a convergence would hold back now, and whether it would have nothing else to do."""
+    served = tables.served()
+    snapshot = store.read((served,))
+    found, faults = _without_bad_regexp(_found(snapshot, store, settling), served)
+    held = hold_back(served, found, {})
+    pairs = zip(served.documents(), held.roster.documents(), strict=True)
+    in_step = tables.are_whole() and all(old.text == new.text for (_, old), (_, new) in pairs)
+    return [*faults, *held.findings], in_step
+
+
+def _found(snapshot: Snapshot, store: Store, settling: Settling) -> Found:
+    folder_ctime_ns = os.stat(store.folder).st_ctime_ns
+    missing = frozenset(f for f, found in snapshot.identities.items() if found == ABSENT)
+    for field, found in snapshot.identities.items():
+        settling.look(field, found)
+    return Found(
+        snapshot.roster,
+        missing,
+        snapshot.unreadable,
+        lambda field: settling.settled(field, folder_ctime_ns),
+    )
+
+
+def _without_bad_regexp(found: Found, served: Roster) -> tuple[Found, list[Finding]]:
+    """What was live stays if Postfix can't read a rule of the new file."""
+    regexp = found.roster.regexp
+    if regexp.text == served.regexp.text:
+        return found, []
+    findings = [f for f in regexp.findings() if f.severity == ERROR] or regexp_findings(regexp)
+    if not findings:
+        return found, []
+    what = "the file is not put in force, what was live before stays"
+    where = Location(regexp.format.file)
+    findings.append(Finding(where, WARNING, "held-back", what, "mend its errors"))
+    return found._replace(roster=found.roster._replace(regexp=served.regexp)), findings
+
+
+def _fresh_faults(served: Roster, found: Roster) -> list[Finding]:
+    pairs = zip(served.documents(), found.documents(), strict=True)
+    return [
+        fault
+        for (_, old), (_, new) in pairs
+        if old.text != new.text
+        for fault in new_faults(old, new)
+    ]
+
+
+def _prime(router: Router, aliases: Iterable[str]) -> None:
+    """Asks Postfix at once for all that the way of some aliases is likely to need."""
+    captured = router.captured
+    assert isinstance(captured, Captures)
+    addresses = []
+    for key in aliases:
+        alias = router.roster.virtual.get(key)
+        if key[0] != "@":
+            addresses.append(router.qualified(key))
+        addresses += [router.qualified(word) for word in alias.recipients] if alias else []
+    captured.prime(addresses)

@@ -1,0 +1,59 @@
+"""The command line: `setup`, also called `mailroster`.
+
+Exit status: 0 done, 1 refused, 2 not understood, 75 try again later (EX_TEMPFAIL, sysexits.h).
+Results go to stdout, everything else to stderr.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from mailroster.cli.commands import COMMANDS
+from mailroster.cli.grammar import parse
+from mailroster.finding import Busy, Conflict, Fault, NotUnderstood, Refused, ServiceFailed
+
+DONE, REFUSED, NOT_UNDERSTOOD, TRY_LATER = 0, 1, 2, 75
+FOLDER_OPTIONS = ("home", "config", "mail", "state", "logs")
+_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command line and returns its exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        status = _run(argv)
+        sys.stdout.flush()
+        return status
+    except NotUnderstood as error:
+        return _tell(error, NOT_UNDERSTOOD)
+    except (Refused, Fault, ServiceFailed) as error:
+        return _tell(error, REFUSED)
+    except (Busy, Conflict) as error:
+        return _tell(error, TRY_LATER)
+    except BrokenPipeError:  # `setup email list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return DONE
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _run(argv: Sequence[str]) -> int:
+    found = parse(argv, COMMANDS, FOLDER_OPTIONS)
+    if isinstance(found, str):
+        from mailroster.cli.help import show
+
+        return show(found)
+    from importlib import import_module
+
+    from mailroster.cli.call import Call
+
+    module, _, name = found.command.run.partition(":")
+    run = getattr(import_module(f"mailroster.cli.{module}"), name)
+    status: int = run(Call.of(found))
+    return status
+
+
+def _tell(error: Exception, status: int) -> int:
+    sys.stdout.flush()
+    print(f"setup: {error}", file=sys.stderr)
+    return status

@@ -1,0 +1,117 @@
+"""What a command has at hand: its arguments, the settings, the folder, and the way to make a
+change live."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from mailroster import address
+from mailroster.disk import read
+from mailroster.finding import Busy, NotUnderstood
+from mailroster.instance.layout import Layout
+from mailroster.plan import diff
+from mailroster.settings import Settings, Sources, load
+from mailroster.store import Store
+
+if TYPE_CHECKING:
+    from mailroster.cli.grammar import Invocation
+    from mailroster.roster import Roster
+
+
+T = TypeVar("T", bound=str)
+
+
+class Call(NamedTuple):
+    """One invocation of a command."""
+
+    arguments: list[str]
+    options: dict[str, str]
+    settings: Settings
+
+    @classmethod
+    def of(cls, found: "Invocation") -> "Call":
+        sources = Sources(found.settings, os.environ, read, os.path.isdir)
+        return cls(found.arguments, found.options, load(sources))
+
+    def store(self) -> Store:
+        return Store(self.settings.config)
+
+    def layout(self) -> Layout:
+        return Layout(self.settings.state)
+
+    def roster(self) -> "Roster":
+        """The folder as it stands, for commands that only look."""
+        from mailroster.finding import Refused
+
+        snapshot = self.store().read()
+        for field, why in snapshot.unreadable.items():
+            raise Refused(f"{getattr(snapshot.roster, field).format.file}: {why}")
+        return snapshot.roster
+
+    def edit(self, verb: Callable[["Roster"], "Roster"]) -> int:
+        """Puts an edit into the folder and in force. Returns the exit status."""
+        store = self.store()
+        dry_run = "--dry-run" in self.options
+        plan, before, after = store.transact(verb, dry_run=dry_run)
+        if dry_run:
+            print(diff(plan), end="")
+        elif plan.edits and "--no-wait" not in self.options:
+            self._make_live(store, plan.keys, (before, after))
+        return 0
+
+    def _make_live(
+        self, store: Store, keys: dict[str, frozenset[str]], known: "tuple[Roster, ...]"
+    ) -> None:
+        layout = self.layout()
+        if not os.path.isdir(layout.served):
+            return  # no server was ever started here
+        from mailroster.apply import Settling, Tables, converge
+
+        try:
+            settling = Settling(self.settings.settle_seconds)
+            converge(store, Tables(layout), layout, settling, asked=keys, known=known)
+        except Busy as error:
+            raise Busy(
+                f"the files are changed, but the change is not live yet: {error}; "
+                "the running server will put it in force, or run 'setup apply'"
+            ) from error
+
+
+def account_address(text: str) -> address.Address:
+    """An account's address as typed; a warning tells if upper case was folded. Raises Fault."""
+    return _told(text, address.account(text))
+
+
+def alias_key(text: str) -> str:
+    return _told(text, address.alias(text))
+
+
+def recipients(text: str) -> list[str]:
+    """`RECIPIENT[,RECIPIENT…]`, each in lower case. Raises Fault or NotUnderstood."""
+    words = [word for word in text.replace(",", " ").split() if word]
+    if not words:
+        raise NotUnderstood("there is no recipient")
+    return [_told(word, address.recipient(word.lower())) for word in words]
+
+
+def warn(text: str) -> None:
+    print(f"setup: {text}", file=sys.stderr)
+
+
+def print_list(blocks: list[str]) -> None:
+    """Entries for people, an empty line between them."""
+    if blocks:
+        print("\n\n".join(blocks))
+
+
+def print_json(value: object) -> None:
+    import json
+
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _told(text: str, folded: T) -> T:
+    if text != folded and text.lower() != text:
+        warn(f"warning: {text!r} is taken in lower case, as {str(folded)!r}")
+    return folded

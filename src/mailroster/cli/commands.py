@@ -1,0 +1,100 @@
+"""Every command, in the order of the help."""
+
+from mailroster.cli.grammar import Command, Option
+
+_DRY_RUN = Option("--dry-run", "show what would change in the files, and change nothing")
+_NO_WAIT = Option("--no-wait", "don't put the change in force; the running server will")
+_JSON = Option("--json", "as JSON")
+_EDIT = (_DRY_RUN, _NO_WAIT)
+_PASSWORD = (
+    Option("--password-stdin", "read the password from standard input, one line"),
+    Option("--hash", "take a ready hash instead of a password", "{SCHEME}HASH"),
+    Option("--scheme", "SHA512-CRYPT, BLF-CRYPT or ARGON2ID", "SCHEME"),
+)
+_DELETE = (Option("-y", "and its mail"), Option("-n", "keep its mail, without a question"))
+_ASKED = (
+    "Without PASSWORD it is asked for twice on a terminal, without echo. A password on the command "
+    "line can be seen by other users of the machine while the command runs."
+)
+
+COMMANDS = (
+    Command(
+        ("email", "add"), "ADDRESS [PASSWORD]", "make an account", "email:add",
+        (*_PASSWORD, Option("--if-not-exists", "an account that exists is fine, and stays"), *_EDIT),
+        _ASKED,
+    ),
+    Command(
+        ("email", "update"), "ADDRESS [PASSWORD]", "set the password of an account", "email:update",
+        (*_PASSWORD, *_EDIT), _ASKED,
+    ),
+    Command(
+        ("email", "del"), "ADDRESS…", "delete accounts", "email:delete", (*_DELETE, *_EDIT),
+        "Takes the quota and the address out of every alias with it; an alias left without "
+        "recipients goes. The mail stays unless -y is given or the question is answered with y.",
+    ),
+    Command(("email", "list"), "", "list the accounts, their use and aliases", "email:show", (_JSON,)),
+    Command(
+        ("email", "restrict", "add"), "send|receive ADDRESS", "refuse mail from or to an address",
+        "email:restrict", _EDIT,
+    ),
+    Command(
+        ("email", "restrict", "del"), "send|receive ADDRESS", "let it pass again", "email:allow",
+        _EDIT,
+    ),
+    Command(
+        ("email", "restrict", "list"), "send|receive [ADDRESS]", "list who is refused",
+        "email:restricted", (_JSON,),
+    ),
+    Command(
+        ("alias", "add"), "ALIAS RECIPIENT[,RECIPIENT…]", "add recipients to an alias, new or not",
+        "alias:add", _EDIT,
+        "ALIAS is user@domain, @domain (whatever nobody else takes) or user.",
+    ),
+    Command(
+        ("alias", "del"), "ALIAS RECIPIENT[,RECIPIENT…]", "take recipients out of an alias",
+        "alias:delete", _EDIT, "An alias left without recipients goes.",
+    ),
+    Command(("alias", "list"), "", "list the aliases", "alias:show", (_JSON,)),
+    Command(
+        ("quota", "set"), "ADDRESS SIZE", "limit a mailbox", "quota:put", _EDIT,
+        "SIZE is an integer with B, k, M, G or T (binary: 5G = 5 GiB), or 0 for unlimited.",
+    ),
+    Command(
+        ("quota", "del"), "ADDRESS", "give a mailbox the server's default again", "quota:delete",
+        _EDIT,
+    ),
+    Command(
+        ("dovecot-master", "add"), "NAME [PASSWORD]", "make a master, who may log in as anybody",
+        "master:add", (*_PASSWORD, *_EDIT), _ASKED,
+    ),
+    Command(
+        ("dovecot-master", "update"), "NAME [PASSWORD]", "set the password of a master",
+        "master:update", (*_PASSWORD, *_EDIT), _ASKED,
+    ),
+    Command(
+        ("dovecot-master", "del"), "NAME…", "delete masters", "master:delete",
+        (Option("-y", "taken as elsewhere"), Option("-n", "taken as elsewhere"), *_EDIT),
+    ),
+    Command(("dovecot-master", "list"), "", "list the masters", "master:show", (_JSON,)),
+    Command(
+        ("check",), "", "everything that is wrong with the folder; exit 1 on an error",
+        "folder:check", (_JSON,),
+    ),
+    Command(
+        ("apply",), "", "put the folder in force now", "folder:apply",
+        (
+            Option("--removals", "also the removals that are held back"),
+            Option("--verify", "compare every row of every table"),
+        ),
+    ),
+    Command(
+        ("up",), "", "run a private mail server on this folder until it is told to stop",
+        "server:up",
+        (),
+        "Writes the servers' configuration below the state folder, starts Postfix and Dovecot, "
+        "follows edits by hand, and restarts what dies. Stops both on SIGTERM and SIGINT.",
+    ),
+    Command(("status",), "", "what runs, what is live, what is held back", "server:status", (_JSON,)),
+    Command(("completion",), "bash|zsh|fish", "print a script for the shell", "completion:script"),
+    Command(("version",), "", "print the version", "help:version"),
+)  # fmt: skip

@@ -1,0 +1,150 @@
+"""`setup email`: accounts."""
+
+import os
+import sys
+
+from mailroster import edits
+from mailroster.address import fold
+from mailroster.cli.call import Call, account_address, alias_key, print_json, print_list, warn
+from mailroster.cli.secret import hash_for
+from mailroster.finding import NotUnderstood, Refused
+from mailroster.formats.accounts import Account
+from mailroster.quota import human_size
+from mailroster.roster import Roster
+from mailroster.running import Usage, is_running
+
+
+def add(call: Call) -> int:
+    address = account_address(call.arguments[0])
+    lenient = "--if-not-exists" in call.options
+    if lenient and os.path.isdir(call.settings.config) and address in call.roster().accounts:
+        return 0
+    account = Account(address, hash_for(call, address))
+
+    def verb(roster: Roster) -> Roster:
+        if lenient and address in roster.accounts:
+            return roster
+        return edits.add_account(roster, account)
+
+    return call.edit(verb)
+
+
+def update(call: Call) -> int:
+    address = account_address(call.arguments[0])
+    hash = hash_for(call, address)
+    return call.edit(lambda roster: edits.set_password(roster, address, hash))
+
+
+def delete(call: Call) -> int:
+    from mailroster import mailstore
+
+    addresses = list(dict.fromkeys(account_address(text) for text in call.arguments))
+    if "-y" in call.options and "-n" in call.options:
+        raise NotUnderstood("-y and -n exclude each other")
+    roster = call.roster()
+    for address in addresses:
+        if address not in roster.accounts:
+            raise Refused(f"there is no account {address!r}")
+    folders = [mailstore.folder(call.settings.mail, address) for address in addresses]
+    there = [folder for folder in folders if os.path.lexists(folder)]
+    doomed = there if "-y" in call.options or ("-n" not in call.options and _asked(there)) else []
+    if "--dry-run" not in call.options:
+        for folder in doomed:
+            mailstore.prove_below(call.settings.mail, folder)
+    call.edit(lambda roster: edits.delete_accounts(roster, addresses))
+    for folder in doomed:
+        if "--dry-run" in call.options:
+            print(f"would delete {folder}")
+        else:
+            mailstore.delete(call.settings.mail, folder)
+    return 0
+
+
+def show(call: Call) -> int:
+    """Each account with its use and limit, and below it the aliases that name it."""
+    roster = call.roster()
+    usage = _usage(call)
+    aliases: dict[str, list[str]] = {}
+    for key, alias in roster.virtual.items():
+        for recipient in alias.recipients:
+            if fold(recipient) != key:
+                aliases.setdefault(fold(recipient), []).append(key)
+    accounts = [address for address, _ in roster.accounts.items()]
+    if "--json" in call.options:
+        print_json(
+            [
+                {
+                    "address": address,
+                    "aliases": aliases.get(address, []),
+                    "quota": usage[address]._asdict() if address in usage else None,
+                }
+                for address in accounts
+            ]
+        )
+        return 0
+    blocks = []
+    for address in accounts:
+        block = f"* {address}"
+        if address in usage:
+            used, limit, percent = usage[address]
+            block += f" ( {human_size(used)} / {human_size(limit) if limit else '~'} ) [{percent}%]"
+        if address in aliases:
+            block += f"\n    [ aliases -> {', '.join(aliases[address])} ]"
+        blocks.append(block)
+    print_list(blocks)
+    return 0
+
+
+def restrict(call: Call) -> int:
+    field, address = _direction(call)
+    return call.edit(lambda roster: edits.restrict(roster, field, address))
+
+
+def allow(call: Call) -> int:
+    field, address = _direction(call)
+    return call.edit(lambda roster: edits.allow(roster, field, address))
+
+
+def restricted(call: Call) -> int:
+    field, address = _direction(call)
+    found = [entry for key, entry in getattr(call.roster(), field).items() if address in ("", key)]
+    if "--json" in call.options:
+        print_json([{"address": entry.key, "action": entry.action} for entry in found])
+    else:
+        print_list([f"* {entry.key} {entry.action}" for entry in found])
+    return 0
+
+
+def _direction(call: Call) -> tuple[str, str]:
+    """The field of the roster, and the address ("" where none is given)."""
+    fields = {"send": "send_access", "receive": "receive_access"}
+    direction, *rest = call.arguments
+    if direction not in fields:
+        raise NotUnderstood(f"{direction!r} is neither 'send' nor 'receive'")
+    return fields[direction], alias_key(rest[0]) if rest else ""
+
+
+def _asked(folders: list[str]) -> bool:
+    """Whether the mail is to go too; no where nobody can be asked."""
+    if not folders:
+        return False
+    if not sys.stdin.isatty():
+        warn(f"the mail in {', '.join(folders)} stays; delete it with -y")
+        return False
+    print(
+        f"Delete the mail in {', '.join(folders)} as well? [y/N] ",
+        end="",
+        file=sys.stderr,
+        flush=True,
+    )
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _usage(call: Call) -> dict[str, Usage]:
+    """Use and limit of every mailbox, if quotas are on and a server runs to tell them."""
+    layout = call.layout()
+    if not call.settings.enable_quotas or not is_running(layout):
+        return {}
+    from mailroster.services import quotas
+
+    return quotas(layout)

@@ -1,0 +1,53 @@
+"""`setup check` and `setup apply`: the folder as a whole."""
+
+from mailroster.cli.call import Call, print_json, warn
+from mailroster.finding import ERROR, Refused
+
+
+def check(call: Call) -> int:
+    """Every finding on a line of its own; exit 1 if there is an error."""
+    from mailroster.checks import check as check_roster
+    from mailroster.resolve import Router
+    from mailroster.services import Captures, program, regexp_findings
+
+    roster = call.roster()
+    structural = [f for f in roster.regexp.findings() if f.severity == ERROR]
+    asked = bool(roster.regexp.index) and program("postmap") is None
+    if asked:
+        warn("postmap is not installed: the patterns of postfix-regexp.cf are not checked")
+    captures = Captures(roster.regexp) if not asked and not structural else _no_regexp
+    findings = check_roster(Router(roster, call.settings.hostname, captures))
+    if not structural:
+        findings = sorted([*findings, *regexp_findings(roster.regexp)])
+    if "--json" in call.options:
+        print_json([{**f._asdict(), "where": f.where._asdict()} for f in findings])
+    else:
+        for finding in findings:
+            print(finding)
+    return 1 if any(finding.severity == ERROR for finding in findings) else 0
+
+
+def apply(call: Call) -> int:
+    """Brings the tables in step now."""
+    from mailroster.apply import Settling, Tables, converge
+
+    layout, store = call.layout(), call.store()
+    tables = Tables(layout)
+    if not tables.exist():
+        raise Refused(f"no server was ever started on {call.settings.state}; run 'mailroster up'")
+    outcome = converge(
+        store,
+        tables,
+        layout,
+        Settling(call.settings.settle_seconds),
+        accept="--removals" in call.options,
+        verify="--verify" in call.options,
+    )
+    for finding in (*outcome.faults, *outcome.held):
+        warn(str(finding))
+    print(f"{outcome.rows} rows changed")
+    return 0
+
+
+def _no_regexp(address: str) -> None:
+    return None

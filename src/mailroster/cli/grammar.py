@@ -1,0 +1,141 @@
+"""The command line's grammar: a table of commands, read by the parser, the help, the completions
+and the docs alike.
+
+Not argparse: a password that begins with a dash is an argument here, not an unknown option, and
+building argparse's parsers would cost every edit 10 ms.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from mailroster.finding import NotUnderstood
+
+
+class Option(NamedTuple):
+    """`--name` or `-n`; with a value where `value` names it."""
+
+    name: str
+    help: str
+    value: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.value}" if self.value else self.name
+
+
+class Command(NamedTuple):
+    """One command. `arguments` is its usage: `ADDRESS [PASSWORD]`, `ADDRESS…` for one or more.
+
+    `run` names the function that does it, as `module:function` below mailroster.cli.
+    """
+
+    words: tuple[str, ...]
+    arguments: str
+    summary: str
+    run: str
+    options: tuple[Option, ...] = ()
+    detail: str = ""
+
+    def name(self) -> str:
+        return " ".join(self.words)
+
+    def usage(self) -> str:
+        options = " ".join(f"[{option}]" for option in self.options)
+        return " ".join(filter(None, ("setup", self.name(), options, self.arguments)))
+
+    def arity(self) -> tuple[int, int]:
+        """The fewest and the most arguments."""
+        names = self.arguments.split()
+        least = sum(1 for name in names if name[0] != "[")
+        return least, 1 << 30 if any("…" in name for name in names) else len(names)
+
+
+class Invocation(NamedTuple):
+    """A command line that was understood."""
+
+    command: Command
+    arguments: list[str]
+    options: dict[str, str]  # of the command, by name; "" for one without a value
+    settings: dict[str, str]  # given before the command
+
+
+def parse(
+    argv: Sequence[str], commands: Sequence[Command], settings: Sequence[str]
+) -> Invocation | str:
+    """What a command line says; or, where it asks for help, the words of the command it is about.
+
+    `settings` are the options that may stand before the command. Raises NotUnderstood.
+    """
+    words = list(argv)
+    given: dict[str, str] = {}
+    while words and words[0].startswith("-") and words[0] not in ("-h", "--help"):
+        option, equals, value = words.pop(0).partition("=")
+        if option[2:] not in settings or option[:2] != "--":
+            raise NotUnderstood(f"unknown option {option!r} before the command")
+        if not equals and not words:
+            raise NotUnderstood(f"option {option} wants a value")
+        given[option[2:]] = value if equals else words.pop(0)
+    if not words or words[0] in ("help", "-h", "--help"):
+        return " ".join(words[1:])
+    command = find(words, commands)
+    if command is None:
+        return _incomplete(words, commands)
+    rest = words[len(command.words) :]
+    if rest == ["help"] or rest[:1] in (["--help"], ["-h"]):
+        return command.name()
+    arguments, options = _split(rest, command)
+    if "--help" in options:
+        return command.name()
+    least, most = command.arity()
+    if not least <= len(arguments) <= most:
+        much = "too few" if len(arguments) < least else "too many"
+        raise NotUnderstood(f"{much} arguments; usage: {command.usage()}")
+    return Invocation(command, arguments, options, given)
+
+
+def find(words: Sequence[str], commands: Sequence[Command]) -> Command | None:
+    """The command that a line begins with."""
+    for command in commands:
+        if tuple(words[: len(command.words)]) == command.words:
+            return command
+    return None
+
+
+def _split(rest: list[str], command: Command) -> tuple[list[str], dict[str, str]]:
+    """Arguments and options. Only what is an option of this command is one; `--` ends them."""
+    known = {option.name: option for option in command.options}
+    arguments: list[str] = []
+    options: dict[str, str] = {}
+    while rest:
+        word = rest.pop(0)
+        name, equals, value = word.partition("=")
+        if word == "--":
+            return arguments + rest, options
+        if word == "--help" or (word in known and not known[word].value):
+            options[word] = ""
+        elif name in known and known[name].value:
+            if not equals and not rest:
+                raise NotUnderstood(f"option {name} wants a value: {known[name]}")
+            options[name] = value if equals else rest.pop(0)
+        elif word.startswith("--") and not _may_be_password(command, arguments):
+            raise NotUnderstood(f"unknown option {name!r}; usage: {command.usage()}")
+        else:
+            arguments.append(word)
+    return arguments, options
+
+
+def _may_be_password(command: Command, arguments: list[str]) -> bool:
+    names = command.arguments.split()
+    place = len(arguments)
+    return place < len(names) and names[place] == "[PASSWORD]"
+
+
+def _incomplete(words: Sequence[str], commands: Sequence[Command]) -> str:
+    """Help on a noun without a verb, if it was asked for; raises NotUnderstood otherwise."""
+    nouns = [word for word in words if word not in ("help", "--help", "-h")]
+    matches = [c for c in commands if c.words[: len(nouns)] == tuple(nouns)]
+    if matches and len(nouns) < len(words):
+        return " ".join(nouns)
+    if matches:
+        verbs = ", ".join(dict.fromkeys(c.words[len(nouns)] for c in matches))
+        raise NotUnderstood(f"'setup {' '.join(nouns)}' wants one of: {verbs}")
+    raise NotUnderstood(f"there is no command {' '.join(words[:2])!r}; see 'setup help'")

@@ -1,0 +1,64 @@
+"""`setup up` and `setup status`."""
+
+from mailroster import running
+from mailroster.cli.call import Call, print_json
+from mailroster.finding import Finding
+
+
+def up(call: Call) -> int:
+    """Runs until it is told to stop."""
+    import asyncio
+
+    from mailroster.server import Up
+
+    asyncio.run(Up(call.settings).run())
+    return 0
+
+
+def status(call: Call) -> int:
+    """What runs, what is live, what is held back and why; exit 1 if something is not as it should."""
+    layout, settings = call.layout(), call.settings
+    pids = {
+        "up": running.up_pid(layout),
+        "postfix": running.postfix_pid(layout),
+        "dovecot": running.dovecot_pid(layout),
+    }
+    held = _held(call)
+    live = {} if held is None else {f: n for f, n in held[0].items() if n}
+    findings = [] if held is None else held[1]
+    in_step = held is not None and not findings and held[2]
+    healthy = in_step and all(pids.values())
+    if "--json" in call.options:
+        print_json(
+            {
+                "config": settings.config,
+                "running": pids,
+                "live": live,
+                "in_step": in_step,
+                "held": [{**f._asdict(), "where": f.where._asdict()} for f in findings],
+            }
+        )
+        return 0 if healthy else 1
+    for name, pid in pids.items():
+        print(f"{name}: {'not running' if pid is None else f'running, pid {pid}'}")
+    if held is None:
+        print("live: nothing; no server was ever started here")
+    else:
+        print("live: " + (", ".join(f"{n} in {file}" for file, n in live.items()) or "no entries"))
+        print("in step: " + ("yes" if in_step else "no"))
+    for finding in findings:
+        print(f"held: {finding}")
+    return 0 if healthy else 1
+
+
+def _held(call: Call) -> tuple[dict[str, int], list[Finding], bool] | None:
+    """Entries served by file, what is held back, and whether the tables are what was asked for."""
+    from mailroster.apply import Settling, Tables, outlook
+
+    tables = Tables(call.layout())
+    if not tables.exist():
+        return None
+    served = tables.served()
+    findings, in_step = outlook(call.store(), tables, Settling(call.settings.settle_seconds))
+    counts = {document.format.file: len(document.index) for _, document in served.documents()}
+    return counts, findings, in_step

@@ -1,0 +1,1 @@
+"""Compilers: what each server's tables hold, as pure functions of the roster."""

@@ -1,0 +1,141 @@
+"""Postfix's lookup tables. Keys are lower-case: the reader folds what it asks for."""
+
+from collections.abc import Iterable
+
+from mailroster.address import split
+from mailroster.changes import Change
+from mailroster.finding import Fault
+from mailroster.resolve import Router
+
+
+class Domains:
+    """`virtual_mailbox_domains`: a domain is served because an account or an alias names it."""
+
+    name = "domains"
+
+    def keys(self, router: Router) -> Iterable[str]:
+        roster = router.roster
+        keys = (*roster.accounts.index, *roster.virtual.index)
+        return {domain for key in keys if (domain := split(key)[1])}
+
+    def row(self, router: Router, key: str) -> str | None:
+        return key if router.roster.names_domain(key) else None
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        keys = change.keys["accounts"] | change.keys["virtual"]
+        return {domain for key in keys if (domain := split(key)[1])}
+
+
+class Mailboxes:
+    """`virtual_mailbox_maps`, and the last of `virtual_alias_maps`: each address to itself.
+
+    There it ends the search before Postfix gets to the catch-all of the domain.
+    """
+
+    name = "mailboxes"
+
+    def keys(self, router: Router) -> Iterable[str]:
+        return router.roster.accounts.index
+
+    def row(self, router: Router, key: str) -> str | None:
+        return key if key in router.roster.accounts else None
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        return change.keys["accounts"]
+
+
+class Aliases:
+    """`virtual_alias_maps`. An alias that Postfix could not expand (a loop) has no row."""
+
+    name = "aliases"
+
+    def keys(self, router: Router) -> Iterable[str]:
+        return router.roster.virtual.index
+
+    def row(self, router: Router, key: str) -> str | None:
+        alias = router.roster.virtual.get(key)
+        if alias is None or not expands(router, key):
+            return None
+        return ", ".join(alias.recipients)
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        return change.dependents
+
+
+class Senders:
+    """`smtpd_sender_login_maps` for aliases: the accounts to which they lead may send as them."""
+
+    name = "senders"
+
+    def keys(self, router: Router) -> Iterable[str]:
+        return router.roster.virtual.index
+
+    def row(self, router: Router, key: str) -> str | None:
+        if key[0] == "@" or key not in router.roster.virtual:
+            return None
+        owners = {key} if key in router.roster.accounts else set()
+        try:
+            owners |= {
+                mailbox
+                for recipient in router.expand(key)
+                if (mailbox := router.mailbox(recipient)) is not None
+            }
+        except Fault:
+            pass
+        return ", ".join(sorted(owners)) or None
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        # An account of the same name joins the owners.
+        return change.dependents | change.keys["accounts"]
+
+
+class Access:
+    """`check_sender_access`, `check_recipient_access`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def keys(self, router: Router) -> Iterable[str]:
+        keys: Iterable[str] = getattr(router.roster, self.name).index
+        return keys
+
+    def row(self, router: Router, key: str) -> str | None:
+        restriction = getattr(router.roster, self.name).get(key)
+        return None if restriction is None else str(restriction.action)
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        return change.keys[self.name]
+
+
+class Regexp:
+    """`postfix-regexp.cf` as a pcre table: one row, the whole file, with plain line feeds."""
+
+    name = "regexp"
+
+    def keys(self, router: Router) -> Iterable[str]:
+        return ("",)
+
+    def row(self, router: Router, key: str) -> str | None:
+        return router.roster.regexp.text.replace("\r\n", "\n")
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        return change.keys["regexp"]
+
+
+def expands(router: Router, key: str) -> bool:
+    """Whether Postfix can follow an alias to its end."""
+    user, domain = split(key)
+    try:
+        router.expand(key if user else f"x@{domain}")
+    except Fault:
+        return False
+    return True
+
+
+ALIASES = Aliases()
+MAILBOXES = Mailboxes()
+DOMAINS = Domains()
+SENDERS = Senders()
+SEND_ACCESS = Access("send_access")
+RECEIVE_ACCESS = Access("receive_access")
+REGEXP = Regexp()

@@ -1,0 +1,155 @@
+"""The verbs: each takes a roster and gives the roster that the user asked for, or Refused.
+
+Only what the edit itself would bring is judged, never what was there before.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+from mailroster.address import Address
+from mailroster.changes import dependents
+from mailroster.document import Document
+from mailroster.finding import Fault, Refused
+from mailroster.formats import accounts, quotas, virtual
+from mailroster.formats.access import Restriction
+from mailroster.formats.accounts import Account
+from mailroster.formats.quotas import Quota
+from mailroster.resolve import Router
+from mailroster.roster import Roster
+
+E = TypeVar("E")
+
+
+def add_account(roster: Roster, account: Account) -> Roster:
+    """With one more account. Refused if there is one, or an alias of its name."""
+    if account.address in roster.accounts:
+        raise Refused(f"account {account.address!r} exists already")
+    if account.address in roster.virtual:
+        raise Refused(f"{account.address!r} is an alias already; delete it first")
+    return roster._replace(accounts=accounts.add(roster.accounts, account))
+
+
+def set_password(roster: Roster, address: Address, hash: str) -> Roster:
+    """With another password for an account; its extra fields stay."""
+    _known(roster, address)
+    return roster._replace(accounts=accounts.set_password(roster.accounts, address, hash))
+
+
+def delete_accounts(roster: Roster, addresses: Iterable[Address]) -> Roster:
+    """Without some accounts, their quotas, and their addresses as recipients of aliases."""
+    for address in addresses:
+        _known(roster, address)
+        aliases = roster.virtual
+        for key, _ in roster.virtual.mentions(address):
+            aliases = virtual.remove_recipient(aliases, key, address)
+        roster = roster._replace(
+            accounts=_without(roster.accounts, address),
+            quotas=_without(roster.quotas, address),
+            virtual=aliases,
+        )
+    return roster
+
+
+def add_alias(roster: Roster, key: str, recipients: Sequence[str], origin: str) -> Roster:
+    """With recipients on an alias, new or not. Refused if it has one of them already, or if
+    Postfix could not follow it, or an alias that leads to it, to its end."""
+    document = roster.virtual
+    for recipient in recipients:
+        alias = document.get(key)
+        if alias is not None and recipient.lower() in map(str.lower, alias.recipients):
+            raise Refused(f"alias {key!r} has the recipient {recipient!r} already")
+        document = virtual.add_recipient(document, key, recipient)
+    after = roster._replace(virtual=document)
+    _expandable(Router(roster, origin, _nothing), Router(after, origin, _nothing), key)
+    return after
+
+
+def delete_alias(roster: Roster, key: str, recipients: Sequence[str]) -> Roster:
+    """Without some recipients of an alias; one left bare goes. What isn't there is no error."""
+    document = roster.virtual
+    for recipient in recipients:
+        document = virtual.remove_recipient(document, key, recipient)
+    return roster._replace(virtual=document)
+
+
+def set_quota(roster: Roster, quota: Quota) -> Roster:
+    """With the quota of an account set."""
+    _known(roster, quota.address)
+    return roster._replace(quotas=quotas.put(roster.quotas, quota))
+
+
+def delete_quota(roster: Roster, address: Address) -> Roster:
+    """Without a quota of an account's own; Refused for an account that isn't there."""
+    _known(roster, address)
+    return roster._replace(quotas=_without(roster.quotas, address))
+
+
+def restrict(roster: Roster, field: str, key: str) -> Roster:
+    """With an address refused in one of the access files. Refused if it is in there already."""
+    document: Document[Restriction] = getattr(roster, field)
+    if key in document:
+        raise Refused(f"{key!r} is in {document.format.file} already")
+    return _with(roster, field, document.append(f"{key} REJECT"))
+
+
+def allow(roster: Roster, field: str, key: str) -> Roster:
+    """Without the restriction of an address; what isn't there is no error."""
+    return _with(roster, field, _without(getattr(roster, field), key))
+
+
+def add_master(roster: Roster, name: str, hash: str) -> Roster:
+    """With one more master."""
+    if name in roster.masters:
+        raise Refused(f"master {name!r} exists already")
+    return roster._replace(masters=roster.masters.append(f"{name}|{hash}"))
+
+
+def set_master_password(roster: Roster, name: str, hash: str) -> Roster:
+    """With another password for a master."""
+    position = roster.masters.position(name)
+    if position is None:
+        raise Refused(f"there is no master {name!r}")
+    return roster._replace(masters=roster.masters.replace(position, f"{name}|{hash}"))
+
+
+def delete_masters(roster: Roster, names: Iterable[str]) -> Roster:
+    """Without some masters."""
+    for name in names:
+        if name not in roster.masters:
+            raise Refused(f"there is no master {name!r}")
+        roster = roster._replace(masters=_without(roster.masters, name))
+    return roster
+
+
+def _known(roster: Roster, address: Address) -> None:
+    if address not in roster.accounts:
+        raise Refused(f"there is no account {address!r}")
+
+
+def _with(roster: Roster, field: str, document: Document[Any]) -> Roster:
+    documents: dict[str, Any] = {field: document}
+    return roster._replace(**documents)
+
+
+def _without(document: Document[E], key: str) -> Document[E]:
+    positions = document.index.get(key)
+    return document.remove(positions) if positions else document
+
+
+def _nothing(address: str) -> None:
+    """No regexp captures anything: only the running server can tell, and it does."""
+
+
+def _expandable(before: Router, after: Router, key: str) -> None:
+    """Refused if an alias, or one that leads to it, can be followed no more but could before."""
+    for alias in [key, *sorted(dependents(after, [key]) - {key})]:
+        probe = f"x{alias}" if alias.startswith("@") else alias
+        try:
+            after.expand(probe)
+        except Fault as fault:
+            try:
+                before.expand(probe)
+            except Fault:
+                if alias != key:
+                    continue
+            raise Refused(fault.what) from None

@@ -1,0 +1,49 @@
+"""`dovecot-quotas.cf`: how much a mailbox may hold.
+
+    quota = address ":" size
+
+    john.doe@example.com:5G
+
+One physical line each; the size as in mailroster.quota. No entry: the server's default.
+"""
+
+from typing import NamedTuple
+
+from mailroster import address
+from mailroster.address import Address
+from mailroster.document import Document, Format, check_text
+from mailroster.finding import Fault
+from mailroster.quota import normal_size
+
+
+class Quota(NamedTuple):
+    address: Address
+    size: str  # in normal form
+
+
+class Quotas(Format[Quota]):
+    file = "dovecot-quotas.cf"
+
+    def key(self, line: str) -> str:
+        text = line.partition(":")[0].strip(" \t\r\ufeff")
+        return "" if text[:1] == "#" else address.fold(text)
+
+    def parse(self, line: str) -> Quota:
+        check_text(line)
+        login, colon, size = line.strip(" \t\r\ufeff").partition(":")
+        if not colon:
+            raise Fault("malformed-quota", f"{login!r} has no ':'", "write ADDRESS:SIZE")
+        return Quota(address.account(login.strip(" \t")), normal_size(size))
+
+
+QUOTAS = Quotas()
+
+
+def put(document: Document[Quota], quota: Quota) -> Document[Quota]:
+    """With the size of one mailbox set; a line that has one already is rewritten in its place."""
+    position = document.position(quota.address)
+    if position is None:
+        return document.append(f"{quota.address}:{quota.size}")
+    login, colon, size = document.lines[position].rstrip("\r").partition(":")
+    padded = size.replace(size.strip(" \t"), quota.size, 1)
+    return document.replace(position, login + colon + padded)

@@ -1,0 +1,113 @@
+"""`postfix-virtual.cf`: aliases.
+
+    alias = key recipient *( separator recipient )
+
+    info@example.com   john.doe@example.com, jane.doe@example.com
+
+virtual(5): the key is `user@domain`, `user` or `@domain` (catch-all); recipients are separated by
+commas and blanks; a line that starts with a blank continues the one before. The case of keys does
+not count, the case of recipients is kept.
+"""
+
+import re
+from typing import NamedTuple
+
+from mailroster import address
+from mailroster.document import Document, Format, check_text, content, logical_lines, only_comments
+from mailroster.finding import Fault
+
+
+class Alias(NamedTuple):
+    key: str
+    recipients: tuple[str, ...]  # as they are written, each once, whatever its case
+
+
+class Virtual(Format[Alias]):
+    file = "postfix-virtual.cf"
+
+    def split(self, text: str) -> list[str]:
+        return logical_lines(text)
+
+    def key(self, line: str) -> str:
+        words = content(line).split(None, 1)
+        return "" if not words or words[0][0] == "#" else address.fold(words[0])
+
+    def parse(self, line: str) -> Alias:
+        check_text(line)
+        if line[:1] in (" ", "\t"):
+            raise Fault("lost-continuation", "the first entry starts with a blank", "remove it")
+        words = content(line).split(None, 1)
+        key = address.alias(words[0])
+        recipients: dict[str, str] = {}
+        for word in words[1].replace(",", " ").split() if len(words) > 1 else ():
+            recipient = address.recipient(word)
+            recipients.setdefault(recipient.lower(), recipient)
+        if not recipients:
+            raise Fault("no-recipient", f"alias {key!r} leads nowhere", "add a recipient behind it")
+        if len(recipients) > 1 and any(word[0] == "@" for word in recipients):
+            raise Fault(
+                "domain-among-recipients",
+                f"alias {key!r} has '@domain' among several recipients",
+                "give '@domain' as the only recipient",
+            )
+        return Alias(key, tuple(recipients.values()))
+
+
+VIRTUAL = Virtual()
+
+
+def add_recipient(document: Document[Alias], key: str, recipient: str) -> Document[Alias]:
+    """With one more recipient on an alias, which is made at the end where there is none."""
+    position = document.position(key)
+    if position is None:
+        return document.append(f"{key} {recipient}")
+    line = document.lines[position].rstrip(" \t\r")
+    comma = "" if line.endswith(",") else ","
+    return document.replace(position, f"{line}{comma}{recipient}")
+
+
+def remove_recipient(document: Document[Alias], key: str, recipient: str) -> Document[Alias]:
+    """Without a recipient (in any spelling) in every line of an alias; a line left bare goes.
+
+    The other recipients keep their spelling, their order and the blanks around them.
+    """
+    for position in reversed(document.index.get(key, ())):
+        line = document.lines[position]
+        rest = _without(line, address.fold(recipient))
+        if rest is None:
+            document = document.remove([position])
+        elif rest != line:
+            document = document.replace(position, rest.removesuffix("\r"))
+    return document
+
+
+_WORD = re.compile(r"[^\s,\ufeff]+")
+
+
+def _words(line: str) -> list[tuple[int, int]]:
+    """Where the words of a logical line stand: the key, then the recipients; comments left out."""
+    words: list[tuple[int, int]] = []
+    start = 0
+    for piece in line.split("\n"):
+        if not only_comments(piece):
+            words += [(start + word.start(), start + word.end()) for word in _WORD.finditer(piece)]
+        start += len(piece) + 1
+    return words
+
+
+def _without(line: str, folded: str) -> str | None:
+    """A logical line without a recipient; None if no other would be left."""
+    while True:
+        words = _words(line)
+        spellings = [address.fold(line[start:end]) for start, end in words]
+        if folded not in spellings[1:]:
+            return line
+        if len(words) == 2:
+            return None
+        place = spellings.index(folded, 1)
+        start, end = words[place]
+        # With it goes the separator before it; before the first recipient, the one behind it.
+        wide = (words[place - 1][1], end) if place > 1 else (start, words[place + 1][0])
+        if not any(piece.lstrip().startswith("#") for piece in line[slice(*wide)].split("\n")[1:]):
+            start, end = wide
+        line = line[:start] + line[end:]

@@ -1,0 +1,210 @@
+"""dovecot.conf and its SQL queries for Dovecot 2.3 (doc.dovecot.org/2.3). Pure text."""
+
+from mailroster.address import LOCAL_CHARS
+from mailroster.compile.dovecot import PASSDB_FIELDS
+from mailroster.formats.hashed import DEFAULT_SCHEME
+from mailroster.instance.layout import Layout
+from mailroster.settings import Settings
+
+
+def files(settings: Settings, layout: Layout) -> dict[str, str]:
+    """Contents by name, for the folder `dovecot` below the state folder."""
+    return {
+        "dovecot.conf": _dovecot_conf(settings, layout),
+        "accounts.sql.conf": _accounts_sql(settings, layout),
+        "masters.sql.conf": _masters_sql(layout),
+    }
+
+
+def _accounts_sql(settings: Settings, layout: Layout) -> str:
+    mail = settings.mail.replace("'", "''").replace("%", "%%")
+    uid, gid = settings.vmail_uid, settings.vmail_gid
+    return f"""\
+# Written by mailroster at each start: changes made here are lost.
+driver = sqlite
+connect = {layout.database}
+default_pass_scheme = {DEFAULT_SCHEME}
+password_query = SELECT address AS user, password, {", ".join(PASSDB_FIELDS)} \\
+  FROM account WHERE address = '%Lu' AND password IS NOT NULL
+user_query = SELECT coalesce(home, '{mail}/' || maildir || '/home') AS home, \\
+  coalesce(mail, 'maildir:{mail}/' || maildir) AS mail, \\
+  {uid} AS uid, {gid} AS gid, quota_rule FROM account WHERE address = '%Lu'
+iterate_query = SELECT address AS user FROM account WHERE password IS NOT NULL
+"""
+
+
+def _masters_sql(layout: Layout) -> str:
+    return f"""\
+# Written by mailroster at each start: changes made here are lost.
+driver = sqlite
+connect = {layout.database}
+default_pass_scheme = {DEFAULT_SCHEME}
+password_query = SELECT name AS user, password FROM master WHERE name = '%Lu'
+"""
+
+
+def _dovecot_conf(settings: Settings, layout: Layout) -> str:
+    s = settings
+    certificate, key = layout.certificate(s)
+    username_chars = LOCAL_CHARS.replace("$", "\\\\$") + "ABCDEFGHIJKLMNOPQRSTUVWXYZ@+*"
+    quota_imap = " quota imap_quota" if s.enable_quotas else ""
+    quota = " quota" if s.enable_quotas else ""
+    return f"""\
+# Written by mailroster at each start: changes made here are lost.
+base_dir = {layout.run}
+state_dir = {layout.dovecot_data}
+instance_name = mailroster
+log_path = {s.logs}/dovecot.log
+{_log_level(s)}
+listen = {s.listen}
+protocols = imap pop3 lmtp sieve
+shutdown_clients = yes
+
+ssl = yes
+ssl_cert = <{certificate}
+ssl_key = <{key}
+ssl_min_protocol = TLSv1.2
+disable_plaintext_auth = yes
+
+auth_mechanisms = plain login
+auth_cache_size = 0
+auth_username_format = %Lu
+auth_username_chars = "{username_chars}"
+auth_master_user_separator = *
+recipient_delimiter = +
+
+first_valid_uid = {s.vmail_uid}
+last_valid_uid = {s.vmail_uid}
+mail_uid = {s.vmail_uid}
+mail_gid = {s.vmail_gid}
+mail_privileged_group =
+mail_location = maildir:{s.mail.replace("%", "%%")}/%d/%n
+mail_home = {s.mail.replace("%", "%%")}/%d/%n/home
+mail_plugins ={quota}
+mail_max_userip_connections = 50
+lmtp_save_to_detail_mailbox = no
+
+# A master is checked first, then the account as whom it logs in.
+passdb {{
+  driver = sql
+  master = yes
+  result_success = continue
+  args = {layout.dovecot}/masters.sql.conf
+}}
+passdb {{
+  driver = passwd-file
+  args = scheme={DEFAULT_SCHEME} username_format=%Lu {layout.exceptions}
+}}
+passdb {{
+  driver = sql
+  args = {layout.dovecot}/accounts.sql.conf
+}}
+userdb {{
+  driver = passwd-file
+  args = username_format=%Lu {layout.exceptions}
+  default_fields = uid={s.vmail_uid} gid={s.vmail_gid}
+}}
+userdb {{
+  driver = sql
+  args = {layout.dovecot}/accounts.sql.conf
+}}
+
+namespace inbox {{
+  inbox = yes
+  separator = /
+  mailbox Drafts {{
+    auto = subscribe
+    special_use = \\Drafts
+  }}
+  mailbox Sent {{
+    auto = subscribe
+    special_use = \\Sent
+  }}
+  mailbox Junk {{
+    auto = subscribe
+    special_use = \\Junk
+  }}
+  mailbox Trash {{
+    auto = subscribe
+    special_use = \\Trash
+  }}
+}}
+
+protocol imap {{
+  mail_plugins ={quota_imap}
+}}
+protocol lmtp {{
+  mail_plugins ={quota} sieve
+  postmaster_address = {s.postmaster_address or f"postmaster@{s.hostname}"}
+}}
+
+service imap-login {{
+  inet_listener imap {{
+    port = {s.imap_port}
+  }}
+  inet_listener imaps {{
+    port = {s.imaps_port}
+    ssl = yes
+  }}
+}}
+service pop3-login {{
+  inet_listener pop3 {{
+    port = {s.pop3_port}
+  }}
+  inet_listener pop3s {{
+    port = 0
+  }}
+}}
+service managesieve-login {{
+  inet_listener sieve {{
+    port = {s.sieve_port}
+  }}
+}}
+service lmtp {{
+  unix_listener lmtp {{
+    mode = 0600
+    user = postfix
+  }}
+}}
+service auth {{
+  unix_listener auth-postfix {{
+    mode = 0600
+    user = postfix
+  }}
+}}
+service quota-status {{
+  executable = quota-status -p postfix
+  client_limit = 1
+  unix_listener quota-status {{
+    mode = 0600
+    user = postfix
+  }}
+}}
+
+plugin {{
+  sieve = file:~/sieve;active=~/.dovecot.sieve
+{_quota_plugin(s)}}}
+"""
+
+
+def _quota_plugin(settings: Settings) -> str:
+    """quota-status before the delivery, and the mailbox itself for what was under way."""
+    if not settings.enable_quotas:
+        return ""
+    return f"""\
+  quota = maildir:User quota
+  quota_rule = *:bytes={settings.mailbox_size_limit}
+  quota_grace = 0
+  quota_status_success = DUNNO
+  quota_status_nouser = DUNNO
+  quota_status_overquota = "552 5.2.2 Mailbox is full"
+"""
+
+
+def _log_level(settings: Settings) -> str:
+    return {
+        "error": "info_log_path = /dev/null",
+        "warn": "info_log_path = /dev/null",
+        "debug": "mail_debug = yes\nauth_verbose = yes",
+        "trace": "mail_debug = yes\nauth_debug = yes",
+    }.get(settings.log_level, "")

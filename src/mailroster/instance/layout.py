@@ -1,0 +1,48 @@
+"""Where everything of an instance lies below the state folder."""
+
+import os
+
+from mailroster.settings import Settings
+
+#: The longest path of a socket that the kernel takes (unix(7): sun_path), and the longest that
+#: Dovecot adds to its base_dir.
+SOCKET_PATH_MAX = 107
+_DOVECOT_SOCKET = "/login/ssl-parameters-longest"
+
+
+class Layout:
+    """Paths, all absolute."""
+
+    def __init__(self, state: str) -> None:
+        self.state = state
+        self.tables = os.path.join(state, "tables")
+        self.sql = os.path.join(state, "sql")
+        self.database = os.path.join(self.sql, "roster.db")
+        self.exceptions = os.path.join(self.sql, "exceptions")
+        #: What is served: copies of the files in the config folder, less what is held back.
+        self.served = os.path.join(state, "served")
+        self.unfinished = os.path.join(self.served, "unfinished")
+        self.origin = os.path.join(self.served, "origin")
+        self.postfix = os.path.join(state, "postfix")
+        self.dovecot = os.path.join(state, "dovecot")
+        self.dovecot_conf = os.path.join(self.dovecot, "dovecot.conf")
+        self.spool = os.path.join(state, "spool")
+        self.postfix_data = os.path.join(state, "lib", "postfix")
+        self.dovecot_data = os.path.join(state, "lib", "dovecot")
+        self.run = os.path.join(state, "run")
+        self.tls = os.path.join(state, "tls")
+        #: Held locked by `up` as long as it runs; says which process that is.
+        self.up_pid = os.path.join(state, "up.pid")
+
+    def table(self, name: str) -> str:
+        return os.path.join(self.tables, name)
+
+    def socket_room(self) -> int:
+        """How many octets the path of the state folder is too long for sockets; 0 = it is not."""
+        return max(0, len(os.fsencode(self.run)) + len(_DOVECOT_SOCKET) - SOCKET_PATH_MAX)
+
+    def certificate(self, settings: Settings) -> tuple[str, str]:
+        """The PEM files of the TLS certificate and its key: those given, or our own."""
+        if settings.tls_certificate:
+            return settings.tls_certificate, settings.tls_key or settings.tls_certificate
+        return os.path.join(self.tls, "cert.pem"), os.path.join(self.tls, "key.pem")

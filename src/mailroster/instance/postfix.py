@@ -1,0 +1,146 @@
+"""main.cf and master.cf of a private Postfix (postconf(5), master(5)). Pure text."""
+
+from mailroster.instance.layout import Layout
+from mailroster.settings import Settings
+
+
+def main_cf(settings: Settings, layout: Layout) -> str:
+    """Account changes never touch this file: everything that changes is a table."""
+    s = settings
+    table = {name: f"lmdb:{layout.table(name)}" for name in _LMDB_TABLES}
+    sender_restrictions = [
+        f"check_sender_access {table['send_access']}",
+        f"check_sasl_access {table['send_access']}",
+    ]
+    if s.spoof_protection:
+        sender_restrictions.append("reject_authenticated_sender_login_mismatch")
+    recipient_restrictions = [
+        "reject_unlisted_recipient",
+        f"check_recipient_access {table['receive_access']}",
+    ]
+    if s.enable_quotas:
+        recipient_restrictions.append(f"check_policy_service unix:{layout.run}/quota-status")
+    certificate, key = layout.certificate(s)
+    alias_maps = [
+        table["generation"], table["aliases"], f"pcre:{layout.table('regexp')}", table["mailboxes"],
+    ]  # fmt: skip
+    if s.postmaster_address:
+        names = " ".join(f"{{{name}={s.postmaster_address}}}" for name in ("postmaster", "root"))
+        alias_maps.append(f"inline:{{ {names} }}")
+    return f"""\
+# Written by mailroster at each start: changes made here are lost.
+compatibility_level = 3.6
+
+queue_directory = {layout.spool}
+data_directory = {layout.postfix_data}
+maillog_file = {s.logs}/mail.log
+maillog_file_prefixes = {s.logs}
+meta_directory = /etc/postfix
+setgid_group = postdrop
+mail_owner = postfix
+
+myhostname = {s.hostname}
+myorigin = $myhostname
+inet_interfaces = {s.listen}
+inet_protocols = all
+mynetworks = 127.0.0.2/32
+
+# No local(8) world: every address is one of the tables.
+mydestination =
+alias_maps =
+alias_database =
+local_recipient_maps =
+relay_domains =
+biff = no
+append_dot_mydomain = no
+recipient_delimiter = +
+message_size_limit = {s.message_size_limit}
+mailbox_size_limit = 0
+virtual_mailbox_limit = 0
+
+# The server's own name is served too, for aliases without a domain. The generation comes first:
+# renaming it makes new sessions look at everything anew. The mailboxes come last, each mapped to
+# itself, so that a catch-all never gets to see their mail.
+virtual_mailbox_domains = {table["domains"]}, $myhostname
+virtual_mailbox_maps = {table["mailboxes"]}
+virtual_alias_domains =
+virtual_alias_maps = {", ".join(alias_maps)}
+virtual_transport = lmtp:unix:{layout.run}/lmtp
+relayhost = {s.relayhost}
+
+smtpd_tls_cert_file = {certificate}
+smtpd_tls_key_file = {key}
+smtpd_tls_security_level = may
+smtpd_tls_auth_only = yes
+smtp_tls_security_level = may
+
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = {layout.run}/auth-postfix
+smtpd_sasl_auth_enable = no
+smtpd_sasl_security_options = noanonymous
+smtpd_sender_login_maps = {table["senders"]}, {table["mailboxes"]}, pcre:{layout.table("regexp")}
+
+smtpd_helo_required = yes
+disable_vrfy_command = yes
+show_user_unknown_table_name = no
+smtpd_sender_restrictions = {", ".join(sender_restrictions)}
+smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination
+smtpd_recipient_restrictions = {", ".join(recipient_restrictions)}
+# With Dovecot down for a moment mail goes on; the mailbox itself still refuses what is too much.
+smtpd_policy_service_default_action = DUNNO
+"""
+
+
+_LMDB_TABLES = (
+    "generation", "domains", "mailboxes", "aliases", "senders", "send_access", "receive_access",
+)  # fmt: skip
+
+_SERVICES = """\
+# service   type  private unpriv chroot wakeup maxproc command
+pickup      unix  n       -      n      60     1       pickup
+cleanup     unix  n       -      n      -      0       cleanup
+qmgr        unix  n       -      n      300    1       qmgr
+tlsmgr      unix  -       -      n      1000?  1       tlsmgr
+rewrite     unix  -       -      n      -      -       trivial-rewrite
+bounce      unix  -       -      n      -      0       bounce
+defer       unix  -       -      n      -      0       bounce
+trace       unix  -       -      n      -      0       bounce
+verify      unix  -       -      n      -      1       verify
+flush       unix  n       -      n      1000?  0       flush
+proxymap    unix  -       -      n      -      -       proxymap
+proxywrite  unix  -       -      n      -      1       proxymap
+smtp        unix  -       -      n      -      -       smtp
+relay       unix  -       -      n      -      -       smtp
+showq       unix  n       -      n      -      -       showq
+error       unix  -       -      n      -      -       error
+retry       unix  -       -      n      -      -       error
+discard     unix  -       -      n      -      -       discard
+lmtp        unix  -       -      n      -      -       lmtp
+anvil       unix  -       -      n      -      1       anvil
+scache      unix  -       -      n      -      1       scache
+postlog     unix-dgram n  -      n      -      1       postlogd
+"""
+
+_SUBMISSION = """\
+  -o smtpd_sasl_auth_enable=yes
+  -o smtpd_tls_auth_only=yes
+  -o { smtpd_client_restrictions = permit_sasl_authenticated, reject }
+  -o { smtpd_relay_restrictions = permit_sasl_authenticated, reject }
+"""
+
+
+def master_cf(settings: Settings) -> str:
+    """The services: Debian's own, the three ports with the settings of each."""
+    s = settings
+    return f"""\
+# Written by mailroster at each start: changes made here are lost.
+{_SERVICES}
+{s.listen}:{s.smtp_port} inet n - n - - smtpd
+{s.listen}:{s.submission_port} inet n - n - - smtpd
+  -o syslog_name=postfix/submission
+  -o smtpd_tls_security_level=encrypt
+{_SUBMISSION}
+{s.listen}:{s.submissions_port} inet n - n - - smtpd
+  -o syslog_name=postfix/submissions
+  -o smtpd_tls_wrappermode=yes
+{_SUBMISSION}"""

@@ -1,0 +1,60 @@
+"""What an edit changes in which file."""
+
+from typing import NamedTuple
+
+from mailroster.changes import changed_keys
+from mailroster.roster import Roster
+
+
+class FileEdit(NamedTuple):
+    """One file that an edit changes."""
+
+    field: str  # of the Roster
+    file: str
+    before: bytes
+    after: bytes
+
+
+class Plan(NamedTuple):
+    """The files an edit changes, and the keys it concerns in each."""
+
+    edits: tuple[FileEdit, ...]
+    keys: dict[str, frozenset[str]]
+
+
+def plan(before: Roster, after: Roster) -> Plan:
+    """The difference between two rosters as edits of files, in the order of writing."""
+    edits, keys = [], {}
+    for (field, old), (_, new) in zip(before.documents(), after.documents(), strict=True):
+        if old.text != new.text:
+            edits.append(FileEdit(field, old.format.file, bytes(old), bytes(new)))
+            keys[field] = changed_keys(old, new)
+    return Plan(tuple(edits), keys)
+
+
+def diff(plan: Plan) -> str:
+    """The plan as a unified diff. Hashes of passwords are not shown, only their schemes."""
+    import difflib  # 8 ms, for --dry-run only
+
+    pieces = []
+    for edit in plan.edits:
+        old, new = (_shown(raw) for raw in (edit.before, edit.after))
+        lines = difflib.unified_diff(old, new, f"a/{edit.file}", f"b/{edit.file}", lineterm="")
+        pieces += [line + "\n" for line in lines]
+    return "".join(pieces)
+
+
+def _shown(raw: bytes) -> list[str]:
+    """Lines for people: `{SCHEME}…` for hashes, escapes for what no terminal should get."""
+    import re
+
+    text = raw.decode("utf-8", "backslashreplace")
+    lines = [
+        re.sub(r"\|\s*(\{[^}|]*\})?[^|]*", r"|\1…", line, count=1) for line in text.split("\n")
+    ]
+    if lines and not lines[-1]:
+        lines.pop()
+    return [
+        "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in line)
+        for line in lines
+    ]

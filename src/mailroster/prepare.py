@@ -1,0 +1,123 @@
+"""Makes the folders and files of an instance, with the owners and modes that the servers want."""
+
+import grp
+import os
+import pwd
+import time
+
+from mailroster.disk import Disk, read
+from mailroster.finding import Refused
+from mailroster.instance import dovecot_2_3, postfix
+from mailroster.instance.layout import Layout
+from mailroster.services import HOT_MAIN_CF_S, program, run
+from mailroster.settings import Settings
+
+#: Debian's packages, by a file that each brings.
+PACKAGES = {
+    "postfix": "/usr/sbin/postfix",
+    "postfix-lmdb": "/usr/lib/postfix/postfix-lmdb.so",
+    "postfix-pcre": "/usr/lib/postfix/postfix-pcre.so",
+    "dovecot-core": "/usr/sbin/dovecot",
+    "dovecot-imapd": "/usr/lib/dovecot/imap",
+    "dovecot-pop3d": "/usr/lib/dovecot/pop3",
+    "dovecot-lmtpd": "/usr/lib/dovecot/lmtp",
+    "dovecot-sieve": "/usr/lib/dovecot/modules/lib90_sieve_plugin.so",
+    "dovecot-managesieved": "/usr/lib/dovecot/managesieve",
+    "dovecot-sqlite": "/usr/lib/dovecot/modules/auth/libdriver_sqlite.so",
+    "openssl": "/usr/bin/openssl",
+}
+
+
+def missing_packages() -> list[str]:
+    """The Debian packages that an instance lacks."""
+    return [package for package, path in PACKAGES.items() if not os.path.exists(path)]
+
+
+def prepare(settings: Settings, layout: Layout) -> bool:
+    """Makes everything that is missing; whether a file that the servers read at start changed.
+
+    Raises Refused for what a person has to mend.
+    """
+    if os.geteuid() != 0:
+        raise Refused("Postfix's master wants root: run this as root")
+    if missing := missing_packages():
+        raise Refused(f"these Debian packages are missing: {' '.join(missing)}")
+    if room := layout.socket_room():
+        raise Refused(f"the path {layout.state} is {room} octets too long for sockets; use another")
+    _folders(settings, layout)
+    _certificate(settings, layout)
+    files = {f"{layout.postfix}/main.cf": postfix.main_cf(settings, layout)}
+    files[f"{layout.postfix}/master.cf"] = postfix.master_cf(settings)
+    for name, text in dovecot_2_3.files(settings, layout).items():
+        files[os.path.join(layout.dovecot, name)] = text
+    changed = False
+    for path, text in files.items():
+        if read(path) != text.encode():
+            Disk().replace(path, text.encode(), mtime_s=int(time.time()) - HOT_MAIN_CF_S)
+            changed = True
+    return changed
+
+
+def _folders(settings: Settings, layout: Layout) -> None:
+    root = (0, 0)
+    postfix = (pwd.getpwnam("postfix").pw_uid, 0)
+    dovecot = (0, grp.getgrnam("dovecot").gr_gid)
+    mail = (settings.vmail_uid, settings.vmail_gid)
+    for path, owner, mode in (
+        (layout.state, root, 0o755),
+        (layout.tables, root, 0o755),
+        (layout.sql, dovecot, 0o2770),
+        (layout.postfix, root, 0o755),
+        (layout.dovecot, root, 0o755),
+        (layout.spool, root, 0o755),
+        (os.path.dirname(layout.postfix_data), root, 0o755),
+        (layout.postfix_data, postfix, 0o700),
+        (layout.dovecot_data, root, 0o755),
+        (layout.run, root, 0o755),
+        (layout.tls, root, 0o755),
+        (settings.logs, root, 0o755),
+        (settings.mail, mail, 0o770),
+    ):
+        fresh = not os.path.isdir(path)
+        os.makedirs(path, exist_ok=True)
+        if fresh or path.startswith(layout.state):
+            os.chown(path, *owner)
+            os.chmod(path, mode)
+    os.makedirs(settings.config, exist_ok=True)
+    _passable(layout.state)
+    _passable(settings.mail)
+
+
+def _passable(path: str) -> None:
+    """Raises Refused if the servers' users can't get to a folder."""
+    while (path := os.path.dirname(path)) != "/":
+        if not os.stat(path).st_mode & 0o001:
+            raise Refused(
+                f"{path} is closed to other users, and so to Postfix and Dovecot; "
+                f"use a --home elsewhere, or: chmod o+x {path}"
+            )
+
+
+def _certificate(settings: Settings, layout: Layout) -> None:
+    """A self-signed certificate, once; a key that is given must be there."""
+    certificate, key = layout.certificate(settings)
+    if settings.tls_certificate:
+        for path in (certificate, key):
+            if not os.path.isfile(path):
+                raise Refused(f"there is no TLS file {path}")
+        return
+    if os.path.exists(certificate) and os.path.exists(key):
+        return
+    if program("openssl") is None:
+        raise Refused("openssl is missing, which makes the first TLS certificate")
+    names = f"subjectAltName=DNS:{settings.hostname},DNS:localhost,IP:127.0.0.1"
+    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650"]
+    argv += ["-subj", f"/CN={settings.hostname}"[:67], "-addext", names]
+    old_umask = os.umask(0o077)
+    try:
+        code, _, err = run([*argv, "-keyout", key, "-out", certificate])
+    finally:
+        os.umask(old_umask)
+    if code:
+        raise Refused(f"openssl made no certificate: {err.strip().splitlines()[-1:]}")
+    os.chmod(certificate, 0o644)

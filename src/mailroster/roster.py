@@ -1,0 +1,37 @@
+"""The whole config folder as one immutable value."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from mailroster.address import split
+from mailroster.document import Document
+from mailroster.formats.access import RECEIVE_ACCESS, SEND_ACCESS, Restriction
+from mailroster.formats.accounts import ACCOUNTS, Account
+from mailroster.formats.masters import MASTERS, Master
+from mailroster.formats.quotas import QUOTAS, Quota
+from mailroster.formats.regexp import REGEXP, Rule
+from mailroster.formats.virtual import VIRTUAL, Alias
+
+
+class Roster(NamedTuple):
+    """One snapshot of all documents, in the order in which they are read and written."""
+
+    accounts: Document[Account] = Document(ACCOUNTS)
+    quotas: Document[Quota] = Document(QUOTAS)
+    virtual: Document[Alias] = Document(VIRTUAL)
+    regexp: Document[Rule] = Document(REGEXP)
+    masters: Document[Master] = Document(MASTERS)
+    send_access: Document[Restriction] = Document(SEND_ACCESS)
+    receive_access: Document[Restriction] = Document(RECEIVE_ACCESS)
+
+    def documents(self) -> Iterator[tuple[str, "Document[object]"]]:
+        """Field name and document of each file."""
+        return zip(self._fields, self, strict=True)  # type: ignore[arg-type]
+
+    def names_domain(self, domain: str) -> bool:
+        """Whether an account or an alias names a domain, so that it is served."""
+        word = f"@{domain}"
+        for document in (self.accounts, self.virtual):
+            if any(split(key)[1] == domain for key, _ in document.mentions(word)):
+                return True
+        return False

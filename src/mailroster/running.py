@@ -1,0 +1,58 @@
+"""Whether the servers of an instance run: by the locks and pid files that they keep."""
+
+import fcntl
+import os
+from typing import NamedTuple
+
+from mailroster.instance.layout import Layout
+
+
+class Usage(NamedTuple):
+    """What a mailbox holds, and may hold (0 = unlimited), in bytes, and the part used of it."""
+
+    used: int
+    limit: int
+    percent: int
+
+
+def is_running(layout: Layout) -> bool:
+    """Whether Postfix or Dovecot of this instance is up."""
+    return postfix_pid(layout) is not None or dovecot_pid(layout) is not None
+
+
+def postfix_pid(layout: Layout) -> int | None:
+    """The pid of Postfix's master, which keeps its pid file locked (master(8))."""
+    return _pid(os.path.join(layout.spool, "pid", "master.pid"), locked=True)
+
+
+def dovecot_pid(layout: Layout) -> int | None:
+    """The pid of Dovecot's master."""
+    return _pid(os.path.join(layout.run, "master.pid"), locked=False)
+
+
+def up_pid(layout: Layout) -> int | None:
+    """The pid of the `mailroster up` that keeps this instance."""
+    return _pid(layout.up_pid, locked=True)
+
+
+def _pid(path: str, *, locked: bool) -> int | None:
+    try:
+        with open(path, encoding="ascii") as file:
+            pid = int(file.read().strip() or 0)
+            if locked and not _is_locked(file.fileno()):
+                return None
+    except (OSError, ValueError):
+        return None
+    return pid if pid and os.path.exists(f"/proc/{pid}") else None
+
+
+def _is_locked(fd: int) -> bool:
+    """Whether another process holds the file, by flock(2) or by fcntl(2)."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_UN)
+        fcntl.lockf(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.lockf(fd, fcntl.LOCK_UN)
+    except BlockingIOError:
+        return True
+    return False

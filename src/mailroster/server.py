@@ -1,0 +1,177 @@
+"""`up`: a private mail server that follows the config folder until it is told to stop."""
+
+import asyncio
+import fcntl
+import os
+import signal
+import sys
+import time
+from types import TracebackType
+
+from mailroster import running
+from mailroster.apply import Outcome, Settling, Tables, converge
+from mailroster.disk import Identity, identity
+from mailroster.finding import Busy, Finding, Refused, ServiceFailed
+from mailroster.instance.layout import Layout
+from mailroster.prepare import prepare
+from mailroster.roster import Roster
+from mailroster.settings import Settings
+from mailroster.store import Store
+from mailroster.supervise import Server, Supervisor
+from mailroster.watch import hints
+
+READY_S = 60.0
+_QUIET = {"error": 0, "warn": 1}
+
+
+def log(text: str) -> None:
+    """One line on stderr, with the time."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+class OnlyOne:
+    """The lock of the one `up` of an instance; its file says which process that is."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._path = layout.up_pid
+        self._fd = -1
+
+    def __enter__(self) -> "OnlyOne":
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.read(self._fd, 20).decode().strip()
+            os.close(self._fd)
+            raise Refused(f"'mailroster up' runs here already, as process {pid}") from None
+        os.ftruncate(self._fd, 0)
+        os.write(self._fd, f"{os.getpid()}\n".encode())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.unlink(self._path)
+        os.close(self._fd)
+
+
+class Up:
+    """One run of `mailroster up`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._layout = Layout(settings.state)
+        self._store = Store(settings.config)
+        self._tables = Tables(self._layout)
+        self._settling = Settling(settings.settle_seconds, observer=True)
+        layout = self._layout
+        self._servers = [
+            Supervisor(server, log)
+            for server in (
+                Server(
+                    "dovecot",
+                    ("dovecot", "-c", layout.dovecot_conf),
+                    lambda: running.dovecot_pid(layout),
+                ),
+                Server(
+                    "postfix",
+                    ("postfix", "-c", layout.postfix, "start"),
+                    lambda: running.postfix_pid(layout),
+                ),
+            )
+        ]
+        self._told: tuple[Finding, ...] = ()
+
+    async def run(self) -> None:
+        """Until SIGTERM or SIGINT. Raises Refused or ServiceFailed if it can't begin."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        changed = prepare(self._settings, self._layout)
+        with OnlyOne(self._layout):
+            if changed:
+                await self._stop_servers()
+            self._tables.begin(self._settings.hostname)
+            self._converge(verify=True)
+            try:
+                for server in self._servers:
+                    await server.start()
+                await self._ready(stop)
+                follower = asyncio.create_task(self._follow())
+                await asyncio.gather(*(server.keep(stop) for server in self._servers))
+                follower.cancel()
+            finally:
+                await self._stop_servers()
+            log("stopped")
+
+    async def _stop_servers(self) -> None:
+        for server in reversed(self._servers):
+            await server.stop()
+
+    async def _ready(self, stop: asyncio.Event) -> None:
+        """Says "ready" when SMTP and IMAP answer."""
+        s = self._settings
+        for port, greeting in ((s.smtp_port, b"220 "), (s.imap_port, b"* OK")):
+            if not await _answers(s.listen, port, greeting, stop):
+                raise ServiceFailed(f"nothing answers on {s.listen}:{port}; see {s.logs}")
+        if not stop.is_set():
+            log(
+                f"ready: SMTP {s.smtp_port}, submission {s.submission_port} and "
+                f"{s.submissions_port}, IMAP {s.imap_port} and {s.imaps_port}, "
+                f"POP3 {s.pop3_port}, ManageSieve {s.sieve_port} on {s.listen}"
+            )
+
+    async def _follow(self) -> None:
+        """Converges whenever a file has become another, or something that is held may pass."""
+        seen: list[Identity] = []
+        async for _ in hints(self._settings.config):
+            while (found := self._identities()) != seen:
+                outcome = await asyncio.to_thread(self._converge)
+                if outcome is None:
+                    break
+                if outcome.waits:
+                    await asyncio.sleep(self._settings.settle_seconds / 4)
+                else:
+                    seen = found
+
+    def _identities(self) -> list[Identity]:
+        """Of the folder's files, and of the tables' folder, from which a table may vanish."""
+        files = [self._store.path(document.format.file) for _, document in Roster().documents()]
+        return [identity(path) for path in (*files, self._layout.tables, self._layout.sql)]
+
+    def _converge(self, *, verify: bool = False) -> Outcome | None:
+        """Converges and tells what is new about it; None if it has to be tried again."""
+        try:
+            outcome = converge(
+                self._store, self._tables, self._layout, self._settling, verify=verify
+            )
+        except (Busy, Refused, ServiceFailed) as error:
+            log(f"not in step: {error}")
+            return None
+        for finding in (*outcome.faults, *outcome.held):
+            if finding not in self._told:
+                log(str(finding))
+        self._told = (*outcome.faults, *outcome.held)
+        if outcome.rows and self._settings.log_level not in _QUIET:
+            log(f"{outcome.rows} rows changed")
+        return outcome
+
+
+async def _answers(host: str, port: int, greeting: bytes, stop: asyncio.Event) -> bool:
+    """Whether a server greets within the time that a start may take."""
+    deadline = time.monotonic() + READY_S
+    while time.monotonic() < deadline and not stop.is_set():
+        try:
+            reader, writer = await asyncio.open_connection(host, port)
+            line = await asyncio.wait_for(reader.readline(), 5)
+            writer.write(b"QUIT\r\n" if greeting == b"220 " else b"a LOGOUT\r\n")
+            writer.close()
+            if line.startswith(greeting):
+                return True
+        except (OSError, TimeoutError):
+            pass
+        await asyncio.sleep(0.05)
+    return stop.is_set()

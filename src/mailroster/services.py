@@ -1,0 +1,159 @@
+"""Postfix's and Dovecot's own programs, as processes: an argv, a timeout, no shell, and no secret
+but through a descriptor."""
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from mailroster.document import Document
+from mailroster.finding import ERROR, Finding, Location, ServiceFailed
+from mailroster.formats.regexp import REGEXP, Rule
+from mailroster.instance.layout import Layout
+from mailroster.running import Usage
+
+TIMEOUT_S = 60.0
+#: Where Debian keeps what an ordinary user's PATH may lack.
+_SEARCH = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
+#: Postfix's programs wait up to 2 s while main.cf is younger than that; so it is made older.
+HOT_MAIN_CF_S = 10
+
+
+def program(name: str) -> str | None:
+    """The path of a server's program, or None if it isn't installed."""
+    for folder in (*os.environ.get("PATH", "").split(":"), *_SEARCH):
+        path = os.path.join(folder, name)
+        if folder and os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def run(argv: Sequence[str], stdin: str = "", pass_fds: Iterable[int] = ()) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a program. Raises ServiceFailed if it can't run or hangs."""
+    path = program(argv[0])
+    if path is None:
+        raise ServiceFailed(f"{argv[0]} is not installed")
+    import subprocess
+
+    try:
+        done = subprocess.run(
+            [path, *argv[1:]],
+            input=stdin.encode("utf-8", "surrogateescape"),
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            pass_fds=tuple(pass_fds),
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ServiceFailed(f"{argv[0]}: {error}") from None
+    out, err = (raw.decode("utf-8", "surrogateescape") for raw in (done.stdout, done.stderr))
+    return done.returncode, out, err
+
+
+class Answers(NamedTuple):
+    """What a pcre table makes of some addresses, and what Postfix finds wrong with it."""
+
+    results: dict[str, str]
+    findings: list[Finding]
+
+
+def ask_regexp(text: str, addresses: Iterable[str]) -> Answers:
+    """Postfix's own answers from a pcre table with a text: `postmap -q - pcre:…`.
+
+    Raises ServiceFailed where there is no postmap.
+    """
+    keys = [address for address in addresses if address]
+    table = _in_memory("regexp", text.replace("\r\n", "\n"))
+    folder, main_cf = _any_config()
+    try:
+        name = f"/proc/self/fd/{table}"
+        argv = ["postmap", "-c", folder, "-q", "-", f"pcre:{name}"]
+        _, out, err = run(argv, "".join(f"{key}\n" for key in [*keys, "@"]), [table])
+    finally:
+        os.close(table)
+        if main_cf:
+            os.unlink(main_cf)
+            os.rmdir(folder)
+    results = dict(line.split("\t", 1) for line in out.split("\n") if "\t" in line)
+    return Answers({key: results[key] for key in keys if key in results}, _findings(err, name))
+
+
+class Captures:
+    """`Router.captured` by Postfix itself: each address asked once, many at a time if primed."""
+
+    def __init__(self, document: Document[Rule]) -> None:
+        self._document = document
+        self._empty = not document.index
+        self._known: dict[str, str | None] = {}
+
+    def prime(self, addresses: Iterable[str]) -> None:
+        """Asks for many addresses with one process."""
+        asked = [address for address in addresses if address not in self._known]
+        if asked and not self._empty:
+            results = ask_regexp(self._document.text, asked).results
+            self._known.update((address, results.get(address)) for address in asked)
+
+    def __call__(self, address: str) -> str | None:
+        if self._empty:
+            return None
+        self.prime([address])
+        return self._known[address]
+
+
+def regexp_findings(document: Document[Rule]) -> list[Finding]:
+    """What Postfix finds wrong with the patterns; [] without a postmap to ask."""
+    if not document.index or program("postmap") is None:
+        return []
+    return ask_regexp(document.text, ()).findings
+
+
+def _findings(stderr: str, name: str) -> list[Finding]:
+    """postmap's warnings about a table, as findings of the file that the user knows."""
+    found = []
+    for line in stderr.splitlines():
+        _, marker, rest = line.partition(f"{name}, line ")
+        number, _, words = rest.partition(": ")
+        if not marker or not number.isdigit():
+            continue
+        what = words.split(": skipping this rule")[0].strip()
+        where = Location(REGEXP.file, int(number))
+        found.append(Finding(where, ERROR, "bad-pattern", what, "mend the rule (pcre_table(5))"))
+    return found
+
+
+def _in_memory(name: str, text: str) -> int:
+    """A descriptor from which a program can read a text that no path leads to."""
+    fd = os.memfd_create(name, 0)
+    with os.fdopen(os.dup(fd), "wb") as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
+    return fd
+
+
+def _any_config() -> tuple[str, str]:
+    """A folder with a main.cf, which every Postfix program wants, and the file if it is to go."""
+    if os.path.exists("/etc/postfix/main.cf"):
+        return "/etc/postfix", ""
+    import tempfile
+    import time
+
+    folder = tempfile.mkdtemp(prefix="mailroster-")
+    path = os.path.join(folder, "main.cf")
+    with open(path, "w", encoding="ascii") as file:
+        file.write("compatibility_level = 3.6\nmeta_directory = /etc/postfix\n")
+    old = time.time() - HOT_MAIN_CF_S
+    os.utime(path, (old, old))
+    return folder, path
+
+
+def quotas(layout: Layout) -> dict[str, Usage]:
+    """Use and limit of every mailbox, in one call: `doveadm quota get -A`."""
+    argv = ["doveadm", "-c", layout.dovecot_conf, "-f", "tab", "quota", "get", "-A"]
+    code, out, err = run(argv)
+    lines = [line.split("\t") for line in out.splitlines()[1:]]
+    if code and not lines:
+        raise ServiceFailed(f"doveadm: {err.strip()}")
+    found = {}
+    for user, _, kind, value, limit, percent in (line for line in lines if len(line) == 6):
+        if kind == "STORAGE" and value.isdigit():
+            limit_bytes = int(limit) * 1024 if limit.isdigit() else 0
+            found[user] = Usage(int(value) * 1024, limit_bytes, int(percent or 0))
+    return found

@@ -1,0 +1,192 @@
+"""What can be set, and where it is set: an option beats the environment, which beats
+`mailroster.toml` in the config folder, which beats the default.
+
+Every variable may have `__FILE` behind its name: then it names a file that holds the value.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from mailroster.finding import NotUnderstood
+
+HOME = "docker-data/dms"
+CONTAINER_CONFIG = "/tmp/docker-mailserver"
+TOML = "mailroster.toml"
+
+
+class Setting(NamedTuple):
+    """One setting: the type of its default is its type."""
+
+    name: str
+    variable: str  # "" = not from the environment
+    default: str | int | bool
+    help: str
+
+
+FOLDERS = (
+    Setting("home", "MAILROSTER_HOME", HOME, "holds all the folders below"),
+    Setting("config", "MAILROSTER_CONFIG", "config", "the text files: the only truth"),
+    Setting("mail", "MAILROSTER_MAIL", "mail-data", "DOMAIN/USER/ Maildirs"),
+    Setting("state", "MAILROSTER_STATE", "mail-state", "tables, queue, sockets"),
+    Setting("logs", "MAILROSTER_LOGS", "mail-logs", "logs"),
+)
+_IN_CONTAINER = {
+    "config": CONTAINER_CONFIG,
+    "mail": "/var/mail",
+    "state": "/var/mail-state",
+    "logs": "/var/log/mail",
+}
+
+SETTINGS = (
+    Setting("hostname", "OVERRIDE_HOSTNAME", "", "name of the server; the machine's own if empty"),
+    Setting("listen", "MAILROSTER_LISTEN", "127.0.0.1", "address on which all ports listen"),
+    Setting("smtp_port", "", 10025, "SMTP, from other servers"),
+    Setting("submission_port", "", 10587, "submission with STARTTLS"),
+    Setting("submissions_port", "", 10465, "submission with TLS"),
+    Setting("imap_port", "", 10143, "IMAP with STARTTLS"),
+    Setting("imaps_port", "", 10993, "IMAP with TLS"),
+    Setting("pop3_port", "", 10110, "POP3 with STARTTLS"),
+    Setting("sieve_port", "", 14190, "ManageSieve"),
+    Setting("enable_quotas", "ENABLE_QUOTAS", True, "whether quotas hold"),
+    Setting("spoof_protection", "SPOOF_PROTECTION", False, "send only as oneself and one's aliases"),
+    Setting("postmaster_address", "POSTMASTER_ADDRESS", "", "where mail to the postmaster goes"),
+    Setting("mailbox_size_limit", "POSTFIX_MAILBOX_SIZE_LIMIT", 0, "default quota in bytes; 0: none"),
+    Setting("message_size_limit", "POSTFIX_MESSAGE_SIZE_LIMIT", 10240000, "largest message in bytes"),
+    Setting("relayhost", "DEFAULT_RELAY_HOST", "", "server that takes mail for elsewhere: [host]:port"),
+    Setting("log_level", "LOG_LEVEL", "info", "error, warn, info, debug or trace"),
+    Setting("vmail_uid", "DMS_VMAIL_UID", 5000, "uid of the mail"),
+    Setting("vmail_gid", "DMS_VMAIL_GID", 5000, "gid of the mail"),
+    Setting("password_scheme", "PASSWORD_SCHEME", "SHA512-CRYPT", "or BLF-CRYPT, or ARGON2ID"),
+    Setting("tls_certificate", "SSL_CERT_PATH", "", "PEM file; self-signed at the first start if empty"),
+    Setting("tls_key", "SSL_KEY_PATH", "", "PEM file"),
+    Setting("settle_seconds", "", 1, "how long a removal by hand waits"),
+)  # fmt: skip
+
+
+class Settings(NamedTuple):
+    """Every setting, with its folders as absolute paths. Field names are those of SETTINGS."""
+
+    config: str
+    mail: str
+    state: str
+    logs: str
+    hostname: str
+    listen: str
+    smtp_port: int
+    submission_port: int
+    submissions_port: int
+    imap_port: int
+    imaps_port: int
+    pop3_port: int
+    sieve_port: int
+    enable_quotas: bool
+    spoof_protection: bool
+    postmaster_address: str
+    mailbox_size_limit: int
+    message_size_limit: int
+    relayhost: str
+    log_level: str
+    vmail_uid: int
+    vmail_gid: int
+    password_scheme: str
+    tls_certificate: str
+    tls_key: str
+    settle_seconds: int
+
+
+class Sources(NamedTuple):
+    """Where settings come from. `read` gives the bytes of a file, none if there is no file."""
+
+    options: Mapping[str, str]  # by the setting's name
+    environment: Mapping[str, str]
+    read: Callable[[str], bytes]
+    is_folder: Callable[[str], bool]
+
+    def given(self, setting: Setting) -> str | None:
+        """What the options or the environment say of a setting."""
+        if setting.name in self.options:
+            return self.options[setting.name]
+        if setting.variable in self.environment:
+            return self.environment[setting.variable]
+        path = self.environment.get(f"{setting.variable}__FILE")
+        if not path:
+            return None
+        try:
+            if raw := self.read(path):
+                return raw.decode().strip()
+            raise NotUnderstood(f"{setting.variable}__FILE: {path} is not there, or empty")
+        except (OSError, UnicodeDecodeError) as error:
+            raise NotUnderstood(f"{setting.variable}__FILE: {path}: {error}") from None
+
+
+def load(sources: Sources) -> Settings:
+    """The settings in force. Raises NotUnderstood for an unknown name or a value of another type."""
+    folders = _folders(sources)
+    toml = _toml(os.path.join(folders["config"], TOML), sources.read)
+    known = {setting.name for setting in (*FOLDERS[2:], *SETTINGS)}
+    for name in toml:
+        if name not in known:
+            raise NotUnderstood(f"{TOML}: unknown setting {name!r}")
+    for setting in FOLDERS[2:]:
+        if setting.name in toml and not (sources.given(setting) or sources.given(FOLDERS[0])):
+            folders[setting.name] = os.path.join(folders["config"], str(toml[setting.name]))
+    values: dict[str, Any] = {name: os.path.abspath(path) for name, path in folders.items()}
+    for setting in SETTINGS:
+        text = sources.given(setting)
+        if text is not None:
+            values[setting.name] = _typed(setting, text)
+        elif setting.name in toml:
+            values[setting.name] = _typed(setting, str(toml[setting.name]))
+        else:
+            values[setting.name] = setting.default
+    if not values["hostname"]:
+        name = os.uname().nodename
+        values["hostname"] = name if "." in name else f"{name}.localdomain"
+    values["hostname"] = values["hostname"].lower()
+    return Settings(**values)
+
+
+def _folders(sources: Sources) -> dict[str, str]:
+    named = sources.given(FOLDERS[0])
+    home = named or HOME
+    in_container = not named and not sources.is_folder(HOME) and sources.is_folder(CONTAINER_CONFIG)
+    folders = {}
+    for setting in FOLDERS[1:]:
+        default = os.path.join(home, str(setting.default))
+        default = _IN_CONTAINER[setting.name] if in_container else default
+        folders[setting.name] = sources.given(setting) or default
+    return folders
+
+
+def _toml(path: str, read: Callable[[str], bytes]) -> dict[str, Any]:
+    try:
+        raw = read(path)
+        if not raw:
+            return {}
+        import tomllib  # 10 ms: only for those who have the file
+
+        return tomllib.loads(raw.decode())
+    except (OSError, ValueError) as error:
+        raise NotUnderstood(f"{path}: {error}") from None
+
+
+def _typed(setting: Setting, text: str) -> str | int | bool:
+    if isinstance(setting.default, bool):
+        word = text.strip().lower()
+        if word in ("1", "true", "yes", "on"):
+            return True
+        if word in ("", "0", "false", "no", "off"):
+            return False
+        raise NotUnderstood(f"{setting.name}: {text!r} is neither 1 nor 0")
+    if isinstance(setting.default, int):
+        try:
+            number = int(text) if text.strip() else setting.default
+        except ValueError:
+            number = -1
+        if number < 0:
+            raise NotUnderstood(f"{setting.name}: {text!r} is not a number")
+        return number
+    if any(char < " " for char in text):
+        raise NotUnderstood(f"{setting.name}: a control character")
+    return text

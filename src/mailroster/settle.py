@@ -1,0 +1,155 @@
+"""What of a hand edit goes live at once, and what is held back until it has settled.
+
+Additions and changes go live at once. A removal waits until its file has been unchanged for the
+settle time, has no errors and still exists; a damaged or half-written file so takes nothing away.
+When the accounts themselves seem to vanish, nothing is removed anywhere until somebody says so.
+What a command asked for is never held.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
+
+from mailroster.changes import changed_keys
+from mailroster.document import Document
+from mailroster.finding import ERROR, WARNING, Fault, Finding, Location
+from mailroster.roster import Roster
+
+E = TypeVar("E")
+
+#: More accounts than this gone at once, and more than half of all, are taken for an accident.
+MASS_REMOVAL = 5
+
+
+class Found(NamedTuple):
+    """How the folder was found."""
+
+    roster: Roster
+    missing: frozenset[str]  # fields whose file isn't there
+    unreadable: Mapping[str, str]  # field -> why its file can't be read
+    settled: Callable[[str], bool]  # whether a field's file has been unchanged long enough
+
+
+class Held(NamedTuple):
+    """What is to be served now, and what is held back and why."""
+
+    roster: Roster
+    findings: tuple[Finding, ...]
+    waits: bool  # whether time alone will release something
+
+
+def hold_back(
+    served: Roster, found: Found, asked: Mapping[str, frozenset[str]], *, accept: bool = False
+) -> Held:
+    """The roster to serve next. `asked`: keys that a command changed, which are never held.
+
+    `accept` lets every removal pass: somebody has said that it is meant.
+    """
+    findings: list[Finding] = []
+    alarm = "" if accept else _alarm(served, found, asked.get("accounts", frozenset()))
+    if alarm:
+        mend = "restore the file, or run 'setup apply --removals' if it is meant"
+        where = Location(served.accounts.format.file)
+        findings.append(Finding(where, ERROR, "removals-held", alarm, mend))
+    documents: dict[str, Document[object]] = {}
+    waits = False
+    for (field, old), (_, new) in zip(served.documents(), found.roster.documents(), strict=True):
+        gone = field in found.missing or field in found.unreadable
+        settled = accept or (found.settled(field) and not alarm and field not in found.unreadable)
+        if old.text == new.text or (settled and (gone or not _errors(new))):
+            documents[field] = new
+        elif new.format.ordered or gone:
+            document, reason = _whole(old, new, gone)
+            documents[field] = document
+            if reason:
+                waits = waits or not alarm
+                findings.append(_held(old, "the change", found.unreadable.get(field, reason)))
+        else:
+            kept = _keep(old, new, asked.get(field, frozenset()), settled)
+            documents[field] = kept.document
+            waits = waits or (bool(kept.keys) and not settled and not alarm)
+            reason = "the file has errors" if settled else "the file has just been changed"
+            findings += [_held(old, f"what takes {key!r} away", reason) for key in kept.keys]
+    return Held(Roster(**documents), tuple(findings), waits)  # type: ignore[arg-type]
+
+
+class _Kept(NamedTuple):
+    document: Document[object]
+    keys: list[str]  # of the entries that stay as they were
+
+
+def _keep(
+    old: Document[object], new: Document[object], asked: frozenset[str], settled: bool
+) -> _Kept:
+    """The new document with the entries that it lacks, and with what its unfinished last line
+    was before: a line without its line feed may be half of one."""
+    changed = changed_keys(old, new)
+    unfinished = ""
+    if not settled and new.text and not new.text.endswith("\n"):
+        key = new.format.key(new.lines[-1])
+        if key in changed and key not in asked:
+            unfinished = key
+    lost = [
+        (key, position)
+        for key in sorted(changed - asked)
+        if (position := old.position(key)) is not None and (key == unfinished or key not in new)
+    ]
+    if not lost and not unfinished:
+        return _Kept(new, [])
+    document = new.remove([len(new.lines) - 1]) if unfinished else new
+    for _, position in lost:
+        document = document.append(old.lines[position].removesuffix("\r"))
+    return _Kept(document, [key for key, _ in lost] or [unfinished])
+
+
+def _whole(
+    old: Document[object], new: Document[object], gone: bool
+) -> tuple[Document[object], str]:
+    """A file that counts as a whole: the new one if it only adds to the old one, and why not."""
+    if gone:
+        return old, "the file is gone" if old.text else ""
+    if _errors(new):
+        return old, "the file has errors"
+    lines = iter(new.lines)
+    if new.text.endswith("\n") and all(line in lines for line in old.lines if old.format.key(line)):
+        return new, ""
+    return old, "the file has just been changed"
+
+
+def _alarm(served: Roster, found: Found, asked: frozenset[str]) -> str:
+    """Why the accounts seem to vanish by accident, or ""."""
+    if "accounts" in found.unreadable:
+        return f"the accounts can't be read ({found.unreadable['accounts']})"
+    before = served.accounts.index.keys()
+    if not before or found.roster.accounts.text == served.accounts.text:
+        return ""
+    if "accounts" in found.missing:
+        return "the file is gone; its accounts stay, and nothing else is removed"
+    now = found.roster.accounts.index.keys()
+    lost = before - now - asked
+    if lost and not now:
+        return f"the file has lost all of its {len(lost)} accounts; they stay"
+    if len(lost) > MASS_REMOVAL and 2 * len(lost) > len(before):
+        return f"the file has lost {len(lost)} of {len(before)} accounts; they stay"
+    return ""
+
+
+def _errors(document: Document[object]) -> bool:
+    return any(finding.severity == ERROR for finding in document.findings())
+
+
+def _held(document: Document[object], what: str, reason: str) -> Finding:
+    where = Location(document.format.file)
+    return Finding(where, WARNING, "held-back", f"{what} is held back", reason)
+
+
+def new_faults(old: Document[E], new: Document[E]) -> list[Finding]:
+    """What can't be read of the lines that only the new document has."""
+    fresh = set(new.lines) - set(old.lines)
+    found = []
+    for position, line in enumerate(new.lines):
+        if line in fresh and new.format.key(line):
+            try:
+                new.format.parse(line)
+            except Fault as fault:
+                found.append(fault.at(new.location(position)))
+    return found

@@ -1,0 +1,111 @@
+"""Keeps one server running: starts it, notices its death, starts it again with back-off.
+
+Servers are daemons of their own, found by their pid files and watched through pidfd_open(2): so
+they outlive a killed `up`, and the next one takes them over without an interruption.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from typing import NamedTuple
+
+from mailroster.finding import ServiceFailed
+from mailroster.services import run
+
+BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+#: A server that has run this long has earned a quick restart.
+STEADY_S = 60.0
+STOP_S = 10.0
+
+
+class Server(NamedTuple):
+    """One server: how it is started (it puts itself into the background), and how it is found."""
+
+    name: str
+    argv: tuple[str, ...]
+    pid: Callable[[], int | None]
+
+
+class Supervisor:
+    """Watches over one server until it is told to stop."""
+
+    def __init__(self, server: Server, log: Callable[[str], None]) -> None:
+        self._server, self._log = server, log
+        self.restarts = 0
+
+    async def start(self) -> None:
+        """Starts the server if it isn't running. Raises ServiceFailed with its own words."""
+        if self._server.pid() is not None:
+            return
+        code, out, err = await asyncio.to_thread(run, self._server.argv)
+        if code or self._server.pid() is None:
+            words = (err.strip() or out.strip()).replace("\n", "; ")
+            raise ServiceFailed(f"{self._server.name} does not start: {words}")
+
+    async def keep(self, stop: asyncio.Event) -> None:
+        """Returns when `stop` is set; restarts the server whenever it dies before."""
+        failures = 0
+        while not stop.is_set():
+            began = asyncio.get_running_loop().time()
+            pid = self._server.pid()
+            if pid is not None:
+                await _ended(pid, stop)
+            if stop.is_set():
+                return
+            if asyncio.get_running_loop().time() - began > STEADY_S:
+                failures = 0
+            wait_s = BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)]
+            self._log(f"{self._server.name} is down; it is started again in {wait_s} s")
+            failures += 1
+            await _pause(wait_s, stop)
+            if stop.is_set():
+                return
+            try:
+                await self.start()
+                self.restarts += 1
+                self._log(f"{self._server.name} runs again")
+            except ServiceFailed as error:
+                self._log(str(error))
+
+    async def stop(self) -> None:
+        """Stops the server: SIGTERM, and SIGKILL if it takes too long."""
+        pid = self._server.pid()
+        if pid is None:
+            return
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.kill(pid, number)
+                await asyncio.wait_for(_ended(pid, asyncio.Event()), STOP_S)
+                return
+            except ProcessLookupError:
+                return
+            except TimeoutError:
+                self._log(f"{self._server.name} does not stop; it is killed")
+
+
+async def _ended(pid: int, stop: asyncio.Event) -> None:
+    """Until a process has ended, or `stop` is set."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(fd, ended.set)
+    try:
+        tasks = [asyncio.create_task(event.wait()) for event in (ended, stop)]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+    finally:
+        loop.remove_reader(fd)
+        os.close(fd)
+
+
+async def _pause(seconds: float, stop: asyncio.Event) -> None:
+    """For some time, or until `stop` is set."""
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        pass

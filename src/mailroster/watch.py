@@ -1,0 +1,54 @@
+"""Says when the config folder may have changed. A hint, never a proof: who asks compares.
+
+A watch on a folder sees every kind of save, but goes silent when the folder itself is replaced, and
+sees nothing on network file systems: so a hint comes every second regardless.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+from asyncinotify import Inotify, Mask
+
+from mailroster.disk import identity
+from mailroster.roster import Roster
+
+REGARDLESS_S = 1.0
+#: An editor's save is several events: they are one hint.
+GATHER_S = 0.01
+_MASK = (
+    Mask.MODIFY | Mask.CLOSE_WRITE | Mask.ATTRIB | Mask.MOVE | Mask.CREATE | Mask.DELETE
+    | Mask.DELETE_SELF | Mask.MOVE_SELF
+)  # fmt: skip
+
+
+async def hints(folder: str) -> AsyncIterator[None]:
+    """One item for every time at which something may have changed, without end."""
+    while True:
+        places = _places(folder)
+        inodes = [identity(place).inode for place in places]
+        with Inotify() as inotify:
+            for place in places:
+                try:
+                    inotify.add_watch(place, _MASK)
+                except OSError:
+                    pass  # gone again, or no more watches: the regular hints remain
+            yield
+            while places == _places(folder) and inodes == [identity(p).inode for p in places]:
+                try:
+                    await asyncio.wait_for(inotify.get(), REGARDLESS_S)
+                    await asyncio.sleep(GATHER_S)
+                    while True:
+                        await asyncio.wait_for(inotify.get(), 0)
+                except TimeoutError:
+                    yield
+
+
+def _places(folder: str) -> list[str]:
+    """The folders to watch: that of the files, and those to which links in it lead."""
+    places = {folder}
+    for _, document in Roster().documents():
+        path = os.path.join(folder, document.format.file)
+        if os.path.islink(path):
+            places.add(os.path.dirname(os.path.realpath(path)))
+    return sorted(place for place in places if os.path.isdir(place))

@@ -54,7 +54,7 @@ class OnlyOne:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        os.unlink(self._path)
+        os.ftruncate(self._fd, 0)
         os.close(self._fd)
 
 

@@ -49,6 +49,33 @@ def run(argv: Sequence[str], stdin: str = "", pass_fds: Iterable[int] = ()) -> t
     return done.returncode, out, err
 
 
+def start(argv: Sequence[str]) -> tuple[int, str]:
+    """Exit code and output of a program that leaves a daemon behind.
+
+    The daemon may keep the output open, so it goes to a file: a pipe would never end.
+    """
+    import subprocess
+    import tempfile
+
+    path = program(argv[0])
+    if path is None:
+        raise ServiceFailed(f"{argv[0]} is not installed")
+    with tempfile.TemporaryFile() as output:
+        try:
+            code = subprocess.call(
+                [path, *argv[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                timeout=TIMEOUT_S,
+                start_new_session=True,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ServiceFailed(f"{argv[0]}: {error}") from None
+        output.seek(0)
+        return code, output.read().decode("utf-8", "replace")
+
+
 class Answers(NamedTuple):
     """What a pcre table makes of some addresses, and what Postfix finds wrong with it."""
 

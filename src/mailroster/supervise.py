@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from mailroster.finding import ServiceFailed
-from mailroster.services import run
+from mailroster.services import start
 
 BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 #: A server that has run this long has earned a quick restart.
@@ -38,9 +38,9 @@ class Supervisor:
         """Starts the server if it isn't running. Raises ServiceFailed with its own words."""
         if self._server.pid() is not None:
             return
-        code, out, err = await asyncio.to_thread(run, self._server.argv)
+        code, output = await asyncio.to_thread(start, self._server.argv)
         if code or self._server.pid() is None:
-            words = (err.strip() or out.strip()).replace("\n", "; ")
+            words = output.strip().replace("\n", "; ") or f"exit code {code}"
             raise ServiceFailed(f"{self._server.name} does not start: {words}")
 
     async def keep(self, stop: asyncio.Event) -> None:

@@ -172,7 +172,7 @@ service auth {{
     user = postfix
   }}
 }}
-service quota-status {{
+{_penalty(s)}service quota-status {{
   executable = quota-status -p postfix
   client_limit = 1
   unix_listener quota-status {{
@@ -184,6 +184,19 @@ service quota-status {{
 plugin {{
   sieve = file:~/sieve;active=~/.dovecot.sieve
 {_quota_plugin(s)}}}
+"""
+
+
+def _penalty(settings: Settings) -> str:
+    """On a loopback address all clients look alike, and one's wrong password would slow them all."""
+    if not settings.listen.startswith("127."):
+        return ""
+    return """\
+service anvil {
+  unix_listener anvil-auth-penalty {
+    mode = 0
+  }
+}
 """
 
 

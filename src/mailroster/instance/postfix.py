@@ -43,7 +43,9 @@ myhostname = {s.hostname}
 myorigin = $myhostname
 inet_interfaces = {s.listen}
 inet_protocols = all
+# Nobody relays by address alone, not even from this machine.
 mynetworks = 127.0.0.2/32
+smtpd_client_event_limit_exceptions = 127.0.0.0/8
 
 # No local(8) world: every address is one of the tables.
 mydestination =

@@ -35,46 +35,74 @@ def change(before: Router, after: Router) -> Change:
     return Change(before, after, keys, frozenset(found))
 
 
+def changed_lines(before: Document[E], after: Document[E]) -> tuple[int, list[str], list[str]]:
+    """Where two documents begin to differ, and the lines of each up to where they end to."""
+    old, new = before.lines, after.lines
+    start = _common(old, new)
+    end = min(_common(reversed(old), reversed(new)), len(old) - start, len(new) - start)
+    return start, old[start : len(old) - end], new[start : len(new) - end]
+
+
 def changed_keys(before: Document[E], after: Document[E]) -> frozenset[str]:
     """Keys whose entry may differ: those of the lines that only one document has.
 
-    Where a key stands twice the order of its lines matters too, so those keys are always named.
+    Where a key stands twice the order of its lines matters too: if lines have changed places, all
+    of their keys are named.
     """
     if before is after or before.text == after.text:
         return frozenset()
-    key_of = before.format.key
-    keys = {key_of(line) for line in set(before.lines) ^ set(after.lines)}
     if before.format.ordered:
         return frozenset({""})
-    for document in (before, after):
-        if len(document.index) < len(document.lines):
-            keys |= {key for key, positions in document.index.items() if len(positions) > 1}
-    return frozenset(keys - {""})
+    _, old, new = changed_lines(before, after)
+    gone, come = set(old).difference(new), set(new).difference(old)
+    lines = gone | come
+    if [line for line in old if line not in gone] != [line for line in new if line not in come]:
+        lines = {*old, *new}
+    return frozenset({before.format.key(line) for line in lines} - {""})
+
+
+def _common(some: Iterable[str], others: Iterable[str]) -> int:
+    """How many items two sequences have in common at their beginning."""
+    count = 0
+    for one, other in zip(some, others, strict=False):
+        if one != other:
+            break
+        count += 1
+    return count
 
 
 def dependents(router: Router, keys: Iterable[str]) -> set[str]:
     """Aliases through which mail may reach one of some addresses, by any number of steps.
 
-    Looks for the user's name in the lines of the aliases, so it finds plus-addresses and names
-    without a domain too; it may find more than there are, never fewer.
+    May name more than there are (a mailbox stops what would go to a catch-all), never fewer.
     """
     found: set[str] = set()
     waiting = list(keys)
     while waiting:
-        for word in _words(waiting.pop(), router.origin):
-            for key, _ in router.roster.virtual.mentions(word):
-                if key not in found:
-                    found.add(key)
-                    waiting.append(key)
+        key = waiting.pop()
+        user, domain = split(router.qualified(key))
+        user = split_extension(user)[0]
+        for word in _words(user, domain, router.origin):
+            for alias in (alias for _, alias in router.roster.virtual.mentions(word)):
+                if alias.key not in found and any(
+                    _may_reach(router.qualified(recipient.lower()), user, domain)
+                    for recipient in alias.recipients
+                ):
+                    found.add(alias.key)
+                    waiting.append(alias.key)
     return found
 
 
-def _words(key: str, origin: str) -> list[str]:
-    """What a line that leads to a key may hold."""
-    user, domain = split(key)
+def _words(user: str, domain: str, origin: str) -> list[str]:
+    """What a line that leads to an address must hold, one of them."""
     if not user:
-        return [key]  # a catch-all: anything in its domain may lead to it
-    user = split_extension(user)[0]
-    if domain in ("", origin):
-        return [user]
-    return [f"{user}@{domain}", f"{user}+", f"@{domain}"]
+        return [f"@{domain}"]  # a catch-all: anything in its domain may lead to it
+    if domain == origin:
+        return [user, f"@{domain}"]
+    return [f"{user}@{domain}", f"{user}+", *(f"{blank}@{domain}" for blank in " \t,")]
+
+
+def _may_reach(recipient: str, user: str, domain: str) -> bool:
+    """Whether a recipient is an address, one with an extension of it, or its whole domain."""
+    local, there = split(recipient)
+    return there == domain and (not user or not local or split_extension(local)[0] == user)

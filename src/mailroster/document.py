@@ -17,6 +17,9 @@ from mailroster.finding import WARNING, Fault, Finding, Location
 
 E = TypeVar("E")
 
+#: From this many questions on, an index is quicker than searching the text.
+_SEARCHES = 16
+
 
 class Format(Generic[E]):
     """How one file is read: its logical lines, the key and the entry of each.
@@ -49,7 +52,7 @@ class Format(Generic[E]):
 class Document(Generic[E]):
     """One file of the folder. `bytes(document)` is what stands in it. Never changed in place."""
 
-    __slots__ = ("_folded", "_index", "_lines", "format", "text")
+    __slots__ = ("_folded", "_index", "_lines", "_searches", "format", "text")
 
     def __init__(self, format: Format[E], text: str = "") -> None:
         self.format = format
@@ -57,6 +60,7 @@ class Document(Generic[E]):
         self._lines: list[str] | None = None
         self._index: dict[str, list[int]] | None = None
         self._folded: tuple[str, list[int]] | None = None
+        self._searches = 0
 
     @classmethod
     def from_bytes(cls, format: Format[E], raw: bytes) -> "Document[E]":
@@ -101,7 +105,7 @@ class Document(Generic[E]):
         return self._counting(key) is not None
 
     def _counting(self, key: str) -> tuple[int, E] | None:
-        for position in self.index.get(key, ()):
+        for position in self.positions(key):
             try:
                 return position, self.format.parse(self.lines[position])
             except Fault:
@@ -120,14 +124,31 @@ class Document(Generic[E]):
         Finds it by a search of the text, so that few lines of a large file are looked at. The word
         is compared as text: it is for the caller to look closer.
         """
-        folded, starts = self._folded_text()
-        place = folded.find(word)
-        while place >= 0:
-            position = bisect_right(starts, place) - 1
+        for position in self._positions_of(word):
             key = self.format.key(self.lines[position])
             found = self._counting(key) if key else None
             if found is not None and found[0] == position:
                 yield key, found[1]
+
+    def positions(self, key: str) -> list[int]:
+        """Where in `lines` every line stands that claims a key.
+
+        The first few of them are searched for in the text: a command that asks for one key of a
+        large file needs no index of it.
+        """
+        if self._index is None and self._searches < _SEARCHES and self.text.isascii():
+            self._searches += 1
+            key_of, lines = self.format.key, self.lines
+            return [place for place in self._positions_of(key) if key_of(lines[place]) == key]
+        return self.index.get(key, [])
+
+    def _positions_of(self, word: str) -> Iterator[int]:
+        """Where in `lines` each line stands that holds a lower-case word."""
+        folded, starts = self._folded_text()
+        place = folded.find(word)
+        while place >= 0:
+            position = bisect_right(starts, place) - 1
+            yield position
             if position + 1 == len(starts):
                 return
             place = folded.find(word, starts[position + 1])

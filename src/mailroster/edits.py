@@ -132,7 +132,7 @@ def _with(roster: Roster, field: str, document: Document[Any]) -> Roster:
 
 
 def _without(document: Document[E], key: str) -> Document[E]:
-    positions = document.index.get(key)
+    positions = document.positions(key)
     return document.remove(positions) if positions else document
 
 

@@ -9,7 +9,7 @@ What a command asked for is never held.
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
-from mailroster.changes import changed_keys
+from mailroster.changes import changed_keys, changed_lines
 from mailroster.document import Document
 from mailroster.finding import ERROR, WARNING, Fault, Finding, Location
 from mailroster.roster import Roster
@@ -119,8 +119,10 @@ def _alarm(served: Roster, found: Found, asked: frozenset[str]) -> str:
     """Why the accounts seem to vanish by accident, or ""."""
     if "accounts" in found.unreadable:
         return f"the accounts can't be read ({found.unreadable['accounts']})"
+    if found.roster.accounts.text == served.accounts.text:
+        return ""
     before = served.accounts.index.keys()
-    if not before or found.roster.accounts.text == served.accounts.text:
+    if not before:
         return ""
     if "accounts" in found.missing:
         return "the file is gone; its accounts stay, and nothing else is removed"
@@ -144,10 +146,11 @@ def _held(document: Document[object], what: str, reason: str) -> Finding:
 
 def new_faults(old: Document[E], new: Document[E]) -> list[Finding]:
     """What can't be read of the lines that only the new document has."""
-    fresh = set(new.lines) - set(old.lines)
+    start, before, after = changed_lines(old, new)
+    known = set(before)
     found = []
-    for position, line in enumerate(new.lines):
-        if line in fresh and new.format.key(line):
+    for position, line in enumerate(after, start):
+        if line not in known and new.format.key(line):
             try:
                 new.format.parse(line)
             except Fault as fault:

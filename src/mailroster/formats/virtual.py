@@ -71,7 +71,7 @@ def remove_recipient(document: Document[Alias], key: str, recipient: str) -> Doc
 
     The other recipients keep their spelling, their order and the blanks around them.
     """
-    for position in reversed(document.index.get(key, ())):
+    for position in reversed(document.positions(key)):
         line = document.lines[position]
         rest = _without(line, address.fold(recipient))
         if rest is None:

@@ -1,0 +1,597 @@
+"""A walk through mailroster with real servers: what a user would type, and what comes of it.
+
+`sh script/demo` prepares what it needs and runs it. Every command is run by the shell as it is
+shown; every step is tried with SMTP and IMAP. Only the standard library, as any client would be.
+"""
+
+import argparse
+import contextlib
+import imaplib
+import json
+import os
+import shlex
+import shutil
+import signal
+import smtplib
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email.message import EmailMessage
+from pathlib import Path
+
+HOST = "127.0.0.1"
+#: mailroster's own defaults, by the names of its settings.
+PORTS = {
+    "smtp_port": 10025,
+    "submission_port": 10587,
+    "submissions_port": 10465,
+    "imap_port": 10143,
+    "imaps_port": 10993,
+    "pop3_port": 10110,
+    "sieve_port": 14190,
+}
+HOME = Path("/var/tmp/mailroster-demo")
+#: Stands in every home that a demo has made: no other folder is ever emptied.
+MARK = ".mailroster-demo"
+START_S = 90.0
+STOP_S = 60.0
+#: For what should take a moment, on a machine that is busy with other things.
+PATIENCE_S = 30.0
+POLL_S = 0.01
+LOG_LINES = 40
+WIDTH = 76
+
+JOHN, JANE = "john.doe@example.com", "jane.doe@example.com"
+QA, TEST1, TINY, LEAVER = (f"{name}@example.com" for name in ("qa", "test1", "tiny", "leaver"))
+POSTBOX = "postbox@example.org"
+ELSEWHERE = "friend@elsewhere.example"
+
+
+class Broken(Exception):
+    """A step that did not hold."""
+
+
+class Page:
+    """What is printed: commands and steps in lines, their times in a column."""
+
+    def __init__(self) -> None:
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        self._bold, self._dim, self._green, self._red, self._plain = (
+            ("\033[1m", "\033[2m", "\033[32m", "\033[31m", "\033[0m") if colour else [""] * 5
+        )
+
+    def title(self, text: str) -> None:
+        self.text(f"\n{self._bold}{text}{self._plain}")
+
+    def text(self, text: str) -> None:
+        print(text, flush=True)
+
+    @contextmanager
+    def line(self, text: str, done: str = "") -> Iterator[None]:
+        """One line: the text before what it tells of, its time and outcome after."""
+        print(f"  {text:<{WIDTH}}", end="", flush=True)
+        began = time.monotonic()
+        try:
+            yield
+        except BaseException:
+            self.text(f"  {self._red}FAILED{self._plain}")
+            raise
+        spent = f"{(time.monotonic() - began) * 1000:6.0f} ms"
+        self.text(f"{self._dim}{spent}{self._plain}  {self._green}{done}{self._plain}".rstrip())
+
+    def step(self, text: str) -> contextlib.AbstractContextManager[None]:
+        return self.line(text, "ok")
+
+
+class Demo:
+    """One home, its server, and the clients that a user would have."""
+
+    def __init__(self, home: Path, page: Page) -> None:
+        self.home, self.page = home, page
+        self.config = home / "config"
+        self.certificate = home / "mail-state/tls/cert.pem"
+        self.ports: dict[str, int] = {}
+        self.passwords: dict[str, str] = {}
+        self._up: subprocess.Popen[bytes] | None = None
+        self._log = home / "up.log"
+        self._programs = Path(sys.executable).parent
+        self._messages = 0
+
+    # -- the server
+
+    def lay_out(self) -> None:
+        """A folder of text files with no account in it, and ports that nobody listens on."""
+        self.config.mkdir()
+        self.ports = {name: port if is_free(port) else free_port() for name, port in PORTS.items()}
+        others = {name: port for name, port in self.ports.items() if port != PORTS[name]}
+        if others:
+            taken = ", ".join(str(PORTS[name]) for name in others)
+            self.page.text(f"  (taken: {taken}; config/mailroster.toml names other ports)")
+        lines = ['hostname = "mail.example.com"', *(f"{n} = {p}" for n, p in others.items())]
+        (self.config / "mailroster.toml").write_text("\n".join([*lines, ""]))
+
+    def environment(self) -> dict[str, str]:
+        """A shell's, in which nothing of the caller's own settings counts."""
+        return {
+            "PATH": f"{self._programs}:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": str(self.home),
+            "LANG": "C.UTF-8",
+            "MAILROSTER_HOME": str(self.home),
+        }
+
+    def start(self) -> None:
+        """Starts `mailroster up`, out of the reach of the terminal's Ctrl-C: we stop it."""
+        with self.page.line("$ mailroster up"), self._log.open("wb") as log:
+            self._up = subprocess.Popen(
+                [self._programs / "mailroster", "up"],
+                env=self.environment(),
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+            self._until(lambda: b" ready: " in self._log.read_bytes(), START_S)
+
+    def stop(self) -> None:
+        """Stops both servers. Raises Broken if they don't stop as they should."""
+        up, self._up = self._up, None
+        if up is None:
+            return
+        up.send_signal(signal.SIGTERM)
+        try:
+            code = up.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            up.kill()
+            raise Broken("'mailroster up' does not stop") from None
+        if code:
+            raise Broken(f"'mailroster up' ended with {code}")
+
+    def stay(self) -> None:
+        """Until the server ends of itself, which it shouldn't: Raises Broken."""
+        assert self._up is not None
+        raise Broken(f"'mailroster up' ended with {self._up.wait()}")
+
+    def logs(self) -> str:
+        """The last lines of each log."""
+        parts = []
+        for path in (self._log, *sorted((self.home / "mail-logs").glob("*.log"))):
+            with contextlib.suppress(OSError):
+                lines = path.read_text(errors="replace").splitlines()[-LOG_LINES:]
+                parts += [f"\n== {path}", *lines]
+        return "\n".join(parts)
+
+    def _until(self, holds: Callable[[], bool], wait_s: float = PATIENCE_S) -> None:
+        """Returns when something holds. Raises Broken if it doesn't in time."""
+        deadline = time.monotonic() + wait_s
+        while not holds():
+            if self._up is not None and (code := self._up.poll()) is not None:
+                raise Broken(f"'mailroster up' ended with {code}")
+            if time.monotonic() > deadline:
+                raise Broken(f"not within {wait_s:.0f} s")
+            time.sleep(POLL_S)
+
+    # -- the command line
+
+    def shell(self, command: str) -> None:
+        """Runs a command as it is shown, and shows what it prints. Raises Broken if it fails."""
+        with self.page.line(f"$ {command}"):
+            done = subprocess.run(
+                ["sh", "-c", command],
+                env=self.environment(),
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=PATIENCE_S,
+            )
+            if done.returncode:
+                raise Broken(f"exit status {done.returncode}: {done.stdout.strip()}")
+        for line in done.stdout.splitlines():
+            self.page.text(f"    {line}".rstrip())
+
+    def add(self, address: str, password: str) -> None:
+        self.shell(f"setup email add {address} {password}")
+        self.passwords[address] = password
+
+    # -- SMTP
+
+    def tls(self) -> ssl.SSLContext:
+        """Trusts the server's self-signed certificate, and no other."""
+        context = ssl.create_default_context(cafile=str(self.certificate))
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # `openssl req -x509` leaves out keyUsage
+        return context
+
+    def submission(self, *, starttls: bool) -> smtplib.SMTP:
+        if not starttls:
+            port = self.ports["submissions_port"]
+            return smtplib.SMTP_SSL(HOST, port, timeout=PATIENCE_S, context=self.tls())
+        session = smtplib.SMTP(HOST, self.ports["submission_port"], timeout=PATIENCE_S)
+        session.starttls(context=self.tls())
+        return session
+
+    def submit(self, sender: str, recipient: str, *, starttls: bool = True) -> str:
+        """Sends a message as one of our users does; its subject."""
+        message = self.message(sender, recipient)
+        with self.submission(starttls=starttls) as session:
+            session.login(sender, self.passwords[sender])
+            session.send_message(message)
+        return str(message["Subject"])
+
+    def send(self, recipient: str, size_bytes: int = 0) -> str:
+        """Sends a message as another mail server does; its subject."""
+        message = self.message(ELSEWHERE, recipient, size_bytes)
+        with smtplib.SMTP(HOST, self.ports["smtp_port"], timeout=PATIENCE_S) as session:
+            session.send_message(message)
+        return str(message["Subject"])
+
+    def answer(self, recipient: str) -> int:
+        """What another mail server is answered to RCPT TO."""
+        with smtplib.SMTP(HOST, self.ports["smtp_port"], timeout=PATIENCE_S) as session:
+            session.ehlo()
+            session.mail(ELSEWHERE)
+            return session.rcpt(recipient)[0]
+
+    def refuses(self, recipient: str, code: int, size_bytes: int = 0) -> None:
+        """A message is refused at RCPT TO, before it is sent."""
+        try:
+            self.send(recipient, size_bytes)
+        except smtplib.SMTPRecipientsRefused as error:
+            found = error.recipients[recipient]
+            if found[0] == code:
+                return
+            raise Broken(f"refused with {found}, not {code}") from None
+        raise Broken("it was accepted")
+
+    def message(self, sender: str, recipient: str, size_bytes: int = 0) -> EmailMessage:
+        """A message of its own subject, with a body of some octets."""
+        self._messages += 1
+        message = EmailMessage()
+        message["Subject"] = f"message {self._messages:03}"
+        message["From"], message["To"] = sender, recipient
+        message.set_content("\n".join(["x" * 70] * (size_bytes // 71)) or "Hello!")
+        return message
+
+    # -- IMAP
+
+    @contextmanager
+    def imap(self, user: str, password: str) -> Iterator[imaplib.IMAP4_SSL]:
+        """A session of a user who has logged in; raises imaplib's error if that is refused."""
+        port = self.ports["imaps_port"]
+        with imaplib.IMAP4_SSL(HOST, port, ssl_context=self.tls(), timeout=PATIENCE_S) as session:
+            session.login(user, password)
+            yield session
+
+    def logs_in(self, user: str, password: str | None = None) -> None:
+        with self.imap(user, password or self.passwords[user]):
+            pass
+
+    def no_login(self, user: str, password: str) -> None:
+        try:
+            self.logs_in(user, password)
+        except imaplib.IMAP4.error:
+            return
+        raise Broken("it logs in")
+
+    def arrives(self, subject: str, *users: str) -> None:
+        """A message gets into the INBOX of each of some users."""
+        for user in users:
+            with self.imap(user, self.passwords[user]) as session:
+                self._until(lambda imap=session: found(imap, subject))  # type: ignore[misc]
+
+    def has_not(self, subject: str, user: str) -> None:
+        with self.imap(user, self.passwords[user]) as session:
+            if found(session, subject):
+                raise Broken(f"{user} has it")
+
+    def accepts(self, recipient: str) -> None:
+        """Mail for an address comes to be accepted."""
+        self._until(lambda: self.answer(recipient) == 250)
+
+
+def found(session: imaplib.IMAP4, subject: str) -> bool:
+    """Whether the INBOX has a message, looked at anew."""
+    session.select("INBOX", readonly=True)
+    return bool(session.search(None, "SUBJECT", f'"{subject}"')[1][0])
+
+
+def is_free(port: int) -> bool:
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def free_port() -> int:
+    with socket.create_server((HOST, 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+# -- the walk
+
+
+def accounts(demo: Demo, page: Page) -> None:
+    page.title("Accounts")
+    demo.add(JOHN, "john-secret")
+    with page.step("john.doe logs in with IMAP"):
+        demo.logs_in(JOHN)
+    demo.shell(f"echo jane-secret | setup email add {JANE} --password-stdin")
+    demo.passwords[JANE] = "jane-secret"
+    with page.step("jane.doe logs in with IMAP"):
+        demo.logs_in(JANE)
+    with page.step("with a wrong password she does not"):
+        demo.no_login(JANE, "john-secret")
+    with page.step("nor does anybody send with one: 535"):
+        try:
+            with demo.submission(starttls=True) as session:
+                session.login(JOHN, "jane-secret")
+        except smtplib.SMTPAuthenticationError as error:
+            if error.smtp_code != 535:
+                raise Broken(str(error)) from None
+        else:
+            raise Broken("it was accepted")
+    with page.step("john.doe sends by submission with STARTTLS, jane.doe reads it"):
+        demo.arrives(demo.submit(JOHN, JANE), JANE)
+    with page.step("jane.doe answers by submission with TLS, john.doe reads it"):
+        demo.arrives(demo.submit(JANE, JOHN, starttls=False), JOHN)
+    with page.step("mail from another server arrives, and upper case does not matter"):
+        demo.arrives(demo.send("John.DOE+lists@Example.COM"), JOHN)
+    with page.step("mail for nobody is refused: 550"):
+        demo.refuses("nobody@example.com", 550)
+    with page.step("and so is mail for elsewhere: 554"):
+        demo.refuses("somebody@far.example", 554)
+
+
+def alias(demo: Demo, page: Page) -> None:
+    page.title("An alias")
+    demo.shell(f"setup alias add info@example.com {JOHN},{JANE}")
+    with page.step("mail for info reaches john.doe and jane.doe"):
+        demo.arrives(demo.send("info@example.com"), JOHN, JANE)
+    with page.step("nobody logs in as info"):
+        demo.no_login("info@example.com", "john-secret")
+
+
+def regexp_alias(demo: Demo, page: Page) -> None:
+    page.title("A regexp alias, by hand, over a mailbox")
+    demo.add(QA, "qa-secret")
+    demo.add(TEST1, "test1-secret")
+    with page.step("mail for test1 reaches test1; test2 is nobody: 550"):
+        demo.arrives(demo.send(TEST1), TEST1)
+        demo.refuses("test2@example.com", 550)
+    demo.shell(rf"echo '/^test[0-9][0-9]*@example\.com/ {QA}' >>config/postfix-regexp.cf")
+    with page.step("the edit is live: mail for test2 is accepted"):
+        demo.accepts("test2@example.com")
+    with page.step("mail for test1 reaches qa, and test1 no more"):
+        subject = demo.send(TEST1)
+        demo.arrives(subject, QA)
+        demo.has_not(subject, TEST1)
+
+
+def quota(demo: Demo, page: Page) -> None:
+    page.title("A quota")
+    demo.add(TINY, "tiny-secret")
+    demo.shell(f"setup alias add brim@example.com {TINY}")
+    demo.shell(f"setup quota set {TINY} 20k")
+    with page.step("12 kB fit"):
+        demo.arrives(demo.send(TINY, 12_000), TINY)
+    with page.step("12 kB more do not, and are refused before they are sent: 552"):
+        demo.refuses(TINY, 552, 12_000)
+    with page.step("nor do they through the alias brim: 552"):
+        demo.refuses("brim@example.com", 552, 12_000)
+    demo.shell(f"setup quota set {TINY} 1M")
+    with page.step("now they fit"):
+        demo.arrives(demo.send("brim@example.com", 12_000), TINY)
+
+
+def password(demo: Demo, page: Page) -> None:
+    page.title("A new password")
+    demo.shell(f"setup email update {JOHN} john-new-secret")
+    old, demo.passwords[JOHN] = demo.passwords[JOHN], "john-new-secret"
+    with page.step("it is in force"):
+        demo.logs_in(JOHN)
+    with page.step("the old one is not"):
+        demo.no_login(JOHN, old)
+
+
+def deletion(demo: Demo, page: Page) -> None:
+    page.title("An account goes")
+    demo.add(LEAVER, "leaver-secret")
+    demo.shell(f"setup alias add bye@example.com {LEAVER}")
+    with page.step("leaver logs in, and gets mail through the alias bye"):
+        demo.logs_in(LEAVER)
+        demo.arrives(demo.send("bye@example.com"), LEAVER)
+    demo.shell(f"setup email del -y {LEAVER}")
+    gone = demo.passwords.pop(LEAVER)
+    with page.step("leaver logs in no more"):
+        demo.no_login(LEAVER, gone)
+    with page.step("mail for leaver is refused, and for bye: 550"):
+        demo.refuses(LEAVER, 550)
+        demo.refuses("bye@example.com", 550)
+
+
+def catch_all(demo: Demo, page: Page) -> None:
+    page.title("A catch-all, in another domain")
+    demo.add(POSTBOX, "postbox-secret")
+    demo.shell(f"setup alias add @example.org {JANE}")
+    with page.step("mail for nobody in particular reaches jane.doe"):
+        demo.arrives(demo.send("whoever@example.org"), JANE)
+    with page.step("mail for postbox stays postbox's, with a plus-address too"):
+        for recipient in (POSTBOX, "postbox+tag@example.org"):
+            subject = demo.send(recipient)
+            demo.arrives(subject, POSTBOX)
+            demo.has_not(subject, JANE)
+
+
+def other_programs(demo: Demo, page: Page) -> None:
+    page.title("With other programs")
+    demo.shell(swaks(demo, "--silent 2"))
+    demo.shell(curl(demo, "--silent"))
+
+
+def result(demo: Demo, page: Page) -> None:
+    page.title("All of it is text")
+    for name in ("dovecot-quotas.cf", "postfix-virtual.cf", "postfix-regexp.cf"):
+        demo.shell(f"cat config/{name}")
+    demo.shell("setup email list")
+    demo.shell("mailroster status")
+
+
+CHAPTERS = (
+    accounts, alias, regexp_alias, quota, password, deletion, catch_all, other_programs, result,
+)  # fmt: skip
+
+
+def swaks(demo: Demo, *options: str) -> str:
+    """A command that sends a message."""
+    user = f"--auth-user {JOHN} --auth-password {demo.passwords[JOHN]}"
+    server = f"--server {HOST}:{demo.ports['submission_port']} --tls"
+    return " ".join(["swaks", *options, server, user, f"--from {JOHN} --to {JANE}"])
+
+
+def curl(demo: Demo, *options: str) -> str:
+    """A command that reads one."""
+    url = f"'imaps://{HOST}:{demo.ports['imaps_port']}/INBOX;MAILINDEX=1;SECTION=HEADER'"
+    trust = f"--cacert {shlex.quote(str(demo.certificate))}"
+    return " ".join(["curl", *options, trust, f"-u {JOHN}:{demo.passwords[JOHN]}", url])
+
+
+def invitation(demo: Demo) -> str:
+    """How to connect."""
+    port = {name.removesuffix("_port"): f"{port:5}" for name, port in demo.ports.items()}
+    program = shlex.quote(str(Path(sys.executable).parent / "setup"))
+    wide = max(map(len, demo.passwords))
+    users = "\n".join(f"    {user:{wide}}  {word}" for user, word in demo.passwords.items())
+    return f"""
+The server stays up until Ctrl-C, on {HOST}:
+
+    {port["smtp"]}  SMTP, from other servers: no login, only to the accounts and aliases
+    {port["submission"]}  submission with STARTTLS
+    {port["submissions"]}  submission with TLS
+    {port["imap"]}  IMAP with STARTTLS
+    {port["imaps"]}  IMAP with TLS
+    {port["pop3"]}  POP3 with STARTTLS
+    {port["sieve"]}  ManageSieve
+
+    user{"":{wide - 4}}  password
+{users}
+
+Try, in another terminal:
+
+    {program} --home {demo.home} email add you@example.com
+    {swaks(demo)}
+    {curl(demo)}
+
+The text files are in {demo.config}, the logs in {demo.home}/mail-logs.
+"""
+
+
+# -- the home
+
+
+def make_home(given: Path | None, *, once: bool) -> Path:
+    """An empty home that the servers' users can pass; a demo's former one is cleared.
+
+    Raises Broken for a folder that isn't a demo's, and for one whose demo still runs.
+    """
+    if given is None and once:
+        home = Path(tempfile.mkdtemp(prefix="mailroster-demo-", dir=HOME.parent))
+    else:
+        home = Path(os.path.abspath(given or HOME))
+        if home.is_symlink() or (home.exists() and home.stat().st_uid != os.geteuid()):
+            raise Broken(f"{home} is not ours; use another --home")
+        if home.exists() and os.listdir(home):
+            if not (home / MARK).exists():
+                raise Broken(f"{home} is not a demo's, and not empty; use another --home")
+            stop_leftovers(home)
+            shutil.rmtree(home)
+        home.mkdir(exist_ok=True)
+    home.chmod(0o755)
+    (home / MARK).touch()
+    return home
+
+
+def stop_leftovers(home: Path) -> None:
+    """Stops the servers of a demo that was killed. Raises Broken if it wasn't."""
+    program = Path(sys.executable).parent / "mailroster"
+    argv = [str(program), "--home", str(home), "status", "--json"]
+    pids = json.loads(subprocess.run(argv, capture_output=True, text=True).stdout)["running"]
+    if pids["up"]:
+        raise Broken(
+            f"a demo runs in {home} already, as process {pids['up']}; "
+            f"stop it with 'kill {pids['up']}', or use another --home"
+        )
+    for pid in filter(None, pids.values()):
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_S
+        while Path(f"/proc/{pid}").exists():
+            if time.monotonic() > deadline:
+                raise Broken(f"process {pid} of a former demo does not stop")
+            time.sleep(POLL_S)
+
+
+def walk(demo: Demo, page: Page) -> None:
+    page.title("A mail server from text files")
+    demo.lay_out()
+    page.text(f"  $ export MAILROSTER_HOME={demo.home}")
+    page.text("  $ cd $MAILROSTER_HOME")
+    demo.start()
+    for chapter in CHAPTERS:
+        chapter(demo, page)
+
+
+def run(demo: Demo, page: Page, *, once: bool) -> int:
+    """The walk, the stay, the stop; the exit status."""
+    walked = False
+    try:
+        walk(demo, page)
+        walked = True
+        if not once:
+            page.text(invitation(demo))
+            demo.stay()
+        page.title("The end")
+        with page.step("both servers stop"):
+            demo.stop()
+        return 0
+    except KeyboardInterrupt:
+        return 0 if walked else 130
+    except (Broken, OSError, EOFError, imaplib.IMAP4.error, smtplib.SMTPException,
+            subprocess.SubprocessError) as error:  # fmt: skip
+        page.text(demo.logs())
+        page.text(f"\ndemo: it did not hold: {error or type(error).__name__}")
+        return 1
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C: we are at it
+        demo.stop()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="sh script/demo", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--once", action="store_true", help="stop at the end")
+    parser.add_argument("--home", type=Path, help=f"instead of {HOME}; emptied at each start")
+    options = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    page = Page()
+    try:
+        home = make_home(options.home, once=options.once)
+    except Broken as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    status = run(Demo(home, page), page, once=options.once)
+    if options.once and options.home is None and status == 0:
+        shutil.rmtree(home)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -17,7 +17,7 @@ LABEL_MAX_OCTETS = 63
 
 _ALNUM = "abcdefghijklmnopqrstuvwxyz0123456789"
 #: What an account may have before the `@`. Dovecot's auth_username_chars is made of the same.
-LOCAL_CHARS = _ALNUM + "!#$&'-=?^_`{}~."
+LOCAL_CHARS = _ALNUM + "#$&'-=?^_`{}~."
 _LABEL_CHARS = _ALNUM + "-"
 
 
@@ -25,6 +25,16 @@ def split(address: str) -> tuple[str, str]:
     """The parts around the last `@`; the domain is empty where there is none."""
     local, at, domain = address.rpartition("@")
     return (local, domain) if at else (domain, "")
+
+
+def is_idna(domain: str) -> bool:
+    """Whether a folded domain has other spellings, so that no search of a text finds it."""
+    return "xn--" in domain
+
+
+def example(key: str) -> str:
+    """An address whose mail an alias gets; for a catch-all one that nobody else can have."""
+    return f'"any"{key}' if key.startswith("@") else key
 
 
 def fold(text: str) -> str:
@@ -61,6 +71,8 @@ def fold_domain(text: str) -> str:
 
 def account(text: str) -> Address:
     """The address of an account. Raises Fault with the reason for what can't be one."""
+    if not text.partition("@")[0].isascii():
+        raise _malformed(f"{text!r} has a non-ASCII character before the '@'")
     local, at, domain = text.lower().partition("@")
     if not at:
         raise _malformed(f"{text!r} is not local@domain")
@@ -68,8 +80,6 @@ def account(text: str) -> Address:
         raise _malformed(f"{text!r} has nothing on one side of the '@'")
     if "@" in domain:
         raise _malformed(f"{text!r} has more than one '@'")
-    if not local.isascii():
-        raise _malformed(f"{text!r} has a non-ASCII character before the '@'")
     if "+" in local:
         raise _malformed(f"{text!r} has '+', which sets off the extension of an address")
     for char in local:
@@ -103,7 +113,7 @@ def recipient(text: str) -> str:
     if not domain:
         if "@" in text:
             raise _malformed(f"{text!r} has nothing behind the '@'")
-        return text
+        return _measured(text, text)
     domain = domain.lower() if domain.isascii() else fold_domain(domain)
     return _measured(f"{local}@{domain}", local)
 

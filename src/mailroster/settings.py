@@ -104,12 +104,11 @@ class Sources(NamedTuple):
     is_folder: Callable[[str], bool]
 
     def given(self, setting: Setting) -> str | None:
-        """What the options or the environment say of a setting."""
-        if setting.name in self.options:
-            return self.options[setting.name]
-        if setting.variable in self.environment:
-            return self.environment[setting.variable]
-        path = self.environment.get(f"{setting.variable}__FILE")
+        """What the options or the environment say of a setting; what is empty says nothing."""
+        variable = setting.variable
+        if value := self.options.get(setting.name) or self.environment.get(variable):
+            return value
+        path = self.environment.get(f"{variable}__FILE") if variable else ""
         if not path:
             return None
         try:
@@ -125,12 +124,14 @@ def load(sources: Sources) -> Settings:
     folders = _folders(sources)
     toml = _toml(os.path.join(folders["config"], TOML), sources.read)
     known = {setting.name for setting in (*FOLDERS[2:], *SETTINGS)}
-    for name in toml:
+    for name, value in toml.items():
         if name not in known:
             raise NotUnderstood(f"{TOML}: unknown setting {name!r}")
+        if not isinstance(value, str | int) or (name in folders and not isinstance(value, str)):
+            raise NotUnderstood(f"{TOML}: {name!r} can't be {value!r}")
     for setting in FOLDERS[2:]:
         if setting.name in toml and not (sources.given(setting) or sources.given(FOLDERS[0])):
-            folders[setting.name] = os.path.join(folders["config"], str(toml[setting.name]))
+            folders[setting.name] = os.path.join(folders["config"], toml[setting.name])
     values: dict[str, Any] = {name: os.path.abspath(path) for name, path in folders.items()}
     for setting in SETTINGS:
         text = sources.given(setting)
@@ -148,6 +149,7 @@ def load(sources: Sources) -> Settings:
 
 
 def _folders(sources: Sources) -> dict[str, str]:
+    option = sources.options.get("home")
     named = sources.given(FOLDERS[0])
     home = named or HOME
     in_container = not named and not sources.is_folder(HOME) and sources.is_folder(CONTAINER_CONFIG)
@@ -155,7 +157,9 @@ def _folders(sources: Sources) -> dict[str, str]:
     for setting in FOLDERS[1:]:
         default = os.path.join(home, str(setting.default))
         default = _IN_CONTAINER[setting.name] if in_container else default
-        folders[setting.name] = sources.given(setting) or default
+        # A home that is an option beats every folder that is not.
+        said = sources.options.get(setting.name) if option else sources.given(setting)
+        folders[setting.name] = said or default
     return folders
 
 

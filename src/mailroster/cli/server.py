@@ -16,7 +16,7 @@ def up(call: Call) -> int:
 
 
 def status(call: Call) -> int:
-    """What runs, what is live, what is held back and why; exit 1 if something is not as it should."""
+    """What runs, what is live, what is held back and why; exit 1 if anything is amiss."""
     layout, settings = call.layout(), call.settings
     pids = {
         "up": running.up_pid(layout),

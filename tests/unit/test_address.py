@@ -1,0 +1,116 @@
+"""Addresses: what is taken, in which spelling, and what is refused."""
+
+import pytest
+
+from mailroster import address
+from mailroster.finding import Fault
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        pytest.param("john.doe@example.com", "john.doe@example.com", id="plain"),
+        pytest.param("John.DOE@Example.COM", "john.doe@example.com", id="upper case"),
+        pytest.param("o'neil@x.com", "o'neil@x.com", id="an apostrophe"),
+        pytest.param("a#$&'-=?^_`{}~@x.com", "a#$&'-=?^_`{}~@x.com", id="every odd character"),
+        pytest.param("a@localhost", "a@localhost", id="a domain of one part"),
+        pytest.param("a@bücher.de", "a@xn--bcher-kva.de", id="IDNA"),
+        pytest.param("a@BÜCHER.de", "a@xn--bcher-kva.de", id="IDNA in upper case"),
+        pytest.param("a@XN--bcher-kva.de", "a@xn--bcher-kva.de", id="an A-label"),
+        pytest.param("a@b。de", "a@b.de", id="an ideographic full stop"),
+        pytest.param("a@1.2", "a@1.2", id="digits"),
+        pytest.param("x" * 64 + "@x.com", "x" * 64 + "@x.com", id="64 octets before the @"),
+    ],
+)
+def test_an_account_is_taken_in_one_spelling(text: str, taken: str) -> None:
+    assert address.account(text) == taken
+    assert address.fold(text) == taken
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(text, id=repr(text))
+        for text in (
+            *("", "@", "a@", "@x.com", "a", "x.com", "a@@x.com", "a@b@x.com"),
+            *(".@x.com", "..@x.com", ".a@x.com", "a.@x.com", "a..b@x.com"),
+            *("a@.", "a@..", "a@.com", "a@x.", "a@x..com", "a@-x.com", "a@x-.com", "a@x_y.com"),
+            *("../../etc@x.com", "victim@../../srv", "a/b@x.com", "a@x.com/..", "a\\b@x.com"),
+            *("a|b@x.com", "a:b@x.com", "a@x.com:25", "a@x.com|", 'a"b@x.com', '"a b"@x.com'),
+            *("a*b@x.com", ".*@x.com", "[a-z]*@x.com", "*@x.com", "a@*", "a%d@x.com", "%n@x.com"),
+            *("#a@x.com", "-a@x.com", "-rf@x.com", "a+b@x.com", "+@x.com"),
+            *("a b@x.com", " a@x.com", "a@x.com ", "a@x.com\n", "a\t@x.com", "a\0@x.com", "a@x\0"),
+            *("a!b@x.com", "a,b@x.com", "a;b@x.com", "a(b)@x.com", "<a@x.com>", "a@x.com,b@y.com"),
+            *("jürgen@x.com", "\N{KELVIN SIGN}im@x.com", "a\udcff@x.com", "a@x\udcff.com"),
+            *("a@x\N{FULLWIDTH SOLIDUS}y.com", "a@\N{ZERO WIDTH SPACE}", "a@xn--.com\u0301"),
+            *("a@[127.0.0.1]", "a@x.com\x85", "a\N{NO-BREAK SPACE}@x.com", "a\ufeff@x.com"),
+            "evil@x.com:{PLAIN}owned:5000:5000::/var/mail/z.com/victim@z.com",
+            "x" * 65 + "@x.com",
+            "a@" + "x" * 64 + ".com",
+            "a@" + ".".join(["x" * 50] * 5),
+        )
+    ],
+)
+def test_what_a_file_a_path_or_a_server_reads_as_its_own_is_no_account(text: str) -> None:
+    with pytest.raises(Fault) as refused:
+        address.account(text)
+    assert refused.value.code == "malformed-address"
+    assert refused.value.what
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("Info@X.com", "info@x.com"),
+        ("@X.com", "@x.com"),
+        ("Postmaster", "postmaster"),
+        ("a+tag@x.com", "a+tag@x.com"),
+        ("a/b@x.com", "a/b@x.com"),
+        ("a&b|c@x.com", "a&b|c@x.com"),
+        ("@bücher.de", "@xn--bcher-kva.de"),
+    ],
+)
+def test_the_key_of_an_alias_may_be_what_virtual_allows(text: str, key: str) -> None:
+    assert address.alias(text) == key
+    assert address.fold(text) == key
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "@", "a@", "a b@x.com", "a@b@x.com", "#a", "-a@x.com", 'a"@x.com', "a,b", "a@x..com",
+     "ä@x.com", "<a@x.com>", "a\n@x.com", "a\\@x.com", "x" * 65, "a@x.com\0", "a\xa0b"],
+)  # fmt: skip
+def test_what_no_word_of_a_table_can_be_is_no_alias_and_no_recipient(text: str) -> None:
+    with pytest.raises(Fault):
+        address.alias(text)
+    if text != "a@x..com":  # a domain that only another server knows
+        with pytest.raises(Fault):
+            address.recipient(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        ("a&b/c+tag@x.com", "a&b/c+tag@x.com"),
+        ("Friend@Elsewhere.TEST", "Friend@elsewhere.test"),
+        ("a@bücher.de", "a@xn--bcher-kva.de"),
+        ("root", "root"),
+        ("@x.com", "@x.com"),
+        ("a@under_score.com", "a@under_score.com"),
+    ],
+)
+def test_a_recipient_keeps_its_case_before_the_at(text: str, taken: str) -> None:
+    assert address.recipient(text) == taken
+
+
+@pytest.mark.parametrize("text", ["", "a@b@c", "\udcff@ü", "a@..ü", "@", "ß@x", "\x00"])
+def test_folding_never_fails_and_folds_once(text: str) -> None:
+    assert address.fold(address.fold(text)) == address.fold(text)
+
+
+def test_the_example_of_a_catch_all_is_an_address_that_nobody_can_have() -> None:
+    assert address.example("info@x.com") == "info@x.com"
+    example = address.example("@x.com")
+    assert address.split(example)[1] == "x.com"
+    with pytest.raises(Fault):
+        address.alias(example)

@@ -1,0 +1,76 @@
+"""Sizes: one normal form, and everything else refused with the accepted forms."""
+
+import pytest
+
+from mailroster.finding import Fault
+from mailroster.quota import human_size, normal_size, size_bytes
+
+
+@pytest.mark.parametrize(
+    ("text", "normal", "count"),
+    [
+        ("5G", "5G", 5 << 30),
+        ("5g", "5G", 5 << 30),
+        ("05G", "5G", 5 << 30),
+        (" 5G", "5G", 5 << 30),
+        ("5G\r", "5G", 5 << 30),
+        ("5K", "5k", 5 << 10),
+        ("5k", "5k", 5 << 10),
+        ("10k", "10k", 10 << 10),
+        ("500M", "500M", 500 << 20),
+        ("2T", "2T", 2 << 40),
+        ("7B", "7B", 7),
+        ("7b", "7B", 7),
+        ("0", "0", 0),
+        ("000", "0", 0),
+        ("0G", "0", 0),
+        ("8388607T", "8388607T", 8388607 << 40),
+        ("9223372036854775807B", "9223372036854775807B", (1 << 63) - 1),
+    ],
+)
+def test_a_size_is_read_into_its_normal_form(text: str, normal: str, count: int) -> None:
+    assert normal_size(text) == normal
+    assert size_bytes(normal) == count
+    assert normal_size(normal) == normal
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "G", "k", "5", "5GB", "5GiB", "5 G", "1.5G", "1,5G", "-1", "-1G", "+5G", "5P", "0x5G",
+     "1_000M", "٥G", "５G", "5\nG", "5G\n6G", "5G:x", "∞", "unlimited", "1e3M"],
+)  # fmt: skip
+def test_other_spellings_are_refused_with_the_accepted_forms(text: str) -> None:
+    with pytest.raises(Fault) as refused:
+        normal_size(text)
+    assert refused.value.code == "malformed-quota"
+    assert "500M" in refused.value.mend
+
+
+@pytest.mark.parametrize(
+    "text", ["99999999999T", "8388608T", "9223372036854775808B", "9" * 5000 + "B"]
+)
+def test_a_size_past_63_bits_is_refused(text: str) -> None:
+    with pytest.raises(Fault) as refused:
+        normal_size(text)
+    assert refused.value.code == "quota-too-large"
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (0, "0"),
+        (1, "1"),
+        (1023, "1023"),
+        (1024, "1.0K"),
+        (1025, "1.1K"),
+        (12 * 1024, "12K"),
+        (12 * 1024 + 1, "13K"),
+        (20 << 10, "20K"),
+        (5 << 30, "5.0G"),
+        ((1 << 20) - 1, "1.0M"),
+        (1 << 40, "1.0T"),
+        ((1 << 63) - 1, "8.0E"),
+    ],
+)
+def test_people_see_a_size_rounded_up(count: int, shown: str) -> None:
+    assert human_size(count) == shown

@@ -1,0 +1,127 @@
+"""Where a setting comes from: option, environment, mailroster.toml, default, in this order."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from mailroster.finding import NotUnderstood
+from mailroster.settings import Settings, Sources, load
+
+CONTAINER = "/tmp/docker-mailserver"
+
+
+def settings(
+    options: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
+    files: Mapping[str, str] | None = None,
+    folders: tuple[str, ...] = (),
+) -> Settings:
+    """The settings from sources that are all in memory; a toml is that of /c."""
+
+    def read(path: str) -> bytes:
+        return (files or {}).get(path, "").encode("utf-8", "surrogateescape")
+
+    return load(Sources(options or {}, environment or {}, read, lambda path: path in folders))
+
+
+def test_the_default_home_is_in_the_current_folder() -> None:
+    found = settings()
+    assert found.config == os.path.abspath("docker-data/dms/config")
+    assert found.mail == os.path.abspath("docker-data/dms/mail-data")
+    assert found.state == os.path.abspath("docker-data/dms/mail-state")
+    assert found.logs == os.path.abspath("docker-data/dms/mail-logs")
+
+
+def test_in_a_container_its_folders_are_the_default() -> None:
+    found = settings(folders=(CONTAINER,))
+    assert found[:4] == (CONTAINER, "/var/mail", "/var/mail-state", "/var/log/mail")
+    assert settings(folders=(CONTAINER, "docker-data/dms")).mail.endswith("dms/mail-data")
+    assert settings({"home": "/h"}, folders=(CONTAINER,)).config == "/h/config"
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "toml", "state"),
+    [
+        pytest.param({"state": "/o"}, {"MAILROSTER_STATE": "/e"}, 'state="/t"', "/o", id="option"),
+        pytest.param({}, {"MAILROSTER_STATE": "/e"}, 'state="/t"', "/e", id="environment"),
+        pytest.param({}, {}, 'state="/t"', "/t", id="toml"),
+        pytest.param({}, {}, 'state="../s"', "/s", id="toml, relative to the config folder"),
+        pytest.param({}, {"MAILROSTER_HOME": "/h"}, 'state="/t"', "/h/mail-state", id="home first"),
+        pytest.param({}, {"MAILROSTER_STATE": ""}, 'state="/t"', "/t", id="empty is not set"),
+        pytest.param(
+            {"home": "/h"}, {"MAILROSTER_STATE": "/e"}, "", "/h/mail-state", id="option of home"
+        ),
+    ],
+)
+def test_an_option_beats_the_environment_which_beats_the_toml(
+    options: dict[str, str], environment: dict[str, str], toml: str, state: str
+) -> None:
+    files = {"/c/mailroster.toml": toml}
+    assert settings({"config": "/c", **options}, environment, files).state == state
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "text", "value"),
+    [
+        ("enable_quotas", "ENABLE_QUOTAS", "0", False),
+        ("enable_quotas", "ENABLE_QUOTAS", "", True),
+        ("spoof_protection", "SPOOF_PROTECTION", "1", True),
+        ("spoof_protection", "SPOOF_PROTECTION", "", False),
+        ("spoof_protection", "SPOOF_PROTECTION", "Yes", True),
+        ("postmaster_address", "POSTMASTER_ADDRESS", "p@x.com", "p@x.com"),
+        ("mailbox_size_limit", "POSTFIX_MAILBOX_SIZE_LIMIT", "100", 100),
+        ("message_size_limit", "POSTFIX_MESSAGE_SIZE_LIMIT", "", 10240000),
+        ("log_level", "LOG_LEVEL", "debug", "debug"),
+        ("vmail_uid", "DMS_VMAIL_UID", "5001", 5001),
+        ("vmail_gid", "DMS_VMAIL_GID", "5002", 5002),
+    ],
+)
+def test_the_environment_is_honoured_and_each_with_file_behind_it(
+    name: str, variable: str, text: str, value: Any
+) -> None:
+    assert getattr(settings(environment={variable: text}), name) == value
+    if text:
+        found = settings(environment={f"{variable}__FILE": "/s"}, files={"/s": f"{text}\n"})
+        assert getattr(found, name) == value
+
+
+@pytest.mark.parametrize(
+    ("environment", "toml"),
+    [
+        pytest.param({"ENABLE_QUOTAS": "maybe"}, "", id="neither 1 nor 0"),
+        pytest.param({"DMS_VMAIL_UID": "-1"}, "", id="a negative number"),
+        pytest.param({"DMS_VMAIL_UID": "vmail"}, "", id="no number"),
+        pytest.param({"POSTMASTER_ADDRESS": "a\nb"}, "", id="a control character"),
+        pytest.param({"LOG_LEVEL__FILE": "/not/there"}, "", id="a file that isn't there"),
+        pytest.param({}, "enable_quota = true", id="an unknown name"),
+        pytest.param({}, "imap_port = 'imap'", id="a port that is no number"),
+        pytest.param({}, "hostname = ['a']", id="a list"),
+        pytest.param({}, "state = 1", id="a folder that is a number"),
+        pytest.param({}, "hostname = a", id="no toml"),
+        pytest.param({}, "config = '/x'", id="a folder that the file lies in"),
+        pytest.param({}, "hostname = '\udcff'", id="not UTF-8"),
+    ],
+)
+def test_what_makes_no_sense_is_not_understood(environment: dict[str, str], toml: str) -> None:
+    with pytest.raises(NotUnderstood):
+        settings({"config": "/c"}, environment, {"/c/mailroster.toml": toml})
+
+
+def test_a_variable_that_no_setting_names_is_no_source() -> None:
+    found = settings(environment={"__FILE": "/s"}, files={"/s": "1"})
+    assert (found.smtp_port, found.settle_seconds) == (10025, 1)
+
+
+def test_types_of_the_toml() -> None:
+    toml = 'spoof_protection = true\nimap_port = 143\nhostname = "Mail.X.com"\nenable_quotas = 0'
+    found = settings({"config": "/c"}, files={"/c/mailroster.toml": toml})
+    assert found.spoof_protection is True
+    assert found.imap_port == 143
+    assert found.hostname == "mail.x.com"
+    assert found.enable_quotas is False
+
+
+def test_the_host_name_has_a_domain() -> None:
+    assert "." in settings().hostname

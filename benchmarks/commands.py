@@ -49,7 +49,7 @@ def main(accounts: int, runs: int) -> None:
         f"{accounts} accounts, aliases and quotas; {runs} runs; bare python3 -c pass: {bare:.1f} ms"
     )
     for name, cpu_ms in figures.items():
-        print(f"{name:14} {cpu_ms:7.1f} ms  {cpu_ms / bare:5.2f} ×  (goal {GOALS[name]})")
+        print(f"{name:14} {cpu_ms:7.1f} ms  {cpu_ms / bare:5.2f} x  (goal {GOALS[name]})")
 
 
 if __name__ == "__main__":

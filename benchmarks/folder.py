@@ -5,7 +5,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,7 +69,7 @@ def measure(argv: Sequence[str]) -> Measured:
     return Measured(1000 * (usage.ru_utime + usage.ru_stime), 1000 * (time.perf_counter() - start))
 
 
-def medians(commands: dict[str, Callable[[int], Sequence[str]]], runs: int) -> dict[str, float]:
+def medians(commands: Mapping[str, Callable[[int], Sequence[str]]], runs: int) -> dict[str, float]:
     """Median CPU in ms of each command, all of them in turn, so that noise hits all alike."""
     figures: dict[str, list[float]] = {name: [] for name in commands}
     for run in range(-1, runs):

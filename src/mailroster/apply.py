@@ -23,6 +23,7 @@ from mailroster.lock import FolderLock
 from mailroster.resolve import Router
 from mailroster.roster import Roster
 from mailroster.services import Captures, regexp_findings
+from mailroster.sessions import end_sessions
 from mailroster.settle import Found, hold_back, new_faults
 from mailroster.store import Snapshot, Store
 from mailroster.tables import Changes, Table, delta, difference, full
@@ -145,6 +146,10 @@ class Tables:
             return 0
         self._disk.replace(self._layout.unfinished, b"")
         self._write(changes, renew=every_row)
+        accounts = {*changes[dovecot.ACCOUNTS.name], *changes[dovecot.EXCEPTIONS.name]}
+        gone = [key for key in accounts if key not in after.roster.accounts]
+        if any(key in before.roster.accounts for key in gone):
+            end_sessions(self._layout, gone)
         for document in documents:
             path = os.path.join(self._layout.served, document.format.file)
             self._disk.replace(path, bytes(document), mode=0o600)

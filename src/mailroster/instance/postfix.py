@@ -55,6 +55,9 @@ local_recipient_maps =
 relay_domains =
 biff = no
 append_dot_mydomain = no
+# An address is what it says: '!' and '%' before the '@' are no routes.
+swap_bangpath = no
+allow_percent_hack = no
 recipient_delimiter = +
 message_size_limit = {s.message_size_limit}
 mailbox_size_limit = 0

@@ -1,0 +1,51 @@
+"""Ends the open sessions of accounts that are gone, which Dovecot itself would let go on.
+
+Dovecot's anvil knows every session: `CONNECT-DUMP` on its socket lists "service/ip/user", the pid
+and a count, and an empty line at the end. This is what `doveadm kick` does, without the 50 ms that
+it takes to start.
+"""
+
+import os
+import signal
+from collections.abc import Collection
+
+from mailroster.instance.layout import Layout
+
+_TIMEOUT_S = 5.0
+
+
+def end_sessions(layout: Layout, users: Collection[str]) -> int:
+    """Ends every session of some users; how many. None where no Dovecot runs."""
+    ended = 0
+    for line in _dump(os.path.join(layout.run, "anvil")).splitlines():
+        ident, _, rest = line.partition("\t")
+        pid = rest.partition("\t")[0]
+        if ident.rpartition("/")[2] in users and pid.isdigit():
+            try:
+                os.kill(int(pid), signal.SIGTERM)
+                ended += 1
+            except (ProcessLookupError, PermissionError):
+                pass
+    return ended
+
+
+def _dump(path: str) -> str:
+    """anvil's list of sessions; empty where it does not answer."""
+    if not os.path.exists(path):
+        return ""
+    import socket
+
+    said = b""
+    try:
+        with socket.socket(socket.AF_UNIX) as anvil:
+            anvil.settimeout(_TIMEOUT_S)
+            anvil.connect(path)
+            anvil.sendall(b"VERSION\tanvil\t1\t0\nCONNECT-DUMP\n")
+            while not said.endswith(b"\n\n") and said != b"\n":
+                part = anvil.recv(65536)
+                if not part:
+                    break
+                said += part
+    except OSError:
+        pass
+    return said.decode("utf-8", "replace")

@@ -1,94 +1,185 @@
-"""`setup completion`: scripts for the shells, made from the table of commands.
+"""`setup completion`: a script for each shell, and the answers that the scripts come back for.
 
-The scripts know words and options; addresses they ask of the folder, by `email list`.
+A script only hands over the line up to the cursor, in the variable MAILROSTER_COMPLETE; what may
+follow is worked out here, once for all shells, from the table of commands and the files.
 """
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from mailroster.cli.call import Call
 from mailroster.cli.commands import COMMANDS
+from mailroster.cli.grammar import Command, find
+from mailroster.disk import read
+from mailroster.document import Document
 from mailroster.finding import NotUnderstood
+from mailroster.password import SCHEMES
+from mailroster.roster import Roster
+from mailroster.settings import FOLDERS, Sources, load
+from mailroster.store import Store
+
+LINE, BREAKS = "MAILROSTER_COMPLETE", "MAILROSTER_BREAKS"
+#: Nobody waits longer for a proposal, should the folder be locked.
+_WAIT_S = 1.0
+
+#: The roster behind the options that stand before the command.
+ReadRoster = Callable[[Mapping[str, str]], Roster]
 
 
 def script(call: Call) -> int:
     shell = call.arguments[0]
     if shell not in _SCRIPTS:
         raise NotUnderstood(f"{shell!r} is none of bash, zsh, fish")
-    print(_SCRIPTS[shell](), end="")
+    line = os.environ.get(LINE)
+    if line is None:
+        print(_SCRIPTS[shell], end="")
+        return 0
+    for word in candidates(line, _read_roster):
+        # fish quotes what it inserts, the others take it as it is.
+        quoted = word if shell == "fish" else re.sub(r"([^\w@%+=:,./-])", r"\\\1", word)
+        print(quoted[len(_apart(line, os.environ.get(BREAKS, ""))) :])
     return 0
 
 
-def next_words() -> dict[str, list[str]]:
-    """What may follow each beginning of a command: words, then options."""
-    follow: dict[str, list[str]] = {}
-    for command in COMMANDS:
-        for place, word in enumerate(command.words):
-            words = follow.setdefault(" ".join(command.words[:place]), [])
-            if word not in words:
-                words.append(word)
-        first = command.arguments.split(" ")[0]
-        choices = first.split("|") if "|" in first else []
-        follow[command.name()] = [*choices, *(option.name for option in command.options)]
-    follow[""].append("help")
-    return follow
+def candidates(line: str, read_roster: ReadRoster) -> list[str]:
+    """What the last word of a line may become; the word is empty where the line ends in a blank."""
+    words = line.split()[1:]
+    word = "" if line[-1:].isspace() or not words else words.pop().replace("\\", "")
+    return [found for found in _possible(words, word, read_roster) if found.startswith(word)]
 
 
-def _cases() -> str:
-    rows = (f'    "{start}") echo "{" ".join(words)}" ;;' for start, words in next_words().items())
-    return "\n".join(rows)
+def _possible(words: list[str], word: str, read_roster: ReadRoster) -> Iterable[str]:
+    given: dict[str, str] = {}
+    while words and words[0].startswith("-"):
+        option, equals, value = words.pop(0).partition("=")
+        if not equals and not words:
+            return _folders(word)
+        given[option.removeprefix("--")] = value if equals else words.pop(0)
+    command = find(words, COMMANDS)
+    if command is None:
+        return _verbs(words, word)
+    arguments, waiting, left = _taken(command, words[len(command.words) :])
+    if waiting:
+        return SCHEMES if waiting == "--scheme" else ()
+    if word.startswith("-"):
+        return left
+    return _values(command, arguments, word, lambda: read_roster(given))
 
 
-def _bash() -> str:
-    return f"""\
+def _folders(word: str) -> list[str]:
+    parent = os.path.dirname(word)
+    if not os.path.isdir(parent or "."):
+        return []
+    with os.scandir(parent or ".") as entries:
+        return sorted(os.path.join(parent, entry.name) for entry in entries if entry.is_dir())
+
+
+def _verbs(words: list[str], word: str) -> list[str]:
+    """The next word of the commands that begin with some words."""
+    if not words and word.startswith("-"):
+        return [f"--{setting.name}" for setting in FOLDERS]
+    said = tuple(words[1:] if words[:1] == ["help"] else words)
+    fitting = [c.words[len(said)] for c in COMMANDS if c.words[: len(said)] == said != c.words]
+    return list(dict.fromkeys([*fitting, *(() if words else ("help",))]))
+
+
+def _taken(command: Command, rest: list[str]) -> tuple[list[str], str, list[str]]:
+    """Arguments so far, the option that waits for its value, and the options not yet given."""
+    known = {option.name: option for option in command.options}
+    arguments, waiting = [], ""
+    for word in rest:
+        if waiting:
+            waiting = ""
+        elif word in known:
+            waiting = word if known[word].value else ""
+        else:
+            arguments.append(word)
+    return arguments, waiting, [name for name in known if name not in rest]
+
+
+def _values(
+    command: Command, arguments: list[str], word: str, read_roster: Callable[[], Roster]
+) -> Iterable[str]:
+    """What the next argument may be."""
+    names = command.arguments.split()
+    if not names or (len(arguments) >= len(names) and "…" not in names[-1]):
+        return ()
+    name = names[min(len(arguments), len(names) - 1)].strip("[]…")
+    if "|" in name:
+        return name.split("|")
+    if command.words in (("email", "add"), ("dovecot-master", "add")):
+        return ()  # a new one
+    if name == "NAME":
+        return _keys(read_roster().masters, word)
+    if name == "ALIAS":
+        return _keys(read_roster().virtual, word)
+    if name == "ADDRESS":
+        return _keys(_listed(command, arguments, read_roster()), word)
+    if name.startswith("RECIPIENT"):
+        before, comma, last = word.rpartition(",")
+        alias = read_roster().virtual.get(arguments[0].lower())
+        if command.words[-1] == "del":
+            found: Iterable[str] = alias.recipients if alias else ()
+        else:
+            found = _keys(read_roster().accounts, last)
+        return [before + comma + address for address in found]
+    return ()
+
+
+def _listed(command: Command, arguments: list[str], roster: Roster) -> Document[Any]:
+    """The document whose keys an ADDRESS is one of."""
+    if command.words == ("email", "restrict", "add"):
+        return roster.accounts
+    if command.words[1] == "restrict":
+        return roster.send_access if arguments[0] == "send" else roster.receive_access
+    return roster.accounts
+
+
+def _keys(document: Document[Any], word: str) -> list[str]:
+    return [key for key in document.index if key.startswith(word) and key in document]
+
+
+def _read_roster(given: Mapping[str, str]) -> Roster:
+    options = {name: os.path.expanduser(value) for name, value in given.items()}
+    settings = load(Sources(options, os.environ, read, os.path.isdir))
+    return Store(settings.config, wait_s=_WAIT_S).read().roster
+
+
+def _apart(line: str, breaks: str) -> str:
+    """The part of the last word that bash takes for a word of its own (COMP_WORDBREAKS)."""
+    word = "" if line[-1:].isspace() else line.split()[-1]
+    cut = max((word.rfind(char) for char in "@=:" if char in breaks), default=-1)
+    return word[: cut + 1]
+
+
+_BASH = f"""\
 # bash completion for setup and mailroster: eval "$(setup completion bash)"
-_mailroster_words() {{
-  case "$1" in
-{_cases()}
-  esac
-}}
-_mailroster_addresses() {{
-  "$1" email list 2>/dev/null | sed -n 's/^\\* \\([^ ]*\\).*/\\1/p'
-}}
 _mailroster() {{
-  local word=${{COMP_WORDS[COMP_CWORD]}} line="" found="" i
-  for ((i = 1; i < COMP_CWORD; i++)); do
-    [[ -n $(_mailroster_words "${{line:+$line }}${{COMP_WORDS[i]}}") ]] && line="${{line:+$line }}${{COMP_WORDS[i]}}"
-  done
-  found=$(_mailroster_words "$line")
-  case "$line" in
-    "email update"|"email del"|"quota "*|"email restrict "*|"alias add"|"alias del")
-      found="$found $(_mailroster_addresses "${{COMP_WORDS[0]}}")" ;;
-  esac
-  COMPREPLY=($(compgen -W "$found" -- "$word"))
+  mapfile -t COMPREPLY < <({BREAKS}=$COMP_WORDBREAKS {LINE}=${{COMP_LINE:0:COMP_POINT}} \\
+    "${{COMP_WORDS[0]}}" completion bash 2>/dev/null)
 }}
-COMP_WORDBREAKS=${{COMP_WORDBREAKS//@/}}
 complete -F _mailroster setup mailroster
 """
-
-
-def _zsh() -> str:
-    return f"""\
-#compdef setup mailroster
-# zsh completion for setup and mailroster: source <(setup completion zsh)
-autoload -U +X bashcompinit && bashcompinit
-{_bash()}"""
-
-
-def _fish() -> str:
-    lines = ["# fish completion for setup and mailroster: setup completion fish | source"]
-    for name in ("setup", "mailroster"):
-        lines.append(f"complete -c {name} -f")
-        for start, words in next_words().items():
-            said = start.split()
-            rules = [f"__fish_seen_subcommand_from {word}" for word in said]
-            plain = [word for word in words if not word.startswith("-")]
-            if plain:
-                rules.append(f"not __fish_seen_subcommand_from {' '.join(plain)}")
-            condition = "; and ".join(rules) or "true"
-            if plain:
-                lines.append(f"complete -c {name} -n '{condition}' -a '{' '.join(plain)}'")
-            for option in words[len(plain) :]:
-                flag = f"-l {option[2:]}" if option.startswith("--") else f"-s {option[1:]}"
-                lines.append(f"complete -c {name} -n '{condition}' {flag}")
-    return "\n".join([*lines, ""])
-
-
-_SCRIPTS = {"bash": _bash, "zsh": _zsh, "fish": _fish}
+_ZSH = f"""\
+# zsh completion for setup and mailroster: eval "$(setup completion zsh)"
+_mailroster() {{
+  local -a found
+  found=(${{(f)"$({LINE}="${{(j: :)words[1,CURRENT-1]}} $PREFIX" \\
+    "$words[1]" completion zsh 2>/dev/null)"}})
+  compadd -Q -a found
+}}
+compdef _mailroster setup mailroster
+"""
+_FISH = f"""\
+# fish completion for setup and mailroster: setup completion fish | source
+function __mailroster_complete
+  set -lx {LINE} (commandline --cut-at-cursor --current-process)
+  set -l words (commandline --tokenize --cut-at-cursor --current-process)
+  $words[1] completion fish 2>/dev/null
+end
+complete --command setup --no-files --arguments '(__mailroster_complete)'
+complete --command mailroster --no-files --arguments '(__mailroster_complete)'
+"""
+_SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}

@@ -8,8 +8,12 @@ The form of the key is the outer loop, the tables in their order are the inner o
     @domain           aliases: the catch-all, so it never takes the mail of a mailbox
 
 A match replaces the address and starts over; an address that maps to itself stops there.
+
+Addresses are bare of quotes, as cleanup(8) compares them. Not followed: the server's own address
+in brackets (`postmaster@[192.0.2.1]`), comments and names (`Joe <joe@x>`) in a regexp's result.
 """
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -21,8 +25,12 @@ from mailroster.roster import Roster
 RECURSION_LIMIT = 1000
 EXPANSION_LIMIT = 1000
 ADDRESS_LENGTH_LIMIT = 1000
-#: split_addr(3): these are never cut at the recipient delimiter.
-_WHOLE = ("postmaster", "mailer-daemon", "double-bounce")
+#: One recipient in a lookup result: blanks, commas and, unless there is an operator between, quotes
+#: set it off (tok822(3)).
+_PART = r'(?:"(?:[^"\\]|\\.)*"|[^\s,".@%!]*)'
+_WORD = re.compile(rf"{_PART}(?:[.@%!]{_PART})*")
+#: What stands before the `@` without quotes (RFC 5322 dot-atom, and what Postfix leaves as it is).
+_DOT_ATOM = re.compile(r'[^\s()<>@,;:\\".\[\]]+(\.[^\s()<>@,;:\\".\[\]]+)*')
 
 
 class Match(NamedTuple):
@@ -45,32 +53,48 @@ class Router(NamedTuple):
     captured: Callable[[str], str | None]
 
     def qualified(self, address: str) -> str:
-        """An address with its domain; a bare name is one of the server's own domain."""
-        return address if "@" in address else f"{address}@{self.origin}"
+        """An address as trivial-rewrite(8) completes it: a bare name is one of the server's own
+        domain, unless it is `host!user` or `user%host`; a domain loses the dot at its end."""
+        if "@" not in address:
+            host, bang, user = address.partition("!")
+            if not bang:
+                user, percent, host = address.rpartition("%")
+                host = host if percent else self.origin
+                user = user if percent else address
+            address = f"{user}@{host}"
+        return address[:-1] if address[-1:] == "." and address[-2:-1] not in ".@" else address
 
     def lookup(self, address: str) -> Match | None:
-        """The first match for a qualified address, or None if it stands as it is."""
+        """The first match for a qualified address, or None if it stands as it is.
+
+        Raises Fault where Postfix can't use what the regexps make of it.
+        """
         roster = self.roster
         local, domain = split(address.lower())
-        user, extension = split_extension(address.rpartition("@")[0])
         alias = roster.virtual.get(f"{local}@{domain}")
         if alias:
             return self._match(alias.key, alias.recipients, address, "")
-        result = self.captured(address)
-        if result:
-            words = tuple(result.replace(",", " ").split())
+        result = self.captured(quoted(address))
+        if result is not None:
+            words = tuple(_unquoted(word) for word in _WORD.findall(result) if word)
+            if not words:
+                what = f"the result {result!r} of a rule for {address!r} names no recipient"
+                raise _unreasonable(what, "give the rule a recipient")
             return Match(roster.regexp.format.file, address, self._results(words, address, ""))
         if f"{local}@{domain}" in roster.accounts:
-            return Match(roster.accounts.format.file, address, [address])
+            return Match(roster.accounts.format.file, f"{local}@{domain}", [f"{local}@{domain}"])
+        user, extension = split_extension(split(address)[0])
+        user = user.lower()
         if extension:
-            bare = f"{user.lower()}@{domain}"
+            bare = f"{user}@{domain}"
             alias = roster.virtual.get(bare)
             if alias:
                 return self._match(alias.key, alias.recipients, address, extension)
             if bare in roster.accounts:
-                return Match(roster.accounts.format.file, bare, [address])
+                found = f"{user}{extension}@{domain}"
+                return Match(roster.accounts.format.file, bare, [found])
         if domain == self.origin:
-            for key, rest in ((local, ""), (user.lower(), extension)):
+            for key, rest in ((local, ""), (user, extension)):
                 alias = roster.virtual.get(key)
                 if alias:
                     return self._match(key, alias.recipients, address, rest)
@@ -83,18 +107,21 @@ class Router(NamedTuple):
         place = 0
         while place < len(queue):
             if len(queue) > EXPANSION_LIMIT:
-                raise _unreasonable(address, f"more than {EXPANSION_LIMIT} recipients", "fewer")
+                what = f"{address!r} leads to more than {EXPANSION_LIMIT} recipients"
+                raise _unreasonable(what, "give it fewer")
             nesting = 0
             while (current := queue[place]).lower() not in done:
+                if nesting >= RECURSION_LIMIT:
+                    what = f"{address!r} leads to a loop or an endless chain of aliases"
+                    raise _unreasonable(what, "give it an end")
+                nesting += 1
                 match = self.lookup(current)
                 if match is None:
                     break
-                if nesting >= RECURSION_LIMIT:
-                    raise _unreasonable(address, "a loop or an endless chain of aliases", "an end")
-                nesting += 1
                 for result in match.results:
-                    if len(result) > ADDRESS_LENGTH_LIMIT:
-                        raise _unreasonable(address, "an address that grows without end", "an end")
+                    if len(quoted(result)) > ADDRESS_LENGTH_LIMIT:
+                        what = f"{address!r} leads to an address that grows without end"
+                        raise _unreasonable(what, "give it an end")
                     if result.lower() == current.lower():
                         done.add(current.lower())
                 queue[place] = match.results[0]
@@ -120,7 +147,8 @@ class Router(NamedTuple):
         """Addresses that a lookup result stands for: `@domain` keeps the user, names get $myorigin,
         and the extension that the key did not have is carried over."""
         if words[0][0] == "@":
-            words = (address.rpartition("@")[0] + words[0], *words[1:])
+            user = split(address)[0].removesuffix(extension)
+            words = (user + words[0], *words[1:])
         results = []
         for word in words:
             local, domain = split(self.qualified(word))
@@ -131,14 +159,21 @@ class Router(NamedTuple):
 def split_extension(local: str, delimiter: str = "+") -> tuple[str, str]:
     """User and extension (with its delimiter) of what stands before the `@` (split_addr(3))."""
     place = local.find(delimiter)
-    if place <= 0 or local.lower() in _WHOLE:
-        return local, ""
-    return local[:place], local[place:]
+    return (local, "") if place <= 0 else (local[:place], local[place:])
 
 
-def _unreasonable(address: str, what: str, mend: str) -> Fault:
-    return Fault(
-        "unreasonable-alias",
-        f"{address!r} leads to {what}; Postfix would refuse its mail with 451",
-        f"give it {mend}",
-    )
+def quoted(address: str) -> str:
+    """An address as SMTP and the tables spell it: in quotes what needs them before the `@`."""
+    local, at, domain = address.rpartition("@")
+    if not at or _DOT_ATOM.fullmatch(local):
+        return address
+    return '"' + re.sub(r'(["\\])', r"\\\1", local) + f'"@{domain}'
+
+
+def _unquoted(word: str) -> str:
+    """An address without its quotes and backslashes."""
+    return re.sub(r'\\(.)|"', r"\1", word)
+
+
+def _unreasonable(what: str, mend: str) -> Fault:
+    return Fault("unreasonable-alias", f"{what}; Postfix would refuse its mail with 451", mend)

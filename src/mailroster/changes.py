@@ -1,9 +1,9 @@
 """What differs between two rosters, without looking at what does not."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
-from mailroster.address import split
+from mailroster.address import is_idna, split
 from mailroster.document import Document
 from mailroster.resolve import Router, split_extension
 
@@ -78,10 +78,13 @@ def dependents(router: Router, keys: Iterable[str]) -> set[str]:
     """
     found: set[str] = set()
     waiting = list(keys)
+    captures = list(_captures(router))
     while waiting:
         key = waiting.pop()
         user, domain = split(router.qualified(key))
         user = split_extension(user)[0]
+        if any(_may_be(capture, user, domain) for capture in captures):
+            return set(router.roster.virtual.index)  # only pcre knows who leads to the rule
         for word in _words(user, domain, router.origin):
             for alias in (alias for _, alias in router.roster.virtual.mentions(word)):
                 if alias.key not in found and any(
@@ -95,14 +98,35 @@ def dependents(router: Router, keys: Iterable[str]) -> set[str]:
 
 def _words(user: str, domain: str, origin: str) -> list[str]:
     """What a line that leads to an address must hold, one of them."""
+    if domain == origin and not user:
+        return [""]  # names without a domain lead to it too
+    if is_idna(domain):
+        return [f"{user}@", f"{user}+", "@"]
+    foreign = [f"{user}%{domain}", f"{domain}!{user}"]  # trivial-rewrite(8)
     if not user:
-        return [f"@{domain}"]  # a catch-all: anything in its domain may lead to it
+        return [f"@{domain}", *foreign]  # a catch-all: anything in its domain may lead to it
     if domain == origin:
         return [user, f"@{domain}"]
-    return [f"{user}@{domain}", f"{user}+", *(f"{blank}@{domain}" for blank in " \t,")]
+    return [f"{user}@{domain}", f"{user}+", *(f"{blank}@{domain}" for blank in " \t,"), *foreign]
 
 
 def _may_reach(recipient: str, user: str, domain: str) -> bool:
     """Whether a recipient is an address, one with an extension of it, or its whole domain."""
     local, there = split(recipient)
     return there == domain and (not user or not local or split_extension(local)[0] == user)
+
+
+def _captures(router: Router) -> Iterator[str]:
+    """What the rules of the regexp file turn addresses into, in lower case, `$1` and all."""
+    for _, rule in router.roster.regexp.items():
+        for word in rule.result.lower().replace(",", " ").split():
+            # A captured text may be a whole address.
+            yield router.qualified(word) if "@" in word or "$" not in word else f"{word}@$"
+
+
+def _may_be(capture: str, user: str, domain: str) -> bool:
+    """Whether a rule's result may be an address, one with an extension of it, or in its domain."""
+    local, there = split(capture)
+    if "$" in there:
+        return True
+    return _may_reach(f"@{there}" if "$" in local else capture, user, domain)

@@ -52,7 +52,7 @@ class Format(Generic[E]):
 class Document(Generic[E]):
     """One file of the folder. `bytes(document)` is what stands in it. Never changed in place."""
 
-    __slots__ = ("_folded", "_index", "_lines", "_searches", "format", "text")
+    __slots__ = ("_folded", "_index", "_known", "_lines", "_searches", "format", "text")
 
     def __init__(self, format: Format[E], text: str = "") -> None:
         self.format = format
@@ -60,6 +60,7 @@ class Document(Generic[E]):
         self._lines: list[str] | None = None
         self._index: dict[str, list[int]] | None = None
         self._folded: tuple[str, list[int]] | None = None
+        self._known: dict[str, tuple[int, E] | None] = {}  # what has been asked for
         self._searches = 0
 
     @classmethod
@@ -105,6 +106,11 @@ class Document(Generic[E]):
         return self._counting(key) is not None
 
     def _counting(self, key: str) -> tuple[int, E] | None:
+        if key not in self._known:
+            self._known[key] = self._find(key)
+        return self._known[key]
+
+    def _find(self, key: str) -> tuple[int, E] | None:
         for position in self.positions(key):
             try:
                 return position, self.format.parse(self.lines[position])
@@ -263,7 +269,7 @@ def content(line: str) -> str:
 
 
 def check_text(line: str) -> None:
-    """Raises Fault for bytes that no entry may hold: not UTF-8, or control characters."""
+    """Raises Fault for what no entry may hold: not UTF-8, control characters, odd blanks."""
     if line.isprintable():
         return
     for char in line:
@@ -273,5 +279,7 @@ def check_text(line: str) -> None:
             )
         if (char < " " and char not in "\t\r\n") or char == "\x7f":
             raise Fault("control-character", f"control character 0x{ord(char):02x}", "remove it")
+        if char.isspace() and char not in " \t\r\n":
+            raise Fault("odd-blank", f"U+{ord(char):04X} is no plain blank", "write a plain blank")
     if "\r" in line.removesuffix("\r").replace("\r\n", "\n"):
         raise Fault("control-character", "a carriage return inside a line", "remove it")

@@ -6,7 +6,7 @@ Only what the edit itself would bring is judged, never what was there before.
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
-from mailroster.address import Address
+from mailroster.address import Address, example, is_idna, split
 from mailroster.changes import dependents
 from mailroster.document import Document
 from mailroster.finding import Fault, Refused
@@ -39,8 +39,9 @@ def delete_accounts(roster: Roster, addresses: Iterable[Address]) -> Roster:
     """Without some accounts, their quotas, and their addresses as recipients of aliases."""
     for address in addresses:
         _known(roster, address)
+        local, domain = split(address)
         aliases = roster.virtual
-        for key, _ in roster.virtual.mentions(address):
+        for key, _ in roster.virtual.mentions(f"{local}@" if is_idna(domain) else address):
             aliases = virtual.remove_recipient(aliases, key, address)
         roster = roster._replace(
             accounts=_without(roster.accounts, address),
@@ -143,12 +144,11 @@ def _nothing(address: str) -> None:
 def _expandable(before: Router, after: Router, key: str) -> None:
     """Refused if an alias, or one that leads to it, can be followed no more but could before."""
     for alias in [key, *sorted(dependents(after, [key]) - {key})]:
-        probe = f"x{alias}" if alias.startswith("@") else alias
         try:
-            after.expand(probe)
+            after.expand(example(alias))
         except Fault as fault:
             try:
-                before.expand(probe)
+                before.expand(example(alias))
             except Fault:
                 if alias != key:
                     continue

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from mailroster.changes import changed_keys
+from mailroster.formats.hashed import hidden
 from mailroster.roster import Roster
 
 
@@ -38,23 +39,18 @@ def diff(plan: Plan) -> str:
 
     pieces = []
     for edit in plan.edits:
-        old, new = (_shown(raw) for raw in (edit.before, edit.after))
+        old, new = (
+            raw.decode("utf-8", "backslashreplace").removesuffix("\n").split("\n") if raw else []
+            for raw in (edit.before, edit.after)
+        )
+        secret = getattr(Roster(), edit.field).format.secret
         lines = difflib.unified_diff(old, new, f"a/{edit.file}", f"b/{edit.file}", lineterm="")
-        pieces += [line + "\n" for line in lines]
+        pieces += [_shown(line, secret) + "\n" for line in lines]
     return "".join(pieces)
 
 
-def _shown(raw: bytes) -> list[str]:
-    """Lines for people: `{SCHEME}…` for hashes, escapes for what no terminal should get."""
-    import re
-
-    text = raw.decode("utf-8", "backslashreplace")
-    lines = [
-        re.sub(r"\|\s*(\{[^}|]*\})?[^|]*", r"|\1…", line, count=1) for line in text.split("\n")
-    ]
-    if lines and not lines[-1]:
-        lines.pop()
-    return [
-        "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in line)
-        for line in lines
-    ]
+def _shown(line: str, secret: bool) -> str:
+    """A line for people: no hash, and escapes for what no terminal should get."""
+    if secret:
+        line = hidden(line)
+    return "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in line)

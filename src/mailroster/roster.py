@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mailroster.address import split
+from mailroster.address import is_idna, split
 from mailroster.document import Document
 from mailroster.formats.access import RECEIVE_ACCESS, SEND_ACCESS, Restriction
 from mailroster.formats.accounts import ACCOUNTS, Account
@@ -30,7 +30,7 @@ class Roster(NamedTuple):
 
     def names_domain(self, domain: str) -> bool:
         """Whether an account or an alias names a domain, so that it is served."""
-        word = f"@{domain}"
+        word = "@" if is_idna(domain) else f"@{domain}"
         for document in (self.accounts, self.virtual):
             if any(split(key)[1] == domain for key, _ in document.mentions(word)):
                 return True

@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     try:
         status = _run(argv)
-        sys.stdout.flush()
+        _flush()
         return status
     except NotUnderstood as error:
         return _tell(error, NOT_UNDERSTOOD)
@@ -33,6 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `setup email list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return DONE
+    except OSError as error:
+        words = f"{error.filename}: {error.strerror}" if error.filename else error
+        status = REFUSED if isinstance(error, PermissionError) else TRY_LATER
+        return _tell(words, status)
     except KeyboardInterrupt:
         return _INTERRUPTED
 
@@ -53,7 +57,12 @@ def _run(argv: Sequence[str]) -> int:
     return status
 
 
-def _tell(error: Exception, status: int) -> int:
-    sys.stdout.flush()
+def _flush() -> None:
+    if sys.stdout is not None:  # `setup … >&-`
+        sys.stdout.flush()
+
+
+def _tell(error: object, status: int) -> int:
+    _flush()
     print(f"setup: {error}", file=sys.stderr)
     return status

@@ -47,13 +47,14 @@ def delete(call: Call) -> int:
             raise Refused(f"there is no account {address!r}")
     folders = [mailstore.folder(call.settings.mail, address) for address in addresses]
     there = [folder for folder in folders if os.path.lexists(folder)]
-    doomed = there if "-y" in call.options or ("-n" not in call.options and _asked(there)) else []
-    if "--dry-run" not in call.options:
-        for folder in doomed:
-            mailstore.prove_below(call.settings.mail, folder)
+    dry_run = "--dry-run" in call.options
+    silent = "-n" in call.options or dry_run
+    doomed = there if "-y" in call.options or (not silent and _asked(there)) else []
+    for folder in doomed:
+        mailstore.prove_below(call.settings.mail, folder)
     call.edit(lambda roster: edits.delete_accounts(roster, addresses))
     for folder in doomed:
-        if "--dry-run" in call.options:
+        if dry_run:
             print(f"would delete {folder}")
         else:
             mailstore.delete(call.settings.mail, folder)
@@ -121,14 +122,19 @@ def _direction(call: Call) -> tuple[str, str]:
     direction, *rest = call.arguments
     if direction not in fields:
         raise NotUnderstood(f"{direction!r} is neither 'send' nor 'receive'")
-    return fields[direction], alias_key(rest[0]) if rest else ""
+    if not rest:
+        return fields[direction], ""
+    key = alias_key(rest[0])
+    if key.startswith("@"):
+        raise Refused(f"access(5) has no {key!r}; for a whole domain write {key[1:]!r}")
+    return fields[direction], key
 
 
 def _asked(folders: list[str]) -> bool:
     """Whether the mail is to go too; no where nobody can be asked."""
     if not folders:
         return False
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         warn(f"the mail in {', '.join(folders)} stays; delete it with -y")
         return False
     print(

@@ -29,12 +29,12 @@ def hash_for(call: Call, name: str) -> str:
 
 def _line() -> str:
     """One line of standard input, without its end."""
-    raw = sys.stdin.buffer.readline()
+    raw = sys.stdin.buffer.readline() if sys.stdin is not None else b""
     return raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
 
 
 def _asked(name: str) -> str:
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise NotUnderstood(
             "there is no password: give it as an argument, or with --password-stdin, or run this "
             "on a terminal to be asked for it"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from mailroster.address import split
+from mailroster.address import example, split
 from mailroster.changes import Change
 from mailroster.finding import Fault
 from mailroster.resolve import Router
@@ -124,9 +124,8 @@ class Regexp:
 
 def expands(router: Router, key: str) -> bool:
     """Whether Postfix can follow an alias to its end."""
-    user, domain = split(key)
     try:
-        router.expand(key if user else f"x@{domain}")
+        router.expand(example(key))
     except Fault:
         return False
     return True

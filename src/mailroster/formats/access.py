@@ -32,7 +32,7 @@ class Access(Format[Restriction]):
         return "" if not words or words[0][0] == "#" else address.fold(words[0])
 
     def parse(self, line: str) -> Restriction:
-        check_text(line)
+        check_text(content(line))
         words = content(line).split(None, 1)
         if line[:1] in (" ", "\t"):
             raise Fault("lost-continuation", "the first entry starts with a blank", "remove it")

@@ -1,9 +1,17 @@
 """`name|{SCHEME}hash[|more]`: what the accounts and the masters have in common."""
 
+import re
+
 from mailroster.finding import Fault
 
 #: Dovecot's name of the scheme of a hash that does not name one (`default_pass_scheme`).
 DEFAULT_SCHEME = "SHA512-CRYPT"
+
+
+#: Where a password may begin in a line that was written in another format.
+_SECRET = re.compile(r"[ \t:]|\{[A-Z0-9.-]+\}|\$[0-9a-z]+\$")
+
+_NO_HASH = frozenset("|: ")
 
 
 def name(line: str) -> str:
@@ -15,9 +23,26 @@ def name(line: str) -> str:
 def fields(line: str) -> list[str]:
     """The two or three fields of a line, blanks around them left out. Raises Fault."""
     found = [field.strip(" \t\r\ufeff") for field in line.split("|", 2)]
+    shown = _SECRET.split(found[0], maxsplit=1)[0]
     if len(found) == 1:
-        raise Fault("missing-password", f"{found[0]!r} has no '|'", "write NAME|{SCHEME}hash")
+        raise Fault("missing-password", f"no '|' behind {shown!r}", "write NAME|{SCHEME}hash")
+    if shown != found[0]:
+        what = f"the name before '|' does not end behind {shown!r}"
+        raise Fault("malformed-login", what, "write NAME|{SCHEME}hash")
     return found
+
+
+def hidden(line: str) -> str:
+    """A line as it may be shown: `…` for the hash, and for all that may be one in a bad line."""
+    name, bar, rest = line.partition("|")
+    if not bar:
+        found = _SECRET.search(name.lstrip())
+        end = len(name) - len(name.lstrip()) + found.start() if found else len(name)
+        return name[:end] + ("…" if found else "")
+    hash, bar, extra = rest.partition("|")
+    scheme = re.match(r"\s*(\{[^}]*\})?", hash)
+    assert scheme is not None
+    return f"{hidden(name)}|{scheme[0]}…{bar}{extra}"
 
 
 def check_hash(text: str) -> str:
@@ -30,7 +55,7 @@ def check_hash(text: str) -> str:
         raise Fault("malformed-hash", "the password hash has no readable {SCHEME}", mend)
     if text[0] not in "{$":
         raise Fault("malformed-hash", "the password hash has no {SCHEME} in front", mend)
-    if any(char in "|: \t" or not char.isprintable() for char in text):
+    if not text.isprintable() or not _NO_HASH.isdisjoint(text):
         raise Fault(
             "malformed-hash", "the password hash has a blank or another bad character", mend
         )
@@ -43,4 +68,4 @@ def scheme(hash: str) -> str:
 
 
 def _is_scheme(text: str) -> bool:
-    return bool(text) and all(char.isalnum() or char in "-." for char in text)
+    return text.replace("-", "").replace(".", "").isalnum()

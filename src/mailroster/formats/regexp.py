@@ -40,7 +40,7 @@ class Regexp(Format[Rule]):
         return "" if text[:1] == "#" else text
 
     def parse(self, line: str) -> Rule:
-        check_text(line)
+        check_text(content(line))
         if line[:1] in (" ", "\t"):
             raise Fault("lost-continuation", "the first rule starts with a blank", "remove it")
         text = content(line)

@@ -33,7 +33,7 @@ class Virtual(Format[Alias]):
         return "" if not words or words[0][0] == "#" else address.fold(words[0])
 
     def parse(self, line: str) -> Alias:
-        check_text(line)
+        check_text(content(line))
         if line[:1] in (" ", "\t"):
             raise Fault("lost-continuation", "the first entry starts with a blank", "remove it")
         words = content(line).split(None, 1)
@@ -57,13 +57,18 @@ VIRTUAL = Virtual()
 
 
 def add_recipient(document: Document[Alias], key: str, recipient: str) -> Document[Alias]:
-    """With one more recipient on an alias, which is made at the end where there is none."""
+    """With one more recipient on an alias, which is made at the end where there is none.
+
+    Raises Fault for one that can't stand beside the others.
+    """
     position = document.position(key)
     if position is None:
         return document.append(f"{key} {recipient}")
     line = document.lines[position].rstrip(" \t\r")
     comma = "" if line.endswith(",") else ","
-    return document.replace(position, f"{line}{comma}{recipient}")
+    line = f"{line}{comma}{recipient}"
+    VIRTUAL.parse(line)
+    return document.replace(position, line)
 
 
 def remove_recipient(document: Document[Alias], key: str, recipient: str) -> Document[Alias]:
@@ -81,7 +86,7 @@ def remove_recipient(document: Document[Alias], key: str, recipient: str) -> Doc
     return document
 
 
-_WORD = re.compile(r"[^\s,\ufeff]+")
+_WORD = re.compile(r"[^ \t\r\n,\ufeff]+")
 
 
 def _words(line: str) -> list[tuple[int, int]]:

@@ -1,0 +1,193 @@
+"""Laws of edits: only the line that is meant changes; once is enough; add and delete cancel."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from mailroster import edits
+from mailroster.address import Address, fold
+from mailroster.document import Document
+from mailroster.finding import Fault, Refused
+from mailroster.formats.accounts import ACCOUNTS, Account
+from mailroster.formats.quotas import QUOTAS, Quota
+from mailroster.formats.virtual import VIRTUAL
+from mailroster.roster import Roster
+from tests.laws.texts import FORMATS, HASH, raw
+
+ORIGIN = "mail.example.test"
+A, B = Address("a@x.com"), Address("b@x.com")
+Verb = Callable[[Roster], Roster]
+
+
+class Case(NamedTuple):
+    """A verb, and the keys that it may concern in each file."""
+
+    name: str
+    verb: Verb
+    keys: dict[str, str]
+    repeatable: bool
+
+
+CASES = (
+    Case("add account", lambda r: edits.add_account(r, Account(A, HASH)), {"accounts": A}, False),
+    Case("update", lambda r: edits.set_password(r, A, "{PLAIN}new"), {"accounts": A}, True),
+    Case("quota set", lambda r: edits.set_quota(r, Quota(A, "7M")), {"quotas": A}, True),
+    Case("quota del", lambda r: edits.delete_quota(r, A), {"quotas": A}, True),
+    Case("alias add", lambda r: edits.add_alias(r, A, [B], ORIGIN), {"virtual": A}, False),
+    Case("alias del", lambda r: edits.delete_alias(r, A, [B]), {"virtual": A}, True),
+    Case("restrict", lambda r: edits.restrict(r, "send_access", A), {"send_access": A}, False),
+    Case("allow", lambda r: edits.allow(r, "send_access", A), {"send_access": A}, True),
+    Case("master add", lambda r: edits.add_master(r, "info", HASH), {"masters": "info"}, False),
+    Case("master", lambda r: edits.set_master_password(r, "info", HASH), {"masters": "info"}, True),
+    Case("master del", lambda r: edits.delete_masters(r, ["info"]), {"masters": "info"}, False),
+)  # fmt: skip
+cases = st.sampled_from(CASES)
+
+
+@st.composite
+def rosters(draw: st.DrawFn) -> Roster:
+    """A roster in which much is broken, and where the verbs may find what they look for."""
+    known = {
+        "accounts": b"A@x.com | " + HASH.encode() + b" | home=/x \r\n",
+        "quotas": b" a@X.com : 5g",
+        "virtual": b"A@x.com b@x.com,\tc@x.com ,b@x.com",
+        "send_access": b"A@x.com\tREJECT no",
+        "masters": b"Info|" + HASH.encode(),
+    }
+    found: dict[str, Any] = {}
+    for field, format in zip(Roster._fields, FORMATS, strict=True):
+        parts = [draw(raw)]
+        if field in known and draw(st.booleans()):
+            parts += [b"\n", known[field], draw(st.sampled_from((b"", b"\n", b"\r\n"))), draw(raw)]
+        found[field] = Document.from_bytes(format, b"".join(parts))
+    return Roster(**found)
+
+
+def done(verb: Verb, roster: Roster) -> Roster | None:
+    """The roster after a verb, or None if it was refused."""
+    try:
+        return verb(roster)
+    except (Refused, Fault):
+        return None
+
+
+def others(document: Document[Any], key: str) -> list[str]:
+    """The physical lines of all that has another key, without their line feeds."""
+    lines = [line for line in document.lines if document.format.key(line) != key]
+    return "\n".join(lines).removesuffix("\n").split("\n")
+
+
+@given(rosters(), cases)
+def test_an_edit_changes_only_what_it_is_about(roster: Roster, case: Case) -> None:
+    after = done(case.verb, roster)
+    assume(after is not None)
+    assert after is not None
+    for (field, old), (_, new) in zip(roster.documents(), after.documents(), strict=True):
+        if field not in case.keys:
+            assert bytes(new) == bytes(old), field
+            continue
+        key = case.keys[field]
+        before, now = others(old, key), others(new, key)
+        if before != now and now and not now[-1] and len(now) == len(before) + 1:
+            now.pop()  # what was the last line is so no more
+        # Whatever had no line feed may have got one, with the file's carriage return.
+        assert [line.removesuffix("\r") for line in now] == [
+            line.removesuffix("\r") for line in before
+        ]
+        assert now[:-1] == before[:-1]
+
+
+@given(rosters(), cases)
+def test_the_same_edit_twice_equals_once_or_is_refused(roster: Roster, case: Case) -> None:
+    once = done(case.verb, roster)
+    assume(once is not None)
+    assert once is not None
+    twice = done(case.verb, once)
+    if case.repeatable:
+        assert twice == once or (twice is not None and texts(twice) == texts(once))
+    else:
+        assert twice is None
+
+
+def texts(roster: Roster) -> list[str]:
+    return [document.text for _, document in roster.documents()]
+
+
+@given(rosters(), st.sampled_from(["c@x.com", "zoe@y.org", "o'neil@xn--bcher-kva.de"]))
+def test_add_then_delete_of_an_account_is_identity(roster: Roster, login: str) -> None:
+    address = Address(login)
+    assume(address not in roster.accounts.index and address not in roster.quotas.index)
+    assume(address not in roster.virtual.index)
+    assume(not any(address in spelled(a.recipients) for _, a in roster.virtual.items()))
+    whole = complete(roster, "accounts", "quotas")
+    added = edits.set_quota(edits.add_account(whole, Account(address, HASH)), Quota(address, "1G"))
+    gone = edits.delete_accounts(added, [address])
+    assert [bytes(d) for _, d in gone.documents()] == [bytes(d) for _, d in whole.documents()]
+
+
+@given(rosters(), st.sampled_from(["fresh@x.com", "@y.org", "bare"]))
+def test_add_then_delete_of_an_alias_is_identity(roster: Roster, key: str) -> None:
+    assume(key not in roster.virtual.index)
+    whole = complete(roster, "virtual")
+    added = edits.add_alias(whole, key, ["q@q.test", "r&d+tag@q.test"], ORIGIN)
+    half = edits.delete_alias(added, key, ["q@q.test"])
+    assert half.virtual.get(key) is not None
+    gone = edits.delete_alias(half, key, ["R&D+tag@q.test"])
+    assert bytes(gone.virtual) == bytes(whole.virtual)
+
+
+def spelled(recipients: tuple[str, ...]) -> list[str]:
+    return [fold(recipient) for recipient in recipients]
+
+
+def complete(roster: Roster, *fields: str) -> Roster:
+    """The same, where some of the files end in a line feed: else an append adds it for good."""
+    for field in fields:
+        document = getattr(roster, field)
+        if document.text and not document.text.endswith("\n"):
+            ended: dict[str, Any] = {field: Document(document.format, document.text + "\n")}
+            roster = roster._replace(**ended)
+    return roster
+
+
+@given(raw, st.sampled_from(["b@x.com", "B@X.com", "c@x.com", "a@xn--bcher-kva.de"]))
+def test_without_a_recipient_the_others_stay_in_order(content: bytes, recipient: str) -> None:
+    roster = Roster(virtual=Document.from_bytes(VIRTUAL, b"a@x.com b@x.com c@x.com\n" + content))
+    for key in roster.virtual.index:
+        before = roster.virtual.get(key)
+        after = edits.delete_alias(roster, key, [recipient]).virtual
+        if before is None:
+            continue
+        rest = [r for r in before.recipients if fold(r) != fold(recipient)]
+        if rest:
+            left = after.get(key)
+            assert left is not None
+            assert list(left.recipients) == rest
+        else:
+            position = roster.virtual.position(key)
+            assert position is not None
+            assert len(after.lines) < len(roster.virtual.lines) or after.text == ""
+
+
+@given(rosters())
+def test_a_deleted_account_is_nowhere_a_recipient(roster: Roster) -> None:
+    after = done(lambda r: edits.delete_accounts(r, [A]), roster)
+    assume(after is not None)
+    assert after is not None
+    assert A not in after.accounts.index
+    assert A not in after.quotas.index
+    assert not any(A in spelled(alias.recipients) for _, alias in after.virtual.items())
+
+
+def test_the_cases_can_succeed() -> None:
+    """Else the laws would hold of nothing."""
+    roster = Roster(
+        accounts=Document(ACCOUNTS, f"a@x.com|{HASH}\n"), quotas=Document(QUOTAS, "a@x.com:1G\n")
+    )
+    succeeded = {case.name for case in CASES if done(case.verb, roster) is not None}
+    succeeded |= {case.name for case in CASES if done(case.verb, Roster()) is not None}
+    held = Roster(masters=Document(FORMATS[4], f"info|{HASH}\n"))
+    succeeded |= {case.name for case in CASES if done(case.verb, held) is not None}
+    assert succeeded == {case.name for case in CASES}

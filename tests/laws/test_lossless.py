@@ -1,0 +1,59 @@
+"""Law: a file that is read and written again is the same, to the byte, whatever it holds."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailroster.document import Format
+from mailroster.finding import Fault
+from tests.laws.texts import document, formats, raw
+
+
+@given(formats, raw | st.binary())
+def test_render_after_parse_is_identity_for_any_bytes(format: Format[Any], content: bytes) -> None:
+    read = document(format, content)
+    assert bytes(read) == content
+    assert "\n".join(read.lines) == read.text
+
+
+@given(formats, raw)
+def test_every_line_has_its_number_in_the_file(format: Format[Any], content: bytes) -> None:
+    read = document(format, content)
+    physical = read.text.split("\n")
+    for position, line in enumerate(read.lines):
+        start = read.number(position) - 1
+        assert physical[start : start + line.count("\n") + 1] == line.split("\n")
+
+
+@given(formats, raw)
+def test_the_key_agrees_with_the_entry(format: Format[Any], content: bytes) -> None:
+    for line in document(format, content).lines:
+        key = format.key(line)
+        if not key:
+            continue
+        try:
+            entry = format.parse(line)
+        except Fault:
+            continue
+        if not format.ordered:
+            assert entry[0] == key
+
+
+@given(formats, raw, st.integers(0, 20))
+def test_a_key_is_found_by_search_and_by_index_alike(
+    format: Format[Any], content: bytes, skipped: int
+) -> None:
+    indexed = document(format, content)
+    for key in list(indexed.index)[skipped:]:
+        assert document(format, content).positions(key) == indexed.index[key]
+        assert document(format, content).position(key) == indexed.position(key)
+
+
+@given(formats, raw)
+def test_every_finding_names_a_line_of_the_file(format: Format[Any], content: bytes) -> None:
+    read = document(format, content)
+    for finding in read.findings():
+        assert finding.where.file == format.file
+        assert 1 <= finding.where.line <= content.count(b"\n") + 1
+        assert str(finding).isprintable()

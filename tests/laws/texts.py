@@ -1,0 +1,34 @@
+"""Files as people, editors and accidents make them, for the laws."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from mailroster.document import Document, Format
+from mailroster.formats.access import RECEIVE_ACCESS, SEND_ACCESS
+from mailroster.formats.accounts import ACCOUNTS
+from mailroster.formats.masters import MASTERS
+from mailroster.formats.quotas import QUOTAS
+from mailroster.formats.regexp import REGEXP
+from mailroster.formats.virtual import VIRTUAL
+
+FORMATS: tuple[Format[Any], ...] = (
+    ACCOUNTS, QUOTAS, VIRTUAL, REGEXP, MASTERS, SEND_ACCESS, RECEIVE_ACCESS
+)  # fmt: skip
+HASH = "{SHA512-CRYPT}$6$abc$def"
+
+#: Pieces that mean something to one format or the other, and bytes that mean nothing to any.
+PIECES = (
+    b"a@x.com", b"A@X.com", b"b@x.com", b"a+t@x.com", b"@x.com", b"info", b"a@b\xc3\xbccher.de",
+    b"|", b":", b",", b", ", b" ", b"  ", b"\t", b"\n", b"\n", b"\n", b"\r\n", b"\r", b"#", b"# a",
+    b"{PLAIN}x", HASH.encode(), b"5G", b"0", b"REJECT", b"/^a/", b"if /x/", b"endif", b"!", b"\\",
+    b"\xef\xbb\xbf", b"\xff", b"\xed\xb2\x80", b"\0", b"\x0b", b"\xc2\x85", b"\xc2\xa0",
+    b"\xe2\x80\xa8", b"\xc4\xb0", b"home=/x",
+)  # fmt: skip
+
+raw = st.lists(st.sampled_from(PIECES) | st.binary(max_size=3), max_size=30).map(b"".join)
+formats = st.sampled_from(FORMATS)
+
+
+def document(format: Format[Any], content: bytes) -> Document[Any]:
+    return Document.from_bytes(format, content)

@@ -107,6 +107,10 @@ class Instance:
             [*self._program(), *words], input=stdin, capture_output=True, text=True, timeout=120
         )
 
+    def begin(self, *words: str) -> subprocess.Popen[bytes]:
+        """One `setup` command that runs beside others."""
+        return subprocess.Popen([*self._program(), *words], stderr=subprocess.DEVNULL)
+
     def setup(self, *words: str, stdin: str = "") -> str:
         """One `setup` command that must succeed; its output."""
         done = self.run(*words, stdin=stdin)

@@ -112,6 +112,16 @@ def test_the_open_sessions_of_a_deleted_account_end_and_no_others(live: Instance
         assert stays.noop()[0] == "OK"
 
 
+def test_of_many_edits_of_one_alias_at_once_none_is_lost(live: Instance) -> None:
+    recipients = [f"friend{n}@elsewhere.test" for n in range(25)]
+    live.setup("alias", "add", "all@x.com", "keep@x.com")
+    commands = [live.begin("alias", "add", "all@x.com", friend) for friend in recipients]
+    assert [command.wait(60) for command in commands] == [0] * 25
+    live.send("all@x.com", subject="to all of them")
+    live.arrives("keep@x.com", "to all of them")
+    until(lambda: {r for taken in live.sink.taken for r in taken.recipients} >= set(recipients))
+
+
 def by_sed(path: Path, old: str, new: str) -> None:
     subprocess.run(["sed", "-i", f"s|{old}|{new}|", path], check=True)
 

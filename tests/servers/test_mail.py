@@ -1,5 +1,6 @@
 """Mail and logins as users know them, on the real servers."""
 
+import base64
 import imaplib
 import smtplib
 import socket
@@ -195,13 +196,40 @@ def test_pop3_reads_the_same_mailbox(mail: Instance) -> None:
     session.quit()
 
 
-def test_managesieve_answers_with_starttls(mail: Instance) -> None:
-    with socket.create_connection(("127.0.0.1", mail.ports["sieve"]), 10) as connection:
-        greeting = b""
-        while b"OK " not in greeting:
-            greeting += connection.recv(4096)
-    assert b'"SIEVE"' in greeting
-    assert b'"STARTTLS"' in greeting
+def test_a_sieve_script_put_by_managesieve_files_the_mail(mail: Instance) -> None:
+    mail.setup("email", "add", "sieve@example.com", PASSWORD)
+    with socket.create_connection(("127.0.0.1", mail.ports["sieve"]), 30) as plain:
+        answer(plain)
+        plain.sendall(b"STARTTLS\r\n")
+        assert answer(plain).endswith("OK")
+        with trusting().wrap_socket(plain) as session:
+            answer(session)
+            login = base64.b64encode(f"\0sieve@example.com\0{PASSWORD}".encode())
+            session.sendall(b'AUTHENTICATE "PLAIN" "' + login + b'"\r\n')
+            assert answer(session).endswith("OK")
+            script = b'require "fileinto"; fileinto "Junk";'
+            session.sendall(b'PUTSCRIPT "all" {%d+}\r\n%s\r\n' % (len(script), script))
+            assert answer(session).endswith("OK")
+            session.sendall(b'SETACTIVE "all"\r\n')
+            assert answer(session).endswith("OK")
+    mail.send("sieve@example.com", subject="filed")
+
+    def filed() -> bool:
+        with mail.imap("sieve@example.com") as session:
+            return session.select("Junk")[1] == [b"1"]
+
+    until(filed)
+    assert mail.subjects("sieve@example.com") == []
+
+
+def answer(session: socket.socket) -> str:
+    """ManageSieve's next answer, up to the word that ends it (RFC 5804)."""
+    said = b""
+    while True:
+        said += session.recv(4096)
+        last = said.removesuffix(b"\r\n").rpartition(b"\r\n")[2]
+        if said.endswith(b"\r\n") and last[:2] in (b"OK", b"NO", b"BY"):
+            return said.decode()[: said.rfind(last) + 2]
 
 
 def test_email_list_shows_use_limit_and_aliases(mail: Instance) -> None:

@@ -56,4 +56,5 @@ class PasswdFile:
             group=owner_and_mode(os.path.dirname(self._path))[0][1],
             mtime_s=max(int(now), int(before) + 1),
         )
-        self.seen_at = int(now) + 1.01
+        if changes:
+            self.seen_at = int(now) + 1.01

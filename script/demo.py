@@ -9,6 +9,7 @@ import contextlib
 import imaplib
 import json
 import os
+import select
 import shlex
 import shutil
 import signal
@@ -23,6 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.message import EmailMessage
 from pathlib import Path
+from types import FrameType
 
 HOST = "127.0.0.1"
 #: mailroster's own defaults, by the names of its settings.
@@ -44,6 +46,7 @@ STOP_S = 60.0
 PATIENCE_S = 30.0
 POLL_S = 0.01
 LOG_LINES = 40
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WIDTH = 76
 
 JOHN, JANE = "john.doe@example.com", "jane.doe@example.com"
@@ -54,6 +57,20 @@ ELSEWHERE = "friend@elsewhere.example"
 
 class Broken(Exception):
     """A step that did not hold."""
+
+
+#: What a step that does not hold may raise.
+FAULTS = (
+    Broken, OSError, EOFError, imaplib.IMAP4.error, smtplib.SMTPException,
+    subprocess.SubprocessError,
+)  # fmt: skip
+
+
+class Stopped(BaseException):
+    """Somebody has told us to stop, by the signal of this number."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
 class Page:
@@ -78,6 +95,9 @@ class Page:
         began = time.monotonic()
         try:
             yield
+        except Stopped:
+            self.text("")
+            raise
         except BaseException:
             self.text(f"  {self._red}FAILED{self._plain}")
             raise
@@ -152,8 +172,14 @@ class Demo:
         if code:
             raise Broken(f"'mailroster up' ended with {code}")
 
+    def close(self) -> None:
+        """Stops whatever is left after a failure. Raises Broken if it can't."""
+        with contextlib.suppress(Broken):
+            self.stop()
+        stop_servers(self.home)
+
     def stay(self) -> None:
-        """Until the server ends of itself, which it shouldn't: Raises Broken."""
+        """Until the server ends of itself, which it shouldn't: raises Broken."""
         assert self._up is not None
         raise Broken(f"'mailroster up' ended with {self._up.wait()}")
 
@@ -458,7 +484,7 @@ def swaks(demo: Demo, *options: str) -> str:
 
 def curl(demo: Demo, *options: str) -> str:
     """A command that reads one."""
-    url = f"'imaps://{HOST}:{demo.ports['imaps_port']}/INBOX;MAILINDEX=1;SECTION=HEADER'"
+    url = f"'imaps://{HOST}:{demo.ports['imaps_port']}/INBOX;MAILINDEX=1;SECTION=TEXT'"
     trust = f"--cacert {shlex.quote(str(demo.certificate))}"
     return " ".join(["curl", *options, trust, f"-u {JOHN}:{demo.passwords[JOHN]}", url])
 
@@ -510,31 +536,41 @@ def make_home(given: Path | None, *, once: bool) -> Path:
         if home.exists() and os.listdir(home):
             if not (home / MARK).exists():
                 raise Broken(f"{home} is not a demo's, and not empty; use another --home")
-            stop_leftovers(home)
+            if up := pids(home)["up"]:
+                raise Broken(
+                    f"a demo runs in {home} already, as process {up}; "
+                    f"stop it with 'kill {up}', or use another --home"
+                )
+            stop_servers(home)
             shutil.rmtree(home)
-        home.mkdir(exist_ok=True)
+        home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o755)
     (home / MARK).touch()
     return home
 
 
-def stop_leftovers(home: Path) -> None:
-    """Stops the servers of a demo that was killed. Raises Broken if it wasn't."""
-    program = Path(sys.executable).parent / "mailroster"
-    argv = [str(program), "--home", str(home), "status", "--json"]
-    pids = json.loads(subprocess.run(argv, capture_output=True, text=True).stdout)["running"]
-    if pids["up"]:
-        raise Broken(
-            f"a demo runs in {home} already, as process {pids['up']}; "
-            f"stop it with 'kill {pids['up']}', or use another --home"
-        )
-    for pid in filter(None, pids.values()):
-        os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_S
-        while Path(f"/proc/{pid}").exists():
-            if time.monotonic() > deadline:
-                raise Broken(f"process {pid} of a former demo does not stop")
-            time.sleep(POLL_S)
+def pids(home: Path) -> dict[str, int | None]:
+    """The processes of a home, `mailroster up` first. Raises Broken if that can't be found out."""
+    program = str(Path(sys.executable).parent / "mailroster")
+    argv = [program, "--home", str(home), "status", "--json"]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    try:
+        running: dict[str, int | None] = json.loads(done.stdout)["running"]
+    except ValueError:
+        raise Broken(f"'mailroster status' says: {done.stderr.strip()}") from None
+    return running
+
+
+def stop_servers(home: Path) -> None:
+    """Stops what runs of a home, also when its `mailroster up` was killed. Raises Broken."""
+    for name in ("up", "postfix", "dovecot"):
+        if pid := pids(home)[name]:
+            with contextlib.suppress(ProcessLookupError):
+                process = os.pidfd_open(pid)
+                os.kill(pid, signal.SIGTERM)
+                if not select.select([process], [], [], STOP_S)[0]:
+                    raise Broken(f"{name}, process {pid}, does not stop")
+                os.close(process)
 
 
 def walk(demo: Demo, page: Page) -> None:
@@ -549,48 +585,52 @@ def walk(demo: Demo, page: Page) -> None:
 
 def run(demo: Demo, page: Page, *, once: bool) -> int:
     """The walk, the stay, the stop; the exit status."""
-    walked = False
     try:
         walk(demo, page)
-        walked = True
         if not once:
             page.text(invitation(demo))
-            demo.stay()
+            with contextlib.suppress(Stopped):
+                demo.stay()
         page.title("The end")
         with page.step("both servers stop"):
             demo.stop()
         return 0
-    except KeyboardInterrupt:
-        return 0 if walked else 130
-    except (Broken, OSError, EOFError, imaplib.IMAP4.error, smtplib.SMTPException,
-            subprocess.SubprocessError) as error:  # fmt: skip
+    except Stopped as stopped:
+        return 128 + stopped.number
+    except FAULTS as error:
         page.text(demo.logs())
         page.text(f"\ndemo: it did not hold: {error or type(error).__name__}")
+        page.text(f"Everything is left in {demo.home}.")
         return 1
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C: we are at it
-        demo.stop()
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        demo.close()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="sh script/demo", description=(__doc__ or "").split("\n")[0]
+        prog="sh script/demo", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--once", action="store_true", help="stop at the end")
     parser.add_argument("--home", type=Path, help=f"instead of {HOME}; emptied at each start")
     options = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
-    page = Page()
+    for number in SIGNALS:
+        signal.signal(number, _stop)
     try:
         home = make_home(options.home, once=options.once)
-    except Broken as error:
+    except (Broken, OSError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
+    page = Page()
     status = run(Demo(home, page), page, once=options.once)
-    if options.once and options.home is None and status == 0:
+    if options.once and options.home is None and status != 1:
         shutil.rmtree(home)
     return status
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped(number)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,158 @@
+"""What the code takes for granted of Postfix, Dovecot and the libraries, a test for each."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from mailroster.password import SCHEMES, hash_password
+from mailroster.targets.lmdb_table import LmdbTable
+from tests.servers.instance import HASH, PASSWORD, Instance
+
+SECONDS = 4.0
+
+WRITE_LMDB = """
+import time
+import sys
+from mailroster.targets.lmdb_table import LmdbTable
+table, n = LmdbTable(sys.argv[1]), 0
+while True:
+    n += 1
+    table.apply({f"w{n % 50}@x.com": str(n), f"w{(n + 7) % 50}@x.com": None})
+    time.sleep(0.0005)  # a writer that never pauses would starve every reader of the lock
+"""
+
+WRITE_SQLITE = """
+import sys
+from mailroster.compile.dovecot import AccountRow
+from mailroster.targets.sqlite_table import ACCOUNT, SqliteTable
+table, n = SqliteTable(sys.argv[1], ACCOUNT), 0
+while True:
+    n += 1
+    table.apply({f"w{(n + i) % 5000}@x.com": AccountRow("x", "x.com/w") for i in range(1000)})
+"""
+
+
+@pytest.fixture(scope="module")
+def facts(server: Instance) -> Instance:
+    server.setup("email", "add", "steady@x.com", PASSWORD)
+    return server
+
+
+def test_postmap_reads_our_tables_and_we_read_postmaps(tmp_path: Path, facts: Instance) -> None:
+    config = ["postmap", "-c", str(facts.state / "postfix")]
+    ours = LmdbTable(str(tmp_path / "ours"))
+    ours.apply({"a@x.com": "b@x.com", "gone@x.com": "x"})
+    ours.apply({"gone@x.com": None})
+    listed = subprocess.run(
+        [*config, "-s", f"lmdb:{tmp_path}/ours"], capture_output=True, text=True, check=True
+    )
+    assert listed.stdout == "a@x.com\tb@x.com\n"
+    source = tmp_path / "theirs"
+    source.write_text("c@x.com d@x.com\n")
+    subprocess.run([*config, f"lmdb:{source}"], check=True)
+    assert LmdbTable(str(source)).read() == {"c@x.com": "d@x.com"}
+
+
+def test_a_table_grows_under_its_readers(facts: Instance) -> None:
+    table = LmdbTable(str(facts.state / "tables/aliases"))
+    rows = {f"{n}-{'x' * 200}@big.com": "y" * 400 for n in range(40_000)}
+    with facts.smtp() as session:
+        session.mail("a@elsewhere.test")
+        assert session.rcpt("steady@x.com")[0] == 250
+        table.apply(dict(rows))
+        assert session.rcpt("steady@x.com")[0] == 250
+    assert facts.rcpt("steady@x.com")[0] == 250
+    table.apply(dict.fromkeys(rows))
+    assert "fatal" not in (facts.home / "mail-logs/mail.log").read_text()
+
+
+def test_postfix_never_fails_beside_a_continuous_writer(facts: Instance) -> None:
+    path = str(facts.state / "tables/mailboxes")
+    writer = subprocess.Popen([sys.executable, "-c", WRITE_LMDB, path])
+    try:
+        codes = set()
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            with facts.smtp() as session:
+                for _ in range(20):
+                    session.mail("a@elsewhere.test")
+                    codes.add(session.rcpt("steady@x.com")[0])
+                    session.rset()
+    finally:
+        writer.kill()
+        writer.wait()
+    assert codes == {250}
+    assert "fatal" not in (facts.home / "mail-logs/mail.log").read_text()
+
+
+def test_logins_never_fail_beside_writers_that_are_killed(facts: Instance) -> None:
+    path = str(facts.state / "sql/roster.db")
+    done = threading.Event()
+
+    def disturb() -> None:
+        while not done.is_set():
+            writer = subprocess.Popen([sys.executable, "-c", WRITE_SQLITE, path])
+            time.sleep(0.3)
+            writer.send_signal(signal.SIGKILL)
+            writer.wait()
+
+    thread = threading.Thread(target=disturb)
+    thread.start()
+    try:
+        end = time.monotonic() + SECONDS
+        logins = [facts.can_log_in("steady@x.com") for _ in iter(lambda: time.monotonic() < end, 0)]
+    finally:
+        done.set()
+        thread.join()
+    assert len(logins) > 10
+    assert all(logins)
+    facts.setup("apply", "--verify")
+    assert not [user for user in facts.doveadm("user", "*").split() if user.startswith("w")]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_dovecot_takes_our_hashes(facts: Instance, scheme: str) -> None:
+    hash = hash_password("pass word", scheme)
+    facts.setup("email", "add", f"{scheme.lower()}@x.com", "--hash", hash)
+    assert facts.can_log_in(f"{scheme.lower()}@x.com", "pass word")
+    assert not facts.can_log_in(f"{scheme.lower()}@x.com", "pass words")
+
+
+@pytest.mark.parametrize("scheme", ["SHA512-CRYPT", "BLF-CRYPT", "ARGON2ID", "SSHA512", "PBKDF2"])
+def test_what_doveadm_makes_logs_in(facts: Instance, scheme: str) -> None:
+    made = subprocess.run(
+        ["doveadm", "-O", "pw", "-s", scheme, "-p", "from-doveadm"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    user = f"made-{scheme.lower()}@x.com"
+    facts.setup("email", "add", user, "--hash", made.stdout.strip())
+    assert facts.can_log_in(user, "from-doveadm")
+
+
+def test_a_hash_without_a_scheme_is_read_as_dms_reads_it(facts: Instance) -> None:
+    with facts.file("postfix-accounts.cf").open("a") as file:
+        file.write(f"bare@x.com|{HASH.partition('}')[2]}\n")
+    facts.setup("apply")
+    assert facts.can_log_in("bare@x.com")
+
+
+def test_doveadm_tells_all_quotas_in_one_call(facts: Instance) -> None:
+    facts.setup("quota", "set", "steady@x.com", "3M")
+    assert "steady@x.com ( 0 / 3.0M ) [0%]" in facts.setup("email", "list")
+
+
+def test_files_of_secrets_are_closed_to_others(facts: Instance) -> None:
+    facts.setup("dovecot-master", "add", "boss", "boss-secret")
+    for file in ("config/postfix-accounts.cf", "config/dovecot-masters.cf"):
+        assert (facts.home / file).stat().st_mode & 0o077 == 0, file
+    for folder in ("mail-state/served", "mail-state/sql"):
+        assert (facts.home / folder).stat().st_mode & 0o007 == 0, folder
+    assert os.stat(facts.home / "mail-state/tls/key.pem").st_mode & 0o077 == 0

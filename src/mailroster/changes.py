@@ -87,9 +87,11 @@ def dependents(router: Router, keys: Iterable[str]) -> set[str]:
             return set(router.roster.virtual.index)  # only pcre knows who leads to the rule
         for word in _words(user, domain, router.origin):
             for alias in (alias for _, alias in router.roster.virtual.mentions(word)):
+                ways = [recipient.lower() for recipient in alias.recipients]
+                if "@" not in alias.key:  # the account of that name comes before the alias
+                    ways.append(alias.key)
                 if alias.key not in found and any(
-                    _may_reach(router.qualified(recipient.lower()), user, domain)
-                    for recipient in alias.recipients
+                    _may_reach(router.qualified(way), user, domain) for way in ways
                 ):
                     found.add(alias.key)
                     waiting.append(alias.key)

@@ -1,8 +1,13 @@
-"""How the laws are tried: as often as hypothesis has it, and with no clock, on a shared machine."""
+"""How the laws are tried: with no clock, on a shared machine; LAWS=5000 tries them harder."""
+
+import os
 
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
-    "laws", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    "laws",
+    max_examples=int(os.environ.get("LAWS", "100")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 settings.load_profile("laws")

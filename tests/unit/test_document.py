@@ -1,0 +1,98 @@
+"""Documents: what is found in them, and edits to the byte."""
+
+import pytest
+
+from mailroster.document import Document, check_text, content, logical_lines, only_comments
+from mailroster.finding import Fault
+from mailroster.formats.quotas import QUOTAS
+from mailroster.formats.virtual import VIRTUAL
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", [""]),
+        ("a\nb\n", ["a", "b", ""]),
+        ("a\n b\n", ["a\n b", ""]),
+        ("a\r\n b\r\n", ["a\r\n b\r", ""]),
+        ("a\n\n b", ["a\n\n b"]),
+        ("a\n#\n  #\n b\n#\n", ["a\n#\n  #\n b", "#", ""]),
+        (" a\n b\nc", [" a\n b", "c"]),
+        ("a\n \nb", ["a", " ", "b"]),
+        ("#\n b\n c", ["#", " b\n c"]),
+    ],
+)
+def test_logical_lines(text: str, lines: list[str]) -> None:
+    assert logical_lines(text) == lines
+    assert "\n".join(lines) == text
+
+
+def test_the_content_of_a_logical_line_has_no_comments() -> None:
+    assert content("  a b \r") == "a b"
+    assert content("a\r\n# x\r\n\n  b\r") == "a b"
+    assert only_comments("\t# x")
+    assert not only_comments(" x # y")
+
+
+@pytest.mark.parametrize("text", ["a\0", "a\x1b", "a\x7f", "a\rb", "\udcff", "\x85", "a\u3000b"])
+def test_odd_bytes_are_faults(text: str) -> None:
+    with pytest.raises(Fault):
+        check_text(text)
+
+
+def test_plain_text_is_no_fault() -> None:
+    for text in ("", "a\tb\r", "ä€😀", "a\r\n b\r"):
+        check_text(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "positions", "left"),
+    [
+        ("a\nb\nc\n", [1], "a\nc\n"),
+        ("a\nb\nc", [2], "a\nb\n"),
+        ("a", [0], ""),
+        ("a\n", [0], ""),
+        ("a\nb", [0, 1], ""),
+        ("a\r\nb\r\n", [0], "b\r\n"),
+        ("\n\na", [2], "\n\n"),
+    ],
+)
+def test_lines_are_removed_with_their_line_feeds(
+    text: str, positions: list[int], left: str
+) -> None:
+    assert Document(QUOTAS, text).remove(positions).text == left
+
+
+@pytest.mark.parametrize("text", ["", "a:1G", "a:1G\n", "a:1G\r\n", "a:1G\r\n\r\nb:1G"])
+def test_an_appended_line_goes_with_its_removal(text: str) -> None:
+    longer = Document(QUOTAS, text).append("z:1G")
+    again = longer.remove([len(longer.lines) - 2])
+    ended = text if not text or text.endswith("\n") else text + ("\r\n" if "\r\n" in text else "\n")
+    assert again.text == ended
+
+
+def test_a_replaced_line_keeps_its_carriage_return_and_all_others() -> None:
+    document = Document(QUOTAS, "a:1G\r\nb:1G\r\n\udcff")
+    assert document.replace(1, "b:2G").text == "a:1G\r\nb:2G\r\n\udcff"
+    assert bytes(document.replace(1, "b:2G")) == b"a:1G\r\nb:2G\r\n\xff"
+    assert document.text.startswith("a:1G\r\nb:1G"), "the first one stays as it is"
+
+
+@pytest.mark.parametrize("big", [False, True], ids=["few questions", "many questions"])
+def test_a_key_is_found_however_often_one_asks(big: bool) -> None:
+    text = "".join(f"U{n}@x.com:{n + 1}G\n" for n in range(40))
+    document = Document(QUOTAS, text)
+    for n in range(40 if big else 3):
+        found = document.get(f"u{n}@x.com")
+        assert found is not None
+        assert found.size == f"{n + 1}G"
+    assert document.get("u@x.com") is None
+    assert "u4@x.com" in document
+    assert "4@x.com" not in document
+
+
+def test_mentions_are_of_lines_that_count_in_any_case() -> None:
+    text = "a@x B@X\n# b@x\nbad\nc@x\n d@x,\n b@x.com\nA@x b@x\nİ@x b@x\n"
+    document = Document(VIRTUAL, text)
+    assert [key for key, _ in document.mentions("b@x")] == ["a@x", "c@x"]
+    assert list(document.mentions("nobody")) == []

@@ -1,0 +1,67 @@
+"""`postfix-regexp.cf`: what Postfix lets pass in silence, and the shape of rules."""
+
+import pytest
+
+from mailroster.document import Document
+from mailroster.finding import Fault
+from mailroster.formats.regexp import REGEXP, Rule
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ("/^test[0-9]+@x\\.com/ qa@x.com", ("match", "/^test[0-9]+@x\\.com/", "qa@x.com")),
+        ("/a\\/b/i  q@x.com, r@x.com\r", ("match", "/a\\/b/i", "q@x.com, r@x.com")),
+        ("!/a/ q@x", ("match", "!/a/", "q@x")),
+        ("! /a/ q@x", ("match", "! /a/", "q@x")),
+        ("|a/b|x q@x", ("match", "|a/b|x", "q@x")),
+        ("/(.*)@a/ $1@b", ("match", "/(.*)@a/", "$1@b")),
+        ("/a/\n q@x\n# c\n\tr@x", ("match", "/a/", "q@x r@x")),
+        ("if /x/", ("if", "/x/", "")),
+        ("if !/x/i", ("if", "!/x/i", "")),
+        ("IF/x/", ("if", "/x/", "")),
+        ("endif", ("endif", "", "")),
+        ("endif # of x", ("endif", "", "")),
+    ],
+)
+def test_a_line_is_a_rule(line: str, rule: tuple[str, str, str]) -> None:
+    assert REGEXP.parse(line) == Rule(*rule)
+    assert REGEXP.key(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("qa@x.com", "malformed-rule"),
+        ("!", "malformed-rule"),
+        ("/a qa@x.com", "unclosed-pattern"),
+        ("/a\\/ qa@x.com", "unclosed-pattern"),
+        ("/a/q qa@x.com", "unknown-flag"),
+        ("/a/", "no-recipient"),
+        ("if /x/ qa@x.com", "text-after-if"),
+        ("if", "malformed-rule"),
+        (" /a/ q@x", "lost-continuation"),
+        ("/a/ \0", "control-character"),
+        ("/\udcff/ q@x", "not-utf-8"),
+    ],
+)
+def test_what_is_wrong_has_a_code(line: str, code: str) -> None:
+    with pytest.raises(Fault) as found:
+        REGEXP.parse(line)
+    assert found.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("if /a/\n/b/ q@x\nendif\n", []),
+        ("if /a/\nif /b/\n/c/ q@x\nendif\nendif\n", []),
+        ("/z/ q@x\nif /a/\n/b/ q@x\n", [(2, "if-without-endif")]),
+        ("if /a/\nif /b/\nendif\n", [(1, "if-without-endif")]),
+        ("endif\nif /a/\nendif\n", [(1, "endif-without-if")]),
+        ("#if /a/\n/b/ q@x\n/b/ q@x\n", []),
+    ],
+)
+def test_if_and_endif_must_match(text: str, found: list[tuple[int, str]]) -> None:
+    findings = Document(REGEXP, text).findings()
+    assert [(finding.where.line, finding.code) for finding in findings] == found

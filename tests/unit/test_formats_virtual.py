@@ -1,0 +1,123 @@
+"""`postfix-virtual.cf`: aliases as virtual(5) reads them."""
+
+import pytest
+
+from mailroster.document import Document
+from mailroster.finding import Fault
+from mailroster.formats.virtual import VIRTUAL, add_recipient, remove_recipient
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "recipients"),
+    [
+        ("l@x.com a@x.com, b@x.com ,c@x.com", "l@x.com", "a@x.com b@x.com c@x.com"),
+        ("l@x.com\ta@x.com\t b@x.com   c@x.com", "l@x.com", "a@x.com b@x.com c@x.com"),
+        ("L@X.com A@x.com,a@X.COM,a@x.com", "l@x.com", "A@x.com"),
+        ("l@x.com ,,a@x.com,,", "l@x.com", "a@x.com"),
+        ("@x.com box@x.com\r", "@x.com", "box@x.com"),
+        ("@x.com @y.org", "@x.com", "@y.org"),
+        ("root admin", "root", "admin"),
+        ("l@x.com a@x.com,\n\tb@x.com\n# c@x.com\n d@x.com", "l@x.com", "a@x.com b@x.com d@x.com"),
+        ("l@x.com r&d@x.com,a/b@x.com,a+tag@x.com", "l@x.com", "r&d@x.com a/b@x.com a+tag@x.com"),
+        ("l@x.com a@bücher.de", "l@x.com", "a@xn--bcher-kva.de"),
+        ("l@x.com\n# a comment in \udcff\n a@x.com", "l@x.com", "a@x.com"),
+    ],
+)
+def test_a_line_is_an_alias(line: str, key: str, recipients: str) -> None:
+    assert VIRTUAL.parse(line) == (key, tuple(recipients.split()))
+    assert VIRTUAL.key(line) == key
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("l@x.com", "no-recipient"),
+        ("l@x.com ,", "no-recipient"),
+        (" l@x.com a@x.com", "lost-continuation"),
+        ("l@x.com @a.com,b@x.com", "domain-among-recipients"),
+        ("l@x@y a@x.com", "malformed-address"),
+        ("l@x.com a@b@c", "malformed-address"),
+        ('l@x.com "|/bin/sh"', "malformed-address"),
+        ("l@x.com a@x.com\0", "control-character"),
+        ("l@x.com a@x.com\udcff", "not-utf-8"),
+        ("l@x.com a@x.com\xa0b@x.com", "odd-blank"),
+        ("l@x.com a@x.com\rb@x.com", "control-character"),
+    ],
+)
+def test_what_is_wrong_has_a_code(line: str, code: str) -> None:
+    with pytest.raises(Fault) as found:
+        VIRTUAL.parse(line)
+    assert found.value.code == code
+
+
+def test_lines_and_their_numbers_with_continuations_and_comments() -> None:
+    text = "# c\na@x b@x,\n# inside\n c@x\n# outside\n\nd@x e@x\n  # outside too\n"
+    document = Document(VIRTUAL, text)
+    assert document.lines == [
+        "# c",
+        "a@x b@x,\n# inside\n c@x",
+        "# outside",
+        "",
+        "d@x e@x",
+        "  # outside too",
+        "",
+    ]
+    assert [document.number(p) for p in range(len(document.lines))] == [1, 2, 5, 6, 7, 8, 9]
+
+
+def test_findings_of_a_file() -> None:
+    text = " lost a@x\na@x b@x\n\n\tc@x\nA@X d@x\nb@x\n"
+    found = [(f.where.line, f.code) for f in Document(VIRTUAL, text).findings()]
+    assert found == [(1, "lost-continuation"), (5, "duplicate-entry"), (6, "no-recipient")]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "l@x n@x\n"),
+        ("l@x a@x", "l@x a@x,n@x"),
+        ("L@X  a@x , b@x \t\r\nz", "L@X  a@x , b@x,n@x\r\nz"),
+        ("l@x a@x,\n", "l@x a@x,n@x\n"),
+        ("l@x a@x,\n b@x\n# c\n", "l@x a@x,\n b@x,n@x\n# c\n"),
+        ("l@x\nl@x a@x\nl@x b@x\n", "l@x\nl@x a@x,n@x\nl@x b@x\n"),
+        ("ll@x a@x\nl@x.com a@x", "ll@x a@x\nl@x.com a@x\nl@x n@x\n"),
+    ],
+)
+def test_a_recipient_is_added_to_the_line_that_counts(before: str, after: str) -> None:
+    assert add_recipient(Document(VIRTUAL, before), "l@x", "n@x").text == after
+
+
+def test_a_recipient_that_would_break_its_line_is_refused() -> None:
+    for line, recipient in (("l@x a@x\n", "@b.com"), ("l@x @b.com\n", "a@x")):
+        with pytest.raises(Fault):
+            add_recipient(Document(VIRTUAL, line), "l@x", recipient)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("l@x b@x\n", ""),
+        ("l@x a@x, b@x ,c@x\n", "l@x a@x ,c@x\n"),
+        ("l@x\tb@x,  a@x\n", "l@x\ta@x\n"),
+        ("l@x a@x   B@X\r\nm@x b@x\r\n", "l@x a@x\r\nm@x b@x\r\n"),
+        ("l@x b@x b@x,B@x a@x", "l@x a@x"),
+        ("l@x bb@x,b@x.com,a+b@x,b@x", "l@x bb@x,b@x.com,a+b@x"),
+        ("l@x a@x,\n b@x,\n c@x\n", "l@x a@x,\n c@x\n"),
+        ("l@x b@x,\n# c\n c@x\n", "l@x ,\n# c\n c@x\n"),
+        ("l@x a@x,\n# c\n b@x\nm@x b@x\n", "l@x a@x,\n# c\n \nm@x b@x\n"),
+        ("# before\nl@x b@x\n# after\n", "# before\n# after\n"),
+        ("m@x z@x\nl@x b@x", "m@x z@x\n"),
+        ("l@x a@x", "l@x a@x"),
+        ("", ""),
+    ],
+)
+def test_a_recipient_goes_and_the_others_keep_their_spelling(before: str, after: str) -> None:
+    document = remove_recipient(Document(VIRTUAL, before), "l@x", "b@x")
+    assert document.text == after
+    for finding in document.findings():
+        assert finding in Document(VIRTUAL, before).findings()
+
+
+def test_a_recipient_goes_in_its_other_spelling_too() -> None:
+    document = Document(VIRTUAL, "l@x a@bücher.de, c@x\n")
+    assert remove_recipient(document, "l@x", "a@xn--bcher-kva.de").text == "l@x c@x\n"

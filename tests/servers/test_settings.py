@@ -14,12 +14,9 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     """An instance with every setting turned."""
     folder = tmp_path_factory.mktemp("tls")
     certificate, key = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=given.test"]
-        + ["-keyout", str(key), "-out", str(certificate)],  # noqa: RUF005
-        check=True,
-        capture_output=True,
-    )
+    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=given.test"]
+    argv = [*request, "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(argv, check=True, capture_output=True)
     instance = Instance(
         mailbox_size_limit=30_000,
         message_size_limit=100_000,

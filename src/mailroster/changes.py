@@ -100,11 +100,11 @@ def dependents(router: Router, keys: Iterable[str]) -> set[str]:
 
 def _words(user: str, domain: str, origin: str) -> list[str]:
     """What a line that leads to an address must hold, one of them."""
-    if domain == origin and not user:
+    if domain == origin and (not user or is_idna(domain)):
         return [""]  # names without a domain lead to it too
-    if is_idna(domain):
-        return [f"{user}@", f"{user}+", "@"]
     foreign = [f"{user}%{domain}", f"{domain}!{user}"]  # trivial-rewrite(8)
+    if is_idna(domain):
+        return [f"{user}@", f"{user}+", "@", *foreign]
     if not user:
         return [f"@{domain}", *foreign]  # a catch-all: anything in its domain may lead to it
     if domain == origin:

@@ -45,12 +45,12 @@ def diff(plan: Plan) -> str:
         )
         secret = getattr(Roster(), edit.field).format.secret
         lines = difflib.unified_diff(old, new, f"a/{edit.file}", f"b/{edit.file}", lineterm="")
-        pieces += [_shown(line, secret) + "\n" for line in lines]
+        pieces += [_shown(line, secret and line[0] in "-+ ") + "\n" for line in lines]
     return "".join(pieces)
 
 
 def _shown(line: str, secret: bool) -> str:
-    """A line for people: no hash, and escapes for what no terminal should get."""
-    if secret:
-        line = hidden(line)
+    """A line of a diff for people: no hash, and escapes for what no terminal should get."""
+    if secret and line[:4] not in ("--- ", "+++ "):
+        line = line[0] + hidden(line[1:])
     return "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in line)

@@ -8,8 +8,9 @@ from mailroster.finding import Fault
 DEFAULT_SCHEME = "SHA512-CRYPT"
 
 
-#: Where a password may begin in a line that was written in another format.
-_SECRET = re.compile(r"[ \t:]|\{[A-Z0-9.-]+\}|\$[0-9a-z]+\$")
+#: Where a hash begins, and where a password may in a line that was written in another format.
+_HASH = re.compile(r"\{[A-Z0-9.-]+\}|\$[0-9a-z]+\$")
+_SECRET = re.compile(rf"[ \t:]|{_HASH.pattern}")
 
 _NO_HASH = frozenset("|: ")
 
@@ -36,7 +37,7 @@ def hidden(line: str) -> str:
     """A line as it may be shown: `…` for the hash, and for all that may be one in a bad line."""
     name, bar, rest = line.partition("|")
     if not bar:
-        found = _SECRET.search(name.lstrip())
+        found = (_HASH if name.lstrip()[:1] == "#" else _SECRET).search(name.lstrip())
         end = len(name) - len(name.lstrip()) + found.start() if found else len(name)
         return name[:end] + ("…" if found else "")
     hash, bar, extra = rest.partition("|")

@@ -1,0 +1,184 @@
+"""The verbs: what they make of a roster, and what they refuse."""
+
+from collections.abc import Callable
+
+import pytest
+
+from mailroster import edits
+from mailroster.address import Address
+from mailroster.document import Document
+from mailroster.finding import Fault, Refused
+from mailroster.formats.access import SEND_ACCESS
+from mailroster.formats.accounts import ACCOUNTS, Account
+from mailroster.formats.masters import MASTERS
+from mailroster.formats.quotas import QUOTAS, Quota
+from mailroster.formats.virtual import VIRTUAL
+from mailroster.roster import Roster
+
+ORIGIN = "mail.example.test"
+HASH = "{PLAIN}x"
+
+
+def roster(accounts: str = "", quotas: str = "", virtual: str = "", access: str = "") -> Roster:
+    """`accounts` are addresses; the other files stand as they are."""
+    lines = "".join(f"{address}|{HASH}\n" for address in accounts.split())
+    return Roster(
+        accounts=Document(ACCOUNTS, lines),
+        quotas=Document(QUOTAS, quotas),
+        virtual=Document(VIRTUAL, virtual),
+        send_access=Document(SEND_ACCESS, access),
+    )
+
+
+def refused(verb: Callable[[], Roster], words: str) -> None:
+    with pytest.raises((Refused, Fault), match=words):
+        verb()
+
+
+def test_an_account_is_refused_that_exists_or_is_an_alias() -> None:
+    before = roster("Bob@X.com", virtual="Info@x.com bob@x.com\n")
+    refused(lambda: edits.add_account(before, Account(Address("bob@x.com"), HASH)), "exists")
+    refused(lambda: edits.add_account(before, Account(Address("info@x.com"), HASH)), "alias")
+    assert "bo@x.com" in edits.add_account(before, Account(Address("bo@x.com"), HASH)).accounts
+
+
+NEIGHBOURS = "bob@x.co bob@x.com bob@x.com.au first.last@x.com firstxlast@x.com a-bob@x.com"
+
+
+@pytest.mark.parametrize("login", NEIGHBOURS.split())
+def test_no_account_is_taken_for_its_neighbour(login: str) -> None:
+    address = Address(login)
+    before = roster(
+        NEIGHBOURS,
+        "".join(f"{name}:1G\n" for name in NEIGHBOURS.split()),
+        "".join(f"alias-of-{name} {name}\n" for name in NEIGHBOURS.split())
+        + f"all@x.com {', '.join(NEIGHBOURS.split())}\n",
+        "".join(f"{name} REJECT\n" for name in NEIGHBOURS.split()),
+    )
+    rest = [name for name in NEIGHBOURS.split() if name != login]
+    after = edits.delete_accounts(before, [address])
+    assert list(after.accounts.index) == rest
+    assert list(after.quotas.index) == rest
+    assert list(after.virtual.index) == [*(f"alias-of-{name}" for name in rest), "all@x.com"]
+    everybody = after.virtual.get("all@x.com")
+    assert everybody is not None
+    assert list(everybody.recipients) == rest
+    changed = edits.set_password(edits.set_quota(before, Quota(address, "2G")), address, "{S}n")
+    for name in rest:
+        assert changed.accounts.get(name) == before.accounts.get(name)
+        assert changed.quotas.get(name) == before.quotas.get(name)
+    assert changed.quotas.get(login) == (login, "2G")
+    assert list(edits.delete_quota(before, address).quotas.index) == rest
+    assert list(edits.allow(before, "send_access", login).send_access.index) == rest
+
+
+@pytest.mark.parametrize("login", ["nobody@x.com", "ob@x.com", "bob@x.comm"])
+def test_an_account_that_is_not_there_is_refused(login: str) -> None:
+    before, address = roster(NEIGHBOURS), Address(login)
+    for verb in (
+        lambda: edits.delete_accounts(before, [Address("bob@x.com"), address]),
+        lambda: edits.set_password(before, address, HASH),
+        lambda: edits.set_quota(before, Quota(address, "1G")),
+        lambda: edits.delete_quota(before, address),
+    ):
+        refused(verb, "there is no account")
+
+
+def test_a_deleted_account_takes_every_line_of_its_own_with_it() -> None:
+    before = Roster(
+        accounts=Document(ACCOUNTS, f"Bob@X.com|{HASH}\nbob@x.com|bad\nbob@x.com|{HASH}|x=1\n"),
+        quotas=Document(QUOTAS, "bob@x.com:bad\nBOB@x.com:1G\n"),
+        virtual=Document(VIRTUAL, "a@x Bob@x.com\nb@x bob@X.com, c@x\nBob@x.com d@x\n"),
+    )
+    after = edits.delete_accounts(before, [Address("bob@x.com")])
+    assert after.accounts.text == ""
+    assert after.quotas.text == ""
+    assert after.virtual.text == "b@x c@x\nBob@x.com d@x\n"
+
+
+def test_a_deleted_account_goes_out_of_aliases_in_every_spelling_of_its_domain() -> None:
+    before = roster("a@bücher.de", virtual="l@x a@Bücher.de\nm@x a@xn--bcher-kva.de, z@x\n")
+    after = edits.delete_accounts(before, [Address("a@xn--bcher-kva.de")])
+    assert after.virtual.text == "m@x z@x\n"
+
+
+def test_an_alias_grows_and_shrinks() -> None:
+    grown = edits.add_alias(
+        roster(virtual="Info@X.com a@x\n"), "info@x.com", ["b@x", "c@x"], ORIGIN
+    )
+    assert grown.virtual.text == "Info@X.com a@x,b@x,c@x\n"
+    shrunk = edits.delete_alias(grown, "info@x.com", ["B@x", "nobody@x"])
+    assert shrunk.virtual.text == "Info@X.com a@x,c@x\n"
+    assert edits.delete_alias(shrunk, "info@x.com", ["a@x", "c@x"]).virtual.text == ""
+    assert edits.delete_alias(shrunk, "nobody@x.com", ["a@x"]).virtual.text == shrunk.virtual.text
+
+
+def aliases(count: int) -> str:
+    """A chain: n0@x -> n1@x -> …"""
+    return "".join(f"n{n}@x n{n + 1}@x\n" for n in range(count))
+
+
+@pytest.mark.parametrize(
+    ("virtual", "key", "recipients", "words"),
+    [
+        pytest.param("a@x b@x\n", "a@x", ["B@x"], "already", id="the same again"),
+        pytest.param("", "a@x", ["b@x", "b@x"], "already", id="twice at once"),
+        pytest.param("a@x b@x\n", "b@x", ["a@x"], "loop", id="a cycle of two"),
+        pytest.param("a@x b@x\nb@x c@x\n", "c@x", ["z@x", "a@x"], "1000", id="a growing cycle"),
+        pytest.param("a@x b@x\nb@x c@x\n", "c@x", ["a@x"], "loop", id="a cycle of three"),
+        pytest.param(aliases(1200), "start@x", ["n0@x"], "chain", id="before a long chain"),
+        pytest.param(aliases(999), "n999@x", [f"n{n}@x" for n in range(1000, 1002)], "chain",
+                     id="the last link of a chain"),
+        pytest.param("", "a@x", [f"u{n}@x" for n in range(1001)], "1000 recipients", id="1001"),
+        pytest.param("", "@x.com", ["a@x.com"], "", id="a catch-all to its own domain: fine"),
+        pytest.param("a@x @b.com\n", "a@x", ["b@x"], "@domain", id="beside @domain"),
+        pytest.param("", "a@x", ["b@x", "@b.com"], "@domain", id="@domain beside others"),
+    ],
+)  # fmt: skip
+def test_what_postfix_could_not_follow_is_refused(
+    virtual: str, key: str, recipients: list[str], words: str
+) -> None:
+    before = roster("a@x.com", virtual=virtual)
+    if not words:
+        assert edits.add_alias(before, key, recipients, ORIGIN).virtual.get(key) is not None
+        return
+    refused(lambda: edits.add_alias(before, key, recipients, ORIGIN), words)
+
+
+@pytest.mark.parametrize(
+    ("virtual", "key", "recipients"),
+    [
+        pytest.param("", "a@x", ["a@x"], id="an alias to itself"),
+        pytest.param("", "a@x", ["a@x", "b@x"], id="a mailbox that keeps a copy"),
+        pytest.param("", "a@x", [f"u{n}@x" for n in range(1000)], id="1000 recipients"),
+        pytest.param(aliases(900), "start@x", ["n0@x"], id="a chain of 900"),
+        pytest.param("p@x q@x\nq@x p@x\n", "a@x", ["b@x"], id="an old loop elsewhere"),
+        pytest.param("x@x.com a@x\n", "@x.com", ["box@x.com"], id="an alias of any name"),
+    ],
+)
+def test_what_postfix_can_follow_is_taken(virtual: str, key: str, recipients: list[str]) -> None:
+    after = edits.add_alias(
+        roster("box@x.com", virtual=virtual), key, recipients, ORIGIN
+    ).virtual.get(key)
+    assert after is not None
+    assert set(after.recipients) == set(recipients)
+
+
+def test_a_loop_of_a_catch_all_is_seen_though_an_account_has_any_name() -> None:
+    before = roster("x@x.com any@x.com", virtual="loop@y.com @x.com\n")
+    refused(lambda: edits.add_alias(before, "@x.com", ["loop@y.com"], ORIGIN), "loop")
+
+
+def test_restrictions_and_masters() -> None:
+    before = roster(access="Bob@x.com OK\n")
+    refused(lambda: edits.restrict(before, "send_access", "bob@x.com"), "already")
+    after = edits.restrict(before, "receive_access", "bob@x.com")
+    assert after.receive_access.text == "bob@x.com REJECT\n"
+    assert edits.allow(before, "send_access", "bob@x.com.au").send_access == before.send_access
+    assert edits.allow(before, "send_access", "bob@x.com").send_access.text == ""
+    masters = Roster(masters=Document(MASTERS, "Admin | {S}o\r\n"))
+    assert edits.set_master_password(masters, "admin", "{S}n").masters.text == "admin|{S}n\r\n"
+    refused(lambda: edits.add_master(masters, "admin", HASH), "exists")
+    refused(lambda: edits.set_master_password(masters, "other", HASH), "no master")
+    refused(lambda: edits.delete_masters(masters, ["admin", "other"]), "no master")
+    assert edits.delete_masters(masters, ["admin"]).masters.text == ""

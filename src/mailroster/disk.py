@@ -1,5 +1,6 @@
 """The few calls that change files, in one place, so that a test can stop before any of them."""
 
+import errno
 import os
 import stat
 from typing import NamedTuple
@@ -18,35 +19,55 @@ ABSENT = Identity(0, 0, 0, 0)
 
 
 def identity(path: str) -> Identity:
-    """The identity of the file behind a path, links followed; ABSENT if there is none."""
+    """The identity of the file behind a path, links followed; ABSENT if there is none to see."""
     try:
-        status = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
+        return _identity(os.stat(path))
+    except OSError:
         return ABSENT
-    return Identity(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def look(path: str) -> tuple[bytes, Identity]:
+    """All bytes of a file, and which file they are of; none and ABSENT if there is no such file.
+
+    Raises OSError for what can't be read or is no regular file; never waits, as a FIFO would make
+    it. A file that is written meanwhile has another identity afterwards.
+    """
+    try:
+        with open(path, "rb", buffering=0, opener=_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", path)
+            return file.readall(), _identity(status)
+    except (FileNotFoundError, NotADirectoryError):
+        return b"", ABSENT
 
 
 def read(path: str) -> bytes:
-    """All bytes of a file; none if there is no such file."""
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return b""
+    """All bytes of a file, as `look` gives them."""
+    return look(path)[0]
+
+
+def _identity(status: os.stat_result) -> Identity:
+    return Identity(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 class Disk:
-    """Effects on files, each of them one call that either happens or raises OSError."""
+    """Effects on files. Each method happens or raises OSError; `write` may stop half-way."""
 
     def create(self, path: str, content: bytes, mode: int, owner: tuple[int, int] | None) -> None:
         """A new file, whole and on the disk when this returns. Raises if it exists."""
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            if owner is not None and owner != (os.geteuid(), os.getegid()):
+            made = os.fstat(fd)  # its group may be the folder's
+            if owner is not None and owner != (made.st_uid, made.st_gid):
                 os.fchown(fd, *owner)
             os.fchmod(fd, mode)
-            _write_all(fd, content)
-            os.fsync(fd)
+            self.write(fd, content)
+            self.sync(fd)
         finally:
             os.close(fd)
 
@@ -57,9 +78,9 @@ class Disk:
         """In place, for a file that can't be renamed over (a mount point, another's file)."""
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            _write_all(fd, content)
+            self.write(fd, content)
             os.ftruncate(fd, len(content))
-            os.fsync(fd)
+            self.sync(fd)
         finally:
             os.close(fd)
 
@@ -67,15 +88,25 @@ class Disk:
         os.unlink(path)
 
     def sync_folder(self, path: str) -> None:
-        """Makes the renames and removals in a folder last."""
+        """Makes the new names, renames and removals in a folder last."""
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(fd)
+            self.sync(fd)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a file system that does this by itself
+                raise
         finally:
             os.close(fd)
 
     def make_folder(self, path: str, mode: int = 0o755) -> None:
+        """With the folders above it; their names last when this returns."""
+        missing, above = [], path
+        while not os.path.isdir(above):
+            missing.append(above)
+            above = os.path.dirname(above) or "."
         os.makedirs(path, mode, exist_ok=True)
+        for folder in missing:
+            self.sync_folder(os.path.dirname(folder) or ".")
 
     def replace(
         self,
@@ -95,18 +126,22 @@ class Disk:
         try:
             os.fchown(fd, -1, group)
             os.fchmod(fd, mode)
-            _write_all(fd, content)
+            self.write(fd, content)
             if mtime_s is not None:
                 os.utime(fd, (mtime_s, mtime_s))
         finally:
             os.close(fd)
         self.rename(new, path)
 
+    # -- the steps inside of the effects above
 
-def _write_all(fd: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(fd, view) :]
+    def write(self, fd: int, content: bytes) -> None:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(fd, view) :]
+
+    def sync(self, fd: int) -> None:
+        os.fsync(fd)
 
 
 def owner_and_mode(path: str) -> tuple[tuple[int, int], int]:

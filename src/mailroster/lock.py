@@ -7,17 +7,20 @@ import errno
 import fcntl
 import os
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from mailroster.finding import Busy
 
 LOCK_FILE = ".mailroster.lock"
+_NO_FLOCK = (errno.EBADF, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOLCK)
 _STEP_S = 0.002
 _STEP_MAX_S = 0.05
 
 
 class FolderLock:
-    """Exclusive, for a `with` block. Raises Busy if it can't be had within `wait_s` seconds."""
+    """Exclusive, for a `with` block. Raises Busy if it can't be had within `wait_s` seconds, and
+    OSError if the folder can't be opened."""
 
     def __init__(self, folder: str, wait_s: float = 60.0) -> None:
         self._folder, self._wait_s = folder, wait_s
@@ -40,35 +43,27 @@ class FolderLock:
         trace: TracebackType | None,
     ) -> None:
         os.close(self._fd)
+        self._fd = -1
 
     def _try(self) -> bool:
-        fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            return False
+            return self._try_on(self._folder, os.O_RDONLY | os.O_DIRECTORY, fcntl.flock)
         except OSError as error:
-            os.close(fd)
-            if error.errno not in (errno.EBADF, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOLCK):
+            if error.errno not in _NO_FLOCK:
                 raise
-            return self._try_file()
-        # The folder may have been replaced while we waited for the old one.
-        if not os.path.samestat(os.fstat(fd), os.stat(self._folder)):
-            os.close(fd)
-            return False
-        self._fd = fd
-        return True
-
-    def _try_file(self) -> bool:
         path = os.path.join(self._folder, LOCK_FILE)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return self._try_on(path, os.O_RDWR | os.O_CREAT, fcntl.lockf)
+
+    def _try_on(self, path: str, flags: int, lock: Callable[[int, int], None]) -> bool:
+        fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(fd)
-            if error.errno in (errno.EAGAIN, errno.EACCES):
-                return False
-            raise
-        self._fd = fd
-        return True
+            lock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The folder may have been replaced while we waited for the old one.
+            if os.path.samestat(os.fstat(fd), os.stat(path)):
+                self._fd = fd
+        except (BlockingIOError, PermissionError, FileNotFoundError):
+            pass  # held (either of the first two, says fcntl(2)), or gone since it was opened
+        finally:
+            if self._fd != fd:
+                os.close(fd)
+        return self._fd == fd

@@ -1,18 +1,33 @@
 """The config folder: read, and changed by transactions over several files.
 
-A transaction writes every new file beside the old one, then a journal that names them (from here on
-the edit counts), then renames each over its place, then drops the journal. Who opens the folder
-next finishes what a crash left: with a journal forward, without one back. A single rename needs no
-journal. A file that can't be renamed over (a mount point, or one whose owner we couldn't keep) is
-overwritten in place, under the journal.
+A transaction stages every new file in the folder (`.FILE.mailroster-new`), whole and on the disk;
+then writes a journal that names them; then renames each over its place, and drops the journal. From
+the journal on the edit counts: who opens the folder next finishes it, or takes it back if there is
+no whole journal. A single rename needs no journal: it is the edit.
+
+What a power cut may lose is whatever was not synced, in any order. So the staged names are synced
+before the journal is written, the journal before the first rename, the renames before the journal
+is dropped, and its drop before the next transaction may stage a file of the same name. A journal
+that was cut short lacks its last line, and then nothing has been renamed yet. Read by names only, a
+journal means the same wherever the folder is mounted.
+
+Two kinds of file can't be had by one rename. One behind a symlink is copied beside its place first.
+One that can't be renamed over (a mount point, a folder where we may not write, an owner that we
+can't give) is overwritten in place, always under the journal and with a copy of what it held
+(`.FILE.mailroster-old`), by which an overwriting that was cut short is told from an edit by hand.
+
+Others write the files without our lock. A file that no longer holds what we read is never replaced:
+before the first rename the edit is made anew, and a crashed one is taken back. Between that look
+and the rename remain microseconds, which only a lock that editors take could close.
 """
 
 import errno
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from itertools import zip_longest
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
-from mailroster.disk import ABSENT, Disk, Identity, identity, owner_and_mode, read
+from mailroster.disk import Disk, Identity, identity, look, owner_and_mode, read
 from mailroster.document import Document
 from mailroster.finding import Busy, Conflict, Refused
 from mailroster.lock import FolderLock
@@ -21,11 +36,22 @@ from mailroster.roster import Roster
 
 JOURNAL = ".mailroster-journal"
 NEW = ".mailroster-new"
+OLD = ".mailroster-old"
+#: Our version of a file that somebody wrote while our edit lay half finished after a crash.
+UNAPPLIED = ".mailroster-unapplied"
 #: How often an edit is made anew when somebody wrote the file meanwhile.
 TRIES = 5
 
-_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
-_NOT_RENAMED = (errno.EBUSY, errno.EXDEV)
+_END = "end\n"
+_UNCHANGED = "nothing was changed"
+_NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
+#: Only a person can mend these; anything else may pass.
+_REFUSED = (*_NO_RIGHT, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
+_NOT_RENAMED = (*_NO_RIGHT, errno.EBUSY, errno.EXDEV)
+#: The last: an owner that this user namespace has no number for.
+_NOT_GIVEN = (errno.EPERM, errno.EACCES, errno.EINVAL)
+
+T = TypeVar("T")
 
 
 class Snapshot(NamedTuple):
@@ -34,15 +60,6 @@ class Snapshot(NamedTuple):
     roster: Roster
     identities: Mapping[str, Identity]  # field -> identity; ABSENT if there is no file
     unreadable: Mapping[str, str]  # field -> the system's words
-
-
-class _Step(NamedTuple):
-    """One file of a transaction: its place, the new file, and what was found in its place."""
-
-    target: str
-    new: str
-    found: Identity
-    in_place: bool
 
 
 class Store:
@@ -58,10 +75,7 @@ class Store:
 
         A document of `known` whose text still stands in the folder is used again.
         """
-        self._must_be()
-        with FolderLock(self.folder, self._wait_s):
-            self._recover()
-            return self._read(known)
+        return self._alone(lambda: self._read(known))
 
     def transact(
         self, edit: Callable[[Roster], Roster], *, dry_run: bool = False
@@ -72,179 +86,294 @@ class Store:
         is locked, full, or written by others again and again.
         """
         if not dry_run and not os.path.isdir(self.folder):
-            self._disk.make_folder(self.folder)
-        self._must_be()
-        with FolderLock(self.folder, self._wait_s):
-            self._recover()
-            for _ in range(TRIES):
-                snapshot = self._read(())
-                for field, why in snapshot.unreadable.items():
-                    raise Refused(f"{getattr(snapshot.roster, field).format.file}: {why}")
-                after = edit(snapshot.roster)
-                changes = plan(snapshot.roster, after)
-                if dry_run or not changes.edits:
-                    return changes, snapshot.roster, after
-                try:
-                    self._commit(changes.edits, snapshot.identities)
-                except Conflict:
-                    continue
-                return changes, snapshot.roster, after
-        raise Busy(f"{self.folder} was written by others all along")
+            edit(Roster())  # what is refused makes no folder
+            try:
+                self._disk.make_folder(self.folder)
+            except OSError as error:
+                raise self._explained(error) from error
+        return self._alone(lambda: self._transact(edit, dry_run))
 
     def path(self, file: str) -> str:
         return os.path.join(self.folder, file)
 
-    # -- reading
-
-    def _must_be(self) -> None:
+    def _alone(self, act: Callable[[], T]) -> T:
+        """Does something while nobody else does, in a folder that no crash has left half edited."""
         if not os.path.isdir(self.folder):
             raise Refused(
                 f"there is no config folder {self.folder}; name yours with --config or --home, "
                 "or make it with the first 'setup email add'"
             )
+        try:
+            with FolderLock(self.folder, self._wait_s):
+                self._recover()
+                return act()
+        except OSError as error:
+            raise self._explained(error) from error
 
     def _read(self, known: Iterable[Roster]) -> Snapshot:
         documents: dict[str, Document[Any]] = {}
-        identities, unreadable = {}, {}
+        identities: dict[str, Identity] = {}
+        unreadable: dict[str, str] = {}
         for field, empty in Roster().documents():
             path = self.path(empty.format.file)
             documents[field] = empty
-            identities[field] = identity(path)
             try:
-                document = Document.from_bytes(empty.format, read(path))
+                content, identities[field] = look(path)
             except OSError as error:
+                identities[field] = identity(path)
                 unreadable[field] = error.strerror or str(error)
                 continue
+            document = Document.from_bytes(empty.format, content)
             same = (getattr(roster, field) for roster in known)
             documents[field] = next((d for d in same if d.text == document.text), document)
         return Snapshot(Roster(**documents), identities, unreadable)
 
     # -- the transaction
 
-    def _commit(self, edits: Iterable[FileEdit], found: Mapping[str, Identity]) -> None:
-        steps: list[_Step] = []
+    def _transact(
+        self, edit: Callable[[Roster], Roster], dry_run: bool
+    ) -> tuple[Plan, Roster, Roster]:
+        for _ in range(TRIES):
+            before, _, unreadable = self._read(())
+            for field, why in unreadable.items():
+                raise Refused(f"{getattr(before, field).format.file}: {why}")
+            after = edit(before)
+            changes = plan(before, after)
+            if dry_run or not changes.edits:
+                return changes, before, after
+            try:
+                self._commit(changes.edits)
+            except Conflict:
+                continue
+            return changes, before, after
+        raise Busy(f"{self.folder} was written by others all along; {_UNCHANGED}")
+
+    def _commit(self, edits: Iterable[FileEdit]) -> None:
+        """Raises Conflict, with nothing done, if a file no longer holds what the edit was made of.
+
+        Busy or Refused, if something fails, say whether the edit counts.
+        """
+        files = [edit.file for edit in edits]
         try:
             for edit in edits:
-                steps.append(self._prepare(edit, found[edit.field]))
-            for step in steps:
-                if identity(step.target) != step.found:
-                    raise Conflict(step.target)
-            if len(steps) > 1 or steps[0].in_place:
-                self._write_journal(steps)
+                self._stage(edit)
+            if len(files) > 1:
+                self._write_journal({edit.file: edit.before for edit in edits})
+            for edit in edits:
+                if read(self.path(edit.file)) != edit.before:
+                    raise Conflict(edit.file)
         except (OSError, Conflict) as error:
-            self._forget(steps)
-            if isinstance(error, Conflict):
-                raise
-            raise self._explained(error) from error
+            self._take_back(error)
         try:
-            self._install(steps)
+            self._install(files)
         except OSError as error:
-            if os.path.lexists(self.path(JOURNAL)):
-                words = f"{error.filename or self.folder}: {error.strerror}"
-                raise Busy(f"{words}; the next command will finish this edit") from error
-            self._forget(steps)
-            raise self._explained(error) from error
+            if self._waits(files[0]) and not self._read_journal():
+                self._take_back(error)
+            raise Busy(
+                f"{self._words(error)}; the edit counts, any command completes it"
+            ) from error
 
-    def _prepare(self, edit: FileEdit, found: Identity) -> _Step:
-        """Writes the new file, beside its place if that can be."""
-        target = os.path.realpath(self.path(edit.file))
-        new = _beside(target)
-        owner, mode = None, 0o600 if getattr(Roster(), edit.field).format.secret else 0o644
-        if found != ABSENT:
+    def _stage(self, edit: FileEdit) -> None:
+        """Writes the new file. Refused here is what could not be put in its place later."""
+        new, target = self._new(edit.file), os.path.realpath(self.path(edit.file))
+        place, owner = target, None
+        try:
             owner, mode = owner_and_mode(target)
+        except FileNotFoundError:
+            place = os.path.dirname(target)
+            mode = 0o600 if getattr(Roster(), edit.field).format.secret else 0o644
+        if not os.access(place, os.W_OK):
+            raise PermissionError(errno.EACCES, "can't be written", place)
         try:
             self._disk.create(new, edit.after, mode, owner)
-            return _Step(target, new, found, in_place=False)
         except OSError as error:
-            if found == ABSENT or error.errno not in _READ_ONLY:
-                _remove_if_there(self._disk, new)
+            if owner is None or error.errno not in _NOT_GIVEN:
                 raise
-        # Not in that folder, or not with that owner: beside the journal, to be copied over.
-        _remove_if_there(self._disk, new)
-        if not os.access(target, os.W_OK):
-            raise PermissionError(errno.EACCES, "can't be written", target)
-        new = self.path(f".{edit.file}{NEW}")
-        self._disk.create(new, edit.after, 0o600, None)
-        return _Step(target, new, found, in_place=True)
+            self._remove_if_there(new)
+            self._disk.create(new, edit.after, 0o600, None)
 
-    def _install(self, steps: list[_Step]) -> None:
-        """Everything after the point from which the edit counts; safe to repeat."""
-        for place, step in enumerate(steps):
-            if not step.in_place:
-                try:
-                    self._disk.rename(step.new, step.target)
-                    continue
-                except OSError as error:
-                    if error.errno not in _NOT_RENAMED:
-                        raise
-                steps[place] = step = step._replace(in_place=True)
-                self._write_journal(steps[place:])
-            self._disk.overwrite(step.target, read(step.new))
-            self._disk.remove(step.new)
-        for folder in sorted({os.path.dirname(step.target) for step in steps}):
-            self._disk.sync_folder(folder)
-        _remove_if_there(self._disk, self.path(JOURNAL))
+    def _install(self, files: list[str]) -> None:
+        """Puts staged files in their places. The edit counts: safe to repeat, never taken back."""
+        for file in files:
+            try:
+                renamed = self._rename(file)
+            except OSError as error:
+                if error.errno not in _NOT_RENAMED:
+                    raise
+                renamed = False
+            if not renamed:
+                self._overwrite(file)
+        self._disk.sync_folder(self.folder)
+        self._drop_journal()
 
-    def _write_journal(self, steps: list[_Step]) -> None:
-        import json
+    def _rename(self, file: str) -> bool:
+        """By a rename; False if that would change the owner or the mode."""
+        new, path = self._new(file), self.path(file)
+        if os.path.exists(path) and owner_and_mode(path) != owner_and_mode(new):
+            return False
+        if not os.path.islink(path):
+            self._disk.rename(new, path)
+            return True
+        target = os.path.realpath(path)
+        beside = _beside(target)
+        owner, mode = owner_and_mode(new)
+        self._remove_if_there(beside)
+        try:
+            self._disk.create(beside, read(new), mode, owner)
+            self._disk.rename(beside, target)
+            self._disk.sync_folder(os.path.dirname(target))
+        finally:
+            self._remove_if_there(beside)
+        self._disk.remove(new)
+        return True
 
-        journal = self.path(JOURNAL)
-        _remove_if_there(self._disk, journal + NEW)
-        content = json.dumps([[s.target, s.new, list(s.found), s.in_place] for s in steps])
-        self._disk.create(journal + NEW, content.encode(), 0o600, None)
-        self._disk.rename(journal + NEW, journal)
+    def _overwrite(self, file: str) -> None:
+        """In place. The copy of the old bytes is made once, not from what a crash left of them."""
+        new, old, path = self._new(file), self._old(file), self.path(file)
+        if not self._is_cut(file):
+            held = read(path)
+            if not self._journal_stands():
+                self._write_journal({file: held})
+            self._remove_if_there(old)
+            self._disk.create(old, held, 0o600, None)
+            self._disk.sync_folder(self.folder)
+        self._disk.overwrite(path, read(new))
+        self._disk.remove(new)
+        self._disk.remove(old)
+
+    # -- the journal: a line for each file, with the checksum of what it held, and a last line
+
+    def _write_journal(self, held: Mapping[str, bytes]) -> None:
+        self._disk.sync_folder(self.folder)
+        lines = [f"{_checksum(content)} {file}\n" for file, content in held.items()]
+        text = "".join([*lines, _END])
+        self._disk.create(self.path(JOURNAL), text.encode(), 0o600, None)
         self._disk.sync_folder(self.folder)
 
-    def _forget(self, steps: Iterable[_Step]) -> None:
-        for step in steps:
-            _remove_if_there(self._disk, step.new)
-        _remove_if_there(self._disk, self.path(JOURNAL + NEW))
+    def _read_journal(self) -> dict[str, str]:
+        """Checksums by file; none if the journal is not whole."""
+        text = read(self.path(JOURNAL)).decode("ascii", "replace")
+        if not text.endswith(_END):
+            return {}
+        lines = [line.partition(" ") for line in text.removesuffix(_END).splitlines()]
+        return {file: checksum for checksum, _, file in lines}
+
+    def _drop_journal(self) -> None:
+        if self._journal_stands():
+            self._disk.remove(self.path(JOURNAL))
+            self._disk.sync_folder(self.folder)
+
+    def _journal_stands(self) -> bool:
+        return os.path.lexists(self.path(JOURNAL))
+
+    # -- after a crash
 
     def _recover(self) -> None:
-        """Finishes or undoes what a crash left. Costs one listing of the folder where none did."""
-        names = os.listdir(self.folder)
+        """Finishes or takes back what a crash left. Costs one listing of the folder if it left
+        nothing."""
+        if not self._debris():
+            return
         try:
-            if JOURNAL in names:
-                self._finish()
-            for name in names:
-                if name.startswith(".") and name.endswith(NEW):
-                    _remove_if_there(self._disk, self.path(name))
-            for _, document in Roster().documents():
-                path = self.path(document.format.file)
-                if os.path.islink(path):
-                    _remove_if_there(self._disk, _beside(os.path.realpath(path)))
+            unapplied = self._finish()
+            self._sweep()
         except OSError as error:
-            if error.errno in _READ_ONLY:
-                raise Busy(
-                    f"{self.folder} holds an edit that was cut short, and {error.strerror}; "
-                    "let somebody who may write there run any command"
-                ) from error
-            raise self._explained(error) from error
+            if error.errno in _NO_RIGHT and not self._journal_stands():
+                return  # only leftovers: what there is to read is right
+            raise Busy(
+                f"{self._words(error)}; {self.folder} holds an edit that was cut short: any "
+                "command of somebody who may write there completes it"
+            ) from error
+        if unapplied:
+            raise Busy(
+                f"{', '.join(unapplied)}: written by somebody while an edit of ours lay there half "
+                f"finished; that stays, and ours is kept as *{UNAPPLIED}: compare them, and run "
+                "the command again"
+            )
 
-    def _finish(self) -> None:
-        import json
-
-        entries = json.loads(read(self.path(JOURNAL)))
-        steps = [
-            _Step(target, new, Identity(*found), placed) for target, new, found, placed in entries
+    def _finish(self) -> list[str]:
+        """Completes what the journal names; gives the files that somebody else wrote meanwhile."""
+        held = self._read_journal()
+        waiting = [file for file in held if self._waits(file)]
+        cut = [file for file in waiting if self._is_cut(file)]
+        theirs = [
+            file
+            for file in waiting
+            if file not in cut and _checksum(read(self.path(file))) != held[file]
         ]
-        waiting = []
-        for step in steps:
-            if not os.path.lexists(step.new):
-                continue  # in its place already
-            if step.in_place or identity(step.target) == step.found:
-                waiting.append(step)
-            else:
-                # Somebody wrote the file after the crash: theirs stays, ours is kept beside it.
-                self._disk.rename(step.new, f"{step.target}.mailroster-unapplied")
-        self._install(waiting)
+        if theirs and waiting == list(held) and not cut:
+            return []  # nothing of it is in its place, and nobody was told that it would be
+        for file in theirs:
+            self._disk.rename(self._new(file), self.path(file) + UNAPPLIED)
+        self._install([file for file in waiting if file not in theirs])
+        return theirs
+
+    def _waits(self, file: str) -> bool:
+        """Whether a staged file is not in its place yet."""
+        new = self._new(file)
+        return os.path.lexists(new) and read(new) != read(self.path(file))
+
+    def _is_cut(self, file: str) -> bool:
+        """Whether a file holds what an overwriting leaves that was cut short: from each place on
+        the old bytes, the new ones, or (after a power cut) zeros."""
+        old_path = self._old(file)
+        if not os.path.lexists(old_path):
+            return False
+        old, new, found = read(old_path), read(self._new(file)), read(self.path(file))
+        return len(found) >= min(len(old), len(new)) and all(
+            byte in (before, after, 0)
+            for byte, before, after in zip_longest(found, old, new, fillvalue=0)
+        )
+
+    def _take_back(self, error: OSError | Conflict) -> NoReturn:
+        """Undoes a transaction of which nothing is in its place yet, and raises why."""
+        try:
+            self._sweep()
+        except OSError as another:
+            if self._journal_stands():
+                words = f"{self._words(another)}; any command completes the edit, or takes it back"
+                raise Busy(words) from another
+        if isinstance(error, OSError):
+            raise self._explained(error) from error
+        raise error
+
+    def _sweep(self) -> None:
+        self._drop_journal()
+        for path in self._debris():
+            self._disk.remove(path)
+
+    def _debris(self) -> list[str]:
+        """What a transaction left here, and beside the files that links lead to."""
+        files = {document.format.file for _, document in Roster().documents()}
+        debris = []
+        with os.scandir(self.folder) as entries:
+            for entry in entries:
+                if entry.name in files:
+                    if entry.is_symlink():
+                        beside = _beside(os.path.realpath(entry.path))
+                        debris += [beside] if os.path.lexists(beside) else []
+                elif entry.name[0] == "." and entry.name.endswith((NEW, OLD, JOURNAL)):
+                    debris.append(entry.path)
+        return debris
+
+    # -- names and words
+
+    def _new(self, file: str) -> str:
+        return self.path(f".{file}{NEW}")
+
+    def _old(self, file: str) -> str:
+        return self.path(f".{file}{OLD}")
+
+    def _remove_if_there(self, path: str) -> None:
+        if os.path.lexists(path):
+            self._disk.remove(path)
+
+    def _words(self, error: OSError) -> str:
+        return f"{error.filename or self.folder}: {error.strerror}"
 
     def _explained(self, error: OSError) -> Exception:
         """Refused for what only a person can mend, Busy for what may pass."""
-        words = f"{error.filename or self.folder}: {error.strerror}"
-        if error.errno in _READ_ONLY:
-            return Refused(f"{words}; nothing was changed, the folder must be writable")
-        return Busy(f"{words}; nothing was changed")
+        fault = Refused if error.errno in _REFUSED else Busy
+        return fault(f"{self._words(error)}; {_UNCHANGED}")
 
 
 def _beside(target: str) -> str:
@@ -252,6 +381,7 @@ def _beside(target: str) -> str:
     return os.path.join(folder, f".{name}{NEW}")
 
 
-def _remove_if_there(disk: Disk, path: str) -> None:
-    if os.path.lexists(path):
-        disk.remove(path)
+def _checksum(content: bytes) -> str:
+    from zlib import crc32  # not for edits of one file
+
+    return f"{crc32(content):08x}"

@@ -1,0 +1,201 @@
+"""The lock on a folder."""
+
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mailroster.finding import Busy
+from mailroster.lock import LOCK_FILE, FolderLock
+from mailroster.store import Store
+
+_HOLD = (
+    "import sys; from mailroster.lock import FolderLock\n"
+    "with FolderLock(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
+)
+
+
+@pytest.fixture(params=("flock", "no flock"))
+def any_file_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Also one that can't flock a folder, as NFS."""
+    if request.param == "no flock":
+
+        def refuse(fd: int, operation: int) -> None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+        monkeypatch.setattr(fcntl, "flock", refuse)
+    return str(request.param)
+
+
+class Holder:
+    """Another process that holds the lock of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _HOLD, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == b"held\n"
+
+    def let_go(self) -> None:
+        self.process.communicate()
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.communicate()
+
+
+@pytest.fixture
+def hold() -> Iterator[Callable[[Path], Holder]]:
+    holders: list[Holder] = []
+
+    def begin(folder: Path) -> Holder:
+        holders.append(Holder(folder))
+        return holders[-1]
+
+    yield begin
+    for holder in holders:
+        if holder.process.poll() is None:
+            holder.kill()
+
+
+def test_who_holds_it_keeps_others_out_until_it_lets_go(
+    tmp_path: Path, hold: Callable[[Path], Holder]
+) -> None:
+    holder = hold(tmp_path)
+    with pytest.raises(Busy, match="locked"), FolderLock(str(tmp_path), wait_s=0):
+        pass
+    holder.let_go()
+    with FolderLock(str(tmp_path), wait_s=0):
+        pass
+
+
+def test_one_who_waits_gets_it_when_it_is_free(
+    tmp_path: Path, hold: Callable[[Path], Holder]
+) -> None:
+    holder = hold(tmp_path)
+    threading.Timer(0.05, holder.let_go).start()
+    with FolderLock(str(tmp_path)):
+        assert holder.process.wait() == 0
+
+
+def test_a_dead_holder_holds_nothing(tmp_path: Path, hold: Callable[[Path], Holder]) -> None:
+    hold(tmp_path).kill()
+    with FolderLock(str(tmp_path), wait_s=0):
+        pass
+
+
+def test_it_leaves_no_file(tmp_path: Path) -> None:
+    with FolderLock(str(tmp_path)):
+        assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_folders_cannot_be_locked_a_file_in_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(fd: int, operation: int) -> None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with FolderLock(str(tmp_path)):
+        check = (
+            "import fcntl, sys\n"
+            "try: fcntl.lockf(open(sys.argv[1], 'r+'), fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+            "except OSError: sys.exit(7)"
+        )
+        assert subprocess.run([sys.executable, "-c", check, tmp_path / LOCK_FILE]).returncode == 7
+    with FolderLock(str(tmp_path), wait_s=0):
+        pass
+
+
+def test_one_lock_can_be_taken_again(tmp_path: Path, any_file_system: str) -> None:
+    lock = FolderLock(str(tmp_path), wait_s=0)
+    for _ in range(3):
+        with lock:
+            pass
+
+
+def test_no_descriptor_is_left_behind(
+    tmp_path: Path, any_file_system: str, hold: Callable[[Path], Holder]
+) -> None:
+    before = os.listdir("/proc/self/fd")
+    with FolderLock(str(tmp_path)):
+        pass
+    if any_file_system == "flock":
+        holder = hold(tmp_path)
+        before = os.listdir("/proc/self/fd")
+        with pytest.raises(Busy), FolderLock(str(tmp_path), wait_s=0.01):
+            pass
+        assert holder.process.poll() is None
+    assert os.listdir("/proc/self/fd") == before
+
+
+@pytest.mark.parametrize("again", (True, False), ids=("replaced", "gone"))
+def test_the_lock_of_a_folder_that_was_replaced_meanwhile_is_not_taken_for_that_of_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, any_file_system: str, again: bool
+) -> None:
+    """The folder is exchanged between the opening of it and the lock."""
+    folder, lock = tmp_path / "config", FolderLock(str(tmp_path / "config"), wait_s=1)
+    folder.mkdir()
+    name = "flock" if any_file_system == "flock" else "lockf"
+    real = getattr(fcntl, name)
+    calls: list[int] = []
+
+    def exchange_first(fd: int, operation: int) -> None:
+        if not calls:
+            folder.rename(tmp_path / "old")
+            if again:
+                folder.mkdir()
+        calls.append(fd)
+        real(fd, operation)
+
+    monkeypatch.setattr(fcntl, name, exchange_first)
+    if not again:
+        with pytest.raises(FileNotFoundError), lock:
+            pass
+        return
+    with lock:
+        assert len(calls) == 2
+        if any_file_system == "flock":
+            assert os.path.samestat(os.fstat(calls[-1]), folder.stat())
+        else:
+            assert os.path.samestat(os.fstat(calls[-1]), (folder / LOCK_FILE).stat())
+
+
+def test_a_folder_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), FolderLock(str(tmp_path / "nowhere")):
+        pass
+
+
+def test_the_store_waits_as_long_as_it_is_told_and_says_who_is_busy(
+    tmp_path: Path, hold: Callable[[Path], Holder]
+) -> None:
+    hold(tmp_path)
+    with pytest.raises(Busy, match="locked by another command"):
+        Store(str(tmp_path), wait_s=0.01).read()
+    with pytest.raises(Busy, match="locked by another command"):
+        Store(str(tmp_path), wait_s=0.01).transact(lambda roster: roster)
+
+
+def test_unless_told_otherwise_it_waits_for_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hold: Callable[[Path], Holder]
+) -> None:
+    import time
+
+    hold(tmp_path)
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    with pytest.raises(Busy):
+        Store(str(tmp_path)).read()
+    assert 60 < clock[0] < 61

@@ -14,8 +14,8 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     """An instance with every setting turned."""
     folder = tmp_path_factory.mktemp("tls")
     certificate, key = folder / "cert.pem", folder / "key.pem"
-    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=given.test"]
-    argv = [*request, "-keyout", str(key), "-out", str(certificate)]
+    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes"]
+    argv += ["-subj", "/CN=given.test", "-keyout", str(key), "-out", str(certificate)]
     subprocess.run(argv, check=True, capture_output=True)
     instance = Instance(
         mailbox_size_limit=30_000,
@@ -76,6 +76,18 @@ def test_mail_belongs_to_the_given_user(other: Instance) -> None:
 
 def test_the_scheme_of_new_passwords_is_the_given_one(other: Instance) -> None:
     assert "chief@x.com|{BLF-CRYPT}$2y$" in other.file("postfix-accounts.cf").read_text()
+
+
+def test_it_listens_on_all_addresses_if_it_is_told_to() -> None:
+    instance = Instance(listen="0.0.0.0")
+    try:
+        instance.start()
+        instance.setup("email", "add", "u@x.com", PASSWORD)
+        instance.send("u@x.com", subject="from anywhere")
+        instance.arrives("u@x.com", "from anywhere")
+        assert "warning" not in (instance.home / "mail-logs/mail.log").read_text()
+    finally:
+        instance.close()
 
 
 def test_without_quotas_nothing_is_full_and_none_is_listed() -> None:

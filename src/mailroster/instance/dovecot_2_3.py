@@ -188,7 +188,7 @@ plugin {{
 
 
 def _penalty(settings: Settings) -> str:
-    """On a loopback address all clients look alike, and one's wrong password would slow them all."""
+    """On loopback all clients look alike: one's wrong password would slow them all."""
     if not settings.listen.startswith("127."):
         return ""
     return """\

@@ -8,12 +8,12 @@ def main_cf(settings: Settings, layout: Layout) -> str:
     """Account changes never touch this file: everything that changes is a table."""
     s = settings
     table = {name: f"lmdb:{layout.table(name)}" for name in _LMDB_TABLES}
-    sender_restrictions = [
+    submission_restrictions = [
         f"check_sender_access {table['send_access']}",
-        f"check_sasl_access {table['send_access']}",
+        f"check_sasl_access {table['send_access']}",  # so an alias gains a restricted sender nothing
     ]
     if s.spoof_protection:
-        sender_restrictions.append("reject_authenticated_sender_login_mismatch")
+        submission_restrictions.append("reject_authenticated_sender_login_mismatch")
     recipient_restrictions = [
         "reject_unlisted_recipient",
         f"check_recipient_access {table['receive_access']}",
@@ -41,7 +41,7 @@ mail_owner = postfix
 
 myhostname = {s.hostname}
 myorigin = $myhostname
-inet_interfaces = {s.listen}
+inet_interfaces = {"all" if s.listen in _EVERYWHERE else s.listen}
 inet_protocols = all
 # Nobody relays by address alone, not even from this machine.
 mynetworks = 127.0.0.2/32
@@ -88,7 +88,8 @@ smtpd_sender_login_maps = {table["senders"]}, {table["mailboxes"]}, pcre:{layout
 smtpd_helo_required = yes
 disable_vrfy_command = yes
 show_user_unknown_table_name = no
-smtpd_sender_restrictions = {", ".join(sender_restrictions)}
+smtpd_sender_restrictions = check_sender_access {table["send_access"]}
+submission_sender_restrictions = {", ".join(submission_restrictions)}
 smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination
 smtpd_recipient_restrictions = {", ".join(recipient_restrictions)}
 # With Dovecot down for a moment mail goes on; the mailbox itself still refuses what is too much.
@@ -99,6 +100,8 @@ smtpd_policy_service_default_action = DUNNO
 _LMDB_TABLES = (
     "generation", "domains", "mailboxes", "aliases", "senders", "send_access", "receive_access",
 )  # fmt: skip
+
+_EVERYWHERE = ("0.0.0.0", "*", "::")
 
 _SERVICES = """\
 # service   type  private unpriv chroot wakeup maxproc command
@@ -130,6 +133,7 @@ _SUBMISSION = """\
   -o smtpd_sasl_auth_enable=yes
   -o smtpd_tls_auth_only=yes
   -o { smtpd_client_restrictions = permit_sasl_authenticated, reject }
+  -o smtpd_sender_restrictions=$submission_sender_restrictions
   -o { smtpd_relay_restrictions = permit_sasl_authenticated, reject }
 """
 
@@ -137,15 +141,16 @@ _SUBMISSION = """\
 def master_cf(settings: Settings) -> str:
     """The services: Debian's own, the three ports with the settings of each."""
     s = settings
+    at = "" if s.listen in _EVERYWHERE else f"{s.listen}:"
     return f"""\
 # Written by mailroster at each start: changes made here are lost.
 {_SERVICES}
-{s.listen}:{s.smtp_port} inet n - n - - smtpd
-{s.listen}:{s.submission_port} inet n - n - - smtpd
+{at}{s.smtp_port} inet n - n - - smtpd
+{at}{s.submission_port} inet n - n - - smtpd
   -o syslog_name=postfix/submission
   -o smtpd_tls_security_level=encrypt
 {_SUBMISSION}
-{s.listen}:{s.submissions_port} inet n - n - - smtpd
+{at}{s.submissions_port} inet n - n - - smtpd
   -o syslog_name=postfix/submissions
   -o smtpd_tls_wrappermode=yes
 {_SUBMISSION}"""

@@ -10,7 +10,7 @@ def main_cf(settings: Settings, layout: Layout) -> str:
     table = {name: f"lmdb:{layout.table(name)}" for name in _LMDB_TABLES}
     submission_restrictions = [
         f"check_sender_access {table['send_access']}",
-        f"check_sasl_access {table['send_access']}",  # so an alias gains a restricted sender nothing
+        f"check_sasl_access {table['send_access']}",  # an alias is no way around it
     ]
     if s.spoof_protection:
         submission_restrictions.append("reject_authenticated_sender_login_mismatch")

@@ -61,7 +61,7 @@ def hold_back(
             document, reason = _whole(old, new, gone)
             documents[field] = document
             if reason:
-                waits = waits or not alarm
+                waits = waits or not (alarm or found.settled(field))
                 findings.append(_held(old, "the change", found.unreadable.get(field, reason)))
         else:
             kept = _keep(old, new, asked.get(field, frozenset()), settled)

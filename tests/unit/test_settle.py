@@ -1,0 +1,258 @@
+"""Every rule of what goes live at once and what is held back."""
+
+from typing import Any, NamedTuple
+
+import pytest
+
+from mailroster.document import Document
+from mailroster.roster import Roster
+from mailroster.settle import Found, Held, hold_back, new_faults
+
+H = "{S}h"
+
+
+def accounts(*names: str) -> str:
+    return "".join(f"{name}@x|{H}\n" for name in names)
+
+
+def roster(**texts: str) -> Roster:
+    documents: dict[str, Any] = {
+        field: Document(empty.format, texts.get(field, "")) for field, empty in Roster().documents()
+    }
+    return Roster(**documents)
+
+
+class Case(NamedTuple):
+    """One file as it is served and as it is found, and what is to be served next."""
+
+    field: str
+    served: str
+    found: str
+    next: str
+    codes: str = ""  # of the findings, with blanks between them
+    settled: bool = False
+    missing: bool = False
+    unreadable: bool = False
+    asked: str = ""  # keys, with blanks between them
+    accept: bool = False
+    waits: bool = False
+
+
+AB = accounts("a", "b")
+ABC = accounts("a", "b", "c")
+MANY = accounts(*"abcdefghijkl")
+RULES = "/^a/ a@x\n/^b/ b@x\n"
+
+CASES = {
+    "nothing changed": Case("accounts", AB, AB, AB),
+    "an addition is live at once": Case("accounts", AB, ABC, ABC),
+    "an addition in front too": Case("accounts", AB, accounts("z", "a", "b"), "z@x|{S}h\n" + AB),
+    "a change is live at once": Case(
+        "accounts", AB, "a@x|{S}n\nb@x|{S}h\n", "a@x|{S}n\nb@x|{S}h\n"
+    ),
+    "a removal waits": Case("accounts", ABC, AB, ABC, "held-back", waits=True),
+    "a removal that has settled is live": Case("accounts", ABC, AB, AB, settled=True),
+    "a removal that a command asked for is live": Case("accounts", ABC, AB, AB, asked="c@x"),
+    "a removal beside one that was asked for waits": Case(
+        "accounts", ABC, accounts("a"), accounts("a", "b"), "held-back", asked="c@x", waits=True
+    ),
+    "an addition is live while a removal waits": Case(
+        "accounts", AB, accounts("a", "z"), accounts("a", "z", "b"), "held-back", waits=True
+    ),
+    "a line that can't be read any more stays as it was": Case(
+        "accounts", AB, "a@x|{S}h\nb@x|bad\n", "a@x|{S}h\nb@x|bad\nb@x|{S}h\n", "held-back",
+        waits=True,
+    ),
+    "and does so for as long as the file has errors": Case(
+        "accounts", AB, "a@x|{S}h\nb@x|bad\n", "a@x|{S}h\nb@x|bad\nb@x|{S}h\n", "held-back",
+        settled=True,
+    ),
+    "a removal is held by an error in another line": Case(
+        "accounts", AB, "bad\nb@x|{S}h\n", "bad\nb@x|{S}h\na@x|{S}h\n", "held-back", settled=True
+    ),
+    "a warning holds nothing": Case(
+        "accounts", AB, "b@x|{S}h\nb@x|{S}i\n", "b@x|{S}h\nb@x|{S}i\n", settled=True
+    ),
+    "a line without its end is not taken yet": Case(
+        "accounts", AB, AB + "c@x|{S}", AB, "held-back", waits=True
+    ),
+    "a line that lost its end stays as it was": Case(
+        "accounts", AB, "a@x|{S}h\nb@x|{S}", AB, "held-back", waits=True
+    ),
+    "half of another's name is not taken": Case(
+        "accounts", "a@x|{S}h\nb@x.com|{S}h\n", "a@x|{S}h\nb@x", "a@x|{S}h\nb@x.com|{S}h\n",
+        "held-back", waits=True,
+    ),
+    "a line without its end counts when it has settled": Case(
+        "accounts", AB, AB + "c@x|{S}h", AB + "c@x|{S}h", settled=True
+    ),
+    "a line without its end counts when a command wrote it": Case(
+        "accounts", AB, AB + "c@x|{S}h", AB + "c@x|{S}h", asked="c@x"
+    ),
+    "an unchanged last line without its end is fine": Case(
+        "accounts", "a@x|{S}h\nb@x|{S}h", "c@x|{S}h\na@x|{S}h\nb@x|{S}h",
+        "c@x|{S}h\na@x|{S}h\nb@x|{S}h",
+    ),
+    "the accounts file is gone": Case(
+        "accounts", AB, "", AB, "removals-held held-back", settled=True, missing=True
+    ),
+    "the accounts file is gone on purpose": Case(
+        "accounts", AB, "", "", settled=True, missing=True, accept=True
+    ),
+    "the accounts file can't be read": Case(
+        "accounts", AB, "", AB, "removals-held held-back", settled=True, unreadable=True
+    ),
+    "the accounts file is empty": Case(
+        "accounts", AB, "", AB, "removals-held held-back held-back", settled=True
+    ),
+    "the accounts file is empty on purpose": Case("accounts", AB, "", "", accept=True),
+    "the last account is deleted by a command": Case(
+        "accounts", accounts("a"), "", "", asked="a@x"
+    ),
+    "all but a comment is gone": Case(
+        "accounts", AB, "# ours\n", "# ours\n" + AB, "removals-held held-back held-back",
+        settled=True,
+    ),
+    "all are gone and others are there": Case(
+        "accounts", AB, accounts("y", "z"), accounts("y", "z"), settled=True
+    ),
+    "half of many are gone": Case(
+        "accounts", MANY, accounts(*"abcdef"), accounts(*"abcdef"), settled=True
+    ),
+    "more than half of many are gone": Case(
+        "accounts", MANY, accounts(*"abcde"), accounts(*"abcdefghijkl"),
+        "removals-held" + " held-back" * 7, settled=True,
+    ),
+    "more than half of many are deleted by a command": Case(
+        "accounts", MANY, accounts(*"abcde"), accounts(*"abcde"),
+        asked=" ".join(f"{name}@x" for name in "fghijkl"),
+    ),
+    "more than half of a few are gone": Case(
+        "accounts", ABC, accounts("a"), accounts("a"), settled=True
+    ),
+    "no accounts are served yet, and none are found": Case(
+        "accounts", "", "# ours\n", "# ours\n", settled=True
+    ),
+    "another file is gone": Case(
+        "virtual", "a@x b@x\n", "", "a@x b@x\n", "held-back", missing=True, waits=True
+    ),
+    "another file is gone and that has settled": Case(
+        "virtual", "a@x b@x\n", "", "", missing=True, settled=True
+    ),
+    "another file can't be read": Case(
+        "virtual", "a@x b@x\n", "", "a@x b@x\n", "held-back", unreadable=True, settled=True
+    ),
+    "another file is empty and that has settled": Case(
+        "virtual", "a@x b@x\n", "", "", settled=True
+    ),
+    "an alias waits with its continuation lines": Case(
+        "virtual", "a@x b@x,\n c@x\n", "z@x a@x\n", "z@x a@x\na@x b@x,\n c@x\n", "held-back",
+        waits=True,
+    ),
+    "a recipient that goes is a change": Case("virtual", "a@x b@x,c@x\n", "a@x b@x\n", "a@x b@x\n"),
+    "a quota that goes waits": Case(
+        "quotas", "a@x:1G\n", "# none\n", "# none\na@x:1G\n", "held-back", waits=True
+    ),
+    "a carriage return stays single": Case(
+        "quotas", "a@x:1G\r\nb@x:1G\r\n", "b@x:1G\r\n", "b@x:1G\r\na@x:1G\r\n", "held-back",
+        waits=True,
+    ),
+    "a rule more is live at once": Case(
+        "regexp", RULES, "/^z/ z@x\n" + RULES, "/^z/ z@x\n" + RULES
+    ),
+    "a rule less waits": Case("regexp", RULES, "/^b/ b@x\n", RULES, "held-back", waits=True),
+    "a rule that changes waits": Case(
+        "regexp", RULES, "/^a/ z@x\n/^b/ b@x\n", RULES, "held-back", waits=True
+    ),
+    "rules in another order wait": Case(
+        "regexp", RULES, "/^b/ b@x\n/^a/ a@x\n", RULES, "held-back", waits=True
+    ),
+    "a rule without its end waits": Case(
+        "regexp", RULES, RULES + "/^c/ c@x", RULES, "held-back", waits=True
+    ),
+    "rules that have settled are live": Case(
+        "regexp", RULES, "/^b/ b@x\n", "/^b/ b@x\n", settled=True
+    ),
+    "rules with an error are held": Case(
+        "regexp", RULES, RULES + "if /a/\n", RULES, "held-back", settled=True
+    ),
+    "the rules are gone": Case("regexp", RULES, "", RULES, "held-back", missing=True, waits=True),
+}  # fmt: skip
+
+
+def held(case: Case, **others: str) -> Held:
+    """What is served next; the other files are served as `others` and found to be empty."""
+    found = Found(
+        roster(**{case.field: case.found}),
+        frozenset({case.field} if case.missing else ()),
+        {case.field: "Input/output error"} if case.unreadable else {},
+        lambda field: case.settled,
+    )
+    served = roster(**{case.field: case.served}, **others)
+    asked = {case.field: frozenset(case.asked.split())}
+    return hold_back(served, found, asked, accept=case.accept)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_what_is_served_next(case: Case) -> None:
+    result = held(case)
+    assert getattr(result.roster, case.field).text == case.next
+    assert [finding.code for finding in result.findings] == case.codes.split()
+    assert result.waits is case.waits
+    file = getattr(Roster(), case.field).format.file
+    assert {finding.where.file for finding in result.findings} <= {file}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_nobody_who_is_served_goes_before_it_has_settled(case: Case) -> None:
+    if case.settled or case.accept or case.asked:
+        assert case.codes or case.next == case.found
+        return
+    before = getattr(roster(**{case.field: case.served}), case.field)
+    after = getattr(held(case).roster, case.field)
+    assert {key for key, _ in before.items()} <= {key for key, _ in after.items()}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_what_is_held_back_once_is_held_back_again_and_comes_to_rest(case: Case) -> None:
+    first = held(case)
+    again = hold_back(
+        first.roster,
+        Found(
+            roster(**{case.field: case.found}),
+            frozenset({case.field} if case.missing else ()),
+            {case.field: "Input/output error"} if case.unreadable else {},
+            lambda field: case.settled,
+        ),
+        {},
+        accept=case.accept,
+    )
+    assert getattr(again.roster, case.field).text == case.next
+
+
+def test_while_the_accounts_seem_to_vanish_nothing_else_goes() -> None:
+    case = CASES["the accounts file is empty"]
+    aliases, quotas = "l@x a@x\n", "a@x:1G\n"
+    result = held(case, virtual=aliases, quotas=quotas)
+    assert result.roster.virtual.text == aliases
+    assert result.roster.quotas.text == quotas
+    assert not result.waits
+    meant = held(case._replace(accept=True), virtual=aliases, quotas=quotas)
+    assert meant.roster.virtual.text == ""
+    assert meant.findings == ()
+
+
+def test_a_finding_says_how_to_let_the_removals_pass() -> None:
+    alarm = held(CASES["the accounts file is gone"]).findings[0]
+    assert str(alarm).startswith("postfix-accounts.cf: error: the file is gone")
+    assert "setup apply --removals" in alarm.mend
+
+
+def test_the_faults_of_new_lines_are_told_with_their_numbers() -> None:
+    old, new = roster(accounts="bad\n" + AB), roster(accounts="bad\n" + AB + "\nworse\n#\nc@x|\n")
+    found = new_faults(old.accounts, new.accounts)
+    assert [(fault.where.line, fault.code) for fault in found] == [
+        (5, "missing-password"),
+        (7, "missing-password"),
+    ]
+    assert new_faults(old.accounts, old.accounts) == []

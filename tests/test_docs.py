@@ -1,0 +1,258 @@
+"""The docs say what is true: every page complete and fresh, every link alive, every example run.
+
+An example is a block of ```console: `$ ` begins a command, `> ` continues it, and below stands all
+that it prints, with `…` for any text; one that prints nothing has to exit with 0. The blocks of a
+page are run in their order, in one empty folder. Where a block says `$ mailroster up`, a real server
+is started there, on free ports that stand in for the default ones.
+"""
+
+import ast
+import fnmatch
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from mailroster.cli.commands import COMMANDS
+from mailroster.cli.grammar import Command
+from mailroster.roster import Roster
+from mailroster.settings import FOLDERS, SETTINGS, Setting
+from tests.servers.instance import Instance
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PAGE_IDS = [str(page.relative_to(ROOT)) for page in PAGES]
+UP = "mailroster up"
+
+
+class Example(NamedTuple):
+    line: int
+    command: str
+    output: str
+
+
+def examples(page: Path) -> list[Example]:
+    """Every command of a page with the output that it promises."""
+    found: list[Example] = []
+    inside = False
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+        if line.startswith("```"):
+            inside = line == "```console"
+        elif inside and line.startswith("$ "):
+            found.append(Example(number, line[2:], ""))
+        elif inside and line.startswith("> ") and not found[-1].output:
+            found[-1] = found[-1]._replace(command=f"{found[-1].command}\n{line[2:]}")
+        elif inside:
+            found[-1] = found[-1]._replace(output=f"{found[-1].output}{line}\n")
+    return found
+
+
+WITH_EXAMPLES = [page for page in PAGES if examples(page)]
+
+
+def agrees(output: str, promised: str) -> bool:
+    """Whether an output is what a page promises; trailing blanks don't count."""
+    said, pattern = ([line.rstrip() for line in text.splitlines()] for text in (output, promised))
+    return len(said) == len(pattern) and all(
+        fnmatch.fnmatchcase(a, re.sub(r"([][*?])", r"[\1]", b).replace("…", "*"))
+        for a, b in zip(said, pattern, strict=True)
+    )
+
+
+class Shell:
+    """Runs the examples of one page."""
+
+    def __init__(self, folder: Path) -> None:
+        programs = folder / "programs"
+        programs.mkdir()
+        for name in ("setup", "mailroster"):
+            (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} -m mailroster "$@"\n')
+            (programs / name).chmod(0o755)
+        self.folder = folder / "work"
+        self.folder.mkdir()
+        self.instance: Instance | None = None
+        self.status = 0
+        known = {setting.variable for setting in (*FOLDERS, *SETTINGS)}
+        self._environment = {k: v for k, v in os.environ.items() if k not in known}
+        self._environment["PATH"] = f"{programs}:{os.environ['PATH']}"
+
+    def with_server(self) -> None:
+        """Makes `docker-data/dms` the home of an instance that has yet to be started."""
+        self.instance = Instance()
+        (self.folder / "docker-data").mkdir()
+        (self.folder / "docker-data/dms").symlink_to(self.instance.home)
+
+    def run(self, command: str) -> str:
+        """All that a command prints; `$?` in it is the exit status of the one before."""
+        done = subprocess.run(
+            ["bash", "-c", f"(exit {self.status})\n{self._with_ports(command)}"],
+            cwd=self.folder, env=self._environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
+        )  # fmt: skip
+        self.status = done.returncode
+        return done.stdout.decode("utf-8", "replace")
+
+    def keeps(self, example: Example) -> None:
+        """Asserts that an example prints what it promises."""
+        if example.command == UP:
+            assert self.instance is not None
+            self.instance.start()
+            lines = self.instance.log.read_text().splitlines(keepends=True)
+            output = "".join(line for line in lines if "ready" in line)
+        else:
+            output = self.run(example.command)
+        promised = self._with_ports(example.output)
+        deadline = time.monotonic() + 20
+        # Mail is on its way and hand edits settle: who only looks may look again.
+        while self._looks(example.command) and not agrees(output, promised):
+            assert time.monotonic() < deadline, f"line {example.line}: {output}"
+            time.sleep(0.1)
+            output = self.run(example.command)
+        assert agrees(output, promised), f"line {example.line}: {output}"
+        assert promised or self.status == 0, f"line {example.line}: exit status {self.status}"
+
+    def _looks(self, command: str) -> bool:
+        words = command.split()
+        looks = words[0] in ("curl", "doveadm") or words[-1] in ("list", "status")
+        return self.instance is not None and looks and "-T" not in words
+
+    def _with_ports(self, text: str) -> str:
+        for name, port in self.instance.ports.items() if self.instance else ():
+            default = next(s.default for s in SETTINGS if s.name == f"{name}_port")
+            text = text.replace(str(default), str(port))
+        return text
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    shell = Shell(tmp_path)
+    try:
+        yield shell
+    finally:
+        if shell.instance is not None:
+            shell.instance.close()
+
+
+@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_example_of_the_page_prints_what_it_promises(page: Path, shell: Shell) -> None:
+    found = examples(page)
+    if any(example.command == UP for example in found):
+        shell.with_server()
+    for example in found:
+        shell.keeps(example)
+
+
+def test_every_command_block_is_run() -> None:
+    """No example hides under another name for a shell."""
+    for page in PAGES:
+        for name, block in re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), re.M | re.S):
+            assert name != "shell" and not (name != "console" and block.startswith("$ ")), page
+
+
+def test_an_output_that_differs_is_noticed() -> None:
+    assert agrees("pid 12\n", "pid …\n")
+    assert agrees("[a]*\n", "[a]*\n")
+    assert not agrees("a\nb\n", "a\n")
+    assert not agrees("[a]\n", "a\n")
+
+
+def test_the_generated_pages_are_fresh() -> None:
+    check = [sys.executable, str(ROOT / "script/docs"), "--check"]
+    done = subprocess.run(check, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def headings(page: Path) -> list[str]:
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    return re.findall(r"^#+ (.*)$", text, re.M)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name())
+def test_every_command_has_a_section_and_an_example(command: Command) -> None:
+    page, name = ROOT / "docs/cli.md", command.name()
+    assert name in headings(page)
+    assert any(
+        re.search(rf"\b(setup|mailroster) {name}\b", example.command) for example in examples(page)
+    )
+
+
+@pytest.mark.parametrize("setting", [*FOLDERS, *SETTINGS], ids=lambda setting: setting.name)
+def test_every_setting_is_listed_with_its_variable(setting: Setting) -> None:
+    text = (ROOT / "docs/settings.md").read_text()
+    assert f"| `{setting.name}` | " in text
+    assert setting.variable in text
+
+
+def test_every_file_has_a_page_and_an_example() -> None:
+    pages = [page for page in PAGES if page.parent.name == "formats"]
+    for _, document in Roster().documents():
+        file = document.format.file
+        named = [page for page in pages if file in headings(page)[0]]
+        assert len(named) == 1, file
+        assert examples(named[0]), file
+
+
+def codes() -> set[str]:
+    """The code of every finding that the program can make."""
+    found = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
+                place = {"Fault": 0, "Finding": 2}.get(call.func.id, len(call.args))
+                argument = call.args[place] if place < len(call.args) else None
+                if isinstance(argument, ast.Constant):
+                    found.add(str(argument.value))
+    return found
+
+
+def test_every_code_of_a_finding_is_explained() -> None:
+    text = "".join(page.read_text() for page in PAGES if "formats" in page.parts)
+    assert codes() > {"malformed-address", "duplicate-entry", "bad-pattern"}
+    assert [code for code in sorted(codes()) if f"`{code}`" not in text] == []
+
+
+def test_every_json_shape_is_described() -> None:
+    page = ROOT / "docs/json.md"
+    for command in COMMANDS:
+        if any(option.name == "--json" for option in command.options):
+            assert command.name() in headings(page)
+            assert any(
+                example.command.startswith(f"setup {command.name()}") for example in examples(page)
+            ), command.name()
+
+
+def anchor(heading: str) -> str:
+    """The anchor that GitHub makes of a heading."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, fragment = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        if fragment:
+            assert fragment in map(anchor, headings(target)), link
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    seen: set[Path] = set()
+    waiting = [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in seen or page.suffix != ".md":
+            continue
+        seen.add(page)
+        for link in re.findall(r"\]\(([^)\s#]+)", page.read_text(encoding="utf-8")):
+            if "://" not in link:
+                waiting.append((page.parent / link).resolve())
+    assert [page for page in PAGES if page not in seen] == []

@@ -8,8 +8,8 @@ no whole journal. A single rename needs no journal: it is the edit.
 What a power cut may lose is whatever was not synced, in any order. So the staged names are synced
 before the journal is written, the journal before the first rename, the renames before the journal
 is dropped, and its drop before the next transaction may stage a file of the same name. A journal
-that was cut short lacks its last line, and then nothing has been renamed yet. Read by names only, a
-journal means the same wherever the folder is mounted.
+that was cut short lacks its own checksum, and then nothing has been renamed yet. It has names, not
+paths, so it means the same wherever the folder is mounted.
 
 Two kinds of file can't be had by one rename. One behind a symlink is copied beside its place first.
 One that can't be renamed over (a mount point, a folder where we may not write, an owner that we
@@ -42,7 +42,6 @@ UNAPPLIED = ".mailroster-unapplied"
 #: How often an edit is made anew when somebody wrote the file meanwhile.
 TRIES = 5
 
-_END = "end\n"
 _UNCHANGED = "nothing was changed"
 _NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 #: Only a person can mend these; anything else may pass.
@@ -241,22 +240,22 @@ class Store:
         self._disk.remove(new)
         self._disk.remove(old)
 
-    # -- the journal: a line for each file, with the checksum of what it held, and a last line
+    # -- the journal: "CHECKSUM FILE" for each file, of what it held, and for the lines themselves
 
     def _write_journal(self, held: Mapping[str, bytes]) -> None:
         self._disk.sync_folder(self.folder)
-        lines = [f"{_checksum(content)} {file}\n" for file, content in held.items()]
-        text = "".join([*lines, _END])
-        self._disk.create(self.path(JOURNAL), text.encode(), 0o600, None)
+        lines = "".join(f"{_checksum(content)} {file}\n" for file, content in held.items())
+        whole = f"{lines}{_checksum(lines.encode())} {JOURNAL}\n"
+        self._disk.create(self.path(JOURNAL), whole.encode(), 0o600, None)
         self._disk.sync_folder(self.folder)
 
     def _read_journal(self) -> dict[str, str]:
         """Checksums by file; none if the journal is not whole."""
-        text = read(self.path(JOURNAL)).decode("ascii", "replace")
-        if not text.endswith(_END):
+        whole = read(self.path(JOURNAL)).decode("ascii", "replace")
+        lines = whole.splitlines(keepends=True)
+        if not lines or lines.pop() != f"{_checksum(''.join(lines).encode())} {JOURNAL}\n":
             return {}
-        lines = [line.partition(" ") for line in text.removesuffix(_END).splitlines()]
-        return {file: checksum for checksum, _, file in lines}
+        return {file: checksum for checksum, file in map(str.split, lines)}
 
     def _drop_journal(self) -> None:
         if self._journal_stands():

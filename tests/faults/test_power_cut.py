@@ -1,0 +1,187 @@
+"""A power cut loses, in any order, whatever was not synced. From each disk that it may leave, the
+next command makes the files of an edit wholly old or wholly new; once the edit was told to be done
+they are new.
+
+A run is recorded; the model of the disk is that a new name, a rename or a removal lasts for certain
+once its folder was synced, and bytes once their file was. Of the rest any part may be there.
+"""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from itertools import chain, combinations
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from mailroster.disk import Disk
+from mailroster.store import Store
+from tests.faults.faulty import (
+    BEFORE,
+    FILES,
+    Edit,
+    after,
+    contents,
+    debris,
+    delete_with_all,
+    delete_with_quota,
+    set_password,
+)
+
+Files = dict[str, bytes]  # by path below the root
+
+
+class Op(NamedTuple):
+    """One effect: what it puts where, and which name it takes away."""
+
+    kind: str
+    path: str
+    content: bytes = b""
+    gone: str = ""
+
+    @property
+    def folder(self) -> str:
+        return os.path.dirname(self.path)
+
+
+class Recorder(Disk):
+    """Writes down what it does below a root. Mount points can't be renamed over."""
+
+    def __init__(self, root: Path, *, mounted: bool) -> None:
+        self._root, self._mounted = root, mounted
+        self.log: list[Op] = []
+
+    def _below(self, path: str) -> str:
+        return os.path.relpath(os.path.realpath(path), os.path.realpath(self._root))
+
+    def create(self, path: str, content: bytes, mode: int, owner: tuple[int, int] | None) -> None:
+        super().create(path, content, mode, owner)
+        self.log.append(Op("create", self._below(path), content))
+
+    def rename(self, old: str, new: str) -> None:
+        if self._mounted and os.path.basename(new) in FILES:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        content, gone = Path(old).read_bytes(), self._below(old)
+        super().rename(old, new)
+        self.log.append(Op("rename", self._below(new), content, gone))
+
+    def overwrite(self, path: str, content: bytes) -> None:
+        super().overwrite(path, content)
+        self.log.append(Op("overwrite", self._below(path), content))
+
+    def remove(self, path: str) -> None:
+        gone = self._below(path)
+        super().remove(path)
+        self.log.append(Op("remove", gone, gone=gone))
+
+    def sync_folder(self, path: str) -> None:
+        super().sync_folder(path)
+        self.log.append(Op("sync", os.path.join(self._below(path), "*")))
+
+
+def play(files: Files, ops: list[Op]) -> Files:
+    files = dict(files)
+    for op in ops:
+        files.pop(op.gone, None)
+        if op.kind in ("create", "rename", "overwrite"):
+            files[op.path] = op.content
+    return files
+
+
+def unsynced(log: list[Op]) -> list[int]:
+    """Which of the effects on names may not last."""
+    return [
+        number
+        for number, op in enumerate(log)
+        if op.kind in ("create", "rename", "remove")
+        and not any(o.kind == "sync" and o.folder == op.folder for o in log[number:])
+    ]
+
+
+def half_done(files: Files, op: Op) -> Iterator[Files]:
+    """What the disk may hold in the middle of an effect."""
+    yield files
+    if op.kind in ("create", "overwrite"):
+        new, old = op.content, files.get(op.path, b"")
+        half, grown = len(new) // 2, old.ljust(len(new), b"\0")
+        pieces = (old, new[:half], new[:half] + grown[half:], grown[:half] + new[half:], grown)
+        for part in (*pieces, new + old[len(new) :], new):
+            if op.kind == "create" or len(part) >= min(len(old), len(new)):
+                yield {**files, op.path: part}
+    elif op.kind != "sync":
+        yield play(files, [op])
+
+
+def subsets(numbers: list[int]) -> Iterator[tuple[int, ...]]:
+    return chain.from_iterable(combinations(numbers, n) for n in range(len(numbers) + 1))
+
+
+def left_by_power_cuts(before: Files, log: list[Op]) -> Iterator[tuple[Files, bool]]:
+    """Each disk that may be found, and whether the edit had been told to be done by then."""
+    for length in range(len(log) + 1):
+        run = log[:length]
+        doubtful = unsynced(run)
+        for lasting in subsets(doubtful):
+            lost = set(doubtful) - set(lasting)
+            files = play(before, [op for n, op in enumerate(run) if n not in lost])
+            if length == len(log):
+                yield files, True
+            else:
+                for found in half_done(files, log[length]):
+                    yield found, False
+
+
+def plain(root: Path) -> None:
+    for file in FILES:
+        (root / "config" / file).write_bytes(BEFORE[file].encode())
+
+
+def linked(root: Path) -> None:
+    for file in FILES:
+        (root / "elsewhere" / file).write_bytes(BEFORE[file].encode())
+        (root / "config" / file).symlink_to(f"../elsewhere/{file}")
+
+
+def make(root: Path, place: Callable[[Path], None]) -> Path:
+    for name in ("config", "elsewhere"):
+        (root / name).mkdir(parents=True)
+    place(root)
+    return root / "config"
+
+
+def files_of(root: Path) -> Files:
+    paths = (path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
+    return {str(path.relative_to(root)): path.read_bytes() for path in paths}
+
+
+@pytest.mark.parametrize("edit", (set_password, delete_with_quota, delete_with_all))
+@pytest.mark.parametrize(
+    ("place", "mounted"),
+    ((plain, False), (linked, False), (plain, True)),
+    ids=("files", "links", "mounts"),
+)
+def test_after_a_power_cut_at_any_moment_all_files_are_old_or_all_are_new(
+    tmp_path: Path, place: Callable[[Path], None], mounted: bool, edit: Edit
+) -> None:
+    recorded = tmp_path / "recorded"
+    folder = make(recorded, place)
+    before, old = files_of(recorded), contents(folder)
+    recorder = Recorder(recorded, mounted=mounted)
+    Store(str(folder), recorder).transact(edit)
+    new = after(edit)
+    assert contents(folder) == new
+    assert play(before, recorder.log) == files_of(recorded), "the record is the run"
+    outcomes = set()
+    for number, (disk, told) in enumerate(left_by_power_cuts(before, recorder.log)):
+        root = tmp_path / str(number)
+        folder = make(root, place)
+        for path in files_of(root).keys() - disk.keys():
+            (root / path).unlink()
+        for path, content in disk.items():
+            (root / path).write_bytes(content)
+        Store(str(folder), Recorder(root, mounted=mounted), wait_s=0).read()
+        assert contents(folder) in ([new] if told else [old, new]), disk
+        assert debris(folder, root / "elsewhere") == [], disk
+        outcomes.add(contents(folder) == new)
+    assert outcomes == {False, True}

@@ -2,8 +2,8 @@
 
 An example is a block of ```console: `$ ` begins a command, `> ` continues it, and below stands all
 that it prints, with `…` for any text; one that prints nothing has to exit with 0. The blocks of a
-page are run in their order, in one empty folder. Where a block says `$ mailroster up`, a real server
-is started there, on free ports that stand in for the default ones.
+page are run in their order, in one empty folder. Where a block says `$ mailroster up`, a real
+server is started there, on free ports that stand in for the default ones.
 """
 
 import ast
@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import pytest
 
+from mailroster.cli import help
 from mailroster.cli.commands import COMMANDS
 from mailroster.cli.grammar import Command
 from mailroster.roster import Roster
@@ -168,6 +169,15 @@ def test_the_generated_pages_are_fresh() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name())
+def test_the_help_on_every_command_is_whole_and_fits_a_terminal(command: Command) -> None:
+    text = help.text(command)
+    assert all(option.name in text and option.help in text for option in command.options)
+    assert " ".join(text.split()).startswith(f"usage: {command.usage()} ")
+    assert max(map(len, [*text.splitlines(), *help.overview(COMMANDS).splitlines()])) < 80
+    assert f"  {command.name()} {command.arguments}".rstrip() in help.overview(COMMANDS)
+
+
 def headings(page: Path) -> list[str]:
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
     return re.findall(r"^#+ (.*)$", text, re.M)
@@ -178,7 +188,8 @@ def test_every_command_has_a_section_and_an_example(command: Command) -> None:
     page, name = ROOT / "docs/cli.md", command.name()
     assert name in headings(page)
     assert any(
-        re.search(rf"\b(setup|mailroster) {name}\b", example.command) for example in examples(page)
+        re.search(rf"\b(setup|mailroster)( --config \w+)? {name}\b", example.command)
+        for example in examples(page)
     )
 
 

@@ -81,6 +81,7 @@ def proposed(line: str) -> list[str]:
         ("setup alias add ", ["info@example.com"]),
         ("setup alias add new@example.com ja", [JANE]),
         (f"setup alias add new@example.com {JANE},jo", [f"{JANE},{JOHN}"]),
+        (f"setup alias add new@example.com {JANE} ", []),
         ("setup alias del INFO@example.com ", [JANE, "friend@elsewhere.test"]),
         ("setup alias del nobody@example.com ", []),
         ("setup quota set jo", [JOHN]),

@@ -104,7 +104,7 @@ def _values(
 ) -> Iterable[str]:
     """What the next argument may be."""
     names = command.arguments.split()
-    if not names or (len(arguments) >= len(names) and "…" not in names[-1]):
+    if not names or (len(arguments) >= len(names) and not names[-1].endswith("…")):
         return ()
     name = names[min(len(arguments), len(names) - 1)].strip("[]…")
     if "|" in name:

@@ -46,7 +46,7 @@ class Command(NamedTuple):
         """The fewest and the most arguments."""
         names = self.arguments.split()
         least = sum(1 for name in names if name[0] != "[")
-        return least, 1 << 30 if any("…" in name for name in names) else len(names)
+        return least, 1 << 30 if any(name.endswith("…") for name in names) else len(names)
 
 
 class Invocation(NamedTuple):

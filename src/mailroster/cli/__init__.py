@@ -4,6 +4,7 @@ Exit status: 0 done, 1 refused, 2 not understood, 75 try again later (EX_TEMPFAI
 Results go to stdout, everything else to stderr.
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ _INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line and returns its exit status."""
     argv = sys.argv[1:] if argv is None else argv
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a locale that lacks a letter
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = _run(argv)
         _flush()

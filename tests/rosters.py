@@ -15,10 +15,10 @@ HASH = "{PLAIN}secret"
 class Sample(NamedTuple):
     """The texts of three files, and addresses to ask about, without quotes, in any case."""
 
-    accounts: str
-    virtual: str
-    regexp: str
-    probes: tuple[str, ...]
+    accounts: str = ""
+    virtual: str = ""
+    regexp: str = ""
+    probes: tuple[str, ...] = ()
 
 
 def sample(seed: int) -> Sample:

@@ -51,33 +51,44 @@ class Recorder(Disk):
     def __init__(self, root: Path, *, mounted: bool) -> None:
         self._root, self._mounted = root, mounted
         self.log: list[Op] = []
+        self._synced = False
 
     def _below(self, path: str) -> str:
         return os.path.relpath(os.path.realpath(path), os.path.realpath(self._root))
 
+    def sync(self, fd: int) -> None:
+        super().sync(fd)
+        self._synced = True
+
+    def _note(self, op: Op) -> None:
+        if op.kind in ("create", "overwrite", "sync"):
+            assert self._synced, "on the disk when it returns"
+        self._synced = False
+        self.log.append(op)
+
     def create(self, path: str, content: bytes, mode: int, owner: tuple[int, int] | None) -> None:
         super().create(path, content, mode, owner)
-        self.log.append(Op("create", self._below(path), content))
+        self._note(Op("create", self._below(path), content))
 
     def rename(self, old: str, new: str) -> None:
         if self._mounted and os.path.basename(new) in FILES:
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
         content, gone = Path(old).read_bytes(), self._below(old)
         super().rename(old, new)
-        self.log.append(Op("rename", self._below(new), content, gone))
+        self._note(Op("rename", self._below(new), content, gone))
 
     def overwrite(self, path: str, content: bytes) -> None:
         super().overwrite(path, content)
-        self.log.append(Op("overwrite", self._below(path), content))
+        self._note(Op("overwrite", self._below(path), content))
 
     def remove(self, path: str) -> None:
         gone = self._below(path)
         super().remove(path)
-        self.log.append(Op("remove", gone, gone=gone))
+        self._note(Op("remove", gone, gone=gone))
 
     def sync_folder(self, path: str) -> None:
         super().sync_folder(path)
-        self.log.append(Op("sync", os.path.join(self._below(path), "*")))
+        self._note(Op("sync", os.path.join(self._below(path), "*")))
 
 
 def play(files: Files, ops: list[Op]) -> Files:
@@ -117,19 +128,16 @@ def subsets(numbers: list[int]) -> Iterator[tuple[int, ...]]:
     return chain.from_iterable(combinations(numbers, n) for n in range(len(numbers) + 1))
 
 
-def left_by_power_cuts(before: Files, log: list[Op]) -> Iterator[tuple[Files, bool]]:
-    """Each disk that may be found, and whether the edit had been told to be done by then."""
+def left_by_power_cuts(before: Files, log: list[Op]) -> Iterator[tuple[Files, int]]:
+    """Each disk that may be found, and after how many effects."""
     for length in range(len(log) + 1):
         run = log[:length]
         doubtful = unsynced(run)
         for lasting in subsets(doubtful):
             lost = set(doubtful) - set(lasting)
             files = play(before, [op for n, op in enumerate(run) if n not in lost])
-            if length == len(log):
-                yield files, True
-            else:
-                for found in half_done(files, log[length]):
-                    yield found, False
+            for found in half_done(files, log[length]) if length < len(log) else (files,):
+                yield found, length
 
 
 def plain(root: Path) -> None:
@@ -155,33 +163,66 @@ def files_of(root: Path) -> Files:
     return {str(path.relative_to(root)): path.read_bytes() for path in paths}
 
 
-@pytest.mark.parametrize("edit", (set_password, delete_with_quota, delete_with_all))
-@pytest.mark.parametrize(
+PLACES = pytest.mark.parametrize(
     ("place", "mounted"),
     ((plain, False), (linked, False), (plain, True)),
     ids=("files", "links", "mounts"),
 )
+
+
+class Run:
+    """Edits made one after the other, and every disk that a power cut may have left of them."""
+
+    def __init__(self, root: Path, place: Callable[[Path], None], mounted: bool) -> None:
+        self._root, self._place, self._mounted = root, place, mounted
+        recorded = root / "recorded"
+        self._folder = make(recorded, place)
+        self._before = files_of(recorded)
+        self._recorder = Recorder(recorded, mounted=mounted)
+        self.states = [contents(self._folder)]
+        self.ends = [0]
+
+    def edit(self, edit: Edit) -> None:
+        Store(str(self._folder), self._recorder).transact(edit)
+        self.states.append(contents(self._folder))
+        self.ends.append(len(self._recorder.log))
+        assert play(self._before, self._recorder.log) == files_of(self._root / "recorded")
+
+    def outcomes(self) -> Iterator[tuple[int, int]]:
+        """For each such disk how many edits had been told to be done, and how many are done once
+        the next command has looked."""
+        for number, (disk, length) in enumerate(
+            left_by_power_cuts(self._before, self._recorder.log)
+        ):
+            root = self._root / str(number)
+            folder = make(root, self._place)
+            for path in files_of(root).keys() - disk.keys():
+                (root / path).unlink()
+            for path, content in disk.items():
+                (root / path).write_bytes(content)
+            Store(str(folder), Recorder(root, mounted=self._mounted), wait_s=0).read()
+            assert contents(folder) in self.states, disk
+            assert debris(folder, root / "elsewhere") == [], disk
+            told = sum(end <= length for end in self.ends) - 1
+            yield told, self.states.index(contents(folder))
+
+
+@PLACES
+@pytest.mark.parametrize("edit", (set_password, delete_with_quota, delete_with_all))
 def test_after_a_power_cut_at_any_moment_all_files_are_old_or_all_are_new(
     tmp_path: Path, place: Callable[[Path], None], mounted: bool, edit: Edit
 ) -> None:
-    recorded = tmp_path / "recorded"
-    folder = make(recorded, place)
-    before, old = files_of(recorded), contents(folder)
-    recorder = Recorder(recorded, mounted=mounted)
-    Store(str(folder), recorder).transact(edit)
-    new = after(edit)
-    assert contents(folder) == new
-    assert play(before, recorder.log) == files_of(recorded), "the record is the run"
-    outcomes = set()
-    for number, (disk, told) in enumerate(left_by_power_cuts(before, recorder.log)):
-        root = tmp_path / str(number)
-        folder = make(root, place)
-        for path in files_of(root).keys() - disk.keys():
-            (root / path).unlink()
-        for path, content in disk.items():
-            (root / path).write_bytes(content)
-        Store(str(folder), Recorder(root, mounted=mounted), wait_s=0).read()
-        assert contents(folder) in ([new] if told else [old, new]), disk
-        assert debris(folder, root / "elsewhere") == [], disk
-        outcomes.add(contents(folder) == new)
-    assert outcomes == {False, True}
+    run = Run(tmp_path, place, mounted)
+    run.edit(edit)
+    assert run.states[1] == after(edit)
+    assert set(run.outcomes()) == {(0, 0), (0, 1), (1, 1)}
+
+
+@PLACES
+def test_a_journal_that_a_power_cut_brings_back_does_no_harm_to_the_next_edit(
+    tmp_path: Path, place: Callable[[Path], None], mounted: bool
+) -> None:
+    run = Run(tmp_path, place, mounted)
+    run.edit(delete_with_all)
+    run.edit(set_password)
+    assert set(run.outcomes()) == {(0, 0), (0, 1), (1, 1), (1, 2), (2, 2)}

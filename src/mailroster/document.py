@@ -136,6 +136,12 @@ class Document(Generic[E]):
             if found is not None and found[0] == position:
                 yield key, found[1]
 
+    def keys_mentioning(self, word: str) -> Iterator[str]:
+        """The key of every line that holds a lower-case word, whether the line counts or not."""
+        for position in self._positions_of(word):
+            if key := self.format.key(self.lines[position]):
+                yield key
+
     def positions(self, key: str) -> list[int]:
         """Where in `lines` every line stands that claims a key.
 

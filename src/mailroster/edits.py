@@ -41,7 +41,8 @@ def delete_accounts(roster: Roster, addresses: Iterable[Address]) -> Roster:
         _known(roster, address)
         local, domain = split(address)
         aliases = roster.virtual
-        for key, _ in roster.virtual.mentions(f"{local}@" if is_idna(domain) else address):
+        word = f"{local}@" if is_idna(domain) else address
+        for key in roster.virtual.keys_mentioning(word):
             aliases = virtual.remove_recipient(aliases, key, address)
         roster = roster._replace(
             accounts=_without(roster.accounts, address),

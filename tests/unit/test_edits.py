@@ -96,6 +96,12 @@ def test_a_deleted_account_takes_every_line_of_its_own_with_it() -> None:
     assert after.virtual.text == "b@x c@x\nBob@x.com d@x\n"
 
 
+def test_a_deleted_account_goes_out_of_lines_too_that_do_not_count() -> None:
+    before = roster("bob@x.com", virtual="l@x a@x\nl@x bob@x.com,c@x\nm@x\nm@x bob@x.com\n")
+    after = edits.delete_accounts(before, [Address("bob@x.com")])
+    assert after.virtual.text == "l@x a@x\nl@x c@x\nm@x\n"
+
+
 def test_a_deleted_account_goes_out_of_aliases_in_every_spelling_of_its_domain() -> None:
     before = roster("a@bücher.de", virtual="l@x a@Bücher.de\nm@x a@xn--bcher-kva.de, z@x\n")
     after = edits.delete_accounts(before, [Address("a@xn--bcher-kva.de")])

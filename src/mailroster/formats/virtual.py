@@ -72,12 +72,17 @@ def add_recipient(document: Document[Alias], key: str, recipient: str) -> Docume
 
 
 def remove_recipient(document: Document[Alias], key: str, recipient: str) -> Document[Alias]:
-    """Without a recipient (in any spelling) in every line of an alias; a line left bare goes.
+    """Without a recipient (in any spelling) in every line of an alias; a line left bare goes, one
+    that can't be read stays.
 
     The other recipients keep their spelling, their order and the blanks around them.
     """
     for position in reversed(document.positions(key)):
         line = document.lines[position]
+        try:
+            VIRTUAL.parse(line)
+        except Fault:
+            continue
         rest = _without(line, address.fold(recipient))
         if rest is None:
             document = document.remove([position])

@@ -11,9 +11,10 @@ import sys
 import threading
 import time
 
+from tests.servers.instance import Instance, trusting
+
 from benchmarks.folder import write_config
 from mailroster.password import hash_password
-from tests.servers.instance import Instance, trusting
 
 STEP_S = 0.01
 ATTEMPTS = 40

@@ -5,8 +5,9 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.folder import write_config
 from tests.servers.instance import Instance
+
+from benchmarks.folder import write_config
 
 ACCOUNTS = 1000
 

@@ -3,6 +3,7 @@
 import grp
 import os
 import pwd
+import stat
 import time
 
 from mailroster.disk import Disk, read
@@ -42,6 +43,9 @@ def prepare(settings: Settings, layout: Layout) -> bool:
         raise Refused("Postfix's master wants root: run this as root")
     if missing := missing_packages():
         raise Refused(f"these Debian packages are missing: {' '.join(missing)}")
+    for path in (settings.mail, settings.state, settings.logs):
+        if bad := sorted(set(path) & set(" \t\"'$%{},:;#\\|<>")):
+            raise Refused(f"the path {path!r} has {bad[0]!r}, which the servers would misread")
     if room := layout.socket_room():
         raise Refused(f"the path {layout.state} is {room} octets too long for sockets; use another")
     _folders(settings, layout)
@@ -56,6 +60,15 @@ def prepare(settings: Settings, layout: Layout) -> bool:
             Disk().replace(path, text.encode(), mtime_s=int(time.time()) - HOT_MAIN_CF_S)
             changed = True
     return changed
+
+
+def remove_sockets(layout: Layout) -> None:
+    """Takes away what a Dovecot with other settings has left: it would be asked, and not answer."""
+    for folder, _, names in os.walk(layout.run):
+        for name in names:
+            path = os.path.join(folder, name)
+            if stat.S_ISSOCK(os.lstat(path).st_mode):
+                os.unlink(path)
 
 
 def _folders(settings: Settings, layout: Layout) -> None:

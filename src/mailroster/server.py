@@ -13,7 +13,7 @@ from mailroster.apply import Outcome, Settling, Tables, converge
 from mailroster.disk import Identity, identity
 from mailroster.finding import Busy, Finding, Refused, ServiceFailed
 from mailroster.instance.layout import Layout
-from mailroster.prepare import prepare
+from mailroster.prepare import prepare, remove_sockets
 from mailroster.roster import Roster
 from mailroster.settings import Settings
 from mailroster.store import Store
@@ -94,6 +94,7 @@ class Up:
         with OnlyOne(self._layout):
             if changed:
                 await self._stop_servers()
+                remove_sockets(self._layout)
             self._tables.begin(self._settings.hostname)
             self._converge(verify=True)
             try:

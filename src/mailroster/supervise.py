@@ -17,6 +17,7 @@ BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 #: A server that has run this long has earned a quick restart.
 STEADY_S = 60.0
 STOP_S = 10.0
+START_S = 10.0
 
 
 class Server(NamedTuple):
@@ -39,6 +40,11 @@ class Supervisor:
         if self._server.pid() is not None:
             return
         code, output = await asyncio.to_thread(start, self._server.argv)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + START_S
+        # The one that was called returns before the daemon has written its pid file.
+        while not code and self._server.pid() is None and loop.time() < deadline:
+            await asyncio.sleep(0.01)
         if code or self._server.pid() is None:
             words = output.strip().replace("\n", "; ") or f"exit code {code}"
             raise ServiceFailed(f"{self._server.name} does not start: {words}")

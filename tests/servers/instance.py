@@ -58,10 +58,10 @@ class Instance:
 
     # -- the server
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """Starts `mailroster up` and waits until it says that it is ready."""
         with self.log.open("ab") as log:
-            self.up = subprocess.Popen([*self._program(), "up"], stdout=log, stderr=log)
+            self.up = subprocess.Popen([*self._program(), "up", *options], stdout=log, stderr=log)
         said = self.log.stat().st_size
         until(lambda: b"ready" in self.log.read_bytes()[said:] or self._ended(), 60)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers.instance import HASH, PASSWORD, Instance, message, until
+from tests.servers.instance import HASH, PASSWORD, Instance, free_ports, message, until
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +145,14 @@ def test_hand_written_faults_are_skipped_told_and_the_rest_is_served(other: Inst
     assert not other.can_log_in("bob@x.com")
     assert other.run("email", "del", "-y", "../../etc@x.com").returncode == 1
     assert other.mail.parent.is_dir()
+
+
+def test_ports_are_named_by_options_too_and_beat_the_file() -> None:
+    instance = Instance()
+    try:
+        port = free_ports(1)[0]
+        instance.start("--smtp-port", str(port))
+        instance.ports["smtp"] = port
+        assert instance.rcpt("nobody@x.com")[0] == 554
+    finally:
+        instance.close()

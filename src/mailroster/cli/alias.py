@@ -1,13 +1,24 @@
 """`setup alias`."""
 
 from mailroster import edits
-from mailroster.cli.call import Call, alias_key, print_json, print_list, recipients
+from mailroster.address import fold
+from mailroster.cli.call import Call, alias_key, print_json, print_list, recipients, warn
+from mailroster.roster import Roster
 
 
 def add(call: Call) -> int:
     key, targets = alias_key(call.arguments[0]), recipients(call.arguments[1])
-    origin = call.settings.hostname
-    return call.edit(lambda roster: edits.add_alias(roster, key, targets, origin))
+
+    def verb(roster: Roster) -> Roster:
+        after = edits.add_alias(roster, key, targets, call.settings.hostname)
+        alias = after.virtual.get(key)
+        if key in roster.accounts and alias and key not in map(fold, alias.recipients):
+            warn(
+                f"warning: {key!r} has a mailbox, which gets no mail from now on; add it to keep it"
+            )
+        return after
+
+    return call.edit(verb)
 
 
 def delete(call: Call) -> int:

@@ -31,7 +31,9 @@ class Call(NamedTuple):
 
     @classmethod
     def of(cls, found: "Invocation") -> "Call":
-        sources = Sources(found.settings, os.environ, read, os.path.isdir)
+        # `--smtp-port` is the setting `smtp_port`; an option that is no setting is not looked at.
+        named = {name[2:].replace("-", "_"): value for name, value in found.options.items()}
+        sources = Sources({**named, **found.settings}, os.environ, read, os.path.isdir)
         return cls(found.arguments, found.options, load(sources))
 
     def store(self) -> Store:

@@ -16,6 +16,15 @@ _ASKED = (
     "Without PASSWORD it is asked for twice on a terminal, without echo. A password on the command "
     "line can be seen by other users of the machine while the command runs."
 )
+_PORTS = (
+    ("smtp", "SMTP"),
+    ("submission", "submission with STARTTLS"),
+    ("submissions", "submission with TLS"),
+    ("imap", "IMAP with STARTTLS"),
+    ("imaps", "IMAP with TLS"),
+    ("pop3", "POP3 with STARTTLS"),
+    ("sieve", "ManageSieve"),
+)
 
 COMMANDS = (
     Command(
@@ -90,7 +99,11 @@ COMMANDS = (
     Command(
         ("up",), "", "run a private mail server on this folder until it is told to stop",
         "server:up",
-        (),
+        (
+            Option("--listen", "the address on which all ports listen", "ADDRESS"),
+            Option("--hostname", "the name of the server", "NAME"),
+            *(Option(f"--{port}-port", f"port of {what}", "PORT") for port, what in _PORTS),
+        ),
         "Writes the servers' configuration below the state folder, starts Postfix and Dovecot, "
         "follows edits by hand, and restarts what dies. Stops both on SIGTERM and SIGINT.",
     ),

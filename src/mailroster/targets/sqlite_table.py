@@ -73,7 +73,6 @@ class SqliteTable:
             connection.execute("PRAGMA journal_mode = WAL")
         for shape in (ACCOUNT, MASTER) if fresh else ():
             columns = ", ".join(f"{name} TEXT" for name in shape.row._fields)
-            connection.execute(
-                f"CREATE TABLE {shape.table} ({shape.key} TEXT PRIMARY KEY, {columns}) WITHOUT ROWID"
-            )
+            definition = f"{shape.key} TEXT PRIMARY KEY, {columns}"
+            connection.execute(f"CREATE TABLE {shape.table} ({definition}) WITHOUT ROWID")
         return connection

@@ -68,6 +68,7 @@ def hold_back(
             documents[field] = kept.document
             waits = waits or (bool(kept.keys) and not settled and not alarm)
             reason = "the file has errors" if settled else "the file has just been changed"
+            reason = "the accounts seem to vanish" if alarm else reason
             findings += [_held(old, f"what takes {key!r} away", reason) for key in kept.keys]
     return Held(Roster(**documents), tuple(findings), waits)  # type: ignore[arg-type]
 

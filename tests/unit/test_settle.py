@@ -248,6 +248,21 @@ def test_a_finding_says_how_to_let_the_removals_pass() -> None:
     assert "setup apply --removals" in alarm.mend
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a removal waits", "the file has just been changed"),
+        ("a removal is held by an error in another line", "the file has errors"),
+        ("the accounts file is empty", "the accounts seem to vanish"),
+        ("another file can't be read", "Input/output error"),
+        ("another file is gone", "the file is gone"),
+        ("a rule less waits", "the file has just been changed"),
+    ],
+)
+def test_a_finding_says_why_something_is_held_back(name: str, reason: str) -> None:
+    assert held(CASES[name]).findings[-1].mend == reason
+
+
 def test_the_faults_of_new_lines_are_told_with_their_numbers() -> None:
     old, new = roster(accounts="bad\n" + AB), roster(accounts="bad\n" + AB + "\nworse\n#\nc@x|\n")
     found = new_faults(old.accounts, new.accounts)

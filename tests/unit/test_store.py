@@ -1,0 +1,198 @@
+"""The config folder as values: what is read, what an edit writes, and what it costs."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mailroster.disk import ABSENT, Disk, identity, look
+from mailroster.finding import Busy, Refused
+from mailroster.roster import Roster
+from mailroster.store import Store
+
+Edit = Callable[[Roster], Roster]
+
+
+class Effects(Disk):
+    """Names what it does."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def create(self, path: str, content: bytes, mode: int, owner: tuple[int, int] | None) -> None:
+        self.names.append("create")
+        super().create(path, content, mode, owner)
+
+    def rename(self, old: str, new: str) -> None:
+        self.names.append("rename")
+        super().rename(old, new)
+
+    def remove(self, path: str) -> None:
+        self.names.append("remove")
+        super().remove(path)
+
+    def sync(self, fd: int) -> None:
+        self.names.append("sync")
+        super().sync(fd)
+
+
+def add_line(*fields: str) -> Edit:
+    def edit(roster: Roster) -> Roster:
+        for field in fields:
+            roster = roster._replace(**{field: getattr(roster, field).append("n n@x.com")})
+        return roster
+
+    return edit
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "postfix-virtual.cf").write_bytes(b"a b@x.com\r\n\xff\xfe")
+    return tmp_path
+
+
+def test_what_is_read_is_what_stands_there_to_the_byte(folder: Path) -> None:
+    snapshot = Store(str(folder)).read()
+    assert bytes(snapshot.roster.virtual) == b"a b@x.com\r\n\xff\xfe"
+    assert bytes(snapshot.roster.accounts) == b""
+    assert snapshot.identities["accounts"] == ABSENT
+    assert snapshot.identities["virtual"] == identity(str(folder / "postfix-virtual.cf"))
+    assert snapshot.unreadable == {}
+
+
+def test_documents_that_are_known_are_used_again_if_their_text_still_stands(folder: Path) -> None:
+    store = Store(str(folder))
+    known = store.read().roster
+    store.transact(add_line("quotas"))
+    roster = store.read((known,)).roster
+    assert roster.virtual is known.virtual
+    assert roster.quotas is not known.quotas
+
+
+def test_an_edit_gives_its_plan_and_the_rosters_before_and_after(folder: Path) -> None:
+    plan, before, after = Store(str(folder)).transact(add_line("virtual"))
+    assert [edit.file for edit in plan.edits] == ["postfix-virtual.cf"]
+    assert bytes(before.virtual) == b"a b@x.com\r\n\xff\xfe"
+    assert (folder / "postfix-virtual.cf").read_bytes() == bytes(after.virtual)
+
+
+def test_of_an_edit_that_changes_nothing_nothing_is_written(folder: Path) -> None:
+    disk, before = Effects(), identity(str(folder))
+    Store(str(folder), disk).transact(lambda roster: roster)
+    assert disk.names == []
+    assert identity(str(folder)) == before
+
+
+def test_a_dry_run_gives_the_plan_and_writes_nothing(folder: Path) -> None:
+    disk, before = Effects(), identity(str(folder))
+    plan, _, _ = Store(str(folder), disk).transact(add_line("virtual", "quotas"), dry_run=True)
+    assert len(plan.edits) == 2
+    assert disk.names == []
+    assert identity(str(folder)) == before
+
+
+def test_an_edit_that_is_refused_writes_nothing(folder: Path) -> None:
+    def refuse(roster: Roster) -> Roster:
+        raise Refused("no")
+
+    disk = Effects()
+    with pytest.raises(Refused, match="no"):
+        Store(str(folder), disk).transact(refuse)
+    assert disk.names == []
+
+
+@pytest.mark.parametrize("dry_run", (True, False))
+def test_a_folder_that_is_not_there_is_told_and_made_by_the_first_edit_only(
+    tmp_path: Path, dry_run: bool
+) -> None:
+    store = Store(str(tmp_path / "dms" / "config"))
+    with pytest.raises(Refused, match="there is no config folder"):
+        store.read()
+    if dry_run:
+        with pytest.raises(Refused, match="there is no config folder"):
+            store.transact(add_line("virtual"), dry_run=True)
+        assert not (tmp_path / "dms").exists()
+    else:
+        store.transact(add_line("virtual"))
+        assert store.read().roster.virtual.text == "n n@x.com\n"
+
+
+# -- cost
+
+
+def test_an_edit_of_one_file_costs_one_new_file_one_rename_and_two_syncs(folder: Path) -> None:
+    disk = Effects()
+    Store(str(folder), disk).transact(add_line("virtual"))
+    assert disk.names == ["create", "sync", "rename", "sync"]
+
+
+def test_an_edit_of_three_files_costs_a_journal_more(folder: Path) -> None:
+    disk = Effects()
+    Store(str(folder), disk).transact(add_line("virtual", "quotas", "masters"))
+    staged, journal = ["create", "sync"] * 3, ["sync", "create", "sync", "sync"]
+    dropped = ["remove", "sync"]
+    assert disk.names == [*staged, *journal, *["rename"] * 3, "sync", *dropped]
+
+
+def test_an_edit_of_one_file_needs_no_module_for_the_journal(folder: Path) -> None:
+    code = (
+        "import sys; from mailroster.store import Store\n"
+        "def edit(roster): return roster._replace(virtual=roster.virtual.append('n n@x.com'))\n"
+        "Store(sys.argv[1]).transact(edit)\n"
+        "print(sorted({'json', 'zlib', 'hashlib', 'shutil', 'tempfile'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-S", "-c", code, str(folder)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, capture_output=True, env=environment)
+    assert (done.stdout, done.stderr) == (b"[]\n", b"")
+
+
+# -- words: Refused for what only a person can mend, Busy for what may pass
+
+
+@pytest.mark.parametrize(
+    ("number", "fault"),
+    ((28, Busy), (5, Busy), (122, Busy), (24, Busy), (13, Refused), (1, Refused), (30, Refused)),
+    ids=(
+        "disk full",
+        "I/O error",
+        "quota",
+        "descriptors",
+        "no right",
+        "not permitted",
+        "read-only",
+    ),
+)
+def test_a_failing_disk_is_told_in_the_systems_words(
+    folder: Path, number: int, fault: type[Exception]
+) -> None:
+    class Failing(Disk):
+        def create(
+            self, path: str, content: bytes, mode: int, owner: tuple[int, int] | None
+        ) -> None:
+            raise OSError(number, os.strerror(number), path)
+
+    with pytest.raises(fault) as told:
+        Store(str(folder), Failing()).transact(add_line("virtual"))
+    path = folder / ".postfix-virtual.cf.mailroster-new"
+    assert str(told.value) == f"{path}: {os.strerror(number)}; nothing was changed"
+
+
+# -- look
+
+
+def test_a_look_at_a_file_gives_its_bytes_and_identity(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    assert look(str(path)) == (b"", ABSENT)
+    assert look(str(path / "below a file")) == (b"", ABSENT)
+    path.write_bytes(b"x" * 100_000)
+    assert look(str(path)) == (b"x" * 100_000, identity(str(path)))
+    assert look(str(path / "below a file")) == (b"", ABSENT)
+
+
+def test_the_identity_of_what_cannot_be_looked_at_is_absent(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert identity(str(tmp_path / "loop")) == ABSENT

@@ -128,6 +128,26 @@ class Tables:
             documents[field] = next((d for d in same if d.text == document.text), document)
         return Roster(**documents)
 
+    def note(self, asked: Mapping[str, frozenset[str]]) -> None:
+        """Keeps what a command asked for, that could not be put in force yet: it is no accident."""
+        lines = [f"{field}\t{key}\n" for field, keys in asked.items() for key in sorted(keys)]
+        with open(self._layout.asked, "a", encoding="utf-8", errors="surrogateescape") as file:
+            file.write("".join(lines))
+
+    def noted(self) -> tuple[str, Mapping[str, frozenset[str]]]:
+        """What has been kept, as it is written and as keys by field."""
+        text = read(self._layout.asked).decode("utf-8", "surrogateescape")
+        asked: dict[str, frozenset[str]] = {}
+        for line in text.splitlines():
+            field, _, key = line.partition("\t")
+            asked[field] = asked.get(field, frozenset()) | {key}
+        return text, asked
+
+    def forget(self, noted: str) -> None:
+        """Drops what was kept, now that it is in force; unless more has come."""
+        if noted and self.noted()[0] == noted:
+            self._disk.remove(self._layout.asked)
+
     def have_copy(self) -> bool:
         return os.path.exists(os.path.join(self._layout.served, "postfix-accounts.cf"))
 
@@ -219,12 +239,16 @@ def converge(
             copied = tables.have_copy()
             served = tables.served((*known, snapshot.roster))
             found, faults = _without_bad_regexp(_found(snapshot, store, settling), served)
-            held = hold_back(served if copied else found.roster, found, asked or {}, accept=accept)
+            noted, keys = tables.noted()
+            for field, some in (asked or {}).items():
+                keys = {**keys, field: keys.get(field, frozenset()) | some}
+            held = hold_back(served if copied else found.roster, found, keys, accept=accept)
             origin = tables.origin()
             before = Router(served, origin, Captures(served.regexp))
             after = Router(held.roster, origin, Captures(held.roster.regexp))
             fresh = _fresh_faults(served, found.roster)
             rows = tables.put(before, after, every_row=verify or not whole or not copied)
+            tables.forget(noted)
             return Outcome(rows, (*faults, *held.findings), tuple(fresh), held.waits)
     except OSError as error:
         words = f"{error.filename or layout.state}: {error.strerror or error}"
@@ -236,7 +260,7 @@ def outlook(store: Store, tables: Tables, settling: Settling) -> tuple[list[Find
     served = tables.served()
     snapshot = store.read((served,))
     found, faults = _without_bad_regexp(_found(snapshot, store, settling), served)
-    held = hold_back(served, found, {})
+    held = hold_back(served, found, tables.noted()[1])
     pairs = zip(served.documents(), held.roster.documents(), strict=True)
     in_step = tables.are_whole() and all(old.text == new.text for (_, old), (_, new) in pairs)
     return [*faults, *held.findings], in_step

@@ -139,9 +139,10 @@ class Up:
                     seen = found
 
     def _identities(self) -> list[Identity]:
-        """Of the folder's files, and of the tables' folder, from which a table may vanish."""
+        """Of the folder's files, of what commands left to do, and of the folders of the tables."""
         files = [self._store.path(document.format.file) for _, document in Roster().documents()]
-        return [identity(path) for path in (*files, self._layout.tables, self._layout.sql)]
+        layout = self._layout
+        return [identity(path) for path in (*files, layout.tables, layout.sql, layout.asked)]
 
     def _converge(self, *, verify: bool = False) -> Outcome | None:
         """Converges and tells what is new about it; None if it has to be tried again."""

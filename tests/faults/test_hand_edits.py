@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import store as store_module
+from mailroster import commit as commit_module
+from mailroster.commit import UNAPPLIED
 from mailroster.disk import Disk
 from mailroster.finding import Busy
 from mailroster.roster import Roster
-from mailroster.store import TRIES, UNAPPLIED, Store
+from mailroster.store import TRIES, Store
 from tests.faults.faulty import (
     ACCOUNTS,
     BEFORE,
@@ -170,7 +171,7 @@ def crashed(folder: Path, *, after_renames: int) -> None:
             die()
 
     assert edited(folder, delete_with_all, Crashing()) == "killed"
-    assert (folder / store_module.JOURNAL).exists()
+    assert (folder / commit_module.JOURNAL).exists()
 
 
 @pytest.mark.parametrize("save", (renamed, written))
@@ -246,8 +247,8 @@ def test_a_mounted_file_written_by_hand_after_a_crash_is_told_from_a_cut_overwri
 
 @pytest.mark.parametrize("journal", (b"", b"0000", b"\0" * 50, b"00000000 postfix-accounts.cf\n"))
 def test_a_journal_that_is_not_whole_counts_for_nothing(folder: Path, journal: bytes) -> None:
-    (folder / store_module.JOURNAL).write_bytes(journal)
-    (folder / f".{ACCOUNTS}{store_module.NEW}").write_bytes(b"half")
+    (folder / commit_module.JOURNAL).write_bytes(journal)
+    (folder / f".{ACCOUNTS}{commit_module.NEW}").write_bytes(b"half")
     Store(str(folder)).read()
     assert contents(folder) == {file: text.encode() for file, text in BEFORE.items()}
     assert debris(folder) == []

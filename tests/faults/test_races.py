@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.store import JOURNAL, Store
+from mailroster.commit import JOURNAL
+from mailroster.store import Store
 from tests.faults.faulty import (
     ACCOUNTS,
     BEFORE,

@@ -234,6 +234,16 @@ def test_all_accounts_gone_stay_until_somebody_says_so(live: Instance) -> None:
     until(lambda: "in step: yes" in live.run("status").stdout, 10)
 
 
+def test_what_a_command_deletes_is_no_accident_even_if_it_does_not_wait(live: Instance) -> None:
+    users = [f"class{n}@school.com" for n in range(30)]
+    with live.file(ACCOUNTS).open("a") as file:
+        file.write("".join(f"{user}|{HASH}\n" for user in users))
+    until(lambda: live.rcpt(users[-1])[0] == 250, 5)
+    live.setup("email", "del", "-n", "--no-wait", *users)
+    until(lambda: live.rcpt(users[0])[0] == 554, 10)
+    until(lambda: "in step: yes" in live.run("status").stdout, 10)
+
+
 def test_a_config_folder_removed_and_put_back_is_followed_again(live: Instance) -> None:
     away = live.home / "config-away"
     live.config.rename(away)

@@ -112,12 +112,17 @@ def test_a_folder_that_is_not_there_is_told_and_made_by_the_first_edit_only(
     with pytest.raises(Refused, match="there is no config folder"):
         store.read()
     if dry_run:
-        with pytest.raises(Refused, match="there is no config folder"):
-            store.transact(add_line("virtual"), dry_run=True)
+        changes, _, _ = store.transact(add_line("virtual"), dry_run=True)
+        assert changes.edits[0].after == b"n n@x.com\n"
         assert not (tmp_path / "dms").exists()
     else:
         store.transact(add_line("virtual"))
         assert store.read().roster.virtual.text == "n n@x.com\n"
+
+
+def test_what_changes_nothing_makes_no_folder(tmp_path: Path) -> None:
+    Store(str(tmp_path / "dms" / "config")).transact(lambda roster: roster)
+    assert not (tmp_path / "dms").exists()
 
 
 # -- cost

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from mailroster.address import example
 from mailroster.finding import Fault, Finding
 from mailroster.resolve import Router
 
@@ -11,6 +12,6 @@ def unreasonable(router: Router) -> Iterator[Finding]:
     document = router.roster.virtual
     for key, _ in document.items():
         try:
-            router.expand(f"x{key}" if key[0] == "@" else key)
+            router.expand(example(key))
         except Fault as fault:
             yield fault.at(document.location(document.position(key)))

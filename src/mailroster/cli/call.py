@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mailroster import address
 from mailroster.disk import read
-from mailroster.finding import Busy, NotUnderstood
+from mailroster.finding import Busy, NotUnderstood, Refused
 from mailroster.instance.layout import Layout
 from mailroster.plan import diff
 from mailroster.settings import Settings, Sources, load
@@ -44,8 +44,6 @@ class Call(NamedTuple):
 
     def roster(self) -> "Roster":
         """The folder as it stands, for commands that only look."""
-        from mailroster.finding import Refused
-
         snapshot = self.store().read()
         for field, why in snapshot.unreadable.items():
             raise Refused(f"{getattr(snapshot.roster, field).format.file}: {why}")
@@ -58,22 +56,28 @@ class Call(NamedTuple):
         plan, before, after = store.transact(verb, dry_run=dry_run)
         if dry_run:
             print(diff(plan), end="")
-        elif plan.edits and "--no-wait" not in self.options:
+        elif plan.edits and os.path.isdir(self.layout().served):  # a server was started here once
             self._make_live(store, plan.keys, (before, after))
         return 0
 
     def _make_live(
         self, store: Store, keys: dict[str, frozenset[str]], known: "tuple[Roster, ...]"
     ) -> None:
-        layout = self.layout()
-        if not os.path.isdir(layout.served):
-            return  # no server was ever started here
         from mailroster.apply import Settling, Tables, converge
 
+        layout = self.layout()
+        tables = Tables(layout)
         try:
+            if "--no-wait" in self.options:
+                tables.note(keys)
+                return
             settling = Settling(self.settings.settle_seconds)
-            converge(store, Tables(layout), layout, settling, asked=keys, known=known)
-        except Busy as error:
+            converge(store, tables, layout, settling, asked=keys, known=known)
+        except (Busy, Refused, OSError) as error:
+            try:
+                tables.note(keys)
+            except OSError:
+                pass  # not ours to write: a removal waits as one by hand does
             raise Busy(
                 f"the files are changed, but the change is not live yet: {error}; "
                 "the running server will put it in force, or run 'setup apply'"

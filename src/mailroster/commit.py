@@ -1,0 +1,296 @@
+"""A transaction over several files of the config folder: all of it, or nothing.
+
+It stages every new file in the folder (`.FILE.mailroster-new`), whole and on the disk;
+then writes a journal that names them; then renames each over its place, and drops the journal. From
+the journal on the edit counts: who opens the folder next finishes it, or takes it back if there is
+no whole journal. A single rename needs no journal: it is the edit.
+
+What a power cut may lose is whatever was not synced, in any order. So the staged names are synced
+before the journal is written, the journal before the first rename, the renames before the journal
+is dropped, and its drop before the next transaction may stage a file of the same name. A journal
+that was cut short lacks its own checksum, and then nothing has been renamed yet. It has names, not
+paths, so it means the same wherever the folder is mounted.
+
+Two kinds of file can't be had by one rename. One behind a symlink is copied beside its place first.
+One that can't be renamed over (a mount point, a folder where we may not write, an owner that we
+can't give) is overwritten in place, always under the journal and with a copy of what it held
+(`.FILE.mailroster-old`), by which an overwriting that was cut short is told from an edit by hand.
+
+Others write the files without our lock. A file that no longer holds what we read is never replaced:
+before the first rename the edit is made anew, and a crashed one is taken back. Between that look
+and the rename remain microseconds, which only a lock that editors take could close.
+"""
+
+import errno
+import os
+from collections.abc import Iterable, Mapping
+from itertools import zip_longest
+from typing import NoReturn
+
+from mailroster.disk import Disk, owner_and_mode, read
+from mailroster.finding import Busy, Conflict, Refused
+from mailroster.plan import FileEdit
+from mailroster.roster import Roster
+
+JOURNAL = ".mailroster-journal"
+NEW = ".mailroster-new"
+OLD = ".mailroster-old"
+#: Our version of a file that somebody wrote while our edit lay half finished after a crash.
+UNAPPLIED = ".mailroster-unapplied"
+
+UNCHANGED = "nothing was changed"
+_NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
+#: Only a person can mend these; anything else may pass.
+_REFUSED = (*_NO_RIGHT, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
+_NOT_RENAMED = (*_NO_RIGHT, errno.EBUSY, errno.EXDEV)
+#: The last: an owner that this user namespace has no number for.
+_NOT_GIVEN = (errno.EPERM, errno.EACCES, errno.EINVAL)
+
+
+class Commit:
+    """Transactions in one folder. Whoever calls holds its lock."""
+
+    def __init__(self, folder: str, disk: Disk) -> None:
+        self.folder = folder
+        self._disk = disk
+
+    def path(self, file: str) -> str:
+        return os.path.join(self.folder, file)
+
+    def put(self, edits: Iterable[FileEdit]) -> None:
+        """Raises Conflict, with nothing done, if a file no longer holds what the edit was made of.
+
+        Busy or Refused, if something fails, say whether the edit counts.
+        """
+        files = [edit.file for edit in edits]
+        try:
+            for edit in edits:
+                self._stage(edit)
+            if len(files) > 1:
+                self._write_journal({edit.file: edit.before for edit in edits})
+            for edit in edits:
+                if read(self.path(edit.file)) != edit.before:
+                    raise Conflict(edit.file)
+        except (OSError, Conflict) as error:
+            self._take_back(error)
+        try:
+            self._install(files)
+        except OSError as error:
+            if self._waits(files[0]) and not self._read_journal():
+                self._take_back(error)
+            raise Busy(
+                f"{self._words(error)}; the edit counts, any command completes it"
+            ) from error
+
+    def _stage(self, edit: FileEdit) -> None:
+        """Writes the new file. Refused here is what could not be put in its place later."""
+        new, target = self._new(edit.file), os.path.realpath(self.path(edit.file))
+        place, owner = target, None
+        try:
+            owner, mode = owner_and_mode(target)
+        except FileNotFoundError:
+            place = os.path.dirname(target)
+            mode = 0o600 if getattr(Roster(), edit.field).format.secret else 0o644
+        if not os.access(place, os.W_OK):
+            raise PermissionError(errno.EACCES, "can't be written", place)
+        try:
+            self._disk.create(new, edit.after, mode, owner)
+        except OSError as error:
+            if owner is None or error.errno not in _NOT_GIVEN:
+                raise
+            self._remove_if_there(new)
+            self._disk.create(new, edit.after, 0o600, None)
+
+    def _install(self, files: list[str]) -> None:
+        """Puts staged files in their places. The edit counts: safe to repeat, never taken back."""
+        for file in files:
+            try:
+                renamed = self._rename(file)
+            except OSError as error:
+                if error.errno not in _NOT_RENAMED:
+                    raise
+                renamed = False
+            if not renamed:
+                self._overwrite(file)
+        self._disk.sync_folder(self.folder)
+        self._drop_journal()
+
+    def _rename(self, file: str) -> bool:
+        """By a rename; False if that would change the owner or the mode."""
+        new, path = self._new(file), self.path(file)
+        if os.path.exists(path) and owner_and_mode(path) != owner_and_mode(new):
+            return False
+        if not os.path.islink(path):
+            self._disk.rename(new, path)
+            return True
+        target = os.path.realpath(path)
+        beside = _beside(target)
+        owner, mode = owner_and_mode(new)
+        self._remove_if_there(beside)
+        try:
+            self._disk.create(beside, read(new), mode, owner)
+            self._disk.rename(beside, target)
+            self._disk.sync_folder(os.path.dirname(target))
+        finally:
+            self._remove_if_there(beside)
+        self._disk.remove(new)
+        return True
+
+    def _overwrite(self, file: str) -> None:
+        """In place. The copy of the old bytes is made once, not from what a crash left of them."""
+        new, old, path = self._new(file), self._old(file), self.path(file)
+        if not self._is_cut(file):
+            held = read(path)
+            if not self._journal_stands():
+                self._write_journal({file: held})
+            self._remove_if_there(old)
+            self._disk.create(old, held, 0o600, None)
+            self._disk.sync_folder(self.folder)
+        self._disk.overwrite(path, read(new))
+        self._disk.remove(new)
+        self._disk.remove(old)
+
+    # -- the journal: "CHECKSUM FILE" for each file, of what it held, and for the lines themselves
+
+    def _write_journal(self, held: Mapping[str, bytes]) -> None:
+        self._disk.sync_folder(self.folder)
+        lines = "".join(f"{_checksum(content)} {file}\n" for file, content in held.items())
+        whole = f"{lines}{_checksum(lines.encode())} {JOURNAL}\n"
+        self._disk.create(self.path(JOURNAL), whole.encode(), 0o600, None)
+        self._disk.sync_folder(self.folder)
+
+    def _read_journal(self) -> dict[str, str]:
+        """Checksums by file; none if the journal is not whole."""
+        whole = read(self.path(JOURNAL)).decode("ascii", "replace")
+        lines = whole.splitlines(keepends=True)
+        if not lines or lines.pop() != f"{_checksum(''.join(lines).encode())} {JOURNAL}\n":
+            return {}
+        return {file: checksum for checksum, file in map(str.split, lines)}
+
+    def _drop_journal(self) -> None:
+        if self._journal_stands():
+            self._disk.remove(self.path(JOURNAL))
+            self._disk.sync_folder(self.folder)
+
+    def _journal_stands(self) -> bool:
+        return os.path.lexists(self.path(JOURNAL))
+
+    # -- after a crash
+
+    def recover(self) -> None:
+        """Finishes or takes back what a crash left. Costs one listing of the folder if it left
+        nothing."""
+        if not self._debris():
+            return
+        try:
+            unapplied = self._finish()
+            self._sweep()
+        except OSError as error:
+            if error.errno in _NO_RIGHT and not self._journal_stands():
+                return  # only leftovers: what there is to read is right
+            raise Busy(
+                f"{self._words(error)}; {self.folder} holds an edit that was cut short: any "
+                "command of somebody who may write there completes it"
+            ) from error
+        if unapplied:
+            raise Busy(
+                f"{', '.join(unapplied)}: written by somebody while an edit of ours lay there half "
+                f"finished; that stays, and ours is kept as *{UNAPPLIED}: compare them, and run "
+                "the command again"
+            )
+
+    def _finish(self) -> list[str]:
+        """Completes what the journal names; gives the files that somebody else wrote meanwhile."""
+        held = self._read_journal()
+        waiting = [file for file in held if self._waits(file)]
+        cut = [file for file in waiting if self._is_cut(file)]
+        theirs = [
+            file
+            for file in waiting
+            if file not in cut and _checksum(read(self.path(file))) != held[file]
+        ]
+        if theirs and waiting == list(held) and not cut:
+            return []  # nothing of it is in its place, and nobody was told that it would be
+        for file in theirs:
+            self._disk.rename(self._new(file), self.path(file) + UNAPPLIED)
+        self._install([file for file in waiting if file not in theirs])
+        return theirs
+
+    def _waits(self, file: str) -> bool:
+        """Whether a staged file is not in its place yet."""
+        new = self._new(file)
+        return os.path.lexists(new) and read(new) != read(self.path(file))
+
+    def _is_cut(self, file: str) -> bool:
+        """Whether a file holds what an overwriting leaves that was cut short: from each place on
+        the old bytes, the new ones, or (after a power cut) zeros."""
+        old_path = self._old(file)
+        if not os.path.lexists(old_path):
+            return False
+        old, new, found = read(old_path), read(self._new(file)), read(self.path(file))
+        return len(found) >= min(len(old), len(new)) and all(
+            byte in (before, after, 0)
+            for byte, before, after in zip_longest(found, old, new, fillvalue=0)
+        )
+
+    def _take_back(self, error: OSError | Conflict) -> NoReturn:
+        """Undoes a transaction of which nothing is in its place yet, and raises why."""
+        try:
+            self._sweep()
+        except OSError as another:
+            if self._journal_stands():
+                words = f"{self._words(another)}; any command completes the edit, or takes it back"
+                raise Busy(words) from another
+        if isinstance(error, OSError):
+            raise self.explained(error) from error
+        raise error
+
+    def _sweep(self) -> None:
+        self._drop_journal()
+        for path in self._debris():
+            self._disk.remove(path)
+
+    def _debris(self) -> list[str]:
+        """What a transaction left here, and beside the files that links lead to."""
+        files = {document.format.file for _, document in Roster().documents()}
+        debris = []
+        with os.scandir(self.folder) as entries:
+            for entry in entries:
+                if entry.name in files:
+                    if entry.is_symlink():
+                        beside = _beside(os.path.realpath(entry.path))
+                        debris += [beside] if os.path.lexists(beside) else []
+                elif entry.name[0] == "." and entry.name.endswith((NEW, OLD, JOURNAL)):
+                    debris.append(entry.path)
+        return debris
+
+    # -- names and words
+
+    def _new(self, file: str) -> str:
+        return self.path(f".{file}{NEW}")
+
+    def _old(self, file: str) -> str:
+        return self.path(f".{file}{OLD}")
+
+    def _remove_if_there(self, path: str) -> None:
+        if os.path.lexists(path):
+            self._disk.remove(path)
+
+    def _words(self, error: OSError) -> str:
+        return f"{error.filename or self.folder}: {error.strerror}"
+
+    def explained(self, error: OSError) -> Exception:
+        """Refused for what only a person can mend, Busy for what may pass."""
+        fault = Refused if error.errno in _REFUSED else Busy
+        return fault(f"{self._words(error)}; {UNCHANGED}")
+
+
+def _beside(target: str) -> str:
+    folder, name = os.path.split(target)
+    return os.path.join(folder, f".{name}{NEW}")
+
+
+def _checksum(content: bytes) -> str:
+    from zlib import crc32  # not for edits of one file
+
+    return f"{crc32(content):08x}"

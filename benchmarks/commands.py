@@ -39,7 +39,13 @@ def main(accounts: int, runs: int) -> None:
             ],
             "quota set": lambda run: [*setup, "quota", "set", some, f"{run + 10}M"],
             "email add": lambda run: [*setup, "email", "add", f"n{run}@domain1.example.com", "pw"],
-            "email update": lambda run: [*setup, "email", "update", some, f"password{run}"],
+            "email update": lambda run: [
+                *setup,
+                "email",
+                "update",
+                "user8@domain8.example.com",
+                f"password{run}",
+            ],
             "email del": lambda run: [*setup, "email", "del", "-n", f"n{run}@domain1.example.com"],
             "email list": lambda run: [*setup, "email", "list"],
         }

@@ -1,7 +1,5 @@
 """`python3 -m mailroster`."""
 
-import sys
+from mailroster.cli import run
 
-from mailroster.cli import main
-
-sys.exit(main())
+run()

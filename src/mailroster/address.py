@@ -22,6 +22,7 @@ LOCAL_CHARS = _ALNUM + "#$&'-=?^_`{}~."
 _LOCAL = frozenset(LOCAL_CHARS)
 _LABEL = frozenset(_ALNUM + "-")
 _NO_WORD = frozenset(' ,"<>()\\')
+_NO_LOCAL = frozenset(";[]")
 
 
 def split(address: str) -> tuple[str, str]:
@@ -99,6 +100,8 @@ def alias(text: str) -> Address:
     """The key of an alias: `user@domain`, `user` or `@domain`, as virtual(5) reads it."""
     _printable(text)
     local, domain = split(text.lower())
+    if f".{local}.".count("..") and local:
+        raise _malformed(f"{text!r} has an empty part between dots, where Postfix looks for quotes")
     if not domain:
         if text.endswith("@"):
             raise _malformed(f"{text!r} has nothing behind the '@'")
@@ -130,7 +133,10 @@ def _printable(text: str) -> None:
         raise _malformed(f"{text!r} has {char!r}")
     if text[0] in "#-":
         raise _malformed(f"{text!r} begins with {text[0]!r}")
-    if not split(text)[0].isascii():
+    local = split(text)[0]
+    if not _NO_LOCAL.isdisjoint(local):
+        raise _malformed(f"{text!r} has ';', '[' or ']' before the '@', where Postfix would cut it")
+    if not local.isascii():
         raise _malformed(f"{text!r} has a non-ASCII character before the '@'")
     if text.count("@") > 1:
         raise _malformed(f"{text!r} has more than one '@'")

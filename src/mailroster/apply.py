@@ -23,8 +23,7 @@ from mailroster.lock import FolderLock
 from mailroster.resolve import Router
 from mailroster.roster import Roster
 from mailroster.services import Captures, regexp_findings
-from mailroster.sessions import end_sessions
-from mailroster.settle import Found, hold_back, new_faults
+from mailroster.settle import Found, hold_back, keep_expandable, new_faults
 from mailroster.store import Snapshot, Store
 from mailroster.tables import Changes, Table, delta, difference, full
 from mailroster.targets import Target
@@ -169,6 +168,8 @@ class Tables:
         accounts = {*changes[dovecot.ACCOUNTS.name], *changes[dovecot.EXCEPTIONS.name]}
         gone = [key for key in accounts if key not in after.roster.accounts]
         if any(key in before.roster.accounts for key in gone):
+            from mailroster.sessions import end_sessions
+
             end_sessions(self._layout, gone)
         for document in documents:
             path = os.path.join(self._layout.served, document.format.file)
@@ -235,35 +236,59 @@ def converge(
     try:
         with FolderLock(layout.state):
             snapshot = store.read(known)
-            whole = tables.are_whole()
-            copied = tables.have_copy()
-            served = tables.served((*known, snapshot.roster))
-            found, faults = _without_bad_regexp(_found(snapshot, store, settling), served)
             noted, keys = tables.noted()
             for field, some in (asked or {}).items():
                 keys = {**keys, field: keys.get(field, frozenset()) | some}
-            held = hold_back(served if copied else found.roster, found, keys, accept=accept)
-            origin = tables.origin()
-            before = Router(served, origin, Captures(served.regexp))
-            after = Router(held.roster, origin, Captures(held.roster.regexp))
-            fresh = _fresh_faults(served, found.roster)
-            rows = tables.put(before, after, every_row=verify or not whole or not copied)
+            found = _found(snapshot, store, settling)
+            judged = _judge(found, tables, keys, known=known, accept=accept)
+            every_row = verify or not tables.have_copy() or not tables.are_whole()
+            rows = tables.put(judged.before, judged.after, every_row=every_row)
             tables.forget(noted)
-            return Outcome(rows, (*faults, *held.findings), tuple(fresh), held.waits)
+            fresh = _fresh_faults(judged.before.roster, found.roster)
+            return Outcome(rows, judged.findings, tuple(fresh), judged.waits)
     except OSError as error:
         words = f"{error.filename or layout.state}: {error.strerror or error}"
         raise Busy(f"the tables can't be written ({words})") from error
 
 
-def outlook(store: Store, tables: Tables, settling: Settling) -> tuple[list[Finding], bool]:
+def outlook(store: Store, tables: Tables, settling: Settling) -> tuple[tuple[Finding, ...], bool]:
     """What a convergence would hold back now, and whether it would have nothing else to do."""
-    served = tables.served()
-    snapshot = store.read((served,))
-    found, faults = _without_bad_regexp(_found(snapshot, store, settling), served)
-    held = hold_back(served, found, tables.noted()[1])
-    pairs = zip(served.documents(), held.roster.documents(), strict=True)
-    in_step = tables.are_whole() and all(old.text == new.text for (_, old), (_, new) in pairs)
-    return [*faults, *held.findings], in_step
+    found = _found(store.read(), store, settling)
+    judged = _judge(found, tables, tables.noted()[1])
+    rosters = (judged.before.roster, judged.after.roster)
+    pairs = zip(*(roster.documents() for roster in rosters), strict=True)
+    same = all(old.text == new.text for (_, old), (_, new) in pairs)
+    return judged.findings, same and tables.are_whole()
+
+
+class _Judged(NamedTuple):
+    """What is served, what is to be served, and what of the folder is held back and why."""
+
+    before: Router
+    after: Router
+    findings: tuple[Finding, ...]
+    waits: bool
+
+
+def _judge(
+    found: Found,
+    tables: Tables,
+    asked: Mapping[str, frozenset[str]],
+    *,
+    known: tuple[Roster, ...] = (),
+    accept: bool = False,
+) -> _Judged:
+    served = tables.served((*known, found.roster))
+    found, faults = _without_bad_regexp(found, served)
+    held = hold_back(served if tables.have_copy() else found.roster, found, asked, accept=accept)
+    origin = tables.origin()
+    before = Router(served, origin, Captures(served.regexp))
+    after = Router(held.roster, origin, Captures(held.roster.regexp))
+    loops: list[Finding] = []
+    if tables.have_copy():
+        roster, loops = keep_expandable(before, after)
+        after = after._replace(roster=roster)
+    return _Judged(before, after, (*faults, *loops, *held.findings), held.waits)
 
 
 def _found(snapshot: Snapshot, store: Store, settling: Settling) -> Found:

@@ -28,9 +28,9 @@ ADDRESS_LENGTH_LIMIT = 1000
 #: One recipient in a lookup result: blanks, commas and, unless there is an operator between, quotes
 #: set it off (tok822(3)).
 _PART = r'(?:"(?:[^"\\]|\\.)*"|[^\s,".@%!]*)'
-_WORD = re.compile(rf"{_PART}(?:[.@%!]{_PART})*")
+_WORD = rf"{_PART}(?:[.@%!]{_PART})*"
 #: What stands before the `@` without quotes (RFC 5322 dot-atom, and what Postfix leaves as it is).
-_DOT_ATOM = re.compile(r'[^\s()<>@,;:\\".\[\]]+(\.[^\s()<>@,;:\\".\[\]]+)*')
+_DOT_ATOM = r'[^\s()<>@,;:\\".\[\]]+(\.[^\s()<>@,;:\\".\[\]]+)*'
 
 
 class Match(NamedTuple):
@@ -76,7 +76,7 @@ class Router(NamedTuple):
             return self._match(alias.key, alias.recipients, address, "")
         result = self.captured(quoted(address))
         if result is not None:
-            words = tuple(_unquoted(word) for word in _WORD.findall(result) if word)
+            words = tuple(_unquoted(word) for word in re.findall(_WORD, result) if word)
             if not words:
                 what = f"the result {result!r} of a rule for {address!r} names no recipient"
                 raise _unreasonable(what, "give the rule a recipient")
@@ -165,7 +165,7 @@ def split_extension(local: str, delimiter: str = "+") -> tuple[str, str]:
 def quoted(address: str) -> str:
     """An address as SMTP and the tables spell it: in quotes what needs them before the `@`."""
     local, at, domain = address.rpartition("@")
-    if not at or _DOT_ATOM.fullmatch(local):
+    if not at or local.isalnum() or re.fullmatch(_DOT_ATOM, local):
         return address
     return '"' + re.sub(r'(["\\])', r"\\\1", local) + f'"@{domain}'
 

@@ -6,7 +6,6 @@ it takes to start.
 """
 
 import os
-import signal
 from collections.abc import Collection
 
 from mailroster.instance.layout import Layout
@@ -16,6 +15,8 @@ _TIMEOUT_S = 5.0
 
 def end_sessions(layout: Layout, users: Collection[str]) -> int:
     """Ends every session of some users; how many. None where no Dovecot runs."""
+    import signal
+
     ended = 0
     for line in _dump(os.path.join(layout.run, "anvil")).splitlines():
         ident, _, rest = line.partition("\t")

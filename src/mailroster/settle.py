@@ -9,9 +9,11 @@ What a command asked for is never held.
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
+from mailroster.address import example
 from mailroster.changes import changed_keys, changed_lines
 from mailroster.document import Document
 from mailroster.finding import ERROR, WARNING, Fault, Finding, Location
+from mailroster.resolve import Router
 from mailroster.roster import Roster
 
 E = TypeVar("E")
@@ -143,6 +145,25 @@ def _errors(document: Document[object]) -> bool:
 def _held(document: Document[object], what: str, reason: str) -> Finding:
     where = Location(document.format.file)
     return Finding(where, WARNING, "held-back", f"{what} is held back", reason)
+
+
+def keep_expandable(before: Router, after: Router) -> tuple[Roster, list[Finding]]:
+    """The roster of `after`, but with the aliases as they were that Postfix could expand no more.
+
+    A new alias of that kind stays in: it gets no row.
+    """
+    old, new = before.roster.virtual, after.roster.virtual
+    kept, findings = new, []
+    for key in sorted(changed_keys(old, new)):
+        try:
+            after.expand(example(key))
+        except Fault as fault:
+            findings.append(fault.at(new.location(new.position(key))))
+            position = old.position(key)
+            if position is not None:
+                kept = kept.remove(kept.positions(key))
+                kept = kept.append(old.lines[position].removesuffix("\r"))
+    return after.roster._replace(virtual=kept), findings
 
 
 def new_faults(old: Document[E], new: Document[E]) -> list[Finding]:

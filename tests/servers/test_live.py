@@ -176,6 +176,23 @@ def test_a_rewritten_regexp_file_is_seen_and_a_bad_one_stays_out(live: Instance)
     until(lambda: live.rcpt("rx1@x.com")[0] == 550, 10)
 
 
+def test_a_hand_edit_that_makes_a_loop_stays_out_and_the_alias_as_it_was(live: Instance) -> None:
+    live.setup("alias", "add", "first@x.com", "second@x.com")
+    live.setup("alias", "add", "second@x.com", "keep@x.com")
+    path = live.file("postfix-virtual.cf")
+    good = path.read_text()
+    path.write_text(good.replace("second@x.com keep@x.com", "second@x.com first@x.com"))
+    line = 1 + path.read_text().splitlines().index("second@x.com first@x.com")
+    told = f"postfix-virtual.cf:{line}: error: 'second@x.com' leads to a loop"
+    until(lambda: told in live.log.read_text(), 5)
+    assert told in live.run("status").stdout
+    time.sleep(2)
+    live.send("first@x.com", subject="no loop")
+    live.arrives("keep@x.com", "no loop")
+    path.write_text(good)
+    until(lambda: "in step: yes" in live.run("status").stdout, 10)
+
+
 def test_a_password_of_the_same_size_in_the_same_second_is_in_force(live: Instance) -> None:
     path = live.file(ACCOUNTS)
     text = path.read_text()

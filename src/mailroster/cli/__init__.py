@@ -4,10 +4,12 @@ Exit status: 0 done, 1 refused, 2 not understood, 75 try again later (EX_TEMPFAI
 Results go to stdout, everything else to stderr.
 """
 
+import gc
 import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from mailroster.cli.commands import COMMANDS
 from mailroster.cli.grammar import parse
@@ -18,9 +20,19 @@ FOLDER_OPTIONS = ("home", "config", "mail", "state", "logs")
 _INTERRUPTED = 130
 
 
+def run() -> NoReturn:
+    """The console script. It just leaves: taking the interpreter down would cost 2 ms more."""
+    status = main()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os._exit(status)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line and returns its exit status."""
     argv = sys.argv[1:] if argv is None else argv
+    gc.disable()  # a tenth of a command's time, and it ends before anything could pile up
     if isinstance(sys.stdout, io.TextIOWrapper):  # a locale that lacks a letter
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -42,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _tell(words, status)
     except KeyboardInterrupt:
         return _INTERRUPTED
+    finally:
+        gc.enable()
 
 
 def _run(argv: Sequence[str]) -> int:

@@ -8,9 +8,11 @@ from mailroster.finding import Finding
 def up(call: Call) -> int:
     """Runs until it is told to stop."""
     import asyncio
+    import gc
 
     from mailroster.server import Up
 
+    gc.enable()  # unlike the other commands, this one stays
     asyncio.run(Up(call.settings).run())
     return 0
 
@@ -25,7 +27,7 @@ def status(call: Call) -> int:
     }
     held = _held(call)
     live = {} if held is None else {f: n for f, n in held[0].items() if n}
-    findings = [] if held is None else held[1]
+    findings = () if held is None else held[1]
     in_step = held is not None and not findings and held[2]
     healthy = in_step and all(pids.values())
     if "--json" in call.options:
@@ -51,7 +53,7 @@ def status(call: Call) -> int:
     return 0 if healthy else 1
 
 
-def _held(call: Call) -> tuple[dict[str, int], list[Finding], bool] | None:
+def _held(call: Call) -> tuple[dict[str, int], tuple[Finding, ...], bool] | None:
     """Entries served by file, what is held back, and whether the tables are what was asked for."""
     from mailroster.apply import Settling, Tables, outlook
 

@@ -7,11 +7,10 @@ from mailroster.finding import Fault
 #: Dovecot's name of the scheme of a hash that does not name one (`default_pass_scheme`).
 DEFAULT_SCHEME = "SHA512-CRYPT"
 
-
 #: Where a hash begins, and where a password may in a line that was written in another format.
-_HASH = re.compile(r"\{[A-Z0-9.-]+\}|\$[0-9a-z]+\$")
-_SECRET = re.compile(rf"[ \t:]|{_HASH.pattern}")
-
+_HASH = r"\{[A-Z0-9.-]+\}|\$[0-9a-z]+\$"
+_SECRET = rf"[ \t:]|{_HASH}"
+_SUSPICIOUS = frozenset(" \t:{$")
 _NO_HASH = frozenset("|: ")
 
 
@@ -24,7 +23,9 @@ def name(line: str) -> str:
 def fields(line: str) -> list[str]:
     """The two or three fields of a line, blanks around them left out. Raises Fault."""
     found = [field.strip(" \t\r\ufeff") for field in line.split("|", 2)]
-    shown = _SECRET.split(found[0], maxsplit=1)[0]
+    if len(found) > 1 and _SUSPICIOUS.isdisjoint(found[0]):
+        return found
+    shown = re.split(_SECRET, found[0], maxsplit=1)[0]
     if len(found) == 1:
         raise Fault("missing-password", f"no '|' behind {shown!r}", "write NAME|{SCHEME}hash")
     if shown != found[0]:
@@ -37,7 +38,7 @@ def hidden(line: str) -> str:
     """A line as it may be shown: `…` for the hash, and for all that may be one in a bad line."""
     name, bar, rest = line.partition("|")
     if not bar:
-        found = (_HASH if name.lstrip()[:1] == "#" else _SECRET).search(name.lstrip())
+        found = re.search(_HASH if name.lstrip()[:1] == "#" else _SECRET, name.lstrip())
         end = len(name) - len(name.lstrip()) + found.start() if found else len(name)
         return name[:end] + ("…" if found else "")
     hash, bar, extra = rest.partition("|")

@@ -91,7 +91,7 @@ def remove_recipient(document: Document[Alias], key: str, recipient: str) -> Doc
     return document
 
 
-_WORD = re.compile(r"[^ \t\r\n,\ufeff]+")
+_WORD = r"[^ \t\r\n,\ufeff]+"
 
 
 def _words(line: str) -> list[tuple[int, int]]:
@@ -100,7 +100,9 @@ def _words(line: str) -> list[tuple[int, int]]:
     start = 0
     for piece in line.split("\n"):
         if not only_comments(piece):
-            words += [(start + word.start(), start + word.end()) for word in _WORD.finditer(piece)]
+            words += [
+                (start + word.start(), start + word.end()) for word in re.finditer(_WORD, piece)
+            ]
         start += len(piece) + 1
     return words
 

@@ -47,8 +47,9 @@ inet_protocols = all
 mynetworks = 127.0.0.2/32
 smtpd_client_event_limit_exceptions = 127.0.0.0/8
 
-# No local(8) world: every address is one of the tables.
+# No local(8) world: every address is one of the tables. What is sent to an IP address is nobody's.
 mydestination =
+local_transport = error:5.1.1 User unknown
 alias_maps =
 alias_database =
 local_recipient_maps =

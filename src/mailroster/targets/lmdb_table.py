@@ -8,8 +8,6 @@ end in NUL, as postmap(1) writes them (lmdb_table(5)).
 import fcntl
 import os
 
-import lmdb
-
 from mailroster.tables import Changes, Rows
 
 _MAP_MIN_BYTES = 1 << 24  # Postfix's lmdb_map_size
@@ -27,6 +25,8 @@ class LmdbTable:
     def read(self) -> Rows:
         if not self.is_there():
             return {}
+        import lmdb  # 1 ms: many an edit changes no table of Postfix
+
         env = lmdb.open(self._file, subdir=False, lock=False, readonly=True)
         try:
             with open(self._file, "rb") as file:
@@ -42,6 +42,8 @@ class LmdbTable:
             env.close()
 
     def apply(self, changes: Changes) -> None:
+        import lmdb
+
         size = _MAP_MIN_BYTES
         if self.is_there():
             size = max(size, 2 * os.path.getsize(self._file))
@@ -53,6 +55,8 @@ class LmdbTable:
                 size *= 2
 
     def _write(self, changes: Changes, map_bytes: int) -> None:
+        import lmdb
+
         env = lmdb.open(self._file, subdir=False, lock=False, map_size=map_bytes, mode=0o644)
         try:
             with open(self._file, "r+b") as file:

@@ -26,8 +26,17 @@ def postfix_pid(layout: Layout) -> int | None:
 
 
 def dovecot_pid(layout: Layout) -> int | None:
-    """The pid of Dovecot's master."""
-    return _pid(os.path.join(layout.run, "master.pid"), locked=False)
+    """The pid of Dovecot's master, which does not lock its pid file: so it has to be a process with
+    our configuration. A killed one that nobody has reaped has no command line, and one that has
+    only got its number has another."""
+    pid = _pid(layout.dovecot_pid, locked=False)
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read().split(b"\0")
+    except OSError:
+        return None
+    conf = os.fsencode(os.path.realpath(layout.dovecot_conf))
+    return pid if conf in map(os.path.realpath, words) else None
 
 
 def up_pid(layout: Layout) -> int | None:

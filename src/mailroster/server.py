@@ -75,6 +75,7 @@ class Up:
                     "dovecot",
                     ("dovecot", "-c", layout.dovecot_conf),
                     lambda: running.dovecot_pid(layout),
+                    layout.dovecot_pid,
                 ),
                 Server(
                     "postfix",

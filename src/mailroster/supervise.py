@@ -5,6 +5,7 @@ they outlive a killed `up`, and the next one takes them over without an interrup
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable
@@ -26,6 +27,7 @@ class Server(NamedTuple):
     name: str
     argv: tuple[str, ...]
     pid: Callable[[], int | None]
+    pid_file: str = ""  # removed before a start: Dovecot trusts a number that another has now
 
 
 class Supervisor:
@@ -39,6 +41,9 @@ class Supervisor:
         """Starts the server if it isn't running. Raises ServiceFailed with its own words."""
         if self._server.pid() is not None:
             return
+        if self._server.pid_file:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._server.pid_file)
         code, output = await asyncio.to_thread(start, self._server.argv)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + START_S

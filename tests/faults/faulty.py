@@ -25,6 +25,7 @@ NOBODY = 65534
 Edit = Callable[[Roster], Roster]
 
 _CLONE_NEWNS = 0x00020000
+_MS_REC, _MS_PRIVATE = 1 << 14, 1 << 18  # mount(2)
 _HANGS_S = 60
 
 
@@ -133,18 +134,38 @@ def recovered(folder: Path, disk: Disk | None = None, *, uid: int | None = None)
 def own_mounts() -> Iterator[None]:
     """What is mounted inside is seen by this process and its children alone, and then gone."""
     libc = ctypes.CDLL(None, use_errno=True)
-    here = os.getcwd()
-    before = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    outside = _Place()
+    _checked(libc.unshare(_CLONE_NEWNS))
+    inside = _Place()
     try:
-        _checked(libc.unshare(_CLONE_NEWNS))
-        try:
-            mount("--make-rprivate", "/")
-            yield
-        finally:
-            _checked(libc.setns(before, _CLONE_NEWNS))
-            os.chdir(here)
+        inside.enter(libc)
+        _checked(libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None))
+        inside.come_back()
+        yield
     finally:
-        os.close(before)
+        outside.enter(libc)
+        outside.come_back()
+
+
+class _Place:
+    """A mount namespace, and where in it this process stands, which may be in a chroot(2)."""
+
+    def __init__(self) -> None:
+        self._cwd = os.getcwd()
+        self._namespace = open("/proc/self/ns/mnt", "rb")  # noqa: SIM115
+        self._root = os.open("/", os.O_PATH | os.O_CLOEXEC)
+
+    def enter(self, libc: ctypes.CDLL) -> None:
+        """Out of the chroot, to the root of the namespace (setns(2))."""
+        _checked(libc.setns(self._namespace.fileno(), _CLONE_NEWNS))
+
+    def come_back(self) -> None:
+        """Into the chroot again."""
+        os.fchdir(self._root)
+        os.chroot(".")
+        os.chdir(self._cwd)
+        os.close(self._root)
+        self._namespace.close()
 
 
 def mount(*arguments: object) -> None:

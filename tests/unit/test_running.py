@@ -66,3 +66,26 @@ def test_looking_takes_no_lock_away(layout: Layout) -> None:
     process.communicate()
     with open(layout.up_pid, "rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_dovecot_is_a_process_with_our_configuration(layout: Layout) -> None:
+    def runs_as(*words: str) -> bool:
+        process = subprocess.Popen([sys.executable, "-c", "input()", *words], stdin=subprocess.PIPE)
+        Path(layout.dovecot_pid).write_text(f"{process.pid}\n")
+        try:
+            return running.dovecot_pid(layout) == process.pid
+        finally:
+            process.communicate(b"\n")
+
+    assert runs_as("-c", layout.dovecot_conf)
+    assert not runs_as("-c", "/etc/dovecot/dovecot.conf")
+    assert not runs_as()
+
+
+def test_a_killed_dovecot_that_nobody_has_reaped_does_not_run(layout: Layout) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()", layout.dovecot_conf])
+    Path(layout.dovecot_pid).write_text(f"{process.pid}\n")
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert running.dovecot_pid(layout) is None
+    process.wait()

@@ -32,6 +32,7 @@ class Layout:
         self.postfix_data = os.path.join(state, "lib", "postfix")
         self.dovecot_data = os.path.join(state, "lib", "dovecot")
         self.run = os.path.join(state, "run")
+        self.dovecot_pid = os.path.join(self.run, "master.pid")
         self.tls = os.path.join(state, "tls")
         #: Held locked by `up` as long as it runs; says which process that is.
         self.up_pid = os.path.join(state, "up.pid")

@@ -22,7 +22,7 @@ from mailroster.instance.layout import Layout
 from mailroster.lock import FolderLock
 from mailroster.resolve import Router
 from mailroster.roster import Roster
-from mailroster.services import Captures, regexp_findings
+from mailroster.services import Captures, prime, regexp_findings
 from mailroster.settle import Found, hold_back, keep_expandable, new_faults
 from mailroster.store import Snapshot, Store
 from mailroster.tables import Changes, Table, delta, difference, full
@@ -180,11 +180,11 @@ class Tables:
     def _delta(self, before: Router, after: Router) -> dict[str, Changes]:
         changed = change(before, after)
         for router in (before, after):
-            _prime(router, changed.dependents)
+            prime(router, changed.dependents)
         return {table.name: delta(table, changed) for table in _TABLES}
 
     def _all_changes(self, after: Router) -> dict[str, Changes]:
-        _prime(after, after.roster.virtual.index)
+        prime(after, after.roster.virtual.index)
         return {
             table.name: difference(self.targets[table.name].read(), full(table, after))
             for table in _TABLES
@@ -326,16 +326,3 @@ def _fresh_faults(served: Roster, found: Roster) -> list[Finding]:
         if old.text != new.text
         for fault in new_faults(old, new)
     ]
-
-
-def _prime(router: Router, aliases: Iterable[str]) -> None:
-    """Asks Postfix at once for all that the way of some aliases is likely to need."""
-    captured = router.captured
-    assert isinstance(captured, Captures)
-    addresses = []
-    for key in aliases:
-        alias = router.roster.virtual.get(key)
-        if key[0] != "@":
-            addresses.append(router.qualified(key))
-        addresses += [router.qualified(word) for word in alias.recipients] if alias else []
-    captured.prime(addresses)

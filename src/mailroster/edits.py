@@ -3,7 +3,7 @@
 Only what the edit itself would bring is judged, never what was there before.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from mailroster.address import Address, example, is_idna, split
@@ -52,9 +52,22 @@ def delete_accounts(roster: Roster, addresses: Iterable[Address]) -> Roster:
     return roster
 
 
-def add_alias(roster: Roster, key: str, recipients: Sequence[str], origin: str) -> Roster:
+def _nothing(address: str) -> None:
+    """No regexp captures anything."""
+
+
+def add_alias(
+    roster: Roster,
+    key: str,
+    recipients: Sequence[str],
+    origin: str,
+    captured: Callable[[str], str | None] = _nothing,
+) -> Roster:
     """With recipients on an alias, new or not. Refused if it has one of them already, or if
-    Postfix could not follow it, or an alias that leads to it, to its end."""
+    Postfix could not follow it, or an alias that leads to it, to its end.
+
+    `origin` and `captured` are the Router's.
+    """
     document = roster.virtual
     for recipient in recipients:
         alias = document.get(key)
@@ -62,7 +75,7 @@ def add_alias(roster: Roster, key: str, recipients: Sequence[str], origin: str) 
             raise Refused(f"alias {key!r} has the recipient {recipient!r} already")
         document = virtual.add_recipient(document, key, recipient)
     after = roster._replace(virtual=document)
-    _expandable(Router(roster, origin, _nothing), Router(after, origin, _nothing), key)
+    _expandable(Router(roster, origin, captured), Router(after, origin, captured), key)
     return after
 
 
@@ -136,10 +149,6 @@ def _with(roster: Roster, field: str, document: Document[Any]) -> Roster:
 def _without(document: Document[E], key: str) -> Document[E]:
     positions = document.positions(key)
     return document.remove(positions) if positions else document
-
-
-def _nothing(address: str) -> None:
-    """No regexp captures anything: only the running server can tell, and it does."""
 
 
 def _expandable(before: Router, after: Router, key: str) -> None:

@@ -97,7 +97,8 @@ class Up:
                 await self._stop_servers()
                 remove_sockets(self._layout)
             self._tables.begin(self._settings.hostname)
-            self._converge(verify=True)
+            if self._converge(verify=True) is None and not self._tables.are_whole():
+                raise ServiceFailed("there are no tables to start with")
             try:
                 for server in self._servers:
                     await server.start()
@@ -131,7 +132,11 @@ class Up:
         seen: list[Identity] = []
         async for _ in hints(self._settings.config):
             while (found := self._identities()) != seen:
-                outcome = await asyncio.to_thread(self._converge)
+                try:
+                    outcome = await asyncio.to_thread(self._converge)
+                except Exception as error:  # noqa: BLE001 - mail goes on, and so does the next look
+                    log(f"not in step: {type(error).__name__}: {error}")
+                    break
                 if outcome is None:
                     break
                 if outcome.waits:

@@ -9,6 +9,7 @@ from mailroster.document import Document
 from mailroster.finding import ERROR, Finding, Location, ServiceFailed
 from mailroster.formats.regexp import REGEXP, Rule
 from mailroster.instance.layout import Layout
+from mailroster.resolve import Router
 from mailroster.running import Usage
 
 TIMEOUT_S = 60.0
@@ -105,11 +106,14 @@ def ask_regexp(text: str, addresses: Iterable[str]) -> Answers:
 
 
 class Captures:
-    """`Router.captured` by Postfix itself: each address asked once, many at a time if primed."""
+    """`Router.captured` by Postfix itself: each address asked once, many at a time if primed.
+
+    Where there is no postmap to ask, nothing is captured.
+    """
 
     def __init__(self, document: Document[Rule]) -> None:
         self._document = document
-        self._empty = not document.index
+        self._empty = not document.index or program("postmap") is None
         self._known: dict[str, str | None] = {}
 
     def prime(self, addresses: Iterable[str]) -> None:
@@ -124,6 +128,19 @@ class Captures:
             return None
         self.prime([address])
         return self._known[address]
+
+
+def prime(router: Router, aliases: Iterable[str]) -> None:
+    """Asks Postfix at once for all that the way of some aliases is likely to need."""
+    captured = router.captured
+    assert isinstance(captured, Captures)
+    addresses = []
+    for key in aliases:
+        alias = router.roster.virtual.get(key)
+        if key[0] != "@":
+            addresses.append(router.qualified(key))
+        addresses += [router.qualified(word) for word in alias.recipients] if alias else []
+    captured.prime(addresses)
 
 
 def regexp_findings(document: Document[Rule]) -> list[Finding]:

@@ -193,6 +193,17 @@ def test_a_hand_edit_that_makes_a_loop_stays_out_and_the_alias_as_it_was(live: I
     until(lambda: "in step: yes" in live.run("status").stdout, 10)
 
 
+def test_an_alias_that_would_loop_through_a_regexp_is_refused(live: Instance) -> None:
+    path = live.file("postfix-regexp.cf")
+    path.write_text("/^round[0-9]@x\\.com$/ back@x.com\n")
+    refused = live.run("alias", "add", "back@x.com", "round1@x.com")
+    assert refused.returncode == 1
+    assert "loop" in refused.stderr
+    assert "back@x.com" not in live.file("postfix-virtual.cf").read_text()
+    path.unlink()
+    until(lambda: "in step: yes" in live.run("status").stdout, 10)
+
+
 def test_a_password_of_the_same_size_in_the_same_second_is_in_force(live: Instance) -> None:
     path = live.file(ACCOUNTS)
     text = path.read_text()

@@ -4,13 +4,15 @@ from mailroster import edits
 from mailroster.address import fold
 from mailroster.cli.call import Call, alias_key, print_json, print_list, recipients, warn
 from mailroster.roster import Roster
+from mailroster.services import Captures
 
 
 def add(call: Call) -> int:
     key, targets = alias_key(call.arguments[0]), recipients(call.arguments[1])
 
     def verb(roster: Roster) -> Roster:
-        after = edits.add_alias(roster, key, targets, call.settings.hostname)
+        captured = Captures(roster.regexp)
+        after = edits.add_alias(roster, key, targets, call.settings.hostname, captured)
         alias = after.virtual.get(key)
         if key in roster.accounts and alias and key not in map(fold, alias.recipients):
             warn(

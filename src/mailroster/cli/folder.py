@@ -8,17 +8,14 @@ def check(call: Call) -> int:
     """Every finding on a line of its own; exit 1 if there is an error."""
     from mailroster.checks import check as check_roster
     from mailroster.resolve import Router
-    from mailroster.services import Captures, program, regexp_findings
+    from mailroster.services import Captures, prime, program, regexp_findings
 
     roster = call.roster()
-    structural = [f for f in roster.regexp.findings() if f.severity == ERROR]
-    asked = bool(roster.regexp.index) and program("postmap") is None
-    if asked:
+    if roster.regexp.index and program("postmap") is None:
         warn("postmap is not installed: the patterns of postfix-regexp.cf are not checked")
-    captures = Captures(roster.regexp) if not asked and not structural else _no_regexp
-    findings = check_roster(Router(roster, call.settings.hostname, captures))
-    if not structural:
-        findings = sorted([*findings, *regexp_findings(roster.regexp)])
+    router = Router(roster, call.settings.hostname, Captures(roster.regexp))
+    prime(router, roster.virtual.index)
+    findings = sorted([*check_roster(router), *regexp_findings(roster.regexp)])
     if "--json" in call.options:
         print_json([{**f._asdict(), "where": f.where._asdict()} for f in findings])
     else:
@@ -47,7 +44,3 @@ def apply(call: Call) -> int:
         warn(str(finding))
     print(f"{outcome.rows} rows changed")
     return 0
-
-
-def _no_regexp(address: str) -> None:
-    return None

@@ -7,6 +7,9 @@ codes.
 
 from typing import NamedTuple
 
+#: The longest description in characters: a line of a damaged file may be of any length.
+_WHAT_MAX = 200
+
 ERROR = "error"
 WARNING = "warning"
 
@@ -38,6 +41,8 @@ class Fault(Exception):
     """One entry can't be read. Says what and how to mend it; whoever knows the line adds it."""
 
     def __init__(self, code: str, what: str, mend: str) -> None:
+        if len(what) > _WHAT_MAX:
+            what = f"{what[: _WHAT_MAX // 2]}…{what[-_WHAT_MAX // 2 :]}"
         super().__init__(f"{what}; {mend} [{code}]")
         self.code, self.what, self.mend = code, what, mend
 

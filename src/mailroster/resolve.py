@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mailroster.address import split
+from mailroster.address import example, split
 from mailroster.finding import Fault
 from mailroster.roster import Roster
 
@@ -131,6 +131,13 @@ class Router(NamedTuple):
         for recipient in queue:
             recipients.setdefault(recipient.lower(), recipient)
         return list(recipients.values())
+
+    def follow(self, key: str) -> list[str]:
+        """Final recipients of an alias (a catch-all: of what nobody else takes). Raises Fault."""
+        try:
+            return self.expand(example(key))
+        except Fault as fault:
+            raise Fault(fault.code, fault.what.replace(example(key), key), fault.mend) from None
 
     def mailbox(self, address: str) -> str | None:
         """The account in whose mailbox mail to a final recipient lands, or None."""

@@ -159,10 +159,11 @@ class Up:
         except (Busy, Refused, ServiceFailed) as error:
             log(f"not in step: {error}")
             return None
-        for finding in (*outcome.faults, *outcome.held):
+        findings = tuple(dict.fromkeys((*outcome.faults, *outcome.held)))
+        for finding in findings:
             if finding not in self._told:
                 log(str(finding))
-        self._told = (*outcome.faults, *outcome.held)
+        self._told = findings
         if outcome.rows and self._settings.log_level not in _QUIET:
             log(f"{outcome.rows} rows changed")
         return outcome

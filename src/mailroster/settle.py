@@ -9,7 +9,6 @@ What a command asked for is never held.
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
-from mailroster.address import example
 from mailroster.changes import changed_keys, changed_lines
 from mailroster.document import Document
 from mailroster.finding import ERROR, WARNING, Fault, Finding, Location
@@ -156,7 +155,7 @@ def keep_expandable(before: Router, after: Router) -> tuple[Roster, list[Finding
     kept, findings = new, []
     for key in sorted(changed_keys(old, new)):
         try:
-            after.expand(example(key))
+            after.follow(key)
         except Fault as fault:
             findings.append(fault.at(new.location(new.position(key))))
             position = old.position(key)

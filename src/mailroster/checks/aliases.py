@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from mailroster.address import example
 from mailroster.finding import Fault, Finding
 from mailroster.resolve import Router
 
@@ -12,6 +11,6 @@ def unreasonable(router: Router) -> Iterator[Finding]:
     document = router.roster.virtual
     for key, _ in document.items():
         try:
-            router.expand(example(key))
+            router.follow(key)
         except Fault as fault:
             yield fault.at(document.location(document.position(key)))

@@ -62,5 +62,5 @@ def _held(call: Call) -> tuple[dict[str, int], tuple[Finding, ...], bool] | None
         return None
     served = tables.served()
     findings, in_step = outlook(call.store(), tables, Settling(call.settings.settle_seconds))
-    counts = {document.format.file: len(document.index) for _, document in served.documents()}
+    counts = {d.format.file: sum(1 for _ in d.items()) for _, d in served.documents()}
     return counts, findings, in_step

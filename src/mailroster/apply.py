@@ -285,7 +285,7 @@ def _judge(
     before = Router(served, origin, Captures(served.regexp))
     after = Router(held.roster, origin, Captures(held.roster.regexp))
     loops: list[Finding] = []
-    if tables.have_copy():
+    if tables.have_copy() and not accept:
         roster, loops = keep_expandable(before, after)
         after = after._replace(roster=roster)
     return _Judged(before, after, (*faults, *loops, *held.findings), held.waits)
@@ -309,7 +309,7 @@ def _without_bad_regexp(found: Found, served: Roster) -> tuple[Found, list[Findi
     regexp = found.roster.regexp
     if regexp.text == served.regexp.text:
         return found, []
-    findings = [f for f in regexp.findings() if f.severity == ERROR] or regexp_findings(regexp)
+    findings = [f for f in regexp.findings() if f.severity == ERROR] + regexp_findings(regexp)
     if not findings:
         return found, []
     what = "the file is not put in force, what was live before stays"

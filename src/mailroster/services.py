@@ -144,10 +144,12 @@ def prime(router: Router, aliases: Iterable[str]) -> None:
 
 
 def regexp_findings(document: Document[Rule]) -> list[Finding]:
-    """What Postfix finds wrong with the patterns; [] without a postmap to ask."""
+    """What Postfix finds wrong with lines that we read; [] without a postmap to ask."""
     if not document.index or program("postmap") is None:
         return []
-    return ask_regexp(document.text, ()).findings
+    ours = {finding.where for finding in document.findings()}
+    theirs = ask_regexp(document.text, ()).findings
+    return [finding for finding in theirs if finding.where not in ours]
 
 
 def _findings(stderr: str, name: str) -> list[Finding]:

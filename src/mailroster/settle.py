@@ -153,7 +153,7 @@ def keep_expandable(before: Router, after: Router) -> tuple[Roster, list[Finding
     """
     old, new = before.roster.virtual, after.roster.virtual
     kept, findings = new, []
-    for key in sorted(changed_keys(old, new)):
+    for key in sorted(key for key in changed_keys(old, new) if key in new):
         try:
             after.follow(key)
         except Fault as fault:

@@ -37,7 +37,7 @@ _POSTFIX: tuple[Table, ...] = (
     postfix.MAILBOXES, postfix.SENDERS, postfix.SEND_ACCESS, postfix.RECEIVE_ACCESS,
     postfix.ALIASES, postfix.REGEXP, postfix.DOMAINS,
 )  # fmt: skip
-_TABLES: tuple[Table, ...] = (*_DOVECOT, *_POSTFIX)
+TABLES: tuple[Table, ...] = (*_DOVECOT, *_POSTFIX)
 GENERATION = "generation"
 
 
@@ -181,13 +181,13 @@ class Tables:
         changed = change(before, after)
         for router in (before, after):
             prime(router, changed.dependents)
-        return {table.name: delta(table, changed) for table in _TABLES}
+        return {table.name: delta(table, changed) for table in TABLES}
 
     def _all_changes(self, after: Router) -> dict[str, Changes]:
         prime(after, after.roster.virtual.index)
         return {
             table.name: difference(self.targets[table.name].read(), full(table, after))
-            for table in _TABLES
+            for table in TABLES
         }
 
     def _write(self, changes: dict[str, Changes], *, renew: bool) -> None:

@@ -1,0 +1,93 @@
+"""Config folders, and all that is made of them: tables, findings, and the servers' configuration.
+
+A case is a folder with `in/`; what is expected stands in `expect/`. Where a change is meant,
+`MAILROSTER_GOLDEN=write` writes `expect/` anew, to be read line by line in the diff.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mailroster.apply import TABLES
+from mailroster.checks import check
+from mailroster.disk import read
+from mailroster.instance import dovecot_2_3, postfix
+from mailroster.instance.layout import Layout
+from mailroster.resolve import Router
+from mailroster.settings import Settings, Sources, load
+from mailroster.store import Store
+from mailroster.tables import Row, full
+
+HERE = Path(__file__).parent
+CASES = sorted(path.parent.name for path in HERE.glob("*/in"))
+
+
+def settings(**options: str) -> Settings:
+    """Settings that depend on nothing of the machine."""
+    given = {"home": "/srv/mail", "hostname": "mail.example.com", **options}
+    return load(Sources(given, {}, lambda path: b"", lambda path: False))
+
+
+def shown(row: Row) -> str:
+    """A row as text; fields that are not set are left out."""
+    if isinstance(row, str):
+        return row
+    fields = row._asdict() if hasattr(row, "_asdict") else {}
+    return " ".join(f"{name}={value}" for name, value in fields.items() if value is not None)
+
+
+def made(case: str) -> dict[str, str]:
+    """Everything that is made of a case's folder, by name of file."""
+    roster = Store(str(HERE / case / "in")).read().roster
+    router = Router(roster, "mail.example.com", lambda address: None)
+    tables = [
+        f"[{table.name}]\n" + "".join(f"{k}\t{shown(row)}\n" for k, row in sorted(rows.items()))
+        for table in TABLES
+        if (rows := full(table, router))
+    ]
+    findings = [f"{finding}\n" for finding in check(router)]
+    return {"tables.txt": "\n".join(tables), "findings.txt": "".join(findings)}
+
+
+def same(folder: Path, files: dict[str, str]) -> None:
+    if os.environ.get("MAILROSTER_GOLDEN") == "write":
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8", errors="surrogateescape")
+    for name, text in files.items():
+        expected = read(str(folder / name)).decode("utf-8", "surrogateescape")
+        assert text == expected, f"{folder.name}/{name}"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_folder_compiles_to_what_is_expected(case: str) -> None:
+    same(HERE / case / "expect", made(case))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="plain"),
+        pytest.param(
+            {
+                "spoof_protection": "1",
+                "enable_quotas": "0",
+                "postmaster_address": "chief@example.com",
+                "listen": "0.0.0.0",
+                "log_level": "debug",
+                "relayhost": "[relay.example.com]:587",
+                "tls_certificate": "/etc/ssl/mail.pem",
+            },
+            id="turned",
+        ),
+    ],
+)
+def test_the_servers_get_the_expected_configuration(
+    options: dict[str, str], request: pytest.FixtureRequest
+) -> None:
+    chosen = settings(**options)
+    layout = Layout(chosen.state)
+    files = {"main.cf": postfix.main_cf(chosen, layout), "master.cf": postfix.master_cf(chosen)}
+    files |= dovecot_2_3.files(chosen, layout)
+    same(HERE / "instance-dovecot-2.3" / request.node.callspec.id, files)

@@ -125,3 +125,8 @@ def test_every_command_has_a_function_and_can_be_found_by_its_words() -> None:
         assert command.summary
         assert command.summary[0].islower()
         assert command.summary[-1] != "."
+
+
+def test_a_folder_named_behind_the_command_is_told_where_it_belongs() -> None:
+    with pytest.raises(NotUnderstood, match="--config stands before the command"):
+        parse(["email", "list", "--config", "x"], COMMANDS, ("home", "config"))

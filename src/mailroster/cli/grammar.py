@@ -82,7 +82,7 @@ def parse(
     rest = words[len(command.words) :]
     if rest == ["help"] or rest[:1] in (["--help"], ["-h"]):
         return command.name()
-    arguments, options = _split(rest, command)
+    arguments, options = _split(rest, command, settings)
     if "--help" in options:
         return command.name()
     least, most = command.arity()
@@ -100,7 +100,9 @@ def find(words: Sequence[str], commands: Sequence[Command]) -> Command | None:
     return None
 
 
-def _split(rest: list[str], command: Command) -> tuple[list[str], dict[str, str]]:
+def _split(
+    rest: list[str], command: Command, settings: Sequence[str]
+) -> tuple[list[str], dict[str, str]]:
     """Arguments and options. Only what is an option of this command is one; `--` ends them."""
     known = {option.name: option for option in command.options}
     arguments: list[str] = []
@@ -117,6 +119,9 @@ def _split(rest: list[str], command: Command) -> tuple[list[str], dict[str, str]
                 raise NotUnderstood(f"option {name} wants a value: {known[name]}")
             options[name] = value if equals else rest.pop(0)
         elif word.startswith("--") and not _may_be_password(command, arguments):
+            if name[2:] in settings:
+                line = f"setup {name} DIR {command.name()}"
+                raise NotUnderstood(f"{name} stands before the command: {line}")
             raise NotUnderstood(f"unknown option {name!r}; usage: {command.usage()}")
         else:
             arguments.append(word)

@@ -34,11 +34,8 @@ def missing_packages() -> list[str]:
     return [package for package, path in PACKAGES.items() if not os.path.exists(path)]
 
 
-def prepare(settings: Settings, layout: Layout) -> bool:
-    """Makes everything that is missing; whether a file that the servers read at start changed.
-
-    Raises Refused for what a person has to mend.
-    """
+def check(settings: Settings, layout: Layout) -> None:
+    """Raises Refused for what a person has to mend before an instance can be. Changes nothing."""
     if os.geteuid() != 0:
         raise Refused("Postfix's master wants root: run this as root")
     if missing := missing_packages():
@@ -48,6 +45,13 @@ def prepare(settings: Settings, layout: Layout) -> bool:
             raise Refused(f"the path {path!r} has {bad[0]!r}, which the servers would misread")
     if room := layout.socket_room():
         raise Refused(f"the path {layout.state} is {room} octets too long for sockets; use another")
+
+
+def prepare(settings: Settings, layout: Layout) -> bool:
+    """Makes everything that is missing; whether a file that the servers read at start changed.
+
+    Raises Refused for a folder or a certificate that a person has to mend.
+    """
     _folders(settings, layout)
     _certificate(settings, layout)
     files = {f"{layout.postfix}/main.cf": postfix.main_cf(settings, layout)}

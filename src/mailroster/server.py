@@ -13,7 +13,7 @@ from mailroster.apply import Outcome, Settling, Tables, converge
 from mailroster.disk import Identity, identity
 from mailroster.finding import Busy, Finding, Refused, ServiceFailed
 from mailroster.instance.layout import Layout
-from mailroster.prepare import prepare, remove_sockets
+from mailroster.prepare import check, prepare, remove_sockets
 from mailroster.roster import Roster
 from mailroster.settings import Settings
 from mailroster.store import Store
@@ -35,6 +35,7 @@ class OnlyOne:
     def __init__(self, layout: Layout) -> None:
         self._path = layout.up_pid
         self._fd = -1
+        os.makedirs(layout.state, exist_ok=True)
 
     def __enter__(self) -> "OnlyOne":
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -91,9 +92,9 @@ class Up:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        changed = prepare(self._settings, self._layout)
+        check(self._settings, self._layout)
         with OnlyOne(self._layout):
-            if changed:
+            if prepare(self._settings, self._layout):
                 await self._stop_servers()
                 remove_sockets(self._layout)
             self._tables.begin(self._settings.hostname)

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -358,12 +357,11 @@ def test_up_starts_without_any_file_and_stops_cleanly() -> None:
         assert instance.rcpt("a@x.com")[0] == 554
         instance.setup("email", "add", "a@x.com", PASSWORD)
         assert instance.can_log_in("a@x.com")
-        second = subprocess.run(
-            [sys.executable, "-m", "mailroster", "--home", str(instance.home), "up"],
-            capture_output=True, text=True, timeout=30,
-        )  # fmt: skip
+        before = (instance.state / "postfix/master.cf").read_bytes()
+        second = instance.run("up", "--smtp-port", "10026")
         assert second.returncode == 1
         assert "already" in second.stderr
+        assert (instance.state / "postfix/master.cf").read_bytes() == before
         assert instance.stop() == 0
         status = instance.run("status")
         assert status.returncode == 1

@@ -445,7 +445,7 @@ def test_lists(folder: Folder) -> None:
         {"address": "a@x.com", "aliases": ["one@x.com", "two@x.com"], "quota": None},
     ]
     assert folder.setup("alias", "list").out == (
-        "* one@x.com A@x.com,b@x.com\n\n* two@x.com a@x.com\n\n* a@x.com a@x.com\n"
+        "* one@x.com A@x.com, b@x.com\n\n* two@x.com a@x.com\n\n* a@x.com a@x.com\n"
     )
     assert json.loads(folder.setup("alias", "list", "--json").out)[0] == {
         "alias": "one@x.com",

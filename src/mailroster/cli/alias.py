@@ -3,6 +3,7 @@
 from mailroster import edits
 from mailroster.address import fold
 from mailroster.cli.call import Call, alias_key, print_json, print_list, recipients, warn
+from mailroster.document import content
 from mailroster.roster import Roster
 from mailroster.services import Captures
 
@@ -29,9 +30,12 @@ def delete(call: Call) -> int:
 
 
 def show(call: Call) -> int:
-    aliases = [alias for _, alias in call.roster().virtual.items()]
+    """Each alias as it stands in the file, the lines of one joined."""
+    document = call.roster().virtual
     if "--json" in call.options:
+        aliases = [alias for _, alias in document.items()]
         print_json([{"alias": a.key, "recipients": list(a.recipients)} for a in aliases])
-    else:
-        print_list([f"* {a.key} {','.join(a.recipients)}" for a in aliases])
+        return 0
+    positions = [document.position(key) for key, _ in document.items()]
+    print_list([f"* {content(document.lines[place])}" for place in positions if place is not None])
     return 0

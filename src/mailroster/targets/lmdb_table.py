@@ -5,6 +5,7 @@ and closed last: closing any descriptor of the file drops the process's lock on 
 end in NUL, as postmap(1) writes them (lmdb_table(5)).
 """
 
+import errno
 import fcntl
 import os
 
@@ -14,7 +15,7 @@ _MAP_MIN_BYTES = 1 << 24  # Postfix's lmdb_map_size
 
 
 class LmdbTable:
-    """`lmdb:PATH`, the file being PATH.lmdb."""
+    """`lmdb:PATH`, the file being PATH.lmdb. Raises OSError for a table that can't be used."""
 
     def __init__(self, path: str) -> None:
         self._file = f"{path}.lmdb"
@@ -27,19 +28,22 @@ class LmdbTable:
             return {}
         import lmdb  # 1 ms: many an edit changes no table of Postfix
 
-        env = lmdb.open(self._file, subdir=False, lock=False, readonly=True)
         try:
-            with open(self._file, "rb") as file:
-                fcntl.lockf(file, fcntl.LOCK_SH)
-                with env.begin() as transaction:
-                    rows: Rows = {
-                        key[:-1].decode(): value[:-1].decode()
-                        for key, value in transaction.cursor()
-                    }
-                fcntl.lockf(file, fcntl.LOCK_UN)
-                return rows
-        finally:
-            env.close()
+            env = lmdb.open(self._file, subdir=False, lock=False, readonly=True)
+            try:
+                with open(self._file, "rb") as file:
+                    fcntl.lockf(file, fcntl.LOCK_SH)
+                    with env.begin() as transaction:
+                        rows: Rows = {
+                            key[:-1].decode(): value[:-1].decode()
+                            for key, value in transaction.cursor()
+                        }
+                    fcntl.lockf(file, fcntl.LOCK_UN)
+                    return rows
+            finally:
+                env.close()
+        except lmdb.Error as error:
+            raise OSError(errno.EIO, str(error), self._file) from error
 
     def apply(self, changes: Changes) -> None:
         import lmdb
@@ -53,6 +57,8 @@ class LmdbTable:
                 return
             except lmdb.MapFullError:
                 size *= 2
+            except lmdb.Error as error:
+                raise OSError(errno.EIO, str(error), self._file) from error
 
     def _write(self, changes: Changes, map_bytes: int) -> None:
         import lmdb

@@ -390,3 +390,8 @@ def test_a_server_that_dies_is_started_again(live: Instance, name: str) -> None:
             return False
 
     until(accepted, 30)
+
+
+def test_after_all_this_every_row_is_what_a_full_build_would_make(live: Instance) -> None:
+    until(lambda: "in step: yes" in live.run("status").stdout, 20)
+    assert live.setup("apply", "--verify") == "0 rows changed\n"

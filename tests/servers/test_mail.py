@@ -120,6 +120,14 @@ def test_submission_takes_the_right_password_only(mail: Instance, kind: str) -> 
     mail.arrives("jane.doe@example.com", kind)
 
 
+def test_who_is_logged_in_may_send_elsewhere(mail: Instance) -> None:
+    with mail.smtp("submission") as session:
+        session.login("john.doe@example.com", PASSWORD)
+        text = message("outward", "customer@elsewhere.test")
+        session.sendmail("john.doe@example.com", ["customer@elsewhere.test"], text.as_bytes())
+    until(lambda: any(t.recipients == ("customer@elsewhere.test",) for t in mail.sink.taken))
+
+
 def test_submission_without_a_login_is_refused(mail: Instance) -> None:
     with mail.smtp("submission") as session:
         session.mail("john.doe@example.com")

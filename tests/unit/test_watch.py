@@ -1,0 +1,121 @@
+"""Hints: soon after every kind of save, and again and again regardless."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mailroster import watch
+
+ACCOUNTS = "postfix-accounts.cf"
+#: Far longer than a test waits for a hint.
+NEVER_S = 600.0
+WAIT_S = 30.0
+
+
+@pytest.fixture
+def only_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No hint comes but of an event."""
+    monkeypatch.setattr(watch, "REGARDLESS_S", NEVER_S)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "config"
+    path.mkdir()
+    (path / ACCOUNTS).write_text("one\n")
+    return path
+
+
+def hint_after(folder: Path, change: Callable[[], object]) -> None:
+    """Asserts that a hint comes of a change."""
+
+    async def first() -> None:
+        stream = watch.hints(str(folder))
+        await anext(stream)  # the one that comes at once: from now on the folder is watched
+        change()
+        await asyncio.wait_for(anext(stream), WAIT_S)
+
+    asyncio.run(first())
+
+
+def append(path: Path) -> None:
+    with path.open("a") as file:
+        file.write("more\n")
+
+
+def rename_over(path: Path) -> None:
+    path.with_suffix(".new").write_text("two\n")
+    path.with_suffix(".new").replace(path)
+
+
+def recreate(path: Path) -> None:
+    path.unlink()
+    path.write_text("three\n")
+
+
+def truncate(path: Path) -> None:
+    path.write_text("")
+
+
+@pytest.mark.parametrize("save", [append, rename_over, recreate, truncate])
+def test_every_kind_of_save_gives_a_hint(
+    folder: Path, save: Callable[[Path], None], only_events: None
+) -> None:
+    hint_after(folder, lambda: save(folder / ACCOUNTS))
+
+
+def test_a_file_made_later_gives_a_hint(folder: Path, only_events: None) -> None:
+    hint_after(folder, lambda: (folder / "later.cf").write_text("x"))
+
+
+def test_the_swap_of_a_folder_behind_links_gives_a_hint(folder: Path, only_events: None) -> None:
+    (folder / ACCOUNTS).unlink()
+    for version in ("v1", "v2"):
+        (folder / version).mkdir()
+        (folder / version / ACCOUNTS).write_text(version)
+    (folder / "..data").symlink_to("v1")
+    (folder / ACCOUNTS).symlink_to(f"..data/{ACCOUNTS}")
+
+    def swap() -> None:
+        (folder / "..new").symlink_to("v2")
+        os.replace(folder / "..new", folder / "..data")
+
+    hint_after(folder, swap)
+
+
+def test_a_file_behind_a_link_is_watched_where_it_is(
+    folder: Path, tmp_path: Path, only_events: None
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (folder / ACCOUNTS).rename(elsewhere / ACCOUNTS)
+    (folder / ACCOUNTS).symlink_to(elsewhere / ACCOUNTS)
+    hint_after(folder, lambda: append(elsewhere / ACCOUNTS))
+
+
+def test_hints_come_regardless_even_where_there_is_no_folder(tmp_path: Path) -> None:
+    async def three() -> int:
+        count = 0
+        async for _ in watch.hints(str(tmp_path / "not there")):
+            count += 1
+            if count == 3:
+                break
+        return count
+
+    assert asyncio.run(asyncio.wait_for(three(), 30)) == 3
+
+
+def test_a_folder_that_was_replaced_is_watched_again(folder: Path, only_events: None) -> None:
+    async def replaced() -> None:
+        stream = watch.hints(str(folder))
+        await anext(stream)
+        folder.rename(folder.with_name("away"))
+        folder.mkdir()
+        await asyncio.wait_for(anext(stream), WAIT_S)  # from now on the new one is watched
+        (folder / ACCOUNTS).write_text("new\n")
+        await asyncio.wait_for(anext(stream), WAIT_S)
+
+    asyncio.run(replaced())

@@ -52,7 +52,16 @@ class Format(Generic[E]):
 class Document(Generic[E]):
     """One file of the folder. `bytes(document)` is what stands in it. Never changed in place."""
 
-    __slots__ = ("_folded", "_index", "_known", "_lines", "_searches", "format", "text")
+    __slots__ = (
+        "_continued",
+        "_folded",
+        "_index",
+        "_known",
+        "_lines",
+        "_searches",
+        "format",
+        "text",
+    )
 
     def __init__(self, format: Format[E], text: str = "") -> None:
         self.format = format
@@ -62,6 +71,7 @@ class Document(Generic[E]):
         self._folded: tuple[str, list[int]] | None = None
         self._known: dict[str, tuple[int, E] | None] = {}  # what has been asked for
         self._searches = 0
+        self._continued: bool | None = None  # whether any logical line has more than one
 
     @classmethod
     def from_bytes(cls, format: Format[E], raw: bytes) -> "Document[E]":
@@ -178,6 +188,10 @@ class Document(Generic[E]):
 
     def number(self, position: int) -> int:
         """The 1-based line number in the file of the logical line at a position."""
+        if self._continued is None:
+            self._continued = any("\n" in line for line in self.lines)
+        if not self._continued:
+            return 1 + position
         return 1 + position + sum(line.count("\n") for line in self.lines[:position])
 
     def location(self, position: int | None) -> Location:

@@ -614,6 +614,24 @@ def test_on_a_terminal_the_password_is_asked_for_twice_without_echo(folder: Fold
     assert folder.keys(ACCOUNTS) == ["a@x.com"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("email", "add", "a@x.com"),
+        ("email", "update", "b@x.com"),
+        ("dovecot-master", "update", "boss"),
+    ],
+    ids=" ".join,
+)
+def test_nobody_types_a_password_for_a_command_that_would_be_refused(
+    folder: Folder, words: tuple[str, ...]
+) -> None:
+    folder.write(ACCOUNTS, f"a@x.com|{H}\n")
+    ran = on_a_terminal(command(folder.home, *words))
+    assert ran.code == 1
+    assert "assword" not in ran.out
+
+
 @pytest.mark.parametrize("answers", [(b"one", b"two"), (b"", b"")], ids=["differ", "empty"])
 def test_two_passwords_that_differ_or_are_empty_are_refused(
     folder: Folder, answers: tuple[bytes, bytes]

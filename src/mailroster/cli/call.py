@@ -49,6 +49,10 @@ class Call(NamedTuple):
             raise Refused(f"{getattr(snapshot.roster, field).format.file}: {why}")
         return snapshot.roster
 
+    def rehearse(self, verb: Callable[["Roster"], "Roster"]) -> None:
+        """Raises what an edit would raise, and changes nothing."""
+        self.store().transact(verb, dry_run=True)
+
     def edit(self, verb: Callable[["Roster"], "Roster"]) -> int:
         """Puts an edit into the folder and in force. Returns the exit status."""
         store = self.store()

@@ -19,7 +19,9 @@ def add(call: Call) -> int:
     lenient = "--if-not-exists" in call.options
     if lenient and os.path.isdir(call.settings.config) and address in call.roster().accounts:
         return 0
-    account = Account(address, hash_for(call, address))
+    blank = Account(address, "")
+    hash = hash_for(call, address, lambda: call.rehearse(lambda r: edits.add_account(r, blank)))
+    account = Account(address, hash)
 
     def verb(roster: Roster) -> Roster:
         if lenient and address in roster.accounts:
@@ -31,7 +33,9 @@ def add(call: Call) -> int:
 
 def update(call: Call) -> int:
     address = account_address(call.arguments[0])
-    hash = hash_for(call, address)
+    hash = hash_for(
+        call, address, lambda: call.rehearse(lambda r: edits.set_password(r, address, ""))
+    )
     return call.edit(lambda roster: edits.set_password(roster, address, hash))
 
 

@@ -8,13 +8,15 @@ from mailroster.formats.masters import master_name
 
 def add(call: Call) -> int:
     name = master_name(call.arguments[0])
-    hash = hash_for(call, name)
+    hash = hash_for(call, name, lambda: call.rehearse(lambda r: edits.add_master(r, name, "")))
     return call.edit(lambda roster: edits.add_master(roster, name, hash))
 
 
 def update(call: Call) -> int:
     name = master_name(call.arguments[0])
-    hash = hash_for(call, name)
+    hash = hash_for(
+        call, name, lambda: call.rehearse(lambda r: edits.set_master_password(r, name, ""))
+    )
     return call.edit(lambda roster: edits.set_master_password(roster, name, hash))
 
 

@@ -1,14 +1,19 @@
 """Where a password comes from: an argument, standard input, or a question on the terminal."""
 
 import sys
+from collections.abc import Callable
 
 from mailroster.cli.call import Call
 from mailroster.finding import NotUnderstood, Refused
 from mailroster.formats import hashed
 
 
-def hash_for(call: Call, name: str) -> str:
-    """The `{SCHEME}hash` that a command line asks for. Raises NotUnderstood or Refused."""
+def hash_for(call: Call, name: str, check: Callable[[], object]) -> str:
+    """The `{SCHEME}hash` that a command line asks for. Raises NotUnderstood or Refused.
+
+    `check` raises what is wrong with the command otherwise; it is called before anybody is asked to
+    type a password for nothing.
+    """
     given = call.arguments[1] if len(call.arguments) > 1 else None
     ways = [given is not None, "--password-stdin" in call.options, "--hash" in call.options]
     if sum(ways) > 1:
@@ -23,7 +28,7 @@ def hash_for(call: Call, name: str) -> str:
     if scheme not in password.SCHEMES:
         raise NotUnderstood(f"unknown scheme {scheme!r}; take one of {', '.join(password.SCHEMES)}")
     if given is None:
-        given = _line() if "--password-stdin" in call.options else _asked(name)
+        given = _line() if "--password-stdin" in call.options else _asked(name, check)
     return password.hash_password(given, scheme)
 
 
@@ -33,12 +38,13 @@ def _line() -> str:
     return raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
 
 
-def _asked(name: str) -> str:
+def _asked(name: str, check: Callable[[], object]) -> str:
     if sys.stdin is None or not sys.stdin.isatty():
         raise NotUnderstood(
             "there is no password: give it as an argument, or with --password-stdin, or run this "
             "on a terminal to be asked for it"
         )
+    check()
     from getpass import getpass
 
     try:

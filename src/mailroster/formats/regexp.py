@@ -7,8 +7,7 @@
 
 pcre_table(5): the first rule that matches wins; `if` … `endif` may be nested; any character that is
 no letter, digit or blank may stand for `/`; a line that starts with a blank continues the one
-before, unless it is a comment. Whether a pattern compiles is for Postfix to say (services.py); here
-stands what Postfix lets pass in silence.
+before, unless it is a comment. Whether a pattern compiles is for Postfix to say (services.py).
 """
 
 from collections.abc import Iterator
@@ -60,7 +59,7 @@ class Regexp(Format[Rule]):
         return Rule("match", pattern, result)
 
     def faults(self, document: Document[Rule]) -> Iterator[Finding]:
-        """An `if` without `endif` makes every later rule conditional; Postfix says nothing."""
+        """An `if` without `endif` makes every later rule conditional; Postfix only warns."""
         opened: list[int] = []
         for position, line in enumerate(document.lines):
             try:

@@ -77,6 +77,10 @@ def start(argv: Sequence[str]) -> tuple[int, str]:
         return code, output.read().decode("utf-8", "replace")
 
 
+class NoPcre(ServiceFailed):
+    """There is no postmap here that knows pcre tables: nobody can tell what a pattern matches."""
+
+
 class Answers(NamedTuple):
     """What a pcre table makes of some addresses, and what Postfix finds wrong with it."""
 
@@ -87,8 +91,10 @@ class Answers(NamedTuple):
 def ask_regexp(text: str, addresses: Iterable[str]) -> Answers:
     """Postfix's own answers from a pcre table with a text: `postmap -q - pcre:…`.
 
-    Raises ServiceFailed where there is no postmap.
+    Raises NoPcre where nobody can tell, ServiceFailed where postmap fails.
     """
+    if program("postmap") is None:
+        raise NoPcre("there is no postmap; install Debian's packages postfix and postfix-pcre")
     keys = [address for address in addresses if address]
     table = _in_memory("regexp", text.replace("\r\n", "\n"))
     folder, main_cf = _any_config()
@@ -101,6 +107,10 @@ def ask_regexp(text: str, addresses: Iterable[str]) -> Answers:
         if main_cf:
             os.unlink(main_cf)
             os.rmdir(folder)
+    _, fatal, words = err.partition("fatal: ")
+    if fatal:
+        kind = NoPcre if "unsupported dictionary type" in words else ServiceFailed
+        raise kind(f"postmap: {words.strip()}")
     results = dict(line.split("\t", 1) for line in out.split("\n") if "\t" in line)
     return Answers({key: results[key] for key in keys if key in results}, _findings(err, name))
 
@@ -108,26 +118,28 @@ def ask_regexp(text: str, addresses: Iterable[str]) -> Answers:
 class Captures:
     """`Router.captured` by Postfix itself: each address asked once, many at a time if primed.
 
-    Where there is no postmap to ask, nothing is captured.
+    Where nobody can tell, nothing is captured.
     """
 
     def __init__(self, document: Document[Rule]) -> None:
         self._document = document
-        self._empty = not document.index or program("postmap") is None
+        self._empty = not document.index
         self._known: dict[str, str | None] = {}
 
     def prime(self, addresses: Iterable[str]) -> None:
         """Asks for many addresses with one process."""
         asked = [address for address in addresses if address not in self._known]
         if asked and not self._empty:
-            results = ask_regexp(self._document.text, asked).results
+            try:
+                results = ask_regexp(self._document.text, asked).results
+            except NoPcre:
+                self._empty = True
+                return
             self._known.update((address, results.get(address)) for address in asked)
 
     def __call__(self, address: str) -> str | None:
-        if self._empty:
-            return None
         self.prime([address])
-        return self._known[address]
+        return self._known.get(address)
 
 
 def prime(router: Router, aliases: Iterable[str]) -> None:
@@ -144,8 +156,8 @@ def prime(router: Router, aliases: Iterable[str]) -> None:
 
 
 def regexp_findings(document: Document[Rule]) -> list[Finding]:
-    """What Postfix finds wrong with lines that we read; [] without a postmap to ask."""
-    if not document.index or program("postmap") is None:
+    """What Postfix finds wrong with lines that we can read. Raises as ask_regexp does."""
+    if not document.index:
         return []
     ours = {finding.where for finding in document.findings()}
     theirs = ask_regexp(document.text, ()).findings

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mailroster import address
 from mailroster.disk import read
-from mailroster.finding import Busy, NotUnderstood, Refused
+from mailroster.finding import Busy, NotUnderstood, Refused, ServiceFailed
 from mailroster.instance.layout import Layout
 from mailroster.plan import diff
 from mailroster.settings import Settings, Sources, load
@@ -77,7 +77,7 @@ class Call(NamedTuple):
                 return
             settling = Settling(self.settings.settle_seconds)
             converge(store, tables, layout, settling, asked=keys, known=known)
-        except (Busy, Refused, OSError) as error:
+        except (Busy, Refused, ServiceFailed, OSError) as error:
             try:
                 tables.note(keys)
             except OSError:

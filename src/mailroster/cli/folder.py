@@ -8,14 +8,16 @@ def check(call: Call) -> int:
     """Every finding on a line of its own; exit 1 if there is an error."""
     from mailroster.checks import check as check_roster
     from mailroster.resolve import Router
-    from mailroster.services import Captures, prime, program, regexp_findings
+    from mailroster.services import Captures, NoPcre, prime, regexp_findings
 
     roster = call.roster()
-    if roster.regexp.index and program("postmap") is None:
-        warn("postmap is not installed: the patterns of postfix-regexp.cf are not checked")
     router = Router(roster, call.settings.hostname, Captures(roster.regexp))
     prime(router, roster.virtual.index)
-    findings = sorted([*check_roster(router), *regexp_findings(roster.regexp)])
+    findings = check_roster(router)
+    try:
+        findings = sorted([*findings, *regexp_findings(roster.regexp)])
+    except NoPcre as error:
+        warn(f"the patterns of {roster.regexp.format.file} are not checked: {error}")
     if "--json" in call.options:
         print_json([{**f._asdict(), "where": f.where._asdict()} for f in findings])
     else:

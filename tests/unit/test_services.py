@@ -1,0 +1,81 @@
+"""What Postfix is asked about patterns, and what is made of its answers; the real postmap."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mailroster import services
+from mailroster.document import Document
+from mailroster.finding import ServiceFailed
+from mailroster.formats.regexp import REGEXP
+from mailroster.services import Captures, NoPcre, ask_regexp, regexp_findings
+
+RULES = "/^a(.)@x\\.com$/ $1@y.com\n!/@x\\.com$/ rest@x.com, other@x.com\n"
+
+
+def test_addresses_get_what_the_first_rule_makes_of_them() -> None:
+    answers = ask_regexp(RULES, ["ab@x.com", "AB@X.COM", "zz@x.com", "q@z.com", ""])
+    assert answers.results == {
+        "ab@x.com": "b@y.com",
+        "AB@X.COM": "B@y.com",
+        "q@z.com": "rest@x.com, other@x.com",
+    }
+    assert answers.findings == []
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("/a(/ b@x.com\n", 1), ("# one\n/a/ b@x.com\n/c/ $2@x.com\n", 3), ("/[b-a]/ x@x.com\n", 1)],
+    ids=["syntax", "no such group", "bad range"],
+)
+def test_a_bad_pattern_is_a_finding_of_its_line(text: str, line: int) -> None:
+    found = regexp_findings(Document(REGEXP, text))
+    assert [(f.where.file, f.where.line, f.code) for f in found] == [
+        ("postfix-regexp.cf", line, "bad-pattern")
+    ]
+    assert "/proc/" not in found[0].what
+
+
+def test_each_address_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    real = services.run
+
+    def counted(argv: list[str], stdin: str, fds: list[int]) -> tuple[int, str, str]:
+        asked.append(stdin.split())
+        return real(argv, stdin, fds)
+
+    monkeypatch.setattr(services, "run", counted)
+    captures = Captures(Document(REGEXP, RULES))
+    captures.prime(["ab@x.com", "zz@x.com"])
+    assert [captures(a) for a in ("ab@x.com", "zz@x.com", "ab@x.com")] == [
+        "b@y.com",
+        None,
+        "b@y.com",
+    ]
+    assert len(asked) == 1
+    assert Captures(Document(REGEXP, "# none\n"))("a@x.com") is None
+    assert len(asked) == 1
+
+
+def test_where_nobody_knows_pcre_nothing_is_captured_and_the_check_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Postfix without postfix-pcre, and no Postfix at all."""
+    (tmp_path / "main.cf").write_text(f"compatibility_level = 3.6\nmeta_directory = {tmp_path}\n")
+    (tmp_path / "dynamicmaps.cf").touch()
+    os.utime(tmp_path / "main.cf", (1, 1))
+    for name, value in (
+        ("_any_config", lambda: (str(tmp_path), "")),
+        ("program", lambda name: None),
+    ):
+        monkeypatch.setattr(services, name, value)
+        with pytest.raises(NoPcre):
+            regexp_findings(Document(REGEXP, RULES))
+        assert Captures(Document(REGEXP, RULES))("ab@x.com") is None
+
+
+def test_a_postmap_that_fails_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "_any_config", lambda: (str(tmp_path / "nowhere"), ""))
+    with pytest.raises(ServiceFailed, match="postmap"):
+        Captures(Document(REGEXP, RULES))("ab@x.com")

@@ -10,9 +10,8 @@ access(5): a line that starts with a blank continues the one before. The key is 
 
 from typing import NamedTuple
 
-from mailroster import address
-from mailroster.document import Format, check_text, content, logical_lines
 from mailroster.finding import Fault
+from mailroster.formats.lookup_table import LookupTable
 
 
 class Restriction(NamedTuple):
@@ -20,25 +19,15 @@ class Restriction(NamedTuple):
     action: str
 
 
-class Access(Format[Restriction]):
+class Access(LookupTable[Restriction]):
     def __init__(self, file: str) -> None:
         self.file = file
 
-    def split(self, text: str) -> list[str]:
-        return logical_lines(text)
-
-    def key(self, line: str) -> str:
-        words = content(line).split(None, 1)
-        return "" if not words or words[0][0] == "#" else address.fold(words[0])
-
     def parse(self, line: str) -> Restriction:
-        check_text(content(line))
-        words = content(line).split(None, 1)
-        if line[:1] in (" ", "\t"):
-            raise Fault("lost-continuation", "the first entry starts with a blank", "remove it")
-        if len(words) < 2:
-            raise Fault("missing-action", f"{words[0]!r} has no action", "write ADDRESS REJECT")
-        return Restriction(self.key(line), words[1])
+        key, action = self.words(line)
+        if not action:
+            raise Fault("missing-action", f"{key!r} has no action", "write ADDRESS REJECT")
+        return Restriction(self.key(line), action)
 
 
 SEND_ACCESS = Access("postfix-send-access.cf")

@@ -13,8 +13,9 @@ import re
 from typing import NamedTuple
 
 from mailroster import address
-from mailroster.document import Document, Format, check_text, content, logical_lines, only_comments
+from mailroster.document import Document, only_comments
 from mailroster.finding import Fault
+from mailroster.formats.lookup_table import LookupTable
 
 
 class Alias(NamedTuple):
@@ -22,24 +23,14 @@ class Alias(NamedTuple):
     recipients: tuple[str, ...]  # as they are written, each once, whatever its case
 
 
-class Virtual(Format[Alias]):
+class Virtual(LookupTable[Alias]):
     file = "postfix-virtual.cf"
 
-    def split(self, text: str) -> list[str]:
-        return logical_lines(text)
-
-    def key(self, line: str) -> str:
-        words = content(line).split(None, 1)
-        return "" if not words or words[0][0] == "#" else address.fold(words[0])
-
     def parse(self, line: str) -> Alias:
-        check_text(content(line))
-        if line[:1] in (" ", "\t"):
-            raise Fault("lost-continuation", "the first entry starts with a blank", "remove it")
-        words = content(line).split(None, 1)
-        key = address.alias(words[0])
+        written, text = self.words(line)
+        key = address.alias(written)
         recipients: dict[str, str] = {}
-        for word in words[1].replace(",", " ").split() if len(words) > 1 else ():
+        for word in text.replace(",", " ").split():
             recipient = address.recipient(word)
             recipients.setdefault(recipient.lower(), recipient)
         if not recipients:

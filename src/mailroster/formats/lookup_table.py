@@ -1,0 +1,32 @@
+"""`key value`: what the aliases and the restrictions have in common (postmap(1), "file format").
+
+A line that starts with a blank continues the one before; the key is the first word, and an address.
+"""
+
+from typing import TypeVar
+
+from mailroster import address
+from mailroster.document import Format, check_text, content, logical_lines
+from mailroster.finding import Fault
+
+E = TypeVar("E")
+
+
+class LookupTable(Format[E]):
+    """A Postfix lookup table keyed by addresses."""
+
+    def split(self, text: str) -> list[str]:
+        return logical_lines(text)
+
+    def key(self, line: str) -> str:
+        words = content(line).split(None, 1)
+        return "" if not words or words[0][0] == "#" else address.fold(words[0])
+
+    def words(self, line: str) -> tuple[str, str]:
+        """The key as it is written, and the text behind it, "" if there is none. Raises Fault."""
+        text = content(line)
+        check_text(text)
+        if line[:1] in (" ", "\t"):
+            raise Fault("lost-continuation", "the first entry starts with a blank", "remove it")
+        key, *value = text.split(None, 1)
+        return key, value[0] if value else ""

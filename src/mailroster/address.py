@@ -91,7 +91,7 @@ def account(text: str) -> Address:
         raise _malformed(f"{text!r} has {char!r}, which an account can't have before the '@'")
     if local[0] in "#-":
         raise _malformed(f"{text!r} begins with {local[0]!r}")
-    if local[0] == "." or local[-1] == "." or ".." in local:
+    if _has_empty_part(local):
         raise _malformed(f"{text!r} has an empty part between dots")
     return _measured(f"{local}@{fold_domain(domain)}", local)
 
@@ -100,7 +100,7 @@ def alias(text: str) -> Address:
     """The key of an alias: `user@domain`, `user` or `@domain`, as virtual(5) reads it."""
     _printable(text)
     local, domain = split(text.lower())
-    if f".{local}.".count("..") and local:
+    if local and _has_empty_part(local):
         raise _malformed(f"{text!r} has an empty part between dots, where Postfix looks for quotes")
     if not domain:
         if text.endswith("@"):
@@ -140,6 +140,10 @@ def _printable(text: str) -> None:
         raise _malformed(f"{text!r} has a non-ASCII character before the '@'")
     if text.count("@") > 1:
         raise _malformed(f"{text!r} has more than one '@'")
+
+
+def _has_empty_part(local: str) -> bool:
+    return ".." in f".{local}."
 
 
 def _measured(address: str, local: str) -> Address:

@@ -21,7 +21,7 @@ from mailroster.finding import ERROR, WARNING, Busy, Finding, Location
 from mailroster.instance.layout import Layout
 from mailroster.lock import FolderLock
 from mailroster.resolve import Router
-from mailroster.roster import Roster
+from mailroster.roster import Roster, differing, document_of
 from mailroster.services import Captures, prime, regexp_findings
 from mailroster.settle import Found, hold_back, keep_expandable, new_faults
 from mailroster.store import Snapshot, Store
@@ -122,9 +122,7 @@ class Tables:
         documents: dict[str, Document[Any]] = {}
         for field, empty in Roster().documents():
             raw = read(os.path.join(self._layout.served, empty.format.file))
-            document = Document.from_bytes(empty.format, raw)
-            same = (getattr(roster, field) for roster in known)
-            documents[field] = next((d for d in same if d.text == document.text), document)
+            documents[field] = document_of(field, raw, known)
         return Roster(**documents)
 
     def note(self, asked: Mapping[str, frozenset[str]]) -> None:
@@ -154,13 +152,10 @@ class Tables:
         """Puts a roster in force in place of another; how many rows that changed."""
         changes = self._all_changes(after) if every_row else self._delta(before, after)
         rows = sum(map(len, changes.values()))
-        documents = [
-            new
-            for (_, old), (_, new) in zip(
-                before.roster.documents(), after.roster.documents(), strict=True
-            )
-            if every_row or old.text != new.text
-        ]
+        if every_row:
+            documents = [document for _, document in after.roster.documents()]
+        else:
+            documents = [new for _, _, new in differing(before.roster, after.roster)]
         if not rows and not documents:
             return 0
         self._disk.replace(self._layout.unfinished, b"")
@@ -255,9 +250,7 @@ def outlook(store: Store, tables: Tables, settling: Settling) -> tuple[tuple[Fin
     """What a convergence would hold back now, and whether it would have nothing else to do."""
     found = _found(store.read(), store, settling)
     judged = _judge(found, tables, tables.noted()[1])
-    rosters = (judged.before.roster, judged.after.roster)
-    pairs = zip(*(roster.documents() for roster in rosters), strict=True)
-    same = all(old.text == new.text for (_, old), (_, new) in pairs)
+    same = not any(differing(judged.before.roster, judged.after.roster))
     return judged.findings, same and tables.are_whole()
 
 
@@ -319,10 +312,5 @@ def _without_bad_regexp(found: Found, served: Roster) -> tuple[Found, list[Findi
 
 
 def _fresh_faults(served: Roster, found: Roster) -> list[Finding]:
-    pairs = zip(served.documents(), found.documents(), strict=True)
-    return [
-        fault
-        for (_, old), (_, new) in pairs
-        if old.text != new.text
-        for fault in new_faults(old, new)
-    ]
+    changed = differing(served, found)
+    return [fault for _, old, new in changed for fault in new_faults(old, new)]

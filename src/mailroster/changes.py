@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeVar
 from mailroster.address import is_idna, split
 from mailroster.document import Document
 from mailroster.resolve import Router, split_extension
+from mailroster.roster import Roster, differing
 
 E = TypeVar("E")
 
@@ -21,12 +22,9 @@ class Change(NamedTuple):
 
 def change(before: Router, after: Router) -> Change:
     """The keys of every file that may mean something else in the second roster."""
-    keys = {
-        name: changed_keys(old, new)
-        for (name, old), (_, new) in zip(
-            before.roster.documents(), after.roster.documents(), strict=True
-        )
-    }
+    keys: dict[str, frozenset[str]] = dict.fromkeys(Roster._fields, frozenset())
+    for field, old, new in differing(before.roster, after.roster):
+        keys[field] = changed_keys(old, new)
     moved = keys["accounts"] | keys["virtual"]
     if keys["regexp"] or before.origin != after.origin:
         every = set(before.roster.virtual.index) | set(after.roster.virtual.index)
@@ -86,7 +84,7 @@ def dependents(router: Router, keys: Iterable[str]) -> set[str]:
         if any(_may_be(capture, user, domain) for capture in captures):
             return set(router.roster.virtual.index)  # only pcre knows who leads to the rule
         for word in _words(user, domain, router.origin):
-            for alias in (alias for _, alias in router.roster.virtual.mentions(word)):
+            for _, alias in router.roster.virtual.mentions(word):
                 ways = [recipient.lower() for recipient in alias.recipients]
                 if "@" not in alias.key:  # the account of that name comes before the alias
                     ways.append(alias.key)

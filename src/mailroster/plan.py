@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from mailroster.changes import changed_keys
 from mailroster.formats.hashed import hidden
-from mailroster.roster import Roster
+from mailroster.roster import Roster, differing
 
 
 class FileEdit(NamedTuple):
@@ -26,10 +26,9 @@ class Plan(NamedTuple):
 def plan(before: Roster, after: Roster) -> Plan:
     """The difference between two rosters as edits of files, in the order of writing."""
     edits, keys = [], {}
-    for (field, old), (_, new) in zip(before.documents(), after.documents(), strict=True):
-        if old.text != new.text:
-            edits.append(FileEdit(field, old.format.file, bytes(old), bytes(new)))
-            keys[field] = changed_keys(old, new)
+    for field, old, new in differing(before, after):
+        edits.append(FileEdit(field, old.format.file, bytes(old), bytes(new)))
+        keys[field] = changed_keys(old, new)
     return Plan(tuple(edits), keys)
 
 

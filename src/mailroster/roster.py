@@ -1,7 +1,7 @@
 """The whole config folder as one immutable value."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 from mailroster.address import is_idna, split
 from mailroster.document import Document
@@ -35,3 +35,21 @@ class Roster(NamedTuple):
             if any(split(key)[1] == domain for key, _ in document.mentions(word)):
                 return True
         return False
+
+
+def differing(
+    before: Roster, after: Roster
+) -> "Iterator[tuple[str, Document[object], Document[object]]]":
+    """Field name and both documents of each file whose text is another in a second roster."""
+    for (field, old), (_, new) in zip(before.documents(), after.documents(), strict=True):
+        if old.text != new.text:
+            yield field, old, new
+
+
+def document_of(field: str, raw: bytes, known: Iterable[Roster]) -> Document[Any]:
+    """The document of a field with some bytes; one of `known` that has the same text is used again,
+    with all that it has worked out already."""
+    empty: Document[Any] = getattr(Roster(), field)
+    document = Document.from_bytes(empty.format, raw)
+    same = (getattr(roster, field) for roster in known)
+    return next((found for found in same if found.text == document.text), document)

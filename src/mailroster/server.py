@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import time
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from mailroster import running
 from mailroster.apply import Outcome, Settling, Tables, converge
@@ -29,34 +30,25 @@ def log(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
-class OnlyOne:
+@contextmanager
+def only_one(layout: Layout) -> Iterator[None]:
     """The lock of the one `up` of an instance; its file says which process that is."""
-
-    def __init__(self, layout: Layout) -> None:
-        self._path = layout.up_pid
-        self._fd = -1
-        os.makedirs(layout.state, exist_ok=True)
-
-    def __enter__(self) -> "OnlyOne":
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    os.makedirs(layout.state, exist_ok=True)
+    fd = os.open(layout.up_pid, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid = os.read(self._fd, 20).decode().strip()
-            os.close(self._fd)
+            pid = os.read(fd, 20).decode().strip()
             raise Refused(f"'mailroster up' runs here already, as process {pid}") from None
-        os.ftruncate(self._fd, 0)
-        os.write(self._fd, f"{os.getpid()}\n".encode())
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        os.ftruncate(self._fd, 0)
-        os.close(self._fd)
+        os.ftruncate(fd, 0)
+        os.write(fd, f"{os.getpid()}\n".encode())
+        try:
+            yield
+        finally:
+            os.ftruncate(fd, 0)
+    finally:
+        os.close(fd)
 
 
 class Up:
@@ -93,7 +85,7 @@ class Up:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         check(self._settings, self._layout)
-        with OnlyOne(self._layout):
+        with only_one(self._layout):
             if prepare(self._settings, self._layout):
                 await self._stop_servers()
                 remove_sockets(self._layout)

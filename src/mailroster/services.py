@@ -30,9 +30,7 @@ def program(name: str) -> str | None:
 
 def run(argv: Sequence[str], stdin: str = "", pass_fds: Iterable[int] = ()) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a program. Raises ServiceFailed if it can't run or hangs."""
-    path = program(argv[0])
-    if path is None:
-        raise ServiceFailed(f"{argv[0]} is not installed")
+    path = _installed(argv[0])
     import subprocess
 
     try:
@@ -58,9 +56,7 @@ def start(argv: Sequence[str]) -> tuple[int, str]:
     import subprocess
     import tempfile
 
-    path = program(argv[0])
-    if path is None:
-        raise ServiceFailed(f"{argv[0]} is not installed")
+    path = _installed(argv[0])
     with tempfile.TemporaryFile() as output:
         try:
             code = subprocess.call(
@@ -75,6 +71,13 @@ def start(argv: Sequence[str]) -> tuple[int, str]:
             raise ServiceFailed(f"{argv[0]}: {error}") from None
         output.seek(0)
         return code, output.read().decode("utf-8", "replace")
+
+
+def _installed(name: str) -> str:
+    path = program(name)
+    if path is None:
+        raise ServiceFailed(f"{name} is not installed")
+    return path
 
 
 class NoPcre(ServiceFailed):
@@ -146,6 +149,8 @@ def prime(router: Router, aliases: Iterable[str]) -> None:
     """Asks Postfix at once for all that the way of some aliases is likely to need."""
     captured = router.captured
     assert isinstance(captured, Captures)
+    if not router.roster.regexp.index:
+        return
     addresses = []
     for key in aliases:
         alias = router.roster.virtual.get(key)

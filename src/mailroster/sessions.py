@@ -14,7 +14,7 @@ _TIMEOUT_S = 5.0
 
 
 def end_sessions(layout: Layout, users: Collection[str]) -> int:
-    """Ends every session of some users; how many. None where no Dovecot runs."""
+    """Ends every session of some users; how many it were. 0 where no Dovecot runs."""
     import signal
 
     ended = 0

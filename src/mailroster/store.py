@@ -10,7 +10,7 @@ from mailroster.document import Document
 from mailroster.finding import Busy, Conflict, Refused
 from mailroster.lock import FolderLock
 from mailroster.plan import Plan, plan
-from mailroster.roster import Roster
+from mailroster.roster import Roster, document_of
 
 #: How often an edit is made anew when somebody wrote the file meanwhile.
 TRIES = 5
@@ -24,6 +24,12 @@ class Snapshot(NamedTuple):
     roster: Roster
     identities: Mapping[str, Identity]  # field -> identity; ABSENT if there is no file
     unreadable: Mapping[str, str]  # field -> the system's words
+
+    def readable(self) -> Roster:
+        """The roster, if every file could be read. Raises Refused."""
+        for field, why in self.unreadable.items():
+            raise Refused(f"{getattr(self.roster, field).format.file}: {why}")
+        return self.roster
 
 
 class Store:
@@ -92,9 +98,7 @@ class Store:
                 identities[field] = identity(path)
                 unreadable[field] = error.strerror or str(error)
                 continue
-            document = Document.from_bytes(empty.format, content)
-            same = (getattr(roster, field) for roster in known)
-            documents[field] = next((d for d in same if d.text == document.text), document)
+            documents[field] = document_of(field, content, known)
         return Snapshot(Roster(**documents), identities, unreadable)
 
     # -- the transaction
@@ -103,9 +107,7 @@ class Store:
         self, edit: Callable[[Roster], Roster], dry_run: bool
     ) -> tuple[Plan, Roster, Roster]:
         for _ in range(TRIES):
-            before, _, unreadable = self._read(())
-            for field, why in unreadable.items():
-                raise Refused(f"{getattr(before, field).format.file}: {why}")
+            before = self._read(()).readable()
             after = edit(before)
             changes = plan(before, after)
             if dry_run or not changes.edits:

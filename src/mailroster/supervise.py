@@ -35,7 +35,6 @@ class Supervisor:
 
     def __init__(self, server: Server, log: Callable[[str], None]) -> None:
         self._server, self._log = server, log
-        self.restarts = 0
 
     async def start(self) -> None:
         """Starts the server if it isn't running. Raises ServiceFailed with its own words."""
@@ -74,7 +73,6 @@ class Supervisor:
                 return
             try:
                 await self.start()
-                self.restarts += 1
                 self._log(f"{self._server.name} runs again")
             except ServiceFailed as error:
                 self._log(str(error))

@@ -16,6 +16,7 @@ from mailroster.store import Store
 
 if TYPE_CHECKING:
     from mailroster.cli.grammar import Invocation
+    from mailroster.finding import Finding
     from mailroster.roster import Roster
 
 
@@ -44,10 +45,7 @@ class Call(NamedTuple):
 
     def roster(self) -> "Roster":
         """The folder as it stands, for commands that only look."""
-        snapshot = self.store().read()
-        for field, why in snapshot.unreadable.items():
-            raise Refused(f"{getattr(snapshot.roster, field).format.file}: {why}")
-        return snapshot.roster
+        return self.store().read().readable()
 
     def rehearse(self, verb: Callable[["Roster"], "Roster"]) -> None:
         """Raises what an edit would raise, and changes nothing."""
@@ -113,6 +111,11 @@ def print_list(blocks: list[str]) -> None:
     """Entries for people, an empty line between them."""
     if blocks:
         print("\n\n".join(blocks))
+
+
+def finding_fields(finding: "Finding") -> dict[str, object]:
+    """A finding as --json shows it."""
+    return {**finding._asdict(), "where": finding.where._asdict()}
 
 
 def print_json(value: object) -> None:

@@ -1,6 +1,6 @@
 """`setup check` and `setup apply`: the folder as a whole."""
 
-from mailroster.cli.call import Call, print_json, warn
+from mailroster.cli.call import Call, finding_fields, print_json, warn
 from mailroster.finding import ERROR, Refused
 
 
@@ -19,7 +19,7 @@ def check(call: Call) -> int:
     except NoPcre as error:
         warn(f"the patterns of {roster.regexp.format.file} are not checked: {error}")
     if "--json" in call.options:
-        print_json([{**f._asdict(), "where": f.where._asdict()} for f in findings])
+        print_json([finding_fields(finding) for finding in findings])
     else:
         for finding in findings:
             print(finding)

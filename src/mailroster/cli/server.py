@@ -1,7 +1,7 @@
 """`setup up` and `setup status`."""
 
 from mailroster import running
-from mailroster.cli.call import Call, print_json
+from mailroster.cli.call import Call, finding_fields, print_json
 from mailroster.finding import Finding
 
 
@@ -37,7 +37,7 @@ def status(call: Call) -> int:
                 "running": pids,
                 "live": live,
                 "in_step": in_step,
-                "held": [{**f._asdict(), "where": f.where._asdict()} for f in findings],
+                "held": [finding_fields(finding) for finding in findings],
             }
         )
         return 0 if healthy else 1

@@ -64,10 +64,5 @@ def check_hash(text: str) -> str:
     return text
 
 
-def scheme(hash: str) -> str:
-    """The scheme of a checked hash, in upper case."""
-    return hash[1:].partition("}")[0].upper() if hash[0] == "{" else DEFAULT_SCHEME
-
-
 def _is_scheme(text: str) -> bool:
     return text.replace("-", "").replace(".", "").isalnum()

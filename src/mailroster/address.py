@@ -31,6 +31,25 @@ def split(address: str) -> tuple[str, str]:
     return (local, domain) if at else (domain, "")
 
 
+def split_extension(local: str, delimiter: str = "+") -> tuple[str, str]:
+    """User and extension (with its delimiter) of what stands before the `@` (split_addr(3))."""
+    place = local.find(delimiter)
+    return (local, "") if place <= 0 else (local[:place], local[place:])
+
+
+def qualified(address: str, origin: str) -> str:
+    """An address as trivial-rewrite(8) completes it: a bare name is one of the server's own domain,
+    unless it is `host!user` or `user%host`; a domain loses the dot at its end."""
+    if "@" not in address:
+        host, bang, user = address.partition("!")
+        if not bang:
+            user, percent, host = address.rpartition("%")
+            host = host if percent else origin
+            user = user if percent else address
+        address = f"{user}@{host}"
+    return address[:-1] if address[-1:] == "." and address[-2:-1] not in ".@" else address
+
+
 def is_idna(domain: str) -> bool:
     """Whether a folded domain has other spellings, so that no search of a text finds it."""
     return "xn--" in domain

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
-from mailroster.address import is_idna, split
+from mailroster.address import split, split_extension
 from mailroster.document import Document
-from mailroster.resolve import Router, split_extension
+from mailroster.indexed import Indexed, whole
+from mailroster.resolve import Router
 from mailroster.roster import Roster, differing
 
 E = TypeVar("E")
@@ -33,12 +34,23 @@ def change(before: Router, after: Router) -> Change:
     return Change(before, after, keys, frozenset(found))
 
 
-def changed_lines(before: Document[E], after: Document[E]) -> tuple[int, list[str], list[str]]:
-    """Where two documents begin to differ, and the lines of each up to where they end to."""
-    old, new = before.lines, after.lines
+def changed_lines(
+    before: Document[E], after: Document[E]
+) -> tuple[list[str], list[tuple[int, str]]]:
+    """The lines of both from where they begin to differ to where they end to; those of the second
+    with their positions."""
+    if (
+        isinstance(before, Indexed)
+        and isinstance(after, Indexed)
+        and before.base.token == after.base.token
+        and not before.splices
+    ):
+        return list(after.removed()), after.come()
+    old, new = whole(before).lines, whole(after).lines
     start = _common(old, new)
     end = min(_common(reversed(old), reversed(new)), len(old) - start, len(new) - start)
-    return start, old[start : len(old) - end], new[start : len(new) - end]
+    changed = enumerate(new[start : len(new) - end], start)
+    return old[start : len(old) - end], list(changed)
 
 
 def changed_keys(before: Document[E], after: Document[E]) -> frozenset[str]:
@@ -47,11 +59,12 @@ def changed_keys(before: Document[E], after: Document[E]) -> frozenset[str]:
     Where a key stands twice the order of its lines matters too: if lines have changed places, all
     of their keys are named.
     """
-    if before is after or before.text == after.text:
+    if before.same_as(after):
         return frozenset()
     if before.format.ordered:
         return frozenset({""})
-    _, old, new = changed_lines(before, after)
+    old, placed = changed_lines(before, after)
+    new = [line for _, line in placed]
     gone, come = set(old).difference(new), set(new).difference(old)
     lines = gone | come
     if [line for line in old if line not in gone] != [line for line in new if line not in come]:
@@ -83,31 +96,12 @@ def dependents(router: Router, keys: Iterable[str]) -> set[str]:
         user = split_extension(user)[0]
         if any(_may_be(capture, user, domain) for capture in captures):
             return set(router.roster.virtual.index)  # only pcre knows who leads to the rule
-        for word in _words(user, domain, router.origin):
-            for _, alias in router.roster.virtual.mentions(word):
-                ways = [recipient.lower() for recipient in alias.recipients]
-                if "@" not in alias.key:  # the account of that name comes before the alias
-                    ways.append(alias.key)
-                if alias.key not in found and any(
-                    _may_reach(router.qualified(way), user, domain) for way in ways
-                ):
-                    found.add(alias.key)
-                    waiting.append(alias.key)
+        for there in (domain, "") if domain == router.origin else (domain,):
+            for alias, _ in router.roster.virtual.mentioning(user, there):
+                if alias not in found:
+                    found.add(alias)
+                    waiting.append(alias)
     return found
-
-
-def _words(user: str, domain: str, origin: str) -> list[str]:
-    """What a line that leads to an address must hold, one of them."""
-    if domain == origin and (not user or is_idna(domain)):
-        return [""]  # names without a domain lead to it too
-    foreign = [f"{user}%{domain}", f"{domain}!{user}"]  # trivial-rewrite(8)
-    if is_idna(domain):
-        return [f"{user}@", f"{user}+", "@", *foreign]
-    if not user:
-        return [f"@{domain}", *foreign]  # a catch-all: anything in its domain may lead to it
-    if domain == origin:
-        return [user, f"@{domain}"]
-    return [f"{user}@{domain}", f"{user}+", *(f"{blank}@{domain}" for blank in " \t,"), *foreign]
 
 
 def _may_reach(recipient: str, user: str, domain: str) -> bool:

@@ -5,20 +5,26 @@ leading blanks). Joined by line feeds they are the text again, to the byte: byte
 travel as surrogate escapes. Entries are read only when they are asked for, since a command looks at
 one line of a file that may have a million.
 
-Where a key stands twice, the first line that can be read counts.
+Where a key stands twice, the first line that can be read counts. A *position* names a logical line
+of one document: it is good for that document only.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Generic, TypeVar
 
+from mailroster.address import is_idna, split
 from mailroster.finding import WARNING, Fault, Finding, Location
 
 E = TypeVar("E")
 
 #: From this many questions on, an index is quicker than searching the text.
 _SEARCHES = 16
+#: How many entries are kept that have been asked for.
+_KNOWN = 4096
+#: How much of a file tells how its lines end.
+NEWLINE_CHARS = 4096
 
 
 class Format(Generic[E]):
@@ -33,6 +39,8 @@ class Format(Generic[E]):
     secret = False
     #: The order of entries carries meaning and keys don't: the file counts as a whole.
     ordered = False
+    #: A physical line that starts with a blank continues the one before.
+    continued = False
 
     def split(self, text: str) -> list[str]:
         """Logical lines; "\\n".join() of them is the text."""
@@ -43,6 +51,15 @@ class Format(Generic[E]):
 
     def parse(self, line: str) -> E:
         raise NotImplementedError
+
+    def mentions(self, entry: E) -> Iterable[tuple[str, str]]:
+        """The addresses that an entry leads to, as (user without extension, domain); the user of a
+        whole domain, and the domain of a bare name, are empty."""
+        return ()
+
+    def needles(self, user: str, domain: str) -> Sequence[str]:
+        """Of these a line holds one, in any case, if it mentions an address."""
+        return ()
 
     def faults(self, document: "Document[E]") -> Iterator[Finding]:
         """What is wrong with the file as a whole, beyond its single entries."""
@@ -58,16 +75,18 @@ class Document(Generic[E]):
         "_index",
         "_known",
         "_lines",
+        "_more",
         "_searches",
+        "_text",
         "format",
-        "text",
     )
 
     def __init__(self, format: Format[E], text: str = "") -> None:
         self.format = format
-        self.text = text
+        self._text = text
         self._lines: list[str] | None = None
-        self._index: dict[str, list[int]] | None = None
+        self._index: dict[str, int] | None = None
+        self._more: dict[str, list[int]] = {}  # of keys that stand more than once
         self._folded: tuple[str, list[int]] | None = None
         self._known: dict[str, tuple[int, E] | None] = {}  # what has been asked for
         self._searches = 0
@@ -81,26 +100,62 @@ class Document(Generic[E]):
         return self.text.encode("utf-8", "surrogateescape")
 
     @property
+    def text(self) -> str:
+        return self._text
+
+    def same_as(self, other: "Document[E]") -> bool:
+        """Whether two documents are of the same bytes."""
+        return self is other or self.text == other.text
+
+    def is_empty(self) -> bool:
+        return not self.text
+
+    # -- lines
+
+    @property
     def lines(self) -> list[str]:
         """Logical lines without their final line feed; not to be changed."""
         if self._lines is None:
             self._lines = self.format.split(self.text)
         return self._lines
 
+    def line(self, position: int) -> str:
+        """The logical line at a position, without its final line feed."""
+        return self.lines[position]
+
+    def unfinished(self) -> int | None:
+        """The position of a last line that lacks its line feed, if there is one."""
+        return len(self.lines) - 1 if self.text and not self.text.endswith("\n") else None
+
+    def number(self, position: int) -> int:
+        """The 1-based line number in the file of the logical line at a position."""
+        if self._continued is None:
+            self._continued = any("\n" in line for line in self.lines)
+        if not self._continued:
+            return 1 + position
+        return 1 + position + sum(line.count("\n") for line in self.lines[:position])
+
+    def location(self, position: int | None) -> Location:
+        return Location(self.format.file, 0 if position is None else self.number(position))
+
+    # -- keys
+
     @property
-    def index(self) -> dict[str, list[int]]:
-        """Key -> positions in `lines`, of every line that claims the key, in order."""
+    def index(self) -> Mapping[str, int]:
+        """Key -> position of the first line that claims it, in the order of the file."""
         if self._index is None:
             key_of = self.format.key
-            index: dict[str, list[int]] = {}
+            index: dict[str, int] = {}
             for position, line in enumerate(self.lines):
-                if key := key_of(line):
-                    if key in index:
-                        index[key].append(position)
-                    else:
-                        index[key] = [position]
+                key = key_of(line)
+                if key and index.setdefault(key, position) != position:
+                    self._more.setdefault(key, [index[key]]).append(position)
             self._index = index
         return self._index
+
+    def size_hint(self) -> int:
+        """About how many entries there are."""
+        return len(self.index)
 
     def get(self, key: str) -> E | None:
         """The entry that counts for a key, or None."""
@@ -108,7 +163,7 @@ class Document(Generic[E]):
         return None if found is None else found[1]
 
     def position(self, key: str) -> int | None:
-        """Where in `lines` the entry stands that counts for a key."""
+        """Where the entry stands that counts for a key."""
         found = self._counting(key)
         return None if found is None else found[0]
 
@@ -117,13 +172,15 @@ class Document(Generic[E]):
 
     def _counting(self, key: str) -> tuple[int, E] | None:
         if key not in self._known:
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
             self._known[key] = self._find(key)
         return self._known[key]
 
     def _find(self, key: str) -> tuple[int, E] | None:
         for position in self.positions(key):
             try:
-                return position, self.format.parse(self.lines[position])
+                return position, self.format.parse(self.line(position))
             except Fault:
                 continue
         return None
@@ -134,26 +191,8 @@ class Document(Generic[E]):
             if (entry := self.get(key)) is not None:
                 yield key, entry
 
-    def mentions(self, word: str) -> Iterator[tuple[str, E]]:
-        """Every entry that counts whose line holds a lower-case word, in any case.
-
-        Finds it by a search of the text, so that few lines of a large file are looked at. The word
-        is compared as text: it is for the caller to look closer.
-        """
-        for position in self._positions_of(word):
-            key = self.format.key(self.lines[position])
-            found = self._counting(key) if key else None
-            if found is not None and found[0] == position:
-                yield key, found[1]
-
-    def keys_mentioning(self, word: str) -> Iterator[str]:
-        """The key of every line that holds a lower-case word, whether the line counts or not."""
-        for position in self._positions_of(word):
-            if key := self.format.key(self.lines[position]):
-                yield key
-
     def positions(self, key: str) -> list[int]:
-        """Where in `lines` every line stands that claims a key.
+        """Where every line stands that claims a key, in the order of the file.
 
         The first few of them are searched for in the text: a command that asks for one key of a
         large file needs no index of it.
@@ -162,10 +201,54 @@ class Document(Generic[E]):
             self._searches += 1
             key_of, lines = self.format.key, self.lines
             return [place for place in self._positions_of(key) if key_of(lines[place]) == key]
-        return self.index.get(key, [])
+        position = self.index.get(key)
+        return [] if position is None else self._more.get(key, [position])
+
+    def names_domain(self, domain: str) -> bool:
+        """Whether the key of an entry that counts is in a domain."""
+        return any(self.position(key) is not None for key in self._keys_in(domain))
+
+    def _keys_in(self, domain: str) -> Iterator[str]:
+        word = "@" if is_idna(domain) else f"@{domain}"
+        for position in self._positions_of(word):
+            key = self.format.key(self.lines[position])
+            if split(key)[1] == domain:
+                yield key
+
+    # -- mentions
+
+    def mentioning(self, user: str, domain: str) -> Iterator[tuple[str, E]]:
+        """Every entry that counts and may lead to an address, with its key: one that mentions it,
+        or its whole domain; with an empty user, anything in the domain."""
+        for position, key, entry in self._mentioning(user, domain):
+            if self.position(key) == position:
+                yield key, entry
+
+    def keys_mentioning(self, user: str, domain: str) -> list[str]:
+        """The same, but also the keys of lines that do not count since theirs stands twice."""
+        return list(dict.fromkeys(key for _, key, _ in self._mentioning(user, domain)))
+
+    def _mentioning(self, user: str, domain: str) -> Iterator[tuple[int, str, E]]:
+        for position in self._positions_mentioning(user, domain):
+            line = self.line(position)
+            if (entry := self.readable(line)) and mentions(self.format, entry, user, domain):
+                yield position, self.format.key(line), entry
+
+    def _positions_mentioning(self, user: str, domain: str) -> list[int]:
+        needles = self.format.needles(user, domain)
+        return sorted({place for word in needles for place in self._positions_of(word)})
+
+    def readable(self, line: str) -> E | None:
+        """The entry of a line, or None if it has none that can be read."""
+        if not self.format.key(line):
+            return None
+        try:
+            return self.format.parse(line)
+        except Fault:
+            return None
 
     def _positions_of(self, word: str) -> Iterator[int]:
-        """Where in `lines` each line stands that holds a lower-case word."""
+        """Where each line stands that holds a lower-case word."""
         folded, starts = self._folded_text()
         place = folded.find(word)
         while place >= 0:
@@ -186,66 +269,92 @@ class Document(Generic[E]):
             self._folded = folded, starts[:-1]
         return self._folded
 
-    def number(self, position: int) -> int:
-        """The 1-based line number in the file of the logical line at a position."""
-        if self._continued is None:
-            self._continued = any("\n" in line for line in self.lines)
-        if not self._continued:
-            return 1 + position
-        return 1 + position + sum(line.count("\n") for line in self.lines[:position])
+    # -- findings
 
-    def location(self, position: int | None) -> Location:
-        return Location(self.format.file, 0 if position is None else self.number(position))
+    def faulty(self) -> int:
+        """How many lines there are that claim a key and can't be read."""
+        return sum(1 for line in self.lines if self.format.key(line) and not self.readable(line))
 
     def findings(self) -> list[Finding]:
         """Everything that is wrong with the file by itself, in the order of its lines."""
         found: list[Finding] = []
-        for key, positions in self.index.items():
+        for key in self.index:
             counted = None
-            for position in positions:
-                where = self.location(position)
+            for position in self.positions(key):
                 try:
                     self.format.parse(self.lines[position])
                 except Fault as fault:
-                    found.append(fault.at(where))
+                    found.append(fault.at(self.location(position)))
                     continue
                 if counted is None or self.format.ordered:
-                    counted = where
+                    counted = position
                     continue
                 what = f"{key!r} stands here again, and does not count"
-                mend = f"remove this line or the one that counts, line {counted.line}"
+                mend = f"remove this line or the one that counts, line {self.number(counted)}"
+                where = self.location(position)
                 found.append(Finding(where, WARNING, "duplicate-entry", what, mend))
         found.extend(self.format.faults(self))
         return sorted(found, key=lambda finding: finding.where)
 
     # -- edits: each gives a new document; no other byte changes
 
+    def edited(
+        self, replaced: Mapping[int, str | None], appended: Sequence[str] = ()
+    ) -> "Document[E]":
+        """The same with other logical lines at some positions (None: without that line), and with
+        some more at the end.
+
+        A line that is replaced keeps its carriage return; a missing final newline is completed
+        before what is appended.
+        """
+        text = self.text
+        if replaced:
+            lines = []
+            for position, line in enumerate(self.lines):
+                new = replaced.get(position, line)
+                if new is not None:
+                    lines.append(line if position not in replaced else new + carriage_return(line))
+            if replaced.get(len(self.lines) - 1, "") is None and lines:
+                lines.append("")  # the line before keeps its line feed
+            text = "\n".join(lines)
+        if appended:
+            end = self.newline()
+            start = text if not text or text.endswith("\n") else text + end
+            text = start + "".join(f"{line}{end}" for line in appended)
+        return Document(self.format, text)
+
     def replace(self, position: int, line: str) -> "Document[E]":
-        """The same with another logical line at a position; its carriage return is kept."""
-        lines = self.lines.copy()
-        lines[position] = line + self._carriage_return(lines[position])
-        return Document(self.format, "\n".join(lines))
+        """The same with another logical line at a position."""
+        return self.edited({position: line})
 
     def append(self, line: str) -> "Document[E]":
-        """The same with one more line at the end; a missing final newline is completed."""
-        end = self._newline()
-        start = self.text if not self.text or self.text.endswith("\n") else self.text + end
-        return Document(self.format, start + line + end)
+        """The same with one more line at the end."""
+        return self.edited({}, [line])
 
-    def remove(self, positions: list[int]) -> "Document[E]":
+    def remove(self, positions: Iterable[int]) -> "Document[E]":
         """The same without some logical lines."""
-        gone = set(positions)
-        lines = [line for position, line in enumerate(self.lines) if position not in gone]
-        if len(self.lines) - 1 in gone and lines:
-            lines.append("")  # the line before keeps its line feed
-        return Document(self.format, "\n".join(lines))
+        return self.edited(dict.fromkeys(positions))
 
-    def _newline(self) -> str:
-        return "\r\n" if "\r\n" in self.text[:4096] else "\n"
+    def newline(self) -> str:
+        """How the file ends its lines."""
+        return newline(self.text)
 
-    @staticmethod
-    def _carriage_return(line: str) -> str:
-        return "\r" if line.endswith("\r") else ""
+
+def newline(text: str) -> str:
+    """How a text ends its lines, as far as its beginning tells."""
+    return "\r\n" if "\r\n" in text[:NEWLINE_CHARS] else "\n"
+
+
+def carriage_return(line: str) -> str:
+    return "\r" if line.endswith("\r") else ""
+
+
+def mentions(format: Format[E], entry: E, user: str, domain: str) -> bool:
+    """Whether an entry may lead to an address, or with an empty user to anything in its domain."""
+    return any(
+        there == domain and (not user or not local or local == user)
+        for local, there in format.mentions(entry)
+    )
 
 
 def only_comments(line: str) -> bool:

@@ -6,7 +6,7 @@ Only what the edit itself would bring is judged, never what was there before.
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from mailroster.address import Address, is_idna, split
+from mailroster.address import Address, split
 from mailroster.changes import dependents
 from mailroster.document import Document
 from mailroster.finding import Fault, Refused
@@ -41,8 +41,7 @@ def delete_accounts(roster: Roster, addresses: Iterable[Address]) -> Roster:
         _known(roster, address)
         local, domain = split(address)
         aliases = roster.virtual
-        word = f"{local}@" if is_idna(domain) else address
-        for key in roster.virtual.keys_mentioning(word):
+        for key in roster.virtual.keys_mentioning(local, domain):
             aliases = virtual.remove_recipient(aliases, key, address)
         roster = roster._replace(
             accounts=_without(roster.accounts, address),

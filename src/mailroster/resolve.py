@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mailroster.address import example, split
+from mailroster.address import example, qualified, split, split_extension
 from mailroster.finding import Fault
 from mailroster.roster import Roster
 
@@ -53,16 +53,8 @@ class Router(NamedTuple):
     captured: Callable[[str], str | None]
 
     def qualified(self, address: str) -> str:
-        """An address as trivial-rewrite(8) completes it: a bare name is one of the server's own
-        domain, unless it is `host!user` or `user%host`; a domain loses the dot at its end."""
-        if "@" not in address:
-            host, bang, user = address.partition("!")
-            if not bang:
-                user, percent, host = address.rpartition("%")
-                host = host if percent else self.origin
-                user = user if percent else address
-            address = f"{user}@{host}"
-        return address[:-1] if address[-1:] == "." and address[-2:-1] not in ".@" else address
+        """An address with its domain, the server's own for a bare name."""
+        return qualified(address, self.origin)
 
     def lookup(self, address: str) -> Match | None:
         """The first match for a qualified address, or None if it stands as it is.
@@ -161,12 +153,6 @@ class Router(NamedTuple):
             local, domain = split(self.qualified(word))
             results.append(f"{local}{extension}@{domain}")
         return results
-
-
-def split_extension(local: str, delimiter: str = "+") -> tuple[str, str]:
-    """User and extension (with its delimiter) of what stands before the `@` (split_addr(3))."""
-    place = local.find(delimiter)
-    return (local, "") if place <= 0 else (local[:place], local[place:])
 
 
 def quoted(address: str) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from mailroster.address import is_idna, split
 from mailroster.document import Document
 from mailroster.formats.access import RECEIVE_ACCESS, SEND_ACCESS, Restriction
 from mailroster.formats.accounts import ACCOUNTS, Account
@@ -30,11 +29,7 @@ class Roster(NamedTuple):
 
     def names_domain(self, domain: str) -> bool:
         """Whether an account or an alias names a domain, so that it is served."""
-        word = "@" if is_idna(domain) else f"@{domain}"
-        for document in (self.accounts, self.virtual):
-            if any(split(key)[1] == domain for key, _ in document.mentions(word)):
-                return True
-        return False
+        return self.accounts.names_domain(domain) or self.virtual.names_domain(domain)
 
 
 def differing(
@@ -42,7 +37,7 @@ def differing(
 ) -> "Iterator[tuple[str, Document[object], Document[object]]]":
     """Field name and both documents of each file whose text is another in a second roster."""
     for (field, old), (_, new) in zip(before.documents(), after.documents(), strict=True):
-        if old.text != new.text:
+        if not old.same_as(new):
             yield field, old, new
 
 

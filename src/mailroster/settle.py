@@ -56,7 +56,7 @@ def hold_back(
     for (field, old), (_, new) in zip(served.documents(), found.roster.documents(), strict=True):
         gone = field in found.missing or field in found.unreadable
         settled = accept or (found.settled(field) and not alarm and field not in found.unreadable)
-        if old.text == new.text or (settled and (gone or not _errors(new))):
+        if old.same_as(new) or (settled and (gone or not _errors(new))):
             documents[field] = new
         elif new.format.ordered or gone:
             document, reason = _whole(old, new, gone)
@@ -86,8 +86,9 @@ def _keep(
     was before: a line without its line feed may be half of one."""
     changed = changed_keys(old, new)
     unfinished = ""
-    if not settled and new.text and not new.text.endswith("\n"):
-        key = new.format.key(new.lines[-1])
+    last = None if settled else new.unfinished()
+    if last is not None:
+        key = new.format.key(new.line(last))
         if key in changed and key not in asked:
             unfinished = key
     lost = [
@@ -97,9 +98,8 @@ def _keep(
     ]
     if not lost and not unfinished:
         return _Kept(new, [])
-    document = new.remove([len(new.lines) - 1]) if unfinished else new
-    for _, position in lost:
-        document = document.append(old.lines[position].removesuffix("\r"))
+    removed = {last: None} if last is not None and unfinished else {}
+    document = new.edited(removed, [old.line(place).removesuffix("\r") for _, place in lost])
     return _Kept(document, [key for key, _ in lost] or [unfinished])
 
 
@@ -108,7 +108,7 @@ def _whole(
 ) -> tuple[Document[object], str]:
     """A file that counts as a whole: the new one if it only adds to the old one, and why not."""
     if gone:
-        return old, "the file is gone" if old.text else ""
+        return old, "" if old.is_empty() else "the file is gone"
     if _errors(new):
         return old, "the file has errors"
     lines = iter(new.lines)
@@ -121,24 +121,27 @@ def _alarm(served: Roster, found: Found, asked: frozenset[str]) -> str:
     """Why the accounts seem to vanish by accident, or ""."""
     if "accounts" in found.unreadable:
         return f"the accounts can't be read ({found.unreadable['accounts']})"
-    if found.roster.accounts.text == served.accounts.text:
-        return ""
-    before = served.accounts.index.keys()
-    if not before:
+    before, now = served.accounts, found.roster.accounts
+    if before.same_as(now) or not before.size_hint():
         return ""
     if "accounts" in found.missing:
         return "the file is gone; its accounts stay, and nothing else is removed"
-    now = found.roster.accounts.index.keys()
-    lost = before - now - asked
-    if lost and not now:
+    lost = [
+        key
+        for key in changed_keys(before, now) - asked
+        if before.positions(key) and not now.positions(key)
+    ]
+    if lost and not now.size_hint():
         return f"the file has lost all of its {len(lost)} accounts; they stay"
-    if len(lost) > MASS_REMOVAL and 2 * len(lost) > len(before):
-        return f"the file has lost {len(lost)} of {len(before)} accounts; they stay"
+    if len(lost) > MASS_REMOVAL and 2 * len(lost) > before.size_hint():
+        return f"the file has lost {len(lost)} of {before.size_hint()} accounts; they stay"
     return ""
 
 
 def _errors(document: Document[object]) -> bool:
-    return any(finding.severity == ERROR for finding in document.findings())
+    return document.faulty() > 0 or any(
+        finding.severity == ERROR for finding in document.format.faults(document)
+    )
 
 
 def _held(document: Document[object], what: str, reason: str) -> Finding:
@@ -160,17 +163,17 @@ def keep_expandable(before: Router, after: Router) -> tuple[Roster, list[Finding
             findings.append(fault.at(new.location(new.position(key))))
             position = old.position(key)
             if position is not None:
-                kept = kept.remove(kept.positions(key))
-                kept = kept.append(old.lines[position].removesuffix("\r"))
+                removed = dict.fromkeys(kept.positions(key))
+                kept = kept.edited(removed, [old.line(position).removesuffix("\r")])
     return after.roster._replace(virtual=kept), findings
 
 
 def new_faults(old: Document[E], new: Document[E]) -> list[Finding]:
     """What can't be read of the lines that only the new document has."""
-    start, before, after = changed_lines(old, new)
+    before, after = changed_lines(old, new)
     known = set(before)
     found = []
-    for position, line in enumerate(after, start):
+    for position, line in after:
         if line not in known and new.format.key(line):
             try:
                 new.format.parse(line)

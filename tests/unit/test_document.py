@@ -94,5 +94,5 @@ def test_a_key_is_found_however_often_one_asks(big: bool) -> None:
 def test_mentions_are_of_lines_that_count_in_any_case() -> None:
     text = "a@x B@X\n# b@x\nbad\nc@x\n d@x,\n b@x.com\nA@x b@x\nİ@x b@x\n"
     document = Document(VIRTUAL, text)
-    assert [key for key, _ in document.mentions("b@x")] == ["a@x", "c@x"]
-    assert list(document.mentions("nobody")) == []
+    assert [key for key, _ in document.mentioning("b", "x")] == ["a@x"]
+    assert list(document.mentioning("nobody", "x")) == []

@@ -9,7 +9,8 @@ from mailroster.finding import Fault
 from mailroster.formats.accounts import ACCOUNTS
 from mailroster.formats.regexp import REGEXP
 from mailroster.formats.virtual import VIRTUAL
-from mailroster.resolve import Match, Router, quoted, split_extension
+from mailroster.address import split_extension
+from mailroster.resolve import Match, Router, quoted
 from mailroster.roster import Roster
 
 ORIGIN = "mail.example.test"

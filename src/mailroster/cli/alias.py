@@ -37,5 +37,5 @@ def show(call: Call) -> int:
         print_json([{"alias": a.key, "recipients": list(a.recipients)} for a in aliases])
         return 0
     positions = [document.position(key) for key, _ in document.items()]
-    print_list([f"* {content(document.lines[place])}" for place in positions if place is not None])
+    print_list([f"* {content(document.line(place))}" for place in positions if place is not None])
     return 0

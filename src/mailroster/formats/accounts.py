@@ -54,7 +54,7 @@ def set_password(document: Document[Account], login: Address, hash: str) -> Docu
     """With another hash for an account that is there; its spelling and extra fields stay."""
     position = document.position(login)
     assert position is not None, login
-    line = document.lines[position]
+    line = document.line(position)
     before, bar, rest = line.partition("|")
     old, extra_bar, extra = rest.rstrip("\r").partition("|")
     padded = old.replace(old.strip(" \t"), hash, 1)

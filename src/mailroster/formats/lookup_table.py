@@ -15,6 +15,8 @@ E = TypeVar("E")
 class LookupTable(Format[E]):
     """A Postfix lookup table keyed by addresses."""
 
+    continued = True
+
     def split(self, text: str) -> list[str]:
         return logical_lines(text)
 

@@ -44,6 +44,6 @@ def put(document: Document[Quota], quota: Quota) -> Document[Quota]:
     position = document.position(quota.address)
     if position is None:
         return document.append(f"{quota.address}:{quota.size}")
-    login, colon, size = document.lines[position].rstrip("\r").partition(":")
+    login, colon, size = document.line(position).rstrip("\r").partition(":")
     padded = size.replace(size.strip(" \t"), quota.size, 1)
     return document.replace(position, login + colon + padded)

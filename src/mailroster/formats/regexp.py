@@ -30,6 +30,7 @@ class Rule(NamedTuple):
 class Regexp(Format[Rule]):
     file = "postfix-regexp.cf"
     ordered = True
+    continued = True
 
     def split(self, text: str) -> list[str]:
         return logical_lines(text)

@@ -10,6 +10,7 @@ not count, the case of recipients is kept.
 """
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from mailroster import address
@@ -43,6 +44,23 @@ class Virtual(LookupTable[Alias]):
             )
         return Alias(key, tuple(recipients.values()))
 
+    def mentions(self, entry: Alias) -> Iterable[tuple[str, str]]:
+        """A bare key mentions itself: the account of that name comes before the alias."""
+        for word in (*entry.recipients, entry.key) if "@" not in entry.key else entry.recipients:
+            user, domain = address.split(address.qualified(word.lower(), ""))
+            yield address.split_extension(user)[0], domain
+
+    def needles(self, user: str, domain: str) -> list[str]:
+        if not domain:
+            return [user]
+        foreign = [f"{user}%{domain}", f"{domain}!{user}"]  # trivial-rewrite(8)
+        if address.is_idna(domain):
+            return [f"{user}@", f"{user}+", "@", *foreign]
+        if not user:
+            return [f"@{domain}", *foreign]
+        whole_domain = [f"{blank}@{domain}" for blank in " \t,"]
+        return [f"{user}@{domain}", f"{user}+", *whole_domain, *foreign]
+
 
 VIRTUAL = Virtual()
 
@@ -55,7 +73,7 @@ def add_recipient(document: Document[Alias], key: str, recipient: str) -> Docume
     position = document.position(key)
     if position is None:
         return document.append(f"{key} {recipient}")
-    line = document.lines[position].rstrip(" \t\r")
+    line = document.line(position).rstrip(" \t\r")
     comma = "" if line.endswith(",") else ","
     line = f"{line}{comma}{recipient}"
     VIRTUAL.parse(line)
@@ -69,7 +87,7 @@ def remove_recipient(document: Document[Alias], key: str, recipient: str) -> Doc
     The other recipients keep their spelling, their order and the blanks around them.
     """
     for position in reversed(document.positions(key)):
-        line = document.lines[position]
+        line = document.line(position)
         try:
             VIRTUAL.parse(line)
         except Fault:

@@ -1,0 +1,521 @@
+"""A large file as a value: a base that is read where it is needed, and the places where it differs.
+
+The base is bytes that lie elsewhere, with an index of the keys in them; a splice puts other logical
+lines in place of some of its own. So a document of a million lines, of which one was changed, costs
+what one line costs.
+
+Positions: those below the size of the base are offsets of its lines, those above it count the lines
+that the splices bring.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeVar
+
+from mailroster.document import NEWLINE_CHARS, Document, Format, carriage_return, newline
+from mailroster.finding import Finding
+
+E = TypeVar("E")
+
+#: Bytes from one offset to another.
+Read = Callable[[int, int], bytes]
+
+_LINE_BYTES = 512
+_CHUNK_BYTES = 1 << 16
+#: How many lines a search for the next common one looks at, at most.
+_WINDOW_BYTES = 1 << 22
+#: With more places than this, two files are compared as wholes.
+SPLICES_MAX = 1000
+#: What may begin a physical line that does not begin a logical one, if lines are continued.
+_NO_START = b" \t\r\n#\xef"
+
+
+class Base(Protocol):
+    """The bytes of one file as they once were, with an index."""
+
+    size: int
+    #: Equal for two bases with the same bytes.
+    token: object
+    entries: int  # about how many lines claim a key
+    faulty: int  # how many of them can't be read
+    fd: int
+
+    def read(self, start: int, end: int) -> bytes: ...
+
+    def claiming(self, key: str) -> list[int]:
+        """Where every logical line begins that claims a key."""
+
+    def mentioning(self, user: str, domain: str) -> list[int]:
+        """Where every logical line begins that mentions an address, or anything in a domain."""
+
+    def keys_in(self, domain: str) -> Iterator[str]:
+        """Keys in a domain; some of them may stand there no more."""
+
+
+class Splice(NamedTuple):
+    """Logical lines of the base, from one offset to another, and what stands in their place: whole
+    lines too, with their line feeds."""
+
+    start: int
+    end: int
+    text: str
+
+    def raw(self) -> bytes:
+        return self.text.encode("utf-8", "surrogateescape")
+
+
+class Range(NamedTuple):
+    """A part of the base."""
+
+    fd: int
+    start: int
+    end: int
+
+
+class Indexed(Document[E]):
+    """A document over a base. Whatever concerns all lines reads all of it."""
+
+    __slots__ = ("_by_key", "_inserted", "_whole", "base", "splices")
+
+    def __init__(self, format: Format[E], base: Base, splices: Iterable[Splice] = ()) -> None:
+        super().__init__(format)
+        self.base, self.splices = base, tuple(splices)
+        self._whole: Document[E] | None = None
+        self._inserted: list[tuple[int, str]] | None = None
+        self._by_key: dict[str, list[int]] | None = None
+
+    # -- as a whole
+
+    @property
+    def text(self) -> str:
+        return self.whole().text
+
+    @property
+    def lines(self) -> list[str]:
+        raise TypeError("lines have offsets here, not numbers; ask for the whole document")
+
+    @property
+    def index(self) -> Mapping[str, int]:
+        return self.whole().index
+
+    def whole(self) -> Document[E]:
+        """The same document in memory."""
+        if self._whole is None:
+            pieces = (
+                piece if isinstance(piece, bytes) else self.base.read(piece.start, piece.end)
+                for piece in self.pieces()
+            )
+            self._whole = Document.from_bytes(self.format, b"".join(pieces))
+        return self._whole
+
+    def pieces(self) -> Iterator[bytes | Range]:
+        """What stands in the file, in order."""
+        place = 0
+        for splice in self.splices:
+            if splice.start > place:
+                yield Range(self.base.fd, place, splice.start)
+            if splice.text:
+                yield splice.raw()
+            place = splice.end
+        if self.base.size > place:
+            yield Range(self.base.fd, place, self.base.size)
+
+    def same_as(self, other: Document[E]) -> bool:
+        if isinstance(other, Indexed) and other.base.token == self.base.token:
+            return self.splices == other.splices
+        return super().same_as(other)
+
+    def is_empty(self) -> bool:
+        return not any(True for _ in self.pieces())
+
+    def size_hint(self) -> int:
+        gone = sum(1 for line in self.removed() if self.format.key(line))
+        return self.base.entries - gone + sum(1 for _, line in self.inserted() if self.format.key(line))
+
+    def items(self) -> Iterator[tuple[str, E]]:
+        return self.whole().items()
+
+    def findings(self) -> list[Finding]:
+        return self.whole().findings()
+
+    # -- lines
+
+    def inserted(self) -> list[tuple[int, str]]:
+        """The lines that the splices bring, each with the number of its splice."""
+        if self._inserted is None:
+            self._inserted = [
+                (number, line)
+                for number, splice in enumerate(self.splices)
+                for line in lines_of(self.format, splice.text)
+            ]
+        return self._inserted
+
+    def removed(self) -> Iterator[str]:
+        """The lines of the base that are not there any more."""
+        for splice in self.splices:
+            raw = self.base.read(splice.start, splice.end)
+            yield from lines_of(self.format, raw.decode("utf-8", "surrogateescape"))
+
+    def come(self) -> list[tuple[int, str]]:
+        """The lines that the splices bring, each with its position."""
+        first = self.base.size + 1
+        return [(first + place, line) for place, (_, line) in enumerate(self.inserted())]
+
+    def line(self, position: int) -> str:
+        if position > self.base.size:
+            return self.inserted()[position - self.base.size - 1][1]
+        return self._line_at(position)[0]
+
+    def _line_at(self, offset: int) -> tuple[str, int]:
+        return line_at(self.format, self.base.read, self.base.size, offset)
+
+    def unfinished(self) -> int | None:
+        size = self.base.size
+        last = self.splices[-1] if self.splices else None
+        if last is not None and last.end == size:
+            if not last.text or last.text.endswith("\n"):
+                return None
+            return size + len(self.inserted())
+        if not size or self.base.read(size - 1, size) == b"\n":
+            return None
+        start = start_before(self.format, self.base.read, size, size - 1)
+        return cut(self.format, self.base.read, size, start, size)[-1][0]
+
+    def number(self, position: int) -> int:
+        own = position - self.base.size - 1
+        if own >= 0:
+            nth, _ = self.inserted()[own]
+            upto, earlier = self.splices[nth].start, self.splices[:nth]
+            within = [line for n, line in self.inserted()[:own] if n == nth]
+        else:
+            upto, within = position, []
+            earlier = tuple(splice for splice in self.splices if splice.end <= position)
+        moved = sum(s.text.count("\n") - self._feeds(s.start, s.end) for s in earlier)
+        return 1 + self._feeds(0, upto) + moved + sum(1 + line.count("\n") for line in within)
+
+    def _feeds(self, start: int, end: int) -> int:
+        return sum(
+            self.base.read(at, min(end, at + _WINDOW_BYTES)).count(b"\n")
+            for at in range(start, end, _WINDOW_BYTES)
+        )
+
+    # -- keys
+
+    def positions(self, key: str) -> list[int]:
+        found = self._standing(self.base.claiming(key))
+        first = self.base.size + 1
+        found += [first + place for place in self._places_of(key)]
+        return sorted(found, key=self._order)
+
+    def _places_of(self, key: str) -> list[int]:
+        if self._by_key is None:
+            by_key: dict[str, list[int]] = {}
+            for place, (_, line) in enumerate(self.inserted()):
+                by_key.setdefault(self.format.key(line), []).append(place)
+            self._by_key = by_key
+        return self._by_key.get(key, [])
+
+    def _standing(self, offsets: Iterable[int]) -> list[int]:
+        """Those of some places in the base that no splice takes away."""
+        starts = [splice.start for splice in self.splices]
+
+        def stands(offset: int) -> bool:
+            nth = bisect_right(starts, offset) - 1
+            return nth < 0 or offset >= self.splices[nth].end
+
+        return [offset for offset in offsets if stands(offset)]
+
+    def _order(self, position: int) -> tuple[int, int]:
+        """Positions in the order of the file: what is inserted stands before what it stands at."""
+        own = position - self.base.size - 1
+        return (position, 1 << 62) if own < 0 else (self.splices[self.inserted()[own][0]].start, own)
+
+    def _keys_in(self, domain: str) -> Iterator[str]:
+        yield from self.base.keys_in(domain)
+        for _, line in self.inserted():
+            key = self.format.key(line)
+            if key.rpartition("@")[1:] == ("@", domain):
+                yield key
+
+    def _positions_mentioning(self, user: str, domain: str) -> list[int]:
+        found = self._standing(self.base.mentioning(user, domain))
+        return sorted(found + [position for position, _ in self.come()], key=self._order)
+
+    def faulty(self) -> int:
+        come = [line for _, line in self.inserted()]
+        return self.base.faulty + self._faults(come) - self._faults(self.removed())
+
+    def _faults(self, lines: Iterable[str]) -> int:
+        return sum(1 for line in lines if self.format.key(line) and not self.readable(line))
+
+    # -- edits
+
+    def edited(
+        self, replaced: Mapping[int, str | None], appended: Sequence[str] = ()
+    ) -> Document[E]:
+        splices = list(self.splices)
+        first = self.base.size + 1
+        anew: dict[int, list[str]] = {}  # splice -> its lines
+        for position, new in replaced.items():
+            if position < first:
+                line, end = self._line_at(position)
+                feed = "\n" if self.base.read(end - 1, end) == b"\n" else ""
+                text = "" if new is None else new + carriage_return(line) + feed
+                splices.append(Splice(position, end, text))
+                continue
+            nth, _ = self.inserted()[position - first]
+            anew.setdefault(nth, [])
+        for nth in anew:
+            for position, line in self.come():
+                if self.inserted()[position - first][0] == nth:
+                    new = replaced.get(position, line)
+                    if new is not None:
+                        end_of = carriage_return(line) if position in replaced else ""
+                        anew[nth].append(new + end_of)
+            text = "".join(f"{line}\n" for line in anew[nth])
+            if not splices[nth].text.endswith("\n") and self._kept_last(nth, replaced):
+                text = text.removesuffix("\n")
+            splices[nth] = splices[nth]._replace(text=text)
+        document = self._with(splices)
+        return document._appended(appended, self.newline()) if appended else document
+
+    def _kept_last(self, nth: int, replaced: Mapping[int, str | None]) -> bool:
+        last = max(place for place, (n, _) in enumerate(self.inserted()) if n == nth)
+        return replaced.get(self.base.size + 1 + last, "") is not None
+
+    def _appended(self, lines: Sequence[str], end: str) -> "Indexed[E]":
+        text = "".join(f"{line}{end}" for line in lines)
+        size = self.base.size
+        unfinished = self.unfinished()
+        if unfinished is not None:
+            text = end + text
+        splices = list(self.splices)
+        if splices and splices[-1].end == size:
+            splices[-1] = splices[-1]._replace(text=splices[-1].text + text)
+        elif unfinished is not None:
+            splices.append(Splice(unfinished, size, self.line(unfinished) + text))
+        else:
+            splices.append(Splice(size, size, text))
+        return self._with(splices)
+
+    def _with(self, splices: Iterable[Splice]) -> "Indexed[E]":
+        """Another document over the same base, less the splices that change nothing."""
+        changing = [
+            splice
+            for splice in sorted(splices)
+            if splice.raw() != self.base.read(splice.start, splice.end)
+        ]
+        return Indexed(self.format, self.base, changing)
+
+    def newline(self) -> str:
+        head, wanted = b"", 4 * NEWLINE_CHARS
+        for piece in self.pieces():
+            rest = wanted - len(head)
+            head += (
+                piece[:rest]
+                if isinstance(piece, bytes)
+                else self.base.read(piece.start, min(piece.end, piece.start + rest))
+            )
+            if len(head) >= wanted:
+                break
+        return newline(head.decode("utf-8", "surrogateescape"))
+
+
+def whole(document: Document[E]) -> Document[E]:
+    """The same document in memory."""
+    return document.whole() if isinstance(document, Indexed) else document
+
+
+# -- lines in bytes that are read where they are needed
+
+
+def lines_of(format: Format[E], text: str) -> list[str]:
+    """Logical lines of whole lines of a file, without the empty one behind the last line feed."""
+    lines = format.split(text)
+    return lines[:-1] if text.endswith("\n") or not text else lines
+
+
+def line_at(format: Format[E], read: Read, size: int, start: int) -> tuple[str, int]:
+    """The logical line that begins at an offset, and the offset behind it."""
+    length = _LINE_BYTES
+    while True:
+        raw = read(start, min(size, start + length))
+        end = _first_end(format, raw, whole=start + length >= size)
+        if end:
+            text = raw[:end].decode("utf-8", "surrogateescape")
+            line = format.split(text)[0]
+            behind = start + len(line.encode("utf-8", "surrogateescape")) + 1
+            return line, min(behind, size)
+        length *= 8
+
+
+def _first_end(format: Format[E], raw: bytes, *, whole: bool) -> int:
+    """Where in some bytes their first logical line has surely ended; 0 if more of them are wanted."""
+    place = raw.find(b"\n")
+    while place >= 0:
+        if not format.continued or raw[place + 1 : place + 2] not in (b"", *_SINGLE):
+            return place + 1
+        place = raw.find(b"\n", place + 1)
+    return len(raw) if whole else 0
+
+
+_SINGLE = tuple(_NO_START[place : place + 1] for place in range(len(_NO_START)))
+
+
+def is_start(format: Format[E], read: Read, size: int, offset: int) -> bool:
+    """Whether a logical line surely begins at an offset, whatever stands before it."""
+    if offset in (0, size):
+        return offset == 0 or read(offset - 1, offset) == b"\n"
+    before, at = (read(offset - 1, offset + 1)[n : n + 1] for n in (0, 1))
+    return before == b"\n" and not (format.continued and at in _SINGLE)
+
+
+def start_before(format: Format[E], read: Read, size: int, offset: int) -> int:
+    """The last sure start at an offset or before it."""
+    if is_start(format, read, size, offset):
+        return offset
+    while offset > 0:
+        low = max(0, offset - _CHUNK_BYTES)
+        raw = read(low, offset)
+        place = raw.rfind(b"\n", 0, len(raw) - 1)
+        while place >= 0:
+            if is_start(format, read, size, low + place + 1):
+                return low + place + 1
+            place = raw.rfind(b"\n", 0, place)
+        offset = low + 1 if low else 0
+    return 0
+
+
+def start_behind(format: Format[E], read: Read, size: int, offset: int) -> int:
+    """The first sure start at an offset or behind it; the end counts as one."""
+    while offset < size and not is_start(format, read, size, offset):
+        raw = read(offset, min(size, offset + _CHUNK_BYTES))
+        place = raw.find(b"\n")
+        offset = offset + place + 1 if place >= 0 else offset + len(raw)
+    return min(offset, size)
+
+
+def cut(format: Format[E], read: Read, size: int, start: int, end: int) -> list[tuple[int, str]]:
+    """The logical lines between two sure starts, each with its offset."""
+    raw = read(start, end)
+    text = raw.decode("utf-8", "surrogateescape")
+    found = []
+    plain = text.isascii()
+    for line in lines_of(format, text):
+        found.append((start, line))
+        start += 1 + (len(line) if plain else len(line.encode("utf-8", "surrogateescape")))
+    return found
+
+
+# -- what differs between two files
+
+
+class Bytes(NamedTuple):
+    """A file that is read where it is needed."""
+
+    read: Read
+    size: int
+
+    def is_start(self, format: Format[E], offset: int) -> bool:
+        return is_start(format, self.read, self.size, offset)
+
+
+def splices_between(format: Format[E], old: Bytes, new: Bytes) -> list[Splice] | None:
+    """What turns one file into another; None if that is too much to be worth it."""
+    splices: list[Splice] = []
+    tail = _common_tail(old, new)
+    at_old = at_new = 0
+    while True:
+        same = _common_head(old, at_old, new, at_new)
+        if at_old + same == old.size and at_new + same == new.size:
+            return splices
+        if len(splices) == SPLICES_MAX:
+            return None
+        start_old = at_old + same
+        if not (old.is_start(format, start_old) and new.is_start(format, at_new + same)):
+            start_old = start_before(format, old.read, old.size, max(at_old, start_old - 1))
+        start_new = start_old - at_old + at_new
+        found = _meeting(format, old, start_old, new, start_new, tail)
+        if found is None:
+            return None
+        at_old, at_new = found
+        text = new.read(start_new, at_new).decode("utf-8", "surrogateescape")
+        splices.append(Splice(start_old, at_old, text))
+
+
+def _meeting(
+    format: Format[E], old: Bytes, start_old: int, new: Bytes, start_new: int, tail: int
+) -> tuple[int, int] | None:
+    """Where both go on alike behind a difference: at the next line they share, or at their common
+    tail. None if they share too little."""
+    rest = min(tail, old.size - start_old, new.size - start_new)
+    end_old = old.size - rest
+    while end_old < old.size and not (
+        old.is_start(format, end_old) and new.is_start(format, end_old - old.size + new.size)
+    ):
+        end_old = start_behind(format, old.read, old.size, end_old + 1)
+    end_new = end_old - old.size + new.size
+    length = _CHUNK_BYTES
+    while True:
+        stop_old, stop_new = min(end_old, start_old + length), min(end_new, start_new + length)
+        if length == _CHUNK_BYTES and (stop_old, stop_new) == (end_old, end_new):
+            return end_old, end_new
+        stop_old = start_behind(format, old.read, old.size, stop_old)
+        stop_new = start_behind(format, new.read, new.size, stop_new)
+        ours = {
+            line: offset
+            for offset, line in reversed(cut(format, old.read, old.size, start_old, stop_old))
+            if old.is_start(format, offset)
+        }
+        for offset, line in cut(format, new.read, new.size, start_new, stop_new):
+            if line in ours and format.key(line) and new.is_start(format, offset):
+                return ours[line], offset
+        if (stop_old, stop_new) == (end_old, end_new):
+            return end_old, end_new
+        if length > _WINDOW_BYTES:
+            return None
+        length *= 8
+
+
+def _common_head(old: Bytes, at_old: int, new: Bytes, at_new: int) -> int:
+    """How many bytes from two places on are alike."""
+    same, most = 0, min(old.size - at_old, new.size - at_new)
+    length = 4096
+    while same < most:
+        length = min(length * 2, 1 << 20, most - same)
+        one = old.read(at_old + same, at_old + same + length)
+        other = new.read(at_new + same, at_new + same + length)
+        if one != other:
+            return same + _first_difference(one, other)
+        if not one:  # the file has become shorter while it was read
+            return same
+        same += len(one)
+    return same
+
+
+def _common_tail(old: Bytes, new: Bytes) -> int:
+    """How many bytes before the ends are alike."""
+    same, most = 0, min(old.size, new.size)
+    length = 4096
+    while same < most:
+        length = min(length * 2, 1 << 20, most - same)
+        one = old.read(old.size - same - length, old.size - same)
+        other = new.read(new.size - same - length, new.size - same)
+        if one != other:
+            return same + _first_difference(one[::-1], other[::-1])
+        if not one:
+            return same
+        same += len(one)
+    return same
+
+
+def _first_difference(one: bytes, other: bytes) -> int:
+    """Where two different byte strings begin to differ, by halves."""
+    low, high = 0, max(len(one), len(other))
+    while high - low > 1:
+        middle = (low + high) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low

@@ -13,12 +13,12 @@ ROOT = Path(mailroster.__file__).parent
 #: which may import each other.
 FLOORS = (
     "finding address quota settings",
-    "document formats/",
+    "document indexed formats/",
     "roster",
     "resolve changes checks/",
     "edits plan settle",
     "tables compile/ instance/",
-    "disk lock commit store password targets/ running services mailstore sessions prepare apply "
+    "disk lock append commit index store served password targets/ running services mailstore sessions prepare apply "
     "watch supervise",
     "server cli/",
 )

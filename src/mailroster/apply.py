@@ -10,7 +10,7 @@ is removed Postfix refuses before Dovecot forgets.
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mailroster.changes import change
@@ -19,16 +19,18 @@ from mailroster.disk import ABSENT, Disk, Identity, read
 from mailroster.document import Document
 from mailroster.finding import ERROR, WARNING, Busy, Finding, Location
 from mailroster.instance.layout import Layout
+from mailroster.indexed import Indexed
 from mailroster.lock import FolderLock
 from mailroster.resolve import Router
-from mailroster.roster import Roster, differing, document_of
+from mailroster.roster import Roster, differing
+from mailroster.served import Served
 from mailroster.services import Captures, prime, regexp_findings
 from mailroster.settle import Found, hold_back, keep_expandable, new_faults
-from mailroster.store import Snapshot, Store
-from mailroster.tables import Changes, Table, delta, difference, full
+from mailroster.store import Edited, Snapshot, Store
+from mailroster.tables import Changes, Table, delta, stream
 from mailroster.targets import Target
 from mailroster.targets.lmdb_table import LmdbTable, touch
-from mailroster.targets.sqlite_table import ACCOUNT, MASTER, SqliteTable
+from mailroster.targets.sqlite_table import ACCOUNT, MASTER, SCHEMA_VERSION, SqliteTable
 from mailroster.targets.text_table import PasswdFile, PcreTable
 
 #: In the order in which additions become visible; a domain is the last that Postfix learns.
@@ -39,6 +41,10 @@ _POSTFIX: tuple[Table, ...] = (
 )  # fmt: skip
 TABLES: tuple[Table, ...] = (*_DOVECOT, *_POSTFIX)
 GENERATION = "generation"
+#: In the mark of work that was cut short: nothing of the tables and copies is known.
+EVERYTHING = b"everything\n"
+
+Keys = Mapping[str, frozenset[str]]
 
 
 class Outcome(NamedTuple):
@@ -84,19 +90,22 @@ class Settling:
 
 
 class Tables:
-    """The tables of one instance, and the copy of the files that they were made from."""
+    """The tables of one instance, and the copies of the files that they were made from."""
 
-    def __init__(self, layout: Layout, disk: Disk | None = None) -> None:
+    def __init__(
+        self, layout: Layout, copies: Served | None = None, disk: Disk | None = None
+    ) -> None:
         self._layout, self._disk = layout, disk or Disk()
+        self.copies = copies or Served(layout.served, self._disk)
         self.exceptions = PasswdFile(layout.exceptions, self._disk)
         targets: dict[str, Target] = {
             dovecot.EXCEPTIONS.name: self.exceptions,
-            dovecot.ACCOUNTS.name: SqliteTable(layout.database, ACCOUNT),
-            dovecot.MASTERS.name: SqliteTable(layout.database, MASTER),
+            dovecot.ACCOUNTS.name: SqliteTable(layout.database, ACCOUNT, self._disk),
+            dovecot.MASTERS.name: SqliteTable(layout.database, MASTER, self._disk),
             postfix.REGEXP.name: PcreTable(layout.table("regexp"), self._disk),
         }
         for table in _POSTFIX:
-            targets.setdefault(table.name, LmdbTable(layout.table(table.name)))
+            targets.setdefault(table.name, LmdbTable(layout.table(table.name), self._disk))
         self.targets: Mapping[str, Target] = targets
 
     def exist(self) -> bool:
@@ -106,90 +115,90 @@ class Tables:
     def begin(self, origin: str) -> None:
         """Makes the folder of the copies, and notes the server's own domain."""
         self._disk.make_folder(self._layout.served, 0o700)
-        self._disk.replace(self._layout.origin, f"{origin}\n".encode())
+        if not os.path.exists(self._layout.origin) or self.origin() != origin:
+            self._disk.replace(self._layout.origin, f"{origin}\n".encode())
+            self._disk.replace(self._layout.unfinished, EVERYTHING)
 
     def origin(self) -> str:
         return read(self._layout.origin).decode().strip()
 
     def are_whole(self) -> bool:
-        """Whether the copy says what the tables hold: no work was cut short, no table is gone."""
-        return not os.path.exists(self._layout.unfinished) and all(
-            target.is_there() for target in self.targets.values()
+        """Whether the copies say what the tables hold, but for what a mark names."""
+        return (
+            read(self._layout.unfinished) != EVERYTHING
+            and read(self._layout.built) == _build()
+            and all(target.is_there() for target in self.targets.values())
         )
 
-    def served(self, known: Iterable[Roster] = ()) -> Roster:
-        """The copy of the files that are served."""
-        documents: dict[str, Document[Any]] = {}
-        for field, empty in Roster().documents():
-            raw = read(os.path.join(self._layout.served, empty.format.file))
-            documents[field] = document_of(field, raw, known)
-        return Roster(**documents)
-
-    def note(self, asked: Mapping[str, frozenset[str]]) -> None:
-        """Keeps what a command asked for, that could not be put in force yet: it is no accident."""
-        lines = [f"{field}\t{key}\n" for field, keys in asked.items() for key in sorted(keys)]
-        with open(self._layout.asked, "a", encoding="utf-8", errors="surrogateescape") as file:
-            file.write("".join(lines))
-
-    def noted(self) -> tuple[str, Mapping[str, frozenset[str]]]:
-        """What has been kept, as it is written and as keys by field."""
-        text = read(self._layout.asked).decode("utf-8", "surrogateescape")
-        asked: dict[str, frozenset[str]] = {}
-        for line in text.splitlines():
-            field, _, key = line.partition("\t")
-            asked[field] = asked.get(field, frozenset()) | {key}
-        return text, asked
-
-    def forget(self, noted: str) -> None:
-        """Drops what was kept, now that it is in force; unless more has come."""
-        if noted and self.noted()[0] == noted:
-            self._disk.remove(self._layout.asked)
+    def were_cut_short(self) -> bool:
+        return os.path.exists(self._layout.unfinished)
 
     def have_copy(self) -> bool:
         return os.path.exists(os.path.join(self._layout.served, "postfix-accounts.cf"))
 
-    def put(self, before: Router, after: Router, *, every_row: bool) -> int:
-        """Puts a roster in force in place of another; how many rows that changed."""
-        changes = self._all_changes(after) if every_row else self._delta(before, after)
-        rows = sum(map(len, changes.values()))
-        if every_row:
-            documents = [document for _, document in after.roster.documents()]
-        else:
-            documents = [new for _, _, new in differing(before.roster, after.roster)]
-        if not rows and not documents:
+    # -- keys that are kept in a file: those that commands asked for, and those at work
+
+    def note(self, asked: Keys) -> None:
+        """Keeps what a command asked for, that could not be put in force yet: it is no accident."""
+        with open(self._layout.asked, "ab") as file:
+            file.write(_written(asked))
+
+    def noted(self) -> tuple[bytes, Keys]:
+        """What has been kept, as it is written and as keys by field."""
+        raw = read(self._layout.asked)
+        return raw, _keys(raw)
+
+    def forget(self, noted: bytes) -> None:
+        """Drops what was kept, now that it is in force; unless more has come."""
+        if noted and self.noted()[0] == noted:
+            self._disk.remove(self._layout.asked)
+
+    # -- changes
+
+    def put(self, before: Router, after: Router) -> int:
+        """Puts a roster in force in place of another, as far as they differ; how many rows that
+        changed."""
+        cut_short = read(self._layout.unfinished)
+        redo = _keys(cut_short)
+        documents = [(field, new) for field, _, new in differing(before.roster, after.roster)]
+        if not documents and not redo:
             return 0
-        self._disk.replace(self._layout.unfinished, b"")
-        self._write(changes, renew=every_row)
-        accounts = {*changes[dovecot.ACCOUNTS.name], *changes[dovecot.EXCEPTIONS.name]}
-        gone = [key for key in accounts if key not in after.roster.accounts]
-        if any(key in before.roster.accounts for key in gone):
-            from mailroster.sessions import end_sessions
-
-            end_sessions(self._layout, gone)
-        for document in documents:
-            path = os.path.join(self._layout.served, document.format.file)
-            self._disk.replace(path, bytes(document), mode=0o600)
-        self._disk.remove(self._layout.unfinished)
-        return rows
-
-    def _delta(self, before: Router, after: Router) -> dict[str, Changes]:
-        changed = change(before, after)
+        changed = change(before, after, redo)
         for router in (before, after):
             prime(router, changed.dependents)
-        return {table.name: delta(table, changed) for table in TABLES}
+        changes = {table.name: delta(table, changed, every=bool(redo)) for table in TABLES}
+        self._disk.replace(self._layout.unfinished, _written(changed.keys) or b"\n", mode=0o600)
+        self._write(changes)
+        gone = [key for key in changed.keys["accounts"] if key not in after.roster.accounts]
+        self._end_sessions([key for key in gone if redo or key in before.roster.accounts])
+        self._copy(documents)
+        return sum(map(len, changes.values()))
 
-    def _all_changes(self, after: Router) -> dict[str, Changes]:
+    def put_all(self, after: Router) -> int:
+        """Puts a roster in force, whatever the tables hold; how many rows that changed."""
+        after = after.remembering()
         prime(after, after.roster.virtual.index)
-        return {
-            table.name: difference(self.targets[table.name].read(), full(table, after))
-            for table in TABLES
-        }
+        self._disk.replace(self._layout.unfinished, EVERYTHING)
+        rows, surplus = 0, {}
+        for table in TABLES:
+            filled = self.targets[table.name].fill(stream(table, after))
+            surplus[table.name] = dict.fromkeys(filled.surplus)
+            rows += filled.changed + len(filled.surplus)
+            if table in _POSTFIX and filled.surplus:
+                self.targets[table.name].apply(surplus[table.name])
+        touch(self._layout.table(GENERATION), self._disk)
+        self._drop(surplus)
+        gone = {*surplus[dovecot.ACCOUNTS.name], *surplus[dovecot.EXCEPTIONS.name]}
+        self._end_sessions([key for key in gone if key not in after.roster.accounts])
+        self.copies.forget()
+        self._copy(list(after.roster.documents()))
+        self._disk.replace(self._layout.built, _build())
+        return rows
 
-    def _write(self, changes: dict[str, Changes], *, renew: bool) -> None:
+    def _write(self, changes: Mapping[str, Changes]) -> None:
         def apply(table: Table, some: Changes) -> None:
-            target = self.targets[table.name]
-            if some or (renew and not target.is_there()):
-                target.apply(some)
+            if some:
+                self.targets[table.name].apply(some)
 
         drops: dict[str, Changes] = {}
         for table in _DOVECOT:
@@ -198,17 +207,56 @@ class Tables:
             apply(table, {key: row for key, row in rows.items() if row is not None})
         for table in _POSTFIX:
             apply(table, changes[table.name])
-        if renew or changes[postfix.DOMAINS.name] or changes[postfix.REGEXP.name]:
-            touch(self._layout.table(GENERATION))
+        if changes[postfix.DOMAINS.name] or changes[postfix.REGEXP.name]:
+            touch(self._layout.table(GENERATION), self._disk)
+        self._drop(drops)
+
+    def _drop(self, drops: Mapping[str, Changes]) -> None:
+        """Takes rows out of Dovecot's tables, last of all."""
         if drops[dovecot.ACCOUNTS.name]:
             self._wait_for_exceptions()
         for table in _DOVECOT:
-            apply(table, drops[table.name])
+            if drops[table.name]:
+                self.targets[table.name].apply(drops[table.name])
         self._wait_for_exceptions()
+
+    def _copy(self, documents: Sequence[tuple[str, Document[Any]]]) -> None:
+        """Makes the copies say what the tables hold now; with that the work is done."""
+        if any(isinstance(document, Indexed) for _, document in documents):
+            self._disk.replace(self._layout.unfinished, EVERYTHING)  # while a copy changes in place
+        for field, document in documents:
+            self.copies.put(field, document)
+        self._disk.remove(self._layout.unfinished)
+
+    def _end_sessions(self, gone: Collection[str]) -> None:
+        if gone:
+            from mailroster.sessions import end_sessions
+
+            end_sessions(self._layout, gone)
 
     def _wait_for_exceptions(self) -> None:
         """Until Dovecot has seen the passwd-file: it looks once a second at most."""
         time.sleep(max(0.0, self.exceptions.seen_at - time.time()))
+
+
+def _build() -> bytes:
+    """What the tables were built for: this version of them, and this run of the machine, since
+    they are not synced and a power cut may have taken back a part."""
+    return f"{SCHEMA_VERSION} {read('/proc/sys/kernel/random/boot_id').decode()}".encode()
+
+
+def _written(keys: Keys) -> bytes:
+    lines = [f"{field}\t{key}\n" for field, some in keys.items() for key in sorted(some)]
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _keys(raw: bytes) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for line in raw.decode("utf-8", "surrogateescape").split("\n"):
+        field, tab, key = line.partition("\t")
+        if tab and field in Roster._fields:
+            found.setdefault(field, set()).add(key)
+    return {field: frozenset(keys) for field, keys in found.items()}
 
 
 def converge(
@@ -217,29 +265,34 @@ def converge(
     layout: Layout,
     settling: Settling,
     *,
-    asked: Mapping[str, frozenset[str]] | None = None,
-    known: tuple[Roster, ...] = (),
+    asked: Keys | None = None,
+    edited: Edited | None = None,
     accept: bool = False,
     verify: bool = False,
 ) -> Outcome:
     """Puts in force what the config folder says, less the removals that are held back.
 
-    `asked`: the keys a command has just changed, by field: these are never held. `known`: rosters
-    whose documents may be used again. `accept`: no removal is held. `verify`: every row is
-    compared. Raises Busy if the tables can't be written.
+    `asked`: the keys a command has just changed, by field: these are never held. `edited`: what it
+    has done, so that nobody looks for it again. `accept`: no removal is held. `verify`: every row
+    is compared. Raises Busy if the tables can't be written.
     """
     try:
         with FolderLock(layout.state):
-            snapshot = store.read(known)
+            state = _state(store, tables, settling, edited)
             noted, keys = tables.noted()
             for field, some in (asked or {}).items():
                 keys = {**keys, field: keys.get(field, frozenset()) | some}
-            found = _found(snapshot, store, settling)
-            judged = _judge(found, tables, keys, known=known, accept=accept)
-            every_row = verify or not tables.have_copy() or not tables.are_whole()
-            rows = tables.put(judged.before, judged.after, every_row=every_row)
+            judged = _judge(state, tables, keys, accept=accept)
+            fresh = _fresh_faults(judged.before.roster, state.found.roster)
+            if verify or not tables.have_copy() or not tables.are_whole():
+                rows = tables.put_all(judged.after)
+            else:
+                rows = tables.put(judged.before, judged.after)
             tables.forget(noted)
-            fresh = _fresh_faults(judged.before.roster, found.roster)
+            for field, document in state.found.roster.documents():
+                if getattr(judged.after.roster, field) is document:
+                    path = store.path(document.format.file)
+                    tables.copies.agree(field, path, state.identities[field])
             return Outcome(rows, judged.findings, tuple(fresh), judged.waits)
     except OSError as error:
         words = f"{error.filename or layout.state}: {error.strerror or error}"
@@ -248,10 +301,28 @@ def converge(
 
 def outlook(store: Store, tables: Tables, settling: Settling) -> tuple[tuple[Finding, ...], bool]:
     """What a convergence would hold back now, and whether it would have nothing else to do."""
-    found = _found(store.read(), store, settling)
-    judged = _judge(found, tables, tables.noted()[1])
+    judged = _judge(_state(store, tables, settling), tables, tables.noted()[1])
     same = not any(differing(judged.before.roster, judged.after.roster))
-    return judged.findings, same and tables.are_whole()
+    at_work = tables.were_cut_short()
+    return judged.findings, same and tables.are_whole() and not at_work
+
+
+class _State(NamedTuple):
+    """What is served, and what the folder says."""
+
+    served: Roster
+    found: Found
+    identities: Mapping[str, Identity]
+
+
+def _state(
+    store: Store, tables: Tables, settling: Settling, edited: Edited | None = None
+) -> _State:
+    known = (edited.before, edited.after) if edited is not None else ()
+    served = tables.copies.roster(known)
+    find = tables.copies.finding(served, edited)
+    snapshot = store.read((*known, served), find)
+    return _State(served, _found(snapshot, store, settling), snapshot.identities)
 
 
 class _Judged(NamedTuple):
@@ -263,16 +334,9 @@ class _Judged(NamedTuple):
     waits: bool
 
 
-def _judge(
-    found: Found,
-    tables: Tables,
-    asked: Mapping[str, frozenset[str]],
-    *,
-    known: tuple[Roster, ...] = (),
-    accept: bool = False,
-) -> _Judged:
-    served = tables.served((*known, found.roster))
-    found, faults = _without_bad_regexp(found, served)
+def _judge(state: _State, tables: Tables, asked: Keys, *, accept: bool = False) -> _Judged:
+    served = state.served
+    found, faults = _without_bad_regexp(state.found, served)
     held = hold_back(served if tables.have_copy() else found.roster, found, asked, accept=accept)
     origin = tables.origin()
     before = Router(served, origin, Captures(served.regexp))
@@ -300,7 +364,7 @@ def _found(snapshot: Snapshot, store: Store, settling: Settling) -> Found:
 def _without_bad_regexp(found: Found, served: Roster) -> tuple[Found, list[Finding]]:
     """What was live stays if Postfix can't read a rule of the new file."""
     regexp = found.roster.regexp
-    if regexp.text == served.regexp.text:
+    if regexp.same_as(served.regexp):
         return found, []
     findings = [f for f in regexp.findings() if f.severity == ERROR] + regexp_findings(regexp)
     if not findings:

@@ -21,11 +21,13 @@ class Change(NamedTuple):
     dependents: frozenset[str]  # keys of the aliases that may lead elsewhere now
 
 
-def change(before: Router, after: Router) -> Change:
-    """The keys of every file that may mean something else in the second roster."""
-    keys: dict[str, frozenset[str]] = dict.fromkeys(Roster._fields, frozenset())
+def change(
+    before: Router, after: Router, also: Mapping[str, frozenset[str]] | None = None
+) -> Change:
+    """The keys of every file that may mean something else in the second roster, and some more."""
+    keys = dict.fromkeys(Roster._fields, frozenset[str]()) | dict(also or {})
     for field, old, new in differing(before.roster, after.roster):
-        keys[field] = changed_keys(old, new)
+        keys[field] |= changed_keys(old, new)
     moved = keys["accounts"] | keys["virtual"]
     if keys["regexp"] or before.origin != after.origin:
         every = set(before.roster.virtual.index) | set(after.roster.virtual.index)

@@ -16,6 +16,8 @@ One that can't be renamed over (a mount point, a folder where we may not write, 
 can't give) is overwritten in place, always under the journal and with a copy of what it held
 (`.FILE.mailroster-old`), by which an overwriting that was cut short is told from an edit by hand.
 
+Lines at the end of a large file are added in place, under a journal that holds them (append.py).
+
 Others write the files without our lock. A file that no longer holds what we read is never replaced:
 before the first rename the edit is made anew, and a crashed one is taken back. Between that look
 and the rename remain microseconds, which only a lock that editors take could close.
@@ -23,12 +25,24 @@ and the rename remain microseconds, which only a lock that editors take could cl
 
 import errno
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import NoReturn
 
-from mailroster.disk import Disk, owner_and_mode, read
+from mailroster.append import Append
+from mailroster.disk import (
+    ABSENT,
+    Disk,
+    Identity,
+    content_of,
+    identity,
+    opened,
+    owner_and_mode,
+    read,
+)
+from mailroster.document import Document
 from mailroster.finding import Busy, Conflict, Refused
+from mailroster.indexed import Indexed, appended
 from mailroster.plan import FileEdit
 from mailroster.roster import Roster
 
@@ -57,20 +71,31 @@ class Commit:
     def path(self, file: str) -> str:
         return os.path.join(self.folder, file)
 
-    def put(self, edits: Iterable[FileEdit]) -> None:
-        """Raises Conflict, with nothing done, if a file no longer holds what the edit was made of.
+    def put(
+        self, edits: Sequence[FileEdit], found: Mapping[str, Identity]
+    ) -> Mapping[str, Identity]:
+        """Puts new documents in place; which file holds each, by field, ABSENT where that is not
+        sure.
 
-        Busy or Refused, if something fails, say whether the edit counts.
+        `found` says by field which file the edit was made of. Raises Conflict, with nothing done,
+        if a file no longer holds what the edit was made of. Busy or Refused, if something fails,
+        say whether the edit counts.
         """
+        if len(edits) == 1 and (lines := appended(edits[0].after)):
+            there = found[edits[0].field]
+            return {edits[0].field: self._append(Append(edits[0].file, there.size, lines), there)}
         files = [edit.file for edit in edits]
         try:
             for edit in edits:
                 self._stage(edit)
+            stamps = {edit.file: _stamp(edit.before, found[edit.field]) for edit in edits}
             if len(files) > 1:
-                self._write_journal({edit.file: edit.before for edit in edits})
-            for edit in edits:
-                if read(self.path(edit.file)) != edit.before:
-                    raise Conflict(edit.file)
+                self._disk.sync_folder(self.folder)
+                self._write_journal(_lines(stamps))
+            for file, stamp in stamps.items():
+                if not self._bears(file, stamp):
+                    raise Conflict(file)
+            staged = [identity(self._new(file)) for file in files]
         except (OSError, Conflict) as error:
             self._take_back(error)
         try:
@@ -81,6 +106,54 @@ class Commit:
             raise Busy(
                 f"{self._words(error)}; the edit counts, any command completes it"
             ) from error
+        now = [identity(self.path(file)) for file in files]
+        return {  # a rename leaves all but the ctime
+            edit.field: there if there[:3] == before[:3] else ABSENT
+            for edit, before, there in zip(edits, staged, now, strict=True)
+        }
+
+    def _append(self, append: Append, found: Identity) -> Identity:
+        """Adds lines to a file in place. Raises as `put` does."""
+        path = self.path(append.file)
+        if not os.access(path, os.W_OK):
+            raise self.explained(PermissionError(errno.EACCES, "can't be written", path))
+        try:
+            if identity(path) != found:
+                raise Conflict(append.file)
+            self._write_journal(bytes(append))
+            self._disk.append(path, append.lines)
+        except (OSError, Conflict) as error:
+            self._take_back_append(append, error)
+        there = identity(path)
+        try:
+            lost = there.inode != found.inode or not append.is_in(_behind(path, append.size))
+            self._drop_journal()
+        except OSError as error:
+            raise Busy(f"{self._words(error)}; the edit counts") from error
+        if lost:  # somebody has put another file in its place
+            raise Conflict(append.file)
+        return there if there.size == append.size + len(append.lines) else ABSENT
+
+    def _take_back_append(self, append: Append, error: OSError | Conflict) -> NoReturn:
+        path = self.path(append.file)
+        try:
+            behind = _behind(path, append.size)
+            if behind and append.was_cut(behind):
+                self._disk.patch(path, (), (), append.size, sync=True)
+        except OSError as another:
+            words = f"{self._words(another)}; any command completes the edit, or takes it back"
+            raise Busy(words) from another
+        self._take_back(error)
+
+    def _finish_append(self, append: Append) -> None:
+        """Completes one that a crash has cut short; what somebody else has written stays."""
+        path = self.path(append.file)
+        if identity(path).size < append.size:
+            return
+        behind = _behind(path, append.size)
+        if append.was_cut(behind) and not append.is_in(behind):
+            size = append.size + len(append.lines)
+            self._disk.patch(path, (), [(append.size, append.lines)], size, sync=True)
 
     def _stage(self, edit: FileEdit) -> None:
         """Writes the new file. Refused here is what could not be put in its place later."""
@@ -94,12 +167,12 @@ class Commit:
         if not os.access(place, os.W_OK):
             raise PermissionError(errno.EACCES, "can't be written", place)
         try:
-            self._disk.create(new, edit.after, mode, owner)
+            self._disk.create(new, content_of(edit.after), mode, owner)
         except OSError as error:
             if owner is None or error.errno not in _NOT_GIVEN:
                 raise
             self._remove_if_there(new)
-            self._disk.create(new, edit.after, 0o600, None)
+            self._disk.create(new, content_of(edit.after), 0o600, None)
 
     def _install(self, files: list[str]) -> None:
         """Puts staged files in their places. The edit counts: safe to repeat, never taken back."""
@@ -142,7 +215,8 @@ class Commit:
         if not self._is_cut(file):
             held = read(path)
             if not self._journal_stands():
-                self._write_journal({file: held})
+                self._disk.sync_folder(self.folder)
+                self._write_journal(_lines({file: _checksum(held)}))
             self._remove_if_there(old)
             self._disk.create(old, held, 0o600, None)
             self._disk.sync_folder(self.folder)
@@ -150,22 +224,24 @@ class Commit:
         self._disk.remove(new)
         self._disk.remove(old)
 
-    # -- the journal: "CHECKSUM FILE" for each file, of what it held, and for the lines themselves
+    # -- the journal: "STAMP FILE" for each file, as it was before; then a checksum of the journal
 
-    def _write_journal(self, held: Mapping[str, bytes]) -> None:
-        self._disk.sync_folder(self.folder)
-        lines = "".join(f"{_checksum(content)} {file}\n" for file, content in held.items())
-        whole = f"{lines}{_checksum(lines.encode())} {JOURNAL}\n"
-        self._disk.create(self.path(JOURNAL), whole.encode(), 0o600, None)
+    def _write_journal(self, content: bytes) -> None:
+        end = f"{_checksum(content)} {JOURNAL}\n".encode()
+        self._disk.create(self.path(JOURNAL), content + end, 0o600, None)
         self._disk.sync_folder(self.folder)
 
-    def _read_journal(self) -> dict[str, str]:
-        """Checksums by file; none if the journal is not whole."""
-        whole = read(self.path(JOURNAL)).decode("ascii", "replace")
-        lines = whole.splitlines(keepends=True)
-        if not lines or lines.pop() != f"{_checksum(''.join(lines).encode())} {JOURNAL}\n":
-            return {}
-        return {file: checksum for checksum, file in map(str.split, lines)}
+    def _read_journal(self) -> bytes:
+        """What it says, without its checksum; nothing if it is not whole."""
+        whole = read(self.path(JOURNAL))
+        end = len(f"{_checksum(b'')} {JOURNAL}\n")
+        content = whole[:-end]
+        return content if whole[-end:] == f"{_checksum(content)} {JOURNAL}\n".encode() else b""
+
+    def _bears(self, file: str, stamp: str) -> bool:
+        """Whether a file is still the one with a stamp."""
+        path = self.path(file)
+        return stamp == (_named(identity(path)) if "-" in stamp else _checksum(read(path)))
 
     def _drop_journal(self) -> None:
         if self._journal_stands():
@@ -201,14 +277,14 @@ class Commit:
 
     def _finish(self) -> list[str]:
         """Completes what the journal names; gives the files that somebody else wrote meanwhile."""
-        held = self._read_journal()
+        journal = self._read_journal()
+        if append := Append.of(journal):
+            self._finish_append(append)
+            return []
+        held = {file: stamp for stamp, file in map(str.split, journal.decode().splitlines())}
         waiting = [file for file in held if self._waits(file)]
         cut = [file for file in waiting if self._is_cut(file)]
-        theirs = [
-            file
-            for file in waiting
-            if file not in cut and _checksum(read(self.path(file))) != held[file]
-        ]
+        theirs = [file for file in waiting if file not in cut and not self._bears(file, held[file])]
         if theirs and waiting == list(held) and not cut:
             return []  # nothing of it is in its place, and nobody was told that it would be
         for file in theirs:
@@ -288,6 +364,27 @@ class Commit:
 def _beside(target: str) -> str:
     folder, name = os.path.split(target)
     return os.path.join(folder, f".{name}{NEW}")
+
+
+def _behind(path: str, size: int) -> bytes:
+    """What a file holds from an offset on."""
+    with opened(path) as file:
+        file.seek(size)
+        return file.readall()
+
+
+def _lines(stamps: Mapping[str, str]) -> bytes:
+    return "".join(f"{stamp} {file}\n" for file, stamp in stamps.items()).encode()
+
+
+def _stamp(document: Document[object], found: Identity) -> str:
+    """What tells a file from another version of it: a checksum, or for a large one which file it
+    is."""
+    return _named(found) if isinstance(document, Indexed) else _checksum(bytes(document))
+
+
+def _named(found: Identity) -> str:
+    return "-".join(map(str, found))
 
 
 def _checksum(content: bytes) -> str:

@@ -3,7 +3,15 @@
 import errno
 import os
 import stat
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from io import FileIO
+from typing import Any, NamedTuple
+
+from mailroster.document import Document
+from mailroster.indexed import Indexed, Range
+
+#: What is to be written: bytes, and parts of files that are open.
+Content = bytes | Iterable[bytes | Range]
 
 
 class Identity(NamedTuple):
@@ -16,6 +24,9 @@ class Identity(NamedTuple):
 
 
 ABSENT = Identity(0, 0, 0, 0)
+
+#: File systems between which, or on which, the kernel does not copy by itself.
+_NOT_COPIED = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 
 
 def identity(path: str) -> Identity:
@@ -33,13 +44,25 @@ def look(path: str) -> tuple[bytes, Identity]:
     it. A file that is written meanwhile has another identity afterwards.
     """
     try:
-        with open(path, "rb", buffering=0, opener=_without_waiting) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise OSError(errno.EINVAL, "not a regular file", path)
-            return file.readall(), _identity(status)
+        with opened(path) as file:
+            found = identity_of(file.fileno())
+            return file.readall(), found
     except (FileNotFoundError, NotADirectoryError):
         return b"", ABSENT
+
+
+def opened(path: str) -> FileIO:
+    """A regular file to be read. Raises OSError, and never waits, as a FIFO would make it."""
+    file = FileIO(path, opener=_without_waiting)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return file
+
+
+def identity_of(fd: int) -> Identity:
+    """The identity of an open file."""
+    return _identity(os.fstat(fd))
 
 
 def read(path: str) -> bytes:
@@ -58,7 +81,10 @@ def _without_waiting(path: str, flags: int) -> int:
 class Disk:
     """Effects on files. Each method happens or raises OSError; `write` may stop half-way."""
 
-    def create(self, path: str, content: bytes, mode: int, owner: tuple[int, int] | None) -> None:
+    def commit(self, name: str) -> None:
+        """Called before each change of a table and in the middle of one; tests stop here."""
+
+    def create(self, path: str, content: Content, mode: int, owner: tuple[int, int] | None) -> None:
         """A new file, whole and on the disk when this returns. Raises if it exists."""
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -66,7 +92,7 @@ class Disk:
             if owner is not None and owner != (made.st_uid, made.st_gid):
                 os.fchown(fd, *owner)
             os.fchmod(fd, mode)
-            self.write(fd, content)
+            self._fill(fd, content)
             self.sync(fd)
         finally:
             os.close(fd)
@@ -111,7 +137,7 @@ class Disk:
     def replace(
         self,
         path: str,
-        content: bytes,
+        content: Content,
         mode: int = 0o644,
         *,
         group: int = -1,
@@ -126,14 +152,73 @@ class Disk:
         try:
             os.fchown(fd, -1, group)
             os.fchmod(fd, mode)
-            self.write(fd, content)
+            self._fill(fd, content)
             if mtime_s is not None:
                 os.utime(fd, (mtime_s, mtime_s))
         finally:
             os.close(fd)
         self.rename(new, path)
 
+    def append(self, path: str, content: bytes) -> None:
+        """At the end of a file as it is now, and on the disk when this returns."""
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        try:
+            self.write(fd, content)
+            self.sync(fd)
+        finally:
+            os.close(fd)
+
+    def patch(
+        self,
+        path: str,
+        moves: Sequence[tuple[int, int, int]],
+        writes: Iterable[tuple[int, bytes]],
+        size: int,
+        *,
+        sync: bool = False,
+    ) -> None:
+        """Changes a file in place: moves parts of it (from, to, how many bytes), in their order,
+        writes others, and cuts it. Half done if it is stopped."""
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            if moves:
+                import mmap
+
+                os.ftruncate(fd, max(size, os.fstat(fd).st_size))
+                with mmap.mmap(fd, 0) as memory:
+                    for start, to, count in moves:
+                        memory.move(to, start, count)
+            self.commit("patch")
+            for offset, raw in writes:
+                os.pwrite(fd, raw, offset)
+            os.ftruncate(fd, size)
+            if sync:
+                self.sync(fd)
+        finally:
+            os.close(fd)
+
     # -- the steps inside of the effects above
+
+    def _fill(self, fd: int, content: Content) -> None:
+        for piece in (content,) if isinstance(content, bytes) else content:
+            if isinstance(piece, bytes):
+                self.write(fd, piece)
+            else:
+                self.copy(fd, piece)
+
+    def copy(self, fd: int, part: Range) -> None:
+        """Appends a part of another file, inside of the kernel where it can."""
+        start = part.start
+        while start < part.end:
+            try:
+                copied = os.copy_file_range(part.fd, fd, part.end - start, start)
+            except OSError as error:
+                if error.errno not in _NOT_COPIED:
+                    raise
+                copied = os.write(fd, os.pread(part.fd, min(part.end - start, 1 << 20), start))
+            if not copied:
+                raise OSError(errno.EIO, "the file has become shorter while it was read")
+            start += copied
 
     def write(self, fd: int, content: bytes) -> None:
         view = memoryview(content)
@@ -142,6 +227,11 @@ class Disk:
 
     def sync(self, fd: int) -> None:
         os.fsync(fd)
+
+
+def content_of(document: Document[Any]) -> Content:
+    """What a file holds whose document this is."""
+    return document.pieces() if isinstance(document, Indexed) else bytes(document)
 
 
 def owner_and_mode(path: str) -> tuple[tuple[int, int], int]:

@@ -8,8 +8,8 @@ Positions: those below the size of the base are offsets of its lines, those abov
 that the splices bring.
 """
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from mailroster.document import NEWLINE_CHARS, Document, Format, carriage_return, newline
@@ -34,8 +34,7 @@ class Base(Protocol):
     """The bytes of one file as they once were, with an index."""
 
     size: int
-    #: Equal for two bases with the same bytes.
-    token: object
+    token: Hashable  # equal for two bases with the same bytes
     entries: int  # about how many lines claim a key
     faulty: int  # how many of them can't be read
     fd: int
@@ -130,7 +129,11 @@ class Indexed(Document[E]):
 
     def size_hint(self) -> int:
         gone = sum(1 for line in self.removed() if self.format.key(line))
-        return self.base.entries - gone + sum(1 for _, line in self.inserted() if self.format.key(line))
+        return (
+            self.base.entries
+            - gone
+            + sum(1 for _, line in self.inserted() if self.format.key(line))
+        )
 
     def items(self) -> Iterator[tuple[str, E]]:
         return self.whole().items()
@@ -228,7 +231,9 @@ class Indexed(Document[E]):
     def _order(self, position: int) -> tuple[int, int]:
         """Positions in the order of the file: what is inserted stands before what it stands at."""
         own = position - self.base.size - 1
-        return (position, 1 << 62) if own < 0 else (self.splices[self.inserted()[own][0]].start, own)
+        return (
+            (position, 1 << 62) if own < 0 else (self.splices[self.inserted()[own][0]].start, own)
+        )
 
     def _keys_in(self, domain: str) -> Iterator[str]:
         yield from self.base.keys_in(domain)
@@ -326,6 +331,14 @@ def whole(document: Document[E]) -> Document[E]:
     return document.whole() if isinstance(document, Indexed) else document
 
 
+def appended(document: Document[E]) -> bytes:
+    """The lines at the end that are all in which a document differs from its base, if so."""
+    if not isinstance(document, Indexed) or len(document.splices) != 1:
+        return b""
+    (splice,) = document.splices
+    return splice.raw() if splice.start == document.base.size else b""
+
+
 # -- lines in bytes that are read where they are needed
 
 
@@ -350,7 +363,7 @@ def line_at(format: Format[E], read: Read, size: int, start: int) -> tuple[str, 
 
 
 def _first_end(format: Format[E], raw: bytes, *, whole: bool) -> int:
-    """Where in some bytes their first logical line has surely ended; 0 if more of them are wanted."""
+    """Where in some bytes their first logical line has surely ended; 0: more are wanted."""
     place = raw.find(b"\n")
     while place >= 0:
         if not format.continued or raw[place + 1 : place + 2] not in (b"", *_SINGLE):

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from mailroster.changes import changed_keys
+from mailroster.document import Document
 from mailroster.formats.hashed import hidden
 from mailroster.roster import Roster, differing
 
@@ -12,8 +13,8 @@ class FileEdit(NamedTuple):
 
     field: str  # of the Roster
     file: str
-    before: bytes
-    after: bytes
+    before: Document[object]
+    after: Document[object]
 
 
 class Plan(NamedTuple):
@@ -27,7 +28,7 @@ def plan(before: Roster, after: Roster) -> Plan:
     """The difference between two rosters as edits of files, in the order of writing."""
     edits, keys = [], {}
     for field, old, new in differing(before, after):
-        edits.append(FileEdit(field, old.format.file, bytes(old), bytes(new)))
+        edits.append(FileEdit(field, old.format.file, old, new))
         keys[field] = changed_keys(old, new)
     return Plan(tuple(edits), keys)
 
@@ -38,14 +39,16 @@ def diff(plan: Plan) -> str:
 
     pieces = []
     for edit in plan.edits:
-        old, new = (
-            raw.decode("utf-8", "backslashreplace").removesuffix("\n").split("\n") if raw else []
-            for raw in (edit.before, edit.after)
-        )
+        old, new = (_physical_lines(document) for document in (edit.before, edit.after))
         secret = getattr(Roster(), edit.field).format.secret
         lines = difflib.unified_diff(old, new, f"a/{edit.file}", f"b/{edit.file}", lineterm="")
         pieces += [_shown(line, secret and line[0] in "-+ ") + "\n" for line in lines]
     return "".join(pieces)
+
+
+def _physical_lines(document: Document[object]) -> list[str]:
+    raw = bytes(document)
+    return raw.decode("utf-8", "backslashreplace").removesuffix("\n").split("\n") if raw else []
 
 
 def _shown(line: str, secret: bool) -> str:

@@ -51,6 +51,12 @@ class Router(NamedTuple):
     roster: Roster
     origin: str
     captured: Callable[[str], str | None]
+    #: What `expand` has found out, for one who asks for all there is.
+    known: dict[str, list[str] | Fault] | None = None
+
+    def remembering(self) -> "Router":
+        """The same, but what is asked twice is worked out once."""
+        return self._replace(known={})
 
     def qualified(self, address: str) -> str:
         """An address with its domain, the server's own for a bare name."""
@@ -95,6 +101,20 @@ class Router(NamedTuple):
 
     def expand(self, address: str) -> list[str]:
         """Final recipients, each once, in Postfix's order. Raises Fault where Postfix says 451."""
+        if self.known is None:
+            return self._expand(address)
+        found = self.known.get(address)
+        if found is None:
+            try:
+                found = self._expand(address)
+            except Fault as fault:
+                found = fault
+            self.known[address] = found
+        if isinstance(found, Fault):
+            raise found
+        return found
+
+    def _expand(self, address: str) -> list[str]:
         queue, done = [self.qualified(address)], set()
         place = 0
         while place < len(queue):

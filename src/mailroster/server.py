@@ -16,6 +16,7 @@ from mailroster.finding import Busy, Finding, Refused, ServiceFailed
 from mailroster.instance.layout import Layout
 from mailroster.prepare import check, prepare, remove_sockets
 from mailroster.roster import Roster
+from mailroster.served import Served
 from mailroster.settings import Settings
 from mailroster.store import Store
 from mailroster.supervise import Server, Supervisor
@@ -57,8 +58,9 @@ class Up:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._layout = Layout(settings.state)
-        self._store = Store(settings.config)
-        self._tables = Tables(self._layout)
+        copies = Served(self._layout.served, index_from=settings.index_from_bytes)
+        self._store = Store(settings.config, find=copies.current)
+        self._tables = Tables(self._layout, copies)
         self._settling = Settling(settings.settle_seconds, observer=True)
         layout = self._layout
         self._servers = [

@@ -23,7 +23,7 @@ class Snapshot(NamedTuple):
 
     roster: Roster
     identities: Mapping[str, Identity]  # field -> identity; ABSENT if there is no file
-    unreadable: Mapping[str, str]  # field -> the system's words
+    unreadable: Mapping[str, str] = {}  # field -> the system's words
 
     def readable(self) -> Roster:
         """The roster, if every file could be read. Raises Refused."""
@@ -32,26 +32,48 @@ class Snapshot(NamedTuple):
         return self.roster
 
 
-class Store:
-    """The files of one config folder."""
+class Edited(NamedTuple):
+    """What a transaction has done."""
 
-    def __init__(self, folder: str, disk: Disk | None = None, wait_s: float = 60.0) -> None:
+    plan: Plan
+    before: Roster
+    after: Roster
+    written: Mapping[str, Identity]  # field -> the file that holds the new document
+
+
+#: Gives a file as a document without reading all of it, and which file that is; or None. Takes the
+#: field, the path, and the identity just seen there. Raises OSError.
+Find = Callable[[str, str, Identity], "tuple[Document[Any], Identity] | None"]
+
+
+def _by_reading(field: str, path: str, found: Identity) -> None:
+    """There is no quicker way."""
+
+
+class Store:
+    """The files of one config folder. `find` spares reading the large ones."""
+
+    def __init__(
+        self,
+        folder: str,
+        disk: Disk | None = None,
+        wait_s: float = 60.0,
+        find: Find = _by_reading,
+    ) -> None:
         self.folder = folder
         self._disk = disk or Disk()
         self._files = Commit(folder, self._disk)
-        self._wait_s = wait_s
+        self._wait_s, self._find = wait_s, find
 
-    def read(self, known: Iterable[Roster] = ()) -> Snapshot:
+    def read(self, known: Iterable[Roster] = (), find: Find | None = None) -> Snapshot:
         """All documents, as they stand between two transactions.
 
         A document of `known` whose text still stands in the folder is used again.
         """
-        return self._alone(lambda: self._read(known))
+        return self._alone(lambda: self._read(known, find or self._find))
 
-    def transact(
-        self, edit: Callable[[Roster], Roster], *, dry_run: bool = False
-    ) -> tuple[Plan, Roster, Roster]:
-        """Puts an edit into the folder, wholly or not at all: the plan, the roster before, after.
+    def transact(self, edit: Callable[[Roster], Roster], *, dry_run: bool = False) -> Edited:
+        """Puts an edit into the folder, wholly or not at all.
 
         Raises whatever the edit raises, Refused where the folder can't be written, Busy where it
         is locked, full, or written by others again and again.
@@ -61,7 +83,7 @@ class Store:
             after = edit(before)
             changes = plan(before, after)
             if dry_run or not changes.edits:
-                return changes, before, after  # what changes nothing makes no folder
+                return Edited(changes, before, after, {})  # no folder for what changes nothing
             try:
                 self._disk.make_folder(self.folder)
             except OSError as error:
@@ -85,36 +107,37 @@ class Store:
         except OSError as error:
             raise self._files.explained(error) from error
 
-    def _read(self, known: Iterable[Roster]) -> Snapshot:
+    def _read(self, known: Iterable[Roster], find: Find) -> Snapshot:
         documents: dict[str, Document[Any]] = {}
         identities: dict[str, Identity] = {}
         unreadable: dict[str, str] = {}
         for field, empty in Roster().documents():
             path = self.path(empty.format.file)
-            documents[field] = empty
+            documents[field], identities[field] = empty, identity(path)
             try:
-                content, identities[field] = look(path)
+                found = find(field, path, identities[field])
+                if found is None:
+                    content, identities[field] = look(path)
+                    found = document_of(field, content, known), identities[field]
             except OSError as error:
-                identities[field] = identity(path)
                 unreadable[field] = error.strerror or str(error)
                 continue
-            documents[field] = document_of(field, content, known)
+            documents[field], identities[field] = found
         return Snapshot(Roster(**documents), identities, unreadable)
 
     # -- the transaction
 
-    def _transact(
-        self, edit: Callable[[Roster], Roster], dry_run: bool
-    ) -> tuple[Plan, Roster, Roster]:
+    def _transact(self, edit: Callable[[Roster], Roster], dry_run: bool) -> Edited:
         for _ in range(TRIES):
-            before = self._read(()).readable()
+            snapshot = self._read((), self._find)
+            before = snapshot.readable()
             after = edit(before)
             changes = plan(before, after)
             if dry_run or not changes.edits:
-                return changes, before, after
+                return Edited(changes, before, after, {})
             try:
-                self._files.put(changes.edits)
+                written = self._files.put(changes.edits, snapshot.identities)
             except Conflict:
                 continue
-            return changes, before, after
+            return Edited(changes, before, after, written)
         raise Busy(f"{self.folder} was written by others all along; {UNCHANGED}")

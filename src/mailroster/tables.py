@@ -5,7 +5,7 @@ and a delta agree by construction: both ask the same function. A delta only has 
 a change *may* concern; asking for too many is slow, never wrong.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from mailroster.changes import Change
@@ -32,18 +32,25 @@ class Table(Protocol):
         """The keys whose row a change may alter; more than need be is allowed."""
 
 
+def stream(table: Table, router: Router) -> Iterator[tuple[str, Row]]:
+    """Every row of a table, one after the other."""
+    for key in table.keys(router):
+        row = table.row(router, key)
+        if row is not None:
+            yield key, row
+
+
 def full(table: Table, router: Router) -> Rows:
     """Every row of a table."""
-    rows = ((key, table.row(router, key)) for key in table.keys(router))
-    return {key: row for key, row in rows if row is not None}
+    return dict(stream(table, router))
 
 
-def delta(table: Table, change: Change) -> Changes:
-    """The rows of a table that a change alters."""
+def delta(table: Table, change: Change, *, every: bool = False) -> Changes:
+    """The rows of a table that a change alters; or every one that it may, whatever was before."""
     changes: Changes = {}
     for key in table.concerned(change):
         row = table.row(change.after, key)
-        if row != table.row(change.before, key):
+        if every or row != table.row(change.before, key):
             changes[key] = row
     return changes
 

@@ -23,7 +23,7 @@ def test_a_plan_names_files_bytes_and_keys() -> None:
         ("accounts", "postfix-accounts.cf"),
         ("quotas", "dovecot-quotas.cf"),
     ]
-    assert (found.edits[0].before, found.edits[0].after) == (
+    assert (bytes(found.edits[0].before), bytes(found.edits[0].after)) == (
         bytes(BEFORE.accounts),
         b"# us\nb@x|{S}two|x=1\n",
     )

@@ -11,10 +11,12 @@ from mailroster.disk import read
 from mailroster.finding import Busy, NotUnderstood, Refused, ServiceFailed
 from mailroster.instance.layout import Layout
 from mailroster.plan import diff
+from mailroster.served import Served
 from mailroster.settings import Settings, Sources, load
-from mailroster.store import Store
+from mailroster.store import Edited, Store
 
 if TYPE_CHECKING:
+    from mailroster.apply import Tables
     from mailroster.cli.grammar import Invocation
     from mailroster.finding import Finding
     from mailroster.roster import Roster
@@ -29,16 +31,24 @@ class Call(NamedTuple):
     arguments: list[str]
     options: dict[str, str]
     settings: Settings
+    copies: Served
 
     @classmethod
     def of(cls, found: "Invocation") -> "Call":
         # `--smtp-port` is the setting `smtp_port`; an option that is no setting is not looked at.
         named = {name[2:].replace("-", "_"): value for name, value in found.options.items()}
         sources = Sources({**named, **found.settings}, os.environ, read, os.path.isdir)
-        return cls(found.arguments, found.options, load(sources))
+        settings = load(sources)
+        copies = Served(Layout(settings.state).served, index_from=settings.index_from_bytes)
+        return cls(found.arguments, found.options, settings, copies)
 
     def store(self) -> Store:
-        return Store(self.settings.config)
+        return Store(self.settings.config, find=self.copies.current)
+
+    def tables(self) -> "Tables":
+        from mailroster.apply import Tables
+
+        return Tables(self.layout(), self.copies)
 
     def layout(self) -> Layout:
         return Layout(self.settings.state)
@@ -55,26 +65,23 @@ class Call(NamedTuple):
         """Puts an edit into the folder and in force. Returns the exit status."""
         store = self.store()
         dry_run = "--dry-run" in self.options
-        plan, before, after = store.transact(verb, dry_run=dry_run)
+        edited = store.transact(verb, dry_run=dry_run)
         if dry_run:
-            print(diff(plan), end="")
-        elif plan.edits and os.path.isdir(self.layout().served):  # a server was started here once
-            self._make_live(store, plan.keys, (before, after))
+            print(diff(edited.plan), end="")
+        elif edited.plan.edits and os.path.isdir(self.layout().served):  # there was a server once
+            self._make_live(store, edited)
         return 0
 
-    def _make_live(
-        self, store: Store, keys: dict[str, frozenset[str]], known: "tuple[Roster, ...]"
-    ) -> None:
-        from mailroster.apply import Settling, Tables, converge
+    def _make_live(self, store: Store, edited: Edited) -> None:
+        from mailroster.apply import Settling, converge
 
-        layout = self.layout()
-        tables = Tables(layout)
+        layout, tables, keys = self.layout(), self.tables(), edited.plan.keys
         try:
             if "--no-wait" in self.options:
                 tables.note(keys)
                 return
             settling = Settling(self.settings.settle_seconds)
-            converge(store, tables, layout, settling, asked=keys, known=known)
+            converge(store, tables, layout, settling, asked=keys, edited=edited)
         except (Busy, Refused, ServiceFailed, OSError) as error:
             try:
                 tables.note(keys)

@@ -28,10 +28,10 @@ def check(call: Call) -> int:
 
 def apply(call: Call) -> int:
     """Brings the tables in step now."""
-    from mailroster.apply import Settling, Tables, converge
+    from mailroster.apply import Settling, converge
 
     layout, store = call.layout(), call.store()
-    tables = Tables(layout)
+    tables = call.tables()
     if not tables.exist():
         raise Refused(f"no server was ever started on {call.settings.state}; run 'mailroster up'")
     outcome = converge(

@@ -55,12 +55,12 @@ def status(call: Call) -> int:
 
 def _held(call: Call) -> tuple[dict[str, int], tuple[Finding, ...], bool] | None:
     """Entries served by file, what is held back, and whether the tables are what was asked for."""
-    from mailroster.apply import Settling, Tables, outlook
+    from mailroster.apply import Settling, outlook
 
-    tables = Tables(call.layout())
+    tables = call.tables()
     if not tables.exist():
         return None
-    served = tables.served()
+    served = tables.copies.roster()
     findings, in_step = outlook(call.store(), tables, Settling(call.settings.settle_seconds))
     counts = {d.format.file: sum(1 for _ in d.items()) for _, d in served.documents()}
     return counts, findings, in_step

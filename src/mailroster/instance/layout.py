@@ -22,6 +22,8 @@ class Layout:
         #: What is served: copies of the files in the config folder, less what is held back.
         self.served = os.path.join(state, "served")
         self.unfinished = os.path.join(self.served, "unfinished")
+        #: The version of the tables, and the run of the machine in which they were made.
+        self.built = os.path.join(self.served, "built")
         #: Keys that commands changed, but could not put in force.
         self.asked = os.path.join(self.served, "asked")
         self.origin = os.path.join(self.served, "origin")

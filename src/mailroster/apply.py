@@ -25,7 +25,7 @@ from mailroster.roster import Roster, differing, document_of
 from mailroster.services import Captures, prime, regexp_findings
 from mailroster.settle import Found, hold_back, keep_expandable, new_faults
 from mailroster.store import Snapshot, Store
-from mailroster.tables import Changes, Table, delta, difference, full
+from mailroster.tables import Changes, Table, delta, full
 from mailroster.targets import Target
 from mailroster.targets.lmdb_table import LmdbTable, touch
 from mailroster.targets.sqlite_table import ACCOUNT, MASTER, SqliteTable
@@ -91,12 +91,12 @@ class Tables:
         self.exceptions = PasswdFile(layout.exceptions, self._disk)
         targets: dict[str, Target] = {
             dovecot.EXCEPTIONS.name: self.exceptions,
-            dovecot.ACCOUNTS.name: SqliteTable(layout.database, ACCOUNT),
-            dovecot.MASTERS.name: SqliteTable(layout.database, MASTER),
+            dovecot.ACCOUNTS.name: SqliteTable(layout.database, ACCOUNT, self._disk),
+            dovecot.MASTERS.name: SqliteTable(layout.database, MASTER, self._disk),
             postfix.REGEXP.name: PcreTable(layout.table("regexp"), self._disk),
         }
         for table in _POSTFIX:
-            targets.setdefault(table.name, LmdbTable(layout.table(table.name)))
+            targets.setdefault(table.name, LmdbTable(layout.table(table.name), self._disk))
         self.targets: Mapping[str, Target] = targets
 
     def exist(self) -> bool:
@@ -150,8 +150,13 @@ class Tables:
 
     def put(self, before: Router, after: Router, *, every_row: bool) -> int:
         """Puts a roster in force in place of another; how many rows that changed."""
-        changes = self._all_changes(after) if every_row else self._delta(before, after)
-        rows = sum(map(len, changes.values()))
+        filled = 0
+        if every_row:
+            self._disk.replace(self._layout.unfinished, b"")
+            filled, changes = self._fill(after)
+        else:
+            changes = self._delta(before, after)
+        rows = filled + sum(map(len, changes.values()))
         if every_row:
             documents = [document for _, document in after.roster.documents()]
         else:
@@ -178,12 +183,19 @@ class Tables:
             prime(router, changed.dependents)
         return {table.name: delta(table, changed) for table in TABLES}
 
-    def _all_changes(self, after: Router) -> dict[str, Changes]:
+    def _fill(self, after: Router) -> tuple[int, dict[str, Changes]]:
+        """Makes every row stand; how many that changed, and the drops that are left to do."""
         prime(after, after.roster.virtual.index)
-        return {
-            table.name: difference(self.targets[table.name].read(), full(table, after))
-            for table in TABLES
-        }
+        changed, drops = 0, dict[str, Changes]()
+        for table in TABLES:
+            filled = self.targets[table.name].fill(full(table, after).items())
+            changed += filled.changed
+            drops[table.name] = dict.fromkeys(filled.surplus)
+            if filled.replaced and table in (dovecot.ACCOUNTS, dovecot.MASTERS):
+                from mailroster.reopen import reopen_database
+
+                reopen_database(self._layout)
+        return changed, drops
 
     def _write(self, changes: dict[str, Changes], *, renew: bool) -> None:
         def apply(table: Table, some: Changes) -> None:
@@ -199,7 +211,7 @@ class Tables:
         for table in _POSTFIX:
             apply(table, changes[table.name])
         if renew or changes[postfix.DOMAINS.name] or changes[postfix.REGEXP.name]:
-            touch(self._layout.table(GENERATION))
+            touch(self._layout.table(GENERATION), self._disk)
         if drops[dovecot.ACCOUNTS.name]:
             self._wait_for_exceptions()
         for table in _DOVECOT:

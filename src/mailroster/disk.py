@@ -133,7 +133,11 @@ class Disk:
             os.close(fd)
         self.rename(new, path)
 
-    # -- the steps inside of the effects above
+    # -- the steps inside of the effects above, and of those on tables
+
+    def step(self, path: str) -> None:
+        """Called before each change of a table, before it is committed, and after it: nothing
+        happens here, but a test may stop."""
 
     def write(self, fd: int, content: bytes) -> None:
         view = memoryview(content)

@@ -65,6 +65,9 @@ class FaultyDisk(Disk):
         self.effect()
         super().make_folder(path, mode)
 
+    def step(self, path: str) -> None:
+        self.effect()
+
     def write(self, fd: int, content: bytes) -> None:
         half = len(content) // 2
         super().write(fd, content[:half])

@@ -8,7 +8,7 @@ end in NUL, as postmap(1) writes them (lmdb_table(5)).
 import errno
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -145,27 +145,29 @@ def _commit(
     env: Any,
     disk: Disk,
     path: str,
-    rows: Iterable[tuple[str, Row | None]],
+    rows: Sequence[tuple[str, Row | None]],
     *,
     append: bool = False,
 ) -> None:
     """Writes rows in one transaction, in a map that grows as need be."""
     import lmdb
 
+    drops = [_raw(key) for key, value in rows if value is None]
+    puts = [(_raw(key), _raw(str(value))) for key, value in rows if value is not None]
     while True:
         try:
             with env.begin(write=True) as transaction:
-                for key, value in rows:
-                    raw = key.encode() + b"\0"
-                    if value is None:
-                        transaction.delete(raw)
-                    else:
-                        assert isinstance(value, str)
-                        transaction.put(raw, value.encode() + b"\0", append=append)
+                for key in drops:
+                    transaction.delete(key)
+                transaction.cursor().putmulti(puts, append=append)
                 disk.step(path)
             return
         except lmdb.MapFullError:
             env.set_mapsize(2 * env.info()["map_size"])
+
+
+def _raw(text: str) -> bytes:
+    return text.encode() + b"\0"
 
 
 def _number(code: int, path: str) -> int:

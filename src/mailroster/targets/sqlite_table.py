@@ -1,6 +1,10 @@
 """A table of Dovecot's SQLite database: WAL, one short transaction a change.
 
 Plain sqlite3, since SQLAlchemy would double the start-up of every edit.
+
+The schema of a database in use never changes: each of Dovecot's connections would fail one lookup
+(SQLITE_SCHEMA, as its driver calls sqlite3_prepare and not the _v2). A database of another form is
+made anew beside its place, as one that is lost or damaged.
 """
 
 import errno
@@ -24,7 +28,7 @@ class Shape(NamedTuple):
     """A table's name, the name of its key, and the class of its rows: their fields are columns.
 
     `version` is another as soon as what a row says is another, and counts in units of `unit` in
-    the database's `user_version`, where each table has three digits; 0 is no table.
+    the database's `user_version`, where each table has three digits; 0 is one never filled.
     """
 
     table: str
@@ -44,12 +48,17 @@ class Shape(NamedTuple):
         """The version of the table in a database."""
         return user_version // self.unit % _VERSIONS
 
+    def raised(self, user_version: int) -> int:
+        """A `user_version` with this version of the table."""
+        return user_version + (self.version - self.standing(user_version)) * self.unit
+
 
 _VERSIONS = 1000
 ACCOUNT = Shape("account", "address", AccountRow, version=1, unit=1)
 MASTER = Shape("master", "name", MasterRow, version=1, unit=_VERSIONS)
-#: `PRAGMA user_version` of a database whose tables are all of this program's form.
-SCHEMA_VERSION = sum(shape.version * shape.unit for shape in (ACCOUNT, MASTER))
+SHAPES = (ACCOUNT, MASTER)
+#: `PRAGMA user_version` of a database whose tables are all of this program's form, and filled.
+SCHEMA_VERSION = sum(shape.version * shape.unit for shape in SHAPES)
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES, _VERSION_AT = 100, 60  # sqlite.org/fileformat: user_version, four octets
@@ -65,8 +74,8 @@ class SqliteTable:
     """One table of the database at a path.
 
     The file has mode 0660, for Dovecot to write `-wal` and `-shm`, which it must when it recovers
-    after a killed writer. A database that has to be made anew gets this table alone: the accounts
-    are to be filled first.
+    after a killed writer. In a database that has to be made anew for its damage the other tables
+    are empty: fill the accounts first.
     """
 
     def __init__(self, path: str, shape: Shape, disk: Disk | None = None) -> None:
@@ -88,14 +97,17 @@ class SqliteTable:
         return whole and self._shape.standing(version) == self._shape.version
 
     def damage(self) -> str:
-        return self._file_damage() or ("" if self._is_current() else "of another version")
+        try:
+            return self._damage() or ("" if self._fits() else "it is of another version")
+        except OSError as error:
+            return error.strerror or str(error)
 
     def mark(self) -> tuple[int, ...]:
         """Only which file it is: Dovecot copies the log into it at any time."""
         return identity(self._path)[:1]
 
     def read(self) -> Rows:
-        if not self._exists() or not self._is_current():
+        if not self._exists() or not self._fits():
             return {}
         make = self._shape.row._make
         return {key: make(row) for key, row in self._standing()}
@@ -108,11 +120,8 @@ class SqliteTable:
         shape = self._shape
         self._disk.step(self._path)
         with self._connected() as connection:
-            if not _has(connection, shape):
-                self._make(connection, iter(put))
-                return
-            if not _is_current(connection, shape):
-                raise OSError(errno.EIO, f"{shape.table} is of another version", self._path)
+            if not _fits(connection):
+                raise OSError(errno.EIO, "the tables are of another version", self._path)
             with self._transaction(connection):
                 drop = ((key,) for key, row in changes.items() if row is None)
                 connection.executemany(f"DELETE FROM {shape.table} WHERE {shape.key} = ?", drop)
@@ -120,33 +129,35 @@ class SqliteTable:
 
     def fill(self, rows: Iterable[Item]) -> Filled:
         given = in_order(rows, os.path.dirname(self._path) or ".")
-        if self._file_damage():
-            return self._build(given)
-        if not self._is_current():
-            with self._connected() as connection:
-                return self._make(connection, given)
+        damaged = self._damage()
+        if damaged or not self._fits():
+            return self._build(given, salvage=not damaged)
         filled = put_in_place(given, self._standing(), self.apply)
-        if identity(f"{self._path}-wal").size > _LARGE_WAL_BYTES:
-            with self._connected() as connection:
-                _empty_log(connection)
+        with self._connected() as connection:
+            version = self._shape.raised(found := _user_version(connection))
+            if version != found:
+                with self._transaction(connection):
+                    connection.execute(f"PRAGMA user_version = {version}")
+            if version != found or identity(f"{self._path}-wal").size > _LARGE_WAL_BYTES:
+                _empty_log(connection)  # `is_there` reads the version from the file
         return filled
 
     def _exists(self) -> bool:
         """A crash may leave an empty file, which is no database yet."""
         return identity(self._path).size > 0
 
-    def _is_current(self) -> bool:
+    def _fits(self) -> bool:
         with self._connected() as connection:
-            return _is_current(connection, self._shape)
+            return _fits(connection)
 
-    def _file_damage(self) -> str:
-        """As `damage`, but whatever version the table is of."""
+    def _damage(self) -> str:
+        """As `damage`, but of whatever version the tables are."""
         if not self._exists():
             return "there is none"
         try:
             with self._connected() as connection:
                 words = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
-                if words == "ok" and _has(connection, self._shape):
+                if words == "ok" and self._shape.table in _definitions(connection):
                     for _ in connection.execute(f"SELECT * FROM {self._shape.table}"):
                         pass  # each text is decoded
             return "" if words == "ok" else words
@@ -155,31 +166,22 @@ class SqliteTable:
                 raise
             return error.strerror or str(error)
 
-    def _make(self, connection: "Connection", given: Iterator[Item]) -> Filled:
-        """The table anew, in one transaction: a reader sees the old one or the new one."""
-        shape = self._shape
-        found = _user_version(connection)
-        version = found + (shape.version - shape.standing(found)) * shape.unit
-        with self._transaction(connection):
-            connection.execute(f"DROP TABLE IF EXISTS {shape.table}")
-            connection.execute(shape.definition())
-            count = _insert(connection, shape, given)
-            connection.execute(f"PRAGMA user_version = {version}")
-        _empty_log(connection)  # `is_there` reads the version from the file
-        return Filled(count, [])
-
-    def _build(self, given: Iterator[Item]) -> Filled:
+    def _build(self, given: Iterator[Item], *, salvage: bool) -> Filled:
         """A new database beside, renamed over. The old one's log must be gone by then: SQLite would
-        take it for the new one's."""
+        take it for the new one's. `salvage`: the other tables are taken over."""
         new = f"{self._path}.new"
         self._disk.step(new)
         for path in (new, *(new + end for end in _BESIDE)):
             self._remove(path)
         os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         os.chmod(new, 0o660)
-        beside = SqliteTable(new, self._shape, self._disk)
-        with beside._connected(log=False) as connection:
-            count = beside._make(connection, given).changed
+        with SqliteTable(new, self._shape, self._disk)._connected(log=False) as connection:
+            if salvage:
+                connection.execute("ATTACH DATABASE ? AS old", (self._path,))
+            with self._transaction(connection):
+                count = self._make(connection, given, salvage=salvage)
+            if salvage:
+                connection.execute("DETACH DATABASE old")
             connection.execute("PRAGMA journal_mode = WAL")
         fd = os.open(new, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -191,6 +193,21 @@ class SqliteTable:
         self._disk.rename(new, self._path)
         self._disk.step(self._path)
         return Filled(count, [], replaced=True)
+
+    def _make(self, connection: "Connection", given: Iterator[Item], *, salvage: bool) -> int:
+        """All tables, this one filled; with how many rows."""
+        version = self._shape.raised(0)
+        old = _definitions(connection, "old.sqlite_master") if salvage else {}
+        for shape in SHAPES:
+            connection.execute(shape.definition())
+            if shape != self._shape and old.get(shape.table) == shape.definition():
+                rows = f"SELECT * FROM old.{shape.table}"
+                connection.execute(f"INSERT INTO main.{shape.table} {rows}")
+                if shape.standing(_user_version(connection, "old")) == shape.version:
+                    version = shape.raised(version)
+        count = _insert(connection, self._shape, given)
+        connection.execute(f"PRAGMA main.user_version = {version}")
+        return count
 
     def _remove(self, path: str) -> None:
         if os.path.lexists(path):
@@ -238,25 +255,29 @@ class SqliteTable:
             raise OSError(number, str(error), self._path) from error
 
 
-def _user_version(connection: "Connection") -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+def _user_version(connection: "Connection", database: str = "main") -> int:
+    return int(connection.execute(f"PRAGMA {database}.user_version").fetchone()[0])
 
 
-def _has(connection: "Connection", shape: Shape) -> bool:
-    found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (shape.table,))
-    return found.fetchone() is not None
+def _definitions(connection: "Connection", master: str = "sqlite_master") -> dict[str, str]:
+    """How each table was made."""
+    return dict(connection.execute(f"SELECT name, sql FROM {master} WHERE type = 'table'"))
 
 
-def _is_current(connection: "Connection", shape: Shape) -> bool:
-    current = shape.standing(_user_version(connection)) == shape.version
-    return current and _has(connection, shape)
+def _fits(connection: "Connection") -> bool:
+    """Whether all tables have this program's form, and none says something else."""
+    made, found = _definitions(connection), _user_version(connection)
+    return all(
+        made.get(shape.table) == shape.definition() and shape.standing(found) in (0, shape.version)
+        for shape in SHAPES
+    )
 
 
 def _insert(connection: "Connection", shape: Shape, rows: Iterable[tuple[str, Row]]) -> int:
     """How many rows were put."""
     columns = shape.columns()
     names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-    insert = f"INSERT OR REPLACE INTO {shape.table} ({names}) VALUES ({marks})"
+    insert = f"INSERT OR REPLACE INTO main.{shape.table} ({names}) VALUES ({marks})"
     return connection.executemany(insert, ((key, *row) for key, row in rows)).rowcount
 
 

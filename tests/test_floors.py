@@ -18,8 +18,8 @@ FLOORS = (
     "resolve changes checks/",
     "edits plan settle",
     "tables compile/ instance/",
-    "disk lock append commit index store served password targets/ running services mailstore sessions prepare apply "
-    "watch supervise",
+    "disk lock append commit index store served password targets/ running services mailstore "
+    "sessions reopen prepare apply watch supervise",
     "server cli/",
 )
 #: Names itself only (`__version__`), and starts the faces.

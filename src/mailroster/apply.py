@@ -18,8 +18,8 @@ from mailroster.compile import dovecot, postfix
 from mailroster.disk import ABSENT, Disk, Identity, read
 from mailroster.document import Document
 from mailroster.finding import ERROR, WARNING, Busy, Finding, Location
-from mailroster.instance.layout import Layout
 from mailroster.indexed import Indexed
+from mailroster.instance.layout import Layout
 from mailroster.lock import FolderLock
 from mailroster.resolve import Router
 from mailroster.roster import Roster, differing
@@ -186,6 +186,10 @@ class Tables:
             rows += filled.changed + len(filled.surplus)
             if table in _POSTFIX and filled.surplus:
                 self.targets[table.name].apply(surplus[table.name])
+            if filled.replaced and table in (dovecot.ACCOUNTS, dovecot.MASTERS):
+                from mailroster.reopen import reopen_database
+
+                reopen_database(self._layout)
         touch(self._layout.table(GENERATION), self._disk)
         self._drop(surplus)
         gone = {*surplus[dovecot.ACCOUNTS.name], *surplus[dovecot.EXCEPTIONS.name]}

@@ -88,13 +88,13 @@ class Commit:
         try:
             for edit in edits:
                 self._stage(edit)
-            stamps = {edit.file: _stamp(edit.before, found[edit.field]) for edit in edits}
             if len(files) > 1:
                 self._disk.sync_folder(self.folder)
+                stamps = {edit.file: _stamp(edit.before, found[edit.field]) for edit in edits}
                 self._write_journal(_lines(stamps))
-            for file, stamp in stamps.items():
-                if not self._bears(file, stamp):
-                    raise Conflict(file)
+            for edit in edits:
+                if not self._holds(edit, found[edit.field]):
+                    raise Conflict(edit.file)
             staged = [identity(self._new(file)) for file in files]
         except (OSError, Conflict) as error:
             self._take_back(error)
@@ -111,6 +111,13 @@ class Commit:
             edit.field: there if there[:3] == before[:3] else ABSENT
             for edit, before, there in zip(edits, staged, now, strict=True)
         }
+
+    def _holds(self, edit: FileEdit, found: Identity) -> bool:
+        """Whether a file still is what an edit was made of."""
+        path = self.path(edit.file)
+        if isinstance(edit.before, Indexed):
+            return identity(path) == found
+        return read(path) == bytes(edit.before)
 
     def _append(self, append: Append, found: Identity) -> Identity:
         """Adds lines to a file in place. Raises as `put` does."""

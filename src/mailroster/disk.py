@@ -81,9 +81,6 @@ def _without_waiting(path: str, flags: int) -> int:
 class Disk:
     """Effects on files. Each method happens or raises OSError; `write` may stop half-way."""
 
-    def commit(self, name: str) -> None:
-        """Called before each change of a table and in the middle of one; tests stop here."""
-
     def create(self, path: str, content: Content, mode: int, owner: tuple[int, int] | None) -> None:
         """A new file, whole and on the disk when this returns. Raises if it exists."""
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -188,7 +185,7 @@ class Disk:
                 with mmap.mmap(fd, 0) as memory:
                     for start, to, count in moves:
                         memory.move(to, start, count)
-            self.commit("patch")
+            self.step(path)
             for offset, raw in writes:
                 os.pwrite(fd, raw, offset)
             os.ftruncate(fd, size)
@@ -197,7 +194,11 @@ class Disk:
         finally:
             os.close(fd)
 
-    # -- the steps inside of the effects above
+    # -- the steps inside of the effects above, and of those on tables
+
+    def step(self, path: str) -> None:
+        """Called before each change of a table, before it is committed, and after it: nothing
+        happens here, but a test may stop."""
 
     def _fill(self, fd: int, content: Content) -> None:
         for piece in (content,) if isinstance(content, bytes) else content:

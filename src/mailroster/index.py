@@ -63,7 +63,7 @@ class Index:
 
     def note(self, field: str) -> Note | None:
         raw = self._transaction.get(field.encode())
-        return None if raw is None else Note.of(raw)
+        return None if raw is None else Note.of(bytes(raw))
 
     def claiming(self, field: str, key: str) -> list[int]:
         return self._values(_keys(field), _place(*split(key)))
@@ -166,12 +166,12 @@ class IndexFile:
             self.remove()
             env = self._opened(make=True)
             assert env is not None
-        self._disk.commit("index")
+        self._disk.step(self._path)
         try:
             env.reader_check()  # those that were killed
             with env.begin(write=True) as transaction:
                 yield Writing(env, transaction)
-                self._disk.commit("index")
+                self._disk.step(self._path)
         except lmdb.Error as error:
             raise OSError(5, str(error), self._path) from error
 

@@ -150,9 +150,7 @@ class Served:
         `edited`: what a command has just done, so that nobody has to look for it.
         """
 
-        def find(
-            field: str, path: str, found: Identity
-        ) -> tuple[Document[Any], Identity] | None:
+        def find(field: str, path: str, found: Identity) -> tuple[Document[Any], Identity] | None:
             ours = getattr(served, field)
             if not isinstance(ours, Indexed) or found == ABSENT:
                 return None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mailroster import edits
 from mailroster.address import account
-from mailroster.disk import Disk
+from mailroster.disk import Content, Disk
 from mailroster.finding import Busy, Refused
 from mailroster.roster import Roster
 from mailroster.store import Store
@@ -45,7 +45,7 @@ class FaultyDisk(Disk):
         if self.count == self._at:
             self._fault()
 
-    def create(self, path: str, content: bytes, mode: int, owner: tuple[int, int] | None) -> None:
+    def create(self, path: str, content: Content, mode: int, owner: tuple[int, int] | None) -> None:
         self.effect()
         super().create(path, content, mode, owner)
 
@@ -64,6 +64,9 @@ class FaultyDisk(Disk):
     def make_folder(self, path: str, mode: int = 0o755) -> None:
         self.effect()
         super().make_folder(path, mode)
+
+    def step(self, path: str) -> None:
+        self.effect()
 
     def write(self, fd: int, content: bytes) -> None:
         half = len(content) // 2

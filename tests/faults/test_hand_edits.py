@@ -8,7 +8,7 @@ import pytest
 
 from mailroster import commit as commit_module
 from mailroster.commit import UNAPPLIED
-from mailroster.disk import Disk
+from mailroster.disk import Content, Disk
 from mailroster.finding import Busy
 from mailroster.roster import Roster
 from mailroster.store import TRIES, Store
@@ -97,7 +97,7 @@ def test_what_is_saved_while_the_journal_is_written_is_kept_and_so_is_the_edit(
         saved = False
 
         def create(
-            self, path: str, content: bytes, mode: int, owner: tuple[int, int] | None
+            self, path: str, content: Content, mode: int, owner: tuple[int, int] | None
         ) -> None:
             super().create(path, content, mode, owner)
             if path.endswith("journal") and not self.saved:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from mailroster.disk import Disk
+from mailroster.disk import Content, Disk
 from mailroster.store import Store
 from tests.faults.faulty import (
     BEFORE,
@@ -66,9 +66,9 @@ class Recorder(Disk):
         self._synced = False
         self.log.append(op)
 
-    def create(self, path: str, content: bytes, mode: int, owner: tuple[int, int] | None) -> None:
+    def create(self, path: str, content: Content, mode: int, owner: tuple[int, int] | None) -> None:
         super().create(path, content, mode, owner)
-        self._note(Op("create", self._below(path), content))
+        self._note(Op("create", self._below(path), Path(path).read_bytes()))
 
     def rename(self, old: str, new: str) -> None:
         if self._mounted and os.path.basename(new) in FILES:

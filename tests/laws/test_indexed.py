@@ -1,6 +1,6 @@
 """Laws of indexed documents: whatever one is asked, it answers as the same text in memory would."""
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 from hypothesis import given
@@ -27,7 +27,8 @@ class PlainBase:
     fd = -1
 
     def __init__(self, format: Format[Any], content: bytes) -> None:
-        self.token = self._content = content
+        self.token: Hashable = content
+        self._content = content
         self.size = len(content)
         self._format = format
         self._lines = cut(format, self.read, self.size, 0, self.size)

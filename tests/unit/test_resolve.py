@@ -4,12 +4,12 @@ import re
 
 import pytest
 
+from mailroster.address import split_extension
 from mailroster.document import Document
 from mailroster.finding import Fault
 from mailroster.formats.accounts import ACCOUNTS
 from mailroster.formats.regexp import REGEXP
 from mailroster.formats.virtual import VIRTUAL
-from mailroster.address import split_extension
 from mailroster.resolve import Match, Router, quoted
 from mailroster.roster import Roster
 

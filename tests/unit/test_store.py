@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.disk import ABSENT, Disk, identity, look
+from mailroster.disk import ABSENT, Content, Disk, identity, look
 from mailroster.finding import Busy, Refused
 from mailroster.roster import Roster
 from mailroster.store import Store
@@ -22,7 +22,7 @@ class Effects(Disk):
     def __init__(self) -> None:
         self.names: list[str] = []
 
-    def create(self, path: str, content: bytes, mode: int, owner: tuple[int, int] | None) -> None:
+    def create(self, path: str, content: Content, mode: int, owner: tuple[int, int] | None) -> None:
         self.names.append("create")
         super().create(path, content, mode, owner)
 
@@ -73,7 +73,7 @@ def test_documents_that_are_known_are_used_again_if_their_text_still_stands(fold
 
 
 def test_an_edit_gives_its_plan_and_the_rosters_before_and_after(folder: Path) -> None:
-    plan, before, after = Store(str(folder)).transact(add_line("virtual"))
+    plan, before, after, _ = Store(str(folder)).transact(add_line("virtual"))
     assert [edit.file for edit in plan.edits] == ["postfix-virtual.cf"]
     assert bytes(before.virtual) == b"a b@x.com\r\n\xff\xfe"
     assert (folder / "postfix-virtual.cf").read_bytes() == bytes(after.virtual)
@@ -88,7 +88,7 @@ def test_of_an_edit_that_changes_nothing_nothing_is_written(folder: Path) -> Non
 
 def test_a_dry_run_gives_the_plan_and_writes_nothing(folder: Path) -> None:
     disk, before = Effects(), identity(str(folder))
-    plan, _, _ = Store(str(folder), disk).transact(add_line("virtual", "quotas"), dry_run=True)
+    plan, _, _, _ = Store(str(folder), disk).transact(add_line("virtual", "quotas"), dry_run=True)
     assert len(plan.edits) == 2
     assert disk.names == []
     assert identity(str(folder)) == before
@@ -112,8 +112,8 @@ def test_a_folder_that_is_not_there_is_told_and_made_by_the_first_edit_only(
     with pytest.raises(Refused, match="there is no config folder"):
         store.read()
     if dry_run:
-        changes, _, _ = store.transact(add_line("virtual"), dry_run=True)
-        assert changes.edits[0].after == b"n n@x.com\n"
+        changes, _, _, _ = store.transact(add_line("virtual"), dry_run=True)
+        assert bytes(changes.edits[0].after) == b"n n@x.com\n"
         assert not (tmp_path / "dms").exists()
     else:
         store.transact(add_line("virtual"))
@@ -176,7 +176,7 @@ def test_a_failing_disk_is_told_in_the_systems_words(
 ) -> None:
     class Failing(Disk):
         def create(
-            self, path: str, content: bytes, mode: int, owner: tuple[int, int] | None
+            self, path: str, content: Content, mode: int, owner: tuple[int, int] | None
         ) -> None:
             raise OSError(number, os.strerror(number), path)
 

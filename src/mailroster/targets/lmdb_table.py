@@ -8,85 +8,178 @@ end in NUL, as postmap(1) writes them (lmdb_table(5)).
 import errno
 import fcntl
 import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
 
-from mailroster.tables import Changes, Rows
+from mailroster.disk import ABSENT, Disk, identity
+from mailroster.tables import Changes, Row, Rows
+from mailroster.targets import Filled
+from mailroster.targets.lmdb_file import check, walk
+from mailroster.targets.merge import Item, in_order, put_in_place
 
 _MAP_MIN_BYTES = 1 << 24  # Postfix's lmdb_map_size
+_WINDOW_ROWS = 20_000
+_BUILD_ROWS = 50_000
+_FULL_BYTES = 1 << 20
 
 
 class LmdbTable:
-    """`lmdb:PATH`, the file being PATH.lmdb. Raises OSError for a table that can't be used."""
+    """`lmdb:PATH`, the file being PATH.lmdb."""
 
-    def __init__(self, path: str) -> None:
-        self._file = f"{path}.lmdb"
+    def __init__(self, path: str, disk: Disk | None = None) -> None:
+        self._file, self._new = f"{path}.lmdb", f"{path}.new.lmdb"
+        self._disk = disk or Disk()
 
     def is_there(self) -> bool:
-        return os.path.exists(self._file)
+        try:
+            check(self._file)
+        except OSError:
+            return False
+        return True
+
+    def damage(self) -> str:
+        try:
+            check(self._file)
+        except OSError as error:
+            return error.strerror or str(error)
+        return walk(self._file)
+
+    def mark(self) -> tuple[int, ...]:
+        return identity(self._file)
 
     def read(self) -> Rows:
-        if not self.is_there():
+        if self.mark() == ABSENT:
             return {}
+        if words := self.damage():
+            raise OSError(errno.EIO, words, self._file)
+        return dict(self._standing())
+
+    def apply(self, changes: Changes) -> None:
+        if self.mark() == ABSENT:
+            self.fill((key, row) for key, row in changes.items() if row is not None)
+            return
+        self._disk.step(self._file)
+        check(self._file)
+        with self._environment(self._file) as env, open(self._file, "r+b") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+            try:
+                _commit(env, self._disk, self._file, sorted(changes.items()))
+                # Pages that a transaction took and freed again are counted, but not written.
+                size = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+                if os.fstat(file.fileno()).st_size < size:
+                    os.ftruncate(file.fileno(), size)
+            finally:
+                fcntl.lockf(file, fcntl.LOCK_UN)
+        self._disk.step(self._file)
+
+    def fill(self, rows: Iterable[Item]) -> Filled:
+        given = in_order(rows, os.path.dirname(self._file))
+        if self.damage():
+            return self._build(given)
+        return put_in_place(given, self._standing(), self.apply)
+
+    def renew(self) -> None:
+        """An empty table in a new file."""
+        self._build(iter(()))
+
+    def _build(self, given: Iterator[Item]) -> Filled:
+        """A new table beside, renamed over."""
+        self._disk.step(self._new)
+        if os.path.exists(self._new):  # half of one, from a crash
+            self._disk.remove(self._new)
+        count = 0
+        with self._environment(self._new, sync=False) as env:
+            os.chmod(self._new, 0o644)
+            while part := list(islice(given, _BUILD_ROWS)):
+                _commit(env, self._disk, self._new, part, append=True)
+                count += len(part)
+            _commit(env, self._disk, self._new, ())
+            env.sync(True)
+        self._disk.rename(self._new, self._file)
+        self._disk.step(self._file)
+        return Filled(count, [], replaced=True)
+
+    def _standing(self) -> Iterator[Item]:
+        """Every row in order, read a part at a time: a writer waits for no more than that."""
+        last = b""
+        while part := self._window(last):
+            for key, value in part:
+                yield key[:-1].decode(), value[:-1].decode()
+            last = part[-1][0]
+
+    def _window(self, last: bytes) -> list[tuple[bytes, bytes]]:
+        """The rows behind a key."""
+        with self._environment(self._file, readonly=True) as env, open(self._file, "rb") as file:
+            fcntl.lockf(file, fcntl.LOCK_SH)
+            with env.begin() as transaction:
+                cursor = transaction.cursor()
+                found = cursor.set_range(last) if last else cursor.first()
+                if found and cursor.key() == last:
+                    found = cursor.next()
+                return list(islice(cursor.iternext(), _WINDOW_ROWS)) if found else []
+
+    @contextmanager
+    def _environment(
+        self, path: str, *, readonly: bool = False, sync: bool = True
+    ) -> Iterator[Any]:
+        """An environment whose faults are OSErrors."""
         import lmdb  # 1 ms: many an edit changes no table of Postfix
 
+        size = max(_MAP_MIN_BYTES, 2 * identity(path).size)
         try:
-            env = lmdb.open(self._file, subdir=False, lock=False, readonly=True)
+            env = lmdb.open(
+                path, subdir=False, lock=False, readonly=readonly, map_size=size, sync=sync,
+                mode=0o644,
+            )  # fmt: skip
             try:
-                with open(self._file, "rb") as file:
-                    fcntl.lockf(file, fcntl.LOCK_SH)
-                    with env.begin() as transaction:
-                        rows: Rows = {
-                            key[:-1].decode(): value[:-1].decode()
-                            for key, value in transaction.cursor()
-                        }
-                    fcntl.lockf(file, fcntl.LOCK_UN)
-                    return rows
+                yield env
             finally:
                 env.close()
         except lmdb.Error as error:
-            raise OSError(errno.EIO, str(error), self._file) from error
+            raise OSError(_number(error.code, path), str(error), path) from error
 
-    def apply(self, changes: Changes) -> None:
-        import lmdb
 
-        size = _MAP_MIN_BYTES
-        if self.is_there():
-            size = max(size, 2 * os.path.getsize(self._file))
-        while True:
-            try:
-                self._write(changes, size)
-                return
-            except lmdb.MapFullError:
-                size *= 2
-            except lmdb.Error as error:
-                raise OSError(errno.EIO, str(error), self._file) from error
+def _commit(
+    env: Any,
+    disk: Disk,
+    path: str,
+    rows: Sequence[tuple[str, Row | None]],
+    *,
+    append: bool = False,
+) -> None:
+    """Writes rows in one transaction, in a map that grows as need be."""
+    import lmdb
 
-    def _write(self, changes: Changes, map_bytes: int) -> None:
-        import lmdb
-
-        env = lmdb.open(self._file, subdir=False, lock=False, map_size=map_bytes, mode=0o644)
+    drops = [_raw(key) for key, value in rows if value is None]
+    puts = [(_raw(key), _raw(str(value))) for key, value in rows if value is not None]
+    while True:
         try:
-            with open(self._file, "r+b") as file:
-                fcntl.lockf(file, fcntl.LOCK_EX)
-                try:
-                    with env.begin(write=True) as transaction:
-                        for key, value in sorted(changes.items()):
-                            raw = key.encode() + b"\0"
-                            if value is None:
-                                transaction.delete(raw)
-                            else:
-                                assert isinstance(value, str)
-                                transaction.put(raw, value.encode() + b"\0")
-                finally:
-                    fcntl.lockf(file, fcntl.LOCK_UN)
-        finally:
-            env.close()
+            with env.begin(write=True) as transaction:
+                for key in drops:
+                    transaction.delete(key)
+                transaction.cursor().putmulti(puts, append=append)
+                disk.step(path)
+            return
+        except lmdb.MapFullError:
+            env.set_mapsize(2 * env.info()["map_size"])
 
 
-def touch(path: str) -> None:
+def _raw(text: str) -> bytes:
+    return text.encode() + b"\0"
+
+
+def _number(code: int, path: str) -> int:
+    """The system's number of an error of LMDB, which calls half a write on a full disk EIO."""
+    if code == errno.EIO:
+        disk = os.statvfs(os.path.dirname(path) or ".")
+        if disk.f_bavail * disk.f_frsize < _FULL_BYTES:
+            return errno.ENOSPC
+    return code if code in errno.errorcode else errno.EIO
+
+
+def touch(path: str, disk: Disk | None = None) -> None:
     """Renames a fresh table over `lmdb:PATH`, which makes every Postfix process that has it open
     start anew before its next session."""
-    new = f"{path}.new.lmdb"
-    if os.path.exists(new):
-        os.unlink(new)
-    LmdbTable(f"{path}.new").apply({})
-    os.rename(new, f"{path}.lmdb")
+    LmdbTable(path, disk).renew()

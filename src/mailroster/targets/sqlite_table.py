@@ -1,83 +1,286 @@
 """A table of Dovecot's SQLite database: WAL, one short transaction a change.
 
 Plain sqlite3, since SQLAlchemy would double the start-up of every edit.
+
+The schema of a database in use never changes: each of Dovecot's connections would fail one lookup
+(SQLITE_SCHEMA, as its driver calls sqlite3_prepare and not the _v2). A database of another form is
+made anew beside its place, as one that is lost or damaged.
 """
 
 import errno
 import os
-import sqlite3
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mailroster.compile.dovecot import AccountRow, MasterRow
-from mailroster.tables import Changes, Rows
+from mailroster.disk import Disk, identity
+from mailroster.tables import Changes, Row, Rows
+from mailroster.targets import Filled
+from mailroster.targets.merge import Item, in_order, put_in_place
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
 
 
 class Shape(NamedTuple):
-    """A table's name, the name of its key, and the class of its rows: their fields are columns."""
+    """A table's name, the name of its key, and the class of its rows: their fields are columns.
+
+    `version` is another as soon as what a row says is another, and counts in units of `unit` in
+    the database's `user_version`, where each table has three digits; 0 is one never filled.
+    """
 
     table: str
     key: str
     row: type[AccountRow] | type[MasterRow]
+    version: int
+    unit: int
 
     def columns(self) -> tuple[str, ...]:
         return (self.key, *self.row._fields)
 
+    def definition(self) -> str:
+        columns = ", ".join(f"{name} TEXT" for name in self.row._fields)
+        return f"CREATE TABLE {self.table} ({self.key} TEXT PRIMARY KEY, {columns}) WITHOUT ROWID"
 
-ACCOUNT = Shape("account", "address", AccountRow)
-MASTER = Shape("master", "name", MasterRow)
+    def standing(self, user_version: int) -> int:
+        """The version of the table in a database."""
+        return user_version // self.unit % _VERSIONS
+
+    def raised(self, user_version: int) -> int:
+        """A `user_version` with this version of the table."""
+        return user_version + (self.version - self.standing(user_version)) * self.unit
+
+
+_VERSIONS = 1000
+ACCOUNT = Shape("account", "address", AccountRow, version=1, unit=1)
+MASTER = Shape("master", "name", MasterRow, version=1, unit=_VERSIONS)
+SHAPES = (ACCOUNT, MASTER)
+#: `PRAGMA user_version` of a database whose tables are all of this program's form, and filled.
+SCHEMA_VERSION = sum(shape.version * shape.unit for shape in SHAPES)
+
+_MAGIC = b"SQLite format 3\0"
+_HEADER_BYTES, _VERSION_AT = 100, 60  # sqlite.org/fileformat: user_version, four octets
+_PAGE_BYTES_AT, _PAGES_AT = 16, 28
+_WINDOW_ROWS = 20_000
+_LARGE_WAL_BYTES = 64 << 20
+_BESIDE = ("-wal", "-shm", "-journal")
+#: The system's numbers of SQLite's result codes; all others are EIO.
+_NUMBERS = {3: errno.EACCES, 5: errno.EBUSY, 8: errno.EROFS, 13: errno.ENOSPC, 14: errno.EACCES}
 
 
 class SqliteTable:
-    """One table of the database at a path; a file is made with mode 0660, for Dovecot to write
-    `-wal` and `-shm`, which it must when it recovers after a killed writer. Raises OSError for a
-    database that can't be used."""
+    """One table of the database at a path.
 
-    def __init__(self, path: str, shape: Shape) -> None:
-        self._path, self._shape = path, shape
+    The file has mode 0660, for Dovecot to write `-wal` and `-shm`, which it must when it recovers
+    after a killed writer. In a database that has to be made anew for its damage the other tables
+    are empty: fill the accounts first.
+    """
+
+    def __init__(self, path: str, shape: Shape, disk: Disk | None = None) -> None:
+        self._path, self._shape, self._disk = path, shape, disk or Disk()
 
     def is_there(self) -> bool:
-        return os.path.exists(self._path)
+        try:
+            with open(self._path, "rb") as file:
+                head = file.read(_HEADER_BYTES)
+                size = os.fstat(file.fileno()).st_size
+        except OSError:
+            return False
+        if len(head) < _HEADER_BYTES or not head.startswith(_MAGIC):
+            return False
+        page_bytes = struct.unpack_from(">H", head, _PAGE_BYTES_AT)[0]
+        pages, version = (struct.unpack_from(">I", head, at)[0] for at in (_PAGES_AT, _VERSION_AT))
+        # What was not copied from the log yet is missing in the file.
+        whole = size >= pages * page_bytes or identity(f"{self._path}-wal").size > 0
+        return whole and self._shape.standing(version) == self._shape.version
+
+    def damage(self) -> str:
+        try:
+            return self._damage() or ("" if self._fits() else "it is of another version")
+        except OSError as error:
+            return error.strerror or str(error)
+
+    def mark(self) -> tuple[int, ...]:
+        """Only which file it is: Dovecot copies the log into it at any time."""
+        return identity(self._path)[:1]
 
     def read(self) -> Rows:
-        if not self.is_there():
+        if not self._exists() or not self._fits():
             return {}
-        columns = ", ".join(self._shape.columns())
-        with self._connected() as connection:
-            rows = connection.execute(f"SELECT {columns} FROM {self._shape.table}")
-            make = self._shape.row._make
-            return {key: make(fields) for key, *fields in rows}
+        make = self._shape.row._make
+        return {key: make(row) for key, row in self._standing()}
 
     def apply(self, changes: Changes) -> None:
+        put = [(key, row) for key, row in changes.items() if row is not None]
+        if not self._exists():
+            self.fill(put)
+            return
         shape = self._shape
-        marks = ", ".join("?" * len(shape.columns()))
-        put = [(key, *row) for key, row in changes.items() if row is not None]
-        drop = [(key,) for key, row in changes.items() if row is None]
+        self._disk.step(self._path)
         with self._connected() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(f"DELETE FROM {shape.table} WHERE {shape.key} = ?", drop)
-            connection.executemany(f"INSERT OR REPLACE INTO {shape.table} VALUES ({marks})", put)
-            connection.execute("COMMIT")
+            if not _fits(connection):
+                raise OSError(errno.EIO, "the tables are of another version", self._path)
+            with self._transaction(connection):
+                drop = ((key,) for key, row in changes.items() if row is None)
+                connection.executemany(f"DELETE FROM {shape.table} WHERE {shape.key} = ?", drop)
+                _insert(connection, shape, put)
+
+    def fill(self, rows: Iterable[Item]) -> Filled:
+        given = in_order(rows, os.path.dirname(self._path) or ".")
+        damaged = self._damage()
+        if damaged or not self._fits():
+            return self._build(given, salvage=not damaged)
+        filled = put_in_place(given, self._standing(), self.apply)
+        with self._connected() as connection:
+            version = self._shape.raised(found := _user_version(connection))
+            if version != found:
+                with self._transaction(connection):
+                    connection.execute(f"PRAGMA user_version = {version}")
+            if version != found or identity(f"{self._path}-wal").size > _LARGE_WAL_BYTES:
+                _empty_log(connection)  # `is_there` reads the version from the file
+        return filled
+
+    def _exists(self) -> bool:
+        """A crash may leave an empty file, which is no database yet."""
+        return identity(self._path).size > 0
+
+    def _fits(self) -> bool:
+        with self._connected() as connection:
+            return _fits(connection)
+
+    def _damage(self) -> str:
+        """As `damage`, but of whatever version the tables are."""
+        if not self._exists():
+            return "there is none"
+        try:
+            with self._connected() as connection:
+                words = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
+                if words == "ok" and self._shape.table in _definitions(connection):
+                    for _ in connection.execute(f"SELECT * FROM {self._shape.table}"):
+                        pass  # each text is decoded
+            return "" if words == "ok" else words
+        except OSError as error:
+            if error.errno not in (errno.EIO, errno.ENOENT):
+                raise
+            return error.strerror or str(error)
+
+    def _build(self, given: Iterator[Item], *, salvage: bool) -> Filled:
+        """A new database beside, renamed over. The old one's log must be gone by then: SQLite would
+        take it for the new one's. `salvage`: the other tables are taken over."""
+        new = f"{self._path}.new"
+        self._disk.step(new)
+        for path in (new, *(new + end for end in _BESIDE)):
+            self._remove(path)
+        os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        os.chmod(new, 0o660)
+        with SqliteTable(new, self._shape, self._disk)._connected(log=False) as connection:
+            if salvage:
+                connection.execute("ATTACH DATABASE ? AS old", (self._path,))
+            with self._transaction(connection):
+                count = self._make(connection, given, salvage=salvage)
+            if salvage:
+                connection.execute("DETACH DATABASE old")
+            connection.execute("PRAGMA journal_mode = WAL")
+        fd = os.open(new, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._disk.sync(fd)
+        finally:
+            os.close(fd)
+        for end in _BESIDE:
+            self._remove(self._path + end)
+        self._disk.rename(new, self._path)
+        self._disk.step(self._path)
+        return Filled(count, [], replaced=True)
+
+    def _make(self, connection: "Connection", given: Iterator[Item], *, salvage: bool) -> int:
+        """All tables, this one filled; with how many rows."""
+        version = self._shape.raised(0)
+        old = _definitions(connection, "old.sqlite_master") if salvage else {}
+        for shape in SHAPES:
+            connection.execute(shape.definition())
+            if shape != self._shape and old.get(shape.table) == shape.definition():
+                rows = f"SELECT * FROM old.{shape.table}"
+                connection.execute(f"INSERT INTO main.{shape.table} {rows}")
+                if shape.standing(_user_version(connection, "old")) == shape.version:
+                    version = shape.raised(version)
+        count = _insert(connection, self._shape, given)
+        connection.execute(f"PRAGMA main.user_version = {version}")
+        return count
+
+    def _remove(self, path: str) -> None:
+        if os.path.lexists(path):
+            self._disk.remove(path)
+
+    def _standing(self) -> Iterator[Item]:
+        """Every row in order, read a part at a time, so that the log can be emptied in between."""
+        shape, last = self._shape, ""
+        columns = ", ".join(shape.columns())
+        rest = f"WHERE {shape.key} > ? ORDER BY {shape.key} LIMIT {_WINDOW_ROWS}"
+        with self._connected() as connection:
+            query = f"SELECT {columns} FROM {shape.table} {rest}"
+            while part := connection.execute(query, (last,)).fetchall():
+                for key, *row in part:
+                    yield key, tuple(row)
+                last = part[-1][0]
 
     @contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
-        """A connection to a database that has all its tables, whatever a crash has left of it."""
-        if not self.is_there():
-            os.close(os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-            os.chmod(self._path, 0o660)
+    def _transaction(self, connection: "Connection") -> Iterator[None]:
+        """Undone, when the connection closes, unless it comes to its end."""
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        self._disk.step(self._path)
+        connection.execute("COMMIT")
+        self._disk.step(self._path)
+
+    @contextmanager
+    def _connected(self, *, log: bool = True) -> Iterator["Connection"]:
+        """A connection to the file that is there, whose faults are OSErrors. Without a log nothing
+        is safe: for a file that nobody reads yet."""
+        import sqlite3  # 4 ms: many an edit changes no table of Dovecot
+
         try:
+            if not os.path.exists(self._path):
+                raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), self._path)
             connection = sqlite3.connect(self._path, timeout=30, isolation_level=None)
             try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = NORMAL")
-                for shape in (ACCOUNT, MASTER):
-                    columns = ", ".join(f"{name} TEXT" for name in shape.row._fields)
-                    definition = f"{shape.key} TEXT PRIMARY KEY, {columns}"
-                    table = f"IF NOT EXISTS {shape.table} ({definition}) WITHOUT ROWID"
-                    connection.execute(f"CREATE TABLE {table}")
+                connection.execute(f"PRAGMA journal_mode = {'WAL' if log else 'OFF'}")
+                connection.execute(f"PRAGMA synchronous = {'NORMAL' if log else 'OFF'}")
                 yield connection
             finally:
                 connection.close()
         except sqlite3.Error as error:
-            raise OSError(errno.EIO, str(error), self._path) from error
+            number = _NUMBERS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, errno.EIO)
+            raise OSError(number, str(error), self._path) from error
+
+
+def _user_version(connection: "Connection", database: str = "main") -> int:
+    return int(connection.execute(f"PRAGMA {database}.user_version").fetchone()[0])
+
+
+def _definitions(connection: "Connection", master: str = "sqlite_master") -> dict[str, str]:
+    """How each table was made."""
+    return dict(connection.execute(f"SELECT name, sql FROM {master} WHERE type = 'table'"))
+
+
+def _fits(connection: "Connection") -> bool:
+    """Whether all tables have this program's form, and none says something else."""
+    made, found = _definitions(connection), _user_version(connection)
+    return all(
+        made.get(shape.table) == shape.definition() and shape.standing(found) in (0, shape.version)
+        for shape in SHAPES
+    )
+
+
+def _insert(connection: "Connection", shape: Shape, rows: Iterable[tuple[str, Row]]) -> int:
+    """How many rows were put."""
+    columns = shape.columns()
+    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+    insert = f"INSERT OR REPLACE INTO main.{shape.table} ({names}) VALUES ({marks})"
+    return connection.executemany(insert, ((key, *row) for key, row in rows)).rowcount
+
+
+def _empty_log(connection: "Connection") -> None:
+    """Copies the log into the database and cuts it, if no reader is in the way."""
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

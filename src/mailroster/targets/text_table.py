@@ -2,19 +2,31 @@
 
 import os
 import time
+from collections.abc import Iterable
 
-from mailroster.disk import Disk, owner_and_mode, read
-from mailroster.tables import Changes, Rows
+from mailroster.disk import Disk, identity, owner_and_mode, read
+from mailroster.tables import Changes, Row, Rows
+from mailroster.targets import Filled
 
 
-class PcreTable:
-    """`pcre:PATH`, one row under the key "": the file. Readers see it after the generation."""
+class TextTable:
+    """What the tables here have in common: nothing can be wrong with a text but its words."""
 
     def __init__(self, path: str, disk: Disk) -> None:
         self._path, self._disk = path, disk
 
     def is_there(self) -> bool:
-        return os.path.exists(self._path)
+        return os.path.isfile(self._path)
+
+    def damage(self) -> str:
+        return "" if self.is_there() else "there is none"
+
+    def mark(self) -> tuple[int, ...]:
+        return identity(self._path)
+
+
+class PcreTable(TextTable):
+    """`pcre:PATH`, one row under the key "": the file. Readers see it after the generation."""
 
     def read(self) -> Rows:
         return {"": read(self._path).decode("utf-8", "surrogateescape")}
@@ -24,8 +36,16 @@ class PcreTable:
         assert isinstance(text, str | None)
         self._disk.replace(self._path, (text or "").encode("utf-8", "surrogateescape"))
 
+    def fill(self, rows: Iterable[tuple[str, Row]]) -> Filled:
+        given: Rows = dict(rows) or {"": ""}
+        fresh = not self.is_there()
+        if not fresh and self.read() == given:
+            return Filled(0, [])
+        self.apply({**given})
+        return Filled(1, [], replaced=fresh)
 
-class PasswdFile:
+
+class PasswdFile(TextTable):
     """A Dovecot passwd-file, a line a row, sorted.
 
     Dovecot looks at it once a second at most, and sees a change only in its mtime or size: so the
@@ -33,28 +53,38 @@ class PasswdFile:
     """
 
     def __init__(self, path: str, disk: Disk) -> None:
-        self._path, self._disk = path, disk
+        super().__init__(path, disk)
         self.seen_at = 0.0
 
-    def is_there(self) -> bool:
-        return os.path.exists(self._path)
-
     def read(self) -> Rows:
-        lines = read(self._path).decode("utf-8", "surrogateescape").splitlines()
-        return {line.partition(":")[0]: line for line in lines}
+        lines = read(self._path).decode("utf-8", "surrogateescape").split("\n")
+        return {line.partition(":")[0]: line for line in lines if line}
 
     def apply(self, changes: Changes) -> None:
         rows = {**self.read(), **changes}
-        text = "".join(f"{row}\n" for _, row in sorted(rows.items()) if row is not None)
         before = os.stat(self._path).st_mtime if self.is_there() else 0.0
         now = time.time()
         # The group is that of the folder, as which Dovecot's auth process reads.
         self._disk.replace(
             self._path,
-            text.encode("utf-8", "surrogateescape"),
+            _lines({key: row for key, row in rows.items() if row is not None}),
             mode=0o640,
             group=owner_and_mode(os.path.dirname(self._path))[0][1],
             mtime_s=max(int(now), int(before) + 1),
         )
         if changes:
             self.seen_at = int(now) + 1.01
+
+    def fill(self, rows: Iterable[tuple[str, Row]]) -> Filled:
+        given, standing, fresh = dict(rows), self.read(), not self.is_there()
+        changed: Changes = {k: row for k, row in given.items() if standing.get(k) != row}
+        # Lines that have no place there, as a key twice, go with the rows that stay.
+        if changed or fresh or read(self._path) != _lines(standing):
+            self.apply(changed or {**given})
+        return Filled(len(changed), sorted(standing.keys() - given.keys()), replaced=fresh)
+
+
+def _lines(rows: Rows) -> bytes:
+    """The rows as a file, sorted."""
+    text = "".join(f"{row}\n" for _, row in sorted(rows.items()))
+    return text.encode("utf-8", "surrogateescape")

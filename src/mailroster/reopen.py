@@ -1,0 +1,77 @@
+"""Makes a running Dovecot open a database that was renamed over the one it has open.
+
+Its auth workers look up and never notice. One that ends is replaced at the next lookup, without a
+word to the sessions that are open. A lookup that is under way in it would fail, so only a worker
+that sleeps is ended; one that has opened the new file already is left alone.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+
+from mailroster.instance.layout import Layout
+from mailroster.running import dovecot_pid
+
+#: How long a worker may go on before it is ended at work.
+_PATIENCE_S = 2.0
+_STEP_S = 0.002
+_GONE = " (deleted)"  # proc(5), fd
+
+
+def reopen_database(layout: Layout) -> int:
+    """Ends the auth workers that have an old database open; how many. 0 where no Dovecot runs."""
+    import signal
+
+    deadline = time.monotonic() + _PATIENCE_S
+    ended: set[int] = set()
+    while waiting := set(_behind(layout)) - ended:
+        for pid in waiting:
+            if _sleeps(pid) or time.monotonic() > deadline:
+                try:
+                    os.kill(pid, signal.SIGTERM)
+                except ProcessLookupError:
+                    pass
+                ended.add(pid)
+        time.sleep(_STEP_S)
+    return len(ended)
+
+
+def _behind(layout: Layout) -> Iterator[int]:
+    """The auth workers of our Dovecot whose database has lost its name."""
+    master = dovecot_pid(layout)
+    if master is None:
+        return
+    old = layout.database + _GONE
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if _parent(name) == master and b"auth" in _command(name) and old in _files(name):
+                yield int(name)
+        except OSError:
+            pass  # it has ended
+
+
+def _sleeps(pid: int) -> bool:
+    try:
+        return _status(str(pid))[0] == "S"
+    except OSError:
+        return False
+
+
+def _status(pid: str) -> list[str]:
+    """State, parent, … (proc(5), stat)."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        return file.read().rpartition(")")[2].split()
+
+
+def _parent(pid: str) -> int:
+    return int(_status(pid)[1])
+
+
+def _command(pid: str) -> bytes:
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read()
+
+
+def _files(pid: str) -> Iterator[str]:
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        yield os.readlink(f"/proc/{pid}/fd/{fd}")

@@ -1,0 +1,85 @@
+"""Whether a file is a sound LMDB file, found out without a risk to this process.
+
+LMDB trusts its file: reading one that was cut short ends the process with SIGBUS, a zeroed page
+with an assertion. So the head is read by hand, and all the rest by a child.
+"""
+
+import errno
+import fcntl
+import os
+import struct
+
+# MDB_page's header, then MDB_meta (lmdb, mdb.c), in the machine's own sizes and order.
+_HEAD_BYTES = 16
+_DB = "IHHNNNNN"  # page size or pad, flags, depth, branch, leaf and overflow pages, entries, root
+_META = struct.Struct(f"@IINN{_DB}{_DB}NN")  # magic, version, address, map size, 2 dbs, last page…
+_MAGIC, _VERSION = 0xBEEFC0DE, 1
+_PAGE_BYTES_AT, _LAST_PAGE_AT, _TRANSACTION_AT = 4, 20, 21
+#: Asked for in vain, to make LMDB look at its list of free pages.
+_TRIAL_BYTES = 1 << 20
+
+
+def check(path: str) -> None:
+    """Raises OSError, which names the file, if it is none of LMDB's or was cut short."""
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        first = _meta(file.read(_HEAD_BYTES + _META.size))
+        page_bytes = first[_PAGE_BYTES_AT] if first else 0
+        file.seek(page_bytes)
+        second = _meta(file.read(_HEAD_BYTES + _META.size)) if first else ()
+    if not first or not second:
+        raise OSError(errno.EIO, "not an LMDB file", path)
+    last_page = max(first, second, key=lambda meta: meta[_TRANSACTION_AT])[_LAST_PAGE_AT]
+    if size < (last_page + 1) * page_bytes:
+        raise OSError(errno.EIO, "the file was cut short", path)
+
+
+def walk(path: str) -> str:
+    """What is wrong with any row of a file that `check` lets pass; "" if nothing is."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # LMDB's assertions speak there
+            os.write(writer, _walked(path).encode())
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        words = pipe.read().decode()
+    _, status = os.waitpid(child, 0)
+    return words if status == 0 else "it can't be read"
+
+
+def _meta(raw: bytes) -> tuple[int, ...]:
+    """The fields of a meta page; empty if it is none."""
+    if len(raw) < _HEAD_BYTES + _META.size:
+        return ()
+    fields = _META.unpack_from(raw, _HEAD_BYTES)
+    return fields if fields[:2] == (_MAGIC, _VERSION) else ()
+
+
+def _walked(path: str) -> str:
+    import lmdb
+
+    try:
+        size = 2 * os.path.getsize(path) + 2 * _TRIAL_BYTES
+        env = lmdb.open(path, subdir=False, lock=False, map_size=size)
+        with open(path, "rb") as file:
+            fcntl.lockf(file, fcntl.LOCK_SH)
+            transaction = env.begin(write=True)
+            count, before = 0, b""
+            for key, value in transaction.cursor():
+                if key <= before or key[-1:] != b"\0" or value[-1:] != b"\0":
+                    return "a row is out of order"
+                key.decode(), value.decode()
+                count, before = count + 1, key
+            if count != transaction.stat()["entries"]:
+                return "rows are missing"
+            transaction.put(b"\0\0", bytes(_TRIAL_BYTES))
+            transaction.abort()
+        return ""
+    except (lmdb.Error, OSError, ValueError) as error:
+        return str(error)

@@ -1,6 +1,7 @@
 """A real Postfix and a real Dovecot on free ports, kept by `mailroster up`, for one test module."""
 
 import imaplib
+import os
 import poplib
 import shutil
 import signal
@@ -50,6 +51,7 @@ class Instance:
         self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         values: dict[str, object] = {f"{name}_port": port for name, port in self.ports.items()}
         values |= {"hostname": "mail.example.test", "relayhost": f"[127.0.0.1]:{self.sink.port}"}
+        values["index_from_bytes"] = int(os.environ.get("INDEX_FROM", "1"))
         values |= settings
         lines = [f"{name} = {_toml(value)}\n" for name, value in values.items()]
         (self.config / "mailroster.toml").write_text("".join(lines))

@@ -24,6 +24,12 @@ _LABEL = frozenset(_ALNUM + "-")
 _NO_WORD = frozenset(' ,"<>()\\')
 _NO_LOCAL = frozenset(";[]")
 
+#: Addresses of the plainest form: what they are to any function here is what is written.
+PLAIN = (
+    r"(?=[^@]{1,64}@[^ ]{1,180}(?![a-z0-9.-]))[a-z0-9_]+(?:[.=&'-][a-z0-9_]+)*"
+    r"@[a-z0-9]{1,63}(?:[.-][a-z0-9]{1,31})*"
+)
+
 
 def split(address: str) -> tuple[str, str]:
     """The parts around the last `@`; the domain is empty where there is none."""

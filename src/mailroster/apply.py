@@ -18,7 +18,7 @@ from mailroster.compile import dovecot, postfix
 from mailroster.disk import ABSENT, Disk, Identity, read
 from mailroster.document import Document
 from mailroster.finding import ERROR, WARNING, Busy, Finding, Location
-from mailroster.indexed import Indexed
+from mailroster.indexed import Indexed, whole
 from mailroster.instance.layout import Layout
 from mailroster.lock import FolderLock
 from mailroster.resolve import Router
@@ -176,7 +176,8 @@ class Tables:
 
     def put_all(self, after: Router) -> int:
         """Puts a roster in force, whatever the tables hold; how many rows that changed."""
-        after = after.remembering()
+        roster = Roster(*(whole(document) for document in after.roster))
+        after = Router(roster, after.origin, after.captured).remembering()
         prime(after, after.roster.virtual.index)
         self._disk.replace(self._layout.unfinished, EVERYTHING)
         rows, surplus = 0, {}

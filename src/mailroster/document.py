@@ -10,7 +10,7 @@ of one document: it is good for that document only.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Generic, TypeVar
 
@@ -52,6 +52,10 @@ class Format(Generic[E]):
     def parse(self, line: str) -> E:
         raise NotImplementedError
 
+    def quick(self) -> Callable[[str], E]:
+        """The same as `parse`, for who has many lines: it may take a while to be made."""
+        return self.parse
+
     def mentions(self, entry: E) -> Iterable[tuple[str, str]]:
         """The addresses that an entry leads to, as (user without extension, domain); the user of a
         whole domain, and the domain of a bare name, are empty."""
@@ -71,11 +75,14 @@ class Document(Generic[E]):
 
     __slots__ = (
         "_continued",
+        "_counted",
+        "_domains",
         "_folded",
         "_index",
         "_known",
         "_lines",
         "_more",
+        "_parse",
         "_searches",
         "_text",
         "format",
@@ -91,6 +98,9 @@ class Document(Generic[E]):
         self._known: dict[str, tuple[int, E] | None] = {}  # what has been asked for
         self._searches = 0
         self._continued: bool | None = None  # whether any logical line has more than one
+        self._counted: dict[str, int] | None = None
+        self._domains: set[str] | None = None
+        self._parse: Callable[[str], E] = format.parse
 
     @classmethod
     def from_bytes(cls, format: Format[E], raw: bytes) -> "Document[E]":
@@ -153,22 +163,47 @@ class Document(Generic[E]):
             self._index = index
         return self._index
 
+    def counted(self) -> Mapping[str, int]:
+        """Key -> position of the line that counts, in the order of the file. From then on it is
+        quick to ask for one key after the other."""
+        if self._counted is None:
+            self._parse = self.format.quick()
+            lines = self.lines
+            self._counted = {}
+            for key, position in self.index.items():
+                for place in self._more.get(key, (position,)):
+                    if self._read(lines[place]) is not None:
+                        self._counted[key] = place
+                        break
+        return self._counted
+
+    def _read(self, line: str) -> E | None:
+        try:
+            return self._parse(line)
+        except Fault:
+            return None
+
     def size_hint(self) -> int:
         """About how many entries there are."""
         return len(self.index)
 
     def get(self, key: str) -> E | None:
         """The entry that counts for a key, or None."""
+        if self._counted is not None:
+            place = self._counted.get(key)
+            return None if place is None else self._parse(self.lines[place])
         found = self._counting(key)
         return None if found is None else found[1]
 
     def position(self, key: str) -> int | None:
         """Where the entry stands that counts for a key."""
+        if self._counted is not None:
+            return self._counted.get(key)
         found = self._counting(key)
         return None if found is None else found[0]
 
     def __contains__(self, key: str) -> bool:
-        return self._counting(key) is not None
+        return self.position(key) is not None
 
     def _counting(self, key: str) -> tuple[int, E] | None:
         if key not in self._known:
@@ -187,9 +222,8 @@ class Document(Generic[E]):
 
     def items(self) -> Iterator[tuple[str, E]]:
         """Every entry that counts, with its key, in the order of the file."""
-        for key in self.index:
-            if (entry := self.get(key)) is not None:
-                yield key, entry
+        for key, position in self.counted().items():
+            yield key, self._parse(self.lines[position])
 
     def positions(self, key: str) -> list[int]:
         """Where every line stands that claims a key, in the order of the file.
@@ -206,6 +240,10 @@ class Document(Generic[E]):
 
     def names_domain(self, domain: str) -> bool:
         """Whether the key of an entry that counts is in a domain."""
+        if self._counted is not None:
+            if self._domains is None:
+                self._domains = {split(key)[1] for key in self._counted}
+            return domain in self._domains
         return any(self.position(key) is not None for key in self._keys_in(domain))
 
     def _keys_in(self, domain: str) -> Iterator[str]:
@@ -240,12 +278,7 @@ class Document(Generic[E]):
 
     def readable(self, line: str) -> E | None:
         """The entry of a line, or None if it has none that can be read."""
-        if not self.format.key(line):
-            return None
-        try:
-            return self.format.parse(line)
-        except Fault:
-            return None
+        return self._read(line) if self.format.key(line) else None
 
     def _positions_of(self, word: str) -> Iterator[int]:
         """Where each line stands that holds a lower-case word."""

@@ -277,11 +277,12 @@ def _serial() -> int:
 
 def entries(format: Format[Any], lines: Iterable[tuple[int, str]]) -> Iterator[Entry]:
     """What the index keeps of some lines with their offsets."""
+    parse = format.quick()
     for offset, line in lines:
         if not (key := format.key(line)):
             continue
         try:
-            yield Entry(offset, key, tuple(format.mentions(format.parse(line))), False)
+            yield Entry(offset, key, tuple(format.mentions(parse(line))), False)
         except Fault:
             yield Entry(offset, key, (), True)
 

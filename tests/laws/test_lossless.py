@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mailroster.document import Format
 from mailroster.finding import Fault
-from tests.laws.texts import document, formats, raw
+from tests.laws.texts import document, formats, plain, raw
 
 
 @given(formats, raw | st.binary())
@@ -57,3 +58,17 @@ def test_every_finding_names_a_line_of_the_file(format: Format[Any], content: by
         assert finding.where.file == format.file
         assert 1 <= finding.where.line <= content.count(b"\n") + 1
         assert str(finding).isprintable()
+
+
+@given(formats, raw | plain)
+def test_many_lines_are_read_as_one_would_be(format: Format[Any], content: bytes) -> None:
+    quick = format.quick()
+    for line in filter(format.key, document(format, content).lines):
+        try:
+            entry = format.parse(line)
+        except Fault:
+            with pytest.raises(Fault):
+                quick(line)
+        else:
+            assert quick(line) == entry
+            assert type(quick(line)) is type(entry)

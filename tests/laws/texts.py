@@ -27,6 +27,19 @@ PIECES = (
 )  # fmt: skip
 
 raw = st.lists(st.sampled_from(PIECES) | st.binary(max_size=3), max_size=30).map(b"".join)
+_word = st.text("ab9_.-=&'+@{$A ", max_size=5)
+_long = st.sampled_from(["a" * 63, "a" * 64, "a" * 65, "a.b", "9", "_x", "x-y"])
+_address = st.builds(
+    "{}@{}".format, _word | _long, st.lists(_word | _long, max_size=5).map(".".join)
+)
+#: Lines of the plainest form, and those that are nearly so.
+plain = st.one_of(
+    st.builds("{}|{}".format, _address, st.sampled_from([HASH, "{A}x", "{-}x", "{A}a:b", "{A}~"])),
+    st.builds(
+        "{}:{}".format, _address, st.sampled_from(["5G", "05G", "999999T", "9999999T", "5g"])
+    ),
+    st.builds("{}{}{}".format, _address, st.sampled_from([" ", "\t ", ","]), _address),
+).map(str.encode)
 formats = st.sampled_from(FORMATS)
 
 

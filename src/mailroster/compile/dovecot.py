@@ -58,8 +58,17 @@ class Accounts:
 
     def keys(self, router: Router) -> Iterable[str]:
         roster = router.roster
-        aliases = (router.qualified(key) for key in roster.virtual.index if key[0] != "@")
-        return {**roster.accounts.index, **dict.fromkeys(aliases)}
+        yield from roster.accounts.counted()
+        bare = set()  # `user` and `user@origin` are one key here
+        for alias in roster.virtual.counted():
+            key = router.qualified(alias)
+            if alias[0] == "@" or key in roster.accounts:
+                continue
+            if key != alias:
+                if key in bare or key in roster.virtual:
+                    continue
+                bare.add(key)
+            yield key
 
     def row(self, router: Router, key: str) -> AccountRow | None:
         account = router.roster.accounts.get(key)
@@ -81,7 +90,9 @@ class Exceptions:
     name = "exceptions"
 
     def keys(self, router: Router) -> Iterable[str]:
-        return router.roster.accounts.index
+        """Those that have any extra field."""
+        accounts = router.roster.accounts
+        return (key for key, at in accounts.counted().items() if accounts.line(at).count("|") > 1)
 
     def row(self, router: Router, key: str) -> str | None:
         account = router.roster.accounts.get(key)
@@ -103,7 +114,7 @@ class Masters:
     name = "masters"
 
     def keys(self, router: Router) -> Iterable[str]:
-        return router.roster.masters.index
+        return router.roster.masters.counted()
 
     def row(self, router: Router, key: str) -> MasterRow | None:
         master = router.roster.masters.get(key)

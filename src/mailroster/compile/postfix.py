@@ -1,6 +1,7 @@
 """Postfix's lookup tables. Keys are lower-case: the reader folds what it asks for."""
 
 from collections.abc import Iterable
+from itertools import chain
 
 from mailroster.address import split
 from mailroster.changes import Change
@@ -15,7 +16,7 @@ class Domains:
 
     def keys(self, router: Router) -> Iterable[str]:
         roster = router.roster
-        keys = (*roster.accounts.index, *roster.virtual.index)
+        keys = chain(roster.accounts.counted(), roster.virtual.counted())
         return {domain for key in keys if (domain := split(key)[1])}
 
     def row(self, router: Router, key: str) -> str | None:
@@ -35,7 +36,7 @@ class Mailboxes:
     name = "mailboxes"
 
     def keys(self, router: Router) -> Iterable[str]:
-        return router.roster.accounts.index
+        return router.roster.accounts.counted()
 
     def row(self, router: Router, key: str) -> str | None:
         return key if key in router.roster.accounts else None
@@ -50,7 +51,7 @@ class Aliases:
     name = "aliases"
 
     def keys(self, router: Router) -> Iterable[str]:
-        return router.roster.virtual.index
+        return router.roster.virtual.counted()
 
     def row(self, router: Router, key: str) -> str | None:
         alias = router.roster.virtual.get(key)
@@ -68,7 +69,7 @@ class Senders:
     name = "senders"
 
     def keys(self, router: Router) -> Iterable[str]:
-        return router.roster.virtual.index
+        return router.roster.virtual.counted()
 
     def row(self, router: Router, key: str) -> str | None:
         if key[0] == "@" or key not in router.roster.virtual:
@@ -96,7 +97,7 @@ class Access:
         self.name = name
 
     def keys(self, router: Router) -> Iterable[str]:
-        keys: Iterable[str] = getattr(router.roster, self.name).index
+        keys: Iterable[str] = getattr(router.roster, self.name).counted()
         return keys
 
     def row(self, router: Router, key: str) -> str | None:

@@ -10,6 +10,8 @@ DEFAULT_SCHEME = "SHA512-CRYPT"
 #: Where a hash begins, and where a password may in a line that was written in another format.
 _HASH = r"\{[A-Z0-9.-]+\}|\$[0-9a-z]+\$"
 _SECRET = rf"[ \t:]|{_HASH}"
+#: Hashes of the plainest form, which need no further look.
+PLAIN = r"\{[A-Z0-9-]*[A-Z0-9][A-Z0-9-]*\}[!-9;-z~]+"
 _SUSPICIOUS = frozenset(" \t:{$")
 _NO_HASH = frozenset("|: ")
 

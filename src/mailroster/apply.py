@@ -177,6 +177,8 @@ class Tables:
     def put_all(self, after: Router) -> int:
         """Puts a roster in force, whatever the tables hold; how many rows that changed."""
         roster = Roster(*(whole(document) for document in after.roster))
+        for document in roster:
+            document.counted()
         after = Router(roster, after.origin, after.captured).remembering()
         prime(after, after.roster.virtual.index)
         self._disk.replace(self._layout.unfinished, EVERYTHING)

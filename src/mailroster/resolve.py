@@ -131,7 +131,7 @@ class Router(NamedTuple):
                 if match is None:
                     break
                 for result in match.results:
-                    if len(quoted(result)) > ADDRESS_LENGTH_LIMIT:
+                    if _length(result) > ADDRESS_LENGTH_LIMIT:
                         what = f"{address!r} leads to an address that grows without end"
                         raise _unreasonable(what, "give it an end")
                     if result.lower() == current.lower():
@@ -139,6 +139,8 @@ class Router(NamedTuple):
                 queue[place] = match.results[0]
                 queue += match.results[1:]
             place += 1
+        if len(queue) == 1:
+            return queue
         recipients: dict[str, str] = {}
         for recipient in queue:
             recipients.setdefault(recipient.lower(), recipient)
@@ -146,6 +148,8 @@ class Router(NamedTuple):
 
     def follow(self, key: str) -> list[str]:
         """Final recipients of an alias (a catch-all: of what nobody else takes). Raises Fault."""
+        if key[0] != "@":
+            return self.expand(key)
         try:
             return self.expand(example(key))
         except Fault as fault:
@@ -153,6 +157,8 @@ class Router(NamedTuple):
 
     def mailbox(self, address: str) -> str | None:
         """The account in whose mailbox mail to a final recipient lands, or None."""
+        if address in self.roster.accounts:
+            return address
         local, domain = split(address.lower())
         for user in (local, split_extension(local)[0]):
             if f"{user}@{domain}" in self.roster.accounts:
@@ -173,6 +179,12 @@ class Router(NamedTuple):
             local, domain = split(self.qualified(word))
             results.append(f"{local}{extension}@{domain}")
         return results
+
+
+def _length(address: str) -> int:
+    """Of an address as it is spelled; quotes and backslashes at most double it."""
+    length = 2 * len(address) + 2
+    return length if length <= ADDRESS_LENGTH_LIMIT else len(quoted(address))
 
 
 def quoted(address: str) -> str:

@@ -141,6 +141,8 @@ class Captures:
             self._known.update((address, results.get(address)) for address in asked)
 
     def __call__(self, address: str) -> str | None:
+        if self._empty:
+            return None
         self.prime([address])
         return self._known.get(address)
 

@@ -19,6 +19,7 @@ E = TypeVar("E")
 
 #: More accounts than this gone at once, and more than half of all, are taken for an accident.
 MASS_REMOVAL = 5
+_MANY = 1000
 
 
 class Found(NamedTuple):
@@ -171,12 +172,12 @@ def keep_expandable(before: Router, after: Router) -> tuple[Roster, list[Finding
 def new_faults(old: Document[E], new: Document[E]) -> list[Finding]:
     """What can't be read of the lines that only the new document has."""
     before, after = changed_lines(old, new)
-    known = set(before)
+    known, parse = set(before), new.format.quick() if len(after) > _MANY else new.format.parse
     found = []
     for position, line in after:
         if line not in known and new.format.key(line):
             try:
-                new.format.parse(line)
+                parse(line)
             except Fault as fault:
                 found.append(fault.at(new.location(position)))
     return found

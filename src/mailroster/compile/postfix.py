@@ -74,15 +74,13 @@ class Senders:
     def row(self, router: Router, key: str) -> str | None:
         if key[0] == "@" or key not in router.roster.virtual:
             return None
-        owners = {key} if key in router.roster.accounts else set()
         try:
-            owners |= {
-                mailbox
-                for recipient in router.expand(key)
-                if (mailbox := router.mailbox(recipient)) is not None
-            }
+            mailboxes = [router.mailbox(recipient) for recipient in router.expand(key)]
         except Fault:
-            pass
+            mailboxes = []
+        owners = {mailbox for mailbox in mailboxes if mailbox is not None}
+        if key in router.roster.accounts:
+            owners.add(key)
         return ", ".join(sorted(owners)) or None
 
     def concerned(self, change: Change) -> Iterable[str]:

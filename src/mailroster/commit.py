@@ -27,9 +27,8 @@ import errno
 import os
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from mailroster.append import Append
 from mailroster.disk import (
     ABSENT,
     Disk,
@@ -45,6 +44,9 @@ from mailroster.finding import Busy, Conflict, Refused
 from mailroster.indexed import Indexed, appended
 from mailroster.plan import FileEdit
 from mailroster.roster import Roster
+
+if TYPE_CHECKING:
+    from mailroster.append import Append
 
 JOURNAL = ".mailroster-journal"
 NEW = ".mailroster-new"
@@ -82,6 +84,8 @@ class Commit:
         say whether the edit counts.
         """
         if len(edits) == 1 and (lines := appended(edits[0].after)):
+            from mailroster.append import Append  # for large files only
+
             there = found[edits[0].field]
             return {edits[0].field: self._append(Append(edits[0].file, there.size, lines), there)}
         files = [edit.file for edit in edits]
@@ -119,7 +123,7 @@ class Commit:
             return identity(path) == found
         return read(path) == bytes(edit.before)
 
-    def _append(self, append: Append, found: Identity) -> Identity:
+    def _append(self, append: "Append", found: Identity) -> Identity:
         """Adds lines to a file in place. Raises as `put` does."""
         path = self.path(append.file)
         if not os.access(path, os.W_OK):
@@ -141,7 +145,7 @@ class Commit:
             raise Conflict(append.file)
         return there if there.size == append.size + len(append.lines) else ABSENT
 
-    def _take_back_append(self, append: Append, error: OSError | Conflict) -> NoReturn:
+    def _take_back_append(self, append: "Append", error: OSError | Conflict) -> NoReturn:
         path = self.path(append.file)
         try:
             behind = _behind(path, append.size)
@@ -152,7 +156,7 @@ class Commit:
             raise Busy(words) from another
         self._take_back(error)
 
-    def _finish_append(self, append: Append) -> None:
+    def _finish_append(self, append: "Append") -> None:
         """Completes one that a crash has cut short; what somebody else has written stays."""
         path = self.path(append.file)
         if identity(path).size < append.size:
@@ -284,6 +288,8 @@ class Commit:
 
     def _finish(self) -> list[str]:
         """Completes what the journal names; gives the files that somebody else wrote meanwhile."""
+        from mailroster.append import Append
+
         journal = self._read_journal()
         if append := Append.of(journal):
             self._finish_append(append)

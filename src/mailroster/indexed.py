@@ -9,11 +9,14 @@ that the splices bring.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mailroster.document import NEWLINE_CHARS, Document, Format, carriage_return, newline
 from mailroster.finding import Finding
+
+if TYPE_CHECKING:
+    from mailroster.base import Base
 
 E = TypeVar("E")
 
@@ -28,27 +31,6 @@ _WINDOW_BYTES = 1 << 22
 SPLICES_MAX = 1000
 #: What may begin a physical line that does not begin a logical one, if lines are continued.
 _NO_START = b" \t\r\n#\xef"
-
-
-class Base(Protocol):
-    """The bytes of one file as they once were, with an index."""
-
-    size: int
-    token: Hashable  # equal for two bases with the same bytes
-    entries: int  # about how many lines claim a key
-    faulty: int  # how many of them can't be read
-    fd: int
-
-    def read(self, start: int, end: int) -> bytes: ...
-
-    def claiming(self, key: str) -> list[int]:
-        """Where every logical line begins that claims a key."""
-
-    def mentioning(self, user: str, domain: str) -> list[int]:
-        """Where every logical line begins that mentions an address, or anything in a domain."""
-
-    def keys_in(self, domain: str) -> Iterator[str]:
-        """Keys in a domain; some of them may stand there no more."""
 
 
 class Splice(NamedTuple):
@@ -76,7 +58,7 @@ class Indexed(Document[E]):
 
     __slots__ = ("_by_key", "_inserted", "_whole", "base", "splices")
 
-    def __init__(self, format: Format[E], base: Base, splices: Iterable[Splice] = ()) -> None:
+    def __init__(self, format: Format[E], base: "Base", splices: Iterable[Splice] = ()) -> None:
         super().__init__(format)
         self.base, self.splices = base, tuple(splices)
         self._whole: Document[E] | None = None

@@ -7,12 +7,11 @@ copy of a file is the file itself, as its identity tells, commands use the index
 import os
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mailroster.disk import ABSENT, Disk, Identity, content_of, identity, identity_of, opened, read
 from mailroster.document import Document, Format, mentions
 from mailroster.finding import Fault
-from mailroster.index import Entry, Index, IndexFile, Note
 from mailroster.indexed import (
     SPLICES_MAX,
     Bytes,
@@ -29,6 +28,9 @@ from mailroster.indexed import (
 from mailroster.roster import Roster, document_of
 from mailroster.store import Edited, Find
 
+if TYPE_CHECKING:
+    from mailroster.index import Entry, Index, IndexFile, Note
+
 #: The size of a file from which on it has an index: below it, reading all of it is quicker.
 INDEX_FROM_BYTES = 1 << 20
 #: How far lines may have moved before the index is made anew.
@@ -43,7 +45,7 @@ _TICK_S = 0.02
 class IndexedFile:
     """A file with an index: the base of a document."""
 
-    def __init__(self, format: Format[Any], field: str, path: str, index: Index, note: Note):
+    def __init__(self, format: Format[Any], field: str, path: str, index: "Index", note: "Note"):
         self._format, self._field, self._index, self._note = format, field, index, note
         self._file = opened(path)
         self.fd = self._file.fileno()
@@ -110,7 +112,15 @@ class Served:
         self, folder: str, disk: Disk | None = None, index_from: int = INDEX_FROM_BYTES
     ) -> None:
         self._folder, self._disk, self._index_from = folder, disk or Disk(), index_from
-        self._index = IndexFile(self.path("index"), self._disk)
+        self._file: IndexFile | None = None
+
+    @property
+    def _index(self) -> "IndexFile":
+        if self._file is None:
+            from mailroster.index import IndexFile
+
+            self._file = IndexFile(self.path("index"), self._disk)
+        return self._file
 
     def path(self, file: str) -> str:
         return os.path.join(self._folder, file)
@@ -119,7 +129,7 @@ class Served:
 
     def roster(self, known: Iterable[Roster] = ()) -> Roster:
         """The copies, as documents."""
-        index = self._index.look()
+        index = self._look()
         documents: dict[str, Document[Any]] = {}
         for field, empty in Roster().documents():
             path = self.path(empty.format.file)
@@ -135,7 +145,7 @@ class Served:
         self, field: str, path: str, found: Identity
     ) -> tuple[Document[Any], Identity] | None:
         """A file of the config folder by its index, if its copy is the same (store.Find)."""
-        if found.size < self._index_from or (index := self._index.look()) is None:
+        if found.size < self._index_from or (index := self._look()) is None:
             return None
         note = index.note(field)
         if note is None or note.identity != found:
@@ -164,7 +174,7 @@ class Served:
 
     def _is_copied(self, field: str, found: Identity) -> bool:
         """Whether a file of the config folder is known to be the same as its copy."""
-        index = self._index.look() if found.size >= self._index_from else None
+        index = self._look() if found.size >= self._index_from else None
         note = index.note(field) if index is not None else None
         return note is not None and note.identity == found
 
@@ -178,7 +188,7 @@ class Served:
         self._disk.replace(path, content_of(document), mode=0o600)
         if os.path.getsize(path) >= self._index_from and not document.format.ordered:
             self._build(field, document.format, path)
-        elif self._index.is_there():
+        elif self._has_index():
             with self._index.writing() as writing:
                 writing.put_note(field, None)
 
@@ -187,7 +197,7 @@ class Served:
 
         Its last write must be so long ago that another one has another time.
         """
-        index = self._index.look() if found.size >= self._index_from else None
+        index = self._look() if found.size >= self._index_from else None
         note = index.note(field) if index is not None else None
         if note is None or note.identity == found or found.ctime_ns % 10**9 == 0:
             return
@@ -201,14 +211,21 @@ class Served:
 
     def forget(self) -> None:
         """Takes the index away: nothing is known of the copies."""
-        self._index.remove()
+        if self._has_index():
+            self._index.remove()
 
     def close(self) -> None:
         self._index.close()
 
+    def _has_index(self) -> bool:
+        return os.path.exists(self.path("index"))
+
+    def _look(self) -> "Index | None":
+        return self._index.look() if self._has_index() else None
+
     def _follow(self, field: str, document: Indexed[Any]) -> bool:
         """Changes copy and index in place; False if the document does not stand on them."""
-        index = self._index.look()
+        index = self._look()
         note = index.note(field) if index is not None else None
         if note is None or document.base.token != (field, note.serial):
             return False
@@ -237,6 +254,8 @@ class Served:
 
     def _build(self, field: str, format: Format[Any], path: str) -> None:
         """Makes the index of a copy anew."""
+        from mailroster.index import Note
+
         with opened(path) as file, self._index.writing() as writing:
             size = os.fstat(file.fileno()).st_size
             old = writing.note(field)
@@ -275,8 +294,10 @@ def _serial() -> int:
     return time.time_ns()
 
 
-def entries(format: Format[Any], lines: Iterable[tuple[int, str]]) -> Iterator[Entry]:
+def entries(format: Format[Any], lines: Iterable[tuple[int, str]]) -> Iterator["Entry"]:
     """What the index keeps of some lines with their offsets."""
+    from mailroster.index import Entry
+
     parse = format.quick()
     for offset, line in lines:
         if not (key := format.key(line)):
@@ -322,7 +343,7 @@ def moves(document: Indexed[Any]) -> list[tuple[int, int, int]] | None:
     return found[::-1] if all(to > start for start, to, _ in found) else None
 
 
-def moved(note: Note, document: Indexed[Any]) -> Note:
+def moved(note: "Note", document: Indexed[Any]) -> "Note":
     """What is known of a copy once a document has been put in its place."""
     shifts = [to - start for start, to, _ in _kept(document)]
     size = note.size + sum(len(s.raw()) - (s.end - s.start) for s in document.splices)

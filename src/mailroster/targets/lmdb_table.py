@@ -11,13 +11,15 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mailroster.disk import ABSENT, Disk, identity
 from mailroster.tables import Changes, Row, Rows
 from mailroster.targets import Filled
 from mailroster.targets.lmdb_file import check, walk
-from mailroster.targets.merge import Item, in_order, put_in_place
+
+if TYPE_CHECKING:
+    from mailroster.targets.merge import Item
 
 _MAP_MIN_BYTES = 1 << 24  # Postfix's lmdb_map_size
 _WINDOW_ROWS = 20_000
@@ -74,7 +76,9 @@ class LmdbTable:
                 fcntl.lockf(file, fcntl.LOCK_UN)
         self._disk.step(self._file)
 
-    def fill(self, rows: Iterable[Item]) -> Filled:
+    def fill(self, rows: "Iterable[Item]") -> Filled:
+        from mailroster.targets.merge import in_order, put_in_place
+
         given = in_order(rows, os.path.dirname(self._file))
         if self.damage():
             return self._build(given)
@@ -84,7 +88,7 @@ class LmdbTable:
         """An empty table in a new file."""
         self._build(iter(()))
 
-    def _build(self, given: Iterator[Item]) -> Filled:
+    def _build(self, given: "Iterator[Item]") -> Filled:
         """A new table beside, renamed over."""
         self._disk.step(self._new)
         if os.path.exists(self._new):  # half of one, from a crash
@@ -101,7 +105,7 @@ class LmdbTable:
         self._disk.step(self._file)
         return Filled(count, [], replaced=True)
 
-    def _standing(self) -> Iterator[Item]:
+    def _standing(self) -> "Iterator[Item]":
         """Every row in order, read a part at a time: a writer waits for no more than that."""
         last = b""
         while part := self._window(last):

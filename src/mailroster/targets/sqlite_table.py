@@ -18,10 +18,11 @@ from mailroster.compile.dovecot import AccountRow, MasterRow
 from mailroster.disk import Disk, identity
 from mailroster.tables import Changes, Row, Rows
 from mailroster.targets import Filled
-from mailroster.targets.merge import Item, in_order, put_in_place
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
+
+    from mailroster.targets.merge import Item
 
 
 class Shape(NamedTuple):
@@ -127,7 +128,9 @@ class SqliteTable:
                 connection.executemany(f"DELETE FROM {shape.table} WHERE {shape.key} = ?", drop)
                 _insert(connection, shape, put)
 
-    def fill(self, rows: Iterable[Item]) -> Filled:
+    def fill(self, rows: "Iterable[Item]") -> Filled:
+        from mailroster.targets.merge import in_order, put_in_place
+
         given = in_order(rows, os.path.dirname(self._path) or ".")
         damaged = self._damage()
         if damaged or not self._fits():
@@ -166,7 +169,7 @@ class SqliteTable:
                 raise
             return error.strerror or str(error)
 
-    def _build(self, given: Iterator[Item], *, salvage: bool) -> Filled:
+    def _build(self, given: "Iterator[Item]", *, salvage: bool) -> Filled:
         """A new database beside, renamed over. The old one's log must be gone by then: SQLite would
         take it for the new one's. `salvage`: the other tables are taken over."""
         new = f"{self._path}.new"
@@ -194,7 +197,7 @@ class SqliteTable:
         self._disk.step(self._path)
         return Filled(count, [], replaced=True)
 
-    def _make(self, connection: "Connection", given: Iterator[Item], *, salvage: bool) -> int:
+    def _make(self, connection: "Connection", given: "Iterator[Item]", *, salvage: bool) -> int:
         """All tables, this one filled; with how many rows."""
         version = self._shape.raised(0)
         old = _definitions(connection, "old.sqlite_master") if salvage else {}
@@ -213,7 +216,7 @@ class SqliteTable:
         if os.path.lexists(path):
             self._disk.remove(path)
 
-    def _standing(self) -> Iterator[Item]:
+    def _standing(self) -> "Iterator[Item]":
         """Every row in order, read a part at a time, so that the log can be emptied in between."""
         shape, last = self._shape, ""
         columns = ", ".join(shape.columns())

@@ -107,6 +107,7 @@ class Tables:
         for table in _POSTFIX:
             targets.setdefault(table.name, LmdbTable(layout.table(table.name), self._disk))
         self.targets: Mapping[str, Target] = targets
+        self._marks: dict[str, tuple[int, ...]] = {}
 
     def exist(self) -> bool:
         """Whether this instance has ever been started: only then is there anything to keep."""
@@ -122,16 +123,32 @@ class Tables:
     def origin(self) -> str:
         return read(self._layout.origin).decode().strip()
 
-    def are_whole(self) -> bool:
+    def are_known(self) -> bool:
         """Whether the copies say what the tables hold, but for what a mark names."""
         return (
-            read(self._layout.unfinished) != EVERYTHING
+            self.have_copy()
+            and read(self._layout.unfinished) != EVERYTHING
             and read(self._layout.built) == _build()
-            and all(target.is_there() for target in self.targets.values())
         )
 
-    def were_cut_short(self) -> bool:
-        return os.path.exists(self._layout.unfinished)
+    def are_whole(self) -> bool:
+        """Whether the tables hold what the copies say."""
+        cut_short = os.path.exists(self._layout.unfinished)
+        return self.are_known() and not cut_short and not self.lost()
+
+    def lost(self) -> list[str]:
+        """The tables that are not there, at a quick look."""
+        return [name for name, target in self.targets.items() if not target.is_there()]
+
+    def damaged(self) -> list[str]:
+        """The tables that can't be used, by a long look at those that somebody has written."""
+        found = []
+        for name, target in self.targets.items():
+            if self._marks.get(name) != (mark := target.mark()):
+                self._marks[name] = mark
+                if target.damage():
+                    found.append(name)
+        return found
 
     def have_copy(self) -> bool:
         return os.path.exists(os.path.join(self._layout.served, "postfix-accounts.cf"))
@@ -176,14 +193,30 @@ class Tables:
 
     def put_all(self, after: Router) -> int:
         """Puts a roster in force, whatever the tables hold; how many rows that changed."""
+        self._disk.replace(self._layout.unfinished, EVERYTHING)
+        rows, documents = self._fill(after, TABLES)
+        self.copies.forget()
+        self._copy(documents)
+        self._disk.replace(self._layout.built, _build())
+        return rows
+
+    def mend(self, served: Router, broken: Collection[str]) -> int:
+        """Makes tables anew that are lost or damaged; how many rows they lacked."""
+        tables = [table for table in TABLES if table.name in broken]
+        return self._fill(served, tables)[0] if tables else 0
+
+    def _fill(
+        self, after: Router, tables: Sequence[Table]
+    ) -> tuple[int, list[tuple[str, Document[Any]]]]:
+        """Makes tables hold what a roster says; how many rows that changed, and its documents."""
         roster = Roster(*(whole(document) for document in after.roster))
         for document in roster:
             document.counted()
         after = Router(roster, after.origin, after.captured).remembering()
-        prime(after, after.roster.virtual.index)
-        self._disk.replace(self._layout.unfinished, EVERYTHING)
-        rows, surplus = 0, {}
-        for table in TABLES:
+        prime(after, roster.virtual.counted())
+        rows = 0
+        surplus: dict[str, Changes] = {table.name: {} for table in TABLES}
+        for table in tables:
             filled = self.targets[table.name].fill(stream(table, after))
             surplus[table.name] = dict.fromkeys(filled.surplus)
             rows += filled.changed + len(filled.surplus)
@@ -196,11 +229,8 @@ class Tables:
         touch(self._layout.table(GENERATION), self._disk)
         self._drop(surplus)
         gone = {*surplus[dovecot.ACCOUNTS.name], *surplus[dovecot.EXCEPTIONS.name]}
-        self._end_sessions([key for key in gone if key not in after.roster.accounts])
-        self.copies.forget()
-        self._copy(list(after.roster.documents()))
-        self._disk.replace(self._layout.built, _build())
-        return rows
+        self._end_sessions([key for key in gone if key not in roster.accounts])
+        return rows, list(roster.documents())
 
     def _write(self, changes: Mapping[str, Changes]) -> None:
         def apply(table: Table, some: Changes) -> None:
@@ -276,12 +306,13 @@ def converge(
     edited: Edited | None = None,
     accept: bool = False,
     verify: bool = False,
+    broken: Collection[str] = (),
 ) -> Outcome:
     """Puts in force what the config folder says, less the removals that are held back.
 
     `asked`: the keys a command has just changed, by field: these are never held. `edited`: what it
     has done, so that nobody looks for it again. `accept`: no removal is held. `verify`: every row
-    is compared. Raises Busy if the tables can't be written.
+    is compared. `broken`: tables that have to be made anew. Raises Busy if the tables can't be written.
     """
     try:
         with FolderLock(layout.state):
@@ -291,10 +322,11 @@ def converge(
                 keys = {**keys, field: keys.get(field, frozenset()) | some}
             judged = _judge(state, tables, keys, accept=accept)
             fresh = _fresh_faults(judged.before.roster, state.found.roster)
-            if verify or not tables.have_copy() or not tables.are_whole():
+            if verify or not tables.are_known():
                 rows = tables.put_all(judged.after)
             else:
-                rows = tables.put(judged.before, judged.after)
+                rows = tables.mend(judged.before, {*broken, *tables.lost()})
+                rows += tables.put(judged.before, judged.after)
             tables.forget(noted)
             for field, document in state.found.roster.documents():
                 if getattr(judged.after.roster, field) is document:
@@ -310,8 +342,7 @@ def outlook(store: Store, tables: Tables, settling: Settling) -> tuple[tuple[Fin
     """What a convergence would hold back now, and whether it would have nothing else to do."""
     judged = _judge(_state(store, tables, settling), tables, tables.noted()[1])
     same = not any(differing(judged.before.roster, judged.after.roster))
-    at_work = tables.were_cut_short()
-    return judged.findings, same and tables.are_whole() and not at_work
+    return judged.findings, same and tables.are_whole()
 
 
 class _State(NamedTuple):

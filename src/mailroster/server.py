@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from mailroster import running
@@ -23,6 +23,9 @@ from mailroster.supervise import Server, Supervisor
 from mailroster.watch import hints
 
 READY_S = 60.0
+#: Tables that were written are looked through this often at the most, and in this part of the time.
+LOOK_S = 2.0
+LOOK_SHARE = 200
 _QUIET = {"error": 0, "warn": 1}
 
 
@@ -80,6 +83,7 @@ class Up:
             )
         ]
         self._told: tuple[Finding, ...] = ()
+        self._next_look = 0.0  # at whether tables that were written are sound
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises Refused or ServiceFailed if it can't begin."""
@@ -92,7 +96,7 @@ class Up:
                 await self._stop_servers()
                 remove_sockets(self._layout)
             self._tables.begin(self._settings.hostname)
-            if self._converge(verify=True) is None and not self._tables.are_whole():
+            if self._converge() is None and not self._tables.are_whole():
                 raise ServiceFailed("there are no tables to start with")
             try:
                 for server in self._servers:
@@ -125,15 +129,18 @@ class Up:
     async def _follow(self) -> None:
         """Converges whenever a file has become another, or something that is held may pass."""
         seen: list[Identity] = []
-        async for _ in hints(self._settings.config):
-            while (found := self._identities()) != seen:
+        tables = (self._layout.tables, self._layout.sql)
+        async for _ in hints(self._settings.config, tables):
+            broken = await asyncio.to_thread(self._broken)
+            while (found := self._identities()) != seen or broken:
                 try:
-                    outcome = await asyncio.to_thread(self._converge)
+                    outcome = await asyncio.to_thread(self._converge, broken)
                 except Exception as error:  # noqa: BLE001 - mail goes on, and so does the next look
                     log(f"not in step: {type(error).__name__}: {error}")
                     break
                 if outcome is None:
                     break
+                broken = []
                 if outcome.waits:
                     await asyncio.sleep(self._settings.settle_seconds / 4)
                 else:
@@ -145,11 +152,23 @@ class Up:
         layout = self._layout
         return [identity(path) for path in (*files, layout.tables, layout.sql, layout.asked)]
 
-    def _converge(self, *, verify: bool = False) -> Outcome | None:
+    def _broken(self) -> list[str]:
+        """Tables that somebody has damaged. Looking takes a while, and so is done now and then."""
+        began = time.monotonic()
+        if began < self._next_look:
+            return []
+        broken = self._tables.damaged()
+        took_s = time.monotonic() - began
+        self._next_look = began + max(LOOK_S, LOOK_SHARE * took_s)
+        for name in broken:
+            log(f"the table {name} is damaged; it is made anew")
+        return broken
+
+    def _converge(self, broken: Collection[str] = ()) -> Outcome | None:
         """Converges and tells what is new about it; None if it has to be tried again."""
         try:
             outcome = converge(
-                self._store, self._tables, self._layout, self._settling, verify=verify
+                self._store, self._tables, self._layout, self._settling, broken=broken
             )
         except (Busy, Refused, ServiceFailed) as error:
             log(f"not in step: {error}")

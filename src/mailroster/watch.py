@@ -6,7 +6,7 @@ sees nothing on network file systems: so a hint comes every second regardless.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from asyncinotify import Inotify, Mask
 
@@ -21,16 +21,22 @@ _MASK = (
     | Mask.DELETE_SELF | Mask.MOVE_SELF
 )  # fmt: skip
 
+_GONE = Mask.MOVE | Mask.DELETE
 
-async def hints(folder: str) -> AsyncIterator[None]:
-    """One item for every time at which something may have changed, without end."""
+
+async def hints(folder: str, tables: Sequence[str] = ()) -> AsyncIterator[None]:
+    """One item for every time at which something may have changed, without end.
+
+    `tables`: folders in which only that a file goes or is replaced is of interest.
+    """
     while True:
         places = _places(folder)
         inodes = [identity(place).inode for place in places]
+        watched = [(place, _MASK) for place in places] + [(place, _GONE) for place in tables]
         with Inotify() as inotify:
-            for place in places:
+            for place, mask in watched:
                 try:
-                    inotify.add_watch(place, _MASK)
+                    inotify.add_watch(place, mask)
                 except OSError:
                     pass  # gone again, or no more watches: the regular hints remain
             yield

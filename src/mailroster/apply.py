@@ -312,7 +312,8 @@ def converge(
 
     `asked`: the keys a command has just changed, by field: these are never held. `edited`: what it
     has done, so that nobody looks for it again. `accept`: no removal is held. `verify`: every row
-    is compared. `broken`: tables that have to be made anew. Raises Busy if the tables can't be written.
+    is compared. `broken`: tables that have to be made anew. Raises Busy if the tables can't be
+    written.
     """
     try:
         with FolderLock(layout.state):

@@ -348,4 +348,12 @@ def moved(note: "Note", document: Indexed[Any]) -> "Note":
     shifts = [to - start for start, to, _ in _kept(document)]
     size = note.size + sum(len(s.raw()) - (s.end - s.start) for s in document.splices)
     low, high = note.low + min(0, *shifts, 0), note.high + max(0, *shifts, 0)
-    return Note(note.serial + 1, ABSENT, size, low, high, document.size_hint(), document.faulty())
+    return note._replace(
+        serial=note.serial + 1,
+        identity=ABSENT,
+        size=size,
+        low=low,
+        high=high,
+        entries=document.size_hint(),
+        faulty=document.faulty(),
+    )

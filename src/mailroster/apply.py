@@ -8,12 +8,14 @@ The order of effects protects mail: what is added Dovecot knows before Postfix a
 is removed Postfix refuses before Dovecot forgets.
 """
 
+import fcntl
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, BinaryIO, NamedTuple
 
-from mailroster.changes import change
+from mailroster.changes import change, changed_keys
 from mailroster.compile import dovecot, postfix
 from mailroster.disk import ABSENT, Disk, Identity, read
 from mailroster.document import Document
@@ -151,13 +153,14 @@ class Tables:
         return found
 
     def have_copy(self) -> bool:
-        return os.path.exists(os.path.join(self._layout.served, "postfix-accounts.cf"))
+        files = (document.format.file for document in Roster())
+        return all(os.path.exists(self.copies.path(file)) for file in files)
 
     # -- keys that are kept in a file: those that commands asked for, and those at work
 
     def note(self, asked: Keys) -> None:
-        """Keeps what a command asked for, that could not be put in force yet: it is no accident."""
-        with open(self._layout.asked, "ab") as file:
+        """Keeps what a command asks for, until it is in force: it is no accident."""
+        with self._asked() as file:
             file.write(_written(asked))
 
     def noted(self) -> tuple[bytes, Keys]:
@@ -167,8 +170,17 @@ class Tables:
 
     def forget(self, noted: bytes) -> None:
         """Drops what was kept, now that it is in force; unless more has come."""
-        if noted and self.noted()[0] == noted:
-            self._disk.remove(self._layout.asked)
+        if noted:
+            with self._asked() as file:
+                if read(self._layout.asked) == noted:
+                    file.truncate(0)
+
+    @contextmanager
+    def _asked(self) -> Iterator[BinaryIO]:
+        """The file of what was asked for, which commands write without the lock of the state."""
+        with open(self._layout.asked, "ab", opener=_private) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
 
     # -- changes
 
@@ -276,6 +288,10 @@ class Tables:
         time.sleep(max(0.0, self.exceptions.seen_at - time.time()))
 
 
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 def _build() -> bytes:
     """What the tables were built for: this version of them, and this run of the machine, since
     they are not synced and a power cut may have taken back a part."""
@@ -302,25 +318,22 @@ def converge(
     layout: Layout,
     settling: Settling,
     *,
-    asked: Keys | None = None,
     edited: Edited | None = None,
     accept: bool = False,
     verify: bool = False,
     broken: Collection[str] = (),
 ) -> Outcome:
-    """Puts in force what the config folder says, less the removals that are held back.
+    """Puts in force what the config folder says, less the removals that are held back; those that
+    a command has noted are not.
 
-    `asked`: the keys a command has just changed, by field: these are never held. `edited`: what it
-    has done, so that nobody looks for it again. `accept`: no removal is held. `verify`: every row
-    is compared. `broken`: tables that have to be made anew. Raises Busy if the tables can't be
-    written.
+    `edited`: what a command has just done, so that nobody looks for it again. `accept`: no removal
+    is held. `verify`: every row is compared. `broken`: tables that have to be made anew. Raises
+    Busy if the tables can't be written.
     """
     try:
         with FolderLock(layout.state):
+            noted, keys = tables.noted()  # before the files: what is noted now stands in them
             state = _state(store, tables, settling, edited)
-            noted, keys = tables.noted()
-            for field, some in (asked or {}).items():
-                keys = {**keys, field: keys.get(field, frozenset()) | some}
             judged = _judge(state, tables, keys, accept=accept)
             fresh = _fresh_faults(judged.before.roster, state.found.roster)
             if verify or not tables.are_known():
@@ -381,6 +394,8 @@ def _judge(state: _State, tables: Tables, asked: Keys, *, accept: bool = False) 
     before = Router(served, origin, Captures(served.regexp))
     after = Router(held.roster, origin, Captures(held.roster.regexp))
     loops: list[Finding] = []
+    for router in (before, after):
+        prime(router, changed_keys(before.roster.virtual, after.roster.virtual))
     if tables.have_copy() and not accept:
         roster, loops = keep_expandable(before, after)
         after = after._replace(roster=roster)

@@ -72,8 +72,14 @@ class Store:
         """
         return self._alone(lambda: self._read(known, find or self._find))
 
-    def transact(self, edit: Callable[[Roster], Roster], *, dry_run: bool = False) -> Edited:
-        """Puts an edit into the folder, wholly or not at all.
+    def transact(
+        self,
+        edit: Callable[[Roster], Roster],
+        *,
+        dry_run: bool = False,
+        announce: Callable[[Plan], None] | None = None,
+    ) -> Edited:
+        """Puts an edit into the folder, wholly or not at all. `announce` is called before.
 
         Raises whatever the edit raises, Refused where the folder can't be written, Busy where it
         is locked, full, or written by others again and again.
@@ -88,7 +94,7 @@ class Store:
                 self._disk.make_folder(self.folder)
             except OSError as error:
                 raise self._files.explained(error) from error
-        return self._alone(lambda: self._transact(edit, dry_run))
+        return self._alone(lambda: self._transact(edit, dry_run, announce))
 
     def path(self, file: str) -> str:
         return os.path.join(self.folder, file)
@@ -127,7 +133,12 @@ class Store:
 
     # -- the transaction
 
-    def _transact(self, edit: Callable[[Roster], Roster], dry_run: bool) -> Edited:
+    def _transact(
+        self,
+        edit: Callable[[Roster], Roster],
+        dry_run: bool,
+        announce: Callable[[Plan], None] | None,
+    ) -> Edited:
         for _ in range(TRIES):
             snapshot = self._read((), self._find)
             before = snapshot.readable()
@@ -135,6 +146,8 @@ class Store:
             changes = plan(before, after)
             if dry_run or not changes.edits:
                 return Edited(changes, before, after, {})
+            if announce is not None:
+                announce(changes)
             try:
                 written = self._files.put(changes.edits, snapshot.identities)
             except Conflict:

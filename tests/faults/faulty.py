@@ -37,13 +37,13 @@ class FaultyDisk(Disk):
     """
 
     def __init__(self, at: int, fault: Callable[[], None]) -> None:
-        self._at, self._fault = at, fault
+        self._at, self.fault = at, fault
         self.count = 0
 
     def effect(self) -> None:
         self.count += 1
         if self.count == self._at:
-            self._fault()
+            self.fault()
 
     def create(self, path: str, content: Content, mode: int, owner: tuple[int, int] | None) -> None:
         self.effect()
@@ -56,6 +56,10 @@ class FaultyDisk(Disk):
     def overwrite(self, path: str, content: bytes) -> None:
         self.effect()
         super().overwrite(path, content)
+
+    def append(self, path: str, content: bytes) -> None:
+        self.effect()
+        super().append(path, content)
 
     def remove(self, path: str) -> None:
         self.effect()
@@ -81,6 +85,10 @@ class FaultyDisk(Disk):
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
 
 
 def fail(number: int) -> Callable[[], None]:

@@ -13,6 +13,8 @@ def add(call: Call) -> int:
 
     def verb(roster: Roster) -> Roster:
         captured = Captures(roster.regexp)
+        there = roster.virtual.get(key)
+        captured.prime([key, *targets, *(there.recipients if there else ())])
         after = edits.add_alias(roster, key, targets, call.settings.hostname, captured)
         alias = after.virtual.get(key)
         if key in roster.accounts and alias and key not in map(fold, alias.recipients):

@@ -4,13 +4,14 @@ change live."""
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mailroster import address
 from mailroster.disk import read
 from mailroster.finding import Busy, NotUnderstood, Refused, ServiceFailed
 from mailroster.instance.layout import Layout
-from mailroster.plan import diff
+from mailroster.plan import Plan, diff
 from mailroster.served import Served
 from mailroster.settings import Settings, Sources, load
 from mailroster.store import Edited, Store
@@ -63,30 +64,31 @@ class Call(NamedTuple):
 
     def edit(self, verb: Callable[["Roster"], "Roster"]) -> int:
         """Puts an edit into the folder and in force. Returns the exit status."""
-        store = self.store()
-        dry_run = "--dry-run" in self.options
-        edited = store.transact(verb, dry_run=dry_run)
+        store, dry_run = self.store(), "--dry-run" in self.options
+        tables = self.tables() if os.path.isdir(self.layout().served) else None
+        announce = None if tables is None else partial(self._announce, tables)
+        edited = store.transact(verb, dry_run=dry_run, announce=announce)
         if dry_run:
             print(diff(edited.plan), end="")
-        elif edited.plan.edits and os.path.isdir(self.layout().served):  # there was a server once
-            self._make_live(store, edited)
+        elif edited.plan.edits and tables is not None and "--no-wait" not in self.options:
+            self._make_live(store, tables, edited)
         return 0
 
-    def _make_live(self, store: Store, edited: Edited) -> None:
+    @staticmethod
+    def _announce(tables: "Tables", plan: Plan) -> None:
+        """Notes what the command asks for: if it is killed, the next one knows."""
+        try:
+            tables.note(plan.keys)
+        except OSError:
+            pass  # not ours to write: a removal waits as one by hand does
+
+    def _make_live(self, store: Store, tables: "Tables", edited: Edited) -> None:
         from mailroster.apply import Settling, converge
 
-        layout, tables, keys = self.layout(), self.tables(), edited.plan.keys
         try:
-            if "--no-wait" in self.options:
-                tables.note(keys)
-                return
             settling = Settling(self.settings.settle_seconds)
-            converge(store, tables, layout, settling, asked=keys, edited=edited)
+            converge(store, tables, self.layout(), settling, edited=edited)
         except (Busy, Refused, ServiceFailed, OSError) as error:
-            try:
-                tables.note(keys)
-            except OSError:
-                pass  # not ours to write: a removal waits as one by hand does
             raise Busy(
                 f"the files are changed, but the change is not live yet: {error}; "
                 "the running server will put it in force, or run 'setup apply'"

@@ -6,7 +6,7 @@ person; so each has a history of its own, and a state that the history has to le
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 #: The alias that everybody may be in: many write its one line.
 ALL = "all@x.com"
@@ -50,8 +50,7 @@ def step(person: Person, words: Sequence[str]) -> Person | None:
             return gone if person.hash else None
         case ("email", "restrict", verb, way, _):
             there = person.send if way == "send" else person.receive
-            changed = {way: verb == "add"}
-            return None if verb == "add" and there else person._replace(**changed)
+            return None if verb == "add" and there else _with(person, way, verb == "add")
         case ("quota", "set", _, size):
             return person._replace(quota=size) if person.hash else None
         case ("quota", "del", _):
@@ -69,8 +68,8 @@ def step(person: Person, words: Sequence[str]) -> Person | None:
     raise AssertionError(words)
 
 
-def _with(person: Person, field: str, recipients: frozenset[str]) -> Person:
-    return person._replace(**{field: recipients})
+def _with(person: Person, field: str, value: Any) -> Person:
+    return person._replace(**{field: value})
 
 
 def explained(acts: Sequence[Act], first: Person, last: Person) -> bool:

@@ -83,10 +83,10 @@ class Prober:
     def unharmed(self, rounds: int) -> None:
         """Asserts, after the block, that nothing failed in that many rounds of every kind, and that
         every message that was taken has arrived."""
-        assert self.failures == []
-        assert not any(thread.is_alive() for thread in self._threads)
+        assert not self.failures, self.failures
+        assert not any(thread.is_alive() for thread in self._threads), "a session hangs"
         assert {kind for kind in self.kinds if self.counts[kind] < rounds} == set(), self.counts
-        assert self._sent
+        assert self._sent, "no message was sent"
         sent = set(self._sent)
         until(lambda: sent <= set(self._instance.subjects("keep@x.com")), 60)
 

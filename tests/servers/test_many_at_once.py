@@ -132,16 +132,22 @@ class Editor:
         self._instance, self._history = instance, history
         self._chance = random.Random(99)
         self.appended: list[str] = []
-        self.lost = 0
         self.masters: list[str] = []
 
-    def work(self, done: threading.Event) -> None:
-        number = 0
+    def edit(self, done: threading.Event) -> None:
         while not done.wait(0.1):
-            number += 1
             self._locked(self._chance.choice(SHARED))
-            self._append(f"hand{number}@x.com")
-            self._replace(f"master{number}")
+            self._replace(f"master{len(self.masters)}")
+
+    def append(self, done: threading.Event) -> None:
+        """Without a lock, often: mostly comments, sometimes an account."""
+        chance = random.Random(98)
+        while not done.wait(chance.uniform(0, 0.1)):
+            number = len(self.appended)
+            line = f"# by hand {number}" if number % 20 else f"hand{number}@x.com|{HASH}"
+            with self._instance.file(ACCOUNTS).open("a") as file:
+                file.write(f"{line}\n")
+            self.appended.append(line)
 
     def _locked(self, address: str) -> None:
         """As a script does that takes the folder's lock: an edit like any other."""
@@ -158,19 +164,6 @@ class Editor:
                 new = others if verb == "del" else [*others, f"{address}|{hash}"]
                 by_rename(path, new)
         self._history.keep(address, words, began, possible)
-
-    def _append(self, address: str) -> None:
-        """Without a lock. What falls between our last look and our rename can be lost, and only
-        that; so one who looks again finds it there, but for once in a while."""
-        line = f"{address}|{HASH}\n"
-        self.appended.append(address)
-        while line not in (text := self._instance.file(ACCOUNTS).read_text()):
-            self.lost += 1
-            with self._instance.file(ACCOUNTS).open("a") as file:
-                file.write(line)
-            time.sleep(0.1)
-        self.lost -= 1
-        assert text.count(line) == 1
 
     def _replace(self, name: str) -> None:
         """Without a lock, a file that no command writes meanwhile."""
@@ -200,15 +193,16 @@ def test_commands_and_an_editor_at_once(busy: Instance) -> None:
     workers = [Worker(busy, history, number) for number in range(WORKERS)]
     editor = Editor(busy, history)
     addresses = [*SHARED, *(worker.address for worker in workers)]
-    with ThreadPoolExecutor(WORKERS + 1) as threads:
-        editing = threads.submit(editor.work, done)
+    with ThreadPoolExecutor(WORKERS + 2) as threads:
+        editing = [threads.submit(work, done) for work in (editor.edit, editor.append)]
         working = [threads.submit(worker.work, -(-COMMANDS // WORKERS)) for worker in workers]
         try:
             for work in working:
                 work.result()
         finally:
             done.set()
-        editing.result()
+        for work in editing:
+            work.result()
     assert history.wrong == []
     assert history.ends["exit 0"] > COMMANDS // 3
     assert history.ends["exit 1"] > COMMANDS // 20
@@ -217,16 +211,20 @@ def test_commands_and_an_editor_at_once(busy: Instance) -> None:
     for address, person in left.items():
         assert explained(history.acts[address], Person(), person), (person, history.acts[address])
 
+    # What falls between our last look and our rename is lost: microseconds, against milliseconds
+    # for a whole edit.
     lines = Counter(busy.file(ACCOUNTS).read_text().splitlines())
-    assert {lines[f"{address}|{HASH}"] for address in editor.appended} == {1}
+    found = [line for line in editor.appended if lines[line]]
+    assert {lines[line] for line in found} == {1}
     assert len(editor.appended) >= COMMANDS // 20
-    assert editor.lost * 10 < len(editor.appended)
+    assert len(found) >= 0.99 * len(editor.appended)
     assert busy.file(MASTERS).read_text().splitlines() == editor.masters
 
     until(lambda: "in step: yes" in busy.run("status").stdout, 60)
     assert busy.setup("apply", "--verify") == "0 rows changed\n"
     assert [what for address in addresses for what in amiss(busy, address, left[address])] == []
-    assert busy.can_log_in(editor.appended[-1])
+    by_hand = [line.partition("|")[0] for line in found if "|" in line]
+    assert busy.can_log_in(by_hand[-1])
     assert busy.can_log_in(f"keep@x.com*{editor.masters[-1].partition('|')[0]}")
     deleted = [address for address in addresses if not left[address].hash]
     assert not any(busy.can_log_in(address, "secret") for address in deleted[:2])

@@ -126,9 +126,10 @@ class Commit:
         target = os.path.realpath(path)
         beside = _beside(target)
         owner, mode = owner_and_mode(new)
+        content = read(new)  # first: it may be a link to what is removed now
         self._remove_if_there(beside)
         try:
-            self._disk.create(beside, read(new), mode, owner)
+            self._disk.create(beside, content, mode, owner)
             self._disk.rename(beside, target)
             self._disk.sync_folder(os.path.dirname(target))
         finally:
@@ -165,7 +166,9 @@ class Commit:
         lines = whole.splitlines(keepends=True)
         if not lines or lines.pop() != f"{_checksum(''.join(lines).encode())} {JOURNAL}\n":
             return {}
-        return {file: checksum for checksum, file in map(str.split, lines)}
+        named = [line.split() for line in lines]
+        # A line that is not ours, under a checksum that is right, is of another version of us.
+        return {words[1]: words[0] for words in named if len(words) == 2}
 
     def _drop_journal(self) -> None:
         if self._journal_stands():

@@ -156,9 +156,10 @@ class Document(Generic[E]):
         """Where in `lines` every line stands that claims a key.
 
         The first few of them are searched for in the text: a command that asks for one key of a
-        large file needs no index of it.
+        large file needs no index of it. The keys of an ordered file can't be: they keep their case.
         """
-        if self._index is None and self._searches < _SEARCHES and self.text.isascii():
+        searched = self.text.isascii() and not self.format.ordered
+        if self._index is None and self._searches < _SEARCHES and searched:
             self._searches += 1
             key_of, lines = self.format.key, self.lines
             return [place for place in self._positions_of(key) if key_of(lines[place]) == key]

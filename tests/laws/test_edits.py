@@ -14,6 +14,7 @@ from mailroster.formats.accounts import ACCOUNTS, Account
 from mailroster.formats.quotas import QUOTAS, Quota
 from mailroster.formats.virtual import VIRTUAL, Alias
 from mailroster.roster import Roster
+from tests.laws.kept import assert_kept
 from tests.laws.texts import FORMATS, HASH, raw
 
 ORIGIN = "mail.example.test"
@@ -73,12 +74,6 @@ def done(verb: Verb, roster: Roster) -> Roster | None:
         return None
 
 
-def others(document: Document[Any], key: str) -> list[str]:
-    """The physical lines of all that has another key, without their line feeds."""
-    lines = [line for line in document.lines if document.format.key(line) != key]
-    return "\n".join(lines).removesuffix("\n").split("\n")
-
-
 @given(rosters(), cases)
 def test_an_edit_changes_only_what_it_is_about(roster: Roster, case: Case) -> None:
     after = done(case.verb, roster)
@@ -88,15 +83,7 @@ def test_an_edit_changes_only_what_it_is_about(roster: Roster, case: Case) -> No
         if field not in case.keys:
             assert bytes(new) == bytes(old), field
             continue
-        key = case.keys[field]
-        before, now = others(old, key), others(new, key)
-        if before != now and now and not now[-1] and len(now) == len(before) + 1:
-            now.pop()  # what was the last line is so no more
-        # Whatever had no line feed may have got one, with the file's carriage return.
-        assert [line.removesuffix("\r") for line in now] == [
-            line.removesuffix("\r") for line in before
-        ]
-        assert now[:-1] == before[:-1]
+        assert_kept(old, new, case.keys[field])
 
 
 @given(rosters(), cases)

@@ -8,8 +8,11 @@ from mailroster.finding import Fault
 DEFAULT_SCHEME = "SHA512-CRYPT"
 
 #: Where a hash begins, and where a password may in a line that was written in another format.
-_HASH = r"\{[A-Z0-9.-]+\}|\$[0-9a-z]+\$"
+_SCHEME, _CRYPT = r"\{[A-Z][A-Z0-9.-]*\}", r"\$[0-9a-z]+\$"
+_HASH = rf"{_SCHEME}|{_CRYPT}"
 _SECRET = rf"[ \t:]|{_HASH}"
+#: The same in front of a `|`, where `a$b$c@x.com` is an account: no hash of crypt(3) has an `@`.
+_NO_NAME = rf"[ \t:]|{_SCHEME}|{_CRYPT}[^@]*$"
 _SUSPICIOUS = frozenset(" \t:{$")
 _NO_HASH = frozenset("|: ")
 
@@ -26,12 +29,12 @@ def fields(line: str) -> list[str]:
     if len(found) > 1 and _SUSPICIOUS.isdisjoint(found[0]):
         return found
     shown = re.split(_SECRET, found[0], maxsplit=1)[0]
+    if len(found) > 1 and not re.search(_NO_NAME, found[0]):
+        return found
     if len(found) == 1:
         raise Fault("missing-password", f"no '|' behind {shown!r}", "write NAME|{SCHEME}hash")
-    if shown != found[0]:
-        what = f"the name before '|' does not end behind {shown!r}"
-        raise Fault("malformed-login", what, "write NAME|{SCHEME}hash")
-    return found
+    what = f"the name before '|' does not end behind {shown!r}"
+    raise Fault("malformed-login", what, "write NAME|{SCHEME}hash")
 
 
 def hidden(line: str) -> str:

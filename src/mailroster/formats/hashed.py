@@ -11,8 +11,6 @@ DEFAULT_SCHEME = "SHA512-CRYPT"
 _SCHEME, _CRYPT = r"\{[A-Z][A-Z0-9.-]*\}", r"\$[0-9a-z]+\$"
 _HASH = rf"{_SCHEME}|{_CRYPT}"
 _SECRET = rf"[ \t:]|{_HASH}"
-#: The same in front of a `|`, where `a$b$c@x.com` is an account: no hash of crypt(3) has an `@`.
-_NO_NAME = rf"[ \t:]|{_SCHEME}|{_CRYPT}[^@]*$"
 _SUSPICIOUS = frozenset(" \t:{$")
 _NO_HASH = frozenset("|: ")
 
@@ -29,12 +27,19 @@ def fields(line: str) -> list[str]:
     if len(found) > 1 and _SUSPICIOUS.isdisjoint(found[0]):
         return found
     shown = re.split(_SECRET, found[0], maxsplit=1)[0]
-    if len(found) > 1 and not re.search(_NO_NAME, found[0]):
+    if len(found) > 1 and not _holds_hash(found[0]):
         return found
     if len(found) == 1:
         raise Fault("missing-password", f"no '|' behind {shown!r}", "write NAME|{SCHEME}hash")
     what = f"the name before '|' does not end behind {shown!r}"
     raise Fault("malformed-login", what, "write NAME|{SCHEME}hash")
+
+
+def _holds_hash(name: str) -> bool:
+    """Whether the text before a `|` is more than a name; `a$b$c@x.com` is one: no hash of crypt(3)
+    has an `@`."""
+    behind = name[name.rfind("@") + 1 :]
+    return bool(re.search(rf"[ \t:]|{_SCHEME}", name) or re.search(_CRYPT, behind))
 
 
 def hidden(line: str) -> str:

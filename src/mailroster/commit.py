@@ -210,9 +210,10 @@ class Commit:
         target = os.path.realpath(path)
         beside = _beside(target)
         owner, mode = owner_and_mode(new)
+        content = read(new)  # first: it may be a link to what is removed now
         self._remove_if_there(beside)
         try:
-            self._disk.create(beside, read(new), mode, owner)
+            self._disk.create(beside, content, mode, owner)
             self._disk.rename(beside, target)
             self._disk.sync_folder(os.path.dirname(target))
         finally:
@@ -294,7 +295,9 @@ class Commit:
         if append := Append.of(journal):
             self._finish_append(append)
             return []
-        held = {file: stamp for stamp, file in map(str.split, journal.decode().splitlines())}
+        named = [line.split() for line in journal.decode("ascii", "replace").splitlines()]
+        # A line that is not ours, under a checksum that is right, is of another version of us.
+        held = {words[1]: words[0] for words in named if len(words) == 2}
         waiting = [file for file in held if self._waits(file)]
         cut = [file for file in waiting if self._is_cut(file)]
         theirs = [file for file in waiting if file not in cut and not self._bears(file, held[file])]

@@ -74,7 +74,6 @@ class Document(Generic[E]):
     """One file of the folder. `bytes(document)` is what stands in it. Never changed in place."""
 
     __slots__ = (
-        "_continued",
         "_counted",
         "_domains",
         "_folded",
@@ -82,6 +81,7 @@ class Document(Generic[E]):
         "_known",
         "_lines",
         "_more",
+        "_numbers",
         "_parse",
         "_searches",
         "_text",
@@ -97,10 +97,10 @@ class Document(Generic[E]):
         self._folded: tuple[str, list[int]] | None = None
         self._known: dict[str, tuple[int, E] | None] = {}  # what has been asked for
         self._searches = 0
-        self._continued: bool | None = None  # whether any logical line has more than one
         self._counted: dict[str, int] | None = None
         self._domains: set[str] | None = None
         self._parse: Callable[[str], E] = format.parse
+        self._numbers: list[int] | None = None  # of the logical lines; none if each has one line
 
     @classmethod
     def from_bytes(cls, format: Format[E], raw: bytes) -> "Document[E]":
@@ -139,11 +139,11 @@ class Document(Generic[E]):
 
     def number(self, position: int) -> int:
         """The 1-based line number in the file of the logical line at a position."""
-        if self._continued is None:
-            self._continued = any("\n" in line for line in self.lines)
-        if not self._continued:
-            return 1 + position
-        return 1 + position + sum(line.count("\n") for line in self.lines[:position])
+        if self._numbers is None:
+            continued = any("\n" in line for line in self.lines)
+            heights = (1 + line.count("\n") for line in self.lines)
+            self._numbers = list(accumulate(heights, initial=1)) if continued else []
+        return self._numbers[position] if self._numbers else 1 + position
 
     def location(self, position: int | None) -> Location:
         return Location(self.format.file, 0 if position is None else self.number(position))
@@ -229,9 +229,10 @@ class Document(Generic[E]):
         """Where every line stands that claims a key, in the order of the file.
 
         The first few of them are searched for in the text: a command that asks for one key of a
-        large file needs no index of it.
+        large file needs no index of it. The keys of an ordered file can't be: they keep their case.
         """
-        if self._index is None and self._searches < _SEARCHES and self.text.isascii():
+        searched = self.text.isascii() and not self.format.ordered
+        if self._index is None and self._searches < _SEARCHES and searched:
             self._searches += 1
             key_of, lines = self.format.key, self.lines
             return [place for place in self._positions_of(key) if key_of(lines[place]) == key]
@@ -406,20 +407,19 @@ def logical_lines(text: str) -> list[str]:
     if "\n " not in text and "\n\t" not in text:
         return lines
     logical: list[str] = []
-    pending: list[str] = []  # comments that may turn out to be inside an entry
-    open_entry = False
+    entry: list[str] = []  # the lines of the last one, which may go on
+    pending: list[str] = []  # comments that may turn out to be inside it
     for line in lines:
         if only_comments(line):
             pending.append(line)
-        elif line[0] in " \t" and open_entry:
-            logical[-1] = "\n".join([logical[-1], *pending, line])
-            pending = []
+            continue
+        if entry and line[0] in " \t":
+            entry += [*pending, line]
         else:
-            logical += pending
-            logical.append(line)
-            pending = []
-            open_entry = True
-    return logical + pending
+            logical += ["\n".join(entry), *pending] if entry else pending
+            entry = [line]
+        pending = []
+    return [*logical, "\n".join(entry), *pending] if entry else pending
 
 
 def content(line: str) -> str:

@@ -14,6 +14,11 @@ ERROR = "error"
 WARNING = "warning"
 
 
+def printable(text: str) -> str:
+    """A text as it may be shown: escapes for what no terminal should get."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 class Location(NamedTuple):
     """A line of a file of the config folder; 1-based, 0 = the whole file."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from mailroster.document import Document
-from mailroster.finding import ERROR, Finding, Location, ServiceFailed
+from mailroster.finding import ERROR, Finding, Location, ServiceFailed, printable
 from mailroster.formats.regexp import REGEXP, Rule
 from mailroster.instance.layout import Layout
 from mailroster.resolve import Router
@@ -114,8 +114,13 @@ def ask_regexp(text: str, addresses: Iterable[str]) -> Answers:
     if fatal:
         kind = NoPcre if "unsupported dictionary type" in words else ServiceFailed
         raise kind(f"postmap: {words.strip()}")
-    results = dict(line.split("\t", 1) for line in out.split("\n") if "\t" in line)
-    return Answers({key: results[key] for key in keys if key in results}, _findings(err, name))
+    return Answers(results_of(out, keys), findings_of(err, name))
+
+
+def results_of(stdout: str, keys: Iterable[str]) -> dict[str, str]:
+    """What `postmap -q -` prints, as key -> result of those of some keys that have one."""
+    results = dict(line.split("\t", 1) for line in stdout.split("\n") if "\t" in line)
+    return {key: results[key] for key in keys if key in results}
 
 
 class Captures:
@@ -171,16 +176,16 @@ def regexp_findings(document: Document[Rule]) -> list[Finding]:
     return [finding for finding in theirs if finding.where not in ours]
 
 
-def _findings(stderr: str, name: str) -> list[Finding]:
+def findings_of(stderr: str, name: str) -> list[Finding]:
     """postmap's warnings about a table, as findings of the file that the user knows."""
     found = []
-    for line in stderr.splitlines():
-        _, marker, rest = line.partition(f"{name}, line ")
-        number, _, words = rest.partition(": ")
-        if not marker or not number.isdigit():
+    for line in stderr.split("\n"):
+        _, _, rest = line.partition(f"{name}, line ")
+        place, _, words = rest.partition(": ")
+        if (line_number := number(place)) is None:
             continue
-        what = words.split(": skipping this rule")[0].strip()
-        where = Location(REGEXP.file, int(number))
+        what = printable(words.split(": skipping this rule")[0].strip())
+        where = Location(REGEXP.file, line_number)
         found.append(Finding(where, ERROR, "bad-pattern", what, "mend the rule (pcre_table(5))"))
     return found
 
@@ -213,12 +218,24 @@ def quotas(layout: Layout) -> dict[str, Usage]:
     """Use and limit of every mailbox, in one call: `doveadm quota get -A`."""
     argv = ["doveadm", "-c", layout.dovecot_conf, "-f", "tab", "quota", "get", "-A"]
     code, out, err = run(argv)
-    lines = [line.split("\t") for line in out.splitlines()[1:]]
-    if code and not lines:
+    found = usages_of(out)
+    if code and not found:
         raise ServiceFailed(f"doveadm: {err.strip()}")
-    found = {}
-    for user, _, kind, value, limit, percent in (line for line in lines if len(line) == 6):
-        if kind == "STORAGE" and value.isdigit():
-            limit_bytes = int(limit) * 1024 if limit.isdigit() else 0
-            found[user] = Usage(int(value) * 1024, limit_bytes, int(percent or 0))
     return found
+
+
+def usages_of(stdout: str) -> dict[str, Usage]:
+    """What `doveadm -f tab quota get -A` prints, as user -> use and limit."""
+    found = {}
+    lines = [line.split("\t") for line in stdout.split("\n")[1:]]
+    for user, _, kind, value, limit, percent in (line for line in lines if len(line) == 6):
+        used = number(value)
+        if kind == "STORAGE" and used is not None:
+            found[user] = Usage(used * 1024, (number(limit) or 0) * 1024, number(percent) or 0)
+    return found
+
+
+def number(text: str) -> int | None:
+    """The number that a program printed; None for anything else."""
+    is_one = text.isascii() and text.isdigit() and len(text) < 20
+    return int(text) if is_one else None

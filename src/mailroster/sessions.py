@@ -6,10 +6,13 @@ it takes to start.
 """
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from mailroster.instance.layout import Layout
+from mailroster.services import number
 
+#: Linux gives no pid from here on (PID_MAX_LIMIT).
+PID_LIMIT = 1 << 22
 _TIMEOUT_S = 5.0
 
 
@@ -18,16 +21,23 @@ def end_sessions(layout: Layout, users: Collection[str]) -> int:
     import signal
 
     ended = 0
-    for line in _dump(os.path.join(layout.run, "anvil")).splitlines():
-        ident, _, rest = line.partition("\t")
-        pid = rest.partition("\t")[0]
-        if ident.rpartition("/")[2] in users and pid.isdigit():
-            try:
-                os.kill(int(pid), signal.SIGTERM)
-                ended += 1
-            except (ProcessLookupError, PermissionError):
-                pass
+    for pid in pids_of(_dump(os.path.join(layout.run, "anvil")), users):
+        try:
+            os.kill(pid, signal.SIGTERM)
+            ended += 1
+        except (ProcessLookupError, PermissionError):
+            pass
     return ended
+
+
+def pids_of(dump: str, users: Collection[str]) -> Iterator[int]:
+    """The processes of some users in anvil's list, one for each session."""
+    for line in dump.split("\n"):
+        ident, _, rest = line.partition("\t")
+        pid = number(rest.partition("\t")[0])
+        # 0 and 1 would be the signal of ourselves and of the whole machine.
+        if ident.rpartition("/")[2] in users and pid is not None and 1 < pid < PID_LIMIT:
+            yield pid
 
 
 def _dump(path: str) -> str:

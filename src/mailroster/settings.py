@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from mailroster.finding import NotUnderstood
+from mailroster.finding import NotUnderstood, printable
 
 HOME = "docker-data/dms"
 CONTAINER_CONFIG = "/tmp/docker-mailserver"
@@ -116,9 +116,11 @@ class Sources(NamedTuple):
         try:
             if raw := self.read(path):
                 return raw.decode().strip()
-            raise NotUnderstood(f"{setting.variable}__FILE: {path} is not there, or empty")
+            raise NotUnderstood(
+                printable(f"{setting.variable}__FILE: {path} is not there, or empty")
+            )
         except (OSError, UnicodeDecodeError) as error:
-            raise NotUnderstood(f"{setting.variable}__FILE: {path}: {error}") from None
+            raise NotUnderstood(printable(f"{setting.variable}__FILE: {path}: {error}")) from None
 
 
 def load(sources: Sources) -> Settings:
@@ -130,10 +132,15 @@ def load(sources: Sources) -> Settings:
         if name not in known:
             raise NotUnderstood(f"{TOML}: unknown setting {name!r}")
         if not isinstance(value, str | int) or (name in folders and not isinstance(value, str)):
-            raise NotUnderstood(f"{TOML}: {name!r} can't be {value!r}")
+            raise NotUnderstood(f"{TOML}: {name!r} can't be of the type {type(value).__name__}")
+        if isinstance(value, int) and value.bit_length() > 63:
+            raise NotUnderstood(f"{TOML}: {name!r} is too large a number")
     for setting in FOLDERS[2:]:
         if setting.name in toml and not (sources.given(setting) or sources.given(FOLDERS[0])):
             folders[setting.name] = os.path.join(folders["config"], toml[setting.name])
+    for name, path in folders.items():
+        if any(char < " " for char in path):
+            raise NotUnderstood(f"{name}: a control character")
     values: dict[str, Any] = {name: os.path.abspath(path) for name, path in folders.items()}
     for setting in SETTINGS:
         text = sources.given(setting)
@@ -173,8 +180,8 @@ def _toml(path: str, read: Callable[[str], bytes]) -> dict[str, Any]:
         import tomllib  # 10 ms: only for those who have the file
 
         return tomllib.loads(raw.decode())
-    except (OSError, ValueError) as error:
-        raise NotUnderstood(f"{path}: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise NotUnderstood(printable(f"{path}: {error}")) from None
 
 
 def _typed(setting: Setting, text: str) -> str | int | bool:
@@ -193,6 +200,6 @@ def _typed(setting: Setting, text: str) -> str | int | bool:
         if number < 0:
             raise NotUnderstood(f"{setting.name}: {text!r} is not a number")
         return number
-    if any(char < " " for char in text):
-        raise NotUnderstood(f"{setting.name}: a control character")
+    if not text.isprintable():
+        raise NotUnderstood(f"{setting.name}: a character that can't be shown")
     return text

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -251,6 +252,17 @@ def test_a_journal_that_is_not_whole_counts_for_nothing(folder: Path, journal: b
     (folder / f".{ACCOUNTS}{commit_module.NEW}").write_bytes(b"half")
     Store(str(folder)).read()
     assert contents(folder) == {file: text.encode() for file, text in BEFORE.items()}
+    assert debris(folder) == []
+
+
+def test_a_line_of_a_journal_that_is_not_ours_is_passed_over(folder: Path) -> None:
+    """Under a checksum that is right: of another version, which had more to say."""
+    (folder / f".{ACCOUNTS}{commit_module.NEW}").write_bytes(b"new")
+    lines = f"{crc32(BEFORE[ACCOUNTS].encode()):08x} {ACCOUNTS}\nversion\na b c\n\n"
+    whole = f"{lines}{crc32(lines.encode()):08x} {commit_module.JOURNAL}\n"
+    (folder / commit_module.JOURNAL).write_text(whole)
+    Store(str(folder)).read()
+    assert (folder / ACCOUNTS).read_bytes() == b"new"
     assert debris(folder) == []
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from mailroster.formats.accounts import ACCOUNTS, Account
 from mailroster.formats.quotas import QUOTAS, Quota
 from mailroster.formats.virtual import VIRTUAL, Alias
 from mailroster.roster import Roster
+from tests.laws.kept import assert_kept
 from tests.laws.texts import FORMATS, HASH, raw
 
 ORIGIN = "mail.example.test"
@@ -39,6 +41,8 @@ CASES = (
     Case("alias del", lambda r: edits.delete_alias(r, A, [B]), {"virtual": A}, True),
     Case("restrict", lambda r: edits.restrict(r, "send_access", A), {"send_access": A}, False),
     Case("allow", lambda r: edits.allow(r, "send_access", A), {"send_access": A}, True),
+    Case("no more", lambda r: edits.restrict(r, "receive_access", B), {"receive_access": B}, False),
+    Case("again", lambda r: edits.allow(r, "receive_access", B), {"receive_access": B}, True),
     Case("master add", lambda r: edits.add_master(r, "info", HASH), {"masters": "info"}, False),
     Case("master", lambda r: edits.set_master_password(r, "info", HASH), {"masters": "info"}, True),
     Case("master del", lambda r: edits.delete_masters(r, ["info"]), {"masters": "info"}, False),
@@ -73,12 +77,6 @@ def done(verb: Verb, roster: Roster) -> Roster | None:
         return None
 
 
-def others(document: Document[Any], key: str) -> list[str]:
-    """The physical lines of all that has another key, without their line feeds."""
-    lines = [line for line in document.lines if document.format.key(line) != key]
-    return "\n".join(lines).removesuffix("\n").split("\n")
-
-
 @given(rosters(), cases)
 def test_an_edit_changes_only_what_it_is_about(roster: Roster, case: Case) -> None:
     after = done(case.verb, roster)
@@ -88,15 +86,7 @@ def test_an_edit_changes_only_what_it_is_about(roster: Roster, case: Case) -> No
         if field not in case.keys:
             assert bytes(new) == bytes(old), field
             continue
-        key = case.keys[field]
-        before, now = others(old, key), others(new, key)
-        if before != now and now and not now[-1] and len(now) == len(before) + 1:
-            now.pop()  # what was the last line is so no more
-        # Whatever had no line feed may have got one, with the file's carriage return.
-        assert [line.removesuffix("\r") for line in now] == [
-            line.removesuffix("\r") for line in before
-        ]
-        assert now[:-1] == before[:-1]
+        assert_kept(old, new, case.keys[field])
 
 
 @given(rosters(), cases)
@@ -136,6 +126,86 @@ def test_add_then_delete_of_an_alias_is_identity(roster: Roster, key: str) -> No
     assert half.virtual.get(key) is not None
     gone = edits.delete_alias(half, key, ["R&D+tag@q.test"])
     assert bytes(gone.virtual) == bytes(whole.virtual)
+
+
+class Pair(NamedTuple):
+    """A verb, the verb that takes it back, and the file and the key they are about."""
+
+    do: Verb
+    undo: Verb
+    field: str
+    key: str
+
+
+PAIRS = {
+    "quota": Pair(
+        lambda r: edits.set_quota(r, Quota(A, "7M")),
+        lambda r: edits.delete_quota(r, A),
+        "quotas", A,
+    ),
+    "send": Pair(
+        lambda r: edits.restrict(r, "send_access", B),
+        lambda r: edits.allow(r, "send_access", B),
+        "send_access", B,
+    ),
+    "receive": Pair(
+        lambda r: edits.restrict(r, "receive_access", B),
+        lambda r: edits.allow(r, "receive_access", B),
+        "receive_access", B,
+    ),
+    "master": Pair(
+        lambda r: edits.add_master(r, "fresh", HASH),
+        lambda r: edits.delete_masters(r, ["fresh"]),
+        "masters", "fresh",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+@given(rosters())
+def test_what_was_set_is_there_and_its_deletion_is_identity(pair: Pair, roster: Roster) -> None:
+    document: Document[Any] = getattr(roster, pair.field)
+    assume(not any(document.format.key(line) == pair.key for line in document.lines))
+    known = Document(ACCOUNTS, f"{A}|{HASH}\n")
+    whole = complete(roster._replace(accounts=known), pair.field)
+    there = pair.do(whole)
+    assert getattr(there, pair.field).get(pair.key) is not None
+    assert texts(pair.undo(there)) == texts(whole)
+
+
+@given(rosters(), st.sampled_from(["{PLAIN}one", "$6$salt$one", HASH]))
+def test_the_last_of_two_passwords_counts_and_the_first_leaves_no_trace(
+    roster: Roster, first: str
+) -> None:
+    def account(roster: Roster, hash: str) -> Roster:
+        return edits.set_password(roster, A, hash)
+
+    def master(roster: Roster, hash: str) -> Roster:
+        return edits.set_master_password(roster, "info", hash)
+
+    for verb in (account, master):
+        try:
+            once = verb(roster, "{PLAIN}two")
+        except Refused:
+            continue
+        assert texts(verb(verb(roster, first), "{PLAIN}two")) == texts(once)
+
+
+@given(rosters())
+def test_a_deleted_account_leaves_every_line_that_does_not_name_it(roster: Roster) -> None:
+    after = done(lambda r: edits.delete_accounts(r, [A]), roster)
+    assume(after is not None)
+    assert after is not None
+    assert_kept(roster.accounts, after.accounts, A)
+    assert_kept(roster.quotas, after.quotas, A)
+    assert texts(after)[3:] == texts(roster)[3:]
+    assert not_naming(after.virtual, A) == not_naming(roster.virtual, A)
+
+
+def not_naming(document: Document[Any], word: str) -> list[str]:
+    """The logical lines that don't hold a word; a final line feed is no line."""
+    lines = document.text.removesuffix("\n") and document.lines
+    return [line for line in lines if line and word not in line.lower()]
 
 
 def named(virtual: Document[Alias]) -> set[str]:

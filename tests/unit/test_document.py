@@ -5,6 +5,7 @@ import pytest
 from mailroster.document import Document, check_text, content, logical_lines, only_comments
 from mailroster.finding import Fault
 from mailroster.formats.quotas import QUOTAS
+from mailroster.formats.regexp import REGEXP
 from mailroster.formats.virtual import VIRTUAL
 
 
@@ -96,3 +97,10 @@ def test_mentions_are_of_lines_that_count_in_any_case() -> None:
     document = Document(VIRTUAL, text)
     assert [key for key, _ in document.mentioning("b", "x")] == ["a@x"]
     assert list(document.mentioning("nobody", "x")) == []
+
+
+def test_a_rule_is_found_in_its_own_case() -> None:
+    document = Document(REGEXP, "/^Info@/ a@x.com\n/^b@/\n  A@x.com\n")
+    assert document.position("/^Info@/ a@x.com") == 0
+    assert document.position("/^b@/ A@x.com") == 1
+    assert document.position("/^info@/ a@x.com") is None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailroster.address import Address
+from mailroster.address import Address, account
 from mailroster.document import Document
 from mailroster.finding import Fault
 from mailroster.formats.accounts import ACCOUNTS, Account, add, set_password
@@ -12,7 +12,7 @@ A = Address("a@x.com")
 
 
 @pytest.mark.parametrize(
-    ("line", "account"),
+    ("line", "parsed"),
     [
         pytest.param(f"a@x.com|{HASH}", (A, HASH, ""), id="two fields"),
         pytest.param(f"A@X.Com|{HASH}\r", (A, HASH, ""), id="upper case and CRLF"),
@@ -24,9 +24,15 @@ A = Address("a@x.com")
         pytest.param(f"a@x.com|{HASH}|", (A, HASH, ""), id="no extra fields behind a bar"),
     ],
 )
-def test_a_line_is_an_account(line: str, account: tuple[str, str, str]) -> None:
-    assert ACCOUNTS.parse(line) == account
+def test_a_line_is_an_account(line: str, parsed: tuple[str, str, str]) -> None:
+    assert ACCOUNTS.parse(line) == parsed
     assert ACCOUNTS.key(line) == A
+
+
+@pytest.mark.parametrize("login", ["a$b$c@x.com", "$6$@x.com", "a{1}@x.com", "{.}@x.com"])
+def test_an_account_may_look_like_a_hash(login: str) -> None:
+    assert account(login) == login
+    assert ACCOUNTS.parse(f"{login}|{HASH}").address == login
 
 
 @pytest.mark.parametrize("line", ["", " ", "\r", "\t", "#", " # a@x.com|x", "\ufeff# comment"])
@@ -69,6 +75,9 @@ def test_what_is_wrong_has_a_code(line: str, code: str) -> None:
         "a@x.com {PLAIN}secret",
         "a@x.com:{PLAIN}secret",
         "a@x.com{PLAIN}secret",
+        "a@x.com$6$salt$secret",
+        "a@x.com$6$salt$secret|{PLAIN}secret",
+        "$6$salt$secret|a@x.com",
         "a@x.com:{PLAIN}secret:5000:5000|{PLAIN}secret",
         "{PLAIN}secret|a@x.com",
         "{PLAIN}secret",
@@ -99,11 +108,11 @@ def test_every_fault_of_a_file_is_found_with_its_line() -> None:
 
 def test_of_two_lines_the_first_that_can_be_read_counts() -> None:
     document = Document(ACCOUNTS, "a@x.com|bad\nA@x.com|{PLAIN}1\na@x.com|{PLAIN}2\n")
-    account = document.get(A)
-    assert account is not None
-    assert account.password == "{PLAIN}1"
+    found = document.get(A)
+    assert found is not None
+    assert found.password == "{PLAIN}1"
     assert document.position(A) == 1
-    assert list(document.items()) == [(A, account)]
+    assert list(document.items()) == [(A, found)]
 
 
 @pytest.mark.parametrize(
@@ -136,8 +145,8 @@ def test_a_new_password_leaves_the_rest_of_the_line(before: str, after: str) -> 
 
 
 def test_extra_fields_are_pairs_and_a_bare_name_is_yes() -> None:
-    account = Account(A, HASH, "userdb_mail=mbox:~/m:INBOX=~/i  nologin\tx=")
-    assert account.fields() == [
+    found = Account(A, HASH, "userdb_mail=mbox:~/m:INBOX=~/i  nologin\tx=")
+    assert found.fields() == [
         ("userdb_mail", "mbox:~/m:INBOX=~/i"),
         ("nologin", "yes"),
         ("x", ""),

@@ -65,3 +65,9 @@ def test_what_is_wrong_has_a_code(line: str, code: str) -> None:
 def test_if_and_endif_must_match(text: str, found: list[tuple[int, str]]) -> None:
     findings = Document(REGEXP, text).findings()
     assert [(finding.where.line, finding.code) for finding in findings] == found
+
+
+@pytest.mark.parametrize("line", ["/a\tb/", "if /a\tb/ q@x"])
+def test_a_finding_shows_no_tab(line: str) -> None:
+    (found, *_) = Document(REGEXP, line).findings()
+    assert r"/a\tb/" in found.what

@@ -70,7 +70,10 @@ def test_looking_takes_no_lock_away(layout: Layout) -> None:
 
 def test_dovecot_is_a_process_with_our_configuration(layout: Layout) -> None:
     def runs_as(*words: str) -> bool:
-        process = subprocess.Popen([sys.executable, "-c", "input()", *words], stdin=subprocess.PIPE)
+        argv = [sys.executable, "-c", "print(flush=True); input()", *words]
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()  # for a moment after exec(2) it has no command line
         Path(layout.dovecot_pid).write_text(f"{process.pid}\n")
         try:
             return running.dovecot_pid(layout) == process.pid

@@ -9,7 +9,14 @@ from mailroster import services
 from mailroster.document import Document
 from mailroster.finding import ServiceFailed
 from mailroster.formats.regexp import REGEXP
-from mailroster.services import Captures, NoPcre, ask_regexp, regexp_findings
+from mailroster.services import (
+    Captures,
+    NoPcre,
+    ask_regexp,
+    findings_of,
+    regexp_findings,
+    usages_of,
+)
 
 RULES = "/^a(.)@x\\.com$/ $1@y.com\n!/@x\\.com$/ rest@x.com, other@x.com\n"
 
@@ -35,6 +42,37 @@ def test_a_bad_pattern_is_a_finding_of_its_line(text: str, line: int) -> None:
         ("postfix-regexp.cf", line, "bad-pattern")
     ]
     assert "/proc/" not in found[0].what
+
+
+@pytest.mark.parametrize("number", ["", "-1", "²", "9" * 5000, "1 "])
+def test_a_warning_without_a_line_number_is_no_finding(number: str) -> None:
+    assert findings_of(f"postmap: warning: pcre map T, line {number}: bad\n", "T") == []
+
+
+def test_what_postmap_says_can_be_shown() -> None:
+    (found,) = findings_of("postmap: warning: pcre map T, line 3: \x1b[2J\udcff\u2028!\n", "T")
+    assert found.where.line == 3
+    assert found.what == r"\x1b[2J\udcff\u2028!"
+
+
+QUOTAS = """\
+Username\tQuota name\tType\tValue\tLimit\t%
+a@x.com\tUser quota\tSTORAGE\t12\t5242880\t1
+a@x.com\tUser quota\tMESSAGE\t3\t-\t0
+b@x.com\tUser quota\tSTORAGE\t0\t-\t
+c@x.com\tUser quota\tSTORAGE\t²\t-\t0
+d@x.com\tUser quota\tSTORAGE\t1\t²\t1%
+e@x.com\tUser quota\tSTORAGE
+"""
+
+
+def test_use_and_limits_are_read_and_what_makes_no_sense_is_not() -> None:
+    assert usages_of(QUOTAS) == {
+        "a@x.com": (12 << 10, 5242880 << 10, 1),
+        "b@x.com": (0, 0, 0),
+        "d@x.com": (1 << 10, 0, 0),
+    }
+    assert usages_of("") == {}
 
 
 def test_each_address_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:

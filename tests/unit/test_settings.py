@@ -100,6 +100,11 @@ def test_the_environment_is_honoured_and_each_with_file_behind_it(
         pytest.param({}, "hostname = ['a']", id="a list"),
         pytest.param({}, "state = 1", id="a folder that is a number"),
         pytest.param({}, "hostname = a", id="no toml"),
+        pytest.param({}, "hostname = " + "[" * 5000, id="nested too deep"),
+        pytest.param({}, "imap_port = 0x" + "f" * 5000, id="a number of too many digits"),
+        pytest.param({}, "imap_port = [0x" + "f" * 5000 + "]", id="one in a list"),
+        pytest.param({}, 'state = "a\\u0000b"', id="a NUL in a folder"),
+        pytest.param({}, 'hostname = "a\\u007f"', id="a delete character"),
         pytest.param({}, "config = '/x'", id="a folder that the file lies in"),
         pytest.param({}, "hostname = '\udcff'", id="not UTF-8"),
     ],
@@ -107,6 +112,12 @@ def test_the_environment_is_honoured_and_each_with_file_behind_it(
 def test_what_makes_no_sense_is_not_understood(environment: dict[str, str], toml: str) -> None:
     with pytest.raises(NotUnderstood):
         settings({"config": "/c"}, environment, {"/c/mailroster.toml": toml})
+
+
+def test_what_is_said_of_a_strange_path_can_be_shown() -> None:
+    with pytest.raises(NotUnderstood) as found:
+        settings({"config": "/c\n\x1b"}, {}, {"/c\n\x1b/mailroster.toml": "?"})
+    assert str(found.value).isprintable()
 
 
 def test_a_variable_that_no_setting_names_is_no_source() -> None:

@@ -8,7 +8,8 @@ from mailroster.finding import Fault
 DEFAULT_SCHEME = "SHA512-CRYPT"
 
 #: Where a hash begins, and where a password may in a line that was written in another format.
-_HASH = r"\{[A-Z0-9.-]+\}|\$[0-9a-z]+\$"
+_SCHEME, _CRYPT = r"\{[A-Z][A-Z0-9.-]*\}", r"\$[0-9a-z]+\$"
+_HASH = rf"{_SCHEME}|{_CRYPT}"
 _SECRET = rf"[ \t:]|{_HASH}"
 #: Hashes of the plainest form, which need no further look.
 PLAIN = r"\{[A-Z0-9-]*[A-Z0-9][A-Z0-9-]*\}[!-9;-z~]+"
@@ -28,12 +29,19 @@ def fields(line: str) -> list[str]:
     if len(found) > 1 and _SUSPICIOUS.isdisjoint(found[0]):
         return found
     shown = re.split(_SECRET, found[0], maxsplit=1)[0]
+    if len(found) > 1 and not _holds_hash(found[0]):
+        return found
     if len(found) == 1:
         raise Fault("missing-password", f"no '|' behind {shown!r}", "write NAME|{SCHEME}hash")
-    if shown != found[0]:
-        what = f"the name before '|' does not end behind {shown!r}"
-        raise Fault("malformed-login", what, "write NAME|{SCHEME}hash")
-    return found
+    what = f"the name before '|' does not end behind {shown!r}"
+    raise Fault("malformed-login", what, "write NAME|{SCHEME}hash")
+
+
+def _holds_hash(name: str) -> bool:
+    """Whether the text before a `|` is more than a name; `a$b$c@x.com` is one: no hash of crypt(3)
+    has an `@`."""
+    behind = name[name.rfind("@") + 1 :]
+    return bool(re.search(rf"[ \t:]|{_SCHEME}", name) or re.search(_CRYPT, behind))
 
 
 def hidden(line: str) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from mailroster.document import Document, Format, check_text, content, logical_lines
-from mailroster.finding import ERROR, Fault, Finding
+from mailroster.finding import ERROR, Fault, Finding, printable
 
 FLAGS = "imsxAEUX"
 
@@ -50,13 +50,13 @@ class Regexp(Format[Rule]):
         if word[:2] == "if" and not text[2:3].isalnum():
             pattern, rest = _pattern(text[2:].lstrip())
             if rest:
-                raise Fault("text-after-if", f"text behind 'if {pattern}'", "put it on a new line")
+                what = f"text behind 'if {printable(pattern)}'"
+                raise Fault("text-after-if", what, "put it on a new line")
             return Rule("if", pattern, "")
         pattern, result = _pattern(text)
         if not result:
-            raise Fault(
-                "no-recipient", f"rule {pattern} leads nowhere", "add a recipient behind it"
-            )
+            what = f"rule {printable(pattern)} leads nowhere"
+            raise Fault("no-recipient", what, "add a recipient behind it")
         return Rule("match", pattern, result)
 
     def faults(self, document: Document[Rule]) -> Iterator[Finding]:

@@ -1,0 +1,41 @@
+"""What must hold of what we make of other programs' output, whatever they print."""
+
+from mailroster import services, sessions
+from mailroster.formats.regexp import REGEXP
+
+_TABLE = "/proc/self/fd/3"
+_USERS = {"a@x.com", "b@x.com", "", "info"}
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def postmap_warnings(raw: bytes) -> None:
+    """postmap's stderr."""
+    for finding in services.findings_of(_text(raw), _TABLE):
+        assert finding.where.file == REGEXP.file
+        assert finding.where.line >= 0
+        assert str(finding).isprintable()
+        assert _TABLE not in finding.what or raw.count(_TABLE.encode()) > 1
+
+
+def postmap_results(raw: bytes) -> None:
+    """postmap's stdout: nobody gets an answer who did not ask."""
+    found = services.results_of(_text(raw), ["a@x.com", "b@x.com"])
+    assert set(found) <= {"a@x.com", "b@x.com"}
+    assert not any("\n" in result for result in found.values())
+
+
+def doveadm_quota(raw: bytes) -> None:
+    """`doveadm -f tab quota get -A`."""
+    for usage in services.usages_of(_text(raw)).values():
+        assert all(type(number) is int and number >= 0 for number in usage)
+
+
+def anvil(raw: bytes) -> None:
+    """anvil's `CONNECT-DUMP`: what is killed is a process, and somebody's session."""
+    text = raw.decode("utf-8", "replace")
+    for pid in sessions.pids_of(text, _USERS):
+        assert 1 < pid < 1 << 22  # PID_MAX_LIMIT; 0 and below would be whole groups
+        assert str(pid) in text

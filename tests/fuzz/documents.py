@@ -1,0 +1,197 @@
+"""What must hold of every file format, whatever the file holds."""
+
+import codecs
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mailroster import edits
+from mailroster.document import Document, Format
+from mailroster.finding import Fault, Refused
+from mailroster.formats import hashed
+from mailroster.formats.accounts import ACCOUNTS
+from mailroster.formats.quotas import Quota
+from mailroster.roster import Roster
+from tests.laws.kept import assert_kept
+
+NEW_HASH = "{SHA512-CRYPT}$6$new$hash"
+NEW_RECIPIENT = "new.one@new.test"
+ORIGIN = "mail.example.test"
+#: So many lines and keys of a file are edited, from its start and from its end.
+_SOME = 3
+
+Verb = Callable[[Roster], Roster]
+
+
+def field_of(format: Format[Any]) -> str:
+    """The name of a format's field in the roster."""
+    return next(field for field, found in Roster().documents() if found.format is format)
+
+
+def is_held(format: Format[Any], raw: bytes) -> None:
+    """Holds if all that a document promises is true of a file."""
+    document = Document.from_bytes(format, raw)
+    _is_lossless(document, raw)
+    _keys_agree(document)
+    _findings_can_be_shown(document, raw)
+    if format.secret:
+        _no_secret_is_shown(document)
+    _bare_edits_keep_the_rest(document)
+    _verbs_keep_the_rest(document)
+
+
+def _is_lossless(document: Document[Any], raw: bytes) -> None:
+    assert bytes(document) == raw
+    assert "\n".join(document.lines) == document.text
+
+
+def _keys_agree(document: Document[Any]) -> None:
+    first: dict[str, int] = {}
+    for position, line in enumerate(document.lines):
+        key = document.format.key(line)
+        if not key:
+            continue
+        try:
+            entry = document.format.parse(line)
+        except Fault:
+            continue
+        if not document.format.ordered:
+            assert entry[0] == key
+        assert document.get(key) is not None
+        first.setdefault(key, position)
+    assert {key: document.position(key) for key in first} == first
+    assert [key for key, _ in document.items()] == list(_counting(document))
+
+
+def _counting(document: Document[Any]) -> Iterator[str]:
+    """The keys that count, in the order in which they first stand in the file."""
+    keys = dict.fromkeys(filter(None, map(document.format.key, document.lines)))
+    return (key for key in keys if document.get(key) is not None)
+
+
+def _findings_can_be_shown(document: Document[Any], raw: bytes) -> None:
+    found = document.findings()
+    assert found == sorted(found, key=lambda finding: finding.where)
+    for finding in found:
+        assert finding.where.file == document.format.file
+        assert 1 <= finding.where.line <= raw.count(b"\n") + 1
+        assert str(finding).isprintable()
+        assert len(str(finding)) < 500
+
+
+def _no_secret_is_shown(document: Document[Any]) -> None:
+    """With other letters in all hashes nothing that people get to see is another."""
+    veiled = Document(document.format, "\n".join(map(_veiled, document.text.split("\n"))))
+    assert veiled.findings() == document.findings()
+    for line, other in zip(document.lines, veiled.lines, strict=True):
+        assert hashed.hidden(line) == hashed.hidden(other)
+
+
+_HASH = re.compile(r"\{[A-Z][A-Z0-9.-]*\}|\$[0-9a-z]+\$")
+_SECRET = re.compile(rf"[ \t:]|{_HASH.pattern}")
+#: The same in front of a `|`, where `a$b$c@x.com` is an account.
+_NO_NAME = re.compile(rf"{_SECRET.pattern}[^@]*$")
+
+
+def _veiled(line: str) -> str:
+    """A line with other letters wherever a password or a hash may stand in it."""
+    name, bar, rest = line.partition("|")
+    bare = re.sub(r"^[\s\ufeff]+|[\s\ufeff]+$", "", name)
+    found = (_HASH if bare[:1] == "#" else _NO_NAME if bar else _SECRET).search(bare)
+    if found is not None:
+        start = found.start() + name.index(bare)
+        name = name[:start] + codecs.encode(name[start:], "rot13")
+    hash, extra_bar, extra = rest.partition("|")
+    scheme = re.match(r"[\s\ufeff]*(\{[^}]*\})?", hash)
+    assert scheme is not None
+    hash = scheme[0] + codecs.encode(hash[scheme.end() :], "rot13")
+    return name + bar + hash + extra_bar + extra
+
+
+def _bare_edits_keep_the_rest(document: Document[Any]) -> None:
+    lines = document.lines
+    for position in _some(range(len(lines))):
+        line = "new@new.test|x:1 y" + ("\r" if lines[position].endswith("\r") else "")
+        changed = document.replace(position, "new@new.test|x:1 y")
+        assert changed.text == "\n".join([*lines[:position], line, *lines[position + 1 :]])
+        _is_as_read_anew(changed)
+        left = [*lines[:position], *lines[position + 1 :]]
+        if position + 1 == len(lines) and left:
+            left.append("")  # the line before keeps its line feed
+        gone = document.remove([position])
+        assert gone.text == "\n".join(left)
+        _is_as_read_anew(gone)
+    end = "\r\n" if "\r\n" in document.text[:4096] else "\n"
+    more = document.append("new@new.test|x:1 y")
+    completed = "" if not document.text or document.text.endswith("\n") else end
+    assert more.text == f"{document.text}{completed}new@new.test|x:1 y{end}"
+    _is_as_read_anew(more)
+
+
+def _is_as_read_anew(document: Document[Any]) -> None:
+    """Whatever an edit takes over from the document before it is what the text says."""
+    anew = Document.from_bytes(document.format, bytes(document))
+    assert list(document.lines) == anew.lines
+    assert document.findings() == anew.findings()
+    for key in _some(list(_counting(anew))):
+        assert document.positions(key) == anew.positions(key)
+        assert document.get(key) == anew.get(key)
+
+
+def _verbs_keep_the_rest(document: Document[Any]) -> None:
+    field = field_of(document.format)
+    for key in _some(list(_counting(document))):
+        for name, verb, expected in _verbs(field, document, key):
+            before = _roster(field, document, key)
+            try:
+                after = verb(before)
+            except (Fault, Refused):
+                continue
+            new: Document[Any] = getattr(after, field)
+            assert_kept(document, new, key)
+            _is_as_read_anew(new)
+            assert new.get(key) == expected, name
+
+
+def _roster(field: str, document: Document[Any], key: str) -> Roster:
+    files: dict[str, Any] = {field: document}
+    if field == "quotas":
+        files["accounts"] = Document(ACCOUNTS, f"{key}|{NEW_HASH}\n")
+    return Roster(**files)
+
+
+def _verbs(field: str, document: Document[Any], key: Any) -> Iterator[tuple[str, Verb, object]]:
+    """Edits of an entry that is there: a name, the verb, and the entry after it."""
+    entry = document.get(key)
+    assert entry is not None
+    if field == "accounts":
+        new = entry._replace(password=NEW_HASH)
+        yield "password", lambda r: edits.set_password(r, key, NEW_HASH), new
+        yield "delete", lambda r: edits.delete_accounts(r, [key]), None
+    elif field == "quotas":
+        yield "set", lambda r: edits.set_quota(r, Quota(key, "7M")), entry._replace(size="7M")
+        yield "delete", lambda r: edits.delete_quota(r, key), None
+    elif field == "masters":
+        new = entry._replace(password=NEW_HASH)
+        yield "password", lambda r: edits.set_master_password(r, key, NEW_HASH), new
+        yield "delete", lambda r: edits.delete_masters(r, [key]), None
+    elif field in ("send_access", "receive_access"):
+        yield "allow", lambda r: edits.allow(r, field, key), None
+    elif field == "virtual":
+        more = entry._replace(recipients=(*entry.recipients, NEW_RECIPIENT))
+        yield "add", lambda r: edits.add_alias(r, key, [NEW_RECIPIENT], ORIGIN), more
+        yield "delete", lambda r: edits.delete_alias(r, key, list(_every(r, key))), None
+
+
+def _every(roster: Roster, key: str) -> Iterator[str]:
+    """The recipients of all lines of an alias that can be read, the one that counts first."""
+    for position in roster.virtual.positions(key):
+        try:
+            yield from roster.virtual.format.parse(roster.virtual.lines[position]).recipients
+        except Fault:
+            continue
+
+
+def _some(all: Any) -> Any:
+    """The first and the last few of a sequence."""
+    return all if len(all) <= 2 * _SOME else [*all[:_SOME], *all[-_SOME:]]

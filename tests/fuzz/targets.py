@@ -1,0 +1,105 @@
+"""Every parser, as a function of bytes that raises where a promise is broken; with its cases."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from mailroster.cli import FOLDER_OPTIONS
+from mailroster.cli.commands import COMMANDS
+from mailroster.roster import Roster
+from mailroster.settings import FOLDERS, SETTINGS
+from tests.fuzz import answers, documents, recovery, words
+
+CASES = Path(__file__).parent / "cases"
+
+_ADDRESS = (b"@", b"a@x.com", b"B@X.com", b".", b"..", b"+", b"xn--", b"\xc3\xbc", b"\xe2\x80\x8d")
+_BLANKS = (b" ", b"\t", b"\n", b"\n ", b"\r\n", b"#", b"\xef\xbb\xbf", b"\xff", b"\0", b"\xc2\xa0")
+_FILES: dict[str, tuple[bytes, ...]] = {
+    "accounts": (b"|", b"{PLAIN}", b"$6$", b"|home=/x", b":"),
+    "quotas": (b":", b"5G", b"0", b"18446744073709551616k"),
+    "virtual": (b",", b", b@x.com", b"\n  c@x.com", b"@x.com"),
+    "regexp": (b"/^a/", b"!/", b"if /x/", b"endif", b"\\/", b"$1", b"\n a@x.com"),
+    "masters": (b"info", b"|", b"{PLAIN}", b"$6$"),
+    "send_access": (b"REJECT", b"user@", b"example.com"),
+    "receive_access": (b"REJECT", b"550 5.7.1 no"),
+}
+
+
+class Target(NamedTuple):
+    """`run` raises where a promise is broken; `words` mean something to the parser."""
+
+    run: Callable[[bytes], None]
+    words: tuple[bytes, ...]
+
+
+def _files() -> dict[str, Target]:
+    formats = {field: document.format for field, document in Roster().documents()}
+    return {
+        field: Target(
+            functools.partial(documents.is_held, format), (*_FILES[field], *_ADDRESS, *_BLANKS)
+        )
+        for field, format in formats.items()
+    }
+
+
+def _said() -> tuple[bytes, ...]:
+    """The words of all commands, and their options."""
+    said = [word for command in COMMANDS for word in command.words]
+    said += [str(option) for command in COMMANDS for option in command.options]
+    said += [f"--{name}" for name in FOLDER_OPTIONS] + ["--help", "help", "--", "-", "="]
+    return tuple(f"{word}".encode() for word in dict.fromkeys(said))
+
+
+def _set() -> tuple[bytes, ...]:
+    names = [setting.name for setting in (*FOLDERS, *SETTINGS)]
+    variables = [s.variable for s in (*FOLDERS, *SETTINGS) if s.variable]
+    return tuple(
+        word.encode()
+        for word in (
+            *(f"{name} = " for name in names),
+            *(f"\0{variable}=" for variable in variables),
+            *(f"\0{variable}__FILE=" for variable in variables),
+            *(f"\0--{name}=" for name in names),
+            *("true", '"', "'''", "[", "{", "0x", "1e9", "1979-05-27", "\\u0000", "\n"),
+        )
+    )
+
+
+_ROWS = (b"\t", b"\n", b"\n\n", b"\0", b"\xff", b"a@x.com", b"-1", b"\xc2\xb2", b"1" * 30)
+
+TARGETS: dict[str, Target] = {
+    **_files(),
+    "account": Target(words.account, _ADDRESS),
+    "alias": Target(words.alias, (*_ADDRESS, b'"', b"[", b" ", b"!")),
+    "recipient": Target(words.recipient, (*_ADDRESS, b'"', b"[", b" ", b"!", b"%")),
+    "size": Target(words.size, (b"k", b"G", b"0", b"9223372036854775807B", b"\xd9\xa1", b" ")),
+    "settings": Target(words.settings, _set()),
+    "command_line": Target(words.command_line, (b"\0", b"a@x.com", b"pw", *_said())),
+    "completion": Target(words.completion, (b"setup ", b" ", b"a@x.com", b",", b"\\", *_said())),
+    "crash": Target(
+        recovery.crash,
+        tuple(b"\xff\n" + word for word in (b"J=a\n=v\n", b"A", b"a", b"x", b"j", b"la", b"dA")),
+    ),
+    "postmap_warnings": Target(
+        answers.postmap_warnings,
+        (b"/proc/self/fd/3, line ", b": ", b": skipping this rule", b"warning: ", *_ROWS),
+    ),
+    "postmap_results": Target(answers.postmap_results, _ROWS),
+    "doveadm_quota": Target(answers.doveadm_quota, (b"STORAGE", b"User quota", *_ROWS)),
+    "anvil": Target(answers.anvil, (b"imap/127.0.0.1/a@x.com\t", b"/", *_ROWS)),
+}  # fmt: skip
+
+
+def cases(name: str) -> list[Path]:
+    """The files that are kept for a target: inputs to start from, and all that ever broke it."""
+    return sorted(path for path in (CASES / name).iterdir() if path.is_file())
+
+
+def keep(name: str, raw: bytes) -> Path:
+    """Makes a case of an input that broke a target."""
+    from hashlib import sha1
+
+    path = CASES / name / f"crash-{sha1(raw).hexdigest()}"  # the name that libFuzzer gives it
+    path.write_bytes(raw)
+    return path

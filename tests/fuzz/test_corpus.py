@@ -1,0 +1,104 @@
+"""Every parser keeps its promises on every case that is kept, and on inputs made from them by
+chance: the same ones each time. Needs nothing but Python."""
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from mailroster import address, quota, services, sessions
+from mailroster.commit import Commit
+from mailroster.document import Document
+from mailroster.finding import Fault
+from mailroster.formats import hashed, quotas, regexp, virtual
+from tests.fuzz import words
+from tests.fuzz.chance import inputs
+from tests.fuzz.targets import CASES, TARGETS, cases, keep
+
+INPUTS = 300
+SEED = 1
+
+EVERY_CASE = [(name, path) for name in TARGETS for path in cases(name)]
+
+
+@pytest.mark.parametrize(
+    ("name", "case"), [pytest.param(n, p.read_bytes(), id=f"{n}/{p.name}") for n, p in EVERY_CASE]
+)
+def test_every_case_holds(name: str, case: bytes) -> None:
+    TARGETS[name].run(case)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_inputs_by_chance_hold(name: str) -> None:
+    by_chance(name, INPUTS, SEED)
+
+
+def by_chance(name: str, count: int, seed: int) -> None:
+    """Tries inputs on a target; keeps the one that breaks it."""
+    target = TARGETS[name]
+    seeds = [path.read_bytes() for path in cases(name)]
+    for raw in islice(inputs(seeds, target.words, seed), count):
+        try:
+            target.run(raw)
+        except BaseException as error:
+            error.add_note(f"kept as {keep(name, raw)}")
+            raise
+
+
+def test_every_folder_of_cases_is_a_target_s() -> None:
+    assert {path.name for path in CASES.iterdir()} == set(TARGETS)
+    assert all(cases(name) for name in TARGETS)
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
+
+
+def leak(text: str) -> str:
+    """A check of hashes as nobody should write it."""
+    if "}" not in text:
+        raise Fault("malformed-hash", f"{text!r} has no scheme", "write {SCHEME}hash")
+    return text
+
+
+def careless(document: Document[Any], position: int, line: str) -> Document[Any]:
+    """A replacement that forgets the carriage return, and the comments."""
+    lines = [*document.lines[:position], line, *document.lines[position + 1 :]]
+    return Document(document.format, "\n".join(line for line in lines if line[:1] != "#"))
+
+
+#: What each target has to notice: where it is put, and what.
+FLAWS: dict[str, tuple[Any, str, Any]] = {
+    "accounts": (hashed, "check_hash", leak),
+    "quotas": (quotas.Quotas, "key", lambda _, line: line.partition(":")[0]),
+    "virtual": (virtual.Virtual, "split", lambda _, text: text.splitlines()),
+    "regexp": (regexp, "_pattern", raising(IndexError())),
+    "masters": (hashed, "hidden", lambda line: line),
+    "send_access": (Document, "replace", careless),
+    "receive_access": (Document, "append", lambda document, line: document),
+    "account": (address, "fold", lambda text: text),
+    "alias": (address, "fold", lambda text: text),
+    "recipient": (address, "recipient", lambda text: text + "."),
+    "size": (quota, "normal_size", lambda text: text.strip()),
+    "settings": (words, "load", raising(ValueError())),
+    "command_line": (words, "parse", raising(KeyError())),
+    "completion": (words, "candidates", lambda line, roster: ["else"]),
+    "crash": (Commit, "_is_cut", lambda *_: True),
+    "postmap_warnings": (services, "printable", lambda text: text + "\n"),
+    "postmap_results": (services, "results_of", lambda out, keys: dict([out.split("\t")[:2]])),
+    "doveadm_quota": (services, "number", lambda text: -1),
+    "anvil": (sessions, "pids_of", lambda dump, users: [0]),
+}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_target_notices_a_flaw(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    where, attribute, flaw = FLAWS[name]
+    monkeypatch.setattr(where, attribute, flaw)
+    with pytest.raises((AssertionError, LookupError, ValueError, TypeError, Fault)):
+        for case in cases(name):
+            TARGETS[name].run(case.read_bytes())

@@ -1,0 +1,153 @@
+"""What must hold of what people type: addresses, sizes, settings, command lines."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from mailroster import address, quota
+from mailroster.cli import FOLDER_OPTIONS
+from mailroster.cli.commands import COMMANDS
+from mailroster.cli.completion import candidates
+from mailroster.cli.grammar import Invocation, parse
+from mailroster.compile.dovecot import maildir
+from mailroster.document import Document
+from mailroster.finding import Fault, NotUnderstood
+from mailroster.formats.accounts import ACCOUNTS
+from mailroster.formats.virtual import VIRTUAL
+from mailroster.roster import Roster
+from mailroster.settings import FOLDERS, SETTINGS, TOML, Settings, Sources, load
+
+_HASH = "{PLAIN}x"
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _taken(read: Callable[[str], str], text: str) -> str | None:
+    """What a reader makes of a text; None for a fault, which can be shown."""
+    try:
+        return read(text)
+    except Fault as fault:
+        assert str(fault).isprintable()
+        assert len(str(fault)) < 500
+        return None
+
+
+def account(raw: bytes) -> None:
+    text = _text(raw)
+    found = _taken(address.account, text)
+    folded = address.fold(text)
+    assert address.fold(folded) == folded
+    if found is None:
+        return
+    assert address.account(found) == found == folded
+    assert address.alias(found) == found
+    assert address.recipient(found) == found
+    assert found.isascii()
+    assert len(found) <= address.ADDRESS_MAX_OCTETS
+    domain, _, user = maildir(found).partition("/")
+    assert "/" not in user
+    assert not {"", ".", ".."} & {domain, user}
+    for format, line in ((ACCOUNTS, f"{found}|{_HASH}"), (VIRTUAL, f"{found} {found}")):
+        entry: Any = format.parse(line)
+        assert entry[0] == found == format.key(line)
+
+
+def alias(raw: bytes) -> None:
+    text = _text(raw)
+    found = _taken(address.alias, text)
+    if found is None:
+        return
+    assert address.alias(found) == found == address.fold(text)
+    assert address.recipient(found) == found
+    line = f"{found} a@x.com"
+    assert VIRTUAL.key(line) == VIRTUAL.parse(line).key == found
+
+
+def recipient(raw: bytes) -> None:
+    text = _text(raw)
+    found = _taken(address.recipient, text)
+    if found is None:
+        return
+    assert address.recipient(found) == found
+    assert found.isascii()
+    assert VIRTUAL.parse(f"a@x.com {found}").recipients == (found,)
+
+
+def size(raw: bytes) -> None:
+    text = _text(raw)
+    normal = _taken(quota.normal_size, text)
+    if normal is None:
+        return
+    assert quota.normal_size(normal) == normal
+    assert 0 <= quota.size_bytes(normal) <= quota.SIZE_MAX_BYTES
+    assert len(quota.human_size(quota.size_bytes(normal))) <= 5
+
+
+def settings(raw: bytes) -> None:
+    """A mailroster.toml; behind a NUL each, `NAME=value` of the environment, a file for `__FILE`,
+    and `--name=value` of the command line."""
+    toml, *words = raw.split(b"\0")
+    pairs = dict(_text(word).partition("=")[::2] for word in words)
+    options = {name[2:]: value for name, value in pairs.items() if name[:2] == "--"}
+    sources = Sources(
+        options,
+        {name: value for name, value in pairs.items() if name[:2] != "--"},
+        lambda path: toml if path.endswith(TOML) else path.encode("utf-8", "surrogateescape"),
+        lambda path: len(path) % 2 == 0,
+    )
+    try:
+        found = load(sources)
+    except NotUnderstood as error:
+        assert str(error).isprintable()
+        return
+    for setting in SETTINGS:
+        value = getattr(found, setting.name)
+        assert type(value) is type(setting.default)
+        assert not isinstance(value, int) or value >= 0
+        assert not isinstance(value, str) or value.isprintable()
+    for folder in FOLDERS[1:]:
+        path = getattr(found, folder.name)
+        assert os.path.isabs(path)
+        assert not any(char < " " for char in path)
+    assert set(Settings._fields) == {setting.name for setting in (*FOLDERS[1:], *SETTINGS)}
+
+
+def command_line(raw: bytes) -> None:
+    """Arguments with a NUL between them, as the kernel keeps them."""
+    argv = [_text(word) for word in raw.split(b"\0")]
+    try:
+        found = parse(argv, COMMANDS, FOLDER_OPTIONS)
+    except NotUnderstood as error:
+        assert str(error).isprintable()
+        return
+    if isinstance(found, Invocation):
+        _is_a_use_of_its_command(found, argv)
+
+
+def _is_a_use_of_its_command(found: Invocation, argv: list[str]) -> None:
+    known = {option.name: option for option in found.command.options}
+    least, most = found.command.arity()
+    assert least <= len(found.arguments) <= most
+    assert set(found.settings) <= set(FOLDER_OPTIONS)
+    assert set(found.options) <= set(known)
+    assert all(known[name].value or not value for name, value in found.options.items())
+    left = list(argv)
+    for word in found.arguments:
+        left.remove(word)  # each argument is a word of the line, and no word is two
+
+
+def completion(raw: bytes) -> None:
+    """A line up to the cursor."""
+    line = _text(raw.replace(b"\0", b""))
+    roster = Roster(
+        accounts=Document(ACCOUNTS, f"a@x.com|{_HASH}\nb@x.com|{_HASH}\n"),
+        virtual=Document(VIRTUAL, "all@x.com a@x.com b@x.com\n"),
+    )
+    if "/" in line or not line.strip():
+        return  # folders of this machine
+    word = "" if line[-1:].isspace() else line.split()[-1].replace("\\", "")
+    for found in candidates(line, lambda given: roster):
+        assert isinstance(found, str)
+        assert found.startswith(word) or len(line.split()) == 1

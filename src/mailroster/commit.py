@@ -25,7 +25,8 @@ and the rename remain microseconds, which only a lock that editors take could cl
 
 import errno
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import zip_longest
 from typing import TYPE_CHECKING, NoReturn
 
@@ -102,14 +103,19 @@ class Commit:
             staged = [identity(self._new(file)) for file in files]
         except (OSError, Conflict) as error:
             self._take_back(error)
+        held = {edit.file: partial(self._holds, edit, found[edit.field]) for edit in edits}
         try:
-            self._install(files)
+            theirs = self._install(files, held)
+        except Conflict as error:
+            self._take_back(error)
         except OSError as error:
             if self._waits(files[0]) and not self._read_journal():
                 self._take_back(error)
             raise Busy(
                 f"{self._words(error)}; the edit counts, any command completes it"
             ) from error
+        if theirs:
+            raise _set_aside(theirs)
         now = [identity(self.path(file)) for file in files]
         return {  # a rename leaves all but the ctime
             edit.field: there if there[:3] == before[:3] else ABSENT
@@ -185,26 +191,46 @@ class Commit:
             self._remove_if_there(new)
             self._disk.create(new, content_of(edit.after), 0o600, None)
 
-    def _install(self, files: list[str]) -> None:
-        """Puts staged files in their places. The edit counts: safe to repeat, never taken back."""
-        for file in files:
+    def _install(
+        self, files: Sequence[str], held: Mapping[str, Callable[[], bool]] | None = None
+    ) -> list[str]:
+        """Puts staged files in their places; gives those that somebody else has written meanwhile.
+
+        The edit counts: safe to repeat, never taken back. `held` tells of a file whether it still
+        is what the edit was made of, at the last moment. Raises Conflict if the first one isn't:
+        nothing of the edit is in its place then.
+        """
+        theirs = []
+        for number, file in enumerate(files):
+            still = held[file] if held else _untouched
             try:
-                renamed = self._rename(file)
-            except OSError as error:
-                if error.errno not in _NOT_RENAMED:
+                self._place(file, still)
+            except Conflict:
+                if not number:
                     raise
-                renamed = False
-            if not renamed:
-                self._overwrite(file)
+                self._disk.rename(self._new(file), self.path(file) + UNAPPLIED)
+                theirs.append(file)
         self._disk.sync_folder(self.folder)
         self._drop_journal()
+        return theirs
 
-    def _rename(self, file: str) -> bool:
+    def _place(self, file: str, still: Callable[[], bool]) -> None:
+        try:
+            renamed = self._rename(file, still)
+        except OSError as error:
+            if error.errno not in _NOT_RENAMED:
+                raise
+            renamed = False
+        if not renamed:
+            self._overwrite(file, still)
+
+    def _rename(self, file: str, still: Callable[[], bool]) -> bool:
         """By a rename; False if that would change the owner or the mode."""
         new, path = self._new(file), self.path(file)
         if os.path.exists(path) and owner_and_mode(path) != owner_and_mode(new):
             return False
         if not os.path.islink(path):
+            _look(file, still)
             self._disk.rename(new, path)
             return True
         target = os.path.realpath(path)
@@ -214,6 +240,7 @@ class Commit:
         self._remove_if_there(beside)
         try:
             self._disk.create(beside, content, mode, owner)
+            _look(file, still)
             self._disk.rename(beside, target)
             self._disk.sync_folder(os.path.dirname(target))
         finally:
@@ -221,7 +248,7 @@ class Commit:
         self._disk.remove(new)
         return True
 
-    def _overwrite(self, file: str) -> None:
+    def _overwrite(self, file: str, still: Callable[[], bool]) -> None:
         """In place. The copy of the old bytes is made once, not from what a crash left of them."""
         new, old, path = self._new(file), self._old(file), self.path(file)
         if not self._is_cut(file):
@@ -232,6 +259,7 @@ class Commit:
             self._remove_if_there(old)
             self._disk.create(old, held, 0o600, None)
             self._disk.sync_folder(self.folder)
+            _look(file, still)
         self._disk.overwrite(path, read(new))
         self._disk.remove(new)
         self._disk.remove(old)
@@ -281,11 +309,7 @@ class Commit:
                 "command of somebody who may write there completes it"
             ) from error
         if unapplied:
-            raise Busy(
-                f"{', '.join(unapplied)}: written by somebody while an edit of ours lay there half "
-                f"finished; that stays, and ours is kept as *{UNAPPLIED}: compare them, and run "
-                "the command again"
-            )
+            raise _set_aside(unapplied)
 
     def _finish(self) -> list[str]:
         """Completes what the journal names; gives the files that somebody else wrote meanwhile."""
@@ -293,7 +317,8 @@ class Commit:
 
         journal = self._read_journal()
         if append := Append.of(journal):
-            self._finish_append(append)
+            if append.file in {document.format.file for document in Roster()}:
+                self._finish_append(append)
             return []
         named = [line.split() for line in journal.decode("ascii", "replace").splitlines()]
         # A line that is not ours, under a checksum that is right, is of another version of us.
@@ -375,6 +400,23 @@ class Commit:
         """Refused for what only a person can mend, Busy for what may pass."""
         fault = Refused if error.errno in _REFUSED else Busy
         return fault(f"{self._words(error)}; {UNCHANGED}")
+
+
+def _untouched() -> bool:
+    """Somebody has looked already."""
+    return True
+
+
+def _look(file: str, still: Callable[[], bool]) -> None:
+    if not still():
+        raise Conflict(file)
+
+
+def _set_aside(files: Sequence[str]) -> Busy:
+    return Busy(
+        f"{', '.join(files)}: written by somebody while an edit of ours lay there half finished; "
+        f"that stays, and ours is kept as *{UNAPPLIED}: compare them, and run the command again"
+    )
 
 
 def _beside(target: str) -> str:

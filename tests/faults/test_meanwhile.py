@@ -109,15 +109,12 @@ def mounted(folder: Path) -> None:
     fill(folder)
 
 
-_SLOW = pytest.mark.xfail(
-    reason="behind our last look the new file is copied and synced, which takes milliseconds"
-)
 CASES = [
     *((set_password, plain, save) for save in (renamed, written, same_size_and_time, appended)),
     *((delete_with_all, plain, save) for save in (renamed, appended)),
-    pytest.param(set_password, linked, renamed, marks=_SLOW),
-    pytest.param(set_password, linked, written, marks=_SLOW),
-    pytest.param(set_password, mounted, written, marks=_SLOW),
+    (set_password, linked, renamed),
+    (set_password, linked, written),
+    (set_password, mounted, written),
 ]
 
 

@@ -9,7 +9,7 @@ Where a key stands twice, the first line that can be read counts.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Generic, TypeVar
 
@@ -221,24 +221,43 @@ class Document(Generic[E]):
     # -- edits: each gives a new document; no other byte changes
 
     def replace(self, position: int, line: str) -> "Document[E]":
-        """The same with another logical line at a position; its carriage return is kept."""
-        lines = self.lines.copy()
-        lines[position] = line + self._carriage_return(lines[position])
-        return Document(self.format, "\n".join(lines))
+        """The same with another logical line at a position."""
+        return self.edited({position: line})
 
     def append(self, line: str) -> "Document[E]":
-        """The same with one more line at the end; a missing final newline is completed."""
-        end = self._newline()
-        start = self.text if not self.text or self.text.endswith("\n") else self.text + end
-        return Document(self.format, start + line + end)
+        """The same with one more line at the end."""
+        return self.edited({}, [line])
 
     def remove(self, positions: list[int]) -> "Document[E]":
         """The same without some logical lines."""
-        gone = set(positions)
-        lines = [line for position, line in enumerate(self.lines) if position not in gone]
-        if len(self.lines) - 1 in gone and lines:
-            lines.append("")  # the line before keeps its line feed
-        return Document(self.format, "\n".join(lines))
+        return self.edited(dict.fromkeys(positions))
+
+    def edited(
+        self, replaced: Mapping[int, str | None], appended: Sequence[str] = ()
+    ) -> "Document[E]":
+        """The same with other logical lines at some positions (None: without the one there), and
+        with more at the end.
+
+        A replaced line keeps its carriage return; a missing final newline is completed before what
+        is appended. However many lines change, it costs one copy of the text.
+        """
+        text = self._replaced(replaced) if replaced else self.text
+        if appended:
+            end = self._newline()
+            if text and not text.endswith("\n"):
+                text += end
+            text += end.join(appended) + end
+        return Document(self.format, text)
+
+    def _replaced(self, replaced: Mapping[int, str | None]) -> str:
+        lines: list[str | None] = [*self.lines]
+        for position, line in replaced.items():
+            old = self.lines[position]
+            lines[position] = None if line is None else line + self._carriage_return(old)
+        left = [line for line in lines if line is not None]
+        if lines[-1] is None and left:
+            left.append("")  # the line before keeps its line feed
+        return "\n".join(left)
 
     def _newline(self) -> str:
         return "\r\n" if "\r\n" in self.text[:4096] else "\n"

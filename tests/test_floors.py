@@ -16,7 +16,7 @@ FLOORS = (
     "document formats/",
     "roster",
     "resolve changes checks/",
-    "edits plan settle",
+    "edits rows/ bulk plan settle",
     "tables compile/ instance/",
     "disk lock commit store password targets/ running services mailstore sessions prepare apply "
     "watch supervise",

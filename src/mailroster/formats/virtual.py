@@ -10,6 +10,7 @@ not count, the case of recipients is kept.
 """
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from mailroster import address
@@ -47,6 +48,11 @@ class Virtual(LookupTable[Alias]):
 VIRTUAL = Virtual()
 
 
+def line(key: str, recipients: Iterable[str]) -> str:
+    """An alias as a line of the file."""
+    return f"{key} {','.join(recipients)}"
+
+
 def add_recipient(document: Document[Alias], key: str, recipient: str) -> Document[Alias]:
     """With one more recipient on an alias, which is made at the end where there is none.
 
@@ -54,12 +60,12 @@ def add_recipient(document: Document[Alias], key: str, recipient: str) -> Docume
     """
     position = document.position(key)
     if position is None:
-        return document.append(f"{key} {recipient}")
-    line = document.lines[position].rstrip(" \t\r")
-    comma = "" if line.endswith(",") else ","
-    line = f"{line}{comma}{recipient}"
-    VIRTUAL.parse(line)
-    return document.replace(position, line)
+        return document.append(line(key, [recipient]))
+    old = document.lines[position].rstrip(" \t\r")
+    comma = "" if old.endswith(",") else ","
+    new = f"{old}{comma}{recipient}"
+    VIRTUAL.parse(new)
+    return document.replace(position, new)
 
 
 def remove_recipient(document: Document[Alias], key: str, recipient: str) -> Document[Alias]:

@@ -16,7 +16,7 @@ FLOORS = (
     "document base indexed formats/",
     "roster",
     "resolve changes checks/",
-    "edits plan settle",
+    "edits rows/ bulk plan settle",
     "tables compile/ instance/",
     "disk lock append commit index store served password targets/ running services mailstore "
     "sessions reopen prepare apply watch supervise",

@@ -25,6 +25,8 @@ _SEARCHES = 16
 _KNOWN = 4096
 #: How much of a file tells how its lines end.
 NEWLINE_CHARS = 4096
+#: A user that no address has.
+_ANYBODY = " "
 
 
 class Format(Generic[E]):
@@ -80,6 +82,8 @@ class Document(Generic[E]):
         "_index",
         "_known",
         "_lines",
+        "_mentioned",
+        "_mentions_asked",
         "_more",
         "_numbers",
         "_parse",
@@ -99,6 +103,8 @@ class Document(Generic[E]):
         self._searches = 0
         self._counted: dict[str, int] | None = None
         self._domains: set[str] | None = None
+        self._mentions_asked = 0
+        self._mentioned: dict[tuple[str, str], list[int]] | None = None
         self._parse: Callable[[str], E] = format.parse
         self._numbers: list[int] | None = None  # of the logical lines; none if each has one line
 
@@ -274,8 +280,27 @@ class Document(Generic[E]):
                 yield position, self.format.key(line), entry
 
     def _positions_mentioning(self, user: str, domain: str) -> list[int]:
-        needles = self.format.needles(user, domain)
-        return sorted({place for word in needles for place in self._positions_of(word)})
+        if self._mentioned is None and self._mentions_asked < _SEARCHES:
+            self._mentions_asked += 1
+            needles = self.format.needles(user, domain)
+            return sorted({place for word in needles for place in self._positions_of(word)})
+        found = self._mention_index()
+        if not user:
+            return found.get((_ANYBODY, domain), [])
+        return sorted({*found.get((user, domain), ()), *found.get(("", domain), ())})
+
+    def _mention_index(self) -> dict[tuple[str, str], list[int]]:
+        """Who is mentioned -> where in `lines`; _ANYBODY of a domain wherever one of it is."""
+        if self._mentioned is None:
+            self._mentioned = {}
+            for position, line in enumerate(self.lines):
+                entry = self.readable(line)
+                for user, domain in set(self.format.mentions(entry)) if entry else ():
+                    self._mentioned.setdefault((user, domain), []).append(position)
+                    places = self._mentioned.setdefault((_ANYBODY, domain), [])
+                    if places[-1:] != [position]:
+                        places.append(position)
+        return self._mentioned
 
     def readable(self, line: str) -> E | None:
         """The entry of a line, or None if it has none that can be read."""

@@ -6,6 +6,8 @@ a hash; ARGON2ID from argon2-cffi.
 
 import ctypes
 import os
+from collections import deque
+from collections.abc import Callable, Sequence
 
 from mailroster.finding import Refused
 
@@ -16,6 +18,8 @@ CRYPT_MAX_BYTES = 511
 BCRYPT_MAX_BYTES = 72
 #: The sizes of `struct crypt_data` in libxcrypt and in old glibc.
 _CRYPT_DATA_BYTES = 1 << 18
+#: How often it is told how many passwords of many are hashed.
+_PROGRESS_S = 0.1
 
 
 def check(password: str) -> bytes:
@@ -28,43 +32,102 @@ def check(password: str) -> bytes:
     return raw
 
 
-def hash_password(password: str, scheme: str = "SHA512-CRYPT") -> str:
-    """`{SCHEME}hash`, salted anew. Refused for a password that the scheme can't take whole.
+def effective_scheme(password: str, scheme: str) -> str:
+    """The scheme that a password gets. Refused for a password that the scheme can't take whole.
 
     A password of more than 511 bytes is beyond SHA512-CRYPT and gets ARGON2ID instead.
     """
     raw = check(password)
+    if scheme not in SCHEMES:
+        raise Refused(f"unknown scheme {scheme!r}; take one of {', '.join(SCHEMES)}")
     if scheme == "SHA512-CRYPT" and len(raw) > CRYPT_MAX_BYTES:
-        scheme = "ARGON2ID"
-    if scheme == "SHA512-CRYPT":
-        return "{SHA512-CRYPT}" + _crypt(raw, f"$6${_salt(16)}$")
-    if scheme == "BLF-CRYPT":
-        if len(raw) > BCRYPT_MAX_BYTES:
-            raise Refused(f"BLF-CRYPT takes {BCRYPT_MAX_BYTES} bytes at most; use SHA512-CRYPT")
-        # 22 characters carry 128 bits: the last one only two of its six.
-        return "{BLF-CRYPT}" + _crypt(raw, f"$2y$05${_salt(21)}{'.Oeu'[os.urandom(1)[0] & 3]}")
-    if scheme == "ARGON2ID":
-        import argon2
+        return "ARGON2ID"
+    if scheme == "BLF-CRYPT" and len(raw) > BCRYPT_MAX_BYTES:
+        raise Refused(f"BLF-CRYPT takes {BCRYPT_MAX_BYTES} bytes at most; use SHA512-CRYPT")
+    return scheme
 
-        return "{ARGON2ID}" + argon2.PasswordHasher(parallelism=1).hash(raw)
-    raise Refused(f"unknown scheme {scheme!r}; take one of {', '.join(SCHEMES)}")
+
+def hash_password(password: str, scheme: str = "SHA512-CRYPT") -> str:
+    """`{SCHEME}hash`, salted anew, of the effective scheme. Raises Refused as that does."""
+    return _hashed(password, scheme, _Crypt())
+
+
+def hash_passwords(
+    passwords: Sequence[str],
+    scheme: str,
+    threads: int,
+    progress: Callable[[int], object] = lambda done: None,
+) -> list[str]:
+    """The hash of each password, made by some threads at once: a hash lets go of the GIL.
+
+    `progress` is told from time to time how many are done. Whatever ends this early, Ctrl-C or a
+    password that is Refused, ends the threads too, each after the hash that it is at.
+    """
+    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+
+    waiting = deque(range(len(passwords)))
+    hashes = [""] * len(passwords)
+
+    def work() -> None:
+        crypt = _Crypt()
+        while True:
+            try:
+                place = waiting.popleft()
+            except IndexError:
+                return
+            hashes[place] = _hashed(passwords[place], scheme, crypt)
+
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            working = [pool.submit(work) for _ in range(threads)]
+            pending = set(working)
+            while pending and not any(future.exception() for future in set(working) - pending):
+                pending = wait(pending, _PROGRESS_S, FIRST_EXCEPTION).not_done
+                progress(len(passwords) - len(waiting))
+        finally:
+            waiting.clear()
+    for future in working:
+        future.result()
+    return hashes
+
+
+def _hashed(password: str, scheme: str, crypt: "_Crypt") -> str:
+    scheme = effective_scheme(password, scheme)
+    raw = check(password)
+    if scheme == "SHA512-CRYPT":
+        return "{SHA512-CRYPT}" + crypt(raw, f"$6${_salt(16)}$")
+    if scheme == "BLF-CRYPT":
+        # 22 characters carry 128 bits: the last one only two of its six.
+        return "{BLF-CRYPT}" + crypt(raw, f"$2y$05${_salt(21)}{'.Oeu'[os.urandom(1)[0] & 3]}")
+    import argon2
+
+    return "{ARGON2ID}" + argon2.PasswordHasher(parallelism=1).hash(raw)
 
 
 def _salt(length: int) -> str:
     return "".join(_SALT_CHARS[byte & 63] for byte in os.urandom(length))
 
 
-def _crypt(raw: bytes, setting: str) -> str:
-    """crypt_r(3)."""
-    try:
-        library = ctypes.CDLL("libcrypt.so.1")
-    except OSError:
-        raise Refused(
-            "the system has no libcrypt.so.1; use --hash or the scheme ARGON2ID"
-        ) from None
-    library.crypt_r.restype = ctypes.c_char_p
-    data = ctypes.create_string_buffer(_CRYPT_DATA_BYTES)
-    result = library.crypt_r(ctypes.c_char_p(raw), ctypes.c_char_p(setting.encode()), data)
-    if not result or result.startswith(b"*"):
-        raise Refused("the system's crypt(3) can't make this hash; use another scheme")
-    return str(result.decode("ascii"))
+class _Crypt:
+    """crypt_r(3), for one thread. Its room for work is made once, when it is needed."""
+
+    def __init__(self) -> None:
+        self._library: ctypes.CDLL | None = None
+        self._data: ctypes.Array[ctypes.c_char] | None = None
+
+    def __call__(self, raw: bytes, setting: str) -> str:
+        if self._library is None:
+            try:
+                self._library = ctypes.CDLL("libcrypt.so.1")
+            except OSError:
+                raise Refused(
+                    "the system has no libcrypt.so.1; use --hash or the scheme ARGON2ID"
+                ) from None
+            self._library.crypt_r.restype = ctypes.c_char_p
+            self._data = ctypes.create_string_buffer(_CRYPT_DATA_BYTES)
+        result = self._library.crypt_r(
+            ctypes.c_char_p(raw), ctypes.c_char_p(setting.encode()), self._data
+        )
+        if not result or result.startswith(b"*"):
+            raise Refused("the system's crypt(3) can't make this hash; use another scheme")
+        return str(result.decode("ascii"))

@@ -49,13 +49,14 @@ def proposed(line: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("setup e", ["email"]),
+        ("setup em", ["email"]),
         ("setup email ", ["add", "update", "del", "list", "restrict"]),
         ("setup email restrict ", ["add", "del", "list"]),
         ("setup help em", ["email"]),
         ("setup help email r", ["restrict"]),
         ("setup help email add ", []),
         ("setup completion ", ["bash", "zsh", "fish"]),
+        ("setup import --format ", ["csv", "jsonl", "folder"]),
         ("setup up ", []),
         ("setup nonsense ", []),
         ("setup --con", ["--config"]),
@@ -126,6 +127,7 @@ def test_folders_are_proposed_for_an_option_that_wants_one(
     (tmp_path / "docker-data").mkdir()
     (tmp_path / "docker.txt").touch()
     assert proposed("setup --config do") == ["docker-data"]
+    assert proposed("setup import do") == ["docker-data", "docker.txt"]
 
 
 # -- the scripts

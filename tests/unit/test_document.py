@@ -79,6 +79,26 @@ def test_a_replaced_line_keeps_its_carriage_return_and_all_others() -> None:
     assert document.text.startswith("a:1G\r\nb:1G"), "the first one stays as it is"
 
 
+@pytest.mark.parametrize(
+    ("text", "replaced", "appended", "after"),
+    [
+        ("", {}, [], ""),
+        ("", {}, ["y", "z"], "y\nz\n"),
+        ("a\r\nb\r\nc", {0: "A", 1: None}, ["y", "z"], "A\r\nc\r\ny\r\nz\r\n"),
+        ("a\nb", {1: None, 0: "A"}, ["z"], "A\nz\n"),
+        ("a\nb\n", {0: None, 1: None}, ["z"], "z\n"),
+        ("a\r\n", {0: None}, ["z"], "z\r\n"),
+        ("a b\n  c\n# d\n", {0: "a e"}, [], "a e\n# d\n"),
+    ],
+)
+def test_many_lines_change_at_once(
+    text: str, replaced: dict[int, str | None], appended: list[str], after: str
+) -> None:
+    document = Document(VIRTUAL, text)
+    assert document.edited(replaced, appended).text == after
+    assert document.text == text
+
+
 @pytest.mark.parametrize("big", [False, True], ids=["few questions", "many questions"])
 def test_a_key_is_found_however_often_one_asks(big: bool) -> None:
     text = "".join(f"U{n}@x.com:{n + 1}G\n" for n in range(40))

@@ -1,12 +1,13 @@
 """Hashes as Dovecot reads them, and passwords that no client could send."""
 
 import ctypes
+import threading
 
 import pytest
 
 from mailroster.finding import Refused
 from mailroster.formats.hashed import check_hash
-from mailroster.password import hash_password
+from mailroster.password import hash_password, hash_passwords
 
 ODD = [
     "secret", "it's", 'a"b', "back\\slash", "a|b", "a:b", " both ends ", "tab\t", "pässwörd €😀",
@@ -74,3 +75,36 @@ def test_a_scheme_that_would_cut_a_password_refuses_it() -> None:
         hash_password("ü" * 37, "BLF-CRYPT")
     with pytest.raises(Refused, match="MD5"):
         hash_password("x", "MD5")
+
+
+@pytest.mark.parametrize("scheme", ["SHA512-CRYPT", "BLF-CRYPT", "ARGON2ID"])
+def test_many_are_hashed_each_in_its_place_by_its_own_salt(scheme: str) -> None:
+    import argon2
+
+    passwords = [*(f"pässword {n}" for n in range(12)), "same", "same"]
+    told: list[int] = []
+    hashes = hash_passwords(passwords, scheme, 3, told.append)
+    assert len(set(hashes)) == len(passwords)
+    assert told[-1] == len(passwords)
+    for password, hash in zip(passwords, hashes, strict=True):
+        rest = hash.removeprefix("{" + scheme + "}")
+        if scheme == "ARGON2ID":
+            assert argon2.PasswordHasher().verify(rest, password)
+        else:
+            assert crypt(password, rest) == rest
+    assert hash_passwords([], scheme, 3) == []
+
+
+def test_a_password_among_many_that_is_refused_ends_it() -> None:
+    with pytest.raises(Refused, match="empty"):
+        hash_passwords(["", *["x"] * 100_000], "SHA512-CRYPT", 2)
+
+
+def test_an_interrupt_ends_the_threads() -> None:
+    def interrupt(done: int) -> None:
+        raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        hash_passwords(["x"] * 100_000, "SHA512-CRYPT", 2, interrupt)
+    assert threading.active_count() == before

@@ -6,11 +6,13 @@ _DRY_RUN = Option("--dry-run", "show what would change in the files, and change 
 _NO_WAIT = Option("--no-wait", "don't put the change in force; the running server will")
 _JSON = Option("--json", "as JSON")
 _EDIT = (_DRY_RUN, _NO_WAIT)
+_SCHEME = Option("--scheme", "SHA512-CRYPT, BLF-CRYPT or ARGON2ID", "SCHEME")
 _PASSWORD = (
     Option("--password-stdin", "read the password from standard input, one line"),
     Option("--hash", "take a ready hash instead of a password", "{SCHEME}HASH"),
-    Option("--scheme", "SHA512-CRYPT, BLF-CRYPT or ARGON2ID", "SCHEME"),
+    _SCHEME,
 )
+_FORMAT = Option("--format", "csv, jsonl or folder; else the name tells", "FORMAT")
 _DELETE = (Option("-y", "and its mail"), Option("-n", "keep its mail, without a question"))
 _ASKED = (
     "Without PASSWORD it is asked for twice on a terminal, without echo. A password on the command "
@@ -85,6 +87,29 @@ COMMANDS = (
         (Option("-y", "taken as elsewhere"), Option("-n", "taken as elsewhere"), *_EDIT),
     ),
     Command(("dovecot-master", "list"), "", "list the masters", "master:show", (_JSON,)),
+    Command(
+        ("import",), "SOURCE", "take accounts and aliases from a file or a folder",
+        "bulk:import_rows",
+        (
+            _FORMAT,
+            Option("--update", "what exists already gets what its row says"),
+            Option("--skip-bad", "take the good rows even if others are bad"),
+            _SCHEME, *_EDIT,
+        ),
+        "SOURCE is a CSV file, a file of JSON lines, another config folder, or - for standard input. "
+        "Nothing is changed if any row is bad; each that is bad is named.",
+    ),
+    Command(
+        ("export",), "[DESTINATION]", "give accounts and aliases out, as import takes them",
+        "bulk:export_rows",
+        (
+            _FORMAT,
+            Option("--secrets", "with the hashes of the passwords"),
+            Option("--force", "write over what is there"),
+        ),
+        "Without DESTINATION as CSV to standard output. A folder has the hashes in it, and so wants "
+        "--secrets.",
+    ),
     Command(
         ("check",), "", "everything that is wrong with the folder; exit 1 on an error",
         "folder:check", (_JSON,),

@@ -17,6 +17,7 @@ from mailroster.document import Document
 from mailroster.finding import NotUnderstood
 from mailroster.password import SCHEMES
 from mailroster.roster import Roster
+from mailroster.rows import FORMATS as ROW_FORMATS
 from mailroster.settings import FOLDERS, Sources, load
 from mailroster.store import Store
 
@@ -55,25 +56,29 @@ def _possible(words: list[str], word: str, read_roster: ReadRoster) -> Iterable[
     while words and words[0].startswith("-"):
         option, equals, value = words.pop(0).partition("=")
         if not equals and not words:
-            return _folders(word)
+            return _paths(word, folders_only=True)
         given[option.removeprefix("--")] = value if equals else words.pop(0)
     command = find(words, COMMANDS)
     if command is None:
         return _verbs(words, word)
     arguments, waiting, left = _taken(command, words[len(command.words) :])
     if waiting:
-        return SCHEMES if waiting == "--scheme" else ()
+        return {"--scheme": SCHEMES, "--format": ROW_FORMATS}.get(waiting, ())
     if word.startswith("-"):
         return left
     return _values(command, arguments, word, lambda: read_roster(given))
 
 
-def _folders(word: str) -> list[str]:
+def _paths(word: str, *, folders_only: bool = False) -> list[str]:
     parent = os.path.dirname(word)
     if not os.path.isdir(parent or "."):
         return []
     with os.scandir(parent or ".") as entries:
-        return sorted(os.path.join(parent, entry.name) for entry in entries if entry.is_dir())
+        return sorted(
+            os.path.join(parent, entry.name)
+            for entry in entries
+            if entry.is_dir() or not folders_only
+        )
 
 
 def _verbs(words: list[str], word: str) -> list[str]:
@@ -107,6 +112,8 @@ def _values(
     if not names or (len(arguments) >= len(names) and not names[-1].endswith("…")):
         return ()
     name = names[min(len(arguments), len(names) - 1)].strip("[]…")
+    if name in ("SOURCE", "DESTINATION"):
+        return _paths(word)
     if "|" in name:
         return name.split("|")
     if command.words in (("email", "add"), ("dovecot-master", "add")):

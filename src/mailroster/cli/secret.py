@@ -22,14 +22,22 @@ def hash_for(call: Call, name: str, check: Callable[[], object]) -> str:
         if not call.options["--hash"].startswith("{"):
             raise Refused("the hash has no {SCHEME} in front")
         return hashed.check_hash(call.options["--hash"])
+    scheme = scheme_for(call)
     from mailroster import password
 
-    scheme = call.options.get("--scheme", call.settings.password_scheme).upper()
-    if scheme not in password.SCHEMES:
-        raise NotUnderstood(f"unknown scheme {scheme!r}; take one of {', '.join(password.SCHEMES)}")
     if given is None:
         given = _line() if "--password-stdin" in call.options else _asked(name, check)
     return password.hash_password(given, scheme)
+
+
+def scheme_for(call: Call) -> str:
+    """The scheme of the hashes that a command makes. Raises NotUnderstood."""
+    from mailroster.password import SCHEMES
+
+    scheme = call.options.get("--scheme", call.settings.password_scheme).upper()
+    if scheme not in SCHEMES:
+        raise NotUnderstood(f"unknown scheme {scheme!r}; take one of {', '.join(SCHEMES)}")
+    return scheme
 
 
 def _line() -> str:

@@ -56,18 +56,28 @@ class Accounts(Format[Account]):
 ACCOUNTS = Accounts()
 
 
+def line(account: Account) -> str:
+    """An account as a line of the file."""
+    extra = f"|{account.extra}" if account.extra else ""
+    return f"{account.address}|{account.password}{extra}"
+
+
+def changed_line(line: str, hash: str, extra: str | None = None) -> str:
+    """The line of an account with another hash, and with other extra fields if there are any; its
+    spelling and its blanks stay."""
+    before, bar, rest = line.removesuffix("\r").partition("|")
+    old, extra_bar, old_extra = rest.partition("|")
+    padded = old.replace(old.strip(" \t"), hash, 1)
+    return before + bar + padded + (extra_bar + old_extra if extra is None else f"|{extra}")
+
+
 def add(document: Document[Account], account: Account) -> Document[Account]:
     """With one more account, at the end."""
-    extra = f"|{account.extra}" if account.extra else ""
-    return document.append(f"{account.address}|{account.password}{extra}")
+    return document.append(line(account))
 
 
 def set_password(document: Document[Account], login: Address, hash: str) -> Document[Account]:
     """With another hash for an account that is there; its spelling and extra fields stay."""
     position = document.position(login)
     assert position is not None, login
-    line = document.line(position)
-    before, bar, rest = line.partition("|")
-    old, extra_bar, extra = rest.rstrip("\r").partition("|")
-    padded = old.replace(old.strip(" \t"), hash, 1)
-    return document.replace(position, before + bar + padded + extra_bar + extra)
+    return document.replace(position, changed_line(document.line(position), hash))

@@ -51,11 +51,20 @@ class Quotas(Format[Quota]):
 QUOTAS = Quotas()
 
 
+def line(quota: Quota) -> str:
+    """A quota as a line of the file."""
+    return f"{quota.address}:{quota.size}"
+
+
+def changed_line(line: str, size: str) -> str:
+    """The line of a quota with another size; its spelling and its blanks stay."""
+    login, colon, old = line.removesuffix("\r").partition(":")
+    return login + colon + old.replace(old.strip(" \t"), size, 1)
+
+
 def put(document: Document[Quota], quota: Quota) -> Document[Quota]:
     """With the size of one mailbox set; a line that has one already is rewritten in its place."""
     position = document.position(quota.address)
     if position is None:
-        return document.append(f"{quota.address}:{quota.size}")
-    login, colon, size = document.line(position).rstrip("\r").partition(":")
-    padded = size.replace(size.strip(" \t"), quota.size, 1)
-    return document.replace(position, login + colon + padded)
+        return document.append(line(quota))
+    return document.replace(position, changed_line(document.line(position), quota.size))

@@ -74,6 +74,11 @@ class Virtual(LookupTable[Alias]):
 VIRTUAL = Virtual()
 
 
+def line(key: str, recipients: Iterable[str]) -> str:
+    """An alias as a line of the file."""
+    return f"{key} {','.join(recipients)}"
+
+
 def add_recipient(document: Document[Alias], key: str, recipient: str) -> Document[Alias]:
     """With one more recipient on an alias, which is made at the end where there is none.
 
@@ -81,12 +86,12 @@ def add_recipient(document: Document[Alias], key: str, recipient: str) -> Docume
     """
     position = document.position(key)
     if position is None:
-        return document.append(f"{key} {recipient}")
-    line = document.line(position).rstrip(" \t\r")
-    comma = "" if line.endswith(",") else ","
-    line = f"{line}{comma}{recipient}"
-    VIRTUAL.parse(line)
-    return document.replace(position, line)
+        return document.append(line(key, [recipient]))
+    old = document.line(position).rstrip(" \t\r")
+    comma = "" if old.endswith(",") else ","
+    new = f"{old}{comma}{recipient}"
+    VIRTUAL.parse(new)
+    return document.replace(position, new)
 
 
 def remove_recipient(document: Document[Alias], key: str, recipient: str) -> Document[Alias]:

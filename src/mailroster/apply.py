@@ -394,8 +394,10 @@ def _judge(state: _State, tables: Tables, asked: Keys, *, accept: bool = False) 
     before = Router(served, origin, Captures(served.regexp))
     after = Router(held.roster, origin, Captures(held.roster.regexp))
     loops: list[Finding] = []
-    for router in (before, after):
-        prime(router, changed_keys(before.roster.virtual, after.roster.virtual))
+    if held.roster.regexp.index:
+        moved = changed_keys(served.virtual, held.roster.virtual)
+        for router in (before, after):
+            prime(router, moved)
     if tables.have_copy() and not accept:
         roster, loops = keep_expandable(before, after)
         after = after._replace(roster=roster)

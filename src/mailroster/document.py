@@ -183,6 +183,12 @@ class Document(Generic[E]):
                         break
         return self._counted
 
+    def claims(self) -> Iterator[tuple[str, int]]:
+        """Every key with the position of each line that claims it; of one key, in their order."""
+        for key, position in self.index.items():
+            for place in self._more.get(key, (position,)):
+                yield key, place
+
     def _read(self, line: str) -> E | None:
         try:
             return self._parse(line)

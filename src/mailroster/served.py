@@ -7,6 +7,7 @@ copy of a file is the file itself, as its identity tells, commands use the index
 import os
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any
 
 from mailroster.disk import ABSENT, Disk, Identity, content_of, identity, identity_of, opened, read
@@ -24,6 +25,7 @@ from mailroster.indexed import (
     splices_between,
     start_before,
     start_behind,
+    whole,
 )
 from mailroster.roster import Roster, document_of
 from mailroster.store import Edited, Find
@@ -38,6 +40,7 @@ _DRIFT_MAX_BYTES = 1 << 20
 #: From so many lines on that mention a domain, all lines are looked at.
 _MANY = 256
 _CHUNK_BYTES = 1 << 23
+_BATCH = 100_000
 #: Two writes within one tick of the kernel's clock have the same times; HZ is 100 at the least.
 _TICK_S = 0.02
 
@@ -187,7 +190,7 @@ class Served:
         path = self.path(document.format.file)
         self._disk.replace(path, content_of(document), mode=0o600)
         if os.path.getsize(path) >= self._index_from and not document.format.ordered:
-            self._build(field, document.format, path)
+            self._build(field, whole(document), os.path.getsize(path))
         elif self._has_index():
             with self._index.writing() as writing:
                 writing.put_note(field, None)
@@ -252,28 +255,21 @@ class Served:
         writes = ((offset, splice.raw()) for offset, splice in shifted(document))
         self._disk.patch(path, found, writes, size)
 
-    def _build(self, field: str, format: Format[Any], path: str) -> None:
+    def _build(self, field: str, document: Document[Any], size: int) -> None:
         """Makes the index of a copy anew."""
         from mailroster.index import Note
 
-        with opened(path) as file, self._index.writing() as writing:
-            size = os.fstat(file.fileno()).st_size
+        entries = faulty = 0
+        with self._index.writing() as writing:
             old = writing.note(field)
-            note = Note(old.serial + 1 if old else _serial(), ABSENT, size, 0, 0, 0, 0)
             writing.clear(field)
-
-            def at(start: int, end: int) -> bytes:
-                return os.pread(file.fileno(), end - start, start)
-
-            start = 0
-            while start < size:
-                end = start_behind(format, at, size, min(size, start + _CHUNK_BYTES))
-                found = list(entries(format, cut(format, at, size, start, end)))
-                writing.learn(field, found)
-                faulty = sum(1 for entry in found if entry.faulty)
-                note = note._replace(entries=note.entries + len(found), faulty=note.faulty + faulty)
-                start = end
-            writing.put_note(field, note)
+            waiting = all_entries(document)
+            while part := list(islice(waiting, _BATCH)):
+                writing.learn(field, part)
+                entries += len(part)
+                faulty += sum(1 for entry in part if entry.faulty)
+            serial = old.serial + 1 if old else _serial()
+            writing.put_note(field, Note(serial, ABSENT, size, 0, 0, entries, faulty))
 
 
 def _compared(ours: Indexed[Any], path: str) -> tuple[Document[Any], Identity] | None:
@@ -298,7 +294,7 @@ def entries(format: Format[Any], lines: Iterable[tuple[int, str]]) -> Iterator["
     """What the index keeps of some lines with their offsets."""
     from mailroster.index import Entry
 
-    parse = format.quick()
+    parse = format.parse
     for offset, line in lines:
         if not (key := format.key(line)):
             continue
@@ -306,6 +302,26 @@ def entries(format: Format[Any], lines: Iterable[tuple[int, str]]) -> Iterator["
             yield Entry(offset, key, tuple(format.mentions(parse(line))), False)
         except Fault:
             yield Entry(offset, key, (), True)
+
+
+def all_entries(document: Document[Any]) -> Iterator["Entry"]:
+    """The same of every line of a file, which is not read again for what is known of it."""
+    from mailroster.index import Entry
+
+    format, lines = document.format, document.lines
+    lengths = map(len, lines) if document.text.isascii() else map(_length, lines)
+    offsets = list(accumulate((length + 1 for length in lengths), initial=0))
+    counting = set(document.counted().values())
+    mentioning = type(format).mentions is not Format.mentions
+    for key, position in document.claims():
+        if position not in counting or mentioning:
+            yield from entries(format, [(offsets[position], lines[position])])
+        else:
+            yield Entry(offsets[position], key, (), False)
+
+
+def _length(line: str) -> int:
+    return len(line.encode("utf-8", "surrogateescape"))
 
 
 def shifted(document: Indexed[Any]) -> Iterator[tuple[int, Splice]]:
@@ -321,7 +337,7 @@ def _placed(document: Indexed[Any]) -> Iterator[tuple[int, str]]:
     for offset, splice in shifted(document):
         for line in lines_of(document.format, splice.text):
             yield offset, line
-            offset += len(line.encode("utf-8", "surrogateescape")) + 1
+            offset += _length(line) + 1
 
 
 def _kept(document: Indexed[Any]) -> list[tuple[int, int, int]]:

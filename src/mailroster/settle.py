@@ -172,12 +172,13 @@ def keep_expandable(before: Router, after: Router) -> tuple[Roster, list[Finding
 def new_faults(old: Document[E], new: Document[E]) -> list[Finding]:
     """What can't be read of the lines that only the new document has."""
     before, after = changed_lines(old, new)
-    known, parse = set(before), new.format.quick() if len(after) > _MANY else new.format.parse
+    counting = set(new.counted().values()) if len(after) > _MANY else frozenset()
+    known = set(before)
     found = []
     for position, line in after:
-        if line not in known and new.format.key(line):
+        if position not in counting and line not in known and new.format.key(line):
             try:
-                parse(line)
+                new.format.parse(line)
             except Fault as fault:
                 found.append(fault.at(new.location(position)))
     return found

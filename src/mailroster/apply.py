@@ -27,7 +27,7 @@ from mailroster.settle import Found, hold_back, keep_expandable, new_faults
 from mailroster.store import Snapshot, Store
 from mailroster.tables import Changes, Table, delta, full
 from mailroster.targets import Target
-from mailroster.targets.lmdb_table import LmdbTable, touch
+from mailroster.targets.lmdb_table import LmdbTable
 from mailroster.targets.sqlite_table import ACCOUNT, MASTER, SqliteTable
 from mailroster.targets.text_table import PasswdFile, PcreTable
 
@@ -98,6 +98,7 @@ class Tables:
         for table in _POSTFIX:
             targets.setdefault(table.name, LmdbTable(layout.table(table.name), self._disk))
         self.targets: Mapping[str, Target] = targets
+        self._generation = LmdbTable(layout.table(GENERATION), self._disk)
 
     def exist(self) -> bool:
         """Whether this instance has ever been started: only then is there anything to keep."""
@@ -113,8 +114,9 @@ class Tables:
 
     def are_whole(self) -> bool:
         """Whether the copy says what the tables hold: no work was cut short, no table is gone."""
+        targets = (*self.targets.values(), self._generation)
         return not os.path.exists(self._layout.unfinished) and all(
-            target.is_there() for target in self.targets.values()
+            target.is_there() for target in targets
         )
 
     def served(self, known: Iterable[Roster] = ()) -> Roster:
@@ -211,12 +213,20 @@ class Tables:
         for table in _POSTFIX:
             apply(table, changes[table.name])
         if renew or changes[postfix.DOMAINS.name] or changes[postfix.REGEXP.name]:
-            touch(self._layout.table(GENERATION), self._disk)
+            self._renew_generation()
         if drops[dovecot.ACCOUNTS.name]:
             self._wait_for_exceptions()
         for table in _DOVECOT:
             apply(table, drops[table.name])
         self._wait_for_exceptions()
+
+    def _renew_generation(self) -> None:
+        lost = not self._generation.is_there()
+        self._generation.renew()
+        if lost:
+            from mailroster.reopen import reload_postfix
+
+            reload_postfix(self._layout)
 
     def _wait_for_exceptions(self) -> None:
         """Until Dovecot has seen the passwd-file: it looks once a second at most."""

@@ -193,7 +193,7 @@ def test_a_text_that_is_made_anew_is_used(
 def test_up_mends_a_table_by_itself(alone: Instance) -> None:
     alone.start()
     try:
-        for file in ("sql/roster.db", "tables/mailboxes.lmdb", "tables/aliases.lmdb"):
+        for file in ("sql/roster.db", "tables/mailboxes.lmdb", "tables/generation.lmdb"):
             remove(alone.state / file)
             until(lambda file=file: (alone.state / file).exists(), 10)  # type: ignore[misc]
             until(lambda: "in step: yes" in alone.run("status").stdout, 10)

@@ -3,6 +3,7 @@ be used is an OSError, whatever library says so."""
 
 import errno
 import random
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -10,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from mailroster.apply import Tables
 from mailroster.compile.dovecot import AccountRow, MasterRow
 from mailroster.disk import Disk
+from mailroster.instance.layout import Layout
 from mailroster.tables import Changes, Row
 from mailroster.targets import Filled, Target, merge
 from mailroster.targets.lmdb_table import LmdbTable
-from mailroster.targets.sqlite_table import ACCOUNT, MASTER, SCHEMA_VERSION, SqliteTable
+from mailroster.targets.sqlite_table import ACCOUNT, MASTER, SCHEMA_VERSION, SHAPES, SqliteTable
 from mailroster.targets.text_table import PasswdFile, PcreTable
 from tests.faults.faulty import mount, own_mounts, public_folder
 
@@ -307,6 +310,18 @@ def test_the_log_of_a_database_that_is_read_all_the_while_does_not_grow(tmp_path
             reader.execute("SELECT * FROM account LIMIT 3").fetchall()
             sizes.append((tmp_path / "roster.db-wal").stat().st_size)
     assert max(sizes) < 8_000_000 < (tmp_path / "roster.db").stat().st_size * len(sizes)
+
+
+def test_the_page_of_tables_has_every_column_and_the_version() -> None:
+    page = (Path(__file__).parents[2] / "docs/schema.md").read_text(encoding="utf-8")
+    for shape in SHAPES:
+        section = page.partition(f"\n### {shape.table}\n")[2].partition("\n#")[0]
+        listed = re.findall(r"^\| `(\w+)` \|", section, re.M)
+        assert listed == list(shape.columns()), shape.table
+    assert f"`PRAGMA user_version` is {SCHEMA_VERSION}:" in page
+    for name, target in Tables(Layout(".")).targets.items():
+        if isinstance(target, LmdbTable):
+            assert f"| `{name}.lmdb` |" in page, name
 
 
 def user_version(path: Path) -> int:

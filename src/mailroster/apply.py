@@ -31,7 +31,7 @@ from mailroster.settle import Found, hold_back, keep_expandable, new_faults
 from mailroster.store import Edited, Snapshot, Store
 from mailroster.tables import Changes, Table, delta, stream
 from mailroster.targets import Target
-from mailroster.targets.lmdb_table import LmdbTable, touch
+from mailroster.targets.lmdb_table import LmdbTable
 from mailroster.targets.sqlite_table import ACCOUNT, MASTER, SCHEMA_VERSION, SqliteTable
 from mailroster.targets.text_table import PasswdFile, PcreTable
 
@@ -109,6 +109,7 @@ class Tables:
         for table in _POSTFIX:
             targets.setdefault(table.name, LmdbTable(layout.table(table.name), self._disk))
         self.targets: Mapping[str, Target] = targets
+        self._generation = LmdbTable(layout.table(GENERATION), self._disk)
         self._marks: dict[str, tuple[int, ...]] = {}
 
     def exist(self) -> bool:
@@ -140,7 +141,8 @@ class Tables:
 
     def lost(self) -> list[str]:
         """The tables that are not there, at a quick look."""
-        return [name for name, target in self.targets.items() if not target.is_there()]
+        targets = {**self.targets, GENERATION: self._generation}
+        return [name for name, target in targets.items() if not target.is_there()]
 
     def damaged(self) -> list[str]:
         """The tables that can't be used, by a long look at those that somebody has written."""
@@ -215,7 +217,7 @@ class Tables:
     def mend(self, served: Router, broken: Collection[str]) -> int:
         """Makes tables anew that are lost or damaged; how many rows they lacked."""
         tables = [table for table in TABLES if table.name in broken]
-        return self._fill(served, tables)[0] if tables else 0
+        return self._fill(served, tables)[0] if broken else 0
 
     def _fill(
         self, after: Router, tables: Sequence[Table]
@@ -238,7 +240,7 @@ class Tables:
                 from mailroster.reopen import reopen_database
 
                 reopen_database(self._layout)
-        touch(self._layout.table(GENERATION), self._disk)
+        self._renew_generation()
         self._drop(surplus)
         gone = {*surplus[dovecot.ACCOUNTS.name], *surplus[dovecot.EXCEPTIONS.name]}
         self._end_sessions([key for key in gone if key not in roster.accounts])
@@ -257,7 +259,7 @@ class Tables:
         for table in _POSTFIX:
             apply(table, changes[table.name])
         if changes[postfix.DOMAINS.name] or changes[postfix.REGEXP.name]:
-            touch(self._layout.table(GENERATION), self._disk)
+            self._renew_generation()
         self._drop(drops)
 
     def _drop(self, drops: Mapping[str, Changes]) -> None:
@@ -268,6 +270,14 @@ class Tables:
             if drops[table.name]:
                 self.targets[table.name].apply(drops[table.name])
         self._wait_for_exceptions()
+
+    def _renew_generation(self) -> None:
+        lost = not self._generation.is_there()
+        self._generation.renew()
+        if lost:
+            from mailroster.reopen import reload_postfix
+
+            reload_postfix(self._layout)
 
     def _copy(self, documents: Sequence[tuple[str, Document[Any]]]) -> None:
         """Makes the copies say what the tables hold now; with that the work is done."""

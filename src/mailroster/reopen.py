@@ -1,8 +1,12 @@
-"""Makes a running Dovecot open a database that was renamed over the one it has open.
+"""Makes running servers open a file that was renamed over the one that they have open.
 
-Its auth workers look up and never notice. One that ends is replaced at the next lookup, without a
-word to the sessions that are open. A lookup that is under way in it would fail, so only a worker
-that sleeps is ended; one that has opened the new file already is left alone.
+Dovecot's auth workers look up and never notice. One that ends is replaced at the next lookup,
+without a word to the sessions that are open. A lookup that is under way in it would fail, so only a
+worker that sleeps is ended; one that has opened the new file already is left alone.
+
+Postfix notices by itself, at the next session, by any table that has lost its name: the generation
+is there for that. Only a process that began without a generation has none to look at, and would
+answer 451 until it ends.
 """
 
 import os
@@ -10,12 +14,21 @@ import time
 from collections.abc import Iterator
 
 from mailroster.instance.layout import Layout
-from mailroster.running import dovecot_pid
+from mailroster.running import dovecot_pid, postfix_pid
 
 #: How long a worker may go on before it is ended at work.
 _PATIENCE_S = 2.0
 _STEP_S = 0.002
 _GONE = " (deleted)"  # proc(5), fd
+
+
+def reload_postfix(layout: Layout) -> None:
+    """Has every process of Postfix start anew after its session, as `postfix reload` does."""
+    import signal
+
+    master = postfix_pid(layout)
+    if master is not None:
+        os.kill(master, signal.SIGHUP)
 
 
 def reopen_database(layout: Layout) -> int:

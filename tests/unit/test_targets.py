@@ -1,18 +1,26 @@
 """Tables put in force: what is written is read again, only what changes is touched, and what can't
 be used is an OSError, whatever library says so."""
 
+import errno
+import random
+import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from mailroster.apply import Tables
 from mailroster.compile.dovecot import AccountRow, MasterRow
 from mailroster.disk import Disk
-from mailroster.tables import Row
-from mailroster.targets import Target
+from mailroster.instance.layout import Layout
+from mailroster.tables import Changes, Row
+from mailroster.targets import Filled, Target, merge
 from mailroster.targets.lmdb_table import LmdbTable
-from mailroster.targets.sqlite_table import ACCOUNT, MASTER, SqliteTable
+from mailroster.targets.sqlite_table import ACCOUNT, MASTER, SCHEMA_VERSION, SHAPES, SqliteTable
 from mailroster.targets.text_table import PasswdFile, PcreTable
+from tests.faults.faulty import mount, own_mounts, public_folder
 
 Made = Callable[[Path], Target]
 
@@ -91,6 +99,234 @@ def test_the_passwd_file_is_always_younger_by_a_second(tmp_path: Path) -> None:
         target.apply({"a@x.com": f"a@x.com:{round}::::::k=v"})
         assert path.stat().st_mtime >= before + 1
     assert path.stat().st_mode & 0o007 == 0
+
+
+def pcre(folder: Path) -> Target:
+    return PcreTable(str(folder / "regexp"), Disk())
+
+
+@pytest.mark.parametrize(("made", "one", "two"), ROWS, ids=[r[0].__name__ for r in ROWS])
+def test_a_fill_writes_what_differs_and_tells_what_is_too_much(
+    tmp_path: Path, made: Made, one: Row, two: Row
+) -> None:
+    target = made(tmp_path)
+    row = {key: one.replace("a@x.com", key) if isinstance(one, str) else one for key in "edcba"}
+    assert target.fill(row.items()) == Filled(5, [], replaced=True)
+    assert list(target.read()) == ["a", "b", "c", "d", "e"]
+    assert target.fill(row.items()) == Filled(0, [])
+    changed = row | {"b": two.replace("a@x.com", "b") if isinstance(two, str) else two}
+    del changed["d"], changed["e"]
+    assert target.fill(changed.items()) == Filled(1, ["d", "e"])
+    assert target.read() == {**changed, "d": row["d"], "e": row["e"]}
+    assert (target.is_there(), target.damage()) == (True, "")
+
+
+def test_a_fill_of_a_pcre_table_is_its_text(tmp_path: Path) -> None:
+    target = pcre(tmp_path)
+    assert target.damage() == "there is none"
+    assert target.fill([("", "/a/ b\n")]) == Filled(1, [], replaced=True)
+    assert target.fill([("", "/a/ b\n")]) == Filled(0, [])
+    target.apply({})
+    assert target.read() == {"": "/a/ b\n"}
+
+
+@pytest.mark.parametrize("run_rows", [2, 7, 1000])
+def test_rows_come_in_order_however_many_are_sorted_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_rows: int
+) -> None:
+    monkeypatch.setattr(merge, "RUN_ROWS", run_rows)
+    keys = [f"{n * 37 % 50}é" for n in range(50)] + ["", "ÿ", "\U0001f600", "\uffff"]
+    rows: list[tuple[str, Row]] = [(key, AccountRow(key, "m")) for key in keys]
+    found = list(merge.in_order(rows, str(tmp_path)))
+    assert found == sorted(rows, key=lambda item: item[0].encode())
+    assert list(tmp_path.iterdir()) == []
+
+
+def spoil(path: Path, how: str) -> None:
+    raw = bytearray(path.read_bytes())
+    if how == "cut":
+        raw = raw[: len(raw) // 2]
+    elif how == "cut by an octet":
+        raw = raw[:-1]
+    elif how == "zeroed":
+        raw = bytearray(len(raw))
+    elif how == "zeros inside":
+        raw[len(raw) // 2 : len(raw) * 3 // 4] = bytes(len(raw) * 3 // 4 - len(raw) // 2)
+    elif how == "noise inside":
+        noise = random.Random(1).randbytes(len(raw) // 4)
+        raw[len(raw) // 2 : len(raw) // 2 + len(noise)] = noise
+    elif how == "text":
+        raw = bytearray(b"no table " * 1000)
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize(
+    ("made", "file", "row"),
+    [
+        (lmdb, "table.lmdb", "a@x.com"),
+        (accounts, "roster.db", AccountRow("{X}h", "a")),
+        (masters, "roster.db", MasterRow("{X}h")),
+    ],
+    ids=["lmdb", "accounts", "masters"],
+)
+@pytest.mark.parametrize(
+    "how", ["cut", "cut by an octet", "zeroed", "zeros inside", "noise inside", "text"]
+)
+def test_damage_is_found_without_harm_and_a_fill_mends_it(
+    tmp_path: Path, made: Made, file: str, row: Row, how: str
+) -> None:
+    rows = {f"{n}@x.com": row for n in range(5000)}
+    made(tmp_path).fill(rows.items())
+    path = tmp_path / file
+    spoil(path, how)
+    target = made(tmp_path)
+    assert target.damage()
+    if "inside" not in how:
+        assert not target.is_there()
+    mark = target.mark()
+    assert target.fill(rows.items()) == Filled(5000, [], replaced=True)
+    assert target.mark() != mark
+    assert (target.damage(), target.is_there(), target.read()) == ("", True, rows)
+
+
+def test_of_an_lmdb_table_that_is_cut_short_a_change_is_refused(tmp_path: Path) -> None:
+    table = lmdb(tmp_path)
+    table.fill((f"{n}@x.com", "x" * 100) for n in range(2000))
+    path = tmp_path / "table.lmdb"
+    path.write_bytes(path.read_bytes()[:40960])
+    for use in (table.read, lambda: table.apply({"a@x.com": "b"})):
+        with pytest.raises(OSError) as raised:
+            use()
+        assert raised.value.filename == str(path)
+
+
+def test_a_table_that_shrank_is_no_table_that_was_cut(tmp_path: Path) -> None:
+    """Pages that one transaction takes and frees are never written."""
+    table = lmdb(tmp_path)
+    for round in range(5):
+        rows: Changes = {f"{round}-{n}@x.com": "x" * 400 for n in range(3000)}
+        table.apply(rows)
+        table.apply({**dict.fromkeys(rows), "a@x.com": str(round)})
+        assert (table.is_there(), table.damage()) == (True, "")
+    assert table.read() == {"a@x.com": "4"}
+
+
+@pytest.mark.parametrize("size_mb", [1, 3])
+@pytest.mark.parametrize(
+    ("made", "file", "row"),
+    [(lmdb, "table.lmdb", "b@x.com"), (accounts, "roster.db", AccountRow("{X}h", "m"))],
+    ids=["lmdb", "accounts"],
+)
+def test_a_full_disk_is_told_as_such_and_the_table_is_as_it_was(
+    size_mb: int, made: Made, file: str, row: Row
+) -> None:
+    long = "x" * 200
+    big: Row = long if isinstance(row, str) else AccountRow(long, long)
+    rows = {f"{n}@x.com": big for n in range(40_000)}
+    with public_folder() as folder, own_mounts():
+        mount("-t", "tmpfs", "-o", f"size={size_mb}m", "tmpfs", folder)
+        target = made(folder)
+        target.fill([("a@x.com", row)])
+        for use in (lambda: target.apply({**rows}), lambda: target.fill(rows.items())):
+            with pytest.raises(OSError) as raised:
+                use()
+            assert raised.value.errno == errno.ENOSPC
+            assert made(folder).read()["a@x.com"] == row
+        (folder / file).unlink()
+        with pytest.raises(OSError) as raised:
+            target.fill(rows.items())
+        assert raised.value.errno == errno.ENOSPC
+        assert raised.value.filename.startswith(str(folder / file.partition(".")[0]))
+
+
+def test_a_stale_log_is_not_taken_for_that_of_a_new_database(tmp_path: Path) -> None:
+    first, path = accounts(tmp_path), tmp_path / "roster.db"
+    first.fill([("old@x.com", AccountRow("{X}old", "old"))])
+    reader = sqlite3.connect(path)  # keeps the log alive, as Dovecot does
+    reader.execute("SELECT * FROM account").fetchall()
+    first.apply({"late@x.com": AccountRow("{X}late", "late")})
+    assert (tmp_path / "roster.db-wal").stat().st_size > 0
+    path.unlink()
+    wanted = {"new@x.com": AccountRow("{X}new", "new")}
+    accounts(tmp_path).fill(wanted.items())
+    assert accounts(tmp_path).read() == wanted
+    reader.close()
+    assert accounts(tmp_path).read() == wanted
+    assert accounts(tmp_path).damage() == ""
+
+
+def test_a_database_of_another_version_is_made_anew_and_the_rest_taken_over(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "roster.db"
+    accounts(tmp_path).fill([("a@x.com", AccountRow("{X}h", "a"))])
+    masters(tmp_path).fill([("boss", MasterRow("{X}h"))])
+    assert user_version(path) == SCHEMA_VERSION
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE account ADD COLUMN more TEXT")
+    assert "version" in accounts(tmp_path).damage()
+    with pytest.raises(OSError, match="version"):
+        accounts(tmp_path).apply({"b@x.com": None})
+    filled = accounts(tmp_path).fill([("b@x.com", AccountRow("{X}h", "b"))])
+    assert filled == Filled(1, [], replaced=True)
+    assert accounts(tmp_path).read() == {"b@x.com": AccountRow("{X}h", "b")}
+    assert masters(tmp_path).is_there()
+    assert masters(tmp_path).read() == {"boss": MasterRow("{X}h")}
+    assert user_version(path) == SCHEMA_VERSION
+
+
+@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, SCHEMA_VERSION + 1000])
+def test_another_version_of_one_table_is_seen_in_the_number_alone(
+    tmp_path: Path, version: int
+) -> None:
+    both = accounts(tmp_path), masters(tmp_path)
+    both[0].fill([("a@x.com", AccountRow("{X}h", "a"))])
+    both[1].fill([("boss", MasterRow("{X}h"))])
+    with closing(sqlite3.connect(tmp_path / "roster.db")) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
+    assert [target.is_there() for target in both] == [version >= 2000, version < 2000]
+
+
+def test_a_database_in_use_keeps_its_schema(tmp_path: Path) -> None:
+    """Or each of Dovecot's connections would fail one lookup."""
+    accounts(tmp_path).fill([("a@x.com", AccountRow("{X}h", "a"))])
+    with closing(sqlite3.connect(tmp_path / "roster.db")) as connection:
+        cookie = connection.execute("PRAGMA schema_version").fetchone()
+        assert not masters(tmp_path).is_there()
+        masters(tmp_path).fill([("boss", MasterRow("{X}h"))])
+        assert masters(tmp_path).is_there()
+        accounts(tmp_path).fill([("b@x.com", AccountRow("{X}h", "b"))])
+        accounts(tmp_path).apply({"a@x.com": None})
+        assert connection.execute("PRAGMA schema_version").fetchone() == cookie
+
+
+def test_the_log_of_a_database_that_is_read_all_the_while_does_not_grow(tmp_path: Path) -> None:
+    target = accounts(tmp_path)
+    target.fill([])
+    sizes = []
+    with closing(sqlite3.connect(tmp_path / "roster.db")) as reader:
+        for word in "abcdefgh":
+            target.fill((f"{n}@x.com", AccountRow(word * 400, "m")) for n in range(5000))
+            reader.execute("SELECT * FROM account LIMIT 3").fetchall()
+            sizes.append((tmp_path / "roster.db-wal").stat().st_size)
+    assert max(sizes) < 8_000_000 < (tmp_path / "roster.db").stat().st_size * len(sizes)
+
+
+def test_the_page_of_tables_has_every_column_and_the_version() -> None:
+    page = (Path(__file__).parents[2] / "docs/schema.md").read_text(encoding="utf-8")
+    for shape in SHAPES:
+        section = page.partition(f"\n### {shape.table}\n")[2].partition("\n#")[0]
+        listed = re.findall(r"^\| `(\w+)` \|", section, re.M)
+        assert listed == list(shape.columns()), shape.table
+    assert f"`PRAGMA user_version` is {SCHEMA_VERSION}:" in page
+    for name, target in Tables(Layout(".")).targets.items():
+        if isinstance(target, LmdbTable):
+            assert f"| `{name}.lmdb` |" in page, name
+
+
+def user_version(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def test_a_table_grows_past_its_map(tmp_path: Path) -> None:

@@ -85,7 +85,8 @@ class LmdbTable:
         return put_in_place(given, self._standing(), self.apply)
 
     def renew(self) -> None:
-        """An empty table in a new file."""
+        """Renames an empty table over, which makes every Postfix process that has the old one open
+        start anew before its next session."""
         self._build(iter(()))
 
     def _build(self, given: "Iterator[Item]") -> Filled:
@@ -181,9 +182,3 @@ def _number(code: int, path: str) -> int:
         if disk.f_bavail * disk.f_frsize < _FULL_BYTES:
             return errno.ENOSPC
     return code if code in errno.errorcode else errno.EIO
-
-
-def touch(path: str, disk: Disk | None = None) -> None:
-    """Renames a fresh table over `lmdb:PATH`, which makes every Postfix process that has it open
-    start anew before its next session."""
-    LmdbTable(path, disk).renew()

@@ -15,6 +15,7 @@ RUN_ROWS = 100_000
 #: Written in one transaction, which Postfix's readers wait for: 10 to 20 ms.
 PART_ROWS = 2_000
 _BLOCK_ROWS = 500
+_LENGTH_BYTES = 4
 
 Item = tuple[str, Row]
 
@@ -87,7 +88,9 @@ def _spool(run: list[Item], file: IO[bytes]) -> None:
 
     plain = [(key, row if isinstance(row, str) else tuple(row)) for key, row in run]
     for start in range(0, len(plain), _BLOCK_ROWS):
-        marshal.dump(plain[start : start + _BLOCK_ROWS], file)
+        # marshal.load() would call the file for every field.
+        raw = marshal.dumps(plain[start : start + _BLOCK_ROWS])
+        file.write(len(raw).to_bytes(_LENGTH_BYTES, "big") + raw)
     file.seek(0)
 
 
@@ -95,8 +98,5 @@ def _spooled(file: IO[bytes]) -> Iterator[Item]:
     import marshal
 
     with file:
-        while True:
-            try:
-                yield from marshal.load(file)
-            except EOFError:
-                return
+        while length := int.from_bytes(file.read(_LENGTH_BYTES), "big"):
+            yield from marshal.loads(file.read(length))

@@ -84,18 +84,9 @@ class SqliteTable:
 
     def is_there(self) -> bool:
         try:
-            with open(self._path, "rb") as file:
-                head = file.read(_HEADER_BYTES)
-                size = os.fstat(file.fileno()).st_size
+            return self._shape.standing(self._header()) == self._shape.version
         except OSError:
             return False
-        if len(head) < _HEADER_BYTES or not head.startswith(_MAGIC):
-            return False
-        page_bytes = struct.unpack_from(">H", head, _PAGE_BYTES_AT)[0]
-        pages, version = (struct.unpack_from(">I", head, at)[0] for at in (_PAGES_AT, _VERSION_AT))
-        # What was not copied from the log yet is missing in the file.
-        whole = size >= pages * page_bytes or identity(f"{self._path}-wal").size > 0
-        return whole and self._shape.standing(version) == self._shape.version
 
     def damage(self) -> str:
         try:
@@ -149,6 +140,21 @@ class SqliteTable:
         """A crash may leave an empty file, which is no database yet."""
         return identity(self._path).size > 0
 
+    def _header(self) -> int:
+        """`user_version` by the first bytes of the file. Raises OSError if it is no database, or
+        was cut short."""
+        with open(self._path, "rb") as file:
+            head = file.read(_HEADER_BYTES)
+            size = os.fstat(file.fileno()).st_size
+        if len(head) < _HEADER_BYTES or not head.startswith(_MAGIC):
+            raise OSError(errno.EIO, "not a database", self._path)
+        page_bytes = struct.unpack_from(">H", head, _PAGE_BYTES_AT)[0]
+        pages, version = (struct.unpack_from(">I", head, at)[0] for at in (_PAGES_AT, _VERSION_AT))
+        # What was not copied from the log yet is missing in the file.
+        if size < pages * page_bytes and not identity(f"{self._path}-wal").size:
+            raise OSError(errno.EIO, "the file was cut short", self._path)
+        return int(version)
+
     def _fits(self) -> bool:
         with self._connected() as connection:
             return _fits(connection)
@@ -158,6 +164,7 @@ class SqliteTable:
         if not self._exists():
             return "there is none"
         try:
+            self._header()
             with self._connected() as connection:
                 words = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
                 if words == "ok" and self._shape.table in _definitions(connection):

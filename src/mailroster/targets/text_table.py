@@ -32,7 +32,7 @@ class PcreTable(TextTable):
         return {"": read(self._path).decode("utf-8", "surrogateescape")}
 
     def apply(self, changes: Changes) -> None:
-        text = changes.get("")
+        text = changes.get("", self.read()[""])
         assert isinstance(text, str | None)
         self._disk.replace(self._path, (text or "").encode("utf-8", "surrogateescape"))
 

@@ -1,0 +1,203 @@
+"""Tables that are lost or damaged under a running Postfix and Dovecot, and made anew: what is asked
+of them meanwhile, and that it is right at once when they are there again."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from smtplib import SMTPServerDisconnected
+
+import pytest
+
+from mailroster.instance.layout import Layout
+from mailroster.reopen import reopen_database
+from mailroster.targets.sqlite_table import ACCOUNT, SqliteTable
+from tests.servers.instance import HASH, PASSWORD, Instance, until
+
+STEADY = "steady@x.com"
+
+
+@pytest.fixture(scope="module")
+def alone(server: Instance) -> Instance:
+    """Servers without `up`, which would mend a table before a test has looked at it."""
+    server.setup("email", "add", STEADY, PASSWORD)
+    server.setup("email", "add", "qa@x.com", PASSWORD)
+    server.setup("alias", "add", "alias@x.com", STEADY)
+    server.setup("email", "restrict", "add", "receive", "qa@x.com")
+    with server.file("postfix-accounts.cf").open("a") as file:
+        file.write(f"odd@x.com|{HASH}|userdb_mail_max_userip_connections=3\n")
+    server.file("postfix-regexp.cf").write_text("/^rx[0-9]+@x\\.com$/ steady@x.com\n")
+    server.setup("apply")
+    server.kill()
+    return server
+
+
+@contextmanager
+def probed(ask: Callable[[], object]) -> Iterator[list[object]]:
+    """What is answered, again and again, while something is done."""
+    answers: list[object] = []
+    done = threading.Event()
+
+    def probe() -> None:
+        while not done.is_set():
+            try:
+                answers.append(ask())
+            except SMTPServerDisconnected as error:
+                answers.append(error)
+
+    thread = threading.Thread(target=probe)
+    thread.start()
+    try:
+        yield answers
+    finally:
+        done.set()
+        thread.join()
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def cut(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+def zero(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+
+
+HARMS = pytest.mark.parametrize("harm", [remove, cut, zero], ids=lambda harm: harm.__name__)
+
+
+@HARMS
+def test_a_database_that_is_made_anew_is_used_at_once(
+    alone: Instance, harm: Callable[[Path], None]
+) -> None:
+    assert alone.can_log_in(STEADY)
+    with alone.imap(STEADY) as session:
+        harm(alone.state / "sql/roster.db")
+        alone.setup("apply", "--verify")
+        alone.setup("email", "add", f"{harm.__name__}@x.com", PASSWORD)
+        assert alone.can_log_in(f"{harm.__name__}@x.com")
+        assert alone.can_log_in(STEADY)
+        assert session.noop()[0] == "OK"  # nobody was disconnected
+    assert alone.doveadm("user", "*").split().count(STEADY) == 1
+
+
+def test_nobody_fails_to_log_in_while_a_removed_database_is_made_anew(alone: Instance) -> None:
+    """Dovecot goes on with the file that it has open. One lookup may be under way just when its
+    worker is ended."""
+    with probed(lambda: alone.can_log_in(STEADY)) as answers:
+        for _ in range(3):
+            remove(alone.state / "sql/roster.db")
+            time.sleep(0.2)
+            alone.setup("apply", "--verify")
+            time.sleep(0.2)
+    assert len(answers) > 10
+    assert len([answer for answer in answers if answer is not True]) <= 1
+
+
+def test_a_worker_that_has_the_new_database_is_left_alone(alone: Instance) -> None:
+    layout = Layout(str(alone.state))
+    assert alone.can_log_in(STEADY)
+    table = SqliteTable(layout.database, ACCOUNT)
+    assert reopen_database(layout) == 0
+    rows = table.read()
+    remove(Path(layout.database))
+    assert alone.can_log_in(STEADY)
+    table.fill({**rows, "fresh@x.com": rows[STEADY]}.items())
+    assert not alone.can_log_in("fresh@x.com")  # it never notices
+    assert reopen_database(layout) >= 1
+    assert alone.can_log_in("fresh@x.com")
+    assert reopen_database(layout) == 0
+    alone.setup("apply", "--verify")
+    assert not alone.can_log_in("fresh@x.com")
+
+
+def test_a_change_of_the_form_of_a_table_fails_one_lookup(alone: Instance) -> None:
+    """Why the schema of a database in use never changes."""
+    import sqlite3
+    from contextlib import closing
+
+    path = alone.state / "sql/roster.db"
+    assert alone.can_log_in(STEADY)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE another (name TEXT)")
+        connection.commit()
+        assert not alone.can_log_in(STEADY)
+        assert alone.can_log_in(STEADY)
+    alone.setup("apply", "--verify")
+
+
+#: A table of Postfix, an address, and what RCPT answers with the table in force.
+ASKED = [
+    ("domains", STEADY, 250),
+    ("mailboxes", STEADY, 250),
+    ("aliases", "alias@x.com", 250),
+    ("receive_access", "qa@x.com", 554),
+    ("senders", STEADY, 250),
+    ("send_access", STEADY, 250),
+    ("generation", STEADY, 250),
+]
+
+
+@HARMS
+@pytest.mark.parametrize(("table", "address", "code"), ASKED, ids=[a[0] for a in ASKED])
+def test_a_table_of_postfix_that_is_made_anew_is_used_at_once(
+    alone: Instance, table: str, address: str, code: int, harm: Callable[[Path], None]
+) -> None:
+    assert alone.rcpt(address)[0] == code
+    harm(alone.state / f"tables/{table}.lmdb")
+    alone.setup("apply", "--verify")
+    assert alone.rcpt(address)[0] == code
+    alone.setup("alias", "add", f"{harm.__name__}-{table}@x.com", STEADY)
+    assert alone.rcpt(f"{harm.__name__}-{table}@x.com")[0] == 250
+
+
+@pytest.mark.parametrize("table", [a[0] for a in ASKED])
+def test_without_a_table_postfix_puts_off_and_never_refuses(alone: Instance, table: str) -> None:
+    with probed(lambda: alone.rcpt(STEADY)[0]) as answers:
+        remove(alone.state / f"tables/{table}.lmdb")
+        time.sleep(0.3)
+        alone.setup("apply", "--verify")
+        assert alone.rcpt(STEADY)[0] == 250
+    refused = [code for code in answers if code not in (250, 451)]
+    assert answers
+    assert all(isinstance(error, SMTPServerDisconnected) for error in refused)
+
+
+@pytest.mark.parametrize(
+    ("file", "works"),
+    [
+        ("sql/exceptions", lambda server: server.can_log_in("odd@x.com")),
+        ("tables/regexp", lambda server: server.rcpt("rx1@x.com")[0] == 250),
+    ],
+    ids=["exceptions", "regexp"],
+)
+@HARMS
+def test_a_text_that_is_made_anew_is_used(
+    alone: Instance,
+    file: str,
+    works: Callable[[Instance], bool],
+    harm: Callable[[Path], None],
+) -> None:
+    assert works(alone)
+    harm(alone.state / file)
+    alone.setup("apply", "--verify")
+    assert works(alone)
+
+
+def test_up_mends_a_table_by_itself(alone: Instance) -> None:
+    alone.start()
+    try:
+        for file in ("sql/roster.db", "tables/mailboxes.lmdb", "tables/generation.lmdb"):
+            remove(alone.state / file)
+            until(lambda file=file: (alone.state / file).exists(), 10)  # type: ignore[misc]
+            until(lambda: "in step: yes" in alone.run("status").stdout, 10)
+            assert alone.can_log_in(STEADY)
+            assert alone.rcpt("alias@x.com")[0] == 250
+    finally:
+        alone.kill()

@@ -36,6 +36,7 @@ from mailroster.disk import (
     Identity,
     content_of,
     identity,
+    identity_of,
     opened,
     owner_and_mode,
     read,
@@ -138,18 +139,26 @@ class Commit:
             if identity(path) != found:
                 raise Conflict(append.file)
             self._write_journal(bytes(append))
-            self._disk.append(path, append.lines)
+            fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            try:
+                if identity_of(fd) != found:
+                    raise Conflict(append.file)
+                self._disk.append(fd, append.lines)
+            finally:
+                os.close(fd)
         except (OSError, Conflict) as error:
             self._take_back_append(append, error)
         there = identity(path)
         try:
-            lost = there.inode != found.inode or not append.is_in(_behind(path, append.size))
+            whole = there.size == append.size + len(append.lines)
+            behind = append.size if whole else 0  # else somebody has written it at the same time
+            lost = there.inode != found.inode or not append.is_in(_behind(path, behind))
             self._drop_journal()
         except OSError as error:
             raise Busy(f"{self._words(error)}; the edit counts") from error
         if lost:  # somebody has put another file in its place
             raise Conflict(append.file)
-        return there if there.size == append.size + len(append.lines) else ABSENT
+        return there if whole else ABSENT
 
     def _take_back_append(self, append: "Append", error: OSError | Conflict) -> NoReturn:
         path = self.path(append.file)

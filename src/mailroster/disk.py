@@ -156,14 +156,10 @@ class Disk:
             os.close(fd)
         self.rename(new, path)
 
-    def append(self, path: str, content: bytes) -> None:
-        """At the end of a file as it is now, and on the disk when this returns."""
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        try:
-            self.write(fd, content)
-            self.sync(fd)
-        finally:
-            os.close(fd)
+    def append(self, fd: int, content: bytes) -> None:
+        """To a file that is open for appending; on the disk when this returns."""
+        self.write(fd, content)
+        self.sync(fd)
 
     def patch(
         self,

@@ -57,9 +57,9 @@ class FaultyDisk(Disk):
         self.effect()
         super().overwrite(path, content)
 
-    def append(self, path: str, content: bytes) -> None:
+    def append(self, fd: int, content: bytes) -> None:
         self.effect()
-        super().append(path, content)
+        super().append(fd, content)
 
     def remove(self, path: str) -> None:
         self.effect()

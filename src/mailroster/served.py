@@ -314,10 +314,10 @@ def all_entries(document: Document[Any]) -> Iterator["Entry"]:
     counting = set(document.counted().values())
     mentioning = type(format).mentions is not Format.mentions
     for key, position in document.claims():
-        if position not in counting or mentioning:
-            yield from entries(format, [(offsets[position], lines[position])])
-        else:
-            yield Entry(offsets[position], key, (), False)
+        known = position in counting and not mentioning
+        entry = None if known else document.readable(lines[position])
+        found = () if entry is None else tuple(format.mentions(entry))
+        yield Entry(offsets[position], key, found, not known and entry is None)
 
 
 def _length(line: str) -> int:

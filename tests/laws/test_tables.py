@@ -4,12 +4,14 @@ gives, whatever was changed."""
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mailroster.changes import change, changed_keys
 from mailroster.compile import dovecot, postfix
 from mailroster.document import Document
+from mailroster.finding import Fault
 from mailroster.resolve import Router
 from mailroster.roster import Roster
 from mailroster.tables import Row, Rows, Table, delta, difference, full
@@ -123,6 +125,19 @@ def put(rows: Rows, key: str, row: Row | None) -> None:
         rows.pop(key, None)
     else:
         rows[key] = row
+
+
+@given(texts)
+def test_the_short_way_leads_where_the_long_one_does(files: dict[str, str]) -> None:
+    found = router(rostered(files))
+    for key in found.roster.virtual.counted():
+        try:
+            recipients = found.expand(key)
+        except Fault:
+            with pytest.raises(Fault):
+                found.walk(key)
+        else:
+            assert found.walk(key) == recipients
 
 
 @given(texts)

@@ -230,8 +230,9 @@ class Commit:
             if error.errno not in _NOT_RENAMED:
                 raise
             renamed = False
-        if not renamed:
+        if not renamed and self._waits(file):
             self._overwrite(file, still)
+        self._remove_if_there(self._new(file))
 
     def _rename(self, file: str, still: Callable[[], bool]) -> bool:
         """By a rename; False if that would change the owner or the mode."""

@@ -18,7 +18,7 @@ FLOORS = (
     "resolve changes checks/",
     "edits rows/ bulk plan settle",
     "tables compile/ instance/",
-    "disk lock append commit index store served password targets/ running services mailstore "
+    "disk lock append commit targets/ index store served password running services mailstore "
     "sessions reopen prepare apply watch supervise",
     "server cli/",
 )

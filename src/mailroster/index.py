@@ -4,7 +4,9 @@ One lmdb. Who reads sees one state of it, however long that takes, while somebod
 For every file there are a note and two tables, `FILE.keys` and `FILE.mentions`, from "domain NUL
 user" to offsets; so all of one domain stand together. An offset is where the line stood when it was
 written down. Lines that become longer or shorter move those behind them: the note says how far any
-of them may have moved, and there they are to be looked for. An offset too many does no harm.
+of them may have moved, and there they are to be looked for. An offset too many does no harm. Behind
+an offset stands the serial of the copy to which it belonged, since two lines may have stood at one
+place, one after the other.
 
 Not synced: it can be made anew from the copy of the file, and after a power cut it is.
 """
@@ -15,7 +17,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mailroster.address import split
-from mailroster.disk import Disk, Identity
+from mailroster.disk import Disk, Identity, identity
+from mailroster.targets.lmdb_file import check
 
 if TYPE_CHECKING:
     import lmdb
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 _MAP_BYTES = 1 << 35  # address space, not memory
 _KEY_MAX_BYTES = 500  # lmdb takes 511; no key that long can be read anyway
 _OFFSET_BYTES = 6
+_SERIAL_BYTES = 8
 _TABLES = 16
 
 
@@ -72,7 +76,7 @@ class Index:
         """Of an address and of its whole domain; with an empty user, of all in the domain."""
         name, whole_domain = _mentions(field), _place("", domain)
         if not user:
-            return [int.from_bytes(value) for _, value in self._range(name, whole_domain)]
+            return [_offset(value) for _, value in self._range(name, whole_domain)]
         return self._values(name, _place(user, domain)) + self._values(name, whole_domain)
 
     def keys_in(self, field: str, domain: str) -> Iterator[str]:
@@ -87,7 +91,7 @@ class Index:
         with self._transaction.cursor(self._table(name)) as cursor:
             if len(key) > _KEY_MAX_BYTES or not cursor.set_key(key):
                 return []
-            return [int.from_bytes(value) for value in cursor.iternext_dup()]
+            return [_offset(value) for value in cursor.iternext_dup()]
 
     def _range(self, name: bytes, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         with self._transaction.cursor(self._table(name)) as cursor:
@@ -113,11 +117,11 @@ class Writing(Index):
             table = self._env.open_db(name, self._transaction, dupsort=True)
             self._transaction.drop(table, delete=False)
 
-    def learn(self, field: str, entries: Iterable[Entry]) -> None:
-        """Adds lines; quick for many at once."""
-        keys, mentions = [], []
+    def learn(self, field: str, entries: Iterable[Entry], serial: int) -> None:
+        """Adds lines of the copy with a serial; quick for many at once."""
+        keys, mentions, written = [], [], serial.to_bytes(_SERIAL_BYTES)
         for offset, key, mentioned, _ in entries:
-            value = offset.to_bytes(_OFFSET_BYTES)
+            value = offset.to_bytes(_OFFSET_BYTES) + written
             keys.append((_place(*split(key)), value))
             mentions += [(_place(*place), value) for place in mentioned]
         for name, rows in ((_keys(field), keys), (_mentions(field), mentions)):
@@ -145,6 +149,7 @@ class IndexFile:
     def __init__(self, path: str, disk: Disk) -> None:
         self._path, self._disk = path, disk
         self._env: lmdb.Environment | None = None
+        self._inode = 0
 
     def is_there(self) -> bool:
         return os.access(self._path, os.W_OK)  # also who reads must write, his lock
@@ -189,12 +194,14 @@ class IndexFile:
 
     def _opened(self, *, make: bool = False) -> "lmdb.Environment | None":
         """None if it isn't there, or is damaged."""
-        if self._env is not None and not os.path.exists(self._path):
-            self.close()
+        if self._env is not None and identity(self._path).inode != self._inode:
+            self.close()  # somebody has made it anew
         if self._env is None and (make or self.is_there()):
             import lmdb  # 1 ms: not for who has only small files
 
             try:
+                if not make:
+                    check(self._path)
                 self._env = lmdb.open(
                     self._path,
                     subdir=False,
@@ -204,9 +211,14 @@ class IndexFile:
                     sync=False,
                     metasync=False,
                 )
-            except lmdb.Error:
+            except (lmdb.Error, OSError):
                 return None
+            self._inode = identity(self._path).inode
         return self._env
+
+
+def _offset(value: bytes | memoryview) -> int:
+    return int.from_bytes(value[:_OFFSET_BYTES])
 
 
 def _keys(field: str) -> bytes:

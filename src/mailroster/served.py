@@ -213,9 +213,11 @@ class Served:
                 writing.put_note(field, note._replace(identity=found))
 
     def forget(self) -> None:
-        """Takes the index away: nothing is known of the copies."""
+        """Nothing is known of the copies from now on, to nobody who has the index open."""
         if self._has_index():
-            self._index.remove()
+            with self._index.writing() as writing:
+                for field in Roster._fields:
+                    writing.put_note(field, None)
 
     def close(self) -> None:
         self._index.close()
@@ -243,7 +245,7 @@ class Served:
         self._rewrite(path, document, new.size)
         with self._index.writing() as writing:
             writing.forget(field, gone)
-            writing.learn(field, come)
+            writing.learn(field, come, new.serial)
             writing.put_note(field, new)
         return True
 
@@ -262,13 +264,13 @@ class Served:
         entries = faulty = 0
         with self._index.writing() as writing:
             old = writing.note(field)
+            serial = old.serial + 1 if old else time.time_ns()  # none that was there before
             writing.clear(field)
             waiting = all_entries(document)
             while part := list(islice(waiting, _BATCH)):
-                writing.learn(field, part)
+                writing.learn(field, part, serial)
                 entries += len(part)
                 faulty += sum(1 for entry in part if entry.faulty)
-            serial = old.serial + 1 if old else _serial()
             writing.put_note(field, Note(serial, ABSENT, size, 0, 0, entries, faulty))
 
 
@@ -283,11 +285,6 @@ def _compared(ours: Indexed[Any], path: str) -> tuple[Document[Any], Identity] |
         copy = Bytes(ours.base.read, ours.base.size)
         splices = splices_between(ours.format, copy, Bytes(at, found.size))
     return None if splices is None else (Indexed(ours.format, ours.base, splices), found)
-
-
-def _serial() -> int:
-    """The first serial of an index: none that an index before it can have had."""
-    return time.time_ns()
 
 
 def entries(format: Format[Any], lines: Iterable[tuple[int, str]]) -> Iterator["Entry"]:

@@ -1,6 +1,7 @@
 """The config folder: read, and changed by transactions, by one at a time."""
 
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
@@ -13,7 +14,8 @@ from mailroster.plan import Plan, plan
 from mailroster.roster import Roster, document_of
 
 #: How often an edit is made anew when somebody wrote the file meanwhile.
-TRIES = 5
+TRIES = 10
+_PAUSE_S = 0.002
 
 T = TypeVar("T")
 
@@ -139,7 +141,8 @@ class Store:
         dry_run: bool,
         announce: Callable[[Plan], None] | None,
     ) -> Edited:
-        for _ in range(TRIES):
+        for tried in range(TRIES):
+            time.sleep(tried * _PAUSE_S)  # who saves again and again may have done
             snapshot = self._read((), self._find)
             before = snapshot.readable()
             after = edit(before)

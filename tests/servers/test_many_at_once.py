@@ -81,17 +81,18 @@ class Worker:
             address = self.address if alone else self._chance.choice(SHARED)
             words = any_command(self._chance, address)
             done = self._run(address, words)
-            if alone:
+            if alone and done is not None:
                 self._look(words, done)
 
-    def _run(self, address: str, words: tuple[str, ...]) -> bool:
-        """Whether a command has changed the files (or found them so), by what it says."""
+    def _run(self, address: str, words: tuple[str, ...]) -> bool | None:
+        """Whether a command has changed the files (or found them so), by what it says; None if it
+        is to be tried again."""
         began = time.monotonic()
         ended = self._instance.run(*words)
         code, said = ended.returncode, ended.stderr
         self._history.ends[f"exit {code}"] += 1
         if code == 75 and "the files are changed" not in said and "nothing was changed" in said:
-            return False
+            return None
         if code not in (0, 1, 75) or "Traceback" in said:
             self._history.wrong.append(f"{words}: exit {code}: {said}")
         self._history.keep(address, words, began, code != 1)

@@ -1,0 +1,39 @@
+"""Law: whatever is changed in a copy, in place or anew, its index finds what the text holds."""
+
+import tempfile
+from typing import Any
+from unittest.mock import patch
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailroster import served
+from mailroster.disk import Disk
+from mailroster.document import Document, Format
+from mailroster.indexed import Indexed
+from mailroster.roster import Roster
+from mailroster.served import Served
+from tests.laws.test_indexed import apply, edits, ended, formats, same
+from tests.laws.texts import FORMATS, document, raw
+
+FIELDS = dict(zip(FORMATS, Roster._fields, strict=True))
+
+
+@given(formats, raw, st.lists(edits, min_size=1, max_size=4), st.sampled_from([8, 1 << 20]))
+def test_a_copy_that_is_changed_again_and_again_is_found_as_its_text(
+    format: Format[Any], content: bytes, history: list[Any], drift: int
+) -> None:
+    field, content = FIELDS[format], ended(content)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        copies = Served(folder, Disk(), index_from=1)
+        with patch.object(served, "_DRIFT_MAX_BYTES", drift):
+            copies.put(field, document(format, content))
+            wanted: Document[Any] = document(format, content)
+            for steps in history:
+                found = getattr(copies.roster(), field)
+                assert isinstance(found, Indexed) or not bytes(wanted)
+                same(found, wanted)
+                copies.put(field, apply(found, steps))
+                wanted = apply(wanted, steps)
+            same(getattr(copies.roster(), field), wanted)
+        copies.close()

@@ -1,0 +1,101 @@
+"""The index of a large file: one state after the other, and who has which open."""
+
+from pathlib import Path
+
+import pytest
+
+from mailroster.disk import ABSENT, Disk
+from mailroster.index import Entry, IndexFile, Note
+
+NOTE = Note(7, ABSENT, 100, 0, 0, 2, 0)
+ENTRIES = [
+    Entry(0, "a@x.com", (("b", "x.com"),), False),
+    Entry(40, "info", (("", "y.org"), ("c", "y.org")), False),
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "index"
+
+
+def made(path: Path) -> IndexFile:
+    index = IndexFile(str(path), Disk())
+    with index.writing() as writing:
+        writing.clear("virtual")
+        writing.learn("virtual", ENTRIES, NOTE.serial)
+        writing.put_note("virtual", NOTE)
+    return index
+
+
+def test_what_was_learned_is_found_by_key_by_address_and_by_domain(path: Path) -> None:
+    found = made(path).look()
+    assert found is not None
+    assert found.note("virtual") == NOTE
+    assert found.note("accounts") is None
+    assert found.claiming("virtual", "a@x.com") == [0]
+    assert found.claiming("virtual", "info") == [40]
+    assert found.claiming("virtual", "nobody@x.com") == []
+    assert found.mentioning("virtual", "b", "x.com") == [0]
+    assert found.mentioning("virtual", "c", "y.org") == [40, 40], "itself, and its whole domain"
+    assert found.mentioning("virtual", "d", "y.org") == [40]
+    assert found.mentioning("virtual", "", "x.com") == [0]
+    assert list(found.keys_in("virtual", "x.com")) == ["a@x.com"]
+
+
+def test_who_reads_sees_one_state_while_the_next_is_written(path: Path) -> None:
+    index = made(path)
+    before = index.look()
+    with index.writing() as writing:
+        writing.forget("virtual", ENTRIES[:1])
+        writing.put_note("virtual", NOTE._replace(serial=8))
+    now = index.look()
+    assert before is not None and now is not None
+    assert (before.note("virtual"), before.claiming("virtual", "a@x.com")) == (NOTE, [0])
+    assert now.claiming("virtual", "a@x.com") == []
+    assert now.mentioning("virtual", "b", "x.com") == []
+
+
+def test_two_lines_that_stood_at_one_place_are_two(path: Path) -> None:
+    index = made(path)
+    with index.writing() as writing:
+        writing.learn("virtual", [Entry(0, "z@x.com", (("b", "x.com"),), False)], 8)
+        writing.forget("virtual", ENTRIES[:1])
+    found = index.look()
+    assert found is not None
+    assert found.mentioning("virtual", "b", "x.com") == [0, 0]
+
+
+def test_one_that_was_made_anew_by_somebody_else_is_opened_anew(path: Path) -> None:
+    ours, theirs = made(path), IndexFile(str(path), Disk())
+    path.unlink()
+    path.with_name("index-lock").unlink()
+    assert ours.look() is None
+    with theirs.writing() as writing:
+        writing.put_note("quotas", NOTE)
+    theirs.close()
+    found = ours.look()
+    assert found is not None
+    assert (found.note("quotas"), found.note("virtual")) == (NOTE, None)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage" * 9999, None], ids=["empty", "other", "cut"])
+def test_a_damaged_one_is_none_and_is_made_anew_by_who_writes(
+    path: Path, content: bytes | None
+) -> None:
+    made(path).close()
+    path.write_bytes(path.read_bytes()[:4096] if content is None else content)
+    index = IndexFile(str(path), Disk())
+    assert index.look() is None
+    with index.writing() as writing:
+        writing.put_note("quotas", NOTE)
+    found = index.look()
+    assert found is not None
+    assert found.note("quotas") == NOTE
+
+
+def test_without_one_nothing_is_known(path: Path) -> None:
+    index = IndexFile(str(path), Disk())
+    assert index.look() is None
+    index.remove()
+    assert not path.exists()

@@ -540,6 +540,23 @@ def test_a_file_that_cannot_be_read_is_a_refusal_not_an_empty_file(folder: Folde
         assert ACCOUNTS in ran.err
 
 
+def test_a_change_whose_tables_cannot_be_written_is_told_and_made_live_later(
+    folder: Folder,
+) -> None:
+    state = folder.home / "mail-state"
+    (state / "served").mkdir(parents=True)  # a server has been started here
+    ran = folder.setup("email", "add", "a@x.com", "--hash", H)
+    assert (ran.code, ran.out) == (75, "")
+    assert "the files are changed, but the change is not live yet" in ran.err
+    assert folder.keys(ACCOUNTS) == ["a@x.com"]
+    (state / "tables").mkdir()
+    (state / "sql").mkdir()
+    ran = folder.setup("apply")
+    assert (ran.code, ran.err) == (0, "")
+    assert not ran.out.startswith("0 rows")
+    assert folder.setup("apply").out == "0 rows changed\n"
+
+
 def test_what_the_system_refuses_is_no_traceback(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ ROOT = Path(mailroster.__file__).parent
 #: which may import each other.
 FLOORS = (
     "finding address quota settings",
-    "document base indexed formats/",
+    "document lines splices base indexed formats/",
     "roster",
     "resolve changes checks/",
     "edits rows/ bulk plan settle",

@@ -18,8 +18,8 @@ FLOORS = (
     "resolve changes checks/",
     "edits rows/ bulk plan settle",
     "tables compile/ instance/",
-    "disk lock append commit index store served password targets/ running services mailstore "
-    "sessions reopen prepare apply watch supervise",
+    "disk settling lock append commit index store served password targets/ running services "
+    "mailstore sessions reopen prepare apply watch supervise",
     "server cli/",
 )
 #: Names itself only (`__version__`), and starts the faces.

@@ -13,7 +13,7 @@ ROOT = Path(mailroster.__file__).parent
 #: which may import each other.
 FLOORS = (
     "finding address quota settings",
-    "document lines splices base indexed formats/",
+    "text document lines splices base indexed formats/",
     "roster",
     "resolve changes checks/",
     "edits rows/ bulk plan settle",

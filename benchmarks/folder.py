@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mailroster.apply import Settling, Tables, converge
+from mailroster.apply import Tables, converge
 from mailroster.instance.layout import Layout
+from mailroster.settling import Settling
 from mailroster.store import Store
 
 DOMAINS = 10

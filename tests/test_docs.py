@@ -239,6 +239,50 @@ def test_every_json_shape_is_described() -> None:
             ), command.name()
 
 
+GUARANTEES = (ROOT / "docs/guarantees.md").read_text(encoding="utf-8")
+NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", GUARANTEES)
+
+
+@pytest.mark.parametrize(("path", "name"), sorted(set(NAMED)), ids=lambda word: word)
+def test_every_proof_of_a_promise_is_a_test(path: str, name: str) -> None:
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert name in functions
+    assert name.startswith("test_")
+
+
+def test_every_promise_has_a_proof() -> None:
+    promised = GUARANTEES.partition("## What is not promised")[0]
+    rows = [line for line in promised.splitlines() if line.startswith("| ")]
+    promises = [row for row in rows if not row.startswith("| promise |")]
+    assert len(promises) > 20
+    assert [row for row in promises if "::test_" not in row] == []
+    assert len(NAMED) == GUARANTEES.count("::")
+
+
+def options_in(text: str) -> set[str]:
+    """Names of the environment that stand in front of a number."""
+    return set(re.findall(r"\b([A-Z][A-Z_]+)=\d", text))
+
+
+def read_by_tests() -> set[str]:
+    """Names of the environment that some test reads, with a number for a default or as a switch."""
+    source = "".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+    return set(re.findall(r"environ\.get\(\"([A-Z_]+)\"", source))
+
+
+@pytest.mark.parametrize("page", ("docs/guarantees.md", "CONTRIBUTING.md"))
+def test_every_option_of_a_longer_run_is_read_by_a_test(page: str) -> None:
+    named = options_in((ROOT / page).read_text(encoding="utf-8"))
+    assert len(named) > 3
+    assert named <= read_by_tests(), named
+
+
+def test_every_option_of_a_longer_run_is_explained() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert [name for name in sorted(read_by_tests()) if f"`{name}`" not in text] == []
+
+
 def anchor(heading: str) -> str:
     """The anchor that GitHub makes of a heading."""
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")

@@ -13,13 +13,13 @@ ROOT = Path(mailroster.__file__).parent
 #: which may import each other.
 FLOORS = (
     "finding address quota settings",
-    "document base indexed formats/",
+    "text document lines splices base indexed formats/",
     "roster",
     "resolve changes checks/",
     "edits rows/ bulk plan settle",
     "tables compile/ instance/",
-    "disk lock append commit targets/ index store served password running services mailstore "
-    "sessions reopen prepare apply watch supervise",
+    "disk settling lock append commit targets/ index store served password running services "
+    "mailstore sessions reopen prepare apply watch supervise",
     "server cli/",
 )
 #: Names itself only (`__version__`), and starts the faces.

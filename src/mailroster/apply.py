@@ -11,7 +11,7 @@ is removed Postfix refuses before Dovecot forgets.
 import fcntl
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple
 
@@ -28,6 +28,7 @@ from mailroster.roster import Roster, differing
 from mailroster.served import Served
 from mailroster.services import Captures, prime, regexp_findings
 from mailroster.settle import Found, hold_back, keep_expandable, new_faults
+from mailroster.settling import Settling
 from mailroster.store import Edited, Snapshot, Store
 from mailroster.tables import Changes, Table, delta, stream
 from mailroster.targets import Target
@@ -56,39 +57,6 @@ class Outcome(NamedTuple):
     held: tuple[Finding, ...]
     faults: tuple[Finding, ...]  # of lines that came with this change
     waits: bool  # whether time alone will release something that is held
-
-
-class Settling:
-    """Tells whether a file has been unchanged for the settle time.
-
-    By its ctime, which nobody can set back; and, for one who looks again and again, by what was
-    seen before, so that a clock that differs (NFS) or an old file moved into place can't mislead.
-    """
-
-    def __init__(
-        self,
-        settle_s: float,
-        *,
-        now: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
-        observer: bool = False,
-    ) -> None:
-        self._settle_s, self._now, self._monotonic = settle_s, now, monotonic
-        self._observer = observer
-        self._first_seen: dict[str, tuple[Identity, float]] = {}
-
-    def look(self, field: str, found: Identity) -> None:
-        """Takes note of the identity of a file."""
-        if self._first_seen.get(field, (None, 0.0))[0] != found:
-            self._first_seen[field] = found, self._monotonic()
-
-    def settled(self, field: str, folder_ctime_ns: int) -> bool:
-        """Whether a file that was looked at has settled; an absent one is as old as its folder."""
-        found, since = self._first_seen[field]
-        if self._observer:
-            return self._monotonic() - since >= self._settle_s
-        ctime_ns = folder_ctime_ns if found == ABSENT else found.ctime_ns
-        return self._now() - ctime_ns / 1e9 >= self._settle_s
 
 
 class Tables:

@@ -9,40 +9,21 @@ that the splices bring.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mailroster.document import NEWLINE_CHARS, Document, Format, carriage_return, newline
 from mailroster.finding import Finding
+from mailroster.lines import cut, line_at, lines_of, start_before
+from mailroster.splices import Splice
 
 if TYPE_CHECKING:
     from mailroster.base import Base
 
 E = TypeVar("E")
 
-#: Bytes from one offset to another.
-Read = Callable[[int, int], bytes]
-
-_LINE_BYTES = 512
-_CHUNK_BYTES = 1 << 16
-#: How many lines a search for the next common one looks at, at most.
-_WINDOW_BYTES = 1 << 22
-#: With more places than this, two files are compared as wholes.
-SPLICES_MAX = 1000
-#: What may begin a physical line that does not begin a logical one, if lines are continued.
-_NO_START = b" \t\r\n#\xef"
-
-
-class Splice(NamedTuple):
-    """Logical lines of the base, from one offset to another, and what stands in their place: whole
-    lines too, with their line feeds."""
-
-    start: int
-    end: int
-    text: str
-
-    def raw(self) -> bytes:
-        return self.text.encode("utf-8", "surrogateescape")
+#: How much is read at a time to count its lines.
+_COUNT_BYTES = 1 << 22
 
 
 class Range(NamedTuple):
@@ -180,8 +161,8 @@ class Indexed(Document[E]):
 
     def _feeds(self, start: int, end: int) -> int:
         return sum(
-            self.base.read(at, min(end, at + _WINDOW_BYTES)).count(b"\n")
-            for at in range(start, end, _WINDOW_BYTES)
+            self.base.read(at, min(end, at + _COUNT_BYTES)).count(b"\n")
+            for at in range(start, end, _COUNT_BYTES)
         )
 
     # -- keys
@@ -319,198 +300,3 @@ def appended(document: Document[E]) -> bytes:
         return b""
     (splice,) = document.splices
     return splice.raw() if splice.start == document.base.size else b""
-
-
-# -- lines in bytes that are read where they are needed
-
-
-def lines_of(format: Format[E], text: str) -> list[str]:
-    """Logical lines of whole lines of a file, without the empty one behind the last line feed."""
-    lines = format.split(text)
-    return lines[:-1] if text.endswith("\n") or not text else lines
-
-
-def line_at(format: Format[E], read: Read, size: int, start: int) -> tuple[str, int]:
-    """The logical line that begins at an offset, and the offset behind it."""
-    length = _LINE_BYTES
-    while True:
-        raw = read(start, min(size, start + length))
-        end = _first_end(format, raw, whole=start + length >= size)
-        if end:
-            text = raw[:end].decode("utf-8", "surrogateescape")
-            line = format.split(text)[0]
-            behind = start + len(line.encode("utf-8", "surrogateescape")) + 1
-            return line, min(behind, size)
-        length *= 8
-
-
-def _first_end(format: Format[E], raw: bytes, *, whole: bool) -> int:
-    """Where in some bytes their first logical line has surely ended; 0: more are wanted."""
-    place = raw.find(b"\n")
-    while place >= 0:
-        if not format.continued or raw[place + 1 : place + 2] not in (b"", *_SINGLE):
-            return place + 1
-        place = raw.find(b"\n", place + 1)
-    return len(raw) if whole else 0
-
-
-_SINGLE = tuple(_NO_START[place : place + 1] for place in range(len(_NO_START)))
-
-
-def is_start(format: Format[E], read: Read, size: int, offset: int) -> bool:
-    """Whether a logical line surely begins at an offset, whatever stands before it."""
-    if offset in (0, size):
-        return offset == 0 or read(offset - 1, offset) == b"\n"
-    before, at = (read(offset - 1, offset + 1)[n : n + 1] for n in (0, 1))
-    return before == b"\n" and not (format.continued and at in _SINGLE)
-
-
-def start_before(format: Format[E], read: Read, size: int, offset: int) -> int:
-    """The last sure start at an offset or before it."""
-    if is_start(format, read, size, offset):
-        return offset
-    while offset > 0:
-        low = max(0, offset - _CHUNK_BYTES)
-        raw = read(low, offset)
-        place = raw.rfind(b"\n", 0, len(raw) - 1)
-        while place >= 0:
-            if is_start(format, read, size, low + place + 1):
-                return low + place + 1
-            place = raw.rfind(b"\n", 0, place)
-        offset = low + 1 if low else 0
-    return 0
-
-
-def start_behind(format: Format[E], read: Read, size: int, offset: int) -> int:
-    """The first sure start at an offset or behind it; the end counts as one."""
-    while offset < size and not is_start(format, read, size, offset):
-        raw = read(offset, min(size, offset + _CHUNK_BYTES))
-        place = raw.find(b"\n")
-        offset = offset + place + 1 if place >= 0 else offset + len(raw)
-    return min(offset, size)
-
-
-def cut(format: Format[E], read: Read, size: int, start: int, end: int) -> list[tuple[int, str]]:
-    """The logical lines between two sure starts, each with its offset."""
-    raw = read(start, end)
-    text = raw.decode("utf-8", "surrogateescape")
-    found = []
-    plain = text.isascii()
-    for line in lines_of(format, text):
-        found.append((start, line))
-        start += 1 + (len(line) if plain else len(line.encode("utf-8", "surrogateescape")))
-    return found
-
-
-# -- what differs between two files
-
-
-class Bytes(NamedTuple):
-    """A file that is read where it is needed."""
-
-    read: Read
-    size: int
-
-    def is_start(self, format: Format[E], offset: int) -> bool:
-        return is_start(format, self.read, self.size, offset)
-
-
-def splices_between(format: Format[E], old: Bytes, new: Bytes) -> list[Splice] | None:
-    """What turns one file into another; None if that is too much to be worth it."""
-    splices: list[Splice] = []
-    tail = _common_tail(old, new)
-    at_old = at_new = 0
-    while True:
-        same = _common_head(old, at_old, new, at_new)
-        if at_old + same == old.size and at_new + same == new.size:
-            return splices
-        if len(splices) == SPLICES_MAX:
-            return None
-        start_old = at_old + same
-        if not (old.is_start(format, start_old) and new.is_start(format, at_new + same)):
-            start_old = start_before(format, old.read, old.size, max(at_old, start_old - 1))
-        start_new = start_old - at_old + at_new
-        found = _meeting(format, old, start_old, new, start_new, tail)
-        if found is None:
-            return None
-        at_old, at_new = found
-        text = new.read(start_new, at_new).decode("utf-8", "surrogateescape")
-        splices.append(Splice(start_old, at_old, text))
-
-
-def _meeting(
-    format: Format[E], old: Bytes, start_old: int, new: Bytes, start_new: int, tail: int
-) -> tuple[int, int] | None:
-    """Where both go on alike behind a difference: at the next line they share, or at their common
-    tail. None if they share too little."""
-    rest = min(tail, old.size - start_old, new.size - start_new)
-    end_old = old.size - rest
-    while end_old < old.size and not (
-        old.is_start(format, end_old) and new.is_start(format, end_old - old.size + new.size)
-    ):
-        end_old = start_behind(format, old.read, old.size, end_old + 1)
-    end_new = end_old - old.size + new.size
-    length = _CHUNK_BYTES
-    while True:
-        stop_old, stop_new = min(end_old, start_old + length), min(end_new, start_new + length)
-        if length == _CHUNK_BYTES and (stop_old, stop_new) == (end_old, end_new):
-            return end_old, end_new
-        stop_old = start_behind(format, old.read, old.size, stop_old)
-        stop_new = start_behind(format, new.read, new.size, stop_new)
-        ours = {
-            line: offset
-            for offset, line in reversed(cut(format, old.read, old.size, start_old, stop_old))
-            if old.is_start(format, offset)
-        }
-        for offset, line in cut(format, new.read, new.size, start_new, stop_new):
-            if line in ours and format.key(line) and new.is_start(format, offset):
-                return ours[line], offset
-        if (stop_old, stop_new) == (end_old, end_new):
-            return end_old, end_new
-        if length > _WINDOW_BYTES:
-            return None
-        length *= 8
-
-
-def _common_head(old: Bytes, at_old: int, new: Bytes, at_new: int) -> int:
-    """How many bytes from two places on are alike."""
-    same, most = 0, min(old.size - at_old, new.size - at_new)
-    length = 4096
-    while same < most:
-        length = min(length * 2, 1 << 20, most - same)
-        one = old.read(at_old + same, at_old + same + length)
-        other = new.read(at_new + same, at_new + same + length)
-        if one != other:
-            return same + _first_difference(one, other)
-        if not one:  # the file has become shorter while it was read
-            return same
-        same += len(one)
-    return same
-
-
-def _common_tail(old: Bytes, new: Bytes) -> int:
-    """How many bytes before the ends are alike."""
-    same, most = 0, min(old.size, new.size)
-    length = 4096
-    while same < most:
-        length = min(length * 2, 1 << 20, most - same)
-        one = old.read(old.size - same - length, old.size - same)
-        other = new.read(new.size - same - length, new.size - same)
-        if one != other:
-            return same + _first_difference(one[::-1], other[::-1])
-        if not one:
-            return same
-        same += len(one)
-    return same
-
-
-def _first_difference(one: bytes, other: bytes) -> int:
-    """Where two different byte strings begin to differ, by halves."""
-    low, high = 0, max(len(one), len(other))
-    while high - low > 1:
-        middle = (low + high) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle
-    return low

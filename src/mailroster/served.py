@@ -13,21 +13,10 @@ from typing import TYPE_CHECKING, Any
 from mailroster.disk import ABSENT, Disk, Identity, content_of, identity, identity_of, opened, read
 from mailroster.document import Document, Format, mentions
 from mailroster.finding import Fault
-from mailroster.indexed import (
-    SPLICES_MAX,
-    Bytes,
-    Indexed,
-    Splice,
-    cut,
-    is_start,
-    line_at,
-    lines_of,
-    splices_between,
-    start_before,
-    start_behind,
-    whole,
-)
+from mailroster.indexed import Indexed, whole
+from mailroster.lines import cut, is_start, line_at, lines_of, start_before, start_behind
 from mailroster.roster import Roster, document_of
+from mailroster.splices import SPLICES_MAX, Bytes, Splice, splices_between
 from mailroster.store import Edited, Find
 
 if TYPE_CHECKING:

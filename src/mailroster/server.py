@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from mailroster import running
-from mailroster.apply import Outcome, Settling, Tables, converge
+from mailroster.apply import Outcome, Tables, converge
 from mailroster.disk import Identity, identity
 from mailroster.finding import Busy, Finding, Refused, ServiceFailed
 from mailroster.instance.layout import Layout
@@ -18,6 +18,7 @@ from mailroster.prepare import check, prepare, remove_sockets
 from mailroster.roster import Roster
 from mailroster.served import Served
 from mailroster.settings import Settings
+from mailroster.settling import Settling
 from mailroster.store import Store
 from mailroster.supervise import Server, Supervisor
 from mailroster.watch import hints

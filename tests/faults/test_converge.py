@@ -16,7 +16,7 @@ import pytest
 
 from mailroster import edits
 from mailroster.address import account
-from mailroster.apply import TABLES, Settling, Tables, converge
+from mailroster.apply import TABLES, Tables, converge
 from mailroster.disk import Disk
 from mailroster.finding import Refused
 from mailroster.formats.accounts import Account
@@ -27,6 +27,7 @@ from mailroster.resolve import Router
 from mailroster.roster import Roster
 from mailroster.served import Served
 from mailroster.services import Captures
+from mailroster.settling import Settling
 from mailroster.store import Store
 from mailroster.tables import full
 from tests.faults.faulty import (

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from mailroster.changes import changed_keys
 from mailroster.document import Document, Format, mentions
-from mailroster.indexed import Bytes, Indexed, cut, lines_of, splices_between
+from mailroster.indexed import Indexed
+from mailroster.lines import cut, lines_of
+from mailroster.splices import Bytes, splices_between
 from tests.laws.texts import FORMATS, document, raw
 
 formats = st.sampled_from([format for format in FORMATS if not format.ordered])

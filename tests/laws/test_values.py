@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mailroster import address, edits
 from mailroster.address import Address
-from mailroster.document import Document, Format, content
+from mailroster.document import Document, Format
 from mailroster.finding import Fault, Refused
 from mailroster.formats.accounts import ACCOUNTS
 from mailroster.formats.hashed import hidden
@@ -16,6 +16,7 @@ from mailroster.formats.regexp import REGEXP
 from mailroster.plan import diff, plan
 from mailroster.quota import SIZE_MAX_BYTES, UNITS, human_size, normal_size, size_bytes
 from mailroster.roster import Roster
+from mailroster.text import content
 from tests.laws.texts import raw
 
 SECRET = "s3cretS3cret"

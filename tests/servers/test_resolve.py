@@ -21,7 +21,7 @@ from typing import NamedTuple
 import pytest
 
 from mailroster.address import split
-from mailroster.apply import Outcome, Settling, Tables, converge
+from mailroster.apply import Outcome, Tables, converge
 from mailroster.compile import postfix
 from mailroster.document import Document
 from mailroster.finding import Fault
@@ -32,6 +32,7 @@ from mailroster.resolve import Router, quoted
 from mailroster.running import postfix_pid
 from mailroster.services import HOT_MAIN_CF_S, Captures
 from mailroster.settings import Sources, load
+from mailroster.settling import Settling
 from mailroster.store import Store
 from mailroster.targets.lmdb_table import LmdbTable
 from tests.rosters import HASH, ORIGIN, Sample, sample

@@ -540,6 +540,23 @@ def test_a_file_that_cannot_be_read_is_a_refusal_not_an_empty_file(folder: Folde
         assert ACCOUNTS in ran.err
 
 
+def test_a_change_whose_tables_cannot_be_written_is_told_and_made_live_later(
+    folder: Folder,
+) -> None:
+    state = folder.home / "mail-state"
+    (state / "served").mkdir(parents=True)  # a server has been started here
+    ran = folder.setup("email", "add", "a@x.com", "--hash", H)
+    assert (ran.code, ran.out) == (75, "")
+    assert "the files are changed, but the change is not live yet" in ran.err
+    assert folder.keys(ACCOUNTS) == ["a@x.com"]
+    (state / "tables").mkdir()
+    (state / "sql").mkdir()
+    ran = folder.setup("apply")
+    assert (ran.code, ran.err) == (0, "")
+    assert not ran.out.startswith("0 rows")
+    assert folder.setup("apply").out == "0 rows changed\n"
+
+
 def test_what_the_system_refuses_is_no_traceback(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -582,6 +599,51 @@ def test_help_on_a_command_has_its_spellings(folder: Folder) -> None:
 
 def command(home: Path, *argv: str) -> list[str]:
     return [sys.executable, "-m", "mailroster", "--home", str(home), *argv]
+
+
+#: Runs a command, and says on stderr what it gives to each process that it starts.
+WATCHED = """
+import os, sys
+def told(event, arguments):
+    if event in ("subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn", "os.system"):
+        os.write(2, f"started {arguments!r}\\n".encode())
+sys.addaudithook(told)
+from mailroster.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def watched(folder: Folder, *argv: str) -> Ran:
+    words = [sys.executable, "-c", WATCHED, "--home", str(folder.home), *argv]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("scheme", ("SHA512-CRYPT", "BLF-CRYPT", "ARGON2ID"))
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        pytest.param(("email", "add", "new@x.com"), 0, id="done"),
+        pytest.param(("email", "add", "a@x.com"), 1, id="refused"),
+        pytest.param(("email", "add", "a@@x.com"), 1, id="not an address"),
+        pytest.param(("email", "update", "a@x.com"), 0, id="changed"),
+        pytest.param(("email", "update", "a@x.com", "more"), 2, id="not understood"),
+        pytest.param(("dovecot-master", "add", "boss"), 0, id="a master"),
+        pytest.param(("--dry-run", "email", "update", "a@x.com"), 2, id="an option misplaced"),
+    ],
+)
+def test_a_password_reaches_no_other_process_and_no_output(
+    folder: Folder, words: tuple[str, ...], code: int, scheme: str
+) -> None:
+    folder.write(ACCOUNTS, f"a@x.com|{H}\n")
+    ran = watched(folder, *words, "-S3cret 'x'", "--scheme", scheme)
+    assert ran.code == code, ran.err
+    assert "S3cret" not in ran.out + ran.err + folder.read(ACCOUNTS) + folder.read(MASTERS)
+
+
+def test_a_process_that_a_command_starts_is_seen(folder: Folder) -> None:
+    folder.write("postfix-regexp.cf", "/^t@x\\.com$/ a@x.com\n")
+    assert "postmap" in watched(folder, "check").err
 
 
 def on_a_terminal(argv: Sequence[str], *answers: bytes) -> Ran:

@@ -2,11 +2,12 @@
 
 import pytest
 
-from mailroster.document import Document, check_text, content, logical_lines, only_comments
+from mailroster.document import Document
 from mailroster.finding import Fault
 from mailroster.formats.quotas import QUOTAS
 from mailroster.formats.regexp import REGEXP
 from mailroster.formats.virtual import VIRTUAL
+from mailroster.text import check_text, content, logical_lines, only_comments
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 from mailroster import edits
 from mailroster.address import fold
 from mailroster.cli.call import Call, alias_key, print_json, print_list, recipients, warn
-from mailroster.document import content
 from mailroster.roster import Roster
 from mailroster.services import Captures
+from mailroster.text import content
 
 
 def add(call: Call) -> int:

@@ -83,7 +83,8 @@ class Call(NamedTuple):
             pass  # not ours to write: a removal waits as one by hand does
 
     def _make_live(self, store: Store, tables: "Tables", edited: Edited) -> None:
-        from mailroster.apply import Settling, converge
+        from mailroster.apply import converge
+        from mailroster.settling import Settling
 
         try:
             settling = Settling(self.settings.settle_seconds)

@@ -28,7 +28,8 @@ def check(call: Call) -> int:
 
 def apply(call: Call) -> int:
     """Brings the tables in step now."""
-    from mailroster.apply import Settling, converge
+    from mailroster.apply import converge
+    from mailroster.settling import Settling
 
     layout, store = call.layout(), call.store()
     tables = call.tables()

@@ -55,7 +55,8 @@ def status(call: Call) -> int:
 
 def _held(call: Call) -> tuple[dict[str, int], tuple[Finding, ...], bool] | None:
     """Entries served by file, what is held back, and whether the tables are what was asked for."""
-    from mailroster.apply import Settling, outlook
+    from mailroster.apply import outlook
+    from mailroster.settling import Settling
 
     tables = call.tables()
     if not tables.exist():

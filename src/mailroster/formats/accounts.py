@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from mailroster import address
 from mailroster.address import Address
-from mailroster.document import Document, Format, check_text
+from mailroster.document import Document, Format
 from mailroster.formats import hashed
+from mailroster.text import check_text
 
 
 class Account(NamedTuple):

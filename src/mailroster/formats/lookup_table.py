@@ -6,8 +6,9 @@ A line that starts with a blank continues the one before; the key is the first w
 from typing import TypeVar
 
 from mailroster import address
-from mailroster.document import Format, check_text, content, logical_lines
+from mailroster.document import Format
 from mailroster.finding import Fault
+from mailroster.text import check_text, content, logical_lines
 
 E = TypeVar("E")
 

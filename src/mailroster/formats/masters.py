@@ -10,9 +10,10 @@ One physical line each. A name is what Dovecot takes in front of nothing else: l
 
 from typing import NamedTuple
 
-from mailroster.document import Format, check_text
+from mailroster.document import Format
 from mailroster.finding import Fault
 from mailroster.formats import hashed
+from mailroster.text import check_text
 
 NAME_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789.-_@"
 

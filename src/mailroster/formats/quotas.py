@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from mailroster import address
 from mailroster.address import Address
-from mailroster.document import Document, Format, check_text
+from mailroster.document import Document, Format
 from mailroster.finding import Fault
 from mailroster.quota import normal_size
+from mailroster.text import check_text
 
 
 class Quota(NamedTuple):

@@ -13,8 +13,9 @@ before, unless it is a comment. Whether a pattern compiles is for Postfix to say
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mailroster.document import Document, Format, check_text, content, logical_lines
+from mailroster.document import Document, Format
 from mailroster.finding import ERROR, Fault, Finding, printable
+from mailroster.text import check_text, content, logical_lines
 
 FLAGS = "imsxAEUX"
 

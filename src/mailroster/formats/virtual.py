@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from mailroster import address
-from mailroster.document import Document, only_comments
+from mailroster.document import Document
 from mailroster.finding import Fault
 from mailroster.formats.lookup_table import LookupTable
+from mailroster.text import only_comments
 
 
 class Alias(NamedTuple):

@@ -14,11 +14,11 @@ from typing import NamedTuple, TypeVar
 
 from mailroster import address
 from mailroster.address import Address
-from mailroster.document import check_text
 from mailroster.finding import Fault, Finding, Location
 from mailroster.formats import hashed, virtual
 from mailroster.formats.virtual import Alias
 from mailroster.quota import normal_size
+from mailroster.text import check_text
 
 T = TypeVar("T", bound=str)
 

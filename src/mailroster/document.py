@@ -232,6 +232,10 @@ class Document(Generic[E]):
                 continue
         return None
 
+    def keys(self) -> Iterable[str]:
+        """The key of every entry that counts, in the order of the file."""
+        return self.counted()
+
     def items(self) -> Iterator[tuple[str, E]]:
         """Every entry that counts, with its key, in the order of the file."""
         for key, position in self.counted().items():

@@ -98,6 +98,9 @@ class Indexed(Document[E]):
             + sum(1 for _, line in self.inserted() if self.format.key(line))
         )
 
+    def keys(self) -> Iterable[str]:
+        return self.whole().keys()
+
     def items(self) -> Iterator[tuple[str, E]]:
         return self.whole().items()
 

@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 from mailroster.changes import changed_keys, changed_lines
 from mailroster.document import Document
 from mailroster.finding import ERROR, WARNING, Fault, Finding, Location
+from mailroster.indexed import Indexed
 from mailroster.resolve import Router
 from mailroster.roster import Roster
 
@@ -172,7 +173,8 @@ def keep_expandable(before: Router, after: Router) -> tuple[Roster, list[Finding
 def new_faults(old: Document[E], new: Document[E]) -> list[Finding]:
     """What can't be read of the lines that only the new document has."""
     before, after = changed_lines(old, new)
-    counting = set(new.counted().values()) if len(after) > _MANY else frozenset()
+    many = len(after) > _MANY and not isinstance(new, Indexed)
+    counting = set(new.counted().values()) if many else frozenset()
     known = set(before)
     found = []
     for position, line in after:

@@ -251,3 +251,25 @@ def test_a_history_of_changes_leads_to_what_a_full_build_gives(root: Path, index
             pass  # some edits can't be made twice
         home.in_step()
     assert home.converge(verify=True) == 0
+
+
+@KINDS
+def test_a_thousand_lines_more_by_hand_are_in_force_and_a_bad_one_is_told(
+    root: Path, index_from: int
+) -> None:
+    home = Home(root / "home", index_from)
+    home.root.mkdir()
+    home.make()
+    before = (home.config / ACCOUNTS).read_text()
+    lines = [f"u{n}@many.org|{HASH}\n" for n in range(1500)]
+    (home.config / ACCOUNTS).write_text(f"{before}\nbad line\n{''.join(lines)}")
+
+    def act(store: Store, tables: Tables) -> list[str]:
+        return [f.code for f in converge(store, tables, home.layout, Settling(0)).faults]
+
+    assert home.within(Disk(), act) == ["missing-password"]
+    home.in_step()
+    (home.config / ACCOUNTS).write_text(f"{before}\n{''.join(lines[::2])}")
+    home.converge()
+    home.in_step()
+    assert home.converge(verify=True) == 0

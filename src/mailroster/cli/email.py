@@ -74,7 +74,7 @@ def show(call: Call) -> int:
         for recipient in alias.recipients:
             if fold(recipient) != key:
                 aliases.setdefault(fold(recipient), []).append(key)
-    accounts = [address for address, _ in roster.accounts.items()]
+    accounts = roster.accounts.keys()
     if "--json" in call.options:
         print_json(
             [

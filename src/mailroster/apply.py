@@ -82,11 +82,16 @@ class Tables:
 
     def exist(self) -> bool:
         """Whether this instance has ever been started: only then is there anything to keep."""
-        return os.path.isdir(self._layout.served)
+        return os.path.isdir(self._layout.tables)
+
+    def make_folder(self) -> None:
+        """Makes the folder of the copies, unless it is there."""
+        if not os.path.isdir(self._layout.served):
+            self._disk.make_folder(self._layout.served, 0o700)
 
     def begin(self, origin: str) -> None:
-        """Makes the folder of the copies, and notes the server's own domain."""
-        self._disk.make_folder(self._layout.served, 0o700)
+        """Notes the server's own domain; if it is another, every row has to be looked at."""
+        self.make_folder()
         if not os.path.exists(self._layout.origin) or self.origin() != origin:
             self._disk.replace(self._layout.origin, f"{origin}\n".encode())
             self._disk.replace(self._layout.unfinished, EVERYTHING)
@@ -130,6 +135,7 @@ class Tables:
 
     def note(self, asked: Keys) -> None:
         """Keeps what a command asks for, until it is in force: it is no accident."""
+        self.make_folder()
         with self._asked() as file:
             file.write(_written(asked))
 
@@ -310,6 +316,7 @@ def converge(
     """
     try:
         with FolderLock(layout.state):
+            tables.make_folder()
             noted, keys = tables.noted()  # before the files: what is noted now stands in them
             state = _state(store, tables, settling, edited)
             judged = _judge(state, tables, keys, accept=accept)

@@ -3,6 +3,7 @@
 import imaplib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -390,6 +391,14 @@ def test_a_server_that_dies_is_started_again(live: Instance, name: str) -> None:
             return False
 
     until(accepted, 30)
+
+
+def test_without_its_copies_the_next_change_is_live_all_the_same(live: Instance) -> None:
+    shutil.rmtree(live.state / "served")
+    live.setup("email", "add", "after@x.com", PASSWORD)
+    assert live.can_log_in("after@x.com")
+    assert live.rcpt("keep@x.com")[0] == 250
+    until(lambda: "in step: yes" in live.run("status").stdout, 20)
 
 
 def test_after_all_this_every_row_is_what_a_full_build_would_make(live: Instance) -> None:

@@ -65,7 +65,7 @@ class Call(NamedTuple):
     def edit(self, verb: Callable[["Roster"], "Roster"]) -> int:
         """Puts an edit into the folder and in force. Returns the exit status."""
         store, dry_run = self.store(), "--dry-run" in self.options
-        tables = self.tables() if os.path.isdir(self.layout().served) else None
+        tables = self.tables() if os.path.isdir(self.layout().tables) else None
         announce = None if tables is None else partial(self._announce, tables)
         edited = store.transact(verb, dry_run=dry_run, announce=announce)
         if dry_run:

@@ -26,7 +26,7 @@ class Layout:
         self.built = os.path.join(self.served, "built")
         #: Keys that commands changed, but could not put in force.
         self.asked = os.path.join(self.served, "asked")
-        self.origin = os.path.join(self.served, "origin")
+        self.origin = os.path.join(state, "origin")
         self.postfix = os.path.join(state, "postfix")
         self.dovecot = os.path.join(state, "dovecot")
         self.dovecot_conf = os.path.join(self.dovecot, "dovecot.conf")

@@ -23,7 +23,7 @@ _FIELDS, _DEFAULTS = AccountRow._fields, AccountRow._field_defaults
 
 def row(*fields: str) -> Any:
     """The class of rows of another program."""
-    return namedtuple("row", fields, defaults=[None] * (len(fields) - 2))  # type: ignore[misc]
+    return namedtuple("row", fields, defaults=[None] * (len(fields) - 2))
 
 
 class Program(NamedTuple):

@@ -1,4 +1,4 @@
-"""The state folder on a tmpfs: what a restart of the machine takes away comes from the text files."""
+"""The state folder on a tmpfs: what a restart takes away comes from the text files."""
 
 import subprocess
 from collections.abc import Iterator

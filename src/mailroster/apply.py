@@ -277,9 +277,10 @@ def _private(path: str, flags: int) -> int:
 
 
 def _build() -> bytes:
-    """What the tables were built for: this version of them, and this run of the machine, since
-    they are not synced and a power cut may have taken back a part."""
-    return f"{SCHEMA_VERSION} {read('/proc/sys/kernel/random/boot_id').decode()}".encode()
+    """What the tables were built for: this version and form of them, and this run of the machine,
+    since they are not synced and a power cut may have taken back a part."""
+    columns = ",".join((*ACCOUNT.columns(), *MASTER.columns()))
+    return f"{SCHEMA_VERSION} {columns} {read('/proc/sys/kernel/random/boot_id').decode()}".encode()
 
 
 def _written(keys: Keys) -> bytes:

@@ -144,10 +144,10 @@ def test_a_new_password_leaves_the_rest_of_the_line(before: str, after: str) -> 
     assert set_password(Document(ACCOUNTS, before), A, "{S}n").text == after
 
 
-def test_extra_fields_are_pairs_and_a_bare_name_is_yes() -> None:
+def test_extra_fields_are_pairs_and_a_bare_name_is_set_to_nothing() -> None:
     found = Account(A, HASH, "userdb_mail=mbox:~/m:INBOX=~/i  nologin\tx=")
     assert found.fields() == [
         ("userdb_mail", "mbox:~/m:INBOX=~/i"),
-        ("nologin", "yes"),
+        ("nologin", ""),
         ("x", ""),
     ]

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator
 
-from mailroster.checks import aliases, quotas
+from mailroster.checks import accounts, aliases, quotas
 from mailroster.finding import Finding
 from mailroster.resolve import Router
 
 Rule = Callable[[Router], Iterator[Finding]]
-RULES: tuple[Rule, ...] = (aliases.unreasonable, quotas.without_account)
+RULES: tuple[Rule, ...] = (accounts.with_owner, aliases.unreasonable, quotas.without_account)
 
 
 def check(router: Router) -> list[Finding]:

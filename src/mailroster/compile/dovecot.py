@@ -3,8 +3,8 @@
 Accounts, and the aliases that lead to one mailbox: those have no password, so they can't log in
 and are not listed, but quota-status finds the mailbox and its quota under their name.
 
-An account whose extra fields have a column each is a row of SQL. One with any other field is a line
-of a passwd-file that Dovecot asks first.
+An account whose extra fields have a column each is a row of SQL. One with any other field, or with
+a variable in one, is a line of a passwd-file that Dovecot asks first.
 """
 
 from collections.abc import Iterable
@@ -14,6 +14,7 @@ from mailroster.address import split
 from mailroster.changes import Change, dependents
 from mailroster.finding import Fault
 from mailroster.formats.accounts import Account
+from mailroster.formats.extra_fields import OWNER
 from mailroster.formats.hashed import DEFAULT_SCHEME
 from mailroster.resolve import Router
 
@@ -98,10 +99,11 @@ class Exceptions:
         account = router.roster.accounts.get(key)
         if account is None or not is_exception(account):
             return None
-        fields = dict(account.fields())
+        # As they are written: what a name without "=" means is Dovecot's to say.
+        fields = {field.partition("=")[0]: field for field in account.extra.split()}
         if (rule := _quota_rule(router, account.address)) is not None:
-            fields.setdefault("userdb_quota_rule", rule)
-        extra = " ".join(f"{name}={value}" for name, value in fields.items())
+            fields.setdefault("userdb_quota_rule", f"userdb_quota_rule={rule}")
+        extra = " ".join(field for name, field in fields.items() if name not in OWNER)
         return f"{key}:{_with_scheme(account.password)}::::::{extra}"
 
     def concerned(self, change: Change) -> Iterable[str]:
@@ -129,8 +131,13 @@ def is_exception(account: Account) -> bool:
     if not account.extra:
         return False
     return any(
-        name not in PASSDB_FIELDS and not (name.startswith("userdb_") and name[7:] in USERDB_FIELDS)
-        for name, _ in account.fields()
+        "%" in value  # a variable, which Dovecot puts in for a passwd-file only
+        or (
+            name not in PASSDB_FIELDS
+            and not (name.startswith("userdb_") and name[7:] in USERDB_FIELDS)
+        )
+        for name, value in account.fields()
+        if name not in OWNER
     )
 
 
@@ -141,7 +148,8 @@ def maildir(address: str) -> str:
 
 
 def _account_row(router: Router, account: Account) -> AccountRow:
-    fields = {name.removeprefix("userdb_"): value for name, value in account.fields()}
+    served = [(name, value) for name, value in account.fields() if name not in OWNER]
+    fields = {name.removeprefix("userdb_"): value for name, value in served}
     rule = _quota_rule(router, account.address)
     if rule is not None:
         fields.setdefault("quota_rule", rule)
@@ -163,13 +171,27 @@ def _alias_row(router: Router, key: str) -> AccountRow | None:
     if account is None:
         return None
     fields = dict(account.fields())
-    return AccountRow(
-        None,
-        maildir(account.address),
-        fields.get("userdb_home"),
-        fields.get("userdb_mail"),
-        fields.get("userdb_quota_rule", _quota_rule(router, account.address)),
-    )
+    try:
+        home, mail, rule = (
+            _expanded(fields.get(f"userdb_{name}"), account.address) for name in USERDB_FIELDS
+        )
+    except KeyError:
+        return None  # a variable that only Dovecot knows
+    rule = _quota_rule(router, account.address) if rule is None else rule
+    return AccountRow(None, maildir(account.address), home, mail, rule)
+
+
+def _expanded(value: str | None, address: str) -> str | None:
+    """A field with the variables of an address put in, as Dovecot does for the mailbox itself.
+    Raises KeyError for any other."""
+    if value is None or "%" not in value:
+        return value
+    import re
+
+    user, domain = split(address)
+    known = {"%%": "%", "%u": address, "%n": user, "%d": domain}
+    # Every address is in lower case already, which is what an L asks for.
+    return re.sub("%L?(?:[^L]|$)", lambda found: known[found[0].replace("%L", "%")], value)
 
 
 def _quota_rule(router: Router, address: str) -> str | None:

@@ -5,7 +5,8 @@
     john.doe@example.com|{SHA512-CRYPT}$6$Fp…|userdb_mail=mbox:~/mail:INBOX=~/inbox
 
 One physical line each. The extra fields are Dovecot's (passwd-file extra fields), separated by
-blanks, and are carried over as they are. Limits: see mailroster.address.
+blanks, and are carried over as they are; mailroster.formats.extra_fields says which can't be.
+Limits: see mailroster.address.
 """
 
 from collections.abc import Callable
@@ -24,9 +25,9 @@ class Account(NamedTuple):
     extra: str = ""
 
     def fields(self) -> list[tuple[str, str]]:
-        """The extra fields as (name, value); a bare name is a field that is set: "yes"."""
+        """The extra fields as (name, value); a bare name is a field that is set, to nothing."""
         pairs = [field.partition("=") for field in self.extra.split()]
-        return [(name, value if equals else "yes") for name, equals, value in pairs]
+        return [(name, value) for name, _, value in pairs]
 
 
 class Accounts(Format[Account]):
@@ -40,7 +41,12 @@ class Accounts(Format[Account]):
         check_text(line)
         fields = hashed.fields(line)
         login = address.account(fields[0])
-        return Account(login, hashed.check_hash(fields[1]), fields[2] if len(fields) > 2 else "")
+        account = Account(login, hashed.check_hash(fields[1]), *fields[2:])
+        if account.extra:
+            from mailroster.formats import extra_fields  # few accounts have any
+
+            extra_fields.check(account.fields())
+        return account
 
     def quick(self) -> Callable[[str], Account]:
         import re

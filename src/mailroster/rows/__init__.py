@@ -15,7 +15,8 @@ from typing import NamedTuple, TypeVar
 from mailroster import address
 from mailroster.address import Address
 from mailroster.finding import Fault, Finding, Location
-from mailroster.formats import hashed, virtual
+from mailroster.formats import extra_fields, hashed, virtual
+from mailroster.formats.accounts import Account
 from mailroster.formats.virtual import Alias
 from mailroster.quota import normal_size
 from mailroster.text import check_text
@@ -123,6 +124,7 @@ def _account(said: Mapping[str, str]) -> AccountRow:
     if not extra.isprintable() and ("\n" in extra or "\r" in extra):
         raise Fault("control-character", "the extra fields have a line break", "remove it")
     check_text(extra)
+    extra_fields.check(Account(login, hash, extra).fields())
     return AccountRow(login, said.get("password", ""), hash, quota, extra)
 
 

@@ -1,0 +1,87 @@
+"""Extra fields in Dovecot's tables: a column, a line of the passwd-file, or nothing."""
+
+import pytest
+
+from mailroster.compile.dovecot import ACCOUNTS, EXCEPTIONS, AccountRow
+from mailroster.document import Document
+from mailroster.resolve import Router
+from mailroster.roster import Roster
+
+HASH = "{SHA512-CRYPT}$6$abc$def"
+START = f"a@x.com:{HASH}::::::"
+
+
+def router(extra: str, quotas: str = "", virtual: str = "") -> Router:
+    empty = Roster()
+    roster = empty._replace(
+        accounts=Document(empty.accounts.format, f"a@x.com|{HASH}|{extra}\n"),
+        quotas=Document(empty.quotas.format, quotas),
+        virtual=Document(empty.virtual.format, virtual),
+    )
+    return Router(roster, "host.test", lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("extra", "columns"),
+    [
+        ("nologin", {"nologin": ""}),
+        ("nologin=yes reason=gone", {"nologin": "yes", "reason": "gone"}),
+        ("userdb_mail=mbox:~/m:INBOX=~/i", {"mail": "mbox:~/m:INBOX=~/i"}),
+        ("userdb_uid=5000 userdb_gid=5000", {}),
+        ("userdb_mail_uid=vmail nodelay=y", {"nodelay": "y"}),
+    ],
+)
+def test_fields_with_a_column_are_a_row(extra: str, columns: dict[str, str]) -> None:
+    asked = router(extra)
+    assert ACCOUNTS.row(asked, "a@x.com") == AccountRow(HASH, "x.com/a", **columns)
+    assert EXCEPTIONS.row(asked, "a@x.com") is None
+
+
+@pytest.mark.parametrize(
+    ("extra", "fields"),
+    [
+        ("x nologin", "x nologin"),
+        ("x=a:b|c=d  \t y=", "x=a:b|c=d y="),
+        ("x=1 y=2 x=3", "x=3 y=2"),
+        ("userdb_uid=7 x=1 userdb_gid=8", "x=1"),
+        ("reason=%n", "reason=%n"),
+        ("userdb_mail=maildir:/srv/%d/%n", "userdb_mail=maildir:/srv/%d/%n"),
+    ],
+)
+def test_any_other_field_and_any_variable_is_a_line_of_the_passwd_file(
+    extra: str, fields: str
+) -> None:
+    asked = router(extra)
+    assert EXCEPTIONS.row(asked, "a@x.com") == START + fields
+    assert ACCOUNTS.row(asked, "a@x.com") is None
+
+
+def test_a_quota_of_the_file_stands_behind_the_fields_unless_they_have_one() -> None:
+    quotas = "a@x.com:5G\n"
+    line = EXCEPTIONS.row(router("x=1", quotas), "a@x.com")
+    assert line == START + "x=1 userdb_quota_rule=*:storage=5G"
+    own = "x=1 userdb_quota_rule=*:storage=7M"
+    assert EXCEPTIONS.row(router(own, quotas), "a@x.com") == START + own
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("maildir:/srv/%d/%n", "maildir:/srv/x.com/a"),
+        ("maildir:/srv/%Lu", "maildir:/srv/a@x.com"),
+        ("maildir:/srv/%%d", "maildir:/srv/%d"),
+        ("maildir:/srv/%%%n", "maildir:/srv/%a"),
+        ("maildir:~/m", "maildir:~/m"),
+    ],
+)
+def test_an_alias_has_the_mail_of_its_mailbox_with_the_variables_of_that(
+    field: str, value: str
+) -> None:
+    asked = router(f"userdb_mail={field}", virtual="info@y.org a@x.com\n")
+    assert ACCOUNTS.row(asked, "info@y.org") == AccountRow(None, "x.com/a", mail=value)
+
+
+@pytest.mark.parametrize("value", ["%h/m", "%1n", "%{user}"])
+def test_an_alias_has_no_row_if_only_dovecot_knows_where_the_mail_is(value: str) -> None:
+    asked = router(f"userdb_mail=maildir:{value}", virtual="info@y.org a@x.com\n")
+    assert ACCOUNTS.row(asked, "info@y.org") is None

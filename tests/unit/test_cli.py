@@ -544,12 +544,11 @@ def test_a_change_whose_tables_cannot_be_written_is_told_and_made_live_later(
     folder: Folder,
 ) -> None:
     state = folder.home / "mail-state"
-    (state / "served").mkdir(parents=True)  # a server has been started here
+    (state / "tables").mkdir(parents=True)  # a server has been started here
     ran = folder.setup("email", "add", "a@x.com", "--hash", H)
     assert (ran.code, ran.out) == (75, "")
     assert "the files are changed, but the change is not live yet" in ran.err
     assert folder.keys(ACCOUNTS) == ["a@x.com"]
-    (state / "tables").mkdir()
     (state / "sql").mkdir()
     ran = folder.setup("apply")
     assert (ran.code, ran.err) == (0, "")

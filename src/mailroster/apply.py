@@ -20,7 +20,7 @@ from mailroster.compile import dovecot, postfix
 from mailroster.disk import ABSENT, Disk, Identity, read
 from mailroster.document import Document
 from mailroster.finding import ERROR, WARNING, Busy, Finding, Location
-from mailroster.indexed import Indexed, whole
+from mailroster.indexed import whole
 from mailroster.instance.layout import Layout
 from mailroster.lock import FolderLock
 from mailroster.resolve import Router
@@ -255,8 +255,8 @@ class Tables:
 
     def _copy(self, documents: Sequence[tuple[str, Document[Any]]]) -> None:
         """Makes the copies say what the tables hold now; with that the work is done."""
-        if any(isinstance(document, Indexed) for _, document in documents):
-            self._disk.replace(self._layout.unfinished, EVERYTHING)  # while a copy changes in place
+        if any(self.copies.leaves_half(document) for _, document in documents):
+            self._disk.replace(self._layout.unfinished, EVERYTHING)
         for field, document in documents:
             self.copies.put(field, document)
         self._disk.remove(self._layout.unfinished)

@@ -173,16 +173,18 @@ class Served:
     # -- writing
 
     def put(self, field: str, document: Document[Any]) -> None:
-        """Makes the copy of a file hold a document."""
+        """Makes the copy of a file hold a document. If that is cut short, the copy has no index."""
         if isinstance(document, Indexed) and self._follow(field, document):
             return
         path = self.path(document.format.file)
+        self._forget(field)
         self._disk.replace(path, content_of(document), mode=0o600)
         if os.path.getsize(path) >= self._index_from and not document.format.ordered:
             self._build(field, whole(document), os.path.getsize(path))
-        elif self._has_index():
-            with self._index.writing() as writing:
-                writing.put_note(field, None)
+
+    def leaves_half(self, document: Document[Any]) -> bool:
+        """Whether a `put` that is cut short may leave a copy that is neither old nor new."""
+        return isinstance(document, Indexed) and bool(moves(document))
 
     def agree(self, field: str, path: str, found: Identity) -> None:
         """Takes note that a file of the config folder is the same as its copy.
@@ -203,9 +205,12 @@ class Served:
 
     def forget(self) -> None:
         """Nothing is known of the copies from now on, to nobody who has the index open."""
+        self._forget(*Roster._fields)
+
+    def _forget(self, *fields: str) -> None:
         if self._has_index():
             with self._index.writing() as writing:
-                for field in Roster._fields:
+                for field in fields:
                     writing.put_note(field, None)
 
     def close(self) -> None:
@@ -231,6 +236,7 @@ class Served:
         format, path = document.format, self.path(document.format.file)
         gone = list(entries(format, ((0, line) for line in document.removed())))
         come = list(entries(format, _placed(document)))
+        self._forget(field)
         self._rewrite(path, document, new.size)
         with self._index.writing() as writing:
             writing.forget(field, gone)
@@ -252,8 +258,7 @@ class Served:
 
         entries = faulty = 0
         with self._index.writing() as writing:
-            old = writing.note(field)
-            serial = old.serial + 1 if old else time.time_ns()  # none that was there before
+            serial = time.time_ns()  # none that was there before
             writing.clear(field)
             waiting = all_entries(document)
             while part := list(islice(waiting, _BATCH)):

@@ -57,15 +57,16 @@ class Instance:
         (self.config / "mailroster.toml").write_text("".join(lines))
         self.up: subprocess.Popen[bytes] | None = None
         self.log = self.home / "up.log"
+        self.patience_s = 120.0  # with one command
 
     # -- the server
 
-    def start(self, *options: str) -> None:
+    def start(self, *options: str, wait_s: float = 60) -> None:
         """Starts `mailroster up` and waits until it says that it is ready."""
         with self.log.open("ab") as log:
             self.up = subprocess.Popen([*self._program(), "up", *options], stdout=log, stderr=log)
         said = self.log.stat().st_size
-        until(lambda: b"ready" in self.log.read_bytes()[said:] or self._ended(), 60)
+        until(lambda: b"ready" in self.log.read_bytes()[said:] or self._ended(), wait_s)
 
     def _ended(self) -> bool:
         assert self.up is not None
@@ -105,8 +106,9 @@ class Instance:
 
     def run(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """One `setup` command, whatever comes of it."""
+        argv = [*self._program(), *words]
         return subprocess.run(
-            [*self._program(), *words], input=stdin, capture_output=True, text=True, timeout=120
+            argv, input=stdin, capture_output=True, text=True, timeout=self.patience_s
         )
 
     def begin(self, *words: str) -> subprocess.Popen[bytes]:

@@ -294,23 +294,28 @@ class Document(Generic[E]):
             self._mentions_asked += 1
             needles = self.format.needles(user, domain)
             return sorted({place for word in needles for place in self._positions_of(word)})
-        found = self._mention_index()
+        return self._mentioned_at(user, domain)
+
+    def _mentioned_at(self, user: str, domain: str) -> list[int]:
+        """The same by an index, of the lines that are in memory."""
+        if self._mentioned is None:
+            self._mentioned = self._mention_index(enumerate(self.lines))
         if not user:
-            return found.get((_ANYBODY, domain), [])
+            return self._mentioned.get((_ANYBODY, domain), [])
+        found = self._mentioned
         return sorted({*found.get((user, domain), ()), *found.get(("", domain), ())})
 
-    def _mention_index(self) -> dict[tuple[str, str], list[int]]:
-        """Who is mentioned -> where in `lines`; _ANYBODY of a domain wherever one of it is."""
-        if self._mentioned is None:
-            self._mentioned = {}
-            for position, line in enumerate(self.lines):
-                entry = self.readable(line)
-                for user, domain in set(self.format.mentions(entry)) if entry else ():
-                    self._mentioned.setdefault((user, domain), []).append(position)
-                    places = self._mentioned.setdefault((_ANYBODY, domain), [])
-                    if places[-1:] != [position]:
-                        places.append(position)
-        return self._mentioned
+    def _mention_index(self, lines: Iterable[tuple[int, str]]) -> dict[tuple[str, str], list[int]]:
+        """Who is mentioned -> positions; _ANYBODY of a domain wherever one of it is."""
+        index: dict[tuple[str, str], list[int]] = {}
+        for position, line in lines:
+            entry = self.readable(line)
+            for user, domain in set(self.format.mentions(entry)) if entry else ():
+                index.setdefault((user, domain), []).append(position)
+                places = index.setdefault((_ANYBODY, domain), [])
+                if places[-1:] != [position]:
+                    places.append(position)
+        return index
 
     def readable(self, line: str) -> E | None:
         """The entry of a line, or None if it has none that can be read."""

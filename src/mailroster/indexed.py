@@ -209,8 +209,10 @@ class Indexed(Document[E]):
                 yield key
 
     def _positions_mentioning(self, user: str, domain: str) -> list[int]:
+        if self._mentioned is None:
+            self._mentioned = self._mention_index(self.come())
         found = self._standing(self.base.mentioning(user, domain))
-        return sorted(found + [position for position, _ in self.come()], key=self._order)
+        return sorted(found + self._mentioned_at(user, domain), key=self._order)
 
     def faulty(self) -> int:
         come = [line for _, line in self.inserted()]

@@ -6,10 +6,11 @@ copy of a file is the file itself, as its identity tells, commands use the index
 
 import os
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any
 
+from mailroster.address import is_idna, split
 from mailroster.disk import ABSENT, Disk, Identity, content_of, identity, identity_of, opened, read
 from mailroster.document import Document, Format, mentions
 from mailroster.finding import Fault
@@ -49,7 +50,8 @@ class IndexedFile:
 
     def claiming(self, key: str) -> list[int]:
         hints = self._index.claiming(self._field, key)
-        return self._found(hints, lambda line: self._format.key(line) == key)
+        needles = () if is_idna(split(key)[1]) else (key,)
+        return self._found(hints, needles, lambda line: self._format.key(line) == key)
 
     def mentioning(self, user: str, domain: str) -> list[int]:
         def matches(line: str) -> bool:
@@ -59,19 +61,23 @@ class IndexedFile:
                 return False
             return entry is not None and mentions(self._format, entry, user, domain)
 
-        return self._found(self._index.mentioning(self._field, user, domain), matches)
+        hints = self._index.mentioning(self._field, user, domain)
+        return self._found(hints, self._format.needles(user, domain), matches)
 
     def keys_in(self, domain: str) -> Iterator[str]:
         return self._index.keys_in(self._field, domain)
 
-    def _found(self, hints: list[int], matches: Callable[[str], bool]) -> list[int]:
+    def _found(
+        self, hints: list[int], needles: Sequence[str], matches: Callable[[str], bool]
+    ) -> list[int]:
+        """Where lines stand that match, each of which holds one of the needles if there are any."""
         if len(hints) > _MANY and self._note.low != self._note.high:
             places = lines_in(self._format, self.read, self.size)
         else:
-            places = (place for hint in hints for place in self._near(hint))
+            places = (place for hint in hints for place in self._near(hint, needles))
         return sorted({offset for offset, line in places if matches(line)})
 
-    def _near(self, hint: int) -> list[tuple[int, str]]:
+    def _near(self, hint: int, needles: Sequence[str]) -> Iterable[tuple[int, str]]:
         """The lines that may be the one that stood at an offset when that was written down."""
         low, high = hint + self._note.low, hint + self._note.high
         if low == high:
@@ -83,7 +89,28 @@ class IndexedFile:
             return []
         start = start_before(self._format, self.read, self.size, low)
         end = start_behind(self._format, self.read, self.size, high)
-        return cut(self._format, self.read, self.size, start, end)
+        return lines_with(self._format, self.read(start, end), start, needles)
+
+
+def lines_with(
+    format: Format[Any], raw: bytes, start: int, needles: Sequence[str]
+) -> Iterator[tuple[int, str]]:
+    """The logical lines that hold one of some words in any case, with their offsets, of whole
+    lines that begin at an offset. All of them, if that can't be told by a search."""
+
+    def at(low: int, high: int) -> bytes:
+        return raw[low:high]
+
+    searched = raw.isascii() and needles and all(needles)
+    folded = raw.lower() if searched else b""
+    for needle in map(str.encode, needles) if searched else (b"",):
+        place = folded.find(needle)
+        while place >= 0:
+            low = start_before(format, at, len(raw), place) if searched else 0
+            end = start_behind(format, at, len(raw), place + 1) if searched else len(raw)
+            for offset, line in cut(format, at, len(raw), low, end):
+                yield start + offset, line
+            place = folded.find(needle, end) if searched else -1
 
 
 def lines_in(

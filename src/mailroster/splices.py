@@ -7,7 +7,7 @@ from mailroster.lines import Read, cut, is_start, start_before, start_behind
 
 E = TypeVar("E")
 
-_CHUNK_BYTES = 1 << 16
+_BLOCK_BYTES = 1 << 11
 #: How far a search for the next common line looks, at most.
 _WINDOW_BYTES = 1 << 22
 #: With more places than this, two files are compared as wholes.
@@ -71,10 +71,10 @@ def _meeting(
     ):
         end_old = start_behind(format, old.read, old.size, end_old + 1)
     end_new = end_old - old.size + new.size
-    length = _CHUNK_BYTES
+    length = _BLOCK_BYTES
     while True:
         stop_old, stop_new = min(end_old, start_old + length), min(end_new, start_new + length)
-        if length == _CHUNK_BYTES and (stop_old, stop_new) == (end_old, end_new):
+        if length == _BLOCK_BYTES and (stop_old, stop_new) == (end_old, end_new):
             return end_old, end_new
         stop_old = start_behind(format, old.read, old.size, stop_old)
         stop_new = start_behind(format, new.read, new.size, stop_new)

@@ -18,7 +18,7 @@ FLOORS = (
     "resolve changes checks/",
     "edits rows/ bulk plan settle",
     "tables compile/ instance/",
-    "disk settling lock append commit targets/ index store served password running services "
+    "child disk settling lock append commit targets/ index store served password running services "
     "mailstore sessions reopen prepare apply watch supervise",
     "server cli/",
 )

@@ -11,7 +11,7 @@ is removed Postfix refuses before Dovecot forgets.
 import fcntl
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple
 
@@ -117,15 +117,19 @@ class Tables:
         targets = {**self.targets, GENERATION: self._generation}
         return [name for name, target in targets.items() if not target.is_there()]
 
-    def damaged(self) -> list[str]:
-        """The tables that can't be used, by a long look at those that somebody has written."""
-        found = []
-        for name, target in self.targets.items():
-            if self._marks.get(name) != (mark := target.mark()):
-                self._marks[name] = mark
-                if target.damage():
-                    found.append(name)
+    def suspects(self) -> list[str]:
+        """The tables that somebody has written since this was asked last."""
+        marks = {name: target.mark() for name, target in self.targets.items()}
+        found = [name for name, mark in marks.items() if self._marks.get(name) != mark]
+        self._marks = marks
         return found
+
+    def damaged(self, names: Iterable[str]) -> list[str]:
+        """Those of some tables that can't be used, by a long look.
+
+        Not while this process writes a table: what is opened and closed here drops its lock.
+        """
+        return [name for name in names if self.targets[name].damage()]
 
     def have_copy(self) -> bool:
         files = (document.format.file for document in Roster())

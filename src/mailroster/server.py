@@ -6,11 +6,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from mailroster import running
 from mailroster.apply import Outcome, Tables, converge
+from mailroster.child import in_child
 from mailroster.disk import Identity, identity
 from mailroster.finding import Busy, Finding, Refused, ServiceFailed
 from mailroster.instance.layout import Layout
@@ -85,6 +86,7 @@ class Up:
         ]
         self._told: tuple[Finding, ...] = ()
         self._next_look = 0.0  # at whether tables that were written are sound
+        self._look: asyncio.Task[tuple[list[str], float]] | None = None
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises Refused or ServiceFailed if it can't begin."""
@@ -132,7 +134,7 @@ class Up:
         seen: list[Identity] = []
         tables = (self._layout.tables, self._layout.sql)
         async for _ in hints(self._settings.config, tables):
-            broken = await asyncio.to_thread(self._broken)
+            broken = self._broken()
             while (found := self._identities()) != seen or broken:
                 try:
                     outcome = await asyncio.to_thread(self._converge, broken)
@@ -154,16 +156,25 @@ class Up:
         return [identity(path) for path in (*files, layout.tables, layout.sql, layout.asked)]
 
     def _broken(self) -> list[str]:
-        """Tables that somebody has damaged. Looking takes a while, and so is done now and then."""
-        began = time.monotonic()
-        if began < self._next_look:
+        """Tables that somebody has damaged. A look takes a while: it is made now and then, and
+        what it has found is told when it is over."""
+        now = time.monotonic()
+        if self._look is None and now >= self._next_look and (names := self._tables.suspects()):
+            self._look = asyncio.create_task(asyncio.to_thread(self._looked, names))
+        if self._look is None or not self._look.done():
             return []
-        broken = self._tables.damaged()
-        took_s = time.monotonic() - began
-        self._next_look = began + max(LOOK_S, LOOK_SHARE * took_s)
+        broken, took_s = self._look.result()
+        self._look, self._next_look = None, now + max(LOOK_S, LOOK_SHARE * took_s)
         for name in broken:
             log(f"the table {name} is damaged; it is made anew")
         return broken
+
+    def _looked(self, names: Sequence[str]) -> tuple[list[str], float]:
+        """The damaged ones of some tables, and how long it took to tell. In a child: it opens and
+        closes them, which would drop the locks of a convergence in this process."""
+        began = time.monotonic()
+        said, _ = in_child(lambda: "\n".join(self._tables.damaged(names)))
+        return said.split(), time.monotonic() - began
 
     def _converge(self, broken: Collection[str] = ()) -> Outcome | None:
         """Converges and tells what is new about it; None if it has to be tried again."""

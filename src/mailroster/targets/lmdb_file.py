@@ -9,6 +9,8 @@ import fcntl
 import os
 import struct
 
+from mailroster.child import in_child
+
 # MDB_page's header, then MDB_meta (lmdb, mdb.c), in the machine's own sizes and order.
 _HEAD_BYTES = 16
 _DB = "IHHNNNNN"  # page size or pad, flags, depth, branch, leaf and overflow pages, entries, root
@@ -36,21 +38,13 @@ def check(path: str) -> None:
 
 def walk(path: str) -> str:
     """What is wrong with any row of a file that `check` lets pass; "" if nothing is."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            _die_in_silence()
-            os.write(writer, _walked(path).encode())
-            code = 0
-        finally:
-            os._exit(code)
-    os.close(writer)
-    with open(reader, "rb") as pipe:
-        words = pipe.read().decode()
-    _, status = os.waitpid(child, 0)
-    return words if status == 0 else "it can't be read"
+
+    def look() -> str:
+        _die_in_silence()
+        return _walked(path)
+
+    words, ended = in_child(look)
+    return words if ended else "it can't be read"
 
 
 def _die_in_silence() -> None:

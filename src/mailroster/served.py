@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mailroster.index import Entry, Index, IndexFile, Note
 
 #: The size of a file from which on it has an index: below it, reading all of it is quicker.
-INDEX_FROM_BYTES = 1 << 20
+INDEX_FROM_BYTES = 1 << 18
 #: How far lines may have moved before the index is made anew.
 _DRIFT_MAX_BYTES = 1 << 20
 #: From so many lines on that mention a domain, all lines are looked at.

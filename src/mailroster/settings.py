@@ -60,7 +60,7 @@ SETTINGS = (
     Setting("password_scheme", "PASSWORD_SCHEME", "SHA512-CRYPT", "or BLF-CRYPT, or ARGON2ID"),
     Setting("tls_certificate", "SSL_CERT_PATH", "", "PEM file; self-signed at the first start if empty"),
     Setting("tls_key", "SSL_KEY_PATH", "", "PEM file"),
-    Setting("index_from_bytes", "", 1 << 20, "size of a config file from which on it is looked up by an index"),
+    Setting("index_from_bytes", "", 1 << 18, "size of a config file from which on it is looked up by an index"),
     Setting("settle_seconds", "", 1, "how long a removal by hand waits"),
 )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mailroster.finding import WARNING, Finding
-from mailroster.formats.extra_fields import OWNER
+from mailroster.formats.accounts import OWNER
 from mailroster.resolve import Router
 
 

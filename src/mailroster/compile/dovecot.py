@@ -13,8 +13,7 @@ from typing import NamedTuple
 from mailroster.address import split
 from mailroster.changes import Change, dependents
 from mailroster.finding import Fault
-from mailroster.formats.accounts import Account
-from mailroster.formats.extra_fields import OWNER
+from mailroster.formats.accounts import OWNER, Account
 from mailroster.formats.hashed import DEFAULT_SCHEME
 from mailroster.resolve import Router
 

@@ -18,6 +18,9 @@ from mailroster.document import Document, Format
 from mailroster.formats import hashed
 from mailroster.text import check_text
 
+#: Whose mail is on disk: there is one owner for all, so these are left out of the tables.
+OWNER = frozenset(("userdb_uid", "userdb_gid", "userdb_mail_uid", "userdb_mail_gid"))
+
 
 class Account(NamedTuple):
     address: Address

@@ -16,6 +16,7 @@ import re
 from collections.abc import Sequence
 
 from mailroster.finding import Fault
+from mailroster.formats.accounts import OWNER
 
 #: Dovecot's answer to a lookup is one line of 8192 octets at most, home and mail included.
 MAX_BYTES = 4096
@@ -35,8 +36,6 @@ _PRIVILEGES = frozenset(
         "userdb_mail_plugin_dir", "userdb_mail_full_filesystem_access",
     )
 )  # fmt: skip
-#: Whose mail is on disk: there is one owner for all, so these are left out of the tables.
-OWNER = frozenset(("userdb_uid", "userdb_gid", "userdb_mail_uid", "userdb_mail_gid"))
 _PROXY = frozenset(("proxy", "proxy_maybe", "proxy_always"))
 _NICE_MAX = 19
 

@@ -12,12 +12,13 @@ Not synced: it can be made anew from the copy of the file, and after a power cut
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mailroster.address import split
 from mailroster.disk import Disk, Identity, identity
+from mailroster.roster import Roster
 from mailroster.targets.lmdb_file import check
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ _MAP_BYTES = 1 << 35  # address space, not memory
 _KEY_MAX_BYTES = 500  # lmdb takes 511; no key that long can be read anyway
 _OFFSET_BYTES = 6
 _SERIAL_BYTES = 8
-_TABLES = 16
 
 
 class Note(NamedTuple):
@@ -62,8 +62,8 @@ class Entry(NamedTuple):
 class Index:
     """One state of the index."""
 
-    def __init__(self, env: "lmdb.Environment", transaction: "lmdb.Transaction") -> None:
-        self._env, self._transaction = env, transaction
+    def __init__(self, tables: Mapping[bytes, Any], transaction: "lmdb.Transaction") -> None:
+        self._tables, self._transaction = tables, transaction
 
     def note(self, field: str) -> Note | None:
         raw = self._transaction.get(field.encode())
@@ -84,17 +84,14 @@ class Index:
             there, _, user = raw.decode("utf-8", "surrogateescape").partition("\0")
             yield f"{user}@{there}"
 
-    def _table(self, name: bytes) -> Any:
-        return self._env.open_db(name, self._transaction, create=False, dupsort=True)
-
     def _values(self, name: bytes, key: bytes) -> list[int]:
-        with self._transaction.cursor(self._table(name)) as cursor:
+        with self._transaction.cursor(self._tables[name]) as cursor:
             if len(key) > _KEY_MAX_BYTES or not cursor.set_key(key):
                 return []
             return [_offset(value) for value in cursor.iternext_dup()]
 
     def _range(self, name: bytes, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        with self._transaction.cursor(self._table(name)) as cursor:
+        with self._transaction.cursor(self._tables[name]) as cursor:
             if len(prefix) > _KEY_MAX_BYTES or not cursor.set_range(prefix):
                 return
             for key, value in cursor:
@@ -114,8 +111,7 @@ class Writing(Index):
 
     def clear(self, field: str) -> None:
         for name in (_keys(field), _mentions(field)):
-            table = self._env.open_db(name, self._transaction, dupsort=True)
-            self._transaction.drop(table, delete=False)
+            self._transaction.drop(self._tables[name], delete=False)
 
     def learn(self, field: str, entries: Iterable[Entry], serial: int) -> None:
         """Adds lines of the copy with a serial; quick for many at once."""
@@ -127,7 +123,7 @@ class Writing(Index):
         for name, rows in ((_keys(field), keys), (_mentions(field), mentions)):
             known = sorted(row for row in rows if len(row[0]) <= _KEY_MAX_BYTES)
             if known:
-                with self._transaction.cursor(self._table(name)) as cursor:
+                with self._transaction.cursor(self._tables[name]) as cursor:
                     cursor.putmulti(known)
 
     def forget(self, field: str, entries: Iterable[Entry]) -> None:
@@ -138,7 +134,7 @@ class Writing(Index):
                 self._forget(_mentions(field), _place(*place))
 
     def _forget(self, name: bytes, key: bytes) -> None:
-        with self._transaction.cursor(self._table(name)) as cursor:
+        with self._transaction.cursor(self._tables[name]) as cursor:
             if len(key) <= _KEY_MAX_BYTES and cursor.set_key(key) and cursor.count() == 1:
                 cursor.delete()
 
@@ -149,6 +145,7 @@ class IndexFile:
     def __init__(self, path: str, disk: Disk) -> None:
         self._path, self._disk = path, disk
         self._env: lmdb.Environment | None = None
+        self._tables: dict[bytes, Any] = {}
         self._inode = 0
 
     def is_there(self) -> bool:
@@ -159,7 +156,7 @@ class IndexFile:
         if not self.is_there():
             return None
         env = self._opened()
-        return None if env is None else Index(env, env.begin())
+        return None if env is None else Index(self._tables, env.begin())
 
     @contextmanager
     def writing(self) -> Iterator[Writing]:
@@ -175,7 +172,7 @@ class IndexFile:
         try:
             env.reader_check()  # those that were killed
             with env.begin(write=True) as transaction:
-                yield Writing(env, transaction)
+                yield Writing(self._tables, transaction)
                 self._disk.step(self._path)
         except lmdb.Error as error:
             raise OSError(5, str(error), self._path) from error
@@ -199,21 +196,30 @@ class IndexFile:
         if self._env is None and (make or self.is_there()):
             import lmdb  # 1 ms: not for who has only small files
 
+            env = None
             try:
                 if not make:
                     check(self._path)
-                self._env = lmdb.open(
+                env = lmdb.open(
                     self._path,
                     subdir=False,
                     map_size=_MAP_BYTES,
-                    max_dbs=_TABLES,
+                    max_dbs=len(_NAMES),
                     mode=0o600,
                     sync=False,
                     metasync=False,
                 )
+                # What is opened in a transaction that only reads is closed again at its end.
+                with env.begin(write=True) as transaction:
+                    self._tables = {
+                        name: env.open_db(name, transaction, dupsort=True, create=make)
+                        for name in _NAMES
+                    }
             except (lmdb.Error, OSError):
+                if env is not None:
+                    env.close()
                 return None
-            self._inode = identity(self._path).inode
+            self._env, self._inode = env, identity(self._path).inode
         return self._env
 
 
@@ -231,3 +237,6 @@ def _mentions(field: str) -> bytes:
 
 def _place(user: str, domain: str) -> bytes:
     return f"{domain}\0{user}".encode("utf-8", "surrogateescape")
+
+
+_NAMES = tuple(name for field in Roster._fields for name in (_keys(field), _mentions(field)))

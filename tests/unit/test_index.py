@@ -99,3 +99,17 @@ def test_without_one_nothing_is_known(path: Path) -> None:
     assert index.look() is None
     index.remove()
     assert not path.exists()
+
+
+def test_a_state_that_nobody_reads_any_more_closes_nothing(path: Path) -> None:
+    """The tables of an index that lives long, as that of `up` does."""
+    made(path).close()
+    index = IndexFile(str(path), Disk())
+    for _ in range(3):
+        found = index.look()
+        assert found is not None
+        assert found.claiming("virtual", "a@x.com") == [0]
+        del found
+        with index.writing() as writing:
+            writing.forget("virtual", ENTRIES[:1])
+            writing.learn("virtual", ENTRIES[:1], 9)

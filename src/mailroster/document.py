@@ -176,11 +176,9 @@ class Document(Generic[E]):
             self._parse = self.format.quick()
             lines = self.lines
             self._counted = {}
-            for key, position in self.index.items():
-                for place in self._more.get(key, (position,)):
-                    if self._read(lines[place]) is not None:
-                        self._counted[key] = place
-                        break
+            for key, place in self.claims():
+                if key not in self._counted and self._read(lines[place]) is not None:
+                    self._counted[key] = place
         return self._counted
 
     def claims(self) -> Iterator[tuple[str, int]]:
@@ -226,10 +224,8 @@ class Document(Generic[E]):
 
     def _find(self, key: str) -> tuple[int, E] | None:
         for position in self.positions(key):
-            try:
-                return position, self.format.parse(self.line(position))
-            except Fault:
-                continue
+            if (entry := self._read(self.line(position))) is not None:
+                return position, entry
         return None
 
     def keys(self) -> Iterable[str]:
@@ -347,7 +343,10 @@ class Document(Generic[E]):
 
     def faulty(self) -> int:
         """How many lines there are that claim a key and can't be read."""
-        return sum(1 for line in self.lines if self.format.key(line) and not self.readable(line))
+        return self._faults(self.lines)
+
+    def _faults(self, lines: Iterable[str]) -> int:
+        return sum(1 for line in lines if self.format.key(line) and not self.readable(line))
 
     def findings(self) -> list[Finding]:
         """Everything that is wrong with the file by itself, in the order of its lines."""

@@ -218,9 +218,6 @@ class Indexed(Document[E]):
         come = [line for _, line in self.inserted()]
         return self.base.faulty + self._faults(come) - self._faults(self.removed())
 
-    def _faults(self, lines: Iterable[str]) -> int:
-        return sum(1 for line in lines if self.format.key(line) and not self.readable(line))
-
     # -- edits
 
     def edited(

@@ -26,18 +26,22 @@ def lines_of(format: Format[E], text: str) -> list[str]:
     return lines[:-1] if text.endswith("\n") or not text else lines
 
 
+def length(line: str) -> int:
+    """The octets of a line in the file."""
+    return len(line.encode("utf-8", "surrogateescape"))
+
+
 def line_at(format: Format[E], read: Read, size: int, start: int) -> tuple[str, int]:
     """The logical line that begins at an offset, and the offset behind it."""
-    length = _LINE_BYTES
+    wanted = _LINE_BYTES
     while True:
-        raw = read(start, min(size, start + length))
-        end = _first_end(format, raw, whole=start + length >= size)
+        raw = read(start, min(size, start + wanted))
+        end = _first_end(format, raw, whole=start + wanted >= size)
         if end:
             text = raw[:end].decode("utf-8", "surrogateescape")
             line = format.split(text)[0]
-            behind = start + len(line.encode("utf-8", "surrogateescape")) + 1
-            return line, min(behind, size)
-        length *= 8
+            return line, min(start + length(line) + 1, size)
+        wanted *= 8
 
 
 def _first_end(format: Format[E], raw: bytes, *, whole: bool) -> int:
@@ -91,5 +95,5 @@ def cut(format: Format[E], read: Read, size: int, start: int, end: int) -> list[
     plain = text.isascii()
     for line in lines_of(format, text):
         found.append((start, line))
-        start += 1 + (len(line) if plain else len(line.encode("utf-8", "surrogateescape")))
+        start += 1 + (len(line) if plain else length(line))
     return found

@@ -15,7 +15,7 @@ from mailroster.disk import ABSENT, Disk, Identity, content_of, identity, identi
 from mailroster.document import Document, Format, mentions
 from mailroster.finding import Fault
 from mailroster.indexed import Indexed, whole
-from mailroster.lines import cut, is_start, line_at, lines_of, start_before, start_behind
+from mailroster.lines import cut, is_start, length, line_at, lines_of, start_before, start_behind
 from mailroster.roster import Roster, document_of
 from mailroster.splices import SPLICES_MAX, Bytes, Splice, splices_between
 from mailroster.store import Edited, Find
@@ -193,8 +193,7 @@ class Served:
 
     def _is_copied(self, field: str, found: Identity) -> bool:
         """Whether a file of the config folder is known to be the same as its copy."""
-        index = self._look() if found.size >= self._index_from else None
-        note = index.note(field) if index is not None else None
+        note = self._note(field) if found.size >= self._index_from else None
         return note is not None and note.identity == found
 
     # -- writing
@@ -218,8 +217,7 @@ class Served:
 
         Its last write must be so long ago that another one has another time.
         """
-        index = self._look() if found.size >= self._index_from else None
-        note = index.note(field) if index is not None else None
+        note = self._note(field) if found.size >= self._index_from else None
         if note is None or note.identity == found or found.ctime_ns % 10**9 == 0:
             return
         wait_s = found.ctime_ns / 1e9 + _TICK_S - time.time()
@@ -249,10 +247,13 @@ class Served:
     def _look(self) -> "Index | None":
         return self._index.look() if self._has_index() else None
 
+    def _note(self, field: str) -> "Note | None":
+        index = self._look()
+        return index.note(field) if index is not None else None
+
     def _follow(self, field: str, document: Indexed[Any]) -> bool:
         """Changes copy and index in place; False if the document does not stand on them."""
-        index = self._look()
-        note = index.note(field) if index is not None else None
+        note = self._note(field)
         if note is None or document.base.token != (field, note.serial):
             return False
         if not document.splices:
@@ -312,12 +313,11 @@ def entries(format: Format[Any], lines: Iterable[tuple[int, str]]) -> Iterator["
     """What the index keeps of some lines with their offsets."""
     from mailroster.index import Entry
 
-    parse = format.parse
     for offset, line in lines:
         if not (key := format.key(line)):
             continue
         try:
-            yield Entry(offset, key, tuple(format.mentions(parse(line))), False)
+            yield Entry(offset, key, tuple(format.mentions(format.parse(line))), False)
         except Fault:
             yield Entry(offset, key, (), True)
 
@@ -327,8 +327,8 @@ def all_entries(document: Document[Any]) -> Iterator["Entry"]:
     from mailroster.index import Entry
 
     format, lines = document.format, document.lines
-    lengths = map(len, lines) if document.text.isascii() else map(_length, lines)
-    offsets = list(accumulate((length + 1 for length in lengths), initial=0))
+    lengths = map(len, lines) if document.text.isascii() else map(length, lines)
+    offsets = list(accumulate((octets + 1 for octets in lengths), initial=0))
     counting = set(document.counted().values())
     mentioning = type(format).mentions is not Format.mentions
     for key, position in document.claims():
@@ -336,10 +336,6 @@ def all_entries(document: Document[Any]) -> Iterator["Entry"]:
         entry = None if known else document.readable(lines[position])
         found = () if entry is None else tuple(format.mentions(entry))
         yield Entry(offsets[position], key, found, not known and entry is None)
-
-
-def _length(line: str) -> int:
-    return len(line.encode("utf-8", "surrogateescape"))
 
 
 def shifted(document: Indexed[Any]) -> Iterator[tuple[int, Splice]]:
@@ -355,7 +351,7 @@ def _placed(document: Indexed[Any]) -> Iterator[tuple[int, str]]:
     for offset, splice in shifted(document):
         for line in lines_of(document.format, splice.text):
             yield offset, line
-            offset += _length(line) + 1
+            offset += length(line) + 1
 
 
 def _kept(document: Indexed[Any]) -> list[tuple[int, int, int]]:

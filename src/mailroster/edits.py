@@ -42,7 +42,7 @@ def delete_accounts(roster: Roster, addresses: Iterable[Address]) -> Roster:
         local, domain = split(address)
         aliases = roster.virtual
         for key in roster.virtual.keys_mentioning(local, domain):
-            aliases = virtual.remove_recipient(aliases, key, address)
+            aliases = virtual.remove_recipients(aliases, key, [address])
         roster = roster._replace(
             accounts=_without(roster.accounts, address),
             quotas=_without(roster.quotas, address),
@@ -80,10 +80,7 @@ def add_alias(
 
 def delete_alias(roster: Roster, key: str, recipients: Sequence[str]) -> Roster:
     """Without some recipients of an alias; one left bare goes. What isn't there is no error."""
-    document = roster.virtual
-    for recipient in recipients:
-        document = virtual.remove_recipient(document, key, recipient)
-    return roster._replace(virtual=document)
+    return roster._replace(virtual=virtual.remove_recipients(roster.virtual, key, recipients))
 
 
 def set_quota(roster: Roster, quota: Quota) -> Roster:

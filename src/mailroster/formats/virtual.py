@@ -10,7 +10,7 @@ not count, the case of recipients is kept.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from mailroster import address
@@ -95,19 +95,22 @@ def add_recipient(document: Document[Alias], key: str, recipient: str) -> Docume
     return document.replace(position, new)
 
 
-def remove_recipient(document: Document[Alias], key: str, recipient: str) -> Document[Alias]:
-    """Without a recipient (in any spelling) in every line of an alias; a line left bare goes, one
-    that can't be read stays.
+def remove_recipients(
+    document: Document[Alias], key: str, recipients: Iterable[str]
+) -> Document[Alias]:
+    """Without some recipients (in any spelling) in every line of an alias; a line left bare goes,
+    one that can't be read stays.
 
     The other recipients keep their spelling, their order and the blanks around them.
     """
+    gone = {address.fold(recipient) for recipient in recipients}
     for position in reversed(document.positions(key)):
         line = document.line(position)
         try:
             VIRTUAL.parse(line)
         except Fault:
             continue
-        rest = _without(line, address.fold(recipient))
+        rest = _without(line, gone)
         if rest is None:
             document = document.remove([position])
         elif rest != line:
@@ -131,19 +134,30 @@ def _words(line: str) -> list[tuple[int, int]]:
     return words
 
 
-def _without(line: str, folded: str) -> str | None:
-    """A logical line without a recipient; None if no other would be left."""
+def _without(line: str, gone: Collection[str]) -> str | None:
+    """A logical line without some recipients; None if no other would be left."""
     while True:
         words = _words(line)
-        spellings = [address.fold(line[start:end]) for start, end in words]
-        if folded not in spellings[1:]:
+        places = [
+            n for n, (start, end) in enumerate(words) if address.fold(line[start:end]) in gone
+        ]
+        places = [n for n in places if n]  # the key may lead to itself
+        if not places:
             return line
-        if len(words) == 2:
+        if len(places) == len(words) - 1:
             return None
-        place = spellings.index(folded, 1)
-        start, end = words[place]
-        # With it goes the separator before it; before the first recipient, the one behind it.
-        wide = (words[place - 1][1], end) if place > 1 else (start, words[place + 1][0])
-        if not any(piece.lstrip().startswith("#") for piece in line[slice(*wide)].split("\n")[1:]):
-            start, end = wide
+        start, end = _room(line, words, places[0])
         line = line[:start] + line[end:]
+
+
+def _room(line: str, words: Sequence[tuple[int, int]], place: int) -> tuple[int, int]:
+    """What goes with a recipient: the separator before it; before the first recipient, the one
+    behind it. Where a comment stands there, the physical line, if it holds nothing else."""
+    start, end = words[place]
+    wide = (words[place - 1][1], end) if place > 1 else (start, words[place + 1][0])
+    if not any(piece.lstrip().startswith("#") for piece in line[slice(*wide)].split("\n")[1:]):
+        return wide
+    line_start, line_end = line.rfind("\n", 0, start), line.find("\n", end)
+    line_end = len(line) if line_end < 0 else line_end
+    alone = not any(line_start < other < line_end for other, _ in words if other != start)
+    return (line_start, line_end) if alone and line_start >= 0 else (start, end)

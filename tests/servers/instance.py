@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.message import EmailMessage
+from itertools import cycle, islice
 from pathlib import Path
 
 from tests.servers.sink import Sink
@@ -28,13 +29,25 @@ HASH = (
 )
 
 
+#: Below those that the kernel gives to clients, a part for each process of a parallel run.
+_PORTS_FROM, _PORTS_EACH, _PARTS = 12000, 2500, 8
+_part = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _PARTS
+_first = _PORTS_FROM + _part * _PORTS_EACH
+_ports = cycle(range(_first, _first + _PORTS_EACH))
+next(islice(_ports, os.getpid() % _PORTS_EACH, None))  # two runs at once begin elsewhere
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+    """Ports that nobody listens on, other ones each time."""
+    return list(islice(filter(_is_free, _ports), count))
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 class Instance:

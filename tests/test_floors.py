@@ -12,14 +12,14 @@ ROOT = Path(mailroster.__file__).parent
 #: From the ground up; on a floor, the order of the line counts. `room/` is every module of a room,
 #: which may import each other.
 FLOORS = (
-    "finding address quota settings",
-    "text document lines splices base indexed formats/",
+    "finding address quota until settings",
+    "text document lines splices base indexed notes formats/",
     "roster",
     "resolve changes checks/",
-    "edits rows/ bulk plan settle",
+    "edits annotations locks expiry rows/ bulk plan settle",
     "tables compile/ instance/",
     "child disk settling lock append commit targets/ index store served password running services "
-    "mailstore sessions reopen prepare apply watch supervise",
+    "mailstore sessions reopen prepare apply deadlines watch supervise",
     "server cli/",
 )
 #: Names itself only (`__version__`), and starts the faces.

@@ -178,8 +178,8 @@ class Tables:
         changes = {table.name: delta(table, changed, every=bool(redo)) for table in TABLES}
         self._disk.replace(self._layout.unfinished, _written(changed.keys) or b"\n", mode=0o600)
         self._write(changes)
-        gone = [key for key in changed.keys["accounts"] if key not in after.roster.accounts]
-        self._end_sessions([key for key in gone if redo or key in before.roster.accounts])
+        shut = [key for key in changed.keys["accounts"] if not _may_log_in(after.roster, key)]
+        self._end_sessions([key for key in shut if redo or _may_log_in(before.roster, key)])
         self._copy(documents)
         return sum(map(len, changes.values()))
 
@@ -222,6 +222,7 @@ class Tables:
         self._drop(surplus)
         gone = {*surplus[dovecot.ACCOUNTS.name], *surplus[dovecot.EXCEPTIONS.name]}
         self._end_sessions([key for key in gone if key not in roster.accounts])
+        self._end_sessions([key for key, account in roster.accounts.items() if account.is_locked()])
         return rows, list(roster.documents())
 
     def _write(self, changes: Mapping[str, Changes]) -> None:
@@ -274,6 +275,12 @@ class Tables:
     def _wait_for_exceptions(self) -> None:
         """Until Dovecot has seen the passwd-file: it looks once a second at most."""
         time.sleep(max(0.0, self.exceptions.seen_at - time.time()))
+
+
+def _may_log_in(roster: Roster, key: str) -> bool:
+    """Whether there is an account of a name, and it isn't locked."""
+    account = roster.accounts.get(key)
+    return account is not None and not account.is_locked()
 
 
 def _private(path: str, flags: int) -> int:

@@ -11,7 +11,7 @@ from mailroster.address import fold
 from mailroster.changes import dependents
 from mailroster.document import Document
 from mailroster.finding import ERROR, WARNING, Fault, Finding, Refused
-from mailroster.formats import accounts, quotas, virtual
+from mailroster.formats import accounts, hashed, quotas, virtual
 from mailroster.formats.accounts import Account
 from mailroster.formats.quotas import Quota
 from mailroster.formats.virtual import Alias
@@ -143,7 +143,9 @@ class _Merging:
         if not self._update:
             what = f"account {row.address!r} exists already"
             raise Fault("exists-already", what, "change it with --update, or leave the row out")
-        new = Account(row.address, row.hash or old.password, row.extra or old.extra)
+        lasting = row.hash and hashed.is_locked(old.password)
+        hash = hashed.locked(row.hash) if lasting else row.hash
+        new = Account(row.address, hash or old.password, row.extra or old.extra)
         changed = self._quota(row)
         if new != old:
             position = document.position(row.address)

@@ -139,6 +139,22 @@ class Document(Generic[E]):
         """The logical line at a position, without its final line feed."""
         return self.lines[position]
 
+    def above(self, position: int) -> int | None:
+        """The position of the logical line above another, if there is one."""
+        return position - 1 if position else None
+
+    def below(self, position: int) -> int | None:
+        """The position of the logical line below another, if there is one."""
+        return position + 1 if position + 1 < len(self.lines) else None
+
+    def holding(self, word: str) -> list[int]:
+        """Where each line stands that holds an ASCII word, in the order of the file."""
+        return [at for at, line in enumerate(self.lines) if word in line] if self.has(word) else []
+
+    def has(self, word: str) -> bool:
+        """Whether an ASCII word stands anywhere in the file."""
+        return word in self.text
+
     def unfinished(self) -> int | None:
         """The position of a last line that lacks its line feed, if there is one."""
         return len(self.lines) - 1 if self.text and not self.text.endswith("\n") else None

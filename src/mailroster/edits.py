@@ -6,11 +6,12 @@ Only what the edit itself would bring is judged, never what was there before.
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
+from mailroster import notes
 from mailroster.address import Address, split
 from mailroster.changes import dependents
 from mailroster.document import Document
 from mailroster.finding import Fault, Refused
-from mailroster.formats import accounts, quotas, virtual
+from mailroster.formats import accounts, hashed, quotas, virtual
 from mailroster.formats.access import Restriction
 from mailroster.formats.accounts import Account
 from mailroster.formats.quotas import Quota
@@ -30,8 +31,13 @@ def add_account(roster: Roster, account: Account) -> Roster:
 
 
 def set_password(roster: Roster, address: Address, hash: str) -> Roster:
-    """With another password for an account; its extra fields stay."""
-    _known(roster, address)
+    """With another password for an account; its extra fields stay, and so does a lock. Raises Fault
+    for a password in clear of a locked account."""
+    account = roster.accounts.get(address)
+    if account is None:
+        raise _unknown(address)
+    if hash and hashed.is_locked(account.password):
+        hash = hashed.locked(hash)
     return roster._replace(accounts=accounts.set_password(roster.accounts, address, hash))
 
 
@@ -134,7 +140,11 @@ def delete_masters(roster: Roster, names: Iterable[str]) -> Roster:
 
 def _known(roster: Roster, address: Address) -> None:
     if address not in roster.accounts:
-        raise Refused(f"there is no account {address!r}")
+        raise _unknown(address)
+
+
+def _unknown(address: Address) -> Refused:
+    return Refused(f"there is no account {address!r}")
 
 
 def _with(roster: Roster, field: str, document: Document[Any]) -> Roster:
@@ -143,8 +153,7 @@ def _with(roster: Roster, field: str, document: Document[Any]) -> Roster:
 
 
 def _without(document: Document[E], key: str) -> Document[E]:
-    positions = document.positions(key)
-    return document.remove(positions) if positions else document
+    return notes.without(document, document.positions(key))
 
 
 def _expandable(before: Router, after: Router, key: str) -> None:

@@ -8,13 +8,13 @@ Positions: those below the size of the base are offsets of its lines, those abov
 that the splices bring.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mailroster.document import NEWLINE_CHARS, Document, Format, carriage_return, newline
 from mailroster.finding import Finding
-from mailroster.lines import cut, line_at, lines_of, start_before
+from mailroster.lines import cut, line_at, lines_of, start_before, start_behind
 from mailroster.splices import Splice
 
 if TYPE_CHECKING:
@@ -137,6 +137,80 @@ class Indexed(Document[E]):
 
     def _line_at(self, offset: int) -> tuple[str, int]:
         return line_at(self.format, self.base.read, self.base.size, offset)
+
+    def above(self, position: int) -> int | None:
+        own = position - self.base.size - 1
+        if own < 0:
+            starts = [splice.start for splice in self.splices]
+            return self._ending_at(position, bisect_right(starts, position))
+        nth, _ = self.inserted()[own]
+        if own and self.inserted()[own - 1][0] == nth:
+            return position - 1
+        return self._ending_at(self.splices[nth].start, nth)
+
+    def _ending_at(self, offset: int, count: int) -> int | None:
+        """The position of the line that ends at an offset, of the first so many splices and of
+        what of the base they leave."""
+        for nth in reversed(range(count)):
+            if self.splices[nth].end != offset:
+                break
+            own = [place for place, (n, _) in enumerate(self.inserted()) if n == nth]
+            if own:
+                return self.base.size + 1 + own[-1]
+            offset = self.splices[nth].start
+        if not offset:
+            return None
+        start = start_before(self.format, self.base.read, self.base.size, offset - 1)
+        return cut(self.format, self.base.read, self.base.size, start, offset)[-1][0]
+
+    def below(self, position: int) -> int | None:
+        own = position - self.base.size - 1
+        if own < 0:
+            starts = [splice.start for splice in self.splices]
+            end = self._line_at(position)[1]
+            return self._beginning_at(end, bisect_left(starts, end))
+        nth, _ = self.inserted()[own]
+        if own + 1 < len(self.inserted()) and self.inserted()[own + 1][0] == nth:
+            return position + 1
+        return self._beginning_at(self.splices[nth].end, nth + 1)
+
+    def _beginning_at(self, offset: int, first: int) -> int | None:
+        """The position of the line that begins at an offset, of the splices from one on and of
+        what of the base they leave."""
+        for nth in range(first, len(self.splices)):
+            if self.splices[nth].start != offset:
+                break
+            own = [place for place, (n, _) in enumerate(self.inserted()) if n == nth]
+            if own:
+                return self.base.size + 1 + own[0]
+            offset = self.splices[nth].end
+        return offset if offset < self.base.size else None
+
+    def holding(self, word: str) -> list[int]:
+        found: list[int] = []
+        for offset in self._offsets_of(word.encode()):
+            start = start_before(self.format, self.base.read, self.base.size, offset)
+            end = start_behind(self.format, self.base.read, self.base.size, offset + 1)
+            lines = cut(self.format, self.base.read, self.base.size, start, end)
+            at = max(begin for begin, _ in lines if begin <= offset)
+            if found[-1:] != [at]:
+                found.append(at)
+        found = self._standing(found) + [at for at, line in self.come() if word in line]
+        return sorted(found, key=self._order)
+
+    def has(self, word: str) -> bool:
+        return any(word in splice.text for splice in self.splices) or bool(
+            self._standing(self._offsets_of(word.encode()))
+        )
+
+    def _offsets_of(self, word: bytes) -> Iterator[int]:
+        """Where a word stands in the base, which is read in pieces."""
+        for at in range(0, self.base.size, _COUNT_BYTES):
+            piece = self.base.read(at, min(self.base.size, at + _COUNT_BYTES + len(word) - 1))
+            place = piece.find(word)
+            while place >= 0:
+                yield at + place
+                place = piece.find(word, place + 1)
 
     def unfinished(self) -> int | None:
         size = self.base.size

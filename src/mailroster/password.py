@@ -52,6 +52,11 @@ def hash_password(password: str, scheme: str = "SHA512-CRYPT") -> str:
     return _hashed(password, scheme, _Crypt())
 
 
+def hash_clear(password: str) -> str:
+    """The hash of a password that stands in clear behind its scheme, as `{PLAIN}password`."""
+    return hash_password(password.partition("}")[2])
+
+
 def hash_passwords(
     passwords: Sequence[str],
     scheme: str,

@@ -11,6 +11,9 @@ from mailroster.formats.quotas import QUOTAS, Quota
 from mailroster.formats.regexp import REGEXP, Rule
 from mailroster.formats.virtual import VIRTUAL, Alias
 
+#: The fields in whose files an end date means something.
+ENDING = ("accounts", "virtual", "send_access", "receive_access")
+
 
 class Roster(NamedTuple):
     """One snapshot of all documents, in the order in which they are read and written."""

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from mailroster import running
 from mailroster.apply import Outcome, Tables, converge
 from mailroster.child import in_child
+from mailroster.deadlines import Deadlines, now, put_over
 from mailroster.disk import Identity, identity
 from mailroster.finding import Busy, Finding, Refused, ServiceFailed
 from mailroster.instance.layout import Layout
@@ -28,6 +29,8 @@ READY_S = 60.0
 #: Tables that were written are looked through this often at the most, and in this part of the time.
 LOOK_S = 2.0
 LOOK_SHARE = 200
+#: What is over but can't be put into effect is tried again after this time.
+TRY_AGAIN_S = 60.0
 _QUIET = {"error": 0, "warn": 1}
 
 
@@ -84,6 +87,9 @@ class Up:
                 ),
             )
         ]
+        self._deadlines = Deadlines(self._store.path)
+        self._next_try = 0.0  # to put into effect what is over
+        self._refusal = ""  # why that could not be done
         self._told: tuple[Finding, ...] = ()
         self._next_look = 0.0  # at whether tables that were written are sound
         self._look: asyncio.Task[tuple[list[str], float]] | None = None
@@ -99,6 +105,7 @@ class Up:
                 await self._stop_servers()
                 remove_sockets(self._layout)
             self._tables.begin(self._settings.hostname)
+            self._put_over()
             if self._converge() is None and not self._tables.are_whole():
                 raise ServiceFailed("there are no tables to start with")
             try:
@@ -134,6 +141,7 @@ class Up:
         seen: list[Identity] = []
         tables = (self._layout.tables, self._layout.sql)
         async for _ in hints(self._settings.config, tables):
+            await asyncio.to_thread(self._put_over)
             broken = self._broken()
             while (found := self._identities()) != seen or broken:
                 try:
@@ -175,6 +183,26 @@ class Up:
         began = time.monotonic()
         said, _ = in_child(lambda: "\n".join(self._tables.damaged(names)))
         return said.split(), time.monotonic() - began
+
+    def _put_over(self) -> None:
+        """Puts into effect what has come to its end date, in the files; the next convergence sees
+        it there."""
+        moment = now()
+        if time.monotonic() < self._next_try or not self._deadlines.due(moment):
+            return
+        try:
+            edited = put_over(self._store, self._tables, moment)
+        except (Busy, Refused, ServiceFailed) as error:
+            self._next_try = time.monotonic() + TRY_AGAIN_S
+            if str(error) != self._refusal:
+                log(f"what has come to its end date stays in force: {error}")
+            self._refusal = str(error)
+            return
+        self._refusal = ""
+        self._deadlines.done(moment)
+        for edit in edited.plan.edits:
+            for key in sorted(edited.plan.keys[edit.field]):
+                log(f"{edit.file}: the time of {key!r} is over")
 
     def _converge(self, broken: Collection[str] = ()) -> Outcome | None:
         """Converges and tells what is new about it; None if it has to be tried again."""

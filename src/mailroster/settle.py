@@ -13,6 +13,7 @@ from mailroster.changes import changed_keys, changed_lines
 from mailroster.document import Document
 from mailroster.finding import ERROR, WARNING, Fault, Finding, Location
 from mailroster.indexed import Indexed
+from mailroster.notes import WORD, check_note
 from mailroster.resolve import Router
 from mailroster.roster import Roster
 
@@ -178,6 +179,11 @@ def new_faults(old: Document[E], new: Document[E]) -> list[Finding]:
     known = set(before)
     found = []
     for position, line in after:
+        if WORD in line and line not in known:
+            try:
+                check_note(line)
+            except Fault as fault:
+                found.append(fault.at(new.location(position)))
         if position not in counting and line not in known and new.format.key(line):
             try:
                 new.format.parse(line)

@@ -54,7 +54,7 @@ class PlainBase:
 
     def keys_in(self, domain: str) -> Iterator[str]:
         keys = (self._format.key(line) for _, line in self._lines)
-        return (key for key in keys if key.rpartition("@")[2] == domain)
+        return (key for key in keys if key.rpartition("@")[1:] == ("@", domain))
 
 
 def indexed(format: Format[Any], content: bytes) -> Indexed[Any]:

@@ -403,7 +403,8 @@ def test_restrictions(folder: Folder) -> None:
     listed = folder.setup("email", "restrict", "list", "send")
     assert listed.out == "* bob@x.com.au REJECT\n\n* bob@x.com REJECT\n"
     one = folder.setup("email", "restrict", "list", "send", "BOB@x.com", "--json")
-    assert json.loads(one.out) == [{"address": "bob@x.com", "action": "REJECT"}]
+    bob = {"address": "bob@x.com", "action": "REJECT", "comment": None, "until": None}
+    assert json.loads(one.out) == [bob]
     assert folder.setup("email", "restrict", "del", "send", "bob@x.com").code == 0
     assert folder.read(SEND) == "bob@x.com.au REJECT\n"
     assert folder.setup("email", "restrict", "del", "send", "bob@x.com").code == 0
@@ -440,9 +441,10 @@ def test_lists(folder: Folder) -> None:
         "* b@x.com\n    [ aliases -> one@x.com ]\n\n"
         "* a@x.com\n    [ aliases -> one@x.com, two@x.com ]\n"
     )
+    rest = {"locked": False, "comment": None, "until": None, "quota": None}
     assert json.loads(folder.setup("email", "list", "--json").out) == [
-        {"address": "b@x.com", "aliases": ["one@x.com"], "quota": None},
-        {"address": "a@x.com", "aliases": ["one@x.com", "two@x.com"], "quota": None},
+        {"address": "b@x.com", "aliases": ["one@x.com"], **rest},
+        {"address": "a@x.com", "aliases": ["one@x.com", "two@x.com"], **rest},
     ]
     assert folder.setup("alias", "list").out == (
         "* one@x.com A@x.com, b@x.com\n\n* two@x.com a@x.com\n\n* a@x.com a@x.com\n"
@@ -450,6 +452,8 @@ def test_lists(folder: Folder) -> None:
     assert json.loads(folder.setup("alias", "list", "--json").out)[0] == {
         "alias": "one@x.com",
         "recipients": ["A@x.com", "b@x.com"],
+        "comment": None,
+        "until": None,
     }
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailroster.compile.dovecot import ACCOUNTS, EXCEPTIONS, AccountRow
+from mailroster.compile.dovecot import ACCOUNTS, EXCEPTIONS, LOCKED, AccountRow
 from mailroster.document import Document
 from mailroster.resolve import Router
 from mailroster.roster import Roster
@@ -85,3 +85,15 @@ def test_an_alias_has_the_mail_of_its_mailbox_with_the_variables_of_that(
 def test_an_alias_has_no_row_if_only_dovecot_knows_where_the_mail_is(value: str) -> None:
     asked = router(f"userdb_mail=maildir:{value}", virtual="info@y.org a@x.com\n")
     assert ACCOUNTS.row(asked, "info@y.org") is None
+
+
+@pytest.mark.parametrize("hash", ["{SHA512-CRYPT}!$6$a", "{SSHA}!x", "!$6$a", "{FOO}!x"])
+@pytest.mark.parametrize("extra", ["", "|x=1"])
+def test_a_locked_account_has_a_hash_that_no_password_has(hash: str, extra: str) -> None:
+    asked = router("")
+    accounts = Document(asked.roster.accounts.format, f"a@x.com|{hash}{extra}\n")
+    asked = asked._replace(roster=asked.roster._replace(accounts=accounts))
+    if extra:
+        assert EXCEPTIONS.row(asked, "a@x.com") == f"a@x.com:{LOCKED}::::::x=1"
+    else:
+        assert ACCOUNTS.row(asked, "a@x.com") == AccountRow(LOCKED, "x.com/a")

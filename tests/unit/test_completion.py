@@ -50,7 +50,7 @@ def proposed(line: str) -> list[str]:
     ("line", "expected"),
     [
         ("setup em", ["email"]),
-        ("setup email ", ["add", "update", "del", "list", "restrict"]),
+        ("setup email ", ["add", "update", "del", "lock", "unlock", "list", "restrict"]),
         ("setup email restrict ", ["add", "del", "list"]),
         ("setup help em", ["email"]),
         ("setup help email r", ["restrict"]),

@@ -271,3 +271,11 @@ def test_the_faults_of_new_lines_are_told_with_their_numbers() -> None:
         (7, "missing-password"),
     ]
     assert new_faults(old.accounts, old.accounts) == []
+
+
+def test_a_note_that_cannot_be_read_is_told_with_its_number() -> None:
+    bad = "# mailroster: until soon\n"
+    old, new = roster(virtual="a@x b@x\n"), roster(virtual="a@x b@x\n" + bad + "c@x b@x\n")
+    (fault,) = new_faults(old.virtual, new.virtual)
+    assert (fault.where.line, fault.code) == (2, "malformed-until")
+    assert new_faults(new.virtual, new.virtual) == []

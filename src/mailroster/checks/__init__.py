@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator
 
-from mailroster.checks import accounts, aliases, quotas
+from mailroster.checks import accounts, aliases, notes, quotas
 from mailroster.finding import Finding
 from mailroster.resolve import Router
 
 Rule = Callable[[Router], Iterator[Finding]]
-RULES: tuple[Rule, ...] = (accounts.with_owner, aliases.unreasonable, quotas.without_account)
+RULES: tuple[Rule, ...] = (
+    accounts.with_owner, aliases.unreasonable, quotas.without_account, notes.amiss
+)  # fmt: skip
 
 
 def check(router: Router) -> list[Finding]:

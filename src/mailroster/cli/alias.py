@@ -2,7 +2,9 @@
 
 from mailroster import edits
 from mailroster.address import fold
+from mailroster.annotations import annotate
 from mailroster.cli.call import Call, alias_key, print_json, print_list, recipients, warn
+from mailroster.cli.notes import by_key, fields_of, lines_of, said
 from mailroster.roster import Roster
 from mailroster.services import Captures
 from mailroster.text import content
@@ -10,10 +12,13 @@ from mailroster.text import content
 
 def add(call: Call) -> int:
     key, targets = alias_key(call.arguments[0]), recipients(call.arguments[1])
+    about = said(call)
 
     def verb(roster: Roster) -> Roster:
         captured = Captures(roster.regexp)
         there = roster.virtual.get(key)
+        if about and there and {*map(str.lower, there.recipients)} >= {*map(str.lower, targets)}:
+            return annotate(roster, "virtual", key, about)
         captured.prime([key, *targets, *(there.recipients if there else ())])
         after = edits.add_alias(roster, key, targets, call.settings.hostname, captured)
         alias = after.virtual.get(key)
@@ -21,7 +26,7 @@ def add(call: Call) -> int:
             warn(
                 f"warning: {key!r} has a mailbox, which gets no mail from now on; add it to keep it"
             )
-        return after
+        return annotate(after, "virtual", key, about)
 
     return call.edit(verb)
 
@@ -34,10 +39,22 @@ def delete(call: Call) -> int:
 def show(call: Call) -> int:
     """Each alias as it stands in the file, the lines of one joined."""
     document = call.roster().virtual
+    notes = by_key(document)
     if "--json" in call.options:
         aliases = [alias for _, alias in document.items()]
-        print_json([{"alias": a.key, "recipients": list(a.recipients)} for a in aliases])
+        print_json(
+            [
+                {"alias": a.key, "recipients": list(a.recipients), **fields_of(notes.get(a.key))}
+                for a in aliases
+            ]
+        )
         return 0
-    positions = [document.position(key) for key, _ in document.items()]
-    print_list([f"* {content(document.line(place))}" for place in positions if place is not None])
+    positions = {key: document.position(key) for key, _ in document.items()}
+    print_list(
+        [
+            f"* {content(document.line(place))}{lines_of(notes.get(key))}"
+            for key, place in positions.items()
+            if place is not None
+        ]
+    )
     return 0

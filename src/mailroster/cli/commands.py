@@ -12,6 +12,9 @@ _PASSWORD = (
     Option("--hash", "take a ready hash instead of a password", "{SCHEME}HASH"),
     _SCHEME,
 )
+_COMMENT = Option("--comment", "a note above the entry; '' takes it away", "TEXT")
+_UNTIL = Option("--until", "2026-12-31, 2026-12-31T18:00, 7d, 12h; '' for no end", "WHEN")
+_NOTES = (_COMMENT, _UNTIL)
 _FORMAT = Option("--format", "csv, jsonl or folder; else the name tells", "FORMAT")
 _DELETE = (Option("-y", "and its mail"), Option("-n", "keep its mail, without a question"))
 _ASKED = (
@@ -31,8 +34,11 @@ _PORTS = (
 COMMANDS = (
     Command(
         ("email", "add"), "ADDRESS [PASSWORD]", "make an account", "email:add",
-        (*_PASSWORD, Option("--if-not-exists", "an account that exists is fine, and stays"), *_EDIT),
-        _ASKED,
+        (
+            *_PASSWORD, Option("--if-not-exists", "an account that exists is fine, and stays"),
+            *_NOTES, *_EDIT,
+        ),
+        f"{_ASKED} With --until it is locked at that time.",
     ),
     Command(
         ("email", "update"), "ADDRESS [PASSWORD]", "set the password of an account", "email:update",
@@ -43,10 +49,19 @@ COMMANDS = (
         "Takes the quota and the address out of every alias with it; an alias left without "
         "recipients goes. The mail stays unless -y is given or the question is answered with y.",
     ),
+    Command(
+        ("email", "lock"), "ADDRESS", "let nobody log in to an account, which still gets its mail",
+        "lock:lock", (*_NOTES, *_EDIT),
+        "Its open sessions end. A master may still log in as it.",
+    ),
+    Command(
+        ("email", "unlock"), "ADDRESS", "let an account log in again, with the password that it had",
+        "lock:unlock", _EDIT,
+    ),
     Command(("email", "list"), "", "list the accounts, their use and aliases", "email:show", (_JSON,)),
     Command(
         ("email", "restrict", "add"), "send|receive ADDRESS", "refuse mail from or to an address",
-        "email:restrict", _EDIT,
+        "email:restrict", (*_NOTES, *_EDIT),
     ),
     Command(
         ("email", "restrict", "del"), "send|receive ADDRESS", "let it pass again", "email:allow",
@@ -58,8 +73,9 @@ COMMANDS = (
     ),
     Command(
         ("alias", "add"), "ALIAS RECIPIENT[,RECIPIENT…]", "add recipients to an alias, new or not",
-        "alias:add", _EDIT,
-        "ALIAS is user@domain, @domain (whatever nobody else takes) or user.",
+        "alias:add", (*_NOTES, *_EDIT),
+        "ALIAS is user@domain, @domain (whatever nobody else takes) or user. With --until all of the "
+        "alias goes at that time.",
     ),
     Command(
         ("alias", "del"), "ALIAS RECIPIENT[,RECIPIENT…]", "take recipients out of an alias",
@@ -67,7 +83,8 @@ COMMANDS = (
     ),
     Command(("alias", "list"), "", "list the aliases", "alias:show", (_JSON,)),
     Command(
-        ("quota", "set"), "ADDRESS SIZE", "limit a mailbox", "quota:put", _EDIT,
+        ("quota", "set"), "ADDRESS SIZE", "limit a mailbox", "quota:put",
+        (_COMMENT, *_EDIT),
         "SIZE is an integer with B, k, M, G or T (binary: 5G = 5 GiB), or 0 for unlimited.",
     ),
     Command(

@@ -5,7 +5,9 @@ import sys
 
 from mailroster import edits
 from mailroster.address import fold
+from mailroster.annotations import annotate
 from mailroster.cli.call import Call, account_address, alias_key, print_json, print_list, warn
+from mailroster.cli.notes import by_key, fields_of, lines_of, said
 from mailroster.cli.secret import hash_for
 from mailroster.finding import NotUnderstood, Refused
 from mailroster.formats.accounts import Account
@@ -21,12 +23,12 @@ def add(call: Call) -> int:
         return 0
     blank = Account(address, "")
     hash = hash_for(call, address, lambda: call.rehearse(lambda r: edits.add_account(r, blank)))
-    account = Account(address, hash)
+    account, about = Account(address, hash), said(call)
 
     def verb(roster: Roster) -> Roster:
         if lenient and address in roster.accounts:
             return roster
-        return edits.add_account(roster, account)
+        return annotate(edits.add_account(roster, account), "accounts", address, about)
 
     return call.edit(verb)
 
@@ -36,7 +38,15 @@ def update(call: Call) -> int:
     hash = hash_for(
         call, address, lambda: call.rehearse(lambda r: edits.set_password(r, address, ""))
     )
-    return call.edit(lambda roster: edits.set_password(roster, address, hash))
+
+    def verb(roster: Roster) -> Roster:
+        account = roster.accounts.get(address)
+        after = edits.set_password(roster, address, hash)
+        if account is not None and account.is_locked():
+            warn(f"warning: {address!r} stays locked; 'setup email unlock {address}' lets it in")
+        return after
+
+    return call.edit(verb)
 
 
 def delete(call: Call) -> int:
@@ -74,35 +84,43 @@ def show(call: Call) -> int:
         for recipient in alias.recipients:
             if fold(recipient) != key:
                 aliases.setdefault(fold(recipient), []).append(key)
-    accounts = roster.accounts.keys()
+    accounts, notes = dict(roster.accounts.items()), by_key(roster.accounts)
     if "--json" in call.options:
         print_json(
             [
                 {
                     "address": address,
                     "aliases": aliases.get(address, []),
+                    "locked": account.is_locked(),
+                    **fields_of(notes.get(address)),
                     "quota": usage[address]._asdict() if address in usage else None,
                 }
-                for address in accounts
+                for address, account in accounts.items()
             ]
         )
         return 0
     blocks = []
-    for address in accounts:
+    for address, account in accounts.items():
         block = f"* {address}"
         if address in usage:
             used, limit, percent = usage[address]
             block += f" ( {human_size(used)} / {human_size(limit) if limit else '~'} ) [{percent}%]"
         if address in aliases:
             block += f"\n    [ aliases -> {', '.join(aliases[address])} ]"
-        blocks.append(block)
+        blocks.append(block + lines_of(notes.get(address), locked=account.is_locked()))
     print_list(blocks)
     return 0
 
 
 def restrict(call: Call) -> int:
-    field, address = _direction(call)
-    return call.edit(lambda roster: edits.restrict(roster, field, address))
+    (field, address), about = _direction(call), said(call)
+
+    def verb(roster: Roster) -> Roster:
+        if not about or address not in getattr(roster, field):
+            roster = edits.restrict(roster, field, address)
+        return annotate(roster, field, address, about)
+
+    return call.edit(verb)
 
 
 def allow(call: Call) -> int:
@@ -112,11 +130,18 @@ def allow(call: Call) -> int:
 
 def restricted(call: Call) -> int:
     field, address = _direction(call)
-    found = [entry for key, entry in getattr(call.roster(), field).items() if address in ("", key)]
+    document = getattr(call.roster(), field)
+    notes = by_key(document)
+    found = [(entry, notes.get(key)) for key, entry in document.items() if address in ("", key)]
     if "--json" in call.options:
-        print_json([{"address": entry.key, "action": entry.action} for entry in found])
+        print_json(
+            [
+                {"address": entry.key, "action": entry.action, **fields_of(some)}
+                for entry, some in found
+            ]
+        )
     else:
-        print_list([f"* {entry.key} {entry.action}" for entry in found])
+        print_list([f"* {entry.key} {entry.action}{lines_of(some)}" for entry, some in found])
     return 0
 
 

@@ -1,7 +1,7 @@
 """`setup check` and `setup apply`: the folder as a whole."""
 
 from mailroster.cli.call import Call, finding_fields, print_json, warn
-from mailroster.finding import ERROR, Refused
+from mailroster.finding import ERROR, Busy, Refused
 
 
 def check(call: Call) -> int:
@@ -29,12 +29,17 @@ def check(call: Call) -> int:
 def apply(call: Call) -> int:
     """Brings the tables in step now."""
     from mailroster.apply import converge
+    from mailroster.deadlines import now, put_over
     from mailroster.settling import Settling
 
     layout, store = call.layout(), call.store()
     tables = call.tables()
     if not tables.exist():
         raise Refused(f"no server was ever started on {call.settings.state}; run 'mailroster up'")
+    try:
+        put_over(store, tables, now())
+    except (Busy, Refused) as error:
+        warn(f"what has come to its end date stays in force: {error}")
     outcome = converge(
         store,
         tables,

@@ -14,8 +14,12 @@ from mailroster.address import split
 from mailroster.changes import Change, dependents
 from mailroster.finding import Fault
 from mailroster.formats.accounts import OWNER, Account
-from mailroster.formats.hashed import DEFAULT_SCHEME
+from mailroster.formats.hashed import DEFAULT_SCHEME, is_locked
 from mailroster.resolve import Router
+
+#: What a locked account has for a hash: no password has it, whatever the scheme was, and Dovecot
+#: has nothing to complain of in its log, as it has of a `!` in a scheme of base64.
+LOCKED = "{SHA512-CRYPT}!"
 
 #: passdb fields that are columns under their own name (Dovecot: passdb extra fields).
 PASSDB_FIELDS = (
@@ -199,6 +203,8 @@ def _quota_rule(router: Router, address: str) -> str | None:
 
 
 def _with_scheme(hash: str) -> str:
+    if is_locked(hash):
+        return LOCKED
     return hash if hash[0] == "{" else f"{{{DEFAULT_SCHEME}}}{hash}"
 
 

@@ -27,6 +27,10 @@ class Account(NamedTuple):
     password: str
     extra: str = ""
 
+    def is_locked(self) -> bool:
+        """Whether nobody can log in with its password, though it has mail."""
+        return hashed.is_locked(self.password)
+
     def fields(self) -> list[tuple[str, str]]:
         """The extra fields as (name, value); a bare name is a field that is set, to nothing."""
         pairs = [field.partition("=") for field in self.extra.split()]

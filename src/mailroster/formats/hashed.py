@@ -1,4 +1,7 @@
-"""`name|{SCHEME}hash[|more]`: what the accounts and the masters have in common."""
+"""`name|{SCHEME}hash[|more]`: what the accounts and the masters have in common.
+
+A `!` between the scheme and the hash locks the entry: `{SHA512-CRYPT}!$6$…`.
+"""
 
 import re
 
@@ -13,6 +16,10 @@ _HASH = rf"{_SCHEME}|{_CRYPT}"
 _SECRET = rf"[ \t:]|{_HASH}"
 #: Hashes of the plainest form, which need no further look.
 PLAIN = r"\{[A-Z0-9-]*[A-Z0-9][A-Z0-9-]*\}[!-9;-z~]+"
+#: Schemes under which the password itself stands: a `!` in front would be a part of it.
+_CLEAR = ("PLAIN", "CLEAR", "CLEARTEXT")
+#: Behind the scheme, it locks: as passwd(1) -l writes it, no password has such a hash.
+_LOCK = "!"
 _SUSPICIOUS = frozenset(" \t:{$")
 _NO_HASH = frozenset("|: ")
 
@@ -45,7 +52,8 @@ def _holds_hash(name: str) -> bool:
 
 
 def hidden(line: str) -> str:
-    """A line as it may be shown: `…` for the hash, and for all that may be one in a bad line."""
+    """A line as it may be shown: `…` for the hash, and for all that may be one in a bad line. Of a
+    hash its scheme is left, and whether it is locked."""
     name, bar, rest = line.partition("|")
     if not bar:
         found = re.search(_HASH if name.lstrip()[:1] == "#" else _SECRET, name.lstrip())
@@ -54,7 +62,8 @@ def hidden(line: str) -> str:
     hash, bar, extra = rest.partition("|")
     scheme = re.match(r"\s*(\{[^}]*\})?", hash)
     assert scheme is not None
-    return f"{hidden(name)}|{scheme[0]}…{bar}{extra}"
+    mark = _LOCK if is_locked(hash.strip()) else ""
+    return f"{hidden(name)}|{scheme[0]}{mark}…{bar}{extra}"
 
 
 def check_hash(text: str) -> str:
@@ -65,7 +74,7 @@ def check_hash(text: str) -> str:
     scheme, brace, rest = text.partition("}")
     if text[0] == "{" and (not brace or not rest or not _is_scheme(scheme[1:])):
         raise Fault("malformed-hash", "the password hash has no readable {SCHEME}", mend)
-    if text[0] not in "{$":
+    if text[0] not in "{$" and text.lstrip(_LOCK)[:1] != "$":
         raise Fault("malformed-hash", "the password hash has no {SCHEME} in front", mend)
     if not text.isprintable() or not _NO_HASH.isdisjoint(text):
         raise Fault(
@@ -76,3 +85,39 @@ def check_hash(text: str) -> str:
 
 def _is_scheme(text: str) -> bool:
     return text.replace("-", "").replace(".", "").isalnum()
+
+
+def is_clear(hash: str) -> bool:
+    """Whether a hash is none: the password itself, under its scheme."""
+    return hash[1 : _behind_scheme(hash) - 1].upper() in _CLEAR
+
+
+def is_locked(hash: str) -> bool:
+    """Whether a hash is locked: `{SCHEME}!…`, or `!$…` without a scheme."""
+    return _LOCK in hash and hash[_behind_scheme(hash) :][:1] == _LOCK and not is_clear(hash)
+
+
+def locked(hash: str) -> str:
+    """A hash with the mark that locks it. Raises Fault for a password that stands in clear."""
+    if is_locked(hash):
+        return hash
+    if is_clear(hash):
+        what = "a password that stands in clear can't be locked by a mark"
+        raise Fault("clear-password", what, "give it as a hash")
+    place = _behind_scheme(hash)
+    return f"{hash[:place]}{_LOCK}{hash[place:]}"
+
+
+def unlocked(hash: str) -> str:
+    """A hash without that mark. Raises Fault where there is nothing behind it."""
+    if not is_locked(hash):
+        return hash
+    place = _behind_scheme(hash)
+    rest = hash[place:].lstrip(_LOCK)
+    if not rest:
+        raise Fault("no-password", "there is no password behind the lock", "set one first")
+    return hash[:place] + rest
+
+
+def _behind_scheme(hash: str) -> int:
+    return hash.find("}") + 1 if hash[:1] == "{" else 0

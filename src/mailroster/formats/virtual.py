@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from mailroster import address
+from mailroster import address, notes
 from mailroster.document import Document
 from mailroster.finding import Fault
 from mailroster.formats.lookup_table import LookupTable
@@ -112,7 +112,7 @@ def remove_recipients(
             continue
         rest = _without(line, gone)
         if rest is None:
-            document = document.remove([position])
+            document = notes.without(document, [position])
         elif rest != line:
             document = document.replace(position, rest.removesuffix("\r"))
     return document

@@ -1,0 +1,32 @@
+"""Rules about notes."""
+
+from collections.abc import Iterator
+
+from mailroster.finding import WARNING, Fault, Finding
+from mailroster.notes import COMMENT, UNTIL, WORD, check_note, entry_of, words
+from mailroster.resolve import Router
+from mailroster.roster import ENDING
+
+
+def amiss(router: Router) -> Iterator[Finding]:
+    """A note that can't be read, belongs to no entry, or means nothing where it stands."""
+    for field, document in router.roster.documents():
+        for position in document.holding(WORD):
+            found = words(document.line(position))
+            if found is None:
+                continue
+            where = document.location(position)
+            try:
+                check_note(document.line(position))
+            except Fault as fault:
+                yield fault.at(where)
+                continue
+            if entry_of(document, position) is None:
+                what = "the note belongs to no entry"
+                yield Finding(where, WARNING, "stray-note", what, _ABOVE)
+            elif found[0] == UNTIL and field not in ENDING:
+                what = f"nothing in {document.format.file} has an end date"
+                yield Finding(where, WARNING, "until-without-effect", what, f"make it a {COMMENT}")
+
+
+_ABOVE = "put it directly above an entry, or remove it"

@@ -1,0 +1,33 @@
+"""`setup email lock` and `setup email unlock`."""
+
+from mailroster import locks
+from mailroster.cli.call import Call, account_address, warn
+from mailroster.cli.notes import said
+from mailroster.notes import notes_of
+from mailroster.roster import Roster
+
+
+def lock(call: Call) -> int:
+    address, about = account_address(call.arguments[0]), said(call)
+
+    def verb(roster: Roster) -> Roster:
+        after = locks.lock(roster, address, about, _rehash)
+        account, position = roster.accounts.get(address), roster.accounts.position(address)
+        if account is not None and position is not None and not account.is_locked():
+            end = notes_of(roster.accounts, position).until
+            if end:
+                warn(f"warning: {address!r} was to end with {end}; that note goes with this lock")
+        return after
+
+    return call.edit(verb)
+
+
+def _rehash(password: str) -> str:
+    from mailroster.password import hash_clear
+
+    return hash_clear(password)
+
+
+def unlock(call: Call) -> int:
+    address = account_address(call.arguments[0])
+    return call.edit(lambda roster: locks.unlock(roster, address))

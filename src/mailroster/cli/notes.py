@@ -1,0 +1,77 @@
+"""`--comment` and `--until`: what a command line notes about an entry; and notes as lists show
+them."""
+
+import time
+from typing import TypeVar
+
+from mailroster.annotations import Said
+from mailroster.cli.call import Call
+from mailroster.document import Document
+from mailroster.finding import Fault, NotUnderstood, Refused, printable
+from mailroster.notes import Notes, comment_text, noted
+from mailroster.until import end_of
+
+E = TypeVar("E")
+
+_SPANS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+#: Longer spans are mistakes.
+_SPAN_MAX_S = 100 * 366 * 86400
+
+
+def said(call: Call) -> Said:
+    """What the options say. Raises Refused or NotUnderstood."""
+    comment, until = call.options.get("--comment"), call.options.get("--until")
+    return Said(
+        None if comment is None else comment_text(comment),
+        None if until is None else until_of(until, time.time()),
+    )
+
+
+def until_of(text: str, now_s: float) -> str:
+    """A date, a moment or a span from now as it stands in a file. A span in seconds ends to the
+    second, any other to the minute, which it fills. Raises Refused for what is over already."""
+    text = text.strip()
+    count, unit = text[:-1], text[-1:]
+    if unit in _SPANS_S and count.isascii() and count.isdigit():
+        span_s = int(count) * _SPANS_S[unit]
+        if not 0 < span_s <= _SPAN_MAX_S:
+            raise Refused(f"{text!r} is no span that something could last")
+        if unit == "s":
+            return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(now_s + span_s))
+        return time.strftime("%Y-%m-%dT%H:%M", time.localtime(now_s + span_s + 59))
+    if not text:
+        return ""
+    try:
+        end = end_of(text)
+    except Fault as fault:
+        mend = "give 2026-12-31, 2026-12-31T18:00, or a span such as 7d or 12h"
+        raise NotUnderstood(f"{fault.what}; {mend}") from None
+    now = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(now_s))
+    if end <= now:
+        raise Refused(f"{text!r} is over already; it is {now}")
+    return text
+
+
+def by_key(document: Document[E]) -> dict[str, Notes]:
+    """What is noted about the entries that count, by their keys."""
+    found = {}
+    for position, notes in noted(document).items():
+        key = document.format.key(document.line(position))
+        if document.position(key) == position:
+            found[key] = notes
+    return found
+
+
+def lines_of(notes: Notes | None, *, locked: bool = False) -> str:
+    """Notes as they stand under an entry of a list for people, a line feed before each."""
+    notes = notes or Notes()
+    state = f"locked until {notes.until}" if locked and notes.until else "locked" if locked else ""
+    if notes.until and not locked:
+        state = f"until {notes.until}"
+    return "".join(f"\n    [ {printable(text)} ]" for text in (state, notes.comment) if text)
+
+
+def fields_of(notes: Notes | None) -> dict[str, str | None]:
+    """Notes as --json shows them."""
+    notes = notes or Notes()
+    return {"comment": notes.comment or None, "until": notes.until or None}

@@ -1,0 +1,116 @@
+"""When the next end date in the folder is over, and what is done then.
+
+The files are searched for notes when they have become others, not at every look; a note is found
+without its entry, so that something may seem to be over that isn't: the verb decides.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from mailroster.apply import Tables
+from mailroster.disk import ABSENT, Identity, identity, identity_of, opened
+from mailroster.expiry import ends_in, expire
+from mailroster.notes import WORD
+from mailroster.password import hash_clear
+from mailroster.plan import Plan
+from mailroster.roster import ENDING, Roster
+from mailroster.store import Edited, Store
+
+#: A file is searched again after so many times as long as the search took.
+LOOK_SHARE = 100
+#: Two writes so close together may leave a file with the same times.
+_TICK_S = 0.02
+_CHUNK_BYTES = 1 << 22
+#: A longer line is no note.
+_LINE_BYTES = 1 << 12
+
+
+def now() -> str:
+    """The local time, as mailroster.until writes moments."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def put_over(store: Store, tables: Tables, moment: str) -> Edited:
+    """Puts all that is over into effect in the files, as one transaction. Raises as that does."""
+
+    def announce(plan: Plan) -> None:
+        try:
+            tables.note(plan.keys)
+        except OSError:
+            pass  # not ours to write: a removal waits as one by hand does
+
+    def verb(roster: Roster) -> Roster:
+        return expire(roster, moment, hash_clear)
+
+    return store.transact(verb, announce=announce)
+
+
+class _File(NamedTuple):
+    """What is known of one file."""
+
+    seen: Identity = ABSENT
+    next_look: float = 0.0  # on the monotonic clock
+    ends: tuple[str, ...] = ()  # that nobody has seen to
+
+
+class Deadlines:
+    """The end dates of the files of a folder."""
+
+    def __init__(
+        self, path: Callable[[str], str], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`path` gives where a file of the folder lies."""
+        empty = Roster()
+        self._files = {path(getattr(empty, field).format.file): _File() for field in ENDING}
+        self._monotonic = monotonic
+
+    def due(self, moment: str) -> bool:
+        """Whether something is over that nobody has seen to."""
+        for path, known in self._files.items():
+            found = identity(path)
+            if found != known.seen and self._monotonic() >= known.next_look:
+                self._files[path] = self._looked(path)
+        return any(end <= moment for known in self._files.values() for end in known.ends)
+
+    def done(self, moment: str) -> None:
+        """What is over at a moment has been seen to."""
+        for path, known in self._files.items():
+            ends = tuple(end for end in known.ends if end > moment)
+            self._files[path] = known._replace(ends=ends)
+
+    def _looked(self, path: str) -> _File:
+        began = self._monotonic()
+        try:
+            with opened(path) as file:
+                found = identity_of(file.fileno())
+                pieces = iter(lambda: file.read(_CHUNK_BYTES) or b"", b"")
+                ends = tuple(sorted(set(ends_among(pieces))))
+        except OSError:
+            found, ends = identity(path), ()
+        if found != ABSENT and abs(time.time() - found.ctime_ns / 1e9) < _TICK_S:
+            found = ABSENT  # it may be written again, and look the same
+        ended = self._monotonic()
+        return _File(found, ended + LOOK_SHARE * (ended - began), ends)
+
+
+def ends_among(pieces: Iterable[bytes]) -> Iterator[str]:
+    """When something ends, as the notes in a file say, which comes in pieces."""
+    word, rest = WORD.encode(), b""
+    for piece in pieces:
+        text = rest + piece
+        upto = text.rfind(b"\n") + 1
+        for line in _lines_with(word, text[:upto]):
+            yield from filter(None, [ends_in(line)])
+        rest = text[upto:]
+        if len(rest) > _LINE_BYTES:
+            rest = rest[:_LINE_BYTES]
+    yield from filter(None, [ends_in(rest.decode("utf-8", "surrogateescape"))])
+
+
+def _lines_with(word: bytes, text: bytes) -> Iterator[str]:
+    place = text.find(word)
+    while place >= 0:
+        start, end = text.rfind(b"\n", 0, place) + 1, text.find(b"\n", place)
+        yield text[start:end].decode("utf-8", "surrogateescape")
+        place = text.find(word, end)

@@ -40,6 +40,7 @@ def main(accounts: int, runs: int) -> None:
             ],
             "email del": lambda run: [*setup, "email", "del", "-n", f"n{run}@domain1.example.com"],
             "email list": lambda run: [*setup, "email", "list"],
+            "check": lambda run: [*setup, "check"],
         }
         figures = medians(commands, runs)
     bare, copy = figures.pop("bare"), figures.pop("copy")

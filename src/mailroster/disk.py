@@ -231,6 +231,21 @@ def content_of(document: Document[Any]) -> Content:
     return document.pieces() if isinstance(document, Indexed) else bytes(document)
 
 
+def mode_for_all(path: str) -> int | None:
+    """The permission bits of a file that every user of the machine can read; None if they can't,
+    since its mode or that of a folder above it keeps them out, or if it isn't there."""
+    path = os.path.realpath(path)
+    try:
+        mode = stat.S_IMODE(os.stat(path).st_mode)
+        while (above := os.path.dirname(path)) != path:
+            path = above
+            if not os.stat(path).st_mode & stat.S_IXOTH:
+                return None
+    except OSError:
+        return None
+    return mode if mode & stat.S_IROTH else None
+
+
 def owner_and_mode(path: str) -> tuple[tuple[int, int], int]:
     """(uid, gid) and the permission bits of a file."""
     status = os.stat(path)

@@ -367,11 +367,12 @@ class Document(Generic[E]):
     def findings(self) -> list[Finding]:
         """Everything that is wrong with the file by itself, in the order of its lines."""
         found: list[Finding] = []
-        for key in self.index:
+        parse = self.format.quick()
+        for key, first in self.index.items():
             counted = None
-            for position in self.positions(key):
+            for position in self._more.get(key, (first,)):
                 try:
-                    self.format.parse(self.lines[position])
+                    parse(self.lines[position])
                 except Fault as fault:
                     found.append(fault.at(self.location(position)))
                     continue

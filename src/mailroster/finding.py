@@ -12,6 +12,8 @@ _WHAT_MAX = 200
 
 ERROR = "error"
 WARNING = "warning"
+#: Worth knowing, and nothing that has to be mended.
+INFO = "info"
 
 
 def printable(text: str) -> str:

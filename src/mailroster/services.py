@@ -13,6 +13,8 @@ from mailroster.resolve import Router
 from mailroster.running import Usage
 
 TIMEOUT_S = 60.0
+#: How often what the rules made of addresses is asked for, all of it at once.
+_ROUNDS = 4
 #: Where Debian keeps what an ordinary user's PATH may lack.
 _SEARCH = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
 #: Postfix's programs wait up to 2 s while main.cf is younger than that; so it is made older.
@@ -152,19 +154,47 @@ class Captures:
         return self._known.get(address)
 
 
-def prime(router: Router, aliases: Iterable[str]) -> None:
-    """Asks Postfix at once for all that the way of some aliases is likely to need."""
+def captors(document: Document[Rule], addresses: Iterable[str]) -> dict[str, int]:
+    """Address -> position of the first rule that matches it, of those that one does: Postfix is
+    asked with positions for results. Raises as ask_regexp does."""
+    addresses = list(addresses)
+    if not addresses or not document.index:
+        return {}
+    bad = {finding.where.line for finding in ask_regexp(document.text, ()).findings}
+    table = []
+    for position, line in enumerate(document.lines):
+        number = document.number(position)
+        rule = document.readable(line)
+        if rule is None or not bad.isdisjoint(range(number, number + 1 + line.count("\n"))):
+            continue
+        pattern = {"if": f"if {rule.pattern}", "endif": "endif"}.get(rule.kind, rule.pattern)
+        table.append(f"{pattern} {position}\n" if rule.kind == "match" else f"{pattern}\n")
+    results = ask_regexp("".join(table), addresses).results
+    return {address: int(position) for address, position in results.items()}
+
+
+def prime(router: Router, aliases: Iterable[str], others: Iterable[str] = ()) -> None:
+    """Asks Postfix at once for all that the way of some aliases, and of other addresses, is likely
+    to need; then for what the rules make of these, a few times over."""
     captured = router.captured
     assert isinstance(captured, Captures)
     if not router.roster.regexp.index:
         return
-    addresses = []
+    addresses = list(others)
     for key in aliases:
         alias = router.roster.virtual.get(key)
         if key[0] != "@":
             addresses.append(router.qualified(key))
         addresses += [router.qualified(word) for word in alias.recipients] if alias else []
-    captured.prime(addresses)
+    asked: set[str] = set()
+    for _ in range(_ROUNDS):
+        captured.prime(addresses)
+        asked.update(addresses)
+        results = {result for address in addresses if (result := captured(address))}
+        words = {word for result in results for word in result.replace(",", " ").split()}
+        addresses = [word for word in map(router.qualified, words) if word not in asked]
+        if not addresses:
+            break
 
 
 def regexp_findings(document: Document[Rule]) -> list[Finding]:

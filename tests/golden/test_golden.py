@@ -11,6 +11,7 @@ import pytest
 
 from mailroster.apply import TABLES
 from mailroster.checks import check
+from mailroster.checks.subject import Subject
 from mailroster.disk import read
 from mailroster.instance import dovecot_2_3, postfix
 from mailroster.instance.layout import Layout
@@ -46,7 +47,7 @@ def made(case: str) -> dict[str, str]:
         for table in TABLES
         if (rows := full(table, router))
     ]
-    findings = [f"{finding}\n" for finding in check(router)]
+    findings = [f"{finding}\n" for finding in check(Subject(router))]
     return {"tables.txt": "\n".join(tables), "findings.txt": "".join(findings)}
 
 

@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 
 from mailroster import edits
 from mailroster.address import Address, fold
+from mailroster.annotations import Said
 from mailroster.document import Document
 from mailroster.finding import Fault, Refused
 from mailroster.formats.accounts import ACCOUNTS, Account
+from mailroster.formats.hashed import is_clear
 from mailroster.formats.quotas import QUOTAS, Quota
 from mailroster.formats.virtual import VIRTUAL, Alias
+from mailroster.locks import lock, unlock
 from mailroster.roster import Roster
 from tests.laws.kept import assert_kept
 from tests.laws.texts import FORMATS, HASH, raw
@@ -35,6 +38,8 @@ class Case(NamedTuple):
 CASES = (
     Case("add account", lambda r: edits.add_account(r, Account(A, HASH)), {"accounts": A}, False),
     Case("update", lambda r: edits.set_password(r, A, "{PLAIN}new"), {"accounts": A}, True),
+    Case("lock", lambda r: lock(r, A, Said(), lambda _: HASH), {"accounts": A}, True),
+    Case("unlock", lambda r: unlock(r, A), {"accounts": A}, True),
     Case("quota set", lambda r: edits.set_quota(r, Quota(A, "7M")), {"quotas": A}, True),
     Case("quota del", lambda r: edits.delete_quota(r, A), {"quotas": A}, True),
     Case("alias add", lambda r: edits.add_alias(r, A, [B], ORIGIN), {"virtual": A}, False),
@@ -189,6 +194,19 @@ def test_the_last_of_two_passwords_counts_and_the_first_leaves_no_trace(
         except Refused:
             continue
         assert texts(verb(verb(roster, first), "{PLAIN}two")) == texts(once)
+
+
+@given(rosters())
+def test_a_lock_that_is_taken_away_leaves_no_trace(roster: Roster) -> None:
+    locked = done(lambda r: lock(r, A, Said(), lambda _: HASH), roster)
+    assume(locked is not None)
+    assert locked is not None
+    there, account = locked.accounts.get(A), roster.accounts.get(A)
+    assert there is not None
+    assert there.is_locked()
+    assert account is not None
+    if not account.is_locked() and not is_clear(account.password):
+        assert texts(unlock(locked, A)) == texts(roster)
 
 
 @given(rosters())

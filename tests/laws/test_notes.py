@@ -7,6 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mailroster.document import Document, Format
+from mailroster.expiry import expire
 from mailroster.finding import Refused
 from mailroster.formats.virtual import VIRTUAL, remove_recipients
 from mailroster.notes import (
@@ -21,9 +22,10 @@ from mailroster.notes import (
     without,
     words,
 )
+from mailroster.roster import ENDING, Roster
 from tests.laws.test_indexed import KEYS, apply, ended, formats, indexed, same
 from tests.laws.test_indexed import edits as steps
-from tests.laws.texts import FORMATS, PIECES, document
+from tests.laws.texts import FORMATS, HASH, PIECES, document
 
 _NOTES = (
     b"# mailroster: comment a  b\n", b"#mailroster:until 2026-12-31\r\n",
@@ -170,6 +172,21 @@ def test_the_notes_of_a_large_file_are_found_as_those_of_a_small_one(
     ours = [(large.line(p), notes) for p, notes in noted(large).items()]
     theirs = [(small.line(p), notes) for p, notes in noted(small).items()]
     assert ours == theirs
+
+
+@given(st.sampled_from(ENDING), texts, steps)
+def test_what_is_over_ends_in_a_large_file_as_in_a_small_one_and_once(
+    field: str, content: bytes, some_steps: Any
+) -> None:
+    format = getattr(Roster(), field).format
+    content = ended(content)
+    results = []
+    for before in (indexed(format, content), document(format, content)):
+        fields: dict[str, Any] = {field: apply(before, some_steps)}
+        after = expire(Roster(**fields), "2027-01-01T00:00:00", lambda _: HASH)
+        assert expire(after, "2027-01-01T00:00:00", lambda _: HASH) is after
+        results.append(getattr(after, field))
+    same(*results)
 
 
 @given(every_format, texts)

@@ -57,6 +57,8 @@ def proposed(line: str) -> list[str]:
         ("setup help email add ", []),
         ("setup completion ", ["bash", "zsh", "fish"]),
         ("setup import --format ", ["csv", "jsonl", "folder"]),
+        ("setup check --format ", ["text", "json", "github", "sarif"]),
+        ("setup check --explain dangling", ["dangling-alias"]),
         ("setup up ", []),
         ("setup nonsense ", []),
         ("setup --con", ["--config"]),

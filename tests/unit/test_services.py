@@ -9,11 +9,16 @@ from mailroster import services
 from mailroster.document import Document
 from mailroster.finding import ServiceFailed
 from mailroster.formats.regexp import REGEXP
+from mailroster.formats.virtual import VIRTUAL
+from mailroster.resolve import Router
+from mailroster.roster import Roster
 from mailroster.services import (
     Captures,
     NoPcre,
     ask_regexp,
+    captors,
     findings_of,
+    prime,
     regexp_findings,
     usages_of,
 )
@@ -117,3 +122,39 @@ def test_a_postmap_that_fails_is_no_answer(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(services, "_any_config", lambda: (str(tmp_path / "nowhere"), ""))
     with pytest.raises(ServiceFailed, match="postmap"):
         Captures(Document(REGEXP, RULES))("ab@x.com")
+
+
+def test_of_each_address_the_rule_is_told_that_takes_it() -> None:
+    text = (
+        "# one\nno rule\n/^a@/ $2\n/^a@/ x@x.com\nif /@y\\.com$/\n/^b@/\n  z@x.com, y@x.com\n"
+        "endif\n!/@x\\.com$/ r@x.com\n"
+    )
+    document = Document(REGEXP, text)
+    found = captors(document, ["a@x.com", "b@x.com", "b@y.com", "c@y.com"])
+    lines = {address: document.number(position) for address, position in found.items()}
+    assert lines == {"a@x.com": 4, "b@y.com": 6, "c@y.com": 9}
+    assert captors(document, []) == {}
+    assert captors(Document(REGEXP, "# none\n"), ["a@x.com"]) == {}
+
+
+def test_what_the_rules_make_of_many_addresses_is_asked_for_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[str] = []
+    real = services.run
+
+    def counted(argv: list[str], stdin: str, fds: list[int]) -> tuple[int, str, str]:
+        calls.append(stdin)
+        return real(argv, stdin, fds)
+
+    monkeypatch.setattr(services, "run", counted)
+    rules = "/^(.*)@old\\.com$/ $1@new.com\n/^(.*)@new\\.com$/ $1@newer.com, all@x.com\n"
+    lines = "".join(f"alias{n}@x.com User{n}@old.com\n" for n in range(50))
+    roster = Roster(virtual=Document(VIRTUAL, lines), regexp=Document(REGEXP, rules))
+    router = Router(roster, "x.com", Captures(roster.regexp))
+    prime(router, roster.virtual.index, ["b@old.com"])
+    asked = len(calls)
+    assert asked <= 4
+    assert router.expand("alias7@x.com") == ["User7@newer.com", "all@x.com"]
+    assert router.expand("b@old.com") == ["b@newer.com", "all@x.com"]
+    assert len(calls) == asked

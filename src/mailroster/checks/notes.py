@@ -2,18 +2,18 @@
 
 from collections.abc import Iterator
 
+from mailroster.checks.subject import Subject
 from mailroster.finding import WARNING, Fault, Finding
-from mailroster.notes import COMMENT, UNTIL, WORD, check_note, entry_of, words
-from mailroster.resolve import Router
+from mailroster.notes import ALLOW, COMMENT, UNTIL, WORD, check_note, entry_of, words
 from mailroster.roster import ENDING
 
 
-def amiss(router: Router) -> Iterator[Finding]:
+def amiss(subject: Subject) -> Iterator[Finding]:
     """A note that can't be read, belongs to no entry, or means nothing where it stands."""
-    for field, document in router.roster.documents():
+    for field, document in subject.roster.documents():
         for position in document.holding(WORD):
             found = words(document.line(position))
-            if found is None:
+            if found is None or found[0] == ALLOW:  # what is allowed for nothing is told elsewhere
                 continue
             where = document.location(position)
             try:

@@ -129,7 +129,18 @@ COMMANDS = (
     ),
     Command(
         ("check",), "", "everything that is wrong with the folder; exit 1 on an error",
-        "folder:check", (_JSON,),
+        "check:check",
+        (
+            Option("--format", "text, json, github or sarif", "FORMAT"),
+            _JSON,
+            Option("--strict", "exit 1 on a warning too"),
+            Option("--info", "show notes too, which nobody has to mend"),
+            Option("--rule", "only these codes, with commas between", "CODE"),
+            Option("--ignore", "all but these codes, with commas between", "CODE"),
+            Option("--explain", "print the page of a code, and check nothing", "CODE"),
+        ),
+        "A comment `# mailroster: allow CODE` above an entry, or at the top of a file with an empty "
+        "line behind it, allows a finding.",
     ),
     Command(
         ("apply",), "", "put the folder in force now", "folder:apply",

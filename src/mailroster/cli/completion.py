@@ -63,7 +63,7 @@ def _possible(words: list[str], word: str, read_roster: ReadRoster) -> Iterable[
         return _verbs(words, word)
     arguments, waiting, left = _taken(command, words[len(command.words) :])
     if waiting:
-        return {"--scheme": SCHEMES, "--format": ROW_FORMATS}.get(waiting, ())
+        return _option_values(command, waiting)
     if word.startswith("-"):
         return left
     return _values(command, arguments, word, lambda: read_roster(given))
@@ -102,6 +102,15 @@ def _taken(command: Command, rest: list[str]) -> tuple[list[str], str, list[str]
         else:
             arguments.append(word)
     return arguments, waiting, [name for name in known if name not in rest]
+
+
+def _option_values(command: Command, option: str) -> Iterable[str]:
+    """What the value of an option may be."""
+    if command.words == ("check",):
+        from mailroster.cli import pages, reports
+
+        return reports.REPORTS if option == "--format" else pages.codes()
+    return {"--scheme": SCHEMES, "--format": ROW_FORMATS}.get(option, ())
 
 
 def _values(

@@ -1,29 +1,7 @@
-"""`setup check` and `setup apply`: the folder as a whole."""
+"""`setup apply`: the folder as a whole."""
 
-from mailroster.cli.call import Call, finding_fields, print_json, warn
-from mailroster.finding import ERROR, Busy, Refused
-
-
-def check(call: Call) -> int:
-    """Every finding on a line of its own; exit 1 if there is an error."""
-    from mailroster.checks import check as check_roster
-    from mailroster.resolve import Router
-    from mailroster.services import Captures, NoPcre, prime, regexp_findings
-
-    roster = call.roster()
-    router = Router(roster, call.settings.hostname, Captures(roster.regexp))
-    prime(router, roster.virtual.index)
-    findings = check_roster(router)
-    try:
-        findings = sorted([*findings, *regexp_findings(roster.regexp)])
-    except NoPcre as error:
-        warn(f"the patterns of {roster.regexp.format.file} are not checked: {error}")
-    if "--json" in call.options:
-        print_json([finding_fields(finding) for finding in findings])
-    else:
-        for finding in findings:
-            print(finding)
-    return 1 if any(finding.severity == ERROR for finding in findings) else 0
+from mailroster.cli.call import Call, warn
+from mailroster.finding import Busy, Refused
 
 
 def apply(call: Call) -> int:

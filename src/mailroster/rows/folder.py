@@ -10,6 +10,7 @@ from itertools import accumulate
 from typing import TypeVar
 
 from mailroster.checks import quotas as quota_rules
+from mailroster.checks.subject import Subject
 from mailroster.document import Document
 from mailroster.finding import Finding, Location
 from mailroster.formats import accounts, quotas, virtual
@@ -37,7 +38,8 @@ def left_out(roster: Roster) -> list[Finding]:
     """What in its files is no entry: lines that can't be read or don't count, and quotas of
     nobody's."""
     found = [*roster.accounts.findings(), *roster.quotas.findings(), *roster.virtual.findings()]
-    return [*found, *quota_rules.without_account(Router(roster, "", lambda address: None))]
+    subject = Subject(Router(roster, "", lambda address: None)).in_memory()
+    return [*found, *quota_rules.without_account(subject)]
 
 
 def read(roster: Roster, source: str) -> Rows:

@@ -1,0 +1,93 @@
+"""Findings that somebody allows, in a comment above the entry or at the top of the file.
+
+    # mailroster: allow CODE *( blank CODE )
+
+Directly above an entry it is about that entry (see mailroster.notes). In the comments with which a
+file begins, if an empty line follows them, it is about the whole file.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from mailroster.checks.subject import shown
+from mailroster.document import Document
+from mailroster.finding import WARNING, Finding, Location
+from mailroster.notes import ALLOW, WORD, words
+from mailroster.roster import Roster
+from mailroster.text import only_comments
+
+#: What not every machine finds: without pcre, or with other modes than elsewhere. To allow it is
+#: never too much.
+_NOT_EVERYWHERE = frozenset(("bad-pattern", "regexp-captures-mailbox", "world-readable-secret"))
+
+
+class Allow(NamedTuple):
+    """One comment: where it stands, its codes, and the lines that it is about; none of them if it
+    stands above no entry."""
+
+    where: Location
+    codes: tuple[str, ...]
+    lines: range
+
+
+def judged(roster: Roster, found: Iterable[Finding]) -> Iterator[Finding]:
+    """The findings that nobody allows, and a finding for each code that is allowed for nothing."""
+    allows: dict[str, list[Allow]] = {}
+    for _, document in roster.documents():
+        if known := list(allows_of(document)):
+            allows[document.format.file] = known
+    used: set[tuple[Location, str]] = set()
+    for finding in found:
+        covering = [
+            allow for allow in allows.get(finding.where.file, ())
+            if finding.code in allow.codes and finding.where.line in allow.lines
+        ]  # fmt: skip
+        used.update((allow.where, finding.code) for allow in covering)
+        if not covering:
+            yield finding
+    for allow in (allow for known in allows.values() for allow in known):
+        if not allow.codes:
+            what, mend = "the comment allows nothing", "name a code, or remove it"
+            yield Finding(allow.where, WARNING, "unused-allow", what, mend)
+        for code in dict.fromkeys(allow.codes):
+            if (allow.where, code) in used or (code in _NOT_EVERYWHERE and allow.lines):
+                continue
+            place = "here" if allow.lines else "above an entry, where this comment is about nothing"
+            what = f"there is no '{shown(code)}' {place}"
+            yield Finding(allow.where, WARNING, "unused-allow", what, "remove it")
+
+
+def allows_of(document: Document[Any]) -> Iterator[Allow]:
+    """Every comment of a file that allows something."""
+    if WORD not in document.text:
+        return
+    lines, start = document.lines, 0
+    while start < len(lines) and lines[start].strip() and only_comments(lines[start]):
+        start += 1
+    if start < len(lines) and not lines[start].strip():
+        whole = range(1 << 62)
+        yield from (Allow(where, codes, whole) for where, codes in _comments(document, 0, start))
+    else:
+        start = 0
+    above = start
+    for position in range(start, len(lines)):
+        if words(lines[position]) is not None:
+            continue
+        number, height = document.number(position), 1 + lines[position].count("\n")
+        is_entry = bool(document.format.key(lines[position]))
+        about = range(number, number + height) if is_entry else range(0)
+        for where, codes in _comments(document, above, position):
+            yield Allow(where, codes, about)
+        above = position + 1
+    for where, codes in _comments(document, above, len(lines)):
+        yield Allow(where, codes, range(0))
+
+
+def _comments(
+    document: Document[Any], start: int, end: int
+) -> Iterator[tuple[Location, tuple[str, ...]]]:
+    """Where codes are allowed between two positions, and which."""
+    for position in range(start, end):
+        word, text = words(document.lines[position]) or ("", "")
+        if word == ALLOW:
+            yield document.location(position), tuple(text.split())

@@ -1,0 +1,143 @@
+"""Rules about aliases by pattern."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from mailroster.address import split
+from mailroster.checks.aliases import nobodies
+from mailroster.checks.patterns import Pattern
+from mailroster.checks.subject import Subject, shown, some
+from mailroster.finding import INFO, WARNING, Fault, Finding, Location
+from mailroster.formats.regexp import Rule
+
+
+class Placed(NamedTuple):
+    """A rule that can be read, where it stands, and the `if`s around it."""
+
+    where: Location
+    position: int
+    rule: Rule
+    pattern: Pattern
+    blocks: tuple[int, ...]
+
+
+def placed(subject: Subject) -> Iterator[Placed]:
+    """Every `if` and every rule with a result, in the order of the file."""
+    document = subject.roster.regexp
+    blocks: list[int] = []
+    for position, line in enumerate(document.lines):
+        rule = document.readable(line)
+        if rule is None:
+            continue
+        if rule.kind == "endif":
+            del blocks[-1:]
+            continue
+        where = document.location(position)
+        yield Placed(where, position, rule, Pattern.of(rule.pattern), tuple(blocks))
+        if rule.kind == "if":
+            blocks.append(position)
+
+
+def matches(subject: Subject) -> Iterator[Placed]:
+    return (found for found in placed(subject) if found.rule.kind == "match")
+
+
+def dangling(subject: Subject) -> Iterator[Finding]:
+    """A rule that leads to an address of ours that nobody takes."""
+    for found in matches(subject):
+        words = found.rule.result.replace(",", " ").split()
+        lost = nobodies(subject, (word for word in words if "$" not in word and '"' not in word))
+        if lost:
+            what = f"the rule leads to {some(lost)}, whom nobody here takes mail for"
+            mend = "mend the address, or add the account"
+            yield Finding(found.where, WARNING, "dangling-alias", what, mend)
+
+
+def capturing(subject: Subject) -> Iterator[Finding]:
+    """A rule that takes the mail of mailboxes, as pcre itself finds."""
+    taken: dict[int, list[str]] = {}
+    for address, position in subject.captors.items():
+        if not _keeps_copy(subject, address):
+            taken.setdefault(position, []).append(address)
+    document = subject.roster.regexp
+    for position, mailboxes in taken.items():
+        number = len(mailboxes)
+        boxes = "a mailbox, which gets" if number == 1 else f"{number} mailboxes, which get"
+        what = f"the rule takes the mail of {boxes} none: {some(mailboxes)}"
+        mend = "make the pattern narrower, or allow it if it is meant"
+        where = document.location(position)
+        yield Finding(where, WARNING, "regexp-captures-mailbox", what, mend)
+
+
+def _keeps_copy(subject: Subject, address: str) -> bool:
+    """Whether a mailbox is never asked about by the rules, or among the recipients of its own."""
+    if address in subject.roster.virtual:
+        return True  # an alias comes before
+    try:
+        match = subject.router.lookup(address)
+    except Fault:
+        return False
+    return match is not None and address in (result.lower() for result in match.results)
+
+
+def unanchored(subject: Subject) -> Iterator[Finding]:
+    """Patterns that match more than they seem to: in the middle of a name, or of a domain."""
+    for found in matches(subject):
+        pattern = found.pattern
+        if pattern.negated or pattern.matches_all():
+            continue
+        if pattern.has_open_start():
+            what = f"{shown(found.rule.pattern)} matches in the middle of other addresses too"
+            mend = "begin it with ^, or with ^.* if that is meant"
+            yield Finding(found.where, WARNING, "regexp-unanchored", what, mend)
+        elif pattern.has_open_end() and not found.blocks:
+            what = f"{shown(found.rule.pattern)} matches the beginning of longer addresses too"
+            mend = "end it with $"
+            yield Finding(found.where, INFO, "regexp-open-end", what, mend)
+
+
+def with_bare_dot(subject: Subject) -> Iterator[Finding]:
+    """A dot between letters: it matches any character."""
+    for found in placed(subject):
+        for word in found.pattern.bare_dots():
+            plain = word.replace("\\.", ".")
+            what = f"a dot in {shown(plain)!r} matches any character"
+            mend = f"write {shown(plain.replace('.', chr(92) + '.'))}"
+            yield Finding(found.where, WARNING, "regexp-bare-dot", what, mend)
+
+
+def unreachable(subject: Subject) -> Iterator[Finding]:
+    """A rule behind one that certainly takes all that it could match."""
+    before: list[Placed] = []
+    for found in matches(subject):
+        for other in before:
+            if other.blocks == found.blocks[: len(other.blocks)] and _covers(other, found):
+                what = f"the rule is never asked: line {other.where.line} takes all that it matches"
+                mend = "put it before that line, or remove it"
+                yield Finding(found.where, WARNING, "unreachable-rule", what, mend)
+                break
+        else:
+            before.append(found)
+
+
+def _covers(other: Placed, found: Placed) -> bool:
+    if other.pattern == found.pattern or other.pattern.matches_all():
+        return True
+    end = other.pattern.whole_domain()
+    return bool(end) and found.pattern.lies_in(end)
+
+
+def unserved(subject: Subject) -> Iterator[Finding]:
+    """A pattern for a domain that is not ours: no mail for it comes in."""
+    roster = subject.roster
+    served = {subject.router.origin}
+    for document in (roster.accounts, roster.virtual) if roster.regexp.index else ():
+        served.update(split(key)[1] for key in document.counted())
+    for found in placed(subject):
+        domain, ends = found.pattern.domain()
+        if "." not in domain or domain in served:
+            continue
+        if ends or not any(other.startswith(domain) for other in served):
+            what = f"no mail for {domain!r} comes in: no account and no alias is in that domain"
+            mend = "give the domain an account or an alias; a pattern makes none ours"
+            yield Finding(found.where, WARNING, "regexp-foreign-domain", what, mend)

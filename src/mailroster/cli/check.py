@@ -1,0 +1,98 @@
+"""`setup check`: what is wrong with the folder, and what a code means."""
+
+import os
+
+from mailroster.cli import pages, reports
+from mailroster.cli.call import Call, warn
+from mailroster.disk import mode_for_all
+from mailroster.finding import ERROR, INFO, WARNING, Finding, NotUnderstood, Refused
+from mailroster.resolve import Router, quoted
+from mailroster.roster import Roster
+from mailroster.store import Store
+
+
+def check(call: Call) -> int:
+    """Every finding that is asked for; exit 1 if there is an error, or with --strict a warning."""
+    options = call.options
+    if "--explain" in options:
+        return _explain(options["--explain"])
+    report = _report(call)
+    only, ignored = _codes(options, "--rule"), _codes(options, "--ignore")
+    found = [
+        finding for finding in findings(call)
+        if (not only or finding.code in only) and finding.code not in ignored
+    ]  # fmt: skip
+    notes = sum(1 for finding in found if finding.severity == INFO)
+    hidden = 0 if "--info" in options or only else notes
+    report([finding for finding in found if finding.severity != INFO or not hidden], hidden)
+    failing = (ERROR, WARNING) if "--strict" in options else (ERROR,)
+    return 1 if any(finding.severity in failing for finding in found) else 0
+
+
+def findings(call: Call) -> list[Finding]:
+    """Everything that is wrong with the folder, by our own rules and by Postfix's word."""
+    from mailroster.checks import check as check_subject
+    from mailroster.checks.subject import Subject
+    from mailroster.services import Captures, NoPcre, captors, prime, regexp_findings
+
+    # All of it is read: no index spares anything here.
+    roster = Store(call.settings.config).read().readable()
+    captures = Captures(roster.regexp)
+    router = Router(roster, call.settings.hostname, captures).remembering()
+    theirs, taken = [], {}
+    try:
+        theirs = regexp_findings(roster.regexp)
+        captures.prime(map(quoted, roster.accounts.counted()))
+        taken = captors(roster.regexp, filter(captures, map(quoted, roster.accounts.counted())))
+    except NoPcre as error:
+        warn(f"the patterns of {roster.regexp.format.file} are not checked: {error}")
+    prime(router, roster.virtual.index, _restricted(roster))
+    return check_subject(Subject(router, taken, _modes(call, roster)), theirs)
+
+
+def _restricted(roster: Roster) -> list[str]:
+    keys = [*roster.send_access.counted(), *roster.receive_access.counted()]
+    return [quoted(key) for key in keys if "@" in key[1:]]
+
+
+def _modes(call: Call, roster: Roster) -> dict[str, int]:
+    """The modes of the files of secrets that everybody can read."""
+    files = [document.format.file for _, document in roster.documents() if document.format.secret]
+    modes = {file: mode_for_all(os.path.join(call.settings.config, file)) for file in files}
+    return {file: mode for file, mode in modes.items() if mode is not None}
+
+
+def _report(call: Call) -> reports.Report:
+    name = call.options.get("--format", "json" if "--json" in call.options else "text")
+    if name not in reports.REPORTS:
+        raise NotUnderstood(f"{name!r} is none of {', '.join(reports.REPORTS)}")
+    if name != "json" and "--json" in call.options:
+        raise NotUnderstood(f"--json and --format {name} exclude each other")
+    return reports.REPORTS[name](call.settings.config)
+
+
+def _codes(options: dict[str, str], name: str) -> frozenset[str]:
+    """The codes that an option names. Raises NotUnderstood for one that there isn't."""
+    codes = options.get(name, "").replace(",", " ").split()
+    for code in codes:
+        if not pages.page(code):
+            raise NotUnderstood(_unknown(code))
+    if name in options and not codes:
+        raise NotUnderstood(f"{name} names no code")
+    return frozenset(codes)
+
+
+def _explain(code: str) -> int:
+    text = pages.page(code)
+    if not text:
+        raise Refused(_unknown(code))
+    print(text, end="")
+    return 0
+
+
+def _unknown(code: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(code, pages.codes(), 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"there is no code {code!r}{hint}"

@@ -235,8 +235,13 @@ class Tables:
             rows = changes[table.name]
             drops[table.name] = {key: None for key, row in rows.items() if row is None}
             apply(table, {key: row for key, row in rows.items() if row is not None})
+        # What is there before anything goes: an address that becomes an alias is never unknown.
         for table in _POSTFIX:
-            apply(table, changes[table.name])
+            rows = changes[table.name]
+            apply(table, {key: row for key, row in rows.items() if row is not None})
+        for table in _POSTFIX:
+            rows = changes[table.name]
+            apply(table, {key: None for key, row in rows.items() if row is None})
         if changes[postfix.DOMAINS.name] or changes[postfix.REGEXP.name]:
             self._renew_generation()
         self._drop(drops)

@@ -5,6 +5,7 @@ from typing import NamedTuple, TypeVar
 
 from mailroster.address import split, split_extension
 from mailroster.document import Document
+from mailroster.formats.regexp import Rule
 from mailroster.indexed import Indexed, whole
 from mailroster.resolve import Router
 from mailroster.roster import Roster, differing
@@ -96,7 +97,7 @@ def dependents(router: Router, keys: Iterable[str]) -> set[str]:
         key = waiting.pop()
         user, domain = split(router.qualified(key))
         user = split_extension(user)[0]
-        if any(_may_be(capture, user, domain) for capture in captures):
+        if any(may_be(capture, user, domain) for capture in captures):
             return set(router.roster.virtual.index)  # only pcre knows who leads to the rule
         for there in (domain, "") if domain == router.origin else (domain,):
             for alias, _ in router.roster.virtual.mentioning(user, there):
@@ -113,14 +114,19 @@ def _may_reach(recipient: str, user: str, domain: str) -> bool:
 
 
 def _captures(router: Router) -> Iterator[str]:
-    """What the rules of the regexp file turn addresses into, in lower case, `$1` and all."""
+    """What the rules of the regexp file turn addresses into."""
     for _, rule in router.roster.regexp.items():
-        for word in rule.result.lower().replace(",", " ").split():
-            # A captured text may be a whole address.
-            yield router.qualified(word) if "@" in word or "$" not in word else f"{word}@$"
+        yield from results_of(router, rule)
 
 
-def _may_be(capture: str, user: str, domain: str) -> bool:
+def results_of(router: Router, rule: Rule) -> Iterator[str]:
+    """What a rule turns addresses into, in lower case, `$1` and all."""
+    for word in rule.result.lower().replace(",", " ").split():
+        # A captured text may be a whole address.
+        yield router.qualified(word) if "@" in word or "$" not in word else f"{word}@$"
+
+
+def may_be(capture: str, user: str, domain: str) -> bool:
     """Whether a rule's result may be an address, one with an extension of it, or in its domain."""
     local, there = split(capture)
     if "$" in there:

@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from mailroster.append import Append
 
 JOURNAL = ".mailroster-journal"
+#: Mail folders that are about to get another name (moving.py).
+MOVES = ".mailroster-moves"
 NEW = ".mailroster-new"
 OLD = ".mailroster-old"
 #: Our version of a file that somebody wrote while our edit lay half finished after a crash.

@@ -275,6 +275,10 @@ class Document(Generic[E]):
             return domain in self._domains
         return any(self.position(key) is not None for key in self._keys_in(domain))
 
+    def keys_in(self, domain: str) -> Iterable[str]:
+        """The keys in a domain, also of lines that do not count; each once."""
+        return dict.fromkeys(self._keys_in(domain))
+
     def _keys_in(self, domain: str) -> Iterator[str]:
         word = "@" if is_idna(domain) else f"@{domain}"
         for position in self._positions_of(word):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from mailroster import notes
-from mailroster.address import Address, split
+from mailroster.address import Address, fold, split
 from mailroster.changes import dependents
 from mailroster.document import Document
 from mailroster.finding import Fault, Refused
@@ -87,6 +87,40 @@ def add_alias(
 def delete_alias(roster: Roster, key: str, recipients: Sequence[str]) -> Roster:
     """Without some recipients of an alias; one left bare goes. What isn't there is no error."""
     return roster._replace(virtual=virtual.remove_recipients(roster.virtual, key, recipients))
+
+
+def forward(
+    roster: Roster,
+    address: Address,
+    targets: Sequence[str],
+    origin: str,
+    captured: Callable[[str], str | None] = _nothing,
+) -> Roster:
+    """With an account's mail going to some targets, its own address among them to keep a copy: an
+    alias on that address, with these recipients and no others. Refused as `add_alias` does.
+
+    `origin` and `captured` are the Router's.
+    """
+    _known(roster, address)
+    if {fold(target) for target in targets} == {address}:
+        raise Refused(f"{address!r} gets its mail by itself; to end a forward say --off")
+    old = roster.virtual.get(address)
+    there = {fold(recipient) for recipient in old.recipients} if old else set()
+    document = roster.virtual
+    for target in dict.fromkeys(targets):
+        if fold(target) not in there:
+            document = virtual.add_recipient(document, address, target)
+    gone = there - {fold(target) for target in targets}
+    document = virtual.remove_recipients(document, address, gone)
+    after = roster._replace(virtual=document)
+    _expandable(Router(roster, origin, captured), Router(after, origin, captured), address)
+    return after
+
+
+def stop_forward(roster: Roster, address: Address) -> Roster:
+    """With an account's mail kept by itself; one that isn't forwarded is no error."""
+    _known(roster, address)
+    return roster._replace(virtual=_without(roster.virtual, address))
 
 
 def set_quota(roster: Roster, quota: Quota) -> Roster:

@@ -1,7 +1,7 @@
 """Passwords into `{SCHEME}hash`, as Dovecot reads it (Dovecot: authentication/password_schemes).
 
 SHA512-CRYPT and BLF-CRYPT come from the system's libcrypt, which releases the GIL and costs 2.4 ms
-a hash; ARGON2ID from argon2-cffi.
+a hash by default; ARGON2ID from argon2-cffi.
 """
 
 import ctypes
@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from mailroster.finding import Refused
+from mailroster.formats.cost import SCHEMES, Cost, default_cost
 
-SCHEMES = ("SHA512-CRYPT", "BLF-CRYPT", "ARGON2ID")
 _SALT_CHARS = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 #: crypt(3) gives no hash for more than 511 bytes, and so neither does Dovecot for these schemes.
 CRYPT_MAX_BYTES = 511
@@ -20,6 +20,29 @@ BCRYPT_MAX_BYTES = 72
 _CRYPT_DATA_BYTES = 1 << 18
 #: How often it is told how many passwords of many are hashed.
 _PROGRESS_S = 0.1
+
+
+#: Letters and digits that nobody takes for one another, in print or on the telephone.
+_READABLE = "abcdefghjkmnpqrstuvwxyz23456789"
+_GROUPS, _GROUP = 4, 6
+
+
+def generate(min_length: int = 0) -> str:
+    """A new password like `k3wz9p-…`: 24 of 31 signs, any as likely as another, make 118 bits; more
+    of them if it has to be longer."""
+    groups = [_group() for _ in range(_GROUPS)]
+    while len(password := "-".join(groups)) < min_length:
+        groups.append(_group())
+    return password
+
+
+def _group() -> str:
+    signs = len(_READABLE)
+    even = 256 - 256 % signs  # above it some signs would come more often
+    found = ""
+    while len(found) < _GROUP:
+        found += "".join(_READABLE[byte % signs] for byte in os.urandom(_GROUP) if byte < even)
+    return found[:_GROUP]
 
 
 def check(password: str) -> bytes:
@@ -47,9 +70,12 @@ def effective_scheme(password: str, scheme: str) -> str:
     return scheme
 
 
-def hash_password(password: str, scheme: str = "SHA512-CRYPT") -> str:
-    """`{SCHEME}hash`, salted anew, of the effective scheme. Raises Refused as that does."""
-    return _hashed(password, scheme, _Crypt())
+def hash_password(password: str, scheme: str = "SHA512-CRYPT", cost: Cost | None = None) -> str:
+    """`{SCHEME}hash`, salted anew, of the effective scheme. Raises Refused as that does.
+
+    `cost` is of `scheme`, its default if there is none; what gets another scheme gets its default.
+    """
+    return _hashed(password, scheme, cost, Crypt())
 
 
 def hash_clear(password: str) -> str:
@@ -62,6 +88,7 @@ def hash_passwords(
     scheme: str,
     threads: int,
     progress: Callable[[int], object] = lambda done: None,
+    cost: Cost | None = None,
 ) -> list[str]:
     """The hash of each password, made by some threads at once: a hash lets go of the GIL.
 
@@ -74,13 +101,13 @@ def hash_passwords(
     hashes = [""] * len(passwords)
 
     def work() -> None:
-        crypt = _Crypt()
+        crypt = Crypt()
         while True:
             try:
                 place = waiting.popleft()
             except IndexError:
                 return
-            hashes[place] = _hashed(passwords[place], scheme, crypt)
+            hashes[place] = _hashed(passwords[place], scheme, cost, crypt)
 
     with ThreadPoolExecutor(threads) as pool:
         try:
@@ -96,25 +123,34 @@ def hash_passwords(
     return hashes
 
 
-def _hashed(password: str, scheme: str, crypt: "_Crypt") -> str:
-    scheme = effective_scheme(password, scheme)
+def _hashed(password: str, asked: str, cost: Cost | None, crypt: "Crypt") -> str:
+    scheme = effective_scheme(password, asked)
+    if cost is None or scheme != asked:
+        cost = default_cost(scheme)
     raw = check(password)
     if scheme == "SHA512-CRYPT":
-        return "{SHA512-CRYPT}" + crypt(raw, f"$6${_salt(16)}$")
+        rounds = "" if cost == default_cost(scheme) else f"rounds={cost.rounds}$"
+        return "{SHA512-CRYPT}" + crypt(raw, f"$6${rounds}{_salt(16)}$")
     if scheme == "BLF-CRYPT":
         # 22 characters carry 128 bits: the last one only two of its six.
-        return "{BLF-CRYPT}" + crypt(raw, f"$2y$05${_salt(21)}{'.Oeu'[os.urandom(1)[0] & 3]}")
+        salt = _salt(21) + ".Oeu"[os.urandom(1)[0] & 3]
+        return "{BLF-CRYPT}" + crypt(raw, f"$2y${cost.rounds:02d}${salt}")
     import argon2
 
-    return "{ARGON2ID}" + argon2.PasswordHasher(parallelism=1).hash(raw)
+    hasher = argon2.PasswordHasher(cost.rounds, cost.memory_kib, parallelism=1)
+    return "{ARGON2ID}" + hasher.hash(raw)
 
 
 def _salt(length: int) -> str:
     return "".join(_SALT_CHARS[byte & 63] for byte in os.urandom(length))
 
 
-class _Crypt:
-    """crypt_r(3), for one thread. Its room for work is made once, when it is needed."""
+class Crypt:
+    """crypt_r(3), for one thread. Its room for work is made once, when it is needed.
+
+    Called with a password and a setting, of which a hash is one: then it gives that hash again if
+    the password is right.
+    """
 
     def __init__(self) -> None:
         self._library: ctypes.CDLL | None = None

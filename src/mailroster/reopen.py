@@ -49,6 +49,21 @@ def reopen_database(layout: Layout) -> int:
     return len(ended)
 
 
+def processes(master: int, name: bytes, before_s: float) -> Iterator[int]:
+    """The children of a process whose command line has a word, and that began before a time, in
+    seconds since the machine started."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            state, parent, *rest = _status(pid)
+            began_s = int(rest[17]) / ticks
+            ours = int(parent) == master and state != "Z" and began_s <= before_s
+            if ours and name in _command(pid):
+                yield int(pid)
+        except OSError:
+            pass  # it has ended
+
+
 def _behind(layout: Layout) -> Iterator[int]:
     """The auth workers of our Dovecot whose database has lost its name."""
     master = dovecot_pid(layout)

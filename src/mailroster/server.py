@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from mailroster import running
 from mailroster.apply import Outcome, Tables, converge
 from mailroster.child import in_child
+from mailroster.commit import MOVES
 from mailroster.deadlines import Deadlines, now, put_over
 from mailroster.disk import Identity, identity
 from mailroster.finding import Busy, Finding, Refused, ServiceFailed
 from mailroster.instance.layout import Layout
+from mailroster.moving import Mover, Record, settle
 from mailroster.prepare import check, prepare, remove_sockets
 from mailroster.roster import Roster
 from mailroster.served import Served
@@ -142,6 +144,7 @@ class Up:
         tables = (self._layout.tables, self._layout.sql)
         async for _ in hints(self._settings.config, tables):
             await asyncio.to_thread(self._put_over)
+            await asyncio.to_thread(self._settle_moves)
             broken = self._broken()
             while (found := self._identities()) != seen or broken:
                 try:
@@ -156,6 +159,24 @@ class Up:
                     await asyncio.sleep(self._settings.settle_seconds / 4)
                 else:
                     seen = found
+
+    def _settle_moves(self) -> None:
+        """Mail folders that a rename has left under way."""
+        config, mail = self._settings.config, self._settings.mail
+        if not os.path.lexists(os.path.join(config, MOVES)):
+            return
+        try:
+            with Record(config, 0) as record:
+                settle(record, Mover(config, mail, self._layout), self._says, self._serves)
+        except (Busy, Refused, OSError) as error:
+            if not isinstance(error, Busy):
+                log(f"a renamed mail folder is not in its place: {error}")
+
+    def _says(self) -> Roster:
+        return self._store.read().readable()
+
+    def _serves(self) -> Roster:
+        return self._tables.copies.roster()
 
     def _identities(self) -> list[Identity]:
         """Of the folder's files, of what commands left to do, and of the folders of the tables."""
@@ -207,6 +228,7 @@ class Up:
     def _converge(self, broken: Collection[str] = ()) -> Outcome | None:
         """Converges and tells what is new about it; None if it has to be tried again."""
         try:
+            self._settle_moves()
             outcome = converge(
                 self._store, self._tables, self._layout, self._settling, broken=broken
             )

@@ -254,6 +254,14 @@ def quotas(layout: Layout) -> dict[str, Usage]:
     return found
 
 
+def usage(layout: Layout, user: str) -> Usage | None:
+    """Use and limit of one mailbox; None if Dovecot does not know it, or not its use."""
+    argv = ["doveadm", "-c", layout.dovecot_conf, "-f", "tab", "quota", "get", "-u", user]
+    _, out, _ = run(argv)
+    lines = out.split("\n")
+    return usages_of("\n".join(f"{user}\t{line}" for line in lines)).get(user)
+
+
 def usages_of(stdout: str) -> dict[str, Usage]:
     """What `doveadm -f tab quota get -A` prints, as user -> use and limit."""
     found = {}

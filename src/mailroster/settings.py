@@ -58,6 +58,9 @@ SETTINGS = (
     Setting("vmail_uid", "DMS_VMAIL_UID", 5000, "uid of the mail"),
     Setting("vmail_gid", "DMS_VMAIL_GID", 5000, "gid of the mail"),
     Setting("password_scheme", "PASSWORD_SCHEME", "SHA512-CRYPT", "or BLF-CRYPT, or ARGON2ID"),
+    Setting("password_cost", "PASSWORD_COST", "", "work of its hashes: 100000, 12 or t=3,m=65536; the scheme's default if empty"),
+    Setting("password_min_length", "PASSWORD_MIN_LENGTH", 1, "fewest characters of a new password"),
+    Setting("password_refused", "PASSWORD_REFUSED", "", "file of refused passwords, one a line; from the config folder"),
     Setting("tls_certificate", "SSL_CERT_PATH", "", "PEM file; self-signed at the first start if empty"),
     Setting("tls_key", "SSL_KEY_PATH", "", "PEM file"),
     Setting("index_from_bytes", "", 1 << 18, "size of a config file from which on it is looked up by an index"),
@@ -91,6 +94,9 @@ class Settings(NamedTuple):
     vmail_uid: int
     vmail_gid: int
     password_scheme: str
+    password_cost: str
+    password_min_length: int
+    password_refused: str
     tls_certificate: str
     tls_key: str
     index_from_bytes: int

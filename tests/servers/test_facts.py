@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.password import SCHEMES, hash_password
+from mailroster.formats.cost import SCHEMES
+from mailroster.password import hash_password
 from mailroster.targets.lmdb_table import LmdbTable
 from tests.servers.instance import HASH, PASSWORD, Instance
 

@@ -8,8 +8,9 @@ import time
 
 import pytest
 
+from mailroster.formats.cost import SCHEMES
 from mailroster.formats.hashed import locked
-from mailroster.password import SCHEMES, hash_password
+from mailroster.password import hash_password
 from tests.servers.instance import HASH, PASSWORD, Instance, until
 
 ACCOUNTS, ALIASES = "postfix-accounts.cf", "postfix-virtual.cf"

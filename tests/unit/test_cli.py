@@ -154,7 +154,7 @@ def test_a_password_is_taken_as_it_is_from_the_line_and_from_stdin(
 
     taken: list[str] = []
 
-    def recording(password: str, scheme: str) -> str:
+    def recording(password: str, scheme: str, cost: object) -> str:
         taken.append(password)
         module.check(password)
         return H

@@ -5,6 +5,9 @@ from mailroster.address import fold
 from mailroster.annotations import annotate
 from mailroster.cli.call import Call, alias_key, print_json, print_list, recipients, warn
 from mailroster.cli.notes import by_key, fields_of, lines_of, said
+from mailroster.cli.table import print_table
+from mailroster.notes import Notes
+from mailroster.resolve import Router
 from mailroster.roster import Roster
 from mailroster.services import Captures
 from mailroster.text import content
@@ -38,7 +41,10 @@ def delete(call: Call) -> int:
 
 def show(call: Call) -> int:
     """Each alias as it stands in the file, the lines of one joined."""
-    document = call.roster().virtual
+    roster = call.roster()
+    if "--of" in call.options:
+        return _leading(call, roster, alias_key(call.options["--of"]))
+    document = roster.virtual
     notes = by_key(document)
     if "--json" in call.options:
         aliases = [alias for _, alias in document.items()]
@@ -49,6 +55,13 @@ def show(call: Call) -> int:
             ]
         )
         return 0
+    if "--table" in call.options:
+        rows = []
+        for key, alias in document.items():
+            some = notes.get(key, Notes())
+            rows.append((key, ", ".join(alias.recipients), some.until, some.comment))
+        print_table(("ALIAS", "RECIPIENTS", "UNTIL", "COMMENT"), rows)
+        return 0
     positions = {key: document.position(key) for key, _ in document.items()}
     print_list(
         [
@@ -57,4 +70,22 @@ def show(call: Call) -> int:
             if place is not None
         ]
     )
+    return 0
+
+
+def _leading(call: Call, roster: Roster, address: str) -> int:
+    """What leads to an address, directly and through others."""
+    from mailroster.cli.leads import fields_of_lead, told
+    from mailroster.leads import leads_to
+
+    router = Router(roster, call.settings.hostname, Captures(roster.regexp))
+    leads = leads_to(router, address)
+    found = [fields_of_lead(lead) for lead in leads]
+    if "--json" in call.options:
+        print_json(found)
+    elif "--table" in call.options:
+        rows = [(one.key, one.kind, ", ".join(one.through), str(one.where)) for one in leads]
+        print_table(("ENTRY", "KIND", "THROUGH", "WHERE"), rows)
+    else:
+        print_list([f"* {told(lead)}" for lead in found])
     return 0

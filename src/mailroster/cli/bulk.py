@@ -9,9 +9,11 @@ from mailroster import bulk, password
 from mailroster.bulk import BadRows, Merged
 from mailroster.cli.call import Call, warn
 from mailroster.cli.progress import Bar
-from mailroster.cli.secret import scheme_for
+from mailroster.cli.secret import hashing_for, policy_for
 from mailroster.disk import Disk
 from mailroster.finding import ERROR, Finding, NotUnderstood, Refused
+from mailroster.formats.cost import Cost
+from mailroster.policy import Policy
 from mailroster.resolve import Router
 from mailroster.roster import Roster
 from mailroster.rows import FORMATS, AccountRow, Row, Rows, csv, folder, jsonl
@@ -24,8 +26,8 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 def import_rows(call: Call) -> int:
     """Everything that can be refused is, before the first password is hashed."""
-    scheme = scheme_for(call)
-    rows = _with_schemes(_read(call, call.arguments[0]), scheme)
+    scheme, cost = hashing_for(call)
+    rows = _with_schemes(_read(call, call.arguments[0]), scheme, policy_for(call))
     verb = _Import(call, rows)
     try:
         call.rehearse(verb)
@@ -36,7 +38,7 @@ def import_rows(call: Call) -> int:
     if "--dry-run" in call.options:
         return call.edit(verb)
     skipped = sum(finding.severity == ERROR for finding in verb.merged.findings)
-    verb.given = Rows(_hashed(verb.merged.rows, scheme), [])
+    verb.given = Rows(_hashed(verb.merged.rows, scheme, cost), [])
     status = call.edit(verb)
     print(_summary(verb.merged, skipped))
     return status
@@ -109,14 +111,19 @@ def _format(asked: str | None, name: str) -> str:
     return format
 
 
-def _with_schemes(given: Rows, scheme: str) -> Rows:
-    """The rows with a stand-in for the hash of each password that its scheme can take."""
+def _with_schemes(given: Rows, scheme: str, policy: Policy) -> Rows:
+    """The rows with a stand-in for the hash of each password that is taken, and that its scheme
+    can take."""
     rows: list[Row] = []
     findings = [*given.findings]
+    entries = [row.entry for row in given.rows if isinstance(row.entry, AccountRow)]
+    faults = policy.faults({entry.password for entry in entries if entry.password})
     for row in given.rows:
         entry = row.entry
         if isinstance(entry, AccountRow) and entry.password:
             try:
+                if entry.password in faults:
+                    raise Refused(faults[entry.password])
                 effective = password.effective_scheme(entry.password, scheme)
             except Refused as refused:
                 mend = "give another one"
@@ -127,7 +134,7 @@ def _with_schemes(given: Rows, scheme: str) -> Rows:
     return Rows(rows, findings)
 
 
-def _hashed(rows: Sequence[Row], scheme: str) -> list[Row]:
+def _hashed(rows: Sequence[Row], scheme: str, cost: Cost) -> list[Row]:
     """The rows with a hash for each password, made on all cores."""
     passwords = [
         row.entry.password
@@ -136,7 +143,7 @@ def _hashed(rows: Sequence[Row], scheme: str) -> list[Row]:
     ]
     with Bar(len(passwords), "passwords hashed") as bar:
         cores = len(os.sched_getaffinity(0))
-        hashes = iter(password.hash_passwords(passwords, scheme, cores, bar))
+        hashes = iter(password.hash_passwords(passwords, scheme, cores, bar, cost))
     return [
         row._replace(entry=row.entry._replace(hash=next(hashes), password=""))
         if isinstance(row.entry, AccountRow) and row.entry.password

@@ -4,10 +4,10 @@ change live."""
 import os
 import sys
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mailroster import address
+from mailroster.commit import MOVES
 from mailroster.disk import read
 from mailroster.finding import Busy, NotUnderstood, Refused, ServiceFailed
 from mailroster.instance.layout import Layout
@@ -62,17 +62,44 @@ class Call(NamedTuple):
         """Raises what an edit would raise, and changes nothing."""
         self.store().transact(verb, dry_run=True)
 
-    def edit(self, verb: Callable[["Roster"], "Roster"]) -> int:
-        """Puts an edit into the folder and in force. Returns the exit status."""
+    def edit(
+        self,
+        verb: Callable[["Roster"], "Roster"],
+        before: Callable[[], object] = lambda: None,
+        done: Callable[[], object] = lambda: None,
+    ) -> int:
+        """Puts an edit into the folder and in force. Returns the exit status.
+
+        `before` is called with the folder locked when the edit is sure to be tried, perhaps again;
+        `done` once the files are changed, whether or not that goes live.
+        """
         store, dry_run = self.store(), "--dry-run" in self.options
+        if not dry_run:
+            self.settle_moves()
         tables = self.tables() if os.path.isdir(self.layout().tables) else None
-        announce = None if tables is None else partial(self._announce, tables)
+
+        def announce(plan: Plan) -> None:
+            before()
+            if tables is not None:
+                self._announce(tables, plan)
+
         edited = store.transact(verb, dry_run=dry_run, announce=announce)
+        if edited.plan.edits and not dry_run:
+            done()
         if dry_run:
             print(diff(edited.plan), end="")
         elif edited.plan.edits and tables is not None and "--no-wait" not in self.options:
+            self.settle_moves()
             self._make_live(store, tables, edited)
+            self.settle_moves()
         return 0
+
+    def settle_moves(self) -> None:
+        """Mail folders that a rename has left under way, which hardly ever are any."""
+        if os.path.lexists(os.path.join(self.settings.config, MOVES)):
+            from mailroster.cli.renaming import settle
+
+            settle(self)
 
     @staticmethod
     def _announce(tables: "Tables", plan: Plan) -> None:

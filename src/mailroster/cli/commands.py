@@ -5,10 +5,12 @@ from mailroster.cli.grammar import Command, Option
 _DRY_RUN = Option("--dry-run", "show what would change in the files, and change nothing")
 _NO_WAIT = Option("--no-wait", "don't put the change in force; the running server will")
 _JSON = Option("--json", "as JSON")
+_TABLE = Option("--table", "in columns; with tabs between them if not on a terminal")
 _EDIT = (_DRY_RUN, _NO_WAIT)
 _SCHEME = Option("--scheme", "SHA512-CRYPT, BLF-CRYPT or ARGON2ID", "SCHEME")
 _PASSWORD = (
     Option("--password-stdin", "read the password from standard input, one line"),
+    Option("--generate", "make a password, and print it, this once"),
     Option("--hash", "take a ready hash instead of a password", "{SCHEME}HASH"),
     _SCHEME,
 )
@@ -50,6 +52,34 @@ COMMANDS = (
         "recipients goes. The mail stays unless -y is given or the question is answered with y.",
     ),
     Command(
+        ("email", "forward"), "ADDRESS [TARGET…]", "send the mail of an account elsewhere",
+        "account:forward",
+        (
+            Option("--keep-copy", "and keep it as well"),
+            Option("--off", "no more"),
+            *_EDIT,
+        ),
+        "An alias on the account's own address. The targets take the place of those before.",
+    ),
+    Command(
+        ("email", "rename"), "OLD NEW", "give an account another address, with its mail",
+        "renaming:rename",
+        (Option("--no-alias", "nothing of the old address stays"), *_EDIT),
+        "Takes the quota, the restrictions, the aliases that lead to it, the mail folder and the "
+        "Sieve script along. The old address becomes an alias for the new one.",
+    ),
+    Command(
+        ("email", "password-check"), "ADDRESS", "say by the exit status whether a password is right",
+        "password:check",
+        (
+            Option("--password-stdin", "read the password from standard input, one line"),
+            Option("--rehash", "hash it anew if the settings ask for more than its hash is"),
+            *_EDIT,
+        ),
+        "0: it is right. 1: it is wrong, the account is locked or isn't there, or its scheme can't be "
+        "checked here. Without --password-stdin it is asked for on the terminal.",
+    ),
+    Command(
         ("email", "lock"), "ADDRESS", "let nobody log in to an account, which still gets its mail",
         "lock:lock", (*_NOTES, *_EDIT),
         "Its open sessions end. A master may still log in as it.",
@@ -58,7 +88,11 @@ COMMANDS = (
         ("email", "unlock"), "ADDRESS", "let an account log in again, with the password that it had",
         "lock:unlock", _EDIT,
     ),
-    Command(("email", "list"), "", "list the accounts, their use and aliases", "email:show", (_JSON,)),
+    Command(
+        ("email", "show"), "ADDRESS", "everything about one account, but its hash", "account:show",
+        (_JSON,),
+    ),
+    Command(("email", "list"), "", "list the accounts, their use and aliases", "email:show", (_JSON, _TABLE)),
     Command(
         ("email", "restrict", "add"), "send|receive ADDRESS", "refuse mail from or to an address",
         "email:restrict", (*_NOTES, *_EDIT),
@@ -69,7 +103,7 @@ COMMANDS = (
     ),
     Command(
         ("email", "restrict", "list"), "send|receive [ADDRESS]", "list who is refused",
-        "email:restricted", (_JSON,),
+        "email:restricted", (_JSON, _TABLE),
     ),
     Command(
         ("alias", "add"), "ALIAS RECIPIENT[,RECIPIENT…]", "add recipients to an alias, new or not",
@@ -81,7 +115,10 @@ COMMANDS = (
         ("alias", "del"), "ALIAS RECIPIENT[,RECIPIENT…]", "take recipients out of an alias",
         "alias:delete", _EDIT, "An alias left without recipients goes.",
     ),
-    Command(("alias", "list"), "", "list the aliases", "alias:show", (_JSON,)),
+    Command(
+        ("alias", "list"), "", "list the aliases", "alias:show",
+        (Option("--of", "what leads to an address, directly and through others", "ADDRESS"), _JSON, _TABLE),
+    ),
     Command(
         ("quota", "set"), "ADDRESS SIZE", "limit a mailbox", "quota:put",
         (_COMMENT, *_EDIT),
@@ -103,7 +140,7 @@ COMMANDS = (
         ("dovecot-master", "del"), "NAME…", "delete masters", "master:delete",
         (Option("-y", "taken as elsewhere"), Option("-n", "taken as elsewhere"), *_EDIT),
     ),
-    Command(("dovecot-master", "list"), "", "list the masters", "master:show", (_JSON,)),
+    Command(("dovecot-master", "list"), "", "list the masters", "master:show", (_JSON, _TABLE)),
     Command(
         ("import",), "SOURCE", "take accounts and aliases from a file or a folder",
         "bulk:import_rows",

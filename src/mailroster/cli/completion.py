@@ -11,11 +11,11 @@ from typing import Any
 
 from mailroster.cli.call import Call
 from mailroster.cli.commands import COMMANDS
-from mailroster.cli.grammar import Command, find
+from mailroster.cli.grammar import Command, find, may_be_many
 from mailroster.disk import read
 from mailroster.document import Document
 from mailroster.finding import NotUnderstood
-from mailroster.password import SCHEMES
+from mailroster.formats.cost import SCHEMES
 from mailroster.roster import Roster
 from mailroster.rows import FORMATS as ROW_FORMATS
 from mailroster.settings import FOLDERS, Sources, load
@@ -118,7 +118,7 @@ def _values(
 ) -> Iterable[str]:
     """What the next argument may be."""
     names = command.arguments.split()
-    if not names or (len(arguments) >= len(names) and not names[-1].endswith("…")):
+    if not names or (len(arguments) >= len(names) and not may_be_many(names[-1])):
         return ()
     name = names[min(len(arguments), len(names) - 1)].strip("[]…")
     if name in ("SOURCE", "DESTINATION"):
@@ -131,6 +131,8 @@ def _values(
         return _keys(read_roster().masters, word)
     if name == "ALIAS":
         return _keys(read_roster().virtual, word)
+    if name in ("OLD", "TARGET"):
+        return _keys(read_roster().accounts, word)
     if name == "ADDRESS":
         return _keys(_listed(command, arguments, read_roster()), word)
     if name.startswith("RECIPIENT"):

@@ -2,15 +2,18 @@
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
 
 from mailroster import edits
 from mailroster.address import fold
 from mailroster.annotations import annotate
 from mailroster.cli.call import Call, account_address, alias_key, print_json, print_list, warn
 from mailroster.cli.notes import by_key, fields_of, lines_of, said
-from mailroster.cli.secret import hash_for
+from mailroster.cli.secret import secret_for
+from mailroster.cli.table import print_table
 from mailroster.finding import NotUnderstood, Refused
 from mailroster.formats.accounts import Account
+from mailroster.notes import Notes
 from mailroster.quota import human_size
 from mailroster.roster import Roster
 from mailroster.running import Usage, is_running
@@ -22,31 +25,31 @@ def add(call: Call) -> int:
     if lenient and os.path.isdir(call.settings.config) and address in call.roster().accounts:
         return 0
     blank = Account(address, "")
-    hash = hash_for(call, address, lambda: call.rehearse(lambda r: edits.add_account(r, blank)))
-    account, about = Account(address, hash), said(call)
+    secret = secret_for(call, address, lambda: call.rehearse(lambda r: edits.add_account(r, blank)))
+    account, about = Account(address, secret.hash), said(call)
 
     def verb(roster: Roster) -> Roster:
         if lenient and address in roster.accounts:
             return roster
         return annotate(edits.add_account(roster, account), "accounts", address, about)
 
-    return call.edit(verb)
+    return call.edit(verb, done=secret.show)
 
 
 def update(call: Call) -> int:
     address = account_address(call.arguments[0])
-    hash = hash_for(
+    secret = secret_for(
         call, address, lambda: call.rehearse(lambda r: edits.set_password(r, address, ""))
     )
 
     def verb(roster: Roster) -> Roster:
         account = roster.accounts.get(address)
-        after = edits.set_password(roster, address, hash)
+        after = edits.set_password(roster, address, secret.hash)
         if account is not None and account.is_locked():
             warn(f"warning: {address!r} stays locked; 'setup email unlock {address}' lets it in")
         return after
 
-    return call.edit(verb)
+    return call.edit(verb, done=secret.show)
 
 
 def delete(call: Call) -> int:
@@ -55,6 +58,7 @@ def delete(call: Call) -> int:
     addresses = list(dict.fromkeys(account_address(text) for text in call.arguments))
     if "-y" in call.options and "-n" in call.options:
         raise NotUnderstood("-y and -n exclude each other")
+    call.settle_moves()
     roster = call.roster()
     for address in addresses:
         if address not in roster.accounts:
@@ -99,6 +103,9 @@ def show(call: Call) -> int:
             ]
         )
         return 0
+    if "--table" in call.options:
+        _print_accounts(accounts, usage, aliases, notes)
+        return 0
     blocks = []
     for address, account in accounts.items():
         block = f"* {address}"
@@ -110,6 +117,24 @@ def show(call: Call) -> int:
         blocks.append(block + lines_of(notes.get(address), locked=account.is_locked()))
     print_list(blocks)
     return 0
+
+
+def _print_accounts(
+    accounts: Mapping[str, Account],
+    usage: Mapping[str, Usage],
+    aliases: Mapping[str, Sequence[str]],
+    notes: Mapping[str, Notes],
+) -> None:
+    rows = []
+    for address, account in accounts.items():
+        used, limit, percent = usage.get(address, (None, 0, 0))
+        quota = ("", "", "")
+        if used is not None:
+            quota = human_size(used), human_size(limit) if limit else "~", f"{percent}%"
+        some = notes.get(address, Notes())
+        state = " ".join(filter(None, ("locked" * account.is_locked(), some.until)))
+        rows.append((address, *quota, ", ".join(aliases.get(address, ())), state, some.comment))
+    print_table(("ADDRESS", "USED", "LIMIT", "FULL", "ALIASES", "LOCKED", "COMMENT"), rows)
 
 
 def restrict(call: Call) -> int:
@@ -133,7 +158,10 @@ def restricted(call: Call) -> int:
     document = getattr(call.roster(), field)
     notes = by_key(document)
     found = [(entry, notes.get(key)) for key, entry in document.items() if address in ("", key)]
-    if "--json" in call.options:
+    if "--table" in call.options:
+        rows = [(e.key, e.action, (n or Notes()).until, (n or Notes()).comment) for e, n in found]
+        print_table(("ADDRESS", "ACTION", "UNTIL", "COMMENT"), rows)
+    elif "--json" in call.options:
         print_json(
             [
                 {"address": entry.key, "action": entry.action, **fields_of(some)}

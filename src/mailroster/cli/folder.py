@@ -26,6 +26,7 @@ def apply(call: Call) -> int:
         accept="--removals" in call.options,
         verify="--verify" in call.options,
     )
+    call.settle_moves()
     for finding in (*outcome.faults, *outcome.held):
         warn(str(finding))
     print(f"{outcome.rows} rows changed")

@@ -23,7 +23,8 @@ class Option(NamedTuple):
 
 
 class Command(NamedTuple):
-    """One command. `arguments` is its usage: `ADDRESS [PASSWORD]`, `ADDRESS…` for one or more.
+    """One command. `arguments` is its usage: `ADDRESS [PASSWORD]`, `ADDRESS…` for one or more,
+    `[ADDRESS…]` for any number.
 
     `run` names the function that does it, as `module:function` below mailroster.cli.
     """
@@ -46,7 +47,12 @@ class Command(NamedTuple):
         """The fewest and the most arguments."""
         names = self.arguments.split()
         least = sum(1 for name in names if name[0] != "[")
-        return least, 1 << 30 if any(name.endswith("…") for name in names) else len(names)
+        return least, 1 << 30 if any(map(may_be_many, names)) else len(names)
+
+
+def may_be_many(name: str) -> bool:
+    """Whether an argument of a usage stands for any number: `ADDRESS…`, `[ADDRESS…]`."""
+    return name.endswith("…") or (name[0] == "[" and name.endswith("…]"))
 
 
 class Invocation(NamedTuple):

@@ -2,22 +2,25 @@
 
 from mailroster import edits
 from mailroster.cli.call import Call, print_json, print_list
-from mailroster.cli.secret import hash_for
+from mailroster.cli.secret import secret_for
+from mailroster.cli.table import print_table
 from mailroster.formats.masters import master_name
 
 
 def add(call: Call) -> int:
     name = master_name(call.arguments[0])
-    hash = hash_for(call, name, lambda: call.rehearse(lambda r: edits.add_master(r, name, "")))
-    return call.edit(lambda roster: edits.add_master(roster, name, hash))
+    secret = secret_for(call, name, lambda: call.rehearse(lambda r: edits.add_master(r, name, "")))
+    return call.edit(lambda roster: edits.add_master(roster, name, secret.hash), done=secret.show)
 
 
 def update(call: Call) -> int:
     name = master_name(call.arguments[0])
-    hash = hash_for(
+    secret = secret_for(
         call, name, lambda: call.rehearse(lambda r: edits.set_master_password(r, name, ""))
     )
-    return call.edit(lambda roster: edits.set_master_password(roster, name, hash))
+    return call.edit(
+        lambda roster: edits.set_master_password(roster, name, secret.hash), done=secret.show
+    )
 
 
 def delete(call: Call) -> int:
@@ -27,7 +30,9 @@ def delete(call: Call) -> int:
 
 def show(call: Call) -> int:
     names = [name for name, _ in call.roster().masters.items()]
-    if "--json" in call.options:
+    if "--table" in call.options:
+        print_table(("NAME",), [(name,) for name in names])
+    elif "--json" in call.options:
         print_json([{"name": name} for name in names])
     else:
         print_list([f"* {name}" for name in names])

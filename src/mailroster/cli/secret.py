@@ -1,57 +1,111 @@
-"""Where a password comes from: an argument, standard input, or a question on the terminal."""
+"""Where a password comes from: an argument, standard input, a question on the terminal, or us."""
 
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 from mailroster.cli.call import Call
 from mailroster.finding import NotUnderstood, Refused
 from mailroster.formats import hashed
 
+if TYPE_CHECKING:
+    from mailroster.formats.cost import Cost
+    from mailroster.policy import Policy
 
-def hash_for(call: Call, name: str, check: Callable[[], object]) -> str:
-    """The `{SCHEME}hash` that a command line asks for. Raises NotUnderstood or Refused.
+
+class Secret(NamedTuple):
+    """The `{SCHEME}hash` that a command line asks for, and the password if it is a new one."""
+
+    hash: str
+    generated: str = ""
+
+    def show(self) -> None:
+        """Prints a generated password, and nothing else: for the moment when it is in the files."""
+        if self.generated:
+            print(self.generated, flush=True)
+
+
+def secret_for(call: Call, name: str, check: Callable[[], object]) -> Secret:
+    """What a command line gives as a password. Raises NotUnderstood or Refused.
 
     `check` raises what is wrong with the command otherwise; it is called before anybody is asked to
     type a password for nothing.
     """
     given = call.arguments[1] if len(call.arguments) > 1 else None
-    ways = [given is not None, "--password-stdin" in call.options, "--hash" in call.options]
-    if sum(ways) > 1:
-        raise NotUnderstood("give a password, --password-stdin or --hash, only one of them")
+    options = ("--password-stdin", "--hash", "--generate")
+    if sum((given is not None, *(option in call.options for option in options))) > 1:
+        raise NotUnderstood(
+            "give a password, --password-stdin, --generate or --hash, only one of them"
+        )
     if "--hash" in call.options:
         if not call.options["--hash"].startswith("{"):
             raise Refused("the hash has no {SCHEME} in front")
-        return hashed.check_hash(call.options["--hash"])
-    scheme = scheme_for(call)
+        return Secret(hashed.check_hash(call.options["--hash"]))
+    scheme, cost = hashing_for(call)
     from mailroster import password
 
-    if given is None:
-        given = _line() if "--password-stdin" in call.options else _asked(name, check)
-    return password.hash_password(given, scheme)
+    policy, generated = policy_for(call), ""
+    if "--generate" in call.options:
+        given = generated = password.generate(policy.min_length)
+    elif given is None:
+        given = line() if "--password-stdin" in call.options else _asked(name, check)
+    password.check(given)
+    policy.check(given)
+    return Secret(password.hash_password(given, scheme, cost), generated)
 
 
-def scheme_for(call: Call) -> str:
-    """The scheme of the hashes that a command makes. Raises NotUnderstood."""
-    from mailroster.password import SCHEMES
+def policy_for(call: Call) -> "Policy":
+    """What new passwords have to be."""
+    from mailroster.policy import Policy, policy_path
 
-    scheme = call.options.get("--scheme", call.settings.password_scheme).upper()
+    settings = call.settings
+    refused = policy_path(settings.config, settings.password_refused)
+    return Policy(settings.password_min_length, refused)
+
+
+def hashing_for(call: Call) -> "tuple[str, Cost]":
+    """The scheme and the cost of the hashes that a command makes. Raises NotUnderstood.
+
+    `password_cost` is of `password_scheme`: another one gets its default.
+    """
+    from mailroster.formats.cost import SCHEMES, default_cost, parse_cost
+
+    usual = call.settings.password_scheme.upper()
+    scheme = call.options.get("--scheme", usual).upper()
     if scheme not in SCHEMES:
         raise NotUnderstood(f"unknown scheme {scheme!r}; take one of {', '.join(SCHEMES)}")
-    return scheme
+    if scheme != usual:
+        return scheme, default_cost(scheme)
+    return scheme, parse_cost(scheme, call.settings.password_cost)
 
 
-def _line() -> str:
+def line() -> str:
     """One line of standard input, without its end."""
     raw = sys.stdin.buffer.readline() if sys.stdin is not None else b""
     return raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
 
 
-def _asked(name: str, check: Callable[[], object]) -> str:
+def asked_once(name: str) -> str:
+    """A password that is there already, typed on the terminal. Raises NotUnderstood."""
+    _need_terminal()
+    from getpass import getpass
+
+    try:
+        return getpass(f"Password of {name}: ")
+    except EOFError:
+        raise NotUnderstood("there is no password") from None
+
+
+def _need_terminal() -> None:
     if sys.stdin is None or not sys.stdin.isatty():
         raise NotUnderstood(
             "there is no password: give it as an argument, or with --password-stdin, or run this "
             "on a terminal to be asked for it"
         )
+
+
+def _asked(name: str, check: Callable[[], object]) -> str:
+    _need_terminal()
     check()
     from getpass import getpass
 

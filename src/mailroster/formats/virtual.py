@@ -118,6 +118,13 @@ def remove_recipients(
     return document
 
 
+def reworded(line: str, change: Callable[[str], str]) -> str:
+    """A logical line with each recipient as `change` gives it; all else stays."""
+    for start, end in reversed(_words(line)[1:]):
+        line = line[:start] + change(line[start:end]) + line[end:]
+    return line
+
+
 _WORD = r"[^ \t\r\n,\ufeff]+"
 
 

@@ -1,0 +1,99 @@
+"""`setup email rename`."""
+
+import os
+from collections.abc import Callable
+
+from mailroster import mailstore
+from mailroster.cli.call import Call, account_address, warn
+from mailroster.finding import Busy
+from mailroster.moving import COUNTS, Move, Mover, Record
+from mailroster.moving import settle as settle_moves
+from mailroster.rename import rename_account
+from mailroster.roster import Roster
+from mailroster.services import Captures
+
+#: How long the command waits for deliveries that have the old name of the folder.
+_PATIENCE_S = 1.0
+
+
+def rename(call: Call) -> int:
+    """Gives an account another address, everywhere, and its mail folder the name of that."""
+    old, new = map(account_address, call.arguments)
+    alias = "--no-alias" not in call.options
+    move, mover = Move(old, new), _mover(call)
+
+    def verb(roster: Roster) -> Roster:
+        captured = Captures(roster.regexp)
+        return rename_account(roster, old, new, call.settings.hostname, captured, alias=alias)
+
+    call.rehearse(verb)
+    if "--dry-run" in call.options:
+        return _rehearsed(call, verb, mover, move)
+    with Record(call.settings.config) as record:
+        _settled(call, record, 0)
+        if _is_left(record, new):
+            _settled(call, record, _PATIENCE_S)
+        if _is_left(record, new):
+            raise Busy(f"deliveries that began when {new!r} had that mail folder are not over")
+        mover.check(move)
+        try:
+            call.edit(
+                verb,
+                before=lambda: mover.begin(record, move),
+                done=lambda: record.note(COUNTS, move),
+            )
+        except BaseException:
+            _settled(call, record, 0)
+            raise
+        if not _settled(call, record, _PATIENCE_S) and "--no-wait" not in call.options:
+            warn(
+                "the old name of the mail folder stays a link to the new one until deliveries that "
+                "began before are over; the running server, or the next command, takes it away"
+            )
+    if not alias:
+        _warn_of_patterns(call.roster(), old)
+    return 0
+
+
+def settle(call: Call) -> None:
+    """Completes or takes back what a rename has left; leaves it alone while one is at work."""
+    try:
+        with Record(call.settings.config, 0) as record:
+            _settled(call, record, 0)
+    except Busy:
+        pass
+
+
+def _settled(call: Call, record: Record, wait_s: float) -> bool:
+    def served() -> Roster | None:
+        tables = call.tables()
+        return tables.copies.roster() if tables.exist() else None
+
+    return settle_moves(record, _mover(call), call.roster, served, wait_s)
+
+
+def _is_left(record: Record, address: str) -> bool:
+    """Whether an address has a link yet that an earlier rename has left."""
+    return any(move.old == address for move in record.moves())
+
+
+def _mover(call: Call) -> Mover:
+    return Mover(call.settings.config, call.settings.mail, call.layout())
+
+
+def _rehearsed(call: Call, verb: Callable[[Roster], Roster], mover: Mover, move: Move) -> int:
+    mover.check(move)
+    status = call.edit(verb)
+    folders = [mailstore.folder(call.settings.mail, address) for address in move]
+    if os.path.lexists(folders[0]):
+        print(f"would move {folders[0]} to {folders[1]}")
+    return status
+
+
+def _warn_of_patterns(roster: Roster, old: str) -> None:
+    """Rules that lead to an address which is not there any more."""
+    document = roster.regexp
+    for position, line in enumerate(document.lines):
+        rule = document.readable(line)
+        if rule is not None and old in rule.result.lower():
+            warn(f"warning: {document.location(position)}: this rule leads to {old!r}")

@@ -1,0 +1,84 @@
+"""`--table`: aligned columns on a terminal, fitted to its width; elsewhere tabs between the cells,
+and no heading, as other programs like it."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from mailroster.finding import printable
+
+_GAP = 2
+_WIDTH = 80  # where the terminal does not say
+#: No column is cut to fewer cells than this.
+_LEAST = 8
+_BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints rows of as many cells as there are headings."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        for row in rows:
+            print("\t".join(_shown(cell) for cell in row))
+        return
+    bold = not os.environ.get("NO_COLOR")
+    for number, line in enumerate(table(headings, rows, _terminal_width())):
+        print(f"{_BOLD}{line}{_PLAIN}" if bold and not number else line)
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """The lines of a table that is so many cells wide, or a little more if it can't be so narrow. A
+    text that has no room ends in `…`; a column with nothing in it is left out."""
+    used = [place for place in range(len(headings)) if any(row[place] for row in rows)]
+    if not used:
+        return []
+    cells = [[_shown(row[place]) for place in used] for row in (headings, *rows)]
+    widths = _fitted([max(map(cells_of, column)) for column in zip(*cells, strict=True)], width)
+    return [(" " * _GAP).join(map(_padded, row, widths)).rstrip(" ") for row in cells]
+
+
+def cells_of(text: str) -> int:
+    """How many cells of a terminal a text takes: East Asian wide letters two (UAX #11), combining
+    marks and the like none."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import category, east_asian_width
+
+    return sum(
+        0 if category(char) in ("Mn", "Me", "Cf") else 2 if east_asian_width(char) in "WF" else 1
+        for char in text
+    )
+
+
+def _fitted(widths: Sequence[int], width: int) -> list[int]:
+    """The widths of columns, the widest made narrower until they fit."""
+    fitted = [*widths]
+    room = width - _GAP * (len(fitted) - 1)
+    while sum(fitted) > room and max(fitted) > _LEAST:
+        widest = fitted.index(max(fitted))
+        others = sorted(fitted)[-2] if len(fitted) > 1 else 0
+        fitted[widest] = max(_LEAST, others - 1, fitted[widest] - (sum(fitted) - room))
+    return fitted
+
+
+def _padded(text: str, width: int) -> str:
+    if cells_of(text) > width:
+        while cells_of(text) > width - 1:
+            text = text[:-1]
+        text += "…"
+    return text + " " * (width - cells_of(text))
+
+
+def _shown(text: str) -> str:
+    """A cell without anything that a terminal would obey, or that would end it."""
+    return text if text.isprintable() else printable(text)
+
+
+def _terminal_width() -> int:
+    try:
+        return int(os.environ.get("COLUMNS", "")) or _WIDTH
+    except ValueError:
+        pass
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or _WIDTH
+    except OSError:
+        return _WIDTH

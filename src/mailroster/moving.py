@@ -1,0 +1,325 @@
+"""Gives the mail folder of a renamed account its new name, while mail arrives.
+
+At every moment both names lead to the one folder, or the new one is not asked for yet:
+
+1. The move is noted (`.mailroster-moves` in the config folder).
+2. At the new name a link is made that leads to that very name, and so nowhere. It and the folder
+   exchange their names in one step (renameat2(2)): now the folder has the new name, and the link
+   stands at the old one and leads to it.
+3. The text files are changed, then the tables: new logins and deliveries use the new name.
+4. The sessions of the old address end. A delivery that was under way knows the old name; so the
+   link stays until no process of Dovecot's LMTP service is left that was there before.
+
+Killed before 3, the move is taken back by the next command; after it, it is completed. An account's
+Sieve script in the config folder is linked to its new name before 3 and loses the old one after it.
+"""
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from mailroster import mailstore
+from mailroster.address import Address, account, fold
+from mailroster.commit import MOVES
+from mailroster.compile.dovecot import maildir
+from mailroster.disk import Disk, read
+from mailroster.finding import Busy, Fault, Refused
+from mailroster.instance.layout import Layout
+from mailroster.reopen import processes
+from mailroster.running import dovecot_pid
+from mailroster.sessions import end_sessions
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from mailroster.roster import Roster
+
+SIEVE = ".dovecot.sieve"
+#: How far a move is: noted; its edit counts; the tables say so (with the time of that).
+BEGUN, COUNTS, LIVE = "begun", "counts", "live"
+_STEP_S = 0.02
+_LOCK_STEP_S = 0.05
+_EXCHANGE = 2  # linux/fs.h: RENAME_EXCHANGE
+_AT_FDCWD = -100
+_NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+class Move(NamedTuple):
+    """A mail folder that gets another name."""
+
+    old: Address
+    new: Address
+
+
+class Record:
+    """The moves that are not over, for a `with` block: one process at a time has them.
+
+    Raises Busy if another has them for longer than `wait_s`.
+    """
+
+    def __init__(self, config: str, wait_s: float = 60.0) -> None:
+        self.path, self._wait_s = os.path.join(config, MOVES), wait_s
+        self._fd = -1
+
+    def __enter__(self) -> "Record":
+        deadline = time.monotonic() + self._wait_s
+        while not self._try():
+            if time.monotonic() >= deadline:
+                raise Busy("another account is being renamed")
+            time.sleep(_LOCK_STEP_S)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: "TracebackType | None",
+    ) -> None:
+        if os.path.exists(self.path) and not self.moves():
+            os.unlink(self.path)
+        os.close(self._fd)
+
+    def _try(self) -> bool:
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(fd), os.stat(self.path)):
+                self._fd = fd
+        except (BlockingIOError, FileNotFoundError):
+            pass  # held, or gone since it was opened
+        finally:
+            if self._fd != fd:
+                os.close(fd)
+        return self._fd == fd
+
+    def moves(self) -> dict[Move, tuple[str, float]]:
+        """Every move that is not over: how far it is, and when (s since the machine started) it
+        went live. What a power cut has left half written is not there: nothing was done yet."""
+        found: dict[Move, tuple[str, float]] = {}
+        for line in read(self.path).decode("ascii", "replace").split("\n")[:-1]:
+            words = line.split(" ")
+            if len(words) != 4:
+                continue
+            try:
+                move = Move(account(words[1]), account(words[2]))
+                if words[0] == "over":
+                    found.pop(move, None)
+                elif words[0] in (BEGUN, COUNTS, LIVE):
+                    found[move] = words[0], float(words[3])
+            except (Fault, ValueError):
+                continue
+        return found
+
+    def note(self, word: str, move: Move, when_s: float = 0.0) -> None:
+        """Notes how far a move is; on the disk when this returns."""
+        whole = read(self.path)
+        start = "\n" if whole and not whole.endswith(b"\n") else ""
+        os.write(self._fd, f"{start}{word} {move.old} {move.new} {when_s}\n".encode())
+        os.fsync(self._fd)
+        if not whole:
+            Disk().sync_folder(os.path.dirname(self.path))
+
+
+class Mover:
+    """The effects of moves, below one mail folder and in one config folder."""
+
+    def __init__(self, config: str, mail: str, layout: Layout) -> None:
+        self._config, self._mail, self._layout = config, mail, layout
+        self._disk = Disk()
+
+    def check(self, move: Move) -> None:
+        """Refused if the new name is taken, or if a name leads out of the mail folder."""
+        old, new = self._folder(move.old), self._folder(move.new)
+        if os.path.lexists(new):
+            raise Refused(f"{new} is there already; move its mail away first")
+        if os.path.lexists(old):
+            mailstore.prove_below(self._mail, old)
+            mailstore.prove_below(self._mail, new)
+        if self._script(move.old) and (script := self._script(move.new)):
+            raise Refused(f"{script} is there already; move it away first")
+
+    # -- forth and back
+
+    def begin(self, record: Record, move: Move) -> None:
+        """Gives the folder its new name; the old one leads to it. Raises Refused, with nothing
+        done, as `check` does."""
+        if record.moves().get(move, ("",))[0] == BEGUN:
+            return  # the edit is made anew, since somebody wrote a file meanwhile
+        self.check(move)
+        old, new = self._folder(move.old), self._folder(move.new)
+        record.note(BEGUN, move)
+        if not os.path.lexists(old) and self._is_served():
+            self._make(old)
+        if os.path.lexists(old):
+            self._make_domain(os.path.dirname(new), os.path.dirname(old))
+            os.symlink(_target(move.new), new)
+            self._swap(old, new)
+        script = self._script(move.old)
+        if script:
+            os.link(script, os.path.join(self._config, move.new + SIEVE), follow_symlinks=False)
+
+    def take_back(self, move: Move) -> None:
+        """Undoes what `begin` did, as far as it got. Safe to repeat."""
+        old, new = self._folder(move.old), self._folder(move.new)
+        if _leads_to(old, move.new) and os.path.isdir(new) and not os.path.islink(new):
+            self._swap(new, old)
+        elif not os.path.lexists(old) and os.path.isdir(new) and not os.path.islink(new):
+            os.rename(new, old)  # between the two steps of a file system that can't exchange
+        if _leads_to(new, move.new):
+            os.unlink(new)
+        self._sync(old, new)
+        theirs, ours = self._script(move.old), self._script(move.new)
+        if theirs and ours and os.path.samestat(os.lstat(theirs), os.lstat(ours)):
+            os.unlink(ours)
+
+    def _swap(self, one: str, other: str) -> None:
+        """Exchanges a folder and a link. Where the file system can't, and no Dovecot runs that
+        could find one of them missing, in steps."""
+        try:
+            exchange(one, other)
+        except OSError as error:
+            if error.errno not in _NO_EXCHANGE or dovecot_pid(self._layout) is not None:
+                raise
+            target = os.readlink(other)
+            os.unlink(other)
+            os.rename(one, other)
+            os.symlink(target, one)
+        self._sync(one, other)
+
+    def finish(self, move: Move, roster: "Roster", live_s: float, wait_s: float) -> bool:
+        """Takes the old name away once nobody can use it any more, or somebody has to have it;
+        False if that is not yet. Safe to repeat."""
+        self._drop_script(move)
+        old = self._folder(move.old)
+        quiet = self._is_quiet(move.old, live_s, wait_s)
+        if not quiet and move.old not in roster.accounts:
+            return False
+        if _leads_to(old, move.new):
+            os.unlink(old)
+            self._sync(old, old)
+        return True
+
+    def _drop_script(self, move: Move) -> None:
+        theirs, ours = self._script(move.old), self._script(move.new)
+        if theirs and ours and os.path.samestat(os.lstat(theirs), os.lstat(ours)):
+            os.unlink(theirs)
+
+    def _is_quiet(self, old: Address, live_s: float, wait_s: float) -> bool:
+        """Whether no session of the old address is left, and no delivery that began before a time;
+        asks them to end, and waits so long."""
+        deadline = time.monotonic() + wait_s
+        while end_sessions(self._layout, (old,)) or self._delivering(live_s):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_STEP_S)
+        return True
+
+    def _delivering(self, live_s: float) -> bool:
+        """Whether a process of the LMTP service is left that began before a time. Each is asked to
+        end if it is idle: to SIGINT Dovecot's processes end between two clients only."""
+        import signal
+
+        master = dovecot_pid(self._layout)
+        old = [] if master is None else list(processes(master, b"lmtp", live_s))
+        for pid in old:
+            try:
+                os.kill(pid, signal.SIGINT)
+            except ProcessLookupError:
+                pass
+        return bool(old)
+
+    # -- names
+
+    def _folder(self, address: Address) -> str:
+        return mailstore.folder(self._mail, address)
+
+    def _script(self, address: Address) -> str:
+        """The Sieve script of an account in the config folder, in any spelling; "" for none."""
+        for name in os.listdir(self._config) if os.path.isdir(self._config) else ():
+            if name.endswith(SIEVE) and fold(name.removesuffix(SIEVE)) == address:
+                return os.path.join(self._config, name)
+        return ""
+
+    def _is_served(self) -> bool:
+        """Whether mail may arrive at any time."""
+        return os.path.isdir(self._layout.tables) and os.path.isdir(self._mail)
+
+    def _make(self, folder: str) -> None:
+        """An empty mailbox for mail that arrives meanwhile."""
+        domain = os.path.dirname(folder)
+        self._make_domain(domain, self._mail)
+        os.mkdir(folder, 0o700)
+        _own_alike(folder, domain)
+
+    def _make_domain(self, domain: str, model: str) -> None:
+        if not os.path.isdir(domain):
+            os.mkdir(domain, os.stat(model).st_mode & 0o7777)
+            _own_alike(domain, model)
+            self._disk.sync_folder(os.path.dirname(domain))
+
+    def _sync(self, *paths: str) -> None:
+        for folder in {os.path.dirname(path) for path in paths}:
+            if os.path.isdir(folder):
+                self._disk.sync_folder(folder)
+
+
+def settle(
+    record: Record,
+    mover: Mover,
+    roster: Callable[[], "Roster"],
+    served: Callable[[], "Roster | None"],
+    wait_s: float = 0.0,
+) -> bool:
+    """Takes back what did not come to count, and finishes what did; whether all of it is over.
+
+    `roster` is what the folder says; `served` what is live, None where nothing is served. An old
+    address that is an account again gets its name at once: its mail must not get into the other's.
+    """
+    deadline = time.monotonic() + wait_s
+    for move, (word, when_s) in record.moves().items():
+        says = roster()
+        if word == BEGUN and (move.old in says.accounts or move.new not in says.accounts):
+            mover.take_back(move)
+            record.note("over", move)
+            continue
+        if word != LIVE:
+            if move.old not in says.accounts and not _is_live(move, served()):
+                continue
+            when_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+            record.note(LIVE, move, when_s)
+        if mover.finish(move, says, when_s, deadline - time.monotonic()):
+            record.note("over", move)
+    return not record.moves()
+
+
+def _is_live(move: Move, live: "Roster | None") -> bool:
+    """Whether what is served says the new address, if anything is served."""
+    return live is None or (move.new in live.accounts and move.old not in live.accounts)
+
+
+def exchange(one: str, other: str) -> None:
+    """Two names change places in one step (renameat2(2)). Raises OSError."""
+    import ctypes
+
+    library = ctypes.CDLL(None, use_errno=True)
+    done = library.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _EXCHANGE)
+    if done:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), one)
+
+
+def _target(address: Address) -> str:
+    """What a link says that leads to a mail folder: it means the same at any other's name."""
+    return os.path.join("..", maildir(address))
+
+
+def _leads_to(path: str, address: Address) -> bool:
+    return os.path.islink(path) and os.readlink(path) == _target(address)
+
+
+def _own_alike(path: str, model: str) -> None:
+    status = os.stat(model)
+    os.chown(path, status.st_uid, status.st_gid)

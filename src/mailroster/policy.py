@@ -1,0 +1,75 @@
+"""Which passwords are taken: the settings `password_min_length` and `password_refused`.
+
+    refused = *( password line-feed )
+
+The file holds one refused password a line, in any case; an empty line is none. It is read in parts,
+since such lists have millions of lines.
+"""
+
+import os
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+from mailroster.disk import opened
+from mailroster.finding import Refused
+
+_PART_BYTES = 1 << 22
+
+
+class Policy(NamedTuple):
+    """What a password has to be. `refused` is the path of a file, "" for none."""
+
+    min_length: int = 1  # characters
+    refused: str = ""
+
+    def check(self, password: str) -> None:
+        """Raises Refused for a password that is not taken, and where the file can't be read."""
+        for why in self.faults((password,)).values():
+            raise Refused(why)
+
+    def faults(self, passwords: Collection[str]) -> dict[str, str]:
+        """Why some of many passwords are not taken; reads the file once. The words hold none of
+        them. Raises Refused where the file can't be read."""
+        short = f"the password is shorter than {self.min_length} characters (password_min_length)"
+        found = {word: short for word in passwords if len(word) < self.min_length}
+        listed = self._listed({word.casefold() for word in passwords})
+        why = "the password is on the list of those that are refused (password_refused)"
+        found |= {
+            word: why for word in passwords if word not in found and word.casefold() in listed
+        }
+        return found
+
+    def _listed(self, folded: Collection[str]) -> set[str]:
+        """Those of some passwords, in folded case, that the file holds."""
+        listed: set[str] = set()
+        if self.refused and folded:
+            for lines in _parts(self.refused):
+                listed |= set(folded).intersection(lines)
+        return listed
+
+
+def _parts(path: str) -> Iterator[list[str]]:
+    """The lines of a file in folded case, some megabytes at a time."""
+    try:
+        with opened(path) as file:
+            rest = b""
+            while part := file.read(_PART_BYTES):
+                whole, feed, last = (rest + part).rpartition(b"\n")
+                rest = last
+                if feed:
+                    yield _lines(whole)
+            yield _lines(rest)
+    except OSError as error:
+        why = f"{path}: {error.strerror}"
+        raise Refused(f"the list of refused passwords can't be read ({why})") from None
+
+
+def _lines(raw: bytes) -> list[str]:
+    text = raw.decode("utf-8", "surrogateescape").casefold()
+    return text.replace("\r\n", "\n").removesuffix("\r").split("\n")
+
+
+def policy_path(config: str, named: str) -> str:
+    """The path that the setting `password_refused` names: from the config folder, if not a whole
+    one; "" for none."""
+    return os.path.join(config, named) if named else ""

@@ -427,6 +427,17 @@ def password(demo: Demo, page: Page) -> None:
         demo.no_login(JOHN, old)
 
 
+def lock(demo: Demo, page: Page) -> None:
+    page.title("A locked account")
+    demo.shell(f"setup email lock {JANE} --comment 'laptop stolen' --until 2h")
+    with page.step("jane.doe does not log in"):
+        demo.no_login(JANE, demo.passwords[JANE])
+    subject = demo.send(JANE)
+    demo.shell(f"setup email unlock {JANE}")
+    with page.step("she does again, and has the mail that came meanwhile"):
+        demo.arrives(subject, JANE)
+
+
 def deletion(demo: Demo, page: Page) -> None:
     page.title("An account goes")
     demo.add(LEAVER, "leaver-secret")
@@ -456,6 +467,13 @@ def catch_all(demo: Demo, page: Page) -> None:
             demo.has_not(subject, JANE)
 
 
+def explained(demo: Demo, page: Page) -> None:
+    page.title("Where an address leads, and whether the servers say the same")
+    demo.shell("setup explain info+web@example.com")
+    demo.shell(f"setup explain {TEST1}")
+    demo.shell("setup map example.com --svg map.svg")
+
+
 def other_programs(demo: Demo, page: Page) -> None:
     page.title("With other programs")
     demo.shell(swaks(demo, "--silent 2"))
@@ -471,7 +489,9 @@ def result(demo: Demo, page: Page) -> None:
 
 
 CHAPTERS = (
-    accounts, alias, regexp_alias, quota, password, deletion, catch_all, other_programs, result,
+    accounts, alias, regexp_alias, quota, password, lock, deletion, catch_all, explained,
+    other_programs,
+    result,
 )  # fmt: skip
 
 

@@ -15,12 +15,12 @@ FLOORS = (
     "finding address quota until settings",
     "text document lines splices base indexed notes formats/",
     "roster",
-    "resolve changes leads checks/",
-    "edits rename annotations locks expiry rows/ bulk plan settle",
-    "tables compile/ instance/",
-    "child disk settling lock append commit targets/ index store served password verification "
-    "policy running services mailstore sessions reopen prepare apply deadlines moving watch "
-    "supervise",
+    "resolve graph paths charts changes leads checks/",
+    "edits patterns rename annotations locks expiry rows/ bulk plan settle",
+    "tables compile/ explain instance/",
+    "child disk settling lock append commit targets/ index store served password "
+    "verification policy running services pcre auth agreement picture mailstore sessions "
+    "reopen prepare apply deadlines moving watch supervise",
     "server cli/",
 )
 #: Names itself only (`__version__`), and starts the faces.

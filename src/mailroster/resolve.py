@@ -14,7 +14,7 @@ in brackets (`postmaster@[192.0.2.1]`), comments and names (`Joe <joe@x>`) in a 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from mailroster.address import example, qualified, split, split_extension
@@ -33,12 +33,20 @@ _WORD = rf"{_PART}(?:[.@%!]{_PART})*"
 _DOT_ATOM = r'[^\s()<>@,;:\\".\[\]]+(\.[^\s()<>@,;:\\".\[\]]+)*'
 
 
+#: The forms of a key, in the order in which they are asked for.
+WHOLE, BARE, NAME, DOMAIN = "address", "without extension", "name", "domain"
+
+
 class Match(NamedTuple):
     """One lookup that found something: in which file, under which key, and what came out."""
 
     file: str
     key: str
     results: list[str]
+
+
+#: One lookup of an address: in which file, the form of the key, the key, and what it found.
+Try = tuple[str, str, str, Match | None]
 
 
 class Router(NamedTuple):
@@ -67,37 +75,34 @@ class Router(NamedTuple):
 
         Raises Fault where Postfix can't use what the regexps make of it.
         """
+        for _, _, _, match in self.tries(address):
+            if match is not None:
+                return match
+        return None
+
+    def tries(self, address: str) -> Iterator[Try]:
+        """Every lookup for a qualified address in Postfix's order; the first that has a match is
+        the one that counts. Raises as `lookup`."""
         roster = self.roster
+        virtual, accounts = roster.virtual.format.file, roster.accounts.format.file
         local, domain = split(address.lower())
-        alias = roster.virtual.get(f"{local}@{domain}")
-        if alias:
-            return self._match(alias.key, alias.recipients, address, "")
-        result = self.captured(quoted(address))
-        if result is not None:
-            words = tuple(_unquoted(word) for word in re.findall(_WORD, result) if word)
-            if not words:
-                what = f"the result {result!r} of a rule for {address!r} names no recipient"
-                raise _unreasonable(what, "give the rule a recipient")
-            return Match(roster.regexp.format.file, address, self._results(words, address, ""))
-        if f"{local}@{domain}" in roster.accounts:
-            return Match(roster.accounts.format.file, f"{local}@{domain}", [f"{local}@{domain}"])
+        whole = f"{local}@{domain}"
+        yield virtual, WHOLE, whole, self._alias(whole, address, "")
+        yield roster.regexp.format.file, WHOLE, quoted(address), self._capture(address)
+        found = [whole]
+        yield accounts, WHOLE, whole, self._account(whole, found)
         user, extension = split_extension(split(address)[0])
         user = user.lower()
         if extension:
             bare = f"{user}@{domain}"
-            alias = roster.virtual.get(bare)
-            if alias:
-                return self._match(alias.key, alias.recipients, address, extension)
-            if bare in roster.accounts:
-                found = f"{user}{extension}@{domain}"
-                return Match(roster.accounts.format.file, bare, [found])
+            yield virtual, BARE, bare, self._alias(bare, address, extension)
+            found = [f"{user}{extension}@{domain}"]
+            yield accounts, BARE, bare, self._account(bare, found)
         if domain == self.origin:
-            for key, rest in ((local, ""), (user, extension)):
-                alias = roster.virtual.get(key)
-                if alias:
-                    return self._match(key, alias.recipients, address, rest)
-        alias = roster.virtual.get(f"@{domain}")
-        return self._match(alias.key, alias.recipients, address, "") if alias else None
+            yield virtual, NAME, local, self._alias(local, address, "")
+            if extension:
+                yield virtual, NAME, user, self._alias(user, address, extension)
+        yield virtual, DOMAIN, f"@{domain}", self._alias(f"@{domain}", address, "")
 
     def expand(self, address: str) -> list[str]:
         """Final recipients, each once, in Postfix's order. Raises Fault where Postfix says 451."""
@@ -130,8 +135,9 @@ class Router(NamedTuple):
             return None
         return recipient if self.captured(quoted(recipient)) is None else None
 
-    def walk(self, address: str) -> list[str]:
-        """As `expand`, step by step."""
+    def walk(self, address: str, look: Callable[[str], Match | None] | None = None) -> list[str]:
+        """As `expand`, step by step; `look` stands in for `lookup`, for who wants to see them."""
+        look = look or self.lookup
         queue, done = [self.qualified(address)], set()
         place = 0
         while place < len(queue):
@@ -144,7 +150,7 @@ class Router(NamedTuple):
                     what = f"{address!r} leads to a loop or an endless chain of aliases"
                     raise _unreasonable(what, "give it an end")
                 nesting += 1
-                match = self.lookup(current)
+                match = look(current)
                 if match is None:
                     break
                 for result in match.results:
@@ -182,8 +188,27 @@ class Router(NamedTuple):
                 return f"{user}@{domain}"
         return None
 
-    def _match(self, key: str, words: tuple[str, ...], address: str, extension: str) -> Match:
-        return Match(self.roster.virtual.format.file, key, self._results(words, address, extension))
+    def _alias(self, key: str, address: str, extension: str) -> Match | None:
+        alias = self.roster.virtual.get(key)
+        if alias is None:
+            return None
+        results = self._results(alias.recipients, address, extension)
+        return Match(self.roster.virtual.format.file, key, results)
+
+    def _capture(self, address: str) -> Match | None:
+        """What the regexps make of a whole address. Raises Fault if it names no recipient."""
+        result = self.captured(quoted(address))
+        if result is None:
+            return None
+        words = tuple(_unquoted(word) for word in re.findall(_WORD, result) if word)
+        if not words:
+            what = f"the result {result!r} of a rule for {address!r} names no recipient"
+            raise _unreasonable(what, "give the rule a recipient")
+        return Match(self.roster.regexp.format.file, address, self._results(words, address, ""))
+
+    def _account(self, key: str, results: list[str]) -> Match | None:
+        accounts = self.roster.accounts
+        return Match(accounts.format.file, key, results) if key in accounts else None
 
     def _results(self, words: tuple[str, ...], address: str, extension: str) -> list[str]:
         """Addresses that a lookup result stands for: `@domain` keeps the user, names get $myorigin,

@@ -101,7 +101,7 @@ def ask_regexp(text: str, addresses: Iterable[str]) -> Answers:
     if program("postmap") is None:
         raise NoPcre("there is no postmap; install Debian's packages postfix and postfix-pcre")
     keys = [address for address in addresses if address]
-    table = _in_memory("regexp", text.replace("\r\n", "\n"))
+    table = in_memory("regexp", text.replace("\r\n", "\n"))
     folder, main_cf = _any_config()
     try:
         name = f"/proc/self/fd/{table}"
@@ -220,7 +220,7 @@ def findings_of(stderr: str, name: str) -> list[Finding]:
     return found
 
 
-def _in_memory(name: str, text: str) -> int:
+def in_memory(name: str, text: str) -> int:
     """A descriptor from which a program can read a text that no path leads to."""
     fd = os.memfd_create(name, 0)
     with os.fdopen(os.dup(fd), "wb") as file:

@@ -59,6 +59,8 @@ def hold_back(
     for (field, old), (_, new) in zip(served.documents(), found.roster.documents(), strict=True):
         gone = field in found.missing or field in found.unreadable
         settled = accept or (found.settled(field) and not alarm and field not in found.unreadable)
+        if new.format.ordered and asked.get(field) and not gone:
+            settled = True  # it counts as a whole, and so does what was asked for
         if old.same_as(new) or (settled and (gone or not _errors(new))):
             documents[field] = new
         elif new.format.ordered or gone:

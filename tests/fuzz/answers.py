@@ -1,6 +1,6 @@
 """What must hold of what we make of other programs' output, whatever they print."""
 
-from mailroster import services, sessions
+from mailroster import auth, services, sessions
 from mailroster.formats.regexp import REGEXP
 
 _TABLE = "/proc/self/fd/3"
@@ -39,3 +39,11 @@ def anvil(raw: bytes) -> None:
     for pid in sessions.pids_of(text, _USERS):
         assert 1 < pid < 1 << 22  # PID_MAX_LIMIT; 0 and below would be whole groups
         assert str(pid) in text
+
+
+def auth_answers(raw: bytes) -> None:
+    """Dovecot's auth: each answer is one of three, to a question by number."""
+    for number, known in auth.answers_of(raw).items():
+        assert number >= 0
+        assert known.outcome in (auth.FOUND, auth.NOT_FOUND, auth.FAILED)
+        assert str(number).encode() in raw

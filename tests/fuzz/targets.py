@@ -73,6 +73,7 @@ TARGETS: dict[str, Target] = {
     "account": Target(words.account, _ADDRESS),
     "alias": Target(words.alias, (*_ADDRESS, b'"', b"[", b" ", b"!")),
     "recipient": Target(words.recipient, (*_ADDRESS, b'"', b"[", b" ", b"!", b"%")),
+    "rule": Target(words.rule, (b"\0", b"/^a$/", b"!/", b"|x|", b"\\/", b"$1", b"if ", *_ADDRESS)),
     "size": Target(words.size, (b"k", b"G", b"0", b"9223372036854775807B", b"\xd9\xa1", b" ")),
     "settings": Target(words.settings, _set()),
     "command_line": Target(words.command_line, (b"\0", b"a@x.com", b"pw", *_said())),
@@ -87,6 +88,9 @@ TARGETS: dict[str, Target] = {
     ),
     "postmap_results": Target(answers.postmap_results, _ROWS),
     "doveadm_quota": Target(answers.doveadm_quota, (b"STORAGE", b"User quota", *_ROWS)),
+    "auth_answers": Target(
+        answers.auth_answers, (b"USER\t1\t", b"PASS\t", b"NOTFOUND\t", b"FAIL\t", b"\x01t", *_ROWS)
+    ),
     "anvil": Target(answers.anvil, (b"imap/127.0.0.1/a@x.com\t", b"/", *_ROWS)),
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mailroster import address, quota, services, sessions
+from mailroster import address, auth, quota, services, sessions
 from mailroster.commit import Commit
 from mailroster.document import Document
 from mailroster.finding import Fault
@@ -83,6 +83,7 @@ FLAWS: dict[str, tuple[Any, str, Any]] = {
     "account": (address, "fold", lambda text: text),
     "alias": (address, "fold", lambda text: text),
     "recipient": (address, "recipient", lambda text: text + "."),
+    "rule": (regexp, "without", lambda line, gone: line),
     "size": (quota, "normal_size", lambda text: text.strip()),
     "settings": (words, "load", raising(ValueError())),
     "command_line": (words, "parse", raising(KeyError())),
@@ -91,6 +92,7 @@ FLAWS: dict[str, tuple[Any, str, Any]] = {
     "postmap_warnings": (services, "printable", lambda text: text + "\n"),
     "postmap_results": (services, "results_of", lambda out, keys: dict([out.split("\t")[:2]])),
     "doveadm_quota": (services, "number", lambda text: -1),
+    "auth_answers": (auth, "answers_of", lambda raw: {-1: auth.Known("?", {})}),
     "anvil": (sessions, "pids_of", lambda dump, users: [0]),
 }
 

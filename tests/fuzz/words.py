@@ -12,6 +12,7 @@ from mailroster.cli.grammar import Invocation, parse
 from mailroster.compile.dovecot import maildir
 from mailroster.document import Document
 from mailroster.finding import Fault, NotUnderstood
+from mailroster.formats import regexp
 from mailroster.formats.accounts import ACCOUNTS
 from mailroster.formats.virtual import VIRTUAL
 from mailroster.roster import Roster
@@ -52,6 +53,28 @@ def account(raw: bytes) -> None:
     for format, line in ((ACCOUNTS, f"{found}|{_HASH}"), (VIRTUAL, f"{found} {found}")):
         entry: Any = format.parse(line)
         assert entry[0] == found == format.key(line)
+
+
+def rule(raw: bytes) -> None:
+    """A pattern and a recipient of a rule: what is taken is one line that reads as it was meant."""
+    pattern, _, recipient = _text(raw).partition("\0")
+    found = _taken(regexp.pattern, pattern)
+    to = _taken(regexp.recipient, recipient)
+    if found is None:
+        return
+    assert regexp.pattern(found) == found
+    line = regexp.line(found, [to or "a@x.com", "b@x.com"])
+    document = Document(regexp.REGEXP, "").append(line)
+    places = regexp.placed(document)
+    assert [(place.rule.kind, place.rule.pattern) for place in places] == [("match", found)]
+    assert regexp.recipients(places[0].rule.result) == [to or "a@x.com", "b@x.com"]
+    rest = regexp.without(document.line(places[0].position), ["B@x.com"])
+    if rest is None:
+        assert to is not None
+        assert address.fold(to) == "b@x.com"
+    else:
+        assert regexp.REGEXP.parse(rest)[1:] == (found, to or "a@x.com")
+    assert regexp.numbered(document).startswith(f"{found} 1 ")
 
 
 def alias(raw: bytes) -> None:

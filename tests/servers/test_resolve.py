@@ -1,12 +1,16 @@
-"""Our `resolve` against Postfix's own answer: deliveries through the very tables that we write.
+"""Our `resolve` and `explain` against the servers' own answers: deliveries, RCPT and lookups
+through the very tables that we write.
 
-A Postfix of the product's configuration runs alone; all it delivers, here or elsewhere, ends in a
-sink. MAILROSTER_ROSTERS says how many generated rosters are tried, MAILROSTER_SEED where to begin.
+A Postfix of the product's configuration runs beside a Dovecot that only tells whom it knows; all
+that Postfix delivers, here or elsewhere, ends in a sink. MAILROSTER_ROSTERS says how many generated
+rosters are tried, MAILROSTER_SEED where to begin.
 """
 
 import os
+import random
 import re
 import shutil
+import signal
 import smtplib
 import socketserver
 import subprocess
@@ -21,22 +25,27 @@ from typing import NamedTuple
 import pytest
 
 from mailroster.address import split
+from mailroster.agreement import compare
 from mailroster.apply import Outcome, Tables, converge
+from mailroster.auth import FOUND, NOT_FOUND, PASSDB, USERDB, Question
+from mailroster.auth import ask as dovecot
 from mailroster.compile import postfix
 from mailroster.document import Document
+from mailroster.explain import explain
 from mailroster.finding import Fault
 from mailroster.formats.virtual import VIRTUAL
 from mailroster.instance.layout import Layout
+from mailroster.paths import NOWHERE, follow
 from mailroster.prepare import prepare
 from mailroster.resolve import Router, quoted
-from mailroster.running import postfix_pid
+from mailroster.running import dovecot_pid, postfix_pid
 from mailroster.services import HOT_MAIN_CF_S, Captures
 from mailroster.settings import Sources, load
 from mailroster.settling import Settling
 from mailroster.store import Store
 from mailroster.targets.lmdb_table import LmdbTable
 from tests.rosters import HASH, ORIGIN, Sample, sample
-from tests.servers.instance import free_ports, until
+from tests.servers.instance import PORTS, free_ports, until
 from tests.servers.sink import Sink
 
 ROSTERS = int(os.environ.get("MAILROSTER_ROSTERS", "200"))
@@ -64,7 +73,7 @@ class Post:
         self.home = Path(tempfile.mkdtemp(prefix="mr-", dir="/tmp"))
         self.home.chmod(0o755)
         self.sink = OrcptSink()
-        ports = zip(("smtp", "submission", "submissions"), free_ports(3), strict=True)
+        ports = zip(PORTS, free_ports(len(PORTS)), strict=True)
         relayhost = f"[127.0.0.1]:{self.sink.port}"
         options = {f"{name}_port": str(port) for name, port in ports}
         options |= {"home": str(self.home), "hostname": ORIGIN, "relayhost": relayhost}
@@ -88,9 +97,13 @@ class Post:
         self.tables.begin(ORIGIN)
         self.put(Sample())
         self._postfix("start")
+        subprocess.run(["dovecot", "-c", self.layout.dovecot_conf], check=True, timeout=60)
+        until(lambda: dovecot_pid(self.layout) is not None, 30)
 
     def close(self) -> None:
         try:
+            if (pid := dovecot_pid(self.layout)) is not None:
+                os.kill(pid, signal.SIGTERM)
             if postfix_pid(self.layout) is not None:
                 self._postfix("stop")
         finally:
@@ -101,9 +114,10 @@ class Post:
         argv = ["postfix", "-c", self.layout.postfix, verb]
         subprocess.run(argv, check=True, stderr=subprocess.DEVNULL, timeout=60)
 
-    def put(self, files: Sample) -> Outcome:
+    def put(self, files: Sample, receive_access: str = "") -> Outcome:
         """Puts a roster in force while Postfix runs."""
         config = Path(self.settings.config)
+        (config / "postfix-receive-access.cf").write_text(receive_access)
         (config / "postfix-accounts.cf").write_text(files.accounts)
         (config / "postfix-virtual.cf").write_text(files.virtual, newline="")
         (config / "postfix-regexp.cf").write_text(files.regexp, newline="")
@@ -138,6 +152,13 @@ class Post:
                 session.rset()
                 sent |= {address: Sent(code, sender) for address, code in codes.items()}
         return sent
+
+    def codes(self, addresses: Sequence[str]) -> dict[str, int]:
+        """What RCPT is answered for each address, by a new session and without a message."""
+        with smtplib.SMTP("127.0.0.1", self.settings.smtp_port, timeout=30) as session:
+            session.ehlo("client.test")
+            session.mail("")
+            return {address: session.rcpt(quoted(address))[0] for address in addresses}
 
     def deliver(self) -> None:
         """Waits until everything that was sent is delivered."""
@@ -245,12 +266,14 @@ def batches(wanted: dict[str, Answer]) -> list[list[str]]:
 
 
 class Asked(NamedTuple):
-    """A generated roster, what we say of its addresses, and what was sent to find out."""
+    """A generated roster, what we say of its addresses, and what was sent to find out; and in what
+    `explain` and the servers differ."""
 
     seed: int
     files: Sample
     wanted: dict[str, Answer]
     sent: dict[str, Sent]
+    differences: list[str]
 
 
 def ask(post: Post, seed: int) -> Asked:
@@ -262,14 +285,82 @@ def ask(post: Post, seed: int) -> Asked:
     wanted = {address: expected(router, address) for address in files.probes}
     sent = post.send(*batches(wanted))
     post.drop_aliases(unfollowed)
-    return Asked(seed, files, wanted, sent)
+    differences = [
+        f"{address}: the way {told}, resolve {answer}"
+        for address, answer in wanted.items()
+        if (told := of_way(router, address)) != answer
+    ]
+    chance = random.Random(seed)
+    if chance.random() < 0.3:
+        post.put(files, restrictions(files, chance))
+        router = post.router()
+    differences += explained(post, router, files.probes, whole=chance.random() < 0.15)
+    return Asked(seed, files, wanted, sent, differences)
+
+
+def of_way(router: Router, address: str) -> Answer:
+    """What the way of an address says will become of a message."""
+    way = follow(router, router.qualified(address), lambda asked: {})
+    code = way.answer.rcpt if way.answer.rcpt != 250 else way.answer.data
+    return Answer(code, frozenset(end.address for end in way.recipients))
+
+
+def restrictions(files: Sample, chance: random.Random) -> str:
+    """A file of who may not receive: addresses, domains, users, in the forms of access(5)."""
+    lines = []
+    for address in chance.sample(files.probes, 3):
+        local, domain = split(address.partition(" ")[2] or address)
+        key = chance.choice((f"{local}@{domain or ORIGIN}", domain or "test", f"{local}@"))
+        lines.append(
+            f"{key} {chance.choice(('REJECT', 'REJECT no', '450 later', 'DUNNO', 'OK'))}\n"
+        )
+    return "".join(line for line in lines if '"' not in line)
+
+
+def explained(post: Post, router: Router, probes: Sequence[str], *, whole: bool) -> list[str]:
+    """In what `explain` differs from the tables that the product writes: the answer to RCPT, whom
+    Dovecot lets log in, where a mailbox lies, who has none; `whole`: one address by the command's
+    own comparison."""
+    differences: list[str] = []
+    asked = [probe for probe in probes if not set(' "') & set(probe)]
+    found = {
+        address: explain(router, post.settings, router.qualified(address), lambda asked: {})
+        for address in asked
+    }
+    codes = post.codes(asked[::2]) | post.codes(asked[1::2])
+    questions: dict[Question, str] = {}
+    for address, explanation in found.items():
+        whole_address = router.qualified(address)
+        code = explanation.way.answer.rcpt
+        if codes[address] != code:
+            differences.append(f"{address}: we {code}, RCPT {codes[address]}")
+        questions[Question(PASSDB, whole_address)] = (
+            FOUND if explanation.login.allowed else NOT_FOUND
+        )
+        for box in explanation.mailboxes:
+            questions[Question(USERDB, box.account)] = f"maildir:{box.place}"
+        for end in explanation.way.recipients:
+            if end.kind == NOWHERE:
+                questions[Question(USERDB, end.address)] = NOT_FOUND
+    for (database, user), known in zip(
+        questions, dovecot(post.layout, list(questions)), strict=True
+    ):
+        told, wanted = known.fields.get("mail", known.outcome), questions[Question(database, user)]
+        if told != wanted:
+            differences.append(f"{database} {user}: we {wanted}, Dovecot {told}")
+    if whole:
+        agreement = compare(found[asked[0]], post.settings, post.layout)
+        assert (agreement.asked, agreement.silent) == (("Postfix", "Dovecot"), ())
+        differences += map(str, agreement.disagreements)
+    return differences
 
 
 def test_generated_rosters_resolve_as_postfix_delivers(post: Post) -> None:
     asked = [ask(post, seed) for seed in range(SEED, SEED + ROSTERS)]
     post.deliver()
     answers: list[Answer] = []
-    for seed, files, wanted, sent in asked:
+    for seed, files, wanted, sent, differences in asked:
+        assert not differences, f"seed {seed}: {differences}\n{files}"
         found = {address: post.answer(address, sent[address]) for address in wanted}
         wrong = {a: f"we {wanted[a]}, Postfix {found[a]}" for a in wanted if found[a] != wanted[a]}
         assert not wrong, f"seed {seed}: {wrong}\n{files.accounts}\n{files.virtual}\n{files.regexp}"

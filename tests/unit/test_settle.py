@@ -160,6 +160,12 @@ CASES = {
     "a rule more is live at once": Case(
         "regexp", RULES, "/^z/ z@x\n" + RULES, "/^z/ z@x\n" + RULES
     ),
+    "a rule less that a command asked for is live": Case(
+        "regexp", RULES, "/^b/ b@x\n", "/^b/ b@x\n", asked="the-file"
+    ),
+    "what a command asked for stays out with an error": Case(
+        "regexp", RULES, "if /b/\n", RULES, "held-back", asked="the-file", waits=True
+    ),
     "a rule less waits": Case("regexp", RULES, "/^b/ b@x\n", RULES, "held-back", waits=True),
     "a rule that changes waits": Case(
         "regexp", RULES, "/^a/ z@x\n/^b/ b@x\n", RULES, "held-back", waits=True

@@ -54,6 +54,10 @@ class Call(NamedTuple):
     def layout(self) -> Layout:
         return Layout(self.settings.state)
 
+    def is_served(self) -> bool:
+        """Whether there are tables of this home, so that a change can be live."""
+        return os.path.isdir(self.layout().tables)
+
     def roster(self) -> "Roster":
         """The folder as it stands, for commands that only look."""
         return self.store().read().readable()
@@ -76,7 +80,7 @@ class Call(NamedTuple):
         store, dry_run = self.store(), "--dry-run" in self.options
         if not dry_run:
             self.settle_moves()
-        tables = self.tables() if os.path.isdir(self.layout().tables) else None
+        tables = self.tables() if self.is_served() else None
 
         def announce(plan: Plan) -> None:
             before()
@@ -132,12 +136,20 @@ def alias_key(text: str) -> str:
     return _told(text, address.alias(text))
 
 
-def recipients(text: str) -> list[str]:
+def recipients(text: str, judge: Callable[[str], str] = address.recipient) -> list[str]:
     """`RECIPIENT[,RECIPIENT…]`, each in lower case. Raises Fault or NotUnderstood."""
     words = [word for word in text.replace(",", " ").split() if word]
     if not words:
         raise NotUnderstood("there is no recipient")
-    return [_told(word, address.recipient(word.lower())) for word in words]
+    return [_told(word, judge(word.lower())) for word in words]
+
+
+def any_address(text: str, origin: str) -> str:
+    """An address to which mail may be sent, with its domain. Raises Fault or NotUnderstood."""
+    found = address.recipient(text)
+    if found[0] == "@":
+        raise NotUnderstood(f"{found!r} is a whole domain; name one address, as anybody{found}")
+    return address.qualified(found, origin)
 
 
 def warn(text: str) -> None:

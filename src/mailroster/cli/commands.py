@@ -18,6 +18,10 @@ _COMMENT = Option("--comment", "a note above the entry; '' takes it away", "TEXT
 _UNTIL = Option("--until", "2026-12-31, 2026-12-31T18:00, 7d, 12h; '' for no end", "WHEN")
 _NOTES = (_COMMENT, _UNTIL)
 _FORMAT = Option("--format", "csv, jsonl or folder; else the name tells", "FORMAT")
+_PICTURE = (
+    Option("--svg", "draw it into a file, or - for standard output", "FILE"),
+    Option("--dot", "print it in the language of Graphviz"),
+)
 _DELETE = (Option("-y", "and its mail"), Option("-n", "keep its mail, without a question"))
 _ASKED = (
     "Without PASSWORD it is asked for twice on a terminal, without echo. A password on the command "
@@ -120,6 +124,22 @@ COMMANDS = (
         (Option("--of", "what leads to an address, directly and through others", "ADDRESS"), _JSON, _TABLE),
     ),
     Command(
+        ("regexp", "add"), "PATTERN RECIPIENT[,RECIPIENT…]",
+        "add recipients to a rule by pattern, new or not", "regexp:add", _EDIT,
+        "PATTERN is a regular expression as it stands in the file, /^test[0-9]+@example\\.com$/. A "
+        "new rule comes last. RECIPIENT may hold $1, what the first group matched. Refused is what "
+        "Postfix would skip.",
+    ),
+    Command(
+        ("regexp", "del"), "PATTERN [RECIPIENT[,RECIPIENT…]]", "delete a rule, or recipients of it",
+        "regexp:delete", _EDIT, "A rule left without recipients goes.",
+    ),
+    Command(("regexp", "list"), "", "list the rules by pattern", "regexp:show", (_JSON,)),
+    Command(
+        ("regexp", "test"), "ADDRESS", "say which rule takes an address; exit 1 if none does",
+        "regexp:test", (_JSON,),
+    ),
+    Command(
         ("quota", "set"), "ADDRESS SIZE", "limit a mailbox", "quota:put",
         (_COMMENT, *_EDIT),
         "SIZE is an integer with B, k, M, G or T (binary: 5G = 5 GiB), or 0 for unlimited.",
@@ -163,6 +183,19 @@ COMMANDS = (
         ),
         "Without DESTINATION as CSV to standard output. A folder has the hashes in it, and so wants "
         "--secrets.",
+    ),
+    Command(
+        ("explain",), "ADDRESS",
+        "say where mail to an address goes, by which line, and what Postfix and Dovecot say of it",
+        "explain:show",
+        (_JSON, *_PICTURE),
+        "Each step, with what was tried before it; the mailboxes and what they hold; whether it can "
+        "log in; who may send as it. With a running server every step is compared with the server's "
+        "own answers, and the exit status is 1 if they differ.",
+    ),
+    Command(
+        ("map",), "[DOMAIN]", "draw what leads where, for all domains or for one", "explain:draw",
+        _PICTURE, "Mailboxes to which nothing leads are drawn as one if they are many.",
     ),
     Command(
         ("check",), "", "everything that is wrong with the folder; exit 1 on an error",

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from mailroster.address import split
 from mailroster.cli.call import Call
 from mailroster.cli.commands import COMMANDS
 from mailroster.cli.grammar import Command, find, may_be_many
@@ -133,10 +134,17 @@ def _values(
         return _keys(read_roster().virtual, word)
     if name in ("OLD", "TARGET"):
         return _keys(read_roster().accounts, word)
+    if name == "DOMAIN":
+        return _domains(read_roster())
+    if command.words in (("explain",), ("regexp", "test")):
+        roster = read_roster()
+        return [*_keys(roster.accounts, word), *_keys(roster.virtual, word)]
     if name == "ADDRESS":
         return _keys(_listed(command, arguments, read_roster()), word)
     if name.startswith("RECIPIENT"):
         before, comma, last = word.rpartition(",")
+        if command.words == ("regexp", "del"):
+            return ()
         alias = read_roster().virtual.get(arguments[0].lower())
         if command.words[-1] == "del":
             found: Iterable[str] = alias.recipients if alias else ()
@@ -157,6 +165,11 @@ def _listed(command: Command, arguments: list[str], roster: Roster) -> Document[
 
 def _keys(document: Document[Any], word: str) -> list[str]:
     return [key for key in document.index if key.startswith(word) and key in document]
+
+
+def _domains(roster: Roster) -> set[str]:
+    keys = (*roster.accounts.index, *roster.virtual.index)
+    return {split(key)[1] for key in keys} - {""}
 
 
 def _read_roster(given: Mapping[str, str]) -> Roster:

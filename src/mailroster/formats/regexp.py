@@ -10,11 +10,13 @@ no letter, digit or blank may stand for `/`; a line that starts with a blank con
 before, unless it is a comment. Whether a pattern compiles is for Postfix to say (services.py).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from mailroster import address
 from mailroster.document import Document, Format
 from mailroster.finding import ERROR, Fault, Finding, printable
+from mailroster.formats import virtual
 from mailroster.text import check_text, content, logical_lines
 
 FLAGS = "imsxAEUX"
@@ -84,6 +86,155 @@ class Regexp(Format[Rule]):
 
 
 REGEXP = Regexp()
+
+
+class Placed(NamedTuple):
+    """A line that can be read, where it stands, and the positions of the `if`s around it, the
+    outermost first."""
+
+    position: int
+    rule: Rule
+    within: tuple[int, ...]
+
+
+def placed(document: Document[Rule]) -> list[Placed]:
+    """Every line that can be read, in the order of the file."""
+    found: list[Placed] = []
+    opened: tuple[int, ...] = ()
+    for position, line in enumerate(document.lines):
+        rule = document.readable(line)
+        if rule is None:
+            continue
+        if rule.kind == "endif":
+            opened = opened[:-1]
+        found.append(Placed(position, rule, opened))
+        if rule.kind == "if":
+            opened = (*opened, position)
+    return found
+
+
+def open_ifs(document: Document[Rule]) -> list[int]:
+    """The positions of the `if`s that no `endif` closes."""
+    opened: list[int] = []
+    for position, rule, _ in placed(document):
+        if rule.kind == "if":
+            opened.append(position)
+        elif rule.kind == "endif" and opened:
+            opened.pop()
+    return opened
+
+
+def recipients(result: str) -> list[str]:
+    """The recipients in the result of a rule, as they are written, `$1` and all."""
+    return result.replace(",", " ").split()
+
+
+def numbered(document: Document[Rule]) -> str:
+    """A table that matches as this one does, but whose results begin with the number of their
+    line, so that Postfix can tell which rule it was."""
+    lines = []
+    for position, line in enumerate(document.lines):
+        rule = document.readable(line)
+        if rule is not None and rule.kind == "match":
+            lines.append(f"{rule.pattern} {document.number(position)} {rule.result}")
+        else:
+            lines.append(content(line) if rule is not None else line)
+    return "\n".join(lines).replace("\r\n", "\n") + "\n"
+
+
+def pattern(text: str) -> str:
+    """A pattern as it may stand in front of a rule, blanks around it left out; `^…` without
+    delimiters gets them. Raises Fault for what can't be one, or would be more than one line."""
+    check_text(text)
+    text = text.strip()
+    if "\n" in text or "\r" in text:
+        raise Fault("malformed-rule", "a line break in the pattern", "write it in one line")
+    if text[:1] == "#":
+        mend = "write /pattern/"
+        raise Fault("malformed-rule", f"{text!r} would be a comment in the file", mend)
+    if text[:1] == "^":
+        text = "/" + _escaped(text) + "/"
+    if not text or text[0].isalnum():
+        mend = "write it between slashes, as /^test[0-9]+@example\\.com$/"
+        raise Fault("malformed-rule", f"{text!r} has no delimiters", mend)
+    found, rest = _pattern(text)
+    if rest:
+        what = f"{printable(rest)!r} behind the pattern {printable(found)!r}"
+        raise Fault(
+            "malformed-rule",
+            what,
+            f"put a backslash before each {printable(_delimiter(found))} in it",
+        )
+    return found
+
+
+def recipient(text: str) -> str:
+    """A recipient of a rule: as of an alias, with `$1`, `${1}`, `$(1)` and `$$` anywhere in it.
+    Raises Fault."""
+    parts = []
+    place = 0
+    while place < len(text):
+        length = _reference(text, place)
+        parts.append("x" if length else text[place])
+        place += length or 1
+    sample = "".join(parts)
+    try:
+        address.recipient(sample)
+    except Fault as fault:
+        raise Fault(fault.code, fault.what.replace(repr(sample), repr(text)), fault.mend) from None
+    return text
+
+
+def line(pattern: str, recipients: Iterable[str]) -> str:
+    """A rule as a line of the file."""
+    return f"{pattern} {','.join(recipients)}"
+
+
+def add_recipient(document: Document[Rule], position: int, recipient: str) -> Document[Rule]:
+    """With one more recipient on the rule at a position."""
+    old = document.line(position).rstrip(" \t\r")
+    comma = "" if old.endswith(",") else ","
+    return document.replace(position, f"{old}{comma}{recipient}")
+
+
+def without(line: str, gone: Iterable[str]) -> str | None:
+    """The line of a rule without some recipients, in any spelling; None if no other would be left.
+    Raises Fault if its pattern goes over several lines."""
+    first = line.partition("\n")[0]
+    found, _ = _pattern(first.strip(" \t\ufeff"))
+    end = first.index(found) + len(found)
+    # A word that is no recipient stands in for the pattern, which may have blanks in it.
+    rest = virtual.without("/" + line[end:], gone)
+    return None if rest is None else line[:end] + rest[1:]
+
+
+def _delimiter(pattern: str) -> str:
+    return pattern.lstrip("! \t")[0]
+
+
+def _escaped(text: str) -> str:
+    """A pattern with a backslash before each slash that has none."""
+    escaped, place = "", 0
+    while place < len(text):
+        step = 2 if text[place] == "\\" else 1
+        escaped += "\\/" if text[place] == "/" else text[place : place + step]
+        place += step
+    return escaped
+
+
+def _reference(text: str, place: int) -> int:
+    """The length of a `$1`, `${1}`, `$(1)` or `$$` that begins at a place; 0 if none does."""
+    if text[place] != "$":
+        return 0
+    if text[place + 1 : place + 2] == "$":
+        return 2
+    close = {"{": "}", "(": ")"}.get(text[place + 1 : place + 2], "")
+    start = place + (2 if close else 1)
+    end = start
+    while text[end : end + 1].isascii() and text[end : end + 1].isdigit():
+        end += 1
+    closed = not close or text[end : end + 1] == close
+    return end + len(close) - place if end > start and closed else 0
 
 
 def _pattern(text: str) -> tuple[str, str]:

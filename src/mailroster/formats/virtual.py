@@ -10,7 +10,7 @@ not count, the case of recipients is kept.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from mailroster import address, notes
@@ -103,14 +103,14 @@ def remove_recipients(
 
     The other recipients keep their spelling, their order and the blanks around them.
     """
-    gone = {address.fold(recipient) for recipient in recipients}
+    gone = list(recipients)
     for position in reversed(document.positions(key)):
         line = document.line(position)
         try:
             VIRTUAL.parse(line)
         except Fault:
             continue
-        rest = _without(line, gone)
+        rest = without(line, gone)
         if rest is None:
             document = notes.without(document, [position])
         elif rest != line:
@@ -141,8 +141,9 @@ def _words(line: str) -> list[tuple[int, int]]:
     return words
 
 
-def _without(line: str, gone: Collection[str]) -> str | None:
-    """A logical line without some recipients; None if no other would be left."""
+def without(line: str, recipients: Iterable[str]) -> str | None:
+    """A logical line without some recipients, in any spelling; None if no other would be left."""
+    gone = {address.fold(recipient) for recipient in recipients}
     while True:
         words = _words(line)
         places = [

@@ -1,0 +1,253 @@
+"""Whether Postfix and Dovecot say of an address what the folder says: each lookup on its way is
+asked of the tables that are served (`postmap -q`), the whole of it of smtpd (RCPT, no message), and
+every user of Dovecot's own auth."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from mailroster.address import split, split_extension
+from mailroster.auth import FAILED, FOUND, NOT_FOUND, PASSDB, USERDB, Known, Question, ask
+from mailroster.compile.postfix import ALIASES, DOMAINS, MAILBOXES, Aliases, Mailboxes
+from mailroster.explain import POSTMASTER, Explanation
+from mailroster.finding import ServiceFailed, printable
+from mailroster.instance.layout import Layout
+from mailroster.paths import NOWHERE
+from mailroster.resolve import quoted
+from mailroster.running import Usage, dovecot_pid, postfix_pid
+from mailroster.services import in_memory, results_of, run, usages_of
+from mailroster.settings import Settings
+
+#: Of so many hops and mailboxes the servers are asked; a way may have a thousand.
+ASKED_MAX = 100
+_TIMEOUT_S = 20.0
+_LINE_MAX = 4096
+#: What smtpd answers when the mailbox has no room.
+_FULL = ("5.2.2", "4.2.2")
+
+
+class Disagreement(NamedTuple):
+    """What was asked of a server, what the folder says, and what the server says."""
+
+    asked: str
+    ours: str
+    theirs: str
+
+
+class Agreement(NamedTuple):
+    """What came of asking. `silent`: why a server could not be asked. `full`: smtpd's own words
+    if there is no room in the mailbox."""
+
+    asked: tuple[str, ...]
+    silent: tuple[str, ...]
+    disagreements: tuple[Disagreement, ...]
+    usages: dict[str, Usage]
+    full: str
+
+
+def compare(found: Explanation, settings: Settings, layout: Layout) -> Agreement:
+    """Asks the servers of an instance that run. Raises nothing for one that fails."""
+    asked: list[str] = []
+    silent: list[str] = []
+    told: list[Disagreement] = []
+    usages: dict[str, Usage] = {}
+    full = ""
+    if postfix_pid(layout) is None:
+        silent.append("Postfix does not run")
+    else:
+        try:
+            told += _tables(found, layout)
+            told += _senders(found, settings, layout)
+            answer = rcpt(settings, found.way.address)
+            full = answer if _is_full(answer) else ""
+            told += _rcpt(found, answer)
+            asked.append("Postfix")
+        except (ServiceFailed, OSError) as error:
+            silent.append(f"Postfix: {error}")
+    if dovecot_pid(layout) is None:
+        silent.append("Dovecot does not run")
+    else:
+        try:
+            told += _users(found, layout)
+            if settings.enable_quotas:
+                usages = _usages(found, layout)
+            asked.append("Dovecot")
+        except (ServiceFailed, OSError) as error:
+            silent.append(f"Dovecot: {error}")
+    return Agreement(tuple(asked), tuple(silent), tuple(told), usages, full)
+
+
+# -- Postfix
+
+
+def _tables(found: Explanation, layout: Layout) -> Iterator[Disagreement]:
+    """Every key of every hop, in the table in which it stands."""
+    router, roster = found.router, found.router.roster
+    keys: dict[str, dict[str, str | None]] = {"aliases": {}, "mailboxes": {}, "regexp": {}}
+    tables: dict[str, tuple[str, Aliases | Mailboxes]] = {
+        roster.virtual.format.file: ("aliases", ALIASES),
+        roster.accounts.format.file: ("mailboxes", MAILBOXES),
+    }
+    for hop in found.way.hops[:ASKED_MAX]:
+        asked = [(lookup.file, lookup.key) for lookup in hop.tried]
+        if hop.where is not None and hop.where != POSTMASTER:
+            asked.append((hop.where.file, hop.key))
+        for file, key in asked:
+            if file in tables:
+                name, table = tables[file]
+                keys[name][key] = table.row(router, key)
+            else:
+                keys["regexp"][quoted(hop.address)] = router.captured(quoted(hop.address))
+    if not roster.regexp.index:
+        keys["regexp"] = dict.fromkeys(keys["regexp"])
+    ends = [end.address for end in found.way.recipients[:ASKED_MAX]]
+    domains = {split(address)[1].lower() for address in (found.way.address, *ends)}
+    keys["domains"] = {name: DOMAINS.row(router, name) for name in domains - {""}}
+    for name, rows in keys.items():
+        kind = "pcre" if name == "regexp" else "lmdb"
+        served = look_up(layout, [f"{kind}:{layout.table(name)}"], rows)
+        for key, row in rows.items():
+            theirs = served.get(key)
+            if theirs != row:
+                what = f"Postfix's table {name}, {key}"
+                yield Disagreement(what, row or "no entry", theirs or "no entry")
+
+
+def look_up(layout: Layout, maps: Sequence[str], keys: Iterable[str]) -> dict[str, str]:
+    """What the first of some lookup tables that has a key answers, for each that has an answer."""
+    asked = [key for key in keys if key and "\n" not in key]
+    if not asked:
+        return {}
+    argv = ["postmap", "-c", layout.postfix, "-q", "-", *maps]
+    _, out, err = run(argv, "".join(f"{key}\n" for key in asked))
+    _, fatal, words = err.partition("fatal: ")
+    if fatal:
+        raise ServiceFailed(f"postmap: {words.strip()}")
+    return results_of(out, asked)
+
+
+def _senders(found: Explanation, settings: Settings, layout: Layout) -> Iterator[Disagreement]:
+    """Who may send as the address, by the tables that smtpd is told to ask."""
+    if found.senders is None:
+        return
+    _, out, _ = run(["postconf", "-c", layout.postfix, "-h", "smtpd_sender_login_maps"])
+    maps = out.replace(",", " ").split()
+    if not maps or any(":" not in word for word in maps):
+        return
+    address = found.way.address
+    local, domain = split(address)
+    user, extension = split_extension(local)
+    parts = [f"{user}@{domain}"] if extension else []
+    parts += [local, user] if domain.lower() == settings.hostname else []
+    parts.append(f"@{domain}")
+    indexed = [word for word in maps if not word.startswith(("pcre:", "regexp:"))]
+    theirs = look_up(layout, maps, [quoted(address)]).get(quoted(address))
+    if theirs is None:
+        answers = look_up(layout, indexed, parts)
+        theirs = next((answers[key] for key in parts if key in answers), "")
+    logins = tuple(theirs.replace(",", " ").split())
+    if logins != found.senders:
+        what = f"who may send as {address}"
+        yield Disagreement(what, " ".join(found.senders) or "nobody", " ".join(logins) or "nobody")
+
+
+def rcpt(settings: Settings, address: str) -> str:
+    """What smtpd answers to RCPT for an address, in a session that sends no message; the last line
+    of the answer. Raises ServiceFailed or OSError."""
+    import socket
+
+    host = settings.listen
+    if host in ("0.0.0.0", "*"):
+        host = "127.0.0.1"
+    elif host == "::":
+        host = "::1"
+    with socket.create_connection((host, settings.smtp_port), _TIMEOUT_S) as session:
+        file = session.makefile("rb")
+
+        def answered(command: str) -> str:
+            if command:
+                session.sendall(f"{command}\r\n".encode("utf-8", "surrogateescape"))
+            while True:
+                line = file.readline(_LINE_MAX).decode("utf-8", "replace").rstrip("\r\n")
+                if not line[:3].isdigit():
+                    raise ServiceFailed("smtpd does not answer")
+                if line[3:4] != "-":
+                    return line
+
+        for command in ("", "EHLO localhost", "MAIL FROM:<>"):
+            line = answered(command)
+            if line[0] != "2":
+                raise ServiceFailed(f"smtpd says to {command or 'a new session'}: {line}")
+        answer = answered(f"RCPT TO:<{quoted(address)}>")
+        session.sendall(b"QUIT\r\n")
+    return answer
+
+
+def _is_full(answer: str) -> bool:
+    return answer[4:].startswith(_FULL)
+
+
+def _rcpt(found: Explanation, answer: str) -> Iterator[Disagreement]:
+    wanted = found.way.answer.rcpt
+    if _is_full(answer) and wanted == 250:
+        return
+    if wanted and answer[:3] != str(wanted):
+        yield Disagreement(f"RCPT TO:<{found.way.address}>", str(wanted), printable(answer))
+
+
+# -- Dovecot
+
+
+def _users(found: Explanation, layout: Layout) -> Iterator[Disagreement]:
+    """The login of the address, each mailbox, and whether those who get nothing are nobody."""
+    address = found.way.address
+    boxes = found.mailboxes[:ASKED_MAX]
+    nowhere = [end.address for end in found.way.recipients if end.kind == NOWHERE][:ASKED_MAX]
+    questions = [Question(PASSDB, address), *(Question(USERDB, box.account) for box in boxes)]
+    questions += [Question(USERDB, end) for end in nowhere]
+    answers = ask(layout, questions)
+    yield from _login(found, answers[0])
+    accounts = found.router.roster.accounts
+    for box, known in zip(boxes, answers[1:], strict=False):
+        if known.outcome != FOUND:
+            yield Disagreement(f"Dovecot's user {box.account}", box.place, known.outcome)
+            continue
+        account = accounts.get(box.account)
+        place = known.fields.get("mail", "")
+        if account is not None and not account.extra and place != f"maildir:{box.place}":
+            yield Disagreement(f"the mail of {box.account}", f"maildir:{box.place}", place)
+    for end, known in zip(nowhere, answers[1 + len(boxes) :], strict=True):
+        if known.outcome != NOT_FOUND:
+            yield Disagreement(f"Dovecot's user {end}", NOT_FOUND, known.outcome)
+
+
+def _login(found: Explanation, known: Known) -> Iterator[Disagreement]:
+    """Whether Dovecot has a login of the name; if its hash is locked, no lookup can tell."""
+    what = f"the login {found.way.address}"
+    account = found.router.roster.accounts.get(found.way.address.lower())
+    if account is None:
+        if known.outcome != NOT_FOUND:
+            yield Disagreement(what, NOT_FOUND, known.outcome)
+        return
+    names = {name for name, _ in account.fields()}
+    if known.outcome == FAILED and "allow_nets" in names:
+        return  # we ask from no network at all
+    if known.outcome != FOUND:
+        yield Disagreement(what, FOUND, known.outcome)
+    elif ("nologin" in names) != ("nologin" in known.fields):
+        told = ("logs in", "nologin")
+        yield Disagreement(what, told["nologin" in names], told["nologin" in known.fields])
+
+
+def _usages(found: Explanation, layout: Layout) -> dict[str, Usage]:
+    """Use and limit of the mailboxes, in one call."""
+    boxes = [box.account for box in found.mailboxes[:ASKED_MAX]]
+    if not boxes:
+        return {}
+    users = in_memory("users", "".join(f"{box}\n" for box in boxes))
+    try:
+        argv = ["doveadm", "-c", layout.dovecot_conf, "-f", "tab", "quota", "get"]
+        _, out, _ = run([*argv, "-F", f"/proc/self/fd/{users}"], pass_fds=[users])
+    finally:
+        os.close(users)
+    return usages_of(out)

@@ -1,0 +1,211 @@
+"""What the pictures show: the way of one address, and the map of a roster or of one domain."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from mailroster.address import split, split_extension
+from mailroster.finding import Refused
+from mailroster.formats import regexp
+from mailroster.graph import ADDRESS, ALIAS, MAILBOX, MORE, NOWHERE, RULE, Edge, Graph, Node
+from mailroster.graph import ELSEWHERE as ELSEWHERE_NODE
+from mailroster.paths import ELSEWHERE, Hop, Way, is_served
+from mailroster.resolve import Router
+
+#: Nodes of a map; beyond that nobody can read it, and its drawing takes minutes.
+NODES_MAX = 1000
+#: Recipients of one entry that are drawn, and mailboxes of one domain to which nothing leads.
+DRAWN_MAX, ALONE_MAX = 25, 8
+#: Hops of one way that are drawn.
+HOPS_MAX = 200
+
+
+def way_chart(way: Way) -> Graph:
+    """The way of one address. Of a long way its beginning."""
+    ends = {end.address.lower(): end for end in way.recipients}
+    nodes: dict[str, Node] = {}
+    edges: dict[Edge, None] = {}
+
+    def node(address: str, kind: str = ADDRESS) -> str:
+        name = address.lower()
+        end = ends.get(name)
+        lines = [address]
+        if end is not None:
+            kind = {ELSEWHERE: ELSEWHERE_NODE}.get(end.kind, end.kind)
+            lines.append(f"mailbox of {end.mailbox}" if end.mailbox else end.kind)
+        if name not in nodes or nodes[name].kind == ADDRESS:
+            nodes[name] = Node(name, kind, tuple(lines))
+        return name
+
+    node(way.address)
+    for hop in way.hops[:HOPS_MAX]:
+        source = node(hop.address, _kind(hop))
+        label = str(hop.where) if hop.where is not None else ""
+        for result in hop.results[:DRAWN_MAX]:
+            if result.lower() != source:
+                edges[Edge(source, node(result), label)] = None
+        if len(hop.results) > DRAWN_MAX:
+            _more(nodes, edges, source, len(hop.results) - DRAWN_MAX)
+    if len(way.hops) > HOPS_MAX:
+        _more(nodes, edges, way.address.lower(), len(way.hops) - HOPS_MAX, "more steps")
+    drawn = (
+        {edge.target for edge in edges} | {edge.source for edge in edges} | {way.address.lower()}
+    )
+    kept = tuple(found for found in nodes.values() if found.name in drawn)
+    why = f": {way.answer.why}" if way.answer.why else ""
+    return Graph(f"{way.address} ({way.answer.data}{why})", kept, tuple(edges))
+
+
+def _kind(hop: Hop) -> str:
+    if hop.where is None or hop.stays():
+        return ADDRESS
+    return RULE if hop.where.file == regexp.REGEXP.file else ALIAS
+
+
+def map_chart(router: Router, domain: str = "") -> Graph:
+    """What leads where in a roster, entry by entry as they stand: of one domain, the entries in it,
+    and those that lead into it. Refused if it would have more than NODES_MAX nodes."""
+    if domain and not router.roster.names_domain(domain):
+        raise Refused(f"no account and no alias is in the domain {domain!r}")
+    drawing = _Map(router, domain)
+    drawing.aliases()
+    drawing.rules()
+    drawing.mailboxes()
+    return Graph(domain or "all domains", tuple(drawing.nodes.values()), tuple(drawing.edges))
+
+
+class _Entry(NamedTuple):
+    """A line that leads somewhere: its node, and the recipients as they are written."""
+
+    node: Node
+    recipients: tuple[str, ...]
+
+
+class _Map:
+    """One map while it is drawn."""
+
+    def __init__(self, router: Router, domain: str) -> None:
+        self.router, self.domain = router, domain
+        self.nodes: dict[str, Node] = {}
+        self.edges: dict[Edge, None] = {}
+        self._known: set[str] | None = None
+
+    def aliases(self) -> None:
+        virtual = self.router.roster.virtual
+        for key, alias in virtual.items():
+            own = split(self.router.qualified(key))[1]
+            if self.domain in ("", own) or self._leads_in(alias.recipients):
+                name = self._name(key)
+                kind = MAILBOX if name in self.router.roster.accounts else ALIAS
+                where = str(virtual.location(virtual.position(key)).line)
+                lines = (key, "whatever nobody else takes") if key[0] == "@" else (key,)
+                node = Node(name, kind, lines, own)
+                self._draw(_Entry(node, alias.recipients), f"line {where}")
+
+    def rules(self) -> None:
+        document = self.router.roster.regexp
+        for position, rule, within in regexp.placed(document):
+            words = tuple(regexp.recipients(rule.result))
+            if rule.kind != "match" or not (self._is_about(rule.pattern) or self._leads_in(words)):
+                continue
+            name = str(document.location(position))
+            lines = (rule.pattern, f"{name}{', in an if' if within else ''}")
+            self._draw(_Entry(Node(name, RULE, lines), words), "")
+
+    def mailboxes(self) -> None:
+        """Those to which nothing leads: a few of them as they are, many as one."""
+        alone: dict[str, list[str]] = {}
+        keys = self.router.roster.accounts.keys()
+        for key in keys:
+            domain = split(key)[1]
+            if key not in self.nodes and self.domain in ("", domain):
+                alone.setdefault(domain, []).append(key)
+        for domain, keys in alone.items():
+            if len(keys) > ALONE_MAX:
+                lines = (f"{len(keys)} mailboxes", "without aliases")
+                self._add(Node(f"mailboxes of {domain}", MAILBOX, lines, domain))
+            else:
+                for key in keys:
+                    self._add(self._node(key))
+
+    def _draw(self, entry: _Entry, label: str) -> None:
+        self._add(entry.node)
+        for word in entry.recipients[:DRAWN_MAX]:
+            target, extension = self._target(word, entry.node)
+            if target != entry.node.name:
+                self.edges[Edge(entry.node.name, target, f"{label} {extension}".strip())] = None
+        if len(entry.recipients) > DRAWN_MAX:
+            _more(self.nodes, self.edges, entry.node.name, len(entry.recipients) - DRAWN_MAX)
+
+    def _target(self, word: str, entry: Node) -> tuple[str, str]:
+        """The node of a recipient, and the extension with which it is written."""
+        if "$" in word and entry.kind == RULE:
+            return self._add(Node(f"{word} of {entry.name}", ADDRESS, (word,))), ""
+        if word[0] == "@":
+            key = word.lower()
+            kind = ALIAS if key in self.router.roster.virtual else ADDRESS
+            there = key[1:] if is_served(self.router, key[1:]) else ""
+            return self._add(Node(key, kind, (key,), there)), ""
+        name = self._name(word)
+        local, domain = split(name)
+        user, extension = split_extension(local)
+        bare = f"{user}@{domain}"
+        roster = self.router.roster
+        is_whole = name in roster.virtual or name in roster.accounts
+        if extension and not is_whole and (bare in roster.accounts or bare in roster.virtual):
+            return self._add(self._node(bare)), extension
+        return self._add(self._node(name)), ""
+
+    def _node(self, name: str) -> Node:
+        """A whole address as a node: what it is by itself."""
+        roster = self.router.roster
+        local, domain = split(name)
+        if name in roster.accounts:
+            quota = roster.quotas.get(name)
+            lines = (name,) if quota is None else (name, f"up to {quota.size}")
+            return Node(name, MAILBOX, lines, domain)
+        if not is_served(self.router, domain):
+            return Node(name, ELSEWHERE_NODE, (name,))
+        bare = local if domain == self.router.origin else name
+        if name in roster.virtual or bare in roster.virtual:
+            return Node(name, ALIAS, (name,), domain)
+        unclear = f"@{domain}" in roster.virtual or any(True for _ in roster.regexp.items())
+        return Node(name, ADDRESS if unclear else NOWHERE, (name,), domain)
+
+    def _name(self, word: str) -> str:
+        return word if word[0] == "@" else self.router.qualified(word).lower()
+
+    def _add(self, node: Node) -> str:
+        self.nodes.setdefault(node.name, node)
+        if len(self.nodes) > NODES_MAX:
+            raise Refused(
+                f"the map of {self.domain or 'all domains'} has more than {NODES_MAX} nodes; "
+                + ("'setup explain ADDRESS' shows one" if self.domain else "name one domain")
+            )
+        return node.name
+
+    def _leads_in(self, recipients: Iterable[str]) -> bool:
+        return not self.domain or self.domain in self._domains(recipients)
+
+    def _domains(self, recipients: Iterable[str]) -> Iterator[str]:
+        for word in recipients:
+            yield split(self.router.qualified(word))[1].lower()
+
+    def _is_about(self, pattern: str) -> bool:
+        """Whether a pattern may be about the domain: it names it, or no domain at all."""
+        plain = pattern.replace("\\", "").lower()
+        return self.domain in plain or not any(domain in plain for domain in self._known_domains())
+
+    def _known_domains(self) -> set[str]:
+        if self._known is None:
+            roster = self.router.roster
+            keys = (*roster.accounts.keys(), *roster.virtual.keys())
+            self._known = {split(key)[1] for key in keys} - {""}
+        return self._known
+
+
+def _more(
+    nodes: dict[str, Node], edges: dict[Edge, None], source: str, count: int, what: str = "more"
+) -> None:
+    name = f"{source} and {what}"
+    nodes[name] = Node(name, MORE, (f"and {count:,} {what}",))
+    edges[Edge(source, name)] = None

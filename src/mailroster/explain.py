@@ -1,0 +1,219 @@
+"""All that a roster says about one address: its way, its login, who may send as it, its mailboxes
+and restrictions. Pure; whether the servers say the same is for mailroster.agreement to ask."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from mailroster import notes
+from mailroster.address import split, split_extension
+from mailroster.compile.dovecot import maildir
+from mailroster.compile.postfix import MAILBOXES, SENDERS
+from mailroster.document import Document
+from mailroster.finding import Fault, Finding, Location
+from mailroster.formats.hashed import is_locked
+from mailroster.notes import Notes
+from mailroster.paths import MAILBOX, Hop, LinesOfRules, Way, in_force, restriction
+from mailroster.resolve import Router, quoted
+from mailroster.settings import Settings
+
+#: The setting that makes aliases of its own, for the server's own domain, behind all others.
+POSTMASTER = Location("postmaster_address")
+_POSTMASTER_NAMES = ("postmaster", "root")
+#: So many hops are looked at for what is noted above their lines.
+_NOTED = 100
+
+
+class Login(NamedTuple):
+    """Whether an address can log in, or why it can't. `nets`: from where only, if not anywhere."""
+
+    allowed: bool
+    why: str
+    nets: str = ""
+
+
+class Mailbox(NamedTuple):
+    """A mailbox in which the way of an address ends. `limit` is as in the file; "" = the server's
+    default, and of a mailbox with a quota rule among its extra fields that rule."""
+
+    account: str
+    where: Location
+    place: str
+    limit: str
+    limit_where: Location | None
+
+
+class Restricted(NamedTuple):
+    """An entry of access(5) for an address: direction (`send` or `receive`), place, key, action."""
+
+    direction: str
+    where: Location
+    key: str
+    action: str
+
+
+class Explanation(NamedTuple):
+    """`router` is that of the tables as they are served. `senders` is None where anybody who logs
+    in may send as the address. `findings`: lines about it that can't be read; `left_out`: aliases
+    on its way that have no row in the tables, since Postfix could not follow them."""
+
+    way: Way
+    router: Router
+    findings: tuple[Finding, ...]
+    left_out: tuple[Finding, ...]
+    mailboxes: tuple[Mailbox, ...]
+    login: Login
+    senders: tuple[str, ...] | None
+    restrictions: tuple[Restricted, ...]
+    notes: tuple[tuple[Location, Notes], ...]
+
+
+def explain(
+    router: Router, settings: Settings, address: str, lines_of_rules: LinesOfRules
+) -> Explanation:
+    """Everything about a qualified address. Raises what `router.captured` raises."""
+    known = _with_postmaster(router, settings)
+    way, served, left_out = in_force(known, address, lines_of_rules)
+    way = _with_setting_named(way, router)
+    accounts = dict.fromkeys(end.mailbox for end in way.recipients if end.kind == MAILBOX)
+    mailboxes = [_mailbox(router, settings, account) for account in accounts]
+    owners = _owners(router, address) if settings.spoof_protection else None
+    return Explanation(
+        way,
+        served,
+        tuple(_unread(router, address)),
+        left_out,
+        tuple(mailboxes),
+        login(router, way),
+        owners,
+        tuple(_restrictions(router, address)),
+        tuple(_notes(router, way, address)),
+    )
+
+
+def login(router: Router, way: Way) -> Login:
+    """Whether somebody can log in under the address of a way, as Dovecot will decide it."""
+    accounts = router.roster.accounts
+    key = way.address.lower()
+    account = accounts.get(key)
+    if account is None:
+        local, domain = split(key)
+        bare = f"{split_extension(local)[0]}@{domain}"
+        if bare in accounts:
+            return Login(False, f"a login has no extension; log in as {bare}")
+        where = way.hops[0].where if way.hops else None
+        if where is not None:
+            return Login(False, f"{where} makes it an alias, and an alias has no password")
+        return Login(False, "there is no account of this name")
+    where = accounts.location(accounts.position(key))
+    fields = dict(account.fields())
+    if is_locked(account.password):
+        return Login(False, f"{where}: it is locked, by the '!' in front of its hash")
+    if "nologin" in fields:
+        reason = fields.get("reason", "")
+        told = f": {reason}" if reason else ""
+        return Login(False, f"{where}: it has the extra field nologin{told}")
+    if not {"proxy", "proxy_maybe", "proxy_always"}.isdisjoint(fields):
+        return Login(True, f"{where}: on the server {fields.get('host', '')}")
+    return Login(True, str(where), fields.get("allow_nets", ""))
+
+
+def _owners(router: Router, address: str) -> tuple[str, ...]:
+    """Who may send as an address: smtpd_sender_login_maps, in the order of Postfix's lookups."""
+    local, domain = split(address.lower())
+    user, extension = split_extension(local)
+    whole, bare = f"{local}@{domain}", f"{user}@{domain}"
+
+    def found() -> Iterator[str | None]:
+        yield SENDERS.row(router, whole)
+        yield MAILBOXES.row(router, whole)
+        yield router.captured(quoted(address))
+        if extension:
+            yield SENDERS.row(router, bare)
+            yield MAILBOXES.row(router, bare)
+        if domain == router.origin:
+            yield SENDERS.row(router, local)
+            yield SENDERS.row(router, user)
+        yield SENDERS.row(router, f"@{domain}")
+
+    row = next((row for row in found() if row is not None), "")
+    return tuple(row.replace(",", " ").split())
+
+
+def _mailbox(router: Router, settings: Settings, account: str) -> Mailbox:
+    roster = router.roster
+    position = roster.accounts.position(account)
+    where = roster.accounts.location(position)
+    entry = roster.accounts.get(account)
+    assert entry is not None
+    fields = dict(entry.fields())
+    place = fields.get("userdb_mail") or fields.get("userdb_home") or ""
+    rule = fields.get("userdb_quota_rule")
+    quota = roster.quotas.get(account)
+    limit, limit_where = "", None
+    if settings.enable_quotas and rule is not None:
+        limit, limit_where = rule, where
+    elif settings.enable_quotas and quota is not None:
+        limit, limit_where = quota.size, roster.quotas.location(roster.quotas.position(account))
+    return Mailbox(
+        account, where, place or f"{settings.mail}/{maildir(account)}", limit, limit_where
+    )
+
+
+def _restrictions(router: Router, address: str) -> Iterator[Restricted]:
+    for direction in ("send", "receive"):
+        document = getattr(router.roster, f"{direction}_access")
+        entry = restriction(document, address)
+        if entry is not None:
+            where = document.location(document.position(entry.key))
+            yield Restricted(direction, where, entry.key, entry.action)
+
+
+def _unread(router: Router, address: str) -> Iterator[Finding]:
+    """What is wrong with lines that claim the address, and so don't count."""
+    documents: tuple[Document[Any], ...] = (
+        router.roster.accounts, router.roster.quotas, router.roster.virtual,
+    )  # fmt: skip
+    for document in documents:
+        for position in document.positions(address.lower()):
+            try:
+                document.format.parse(document.line(position))
+            except Fault as fault:
+                yield fault.at(document.location(position))
+
+
+def _notes(router: Router, way: Way, address: str) -> Iterator[tuple[Location, Notes]]:
+    """What is noted above the lines of the way, and above the account."""
+    accounts, virtual = router.roster.accounts, router.roster.virtual
+    places: dict[Location, Notes] = {}
+    keys: list[tuple[Document[Any], str]] = [(accounts, address.lower())]
+    for hop in way.hops[:_NOTED]:
+        if hop.where is not None and hop.where.file == virtual.format.file:
+            keys.append((virtual, hop.key))
+        elif hop.where is not None and hop.where.file == accounts.format.file:
+            keys.append((accounts, hop.key))
+    for document, key in keys:
+        position = document.position(key)
+        if position is not None and (found := notes.notes_of(document, position)) != Notes():
+            places.setdefault(document.location(position), found)
+    yield from places.items()
+
+
+def _with_postmaster(router: Router, settings: Settings) -> Router:
+    """With the aliases that a setting makes, as if they stood at the end of the file."""
+    virtual = router.roster.virtual
+    for name in _POSTMASTER_NAMES if settings.postmaster_address else ():
+        if name not in virtual:
+            virtual = virtual.append(f"{name} {settings.postmaster_address}")
+    return router._replace(roster=router.roster._replace(virtual=virtual))
+
+
+def _with_setting_named(way: Way, router: Router) -> Way:
+    """A way whose hops by an alias that no file has name the setting that makes it."""
+    virtual = router.roster.virtual
+
+    def made(hops: Iterable[Hop]) -> Iterator[Hop]:
+        for hop in hops:
+            ours = hop.where is not None and hop.where.file == virtual.format.file
+            yield hop._replace(where=POSTMASTER) if ours and hop.key not in virtual else hop
+
+    return way._replace(hops=tuple(made(way.hops)))

@@ -1,0 +1,246 @@
+"""The way of one address, step by step: each lookup that Postfix makes, where it ends, and what is
+answered to who sends to it. The steps are the router's own."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from mailroster.address import split, split_extension
+from mailroster.document import Document
+from mailroster.finding import Fault, Finding, Location
+from mailroster.formats.access import Restriction
+from mailroster.formats.regexp import placed
+from mailroster.resolve import BARE, DOMAIN, NAME, Match, Router, quoted
+
+MAILBOX, ELSEWHERE, NOWHERE = "mailbox", "elsewhere", "nowhere"
+#: Aliases that lead nowhere are looked for so many at once, and so often.
+_AT_ONCE, _ROUNDS = 20, 100
+#: The lines of the rules that take some addresses (Postfix alone can tell).
+LinesOfRules = Callable[[Iterable[str]], Mapping[str, int]]
+
+
+class Lookup(NamedTuple):
+    """A key that was asked for in a file, and found nothing."""
+
+    file: str
+    form: str  # of the key: mailroster.resolve
+    key: str
+
+
+class Hop(NamedTuple):
+    """One address on the way: what it becomes, by which line, and what was tried before.
+
+    An address that nothing matches becomes nothing: no `where`, no results. The `key` of a rule is
+    its pattern.
+    """
+
+    address: str
+    where: Location | None
+    form: str
+    key: str
+    results: tuple[str, ...]
+    tried: tuple[Lookup, ...]
+
+    def stays(self) -> bool:
+        """Whether the address is one of its own results, or the end of the way."""
+        return not self.results or self.address.lower() in map(str.lower, self.results)
+
+
+class Recipient(NamedTuple):
+    """Where a way ends: in the mailbox of an account, on another server, or nowhere."""
+
+    address: str
+    kind: str
+    mailbox: str = ""
+
+
+class Answer(NamedTuple):
+    """What is answered to who sends to an address: the code of RCPT, the code at the end of the
+    message, and why. 0 stands for a code that only Postfix knows."""
+
+    rcpt: int
+    data: int
+    why: str
+
+
+class Way(NamedTuple):
+    """All of it. With a `fault` Postfix can't follow the address to its end; there are no
+    recipients then, nor where the mail is refused."""
+
+    address: str
+    answer: Answer
+    hops: tuple[Hop, ...]
+    recipients: tuple[Recipient, ...]
+    fault: Fault | None = None
+
+
+def follow(router: Router, address: str, lines_of_rules: LinesOfRules) -> Way:
+    """The way of a qualified address, as the tables would have it if every alias were in them."""
+    hops: dict[str, tuple[str, Match | None, str, list[Lookup]]] = {}
+
+    def look(current: str) -> Match | None:
+        tried: list[Lookup] = []
+        for file, form, key, match in router.tries(current):
+            if match is not None:
+                hops.setdefault(current.lower(), (current, match, form, tried))
+                return match
+            tried.append(Lookup(file, form, key))
+        hops.setdefault(current.lower(), (current, None, "", tried))
+        return None
+
+    fault = None
+    recipients: list[str] = []
+    try:
+        recipients = router.walk(address, look)
+    except Fault as found:
+        fault = found
+    steps = _placed(router, hops.values(), lines_of_rules)
+    answer = _answer(router, address, fault)
+    taken = answer.data in (0, 250)
+    ends = tuple(_end(router, recipient) for recipient in recipients) if taken else ()
+    return Way(address, answer, steps, ends, fault)
+
+
+class InForce(NamedTuple):
+    """The way in the tables as they are served, and the aliases on it that are not in them."""
+
+    way: Way
+    router: Router
+    left_out: tuple[Finding, ...]
+
+
+def in_force(router: Router, address: str, lines_of_rules: LinesOfRules) -> InForce:
+    """As `follow`, but without the aliases that Postfix could not follow: they have no row.
+
+    Where hundreds of them stand on one way, the fault stays.
+    """
+    left_out: dict[str, Finding] = {}
+    whole = router
+    for _ in range(_ROUNDS):
+        way = follow(router, address, lines_of_rules)
+        found = {} if way.fault is None else _endless(whole, way.hops, left_out)
+        if not found:
+            break
+        left_out |= found
+        virtual = router.roster.virtual
+        gone = [place for key in found for place in virtual.positions(key)]
+        router = router._replace(roster=router.roster._replace(virtual=virtual.remove(gone)))
+    return InForce(way, router, tuple(left_out.values()))
+
+
+def _endless(
+    router: Router, hops: Iterable[Hop], known: Mapping[str, Finding]
+) -> dict[str, Finding]:
+    """Some of the aliases among hops that Postfix could not follow, the first of them at least."""
+    file = router.roster.virtual.format.file
+    aliases = {hop.key: hop.where for hop in hops if hop.where and hop.where.file == file}
+    found = {}
+    for key in [key for key in aliases if key not in known][:_AT_ONCE]:
+        try:
+            router.follow(key)
+        except Fault as fault:
+            position = router.roster.virtual.position(key)
+            found[key] = fault.at(router.roster.virtual.location(position))
+    return found
+
+
+def restriction(document: Document[Restriction], address: str) -> Restriction | None:
+    """The entry that counts for an address, as access(5) looks for it: the address, with its
+    extension and without; its domain, and those above it; `user@`."""
+    local, domain = split(address.lower())
+    users = list(dict.fromkeys((local, split_extension(local)[0])))
+    keys = [f"{user}@{domain}" for user in users]
+    labels = domain.split(".")
+    keys += [".".join(labels[n:]) for n in range(len(labels))]
+    keys += [f"{user}@" for user in users]
+    return next((entry for key in keys if (entry := document.get(key)) is not None), None)
+
+
+def code_of(action: str) -> int:
+    """The code that an action of access(5) is answered with: 250 lets pass; 0, only Postfix knows
+    it."""
+    word = action.split(None, 1)[0].upper()
+    if word in ("OK", "DUNNO", "PERMIT"):
+        return 250
+    if word == "REJECT":
+        return 554
+    return int(word) if word.isascii() and word.isdigit() and word[0] in "45" else 0
+
+
+def _placed(
+    router: Router,
+    found: Iterable[tuple[str, Match | None, str, list[Lookup]]],
+    lines_of_rules: LinesOfRules,
+) -> tuple[Hop, ...]:
+    """Hops with the places of the lines that matched."""
+    roster = router.roster
+    steps = list(found)
+    captured = [a for a, match, _, _ in steps if match and match.file == roster.regexp.format.file]
+    lines = lines_of_rules(map(quoted, captured)) if captured else {}
+    document = roster.regexp
+    patterns = (
+        {document.number(at): rule.pattern for at, rule, _ in placed(document)} if captured else {}
+    )
+    hops = []
+    for address, match, form, tried in steps:
+        if match is None:
+            hops.append(Hop(address, None, "", "", (), tuple(tried)))
+            continue
+        if match.file == roster.regexp.format.file:
+            where = Location(match.file, lines.get(quoted(address), 0))
+            match = match._replace(key=patterns.get(where.line, match.key))
+        elif match.file == roster.accounts.format.file:
+            where = roster.accounts.location(roster.accounts.position(match.key))
+        else:
+            where = roster.virtual.location(roster.virtual.position(match.key))
+        hops.append(Hop(address, where, form, match.key, tuple(match.results), tuple(tried)))
+    return tuple(hops)
+
+
+def _answer(router: Router, address: str, fault: Fault | None) -> Answer:
+    """What smtpd(8) and cleanup(8) answer, in their order."""
+    domain = split(address)[1].lower()
+    if not is_served(router, domain):
+        why = f"no account and no alias makes {domain} one of our domains"
+        return Answer(554, 554, f"{why}; only who has logged in may send there")
+    # smtpd(8), and only that, asks in lower case, and without the quotes as well.
+    if not _is_known(router, address.lower()):
+        return Answer(550, 550, "no alias, no rule, no account and no catch-all takes it")
+    entry = restriction(router.roster.receive_access, address)
+    if entry is not None and (code := code_of(entry.action)) != 250:
+        document = router.roster.receive_access
+        where = document.location(document.position(entry.key))
+        return Answer(code, code, f"{where} restricts {entry.key!r}: {entry.action}")
+    if fault is not None:
+        return Answer(250, 451, fault.what)
+    return Answer(250, 250, "")
+
+
+def _is_known(router: Router, address: str) -> bool:
+    if router.captured(address) is not None:
+        return True
+    try:
+        return router.lookup(address) is not None
+    except Fault:
+        return True
+
+
+def is_served(router: Router, domain: str) -> bool:
+    """Whether mail for a domain is taken from anybody."""
+    return domain == router.origin or router.roster.names_domain(domain)
+
+
+def _end(router: Router, address: str) -> Recipient:
+    domain = split(address)[1].lower()
+    if not is_served(router, domain):
+        return Recipient(address, ELSEWHERE)
+    mailbox = router.mailbox(address)
+    return Recipient(address, NOWHERE) if mailbox is None else Recipient(address, MAILBOX, mailbox)
+
+
+def form_told(form: str) -> str:
+    """The form of a key, for people; nothing about the plain address."""
+    return {
+        BARE: ", its extension left out",
+        NAME: ", the server's own domain left out",
+        DOMAIN: ", the catch-all of its domain",
+    }.get(form, "")

@@ -1,0 +1,59 @@
+"""What Dovecot's auth socket says, as answers; and a socket that says nothing of use."""
+
+import os
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from mailroster.auth import FAILED, FOUND, NOT_FOUND, USERDB, Known, Question, answers_of, ask
+from mailroster.finding import ServiceFailed
+from mailroster.instance.layout import Layout
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        (b"VERSION\t1\t1\nSPID\t12\n", {}),
+        (b"USER\t1\ta@x\thome=/h\tnologin\n", {1: Known(FOUND, {"home": "/h", "nologin": ""})}),
+        (b"PASS\t2\tuser=a@x\t\n", {2: Known(FOUND, {"user": "a@x"})}),
+        (b"NOTFOUND\t3\nFAIL\t4\tx\n", {3: Known(NOT_FOUND, {}), 4: Known(FAILED, {"x": ""})}),
+        (b"NOTFOUND\t3", {}),
+        (b"NOTFOUND\t\xc2\xb2\nNOTFOUND\nUSER\t99999999999\tx\n\n", {}),
+        (b"USER\t1\ta\tx=a\x01tb\x011t\x01\n", {1: Known(FOUND, {"x": "a\tb\x01t"})}),
+    ],
+)
+def test_what_is_said_is_read(said: bytes, found: dict[int, Known]) -> None:
+    plain = {
+        n: known._replace(fields={k: v for k, v in known.fields.items() if k != "a" and k != "a@x"})
+        for n, known in answers_of(said).items()
+    }
+    assert plain == found
+
+
+def test_a_socket_that_ends_has_failed_for_all(tmp_path: Path) -> None:
+    layout = Layout(str(tmp_path))
+    os.mkdir(layout.run)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.join(layout.run, "auth-userdb"))
+        server.listen()
+
+        def talk() -> None:
+            session, _ = server.accept()
+            with session:
+                session.recv(4096)
+                session.sendall(b"VERSION\t1\t1\nNOTFOUND\t2\n")
+
+        thread = threading.Thread(target=talk)
+        thread.start()
+        found = ask(
+            layout, [Question(USERDB, "a\tb"), Question(USERDB, "b@x"), Question(USERDB, "c")]
+        )
+        thread.join()
+    assert [known.outcome for known in found] == [FAILED, NOT_FOUND, FAILED]
+
+
+def test_no_socket_is_a_failure_of_the_service(tmp_path: Path) -> None:
+    with pytest.raises(ServiceFailed, match="auth does not answer"):
+        ask(Layout(str(tmp_path)), [Question(USERDB, "a@x")])

@@ -22,6 +22,7 @@ import pytest
 from mailroster.cli import help
 from mailroster.cli.commands import COMMANDS
 from mailroster.cli.grammar import Command
+from mailroster.effects.effect import MIRROR
 from mailroster.roster import Roster
 from mailroster.settings import FOLDERS, SETTINGS, Setting
 from tests.servers.instance import Instance
@@ -237,12 +238,19 @@ def test_every_code_of_a_finding_is_explained() -> None:
 
 def test_every_json_shape_is_described() -> None:
     page = ROOT / "docs/json.md"
+    assert "--dry-run" in headings(page)
     for command in COMMANDS:
-        if any(option.name == "--json" for option in command.options):
+        names = {option.name for option in command.options}
+        if "--json" in names and "--dry-run" not in names:  # of those there is one shape
             assert command.name() in headings(page)
             assert any(
                 example.command.startswith(f"setup {command.name()}") for example in examples(page)
             ), command.name()
+
+
+def test_every_kind_of_effect_is_explained() -> None:
+    text = (ROOT / "docs/effects.md").read_text(encoding="utf-8")
+    assert [kind for kind in MIRROR if f"`{kind}`" not in text] == []
 
 
 GUARANTEES = (ROOT / "docs/guarantees.md").read_text(encoding="utf-8")

@@ -13,11 +13,11 @@ ROOT = Path(mailroster.__file__).parent
 #: which may import each other.
 FLOORS = (
     "finding address quota until settings",
-    "text document lines splices base indexed notes formats/",
+    "text hunks document lines splices base indexed notes formats/",
     "roster",
     "resolve graph paths charts changes leads checks/",
     "edits patterns rename annotations locks expiry rows/ bulk plan settle",
-    "tables compile/ explain instance/",
+    "tables compile/ effects/ explain instance/",
     "child disk settling lock append commit targets/ index store served password "
     "verification policy running services pcre auth agreement picture mailstore sessions "
     "reopen prepare apply deadlines moving watch supervise",

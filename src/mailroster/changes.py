@@ -20,6 +20,7 @@ class Change(NamedTuple):
     after: Router
     keys: Mapping[str, frozenset[str]]  # field of the Roster -> keys
     dependents: frozenset[str]  # keys of the aliases that may lead elsewhere now
+    captures: bool = False  # whether patterns may too, and with them any address at all
 
 
 def change(
@@ -32,9 +33,13 @@ def change(
     moved = keys["accounts"] | keys["virtual"]
     if keys["regexp"] or before.origin != after.origin:
         every = set(before.roster.virtual.index) | set(after.roster.virtual.index)
-        return Change(before, after, keys, frozenset(every))
-    found = dependents(before, moved) | dependents(after, moved) | keys["virtual"]
-    return Change(before, after, keys, frozenset(found))
+        return Change(before, after, keys, frozenset(every), captures=True)
+    found, captured = set(keys["virtual"]), False
+    for router in (before, after):
+        there = leading(router, moved)
+        captured = captured or there.captured
+        found |= _all_aliases(router) if there.captured else there.aliases
+    return Change(before, after, keys, frozenset(found), captured)
 
 
 def changed_lines(
@@ -90,21 +95,39 @@ def dependents(router: Router, keys: Iterable[str]) -> set[str]:
 
     May name more than there are (a mailbox stops what would go to a catch-all), never fewer.
     """
+    found = leading(router, keys)
+    return _all_aliases(router) if found.captured else found.aliases
+
+
+def _all_aliases(router: Router) -> set[str]:
+    return set(router.roster.virtual.index)
+
+
+class Leading(NamedTuple):
+    """Who leads to some addresses: aliases by what they mention, and whether patterns may, so that
+    only pcre knows who else."""
+
+    aliases: set[str]
+    captured: bool
+
+
+def leading(router: Router, keys: Iterable[str]) -> Leading:
+    """As `dependents`, but the aliases that may lead there through a pattern are not named."""
     found: set[str] = set()
+    captured = False
     waiting = list(keys)
     captures = list(_captures(router))
     while waiting:
         key = waiting.pop()
         user, domain = split(router.qualified(key))
         user = split_extension(user)[0]
-        if any(may_be(capture, user, domain) for capture in captures):
-            return set(router.roster.virtual.index)  # only pcre knows who leads to the rule
+        captured = captured or any(may_be(capture, user, domain) for capture in captures)
         for there in (domain, "") if domain == router.origin else (domain,):
             for alias, _ in router.roster.virtual.mentioning(user, there):
                 if alias not in found:
                     found.add(alias)
                     waiting.append(alias)
-    return found
+    return Leading(found, captured)
 
 
 def _may_reach(recipient: str, user: str, domain: str) -> bool:

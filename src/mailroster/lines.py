@@ -97,3 +97,46 @@ def cut(format: Format[E], read: Read, size: int, start: int, end: int) -> list[
         found.append((start, line))
         start += 1 + (len(line) if plain else length(line))
     return found
+
+
+def lines_before(read: Read, offset: int, count: int) -> int:
+    """Where the physical line begins that stands some lines before the one at an offset."""
+    length = _LINE_BYTES
+    while True:
+        low = max(0, offset - length)
+        raw = read(low, offset)
+        place = len(raw)
+        for _ in range(count + 1):
+            place = raw.rfind(b"\n", 0, place)
+            if place < 0:
+                break
+        if place >= 0 or low == 0:
+            return low + place + 1
+        length *= 8
+
+
+def lines_behind(read: Read, size: int, offset: int, count: int) -> int:
+    """The offset behind some physical lines from an offset on."""
+    length = _LINE_BYTES
+    while True:
+        raw = read(offset, min(size, offset + length))
+        place = -1
+        for _ in range(count):
+            place = raw.find(b"\n", place + 1)
+            if place < 0:
+                break
+        if place >= 0:
+            return offset + place + 1
+        if offset + length >= size:
+            return size
+        length *= 8
+
+
+def feeds(read: Read, start: int, end: int) -> int:
+    """How many line feeds there are between two offsets."""
+    count = 0
+    while start < end:
+        raw = read(start, min(end, start + (1 << 22)))
+        count += raw.count(b"\n")
+        start += len(raw) or end
+    return count

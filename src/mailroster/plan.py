@@ -1,11 +1,18 @@
 """What an edit changes in which file."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mailroster.changes import changed_keys
 from mailroster.document import Document
 from mailroster.formats.hashed import hidden
+from mailroster.indexed import Indexed
 from mailroster.roster import Roster, differing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mailroster.hunks import Region
+    from mailroster.splices import Splice
 
 
 class FileEdit(NamedTuple):
@@ -35,24 +42,72 @@ def plan(before: Roster, after: Roster) -> Plan:
 
 def diff(plan: Plan) -> str:
     """The plan as a unified diff. Hashes of passwords are not shown, only their schemes."""
-    import difflib  # 8 ms, for --dry-run only
-
-    pieces = []
-    for edit in plan.edits:
-        old, new = (_physical_lines(document) for document in (edit.before, edit.after))
-        secret = getattr(Roster(), edit.field).format.secret
-        lines = difflib.unified_diff(old, new, f"a/{edit.file}", f"b/{edit.file}", lineterm="")
-        pieces += [_shown(line, secret and line[0] in "-+ ") + "\n" for line in lines]
-    return "".join(pieces)
+    return "".join(map(file_diff, plan.edits))
 
 
-def _physical_lines(document: Document[object]) -> list[str]:
-    raw = bytes(document)
+def file_diff(edit: FileEdit) -> str:
+    """What becomes of one file, as a unified diff."""
+    from mailroster.hunks import unified  # for --dry-run only
+
+    secret = getattr(Roster(), edit.field).format.secret
+    lines = unified(regions(edit.before, edit.after), edit.file)
+    heads = (next(lines, ""), next(lines, ""))
+    shown = [*(line for line in heads if line), *(_shown(line, secret) for line in lines)]
+    return "".join(f"{line}\n" for line in shown)
+
+
+def regions(before: Document[object], after: Document[object]) -> "Iterator[Region]":
+    """The parts of two documents in which they may differ, cut into physical lines."""
+    from mailroster.hunks import Region
+
+    if (
+        isinstance(before, Indexed)
+        and isinstance(after, Indexed)
+        and before.base.token == after.base.token
+        and not before.splices
+    ):
+        yield from _spliced(after)
+    else:
+        yield Region(physical_lines(bytes(before)), physical_lines(bytes(after)))
+
+
+def _spliced(after: Indexed[object]) -> "Iterator[Region]":
+    """The surroundings of each splice, with the numbers of their lines: those of the base, and
+    those behind the splices before."""
+    from mailroster.hunks import CONTEXT, Region
+    from mailroster.lines import feeds, lines_before, lines_behind
+
+    base = after.base
+    groups: list[tuple[int, int, list[Splice]]] = []
+    for splice in after.splices:
+        start = lines_before(base.read, splice.start, CONTEXT)
+        end = lines_behind(base.read, base.size, splice.end, CONTEXT)
+        if groups and start <= groups[-1][1]:
+            first, _, splices = groups.pop()
+            groups.append((first, end, [*splices, splice]))
+        else:
+            groups.append((start, end, [splice]))
+    place = number = moved = 0
+    for start, end, splices in groups:
+        number += feeds(base.read, place, start)
+        old, new, at = base.read(start, end), b"", start
+        for splice in splices:
+            new += base.read(at, splice.start) + splice.raw()
+            at = splice.end
+        new += base.read(at, end)
+        ours, theirs = physical_lines(old), physical_lines(new)
+        yield Region(ours, theirs, number, number + moved)
+        place, moved = start, moved + len(theirs) - len(ours)
+
+
+def physical_lines(raw: bytes) -> list[str]:
     return raw.decode("utf-8", "backslashreplace").removesuffix("\n").split("\n") if raw else []
 
 
 def _shown(line: str, secret: bool) -> str:
     """A line of a diff for people: no hash, and escapes for what no terminal should get."""
-    if secret and line[:4] not in ("--- ", "+++ "):
+    if secret and line[0] in "-+ ":
         line = line[0] + hidden(line[1:])
+    if line.isprintable():
+        return line
     return "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in line)

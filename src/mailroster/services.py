@@ -5,11 +5,12 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from mailroster.address import example
 from mailroster.document import Document
-from mailroster.finding import ERROR, Finding, Location, ServiceFailed, printable
+from mailroster.finding import ERROR, Fault, Finding, Location, ServiceFailed, printable
 from mailroster.formats.regexp import REGEXP, Rule
 from mailroster.instance.layout import Layout
-from mailroster.resolve import Router
+from mailroster.resolve import Router, quoted
 from mailroster.running import Usage
 
 TIMEOUT_S = 60.0
@@ -19,6 +20,8 @@ _ROUNDS = 4
 _SEARCH = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
 #: Postfix's programs wait up to 2 s while main.cf is younger than that; so it is made older.
 HOT_MAIN_CF_S = 10
+#: How many steps of many ways are asked for at once; what goes on longer is asked one by one.
+_STEPS_MAX = 50
 
 
 def program(name: str) -> str | None:
@@ -134,6 +137,7 @@ class Captures:
     def __init__(self, document: Document[Rule]) -> None:
         self._document = document
         self._empty = not document.index
+        self.is_blind = False  # nobody can tell
         self._known: dict[str, str | None] = {}
 
     def prime(self, addresses: Iterable[str]) -> None:
@@ -143,7 +147,7 @@ class Captures:
             try:
                 results = ask_regexp(self._document.text, asked).results
             except NoPcre:
-                self._empty = True
+                self._empty = self.is_blind = True
                 return
             self._known.update((address, results.get(address)) for address in asked)
 
@@ -195,6 +199,34 @@ def prime(router: Router, aliases: Iterable[str], others: Iterable[str] = ()) ->
         addresses = [word for word in map(router.qualified, words) if word not in asked]
         if not addresses:
             break
+
+
+def prime_addresses(router: Router, addresses: Iterable[str]) -> None:
+    """Asks Postfix at once what it makes of some qualified addresses."""
+    captured = router.captured
+    assert isinstance(captured, Captures)
+    captured.prime(map(quoted, addresses))
+
+
+def prime_ways(router: Router, addresses: Iterable[str]) -> None:
+    """Asks Postfix for all that the way of some addresses needs, a process for each step of all."""
+    if not router.roster.regexp.index:
+        return
+    known: set[str] = set()
+    waiting = {router.qualified(example(address)) for address in addresses}
+    for _ in range(_STEPS_MAX):
+        if not waiting:
+            return
+        known |= waiting
+        prime_addresses(router, waiting)
+        found: set[str] = set()
+        for address in waiting:
+            try:
+                match = router.lookup(address)
+            except Fault:
+                continue
+            found.update(match.results if match else ())
+        waiting = found - known
 
 
 def regexp_findings(document: Document[Rule]) -> list[Finding]:

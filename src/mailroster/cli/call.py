@@ -3,7 +3,7 @@ change live."""
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mailroster import address
@@ -11,7 +11,7 @@ from mailroster.commit import MOVES
 from mailroster.disk import read
 from mailroster.finding import Busy, NotUnderstood, Refused, ServiceFailed
 from mailroster.instance.layout import Layout
-from mailroster.plan import Plan, diff
+from mailroster.plan import Plan
 from mailroster.served import Served
 from mailroster.settings import Settings, Sources, load
 from mailroster.store import Edited, Store
@@ -36,6 +36,9 @@ class Call(NamedTuple):
 
     @classmethod
     def of(cls, found: "Invocation") -> "Call":
+        edits = any(option.name == "--dry-run" for option in found.command.options)
+        if edits and "--json" in found.options and "--dry-run" not in found.options:
+            raise NotUnderstood("--json shows what a change would do: it goes with --dry-run")
         # `--smtp-port` is the setting `smtp_port`; an option that is no setting is not looked at.
         named = {name[2:].replace("-", "_"): value for name, value in found.options.items()}
         sources = Sources({**named, **found.settings}, os.environ, read, os.path.isdir)
@@ -71,11 +74,14 @@ class Call(NamedTuple):
         verb: Callable[["Roster"], "Roster"],
         before: Callable[[], object] = lambda: None,
         done: Callable[[], object] = lambda: None,
+        deletes: Sequence[str] = (),
     ) -> int:
-        """Puts an edit into the folder and in force. Returns the exit status.
+        """Puts an edit into the folder and in force; a dry run shows what it would do instead.
+        Returns the exit status.
 
         `before` is called with the folder locked when the edit is sure to be tried, perhaps again;
-        `done` once the files are changed, whether or not that goes live.
+        `done` once the files are changed, whether or not that goes live. `deletes`: folders that
+        the caller deletes behind it.
         """
         store, dry_run = self.store(), "--dry-run" in self.options
         if not dry_run:
@@ -91,7 +97,10 @@ class Call(NamedTuple):
         if edited.plan.edits and not dry_run:
             done()
         if dry_run:
-            print(diff(edited.plan), end="")
+            from mailroster.cli import effect
+
+            found = effect.foreseen(self, edited.before, edited.after)
+            effect.show(self, edited.plan, found, deletes=deletes)
         elif edited.plan.edits and tables is not None and "--no-wait" not in self.options:
             self.settle_moves()
             self._make_live(store, tables, edited)

@@ -6,9 +6,9 @@ from mailroster.cli import pages, reports
 from mailroster.cli.call import Call, warn
 from mailroster.disk import mode_for_all
 from mailroster.finding import ERROR, INFO, WARNING, Finding, NotUnderstood, Refused
+from mailroster.indexed import whole
 from mailroster.resolve import Router, quoted
 from mailroster.roster import Roster
-from mailroster.store import Store
 
 
 def check(call: Call) -> int:
@@ -17,9 +17,10 @@ def check(call: Call) -> int:
     if "--explain" in options:
         return _explain(options["--explain"])
     report = _report(call)
+    roster = call.roster()
     only, ignored = _codes(options, "--rule"), _codes(options, "--ignore")
     found = [
-        finding for finding in findings(call)
+        finding for finding in findings(call, roster, call.settings.config)
         if (not only or finding.code in only) and finding.code not in ignored
     ]  # fmt: skip
     notes = sum(1 for finding in found if finding.severity == INFO)
@@ -29,14 +30,13 @@ def check(call: Call) -> int:
     return 1 if any(finding.severity in failing for finding in found) else 0
 
 
-def findings(call: Call) -> list[Finding]:
-    """Everything that is wrong with the folder, by our own rules and by Postfix's word."""
+def findings(call: Call, roster: Roster, folder: str) -> list[Finding]:
+    """Everything that is wrong with a folder, by our own rules and by Postfix's word."""
     from mailroster.checks import check as check_subject
     from mailroster.checks.subject import Subject
     from mailroster.services import Captures, NoPcre, captors, prime, regexp_findings
 
-    # All of it is read: no index spares anything here.
-    roster = Store(call.settings.config).read().readable()
+    roster = Roster(*map(whole, roster))  # type: ignore[arg-type]
     captures = Captures(roster.regexp)
     router = Router(roster, call.settings.hostname, captures).remembering()
     theirs, taken = [], {}
@@ -47,7 +47,7 @@ def findings(call: Call) -> list[Finding]:
     except NoPcre as error:
         warn(f"the patterns of {roster.regexp.format.file} are not checked: {error}")
     prime(router, roster.virtual.index, _restricted(roster))
-    return check_subject(Subject(router, taken, _modes(call, roster)), theirs)
+    return check_subject(Subject(router, taken, _modes(folder, roster)), theirs)
 
 
 def _restricted(roster: Roster) -> list[str]:
@@ -55,10 +55,10 @@ def _restricted(roster: Roster) -> list[str]:
     return [quoted(key) for key in keys if "@" in key[1:]]
 
 
-def _modes(call: Call, roster: Roster) -> dict[str, int]:
+def _modes(folder: str, roster: Roster) -> dict[str, int]:
     """The modes of the files of secrets that everybody can read."""
     files = [document.format.file for _, document in roster.documents() if document.format.secret]
-    modes = {file: mode_for_all(os.path.join(call.settings.config, file)) for file in files}
+    modes = {file: mode_for_all(os.path.join(folder, file)) for file in files}
     return {file: mode for file, mode in modes.items() if mode is not None}
 
 

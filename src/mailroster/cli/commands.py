@@ -2,11 +2,11 @@
 
 from mailroster.cli.grammar import Command, Option
 
-_DRY_RUN = Option("--dry-run", "show what would change in the files, and change nothing")
+_DRY_RUN = Option("--dry-run", "show what would change and its effect; change nothing")
 _NO_WAIT = Option("--no-wait", "don't put the change in force; the running server will")
 _JSON = Option("--json", "as JSON")
 _TABLE = Option("--table", "in columns; with tabs between them if not on a terminal")
-_EDIT = (_DRY_RUN, _NO_WAIT)
+_EDIT = (_DRY_RUN, Option("--json", "with --dry-run: as JSON"), _NO_WAIT)
 _SCHEME = Option("--scheme", "SHA512-CRYPT, BLF-CRYPT or ARGON2ID", "SCHEME")
 _PASSWORD = (
     Option("--password-stdin", "read the password from standard input, one line"),
@@ -211,6 +211,18 @@ COMMANDS = (
         ),
         "A comment `# mailroster: allow CODE` above an entry, or at the top of a file with an empty "
         "line behind it, allows a finding.",
+    ),
+    Command(
+        ("diff",), "[FOLDER]", "what would change if FOLDER were put in force", "diff:diff",
+        (
+            Option("--served", "compare with what is served now, not with the config folder"),
+            Option("--exit-code", "exit 1 if anything differs"),
+            _JSON,
+        ),
+        "FOLDER is another config folder: a git checkout, a backup. A file that it lacks is taken as "
+        "one without entries. Shows what becomes of each file (- as it is now, + as in FOLDER), the "
+        "effect, and what is wrong with FOLDER and is not now; an error is exit 1. With --served and "
+        "without FOLDER: what of the config folder is not in force yet. Changes nothing.",
     ),
     Command(
         ("apply",), "", "put the folder in force now", "folder:apply",

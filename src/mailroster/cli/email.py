@@ -70,12 +70,9 @@ def delete(call: Call) -> int:
     doomed = there if "-y" in call.options or (not silent and _asked(there)) else []
     for folder in doomed:
         mailstore.prove_below(call.settings.mail, folder)
-    call.edit(lambda roster: edits.delete_accounts(roster, addresses))
-    for folder in doomed:
-        if dry_run:
-            print(f"would delete {folder}")
-        else:
-            mailstore.delete(call.settings.mail, folder)
+    call.edit(lambda roster: edits.delete_accounts(roster, addresses), deletes=doomed)
+    for folder in [] if dry_run else doomed:
+        mailstore.delete(call.settings.mail, folder)
     return 0
 
 

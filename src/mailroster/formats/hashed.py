@@ -16,6 +16,8 @@ _HASH = rf"{_SCHEME}|{_CRYPT}"
 _SECRET = rf"[ \t:]|{_HASH}"
 #: Hashes of the plainest form, which need no further look.
 PLAIN = r"\{[A-Z0-9-]*[A-Z0-9][A-Z0-9-]*\}[!-9;-z~]+"
+#: The value of an extra field that is a password: `pass=`, for a proxy.
+_FIELD = r"((?:^|[ \t])[^ \t=]*pass[^ \t=]*=)[^ \t\r]+"
 #: Schemes under which the password itself stands: a `!` in front would be a part of it.
 _CLEAR = ("PLAIN", "CLEAR", "CLEARTEXT")
 #: Behind the scheme, it locks: as passwd(1) -l writes it, no password has such a hash.
@@ -52,8 +54,8 @@ def _holds_hash(name: str) -> bool:
 
 
 def hidden(line: str) -> str:
-    """A line as it may be shown: `…` for the hash, and for all that may be one in a bad line. Of a
-    hash its scheme is left, and whether it is locked."""
+    """A line as it may be shown: `…` for the hash, for a password among the extra fields, and for
+    all that may be a hash in a bad line. Of a hash its scheme is left, and whether it is locked."""
     name, bar, rest = line.partition("|")
     if not bar:
         found = re.search(_HASH if name.lstrip()[:1] == "#" else _SECRET, name.lstrip())
@@ -62,6 +64,7 @@ def hidden(line: str) -> str:
     hash, bar, extra = rest.partition("|")
     scheme = re.match(r"\s*(\{[^}]*\})?", hash)
     assert scheme is not None
+    extra = re.sub(_FIELD, r"\1…", extra) if "pass" in extra else extra
     mark = _LOCK if is_locked(hash.strip()) else ""
     return f"{hidden(name)}|{scheme[0]}{mark}…{bar}{extra}"
 

@@ -1,0 +1,32 @@
+"""The effects between two config folders given as texts, as `setup` finds them."""
+
+from mailroster.changes import change
+from mailroster.document import Document
+from mailroster.effects import effects
+from mailroster.effects.effect import Effect
+from mailroster.effects.routes import concerned
+from mailroster.resolve import Router
+from mailroster.roster import Roster
+from mailroster.services import Captures, prime_addresses, prime_ways
+from tests.rosters import ORIGIN
+
+
+def roster(**texts: str) -> Roster:
+    """A roster from the text of each field."""
+    empty = Roster()
+    return empty._replace(
+        **{field: Document(getattr(empty, field).format, text) for field, text in texts.items()}
+    )
+
+
+def router(some: Roster) -> Router:
+    return Router(some, ORIGIN, Captures(some.regexp)).remembering()
+
+
+def between(before: Roster, after: Roster) -> list[Effect]:
+    """Effects, with the rights to send."""
+    old, new = router(before), router(after)
+    found = concerned(change(old, new), prime_addresses)
+    for one in (old, new):
+        prime_ways(one, found.keys)
+    return effects(found)

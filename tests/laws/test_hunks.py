@@ -1,0 +1,77 @@
+"""Laws of diffs: what is shown turns one file into the other, however the files are held."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailroster.document import Format
+from mailroster.hunks import CONTEXT, Region, unified
+from mailroster.indexed import Indexed
+from mailroster.plan import physical_lines, regions
+from tests.laws.test_indexed import apply, edits, formats, indexed
+from tests.laws.texts import document, raw
+
+texts = st.lists(st.sampled_from(["a", "b", "c", "", " "]), max_size=40)
+
+
+def patched(old: Sequence[str], diff: Sequence[str]) -> list[str]:
+    """What a unified diff makes of some lines; every line that it names has to be there."""
+    new: list[str] = []
+    place = 0
+    for line in diff[2:]:
+        if line.startswith("@@"):
+            start, length, new_start, new_length = (
+                1 if number is None else int(number)
+                for number in re.findall(r"-(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))?", line)[0]
+                for number in [number or None]
+            )
+            begin = start - 1 if length else start
+            new += old[place:begin]
+            place = begin
+            assert len(new) == (new_start - 1 if new_length else new_start)
+            continue
+        if line[0] in " -":
+            assert old[place] == line[1:]
+            place += 1
+        if line[0] in " +":
+            new.append(line[1:])
+    return [*new, *old[place:]]
+
+
+def assert_small(diff: Sequence[str]) -> None:
+    """Holds if no more than the context stands around what differs, and no line comes and goes."""
+    for hunk in re.split(r"^@@.*$", "\n".join(diff[2:]), flags=re.MULTILINE)[1:]:
+        runs = re.findall(r"(?:^ .*\n?)+", hunk, re.MULTILINE)
+        assert all(run.count("\n") <= 2 * CONTEXT + 1 for run in runs)
+
+
+@given(texts, texts, texts, texts)
+def test_a_diff_turns_one_text_into_the_other(
+    head: list[str], old: list[str], new: list[str], tail: list[str]
+) -> None:
+    before, after = head + old + tail, head + new + tail
+    diff = list(unified([Region(before, after)], "x"))
+    assert (diff == []) == (before == after)
+    if diff:
+        assert diff[:2] == ["--- a/x", "+++ b/x"]
+        assert patched(before, diff) == after
+        assert_small(diff)
+
+
+@given(formats, raw, edits)
+def test_a_diff_of_splices_turns_the_base_into_the_document(
+    format: Format[Any], content: bytes, steps: Any
+) -> None:
+    content = b"x@far.test y@far.test\n" + content
+    before = indexed(format, content)
+    after = apply(before, steps)
+    assert isinstance(after, Indexed)
+    old, new = physical_lines(content), physical_lines(bytes(after))
+    diff = list(unified(regions(before, after), "x"))
+    assert (diff == []) == (old == new)
+    assert (patched(old, diff) if diff else old) == new
+    whole = list(unified(regions(document(format, content), document(format, bytes(after))), "x"))
+    assert (whole == []) == (diff == [])

@@ -16,11 +16,12 @@ FLOORS = (
     "text hunks document lines splices base indexed notes formats/",
     "roster",
     "resolve graph paths charts changes leads checks/",
-    "edits patterns rename annotations locks expiry rows/ bulk plan settle",
+    "edits patterns rename annotations locks expiry rows/ bulk plan noting entry revert "
+    "by_hand settle",
     "tables compile/ effects/ explain instance/",
-    "child disk settling lock append commit targets/ index store served password "
-    "verification policy running services pcre auth agreement picture mailstore sessions "
-    "reopen prepare apply deadlines moving watch supervise",
+    "child disk settling lock append history commit targets/ index store served password "
+    "verification policy running services pcre sockets auth agreement picture mailstore "
+    "sessions reopen prepare apply deadlines moving watch supervise",
     "server cli/",
 )
 #: Names itself only (`__version__`), and starts the faces.

@@ -214,11 +214,17 @@ def _users(found: Explanation, layout: Layout) -> Iterator[Disagreement]:
             continue
         account = accounts.get(box.account)
         place = known.fields.get("mail", "")
-        if account is not None and not account.extra and place != f"maildir:{box.place}":
+        if account is not None and not account.extra and not _is_at(place, box.place):
             yield Disagreement(f"the mail of {box.account}", f"maildir:{box.place}", place)
     for end, known in zip(nowhere, answers[1 + len(boxes) :], strict=True):
         if known.outcome != NOT_FOUND:
             yield Disagreement(f"Dovecot's user {end}", NOT_FOUND, known.outcome)
+
+
+def _is_at(mail: str, folder: str) -> bool:
+    """Whether Dovecot's `mail` is a Maildir in a folder, which may have another path for it."""
+    kind, _, place = mail.partition(":")
+    return kind == "maildir" and os.path.realpath(place) == os.path.realpath(folder)
 
 
 def _login(found: Explanation, known: Known) -> Iterator[Disagreement]:

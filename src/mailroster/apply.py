@@ -57,6 +57,7 @@ class Outcome(NamedTuple):
     held: tuple[Finding, ...]
     faults: tuple[Finding, ...]  # of lines that came with this change
     waits: bool  # whether time alone will release something that is held
+    unnoted: str = ""  # why edits by hand are missing in the history
 
 
 class Tables:
@@ -106,6 +107,10 @@ class Tables:
             and read(self._layout.unfinished) != EVERYTHING
             and read(self._layout.built) == _build()
         )
+
+    def remember(self) -> bool:
+        """Whether the copies are what was served last, not what a crash has left of them."""
+        return self.have_copy() and read(self._layout.unfinished) != EVERYTHING
 
     def are_whole(self) -> bool:
         """Whether the tables hold what the copies say."""
@@ -338,6 +343,7 @@ def converge(
             state = _state(store, tables, settling, edited)
             judged = _judge(state, tables, keys, accept=accept)
             fresh = _fresh_faults(judged.before.roster, state.found.roster)
+            unnoted = _note_by_hand(store, tables, state, judged, edited)
             if verify or not tables.are_known():
                 rows = tables.put_all(judged.after)
             else:
@@ -348,10 +354,25 @@ def converge(
                 if getattr(judged.after.roster, field) is document:
                     path = store.path(document.format.file)
                     tables.copies.agree(field, path, state.identities[field])
-            return Outcome(rows, judged.findings, tuple(fresh), judged.waits)
+            return Outcome(rows, judged.findings, tuple(fresh), judged.waits, unnoted)
     except OSError as error:
         words = f"{error.filename or layout.state}: {error.strerror or error}"
         raise Busy(f"the tables can't be written ({words})") from error
+
+
+def _note_by_hand(
+    store: Store, tables: Tables, state: "_State", judged: "_Judged", edited: Edited | None
+) -> str:
+    """Keeps in the history what comes into force and is not from a command. Before that is so: if
+    it is cut short, the next convergence finds in the history what is noted already."""
+    before, after = judged.before.roster, judged.after.roster
+    if edited is not None and not (
+        any(differing(before, edited.before)) or any(differing(after, edited.after))
+    ):
+        return ""
+    if not any(differing(before, after)) or not tables.remember():
+        return ""
+    return store.note_by_hand(before, after, state.identities)
 
 
 def outlook(store: Store, tables: Tables, settling: Settling) -> tuple[tuple[Finding, ...], bool]:

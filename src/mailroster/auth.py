@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from mailroster.finding import ServiceFailed
 from mailroster.instance.layout import Layout
+from mailroster.sockets import connected
 
 USERDB, PASSDB = "USER", "PASS"
 FOUND, NOT_FOUND, FAILED = "found", "not found", "failed"
@@ -36,8 +37,6 @@ class Known(NamedTuple):
 
 def ask(layout: Layout, questions: Sequence[Question]) -> list[Known]:
     """The answers in the order of the questions. Raises ServiceFailed if Dovecot gives none."""
-    import socket
-
     asked = [
         f"{database}\t{number}\t{user}\tservice=doveadm\n"
         for number, (database, user) in enumerate(questions, 1)
@@ -45,9 +44,7 @@ def ask(layout: Layout, questions: Sequence[Question]) -> list[Known]:
     ]
     said = b""
     try:
-        with socket.socket(socket.AF_UNIX) as auth:
-            auth.settimeout(_TIMEOUT_S)
-            auth.connect(os.path.join(layout.run, "auth-userdb"))
+        with connected(os.path.join(layout.run, "auth-userdb"), _TIMEOUT_S) as auth:
             auth.sendall(b"VERSION\t1\t1\n" + "".join(asked).encode("utf-8", "surrogateescape"))
             while len(answers_of(said)) < len(asked) and len(said) < _MAX_BYTES:
                 part = auth.recv(65536)

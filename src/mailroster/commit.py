@@ -18,6 +18,9 @@ can't give) is overwritten in place, always under the journal and with a copy of
 
 Lines at the end of a large file are added in place, under a journal that holds them (append.py).
 
+The entry of an edit in the history (history.py) is written before the edit counts, and marked as
+done behind it; who mends what a crash left mends that too.
+
 Others write the files without our lock. A file that no longer holds what we read is never replaced:
 before the first rename the edit is made anew, and a crashed one is taken back. Between that look
 and the rename remain microseconds, which only a lock that editors take could close.
@@ -49,6 +52,7 @@ from mailroster.roster import Roster
 
 if TYPE_CHECKING:
     from mailroster.append import Append
+    from mailroster.history import History, Note
 
 JOURNAL = ".mailroster-journal"
 #: Mail folders that are about to get another name (moving.py).
@@ -73,17 +77,31 @@ class Commit:
     def __init__(self, folder: str, disk: Disk) -> None:
         self.folder = folder
         self._disk = disk
+        self._history: History | None = None
+
+    @property
+    def history(self) -> "History":
+        if self._history is None:
+            from mailroster.history import History  # for edits only
+
+            self._history = History(self.folder, self._disk)
+        return self._history
 
     def path(self, file: str) -> str:
         return os.path.join(self.folder, file)
 
     def put(
-        self, edits: Sequence[FileEdit], found: Mapping[str, Identity]
+        self,
+        edits: Sequence[FileEdit],
+        found: Mapping[str, Identity],
+        note: "Note | None" = None,
+        history_bytes: int = 0,
     ) -> Mapping[str, Identity]:
         """Puts new documents in place; which file holds each, by field, ABSENT where that is not
         sure.
 
-        `found` says by field which file the edit was made of. Raises Conflict, with nothing done,
+        `found` says by field which file the edit was made of; `note` gives its entry in a history
+        of that size. Raises Conflict, with nothing done,
         if a file no longer holds what the edit was made of. Busy or Refused, if something fails,
         say whether the edit counts.
         """
@@ -91,11 +109,15 @@ class Commit:
             from mailroster.append import Append  # for large files only
 
             there = found[edits[0].field]
-            return {edits[0].field: self._append(Append(edits[0].file, there.size, lines), there)}
+            append = Append(edits[0].file, there.size, lines)
+            written = {edits[0].field: self._append(append, there, note)}
+            self._noted(note, history_bytes)
+            return written
         files = [edit.file for edit in edits]
         try:
             for edit in edits:
                 self._stage(edit)
+            self._begin(note)
             if len(files) > 1:
                 self._disk.sync_folder(self.folder)
                 stamps = {edit.file: _stamp(edit.before, found[edit.field]) for edit in edits}
@@ -117,6 +139,7 @@ class Commit:
             raise Busy(
                 f"{self._words(error)}; the edit counts, any command completes it"
             ) from error
+        self._noted(note, history_bytes)
         if theirs:
             raise _set_aside(theirs)
         now = [identity(self.path(file)) for file in files]
@@ -125,6 +148,18 @@ class Commit:
             for edit, before, there in zip(edits, staged, now, strict=True)
         }
 
+    def _begin(self, note: "Note | None") -> None:
+        if note is not None:
+            self.history.begin(note)
+
+    def _noted(self, note: "Note | None", history_bytes: int) -> None:
+        if note is not None:
+            self.history.done(history_bytes)
+
+    def _not_noted(self) -> None:
+        if self._history is not None:
+            self._history.take_back()
+
     def _holds(self, edit: FileEdit, found: Identity) -> bool:
         """Whether a file still is what an edit was made of."""
         path = self.path(edit.file)
@@ -132,7 +167,7 @@ class Commit:
             return identity(path) == found
         return read(path) == bytes(edit.before)
 
-    def _append(self, append: "Append", found: Identity) -> Identity:
+    def _append(self, append: "Append", found: Identity, note: "Note | None") -> Identity:
         """Adds lines to a file in place. Raises as `put` does."""
         path = self.path(append.file)
         if not os.access(path, os.W_OK):
@@ -140,6 +175,7 @@ class Commit:
         try:
             if identity(path) != found:
                 raise Conflict(append.file)
+            self._begin(note)
             self._write_journal(bytes(append))
             fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
             try:
@@ -159,6 +195,7 @@ class Commit:
         except OSError as error:
             raise Busy(f"{self._words(error)}; the edit counts") from error
         if lost:  # somebody has put another file in its place
+            self._not_noted()
             raise Conflict(append.file)
         return there if whole else ABSENT
 
@@ -313,6 +350,7 @@ class Commit:
         try:
             unapplied = self._finish()
             self._sweep()
+            self.history.settle()
         except OSError as error:
             if error.errno in _NO_RIGHT and not self._journal_stands():
                 return  # only leftovers: what there is to read is right
@@ -370,6 +408,7 @@ class Commit:
             if self._journal_stands():
                 words = f"{self._words(another)}; any command completes the edit, or takes it back"
                 raise Busy(words) from another
+        self._not_noted()
         if isinstance(error, OSError):
             raise self.explained(error) from error
         raise error

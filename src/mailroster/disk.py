@@ -250,3 +250,13 @@ def owner_and_mode(path: str) -> tuple[tuple[int, int], int]:
     """(uid, gid) and the permission bits of a file."""
     status = os.stat(path)
     return (status.st_uid, status.st_gid), stat.S_IMODE(status.st_mode)
+
+
+def owner_of(*paths: str) -> int:
+    """The uid of the first of some files that is there. Raises OSError if none is."""
+    for path in paths[:-1]:
+        try:
+            return os.stat(path).st_uid
+        except FileNotFoundError:
+            continue
+    return os.stat(paths[-1]).st_uid

@@ -105,9 +105,15 @@ def physical_lines(raw: bytes) -> list[str]:
 
 
 def _shown(line: str, secret: bool) -> str:
-    """A line of a diff for people: no hash, and escapes for what no terminal should get."""
+    """A line of a diff for people."""
     if secret and line[0] in "-+ ":
         line = line[0] + hidden(line[1:])
+    return shown(line, secret=False)
+
+
+def shown(line: str, *, secret: bool) -> str:
+    """A line for people: no hash, and escapes for what no terminal should get."""
+    line = hidden(line) if secret else line
     if line.isprintable():
         return line
     return "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in line)

@@ -69,7 +69,9 @@ class Up:
         self._settings = settings
         self._layout = Layout(settings.state)
         copies = Served(self._layout.served, index_from=settings.index_from_bytes)
-        self._store = Store(settings.config, find=copies.current)
+        self._store = Store(
+            settings.config, find=copies.current, history_bytes=settings.history_bytes
+        )
         self._tables = Tables(self._layout, copies)
         self._settling = Settling(settings.settle_seconds, observer=True)
         layout = self._layout
@@ -93,6 +95,7 @@ class Up:
         self._next_try = 0.0  # to put into effect what is over
         self._refusal = ""  # why that could not be done
         self._told: tuple[Finding, ...] = ()
+        self._unnoted = ""
         self._next_look = 0.0  # at whether tables that were written are sound
         self._look: asyncio.Task[tuple[list[str], float]] | None = None
 
@@ -240,6 +243,9 @@ class Up:
             if finding not in self._told:
                 log(str(finding))
         self._told = findings
+        if outcome.unnoted and outcome.unnoted != self._unnoted:
+            log(f"edits by hand are missing in the history: {outcome.unnoted}")
+        self._unnoted = outcome.unnoted
         if outcome.rows and self._settings.log_level not in _QUIET:
             log(f"{outcome.rows} rows changed")
         return outcome

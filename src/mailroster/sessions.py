@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 
 from mailroster.instance.layout import Layout
 from mailroster.services import number
+from mailroster.sockets import connected
 
 #: Linux gives no pid from here on (PID_MAX_LIMIT).
 PID_LIMIT = 1 << 22
@@ -44,13 +45,9 @@ def _dump(path: str) -> str:
     """anvil's list of sessions; empty where it does not answer."""
     if not os.path.exists(path):
         return ""
-    import socket
-
     said = b""
     try:
-        with socket.socket(socket.AF_UNIX) as anvil:
-            anvil.settimeout(_TIMEOUT_S)
-            anvil.connect(path)
+        with connected(path, _TIMEOUT_S) as anvil:
             anvil.sendall(b"VERSION\tanvil\t1\t0\nCONNECT-DUMP\n")
             while not said.endswith(b"\n\n") and said != b"\n":
                 part = anvil.recv(65536)

@@ -65,6 +65,7 @@ SETTINGS = (
     Setting("tls_key", "SSL_KEY_PATH", "", "PEM file"),
     Setting("index_from_bytes", "", 1 << 18, "size of a config file from which on it is looked up by an index"),
     Setting("settle_seconds", "", 1, "how long a removal by hand waits"),
+    Setting("history_bytes", "", 1 << 22, "how large the history of changes may grow; 0: none is kept"),
 )  # fmt: skip
 
 
@@ -101,6 +102,7 @@ class Settings(NamedTuple):
     tls_key: str
     index_from_bytes: int
     settle_seconds: int
+    history_bytes: int
 
 
 class Sources(NamedTuple):

@@ -15,6 +15,7 @@ from mailroster import edits
 from mailroster.address import account
 from mailroster.disk import Content, Disk
 from mailroster.finding import Busy, Refused
+from mailroster.history import HISTORY
 from mailroster.roster import Roster
 from mailroster.store import Store
 
@@ -244,7 +245,6 @@ def after(edit: Edit) -> dict[str, bytes]:
 
 
 def debris(*folders: Path) -> list[str]:
-    """What a transaction has left lying about."""
-    return sorted(
-        path.name for folder in folders for path in folder.iterdir() if ".mailroster-" in path.name
-    )
+    """What a transaction has left lying about; the history is meant to stay."""
+    names = (path.name for folder in folders for path in folder.iterdir())
+    return sorted(name for name in names if ".mailroster-" in name and name != HISTORY)

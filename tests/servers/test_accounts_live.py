@@ -15,7 +15,7 @@ import pytest
 
 from tests.servers.instance import HASH, PASSWORD, Instance, until
 
-KILLS = int(os.environ.get("KILLS", "20")) // 2
+KILLS = int(os.environ.get("KILLS", "20")) // 4
 MOVES = ".mailroster-moves"
 
 
@@ -50,6 +50,7 @@ class Senders:
             except smtplib.SMTPException as error:
                 self.refused.append(f"{subject}: {error}")
             count += 1
+            time.sleep(0.02)  # thousands of messages would take their time to be read
 
     def more(self, count: int = 10) -> None:
         """Waits until some more are accepted."""
@@ -190,8 +191,8 @@ def test_killed_at_any_moment_while_mail_arrives_nothing_is_lost(server: Instanc
 @pytest.mark.parametrize(
     ("scheme", "cost"),
     [
-        ("SHA512-CRYPT", "1000"), ("SHA512-CRYPT", "200000"), ("BLF-CRYPT", "4"),
-        ("BLF-CRYPT", "11"), ("ARGON2ID", "t=1,m=64"), ("ARGON2ID", "t=2,m=19456"),
+        ("SHA512-CRYPT", "1000"), ("SHA512-CRYPT", "200000"),
+        ("BLF-CRYPT", "11"), ("ARGON2ID", "t=1,m=64"),
         ("ARGON2ID", "t=1,m=196608"),
     ],
 )  # fmt: skip

@@ -32,11 +32,14 @@ def test_what_is_said_is_read(said: bytes, found: dict[int, Known]) -> None:
     assert plain == found
 
 
-def test_a_socket_that_ends_has_failed_for_all(tmp_path: Path) -> None:
-    layout = Layout(str(tmp_path))
-    os.mkdir(layout.run)
+def test_a_socket_that_ends_has_failed_for_all_by_a_path_that_is_too_long_for_sockets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(str(tmp_path / ("deep" * 25)))
+    os.makedirs(layout.run)
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind(os.path.join(layout.run, "auth-userdb"))
+        monkeypatch.chdir(layout.run)
+        server.bind("auth-userdb")
         server.listen()
 
         def talk() -> None:

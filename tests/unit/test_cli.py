@@ -15,6 +15,7 @@ import pytest
 
 from mailroster.cli import main
 from mailroster.cli.commands import COMMANDS
+from mailroster.history import HISTORY
 from mailroster.settings import FOLDERS, SETTINGS
 
 H = "{SHA512-CRYPT}$6$abc$def"
@@ -81,7 +82,8 @@ def test_an_account_is_made_with_mode_0600_and_no_word(folder: Folder) -> None:
     assert folder.read(ACCOUNTS).startswith("a@x.com|{SHA512-CRYPT}$6$")
     assert (folder.config / ACCOUNTS).stat().st_mode & 0o777 == 0o600
     assert [path.name for path in folder.home.iterdir()] == ["config"]
-    assert list(folder.state()) == [ACCOUNTS]
+    assert sorted(folder.state()) == [HISTORY, ACCOUNTS]
+    assert (folder.config / HISTORY).stat().st_mode & 0o777 == 0o600
 
 
 def test_an_account_that_exists_is_refused_in_every_spelling(folder: Folder) -> None:

@@ -42,7 +42,7 @@ def test_a_line_is_understood(
     found = understood(line)
     assert isinstance(found, Invocation)
     assert found.command.name() == name
-    assert found[1:] == (arguments, options, settings)
+    assert found[1:4] == (arguments, options, settings)
 
 
 def test_an_argument_may_be_empty_or_have_blanks() -> None:

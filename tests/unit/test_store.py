@@ -73,7 +73,7 @@ def test_documents_that_are_known_are_used_again_if_their_text_still_stands(fold
 
 
 def test_an_edit_gives_its_plan_and_the_rosters_before_and_after(folder: Path) -> None:
-    plan, before, after, _ = Store(str(folder)).transact(add_line("virtual"))
+    plan, before, after, *_ = Store(str(folder)).transact(add_line("virtual"))
     assert [edit.file for edit in plan.edits] == ["postfix-virtual.cf"]
     assert bytes(before.virtual) == b"a b@x.com\r\n\xff\xfe"
     assert (folder / "postfix-virtual.cf").read_bytes() == bytes(after.virtual)
@@ -88,7 +88,7 @@ def test_of_an_edit_that_changes_nothing_nothing_is_written(folder: Path) -> Non
 
 def test_a_dry_run_gives_the_plan_and_writes_nothing(folder: Path) -> None:
     disk, before = Effects(), identity(str(folder))
-    plan, _, _, _ = Store(str(folder), disk).transact(add_line("virtual", "quotas"), dry_run=True)
+    plan, *_ = Store(str(folder), disk).transact(add_line("virtual", "quotas"), dry_run=True)
     assert len(plan.edits) == 2
     assert disk.names == []
     assert identity(str(folder)) == before
@@ -112,7 +112,7 @@ def test_a_folder_that_is_not_there_is_told_and_made_by_the_first_edit_only(
     with pytest.raises(Refused, match="there is no config folder"):
         store.read()
     if dry_run:
-        changes, _, _, _ = store.transact(add_line("virtual"), dry_run=True)
+        changes, *_ = store.transact(add_line("virtual"), dry_run=True)
         assert bytes(changes.edits[0].after) == b"n n@x.com\n"
         assert not (tmp_path / "dms").exists()
     else:

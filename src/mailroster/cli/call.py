@@ -33,6 +33,7 @@ class Call(NamedTuple):
     options: dict[str, str]
     settings: Settings
     copies: Served
+    typed: Sequence[str] = ()  # the words of the command, but for secrets
 
     @classmethod
     def of(cls, found: "Invocation") -> "Call":
@@ -44,10 +45,24 @@ class Call(NamedTuple):
         sources = Sources({**named, **found.settings}, os.environ, read, os.path.isdir)
         settings = load(sources)
         copies = Served(Layout(settings.state).served, index_from=settings.index_from_bytes)
-        return cls(found.arguments, found.options, settings, copies)
+        return cls(found.arguments, found.options, settings, copies, found.typed)
 
     def store(self) -> Store:
-        return Store(self.settings.config, find=self.copies.current)
+        return Store(
+            self.settings.config,
+            find=self.copies.current,
+            history_bytes=self.settings.history_bytes,
+            author=self._author,
+        )
+
+    def _author(self) -> str:
+        """Who runs the command, and which it is, as the history notes it."""
+        from mailroster.history import user_name
+        from mailroster.noting import author, command
+
+        uid, of_sudo = os.getuid(), (os.environ.get("SUDO_UID"), os.environ.get("SUDO_USER"))
+        sudo = ":".join(word for word in of_sudo if word) if all(of_sudo) else ""
+        return author(uid, user_name(uid), sudo, command(["setup", *self.typed]))
 
     def tables(self) -> "Tables":
         from mailroster.apply import Tables
@@ -96,6 +111,8 @@ class Call(NamedTuple):
         edited = store.transact(verb, dry_run=dry_run, announce=announce)
         if edited.plan.edits and not dry_run:
             done()
+        if edited.unnoted:
+            warn(f"warning: the change is made, but missing in the history: {edited.unnoted}")
         if dry_run:
             from mailroster.cli import effect
 

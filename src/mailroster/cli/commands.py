@@ -198,6 +198,19 @@ COMMANDS = (
         _PICTURE, "Mailboxes to which nothing leads are drawn as one if they are many.",
     ),
     Command(
+        ("log",), "[ADDRESS]", "what was changed in the files, the newest first", "history:log",
+        (
+            Option("-n", "so many changes at the most (20); 0 for all", "N"),
+            Option("--patch", "with the lines that went and came"), _JSON,
+        ),
+        "With ADDRESS the changes whose command or lines name it.",
+    ),
+    Command(
+        ("undo",), "[ID]", "take back the newest change, or another one", "history:undo", _EDIT,
+        "That is a change too, so undo it to have it again. Refused if the lines that it would "
+        "touch were changed since.",
+    ),
+    Command(
         ("check",), "", "everything that is wrong with the folder; exit 1 on an error",
         "check:check",
         (

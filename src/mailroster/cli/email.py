@@ -10,7 +10,6 @@ from mailroster.annotations import annotate
 from mailroster.cli.call import Call, account_address, alias_key, print_json, print_list, warn
 from mailroster.cli.notes import by_key, fields_of, lines_of, said
 from mailroster.cli.secret import secret_for
-from mailroster.cli.table import print_table
 from mailroster.finding import NotUnderstood, Refused
 from mailroster.formats.accounts import Account
 from mailroster.notes import Notes
@@ -122,6 +121,8 @@ def _print_accounts(
     aliases: Mapping[str, Sequence[str]],
     notes: Mapping[str, Notes],
 ) -> None:
+    from mailroster.cli.table import print_table
+
     rows = []
     for address, account in accounts.items():
         used, limit, percent = usage.get(address, (None, 0, 0))
@@ -156,6 +157,8 @@ def restricted(call: Call) -> int:
     notes = by_key(document)
     found = [(entry, notes.get(key)) for key, entry in document.items() if address in ("", key)]
     if "--table" in call.options:
+        from mailroster.cli.table import print_table
+
         rows = [(e.key, e.action, (n or Notes()).until, (n or Notes()).comment) for e, n in found]
         print_table(("ADDRESS", "ACTION", "UNTIL", "COMMENT"), rows)
     elif "--json" in call.options:

@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from mailroster.finding import NotUnderstood
 
+#: Stands in the place of a secret.
+HIDDEN = "…"
+
 
 class Option(NamedTuple):
     """`--name` or `-n`; with a value where `value` names it."""
@@ -62,6 +65,7 @@ class Invocation(NamedTuple):
     arguments: list[str]
     options: dict[str, str]  # of the command, by name; "" for one without a value
     settings: dict[str, str]  # given before the command
+    typed: list[str]  # all its words as typed, but for secrets
 
 
 def parse(
@@ -88,14 +92,15 @@ def parse(
     rest = words[len(command.words) :]
     if rest == ["help"] or rest[:1] in (["--help"], ["-h"]):
         return command.name()
-    arguments, options = _split(rest, command, settings)
+    typed = [*command.words]
+    arguments, options = _split(rest, command, settings, typed)
     if "--help" in options:
         return command.name()
     least, most = command.arity()
     if not least <= len(arguments) <= most:
         much = "too few" if len(arguments) < least else "too many"
         raise NotUnderstood(f"{much} arguments; usage: {command.usage()}")
-    return Invocation(command, arguments, options, given)
+    return Invocation(command, arguments, options, given, typed)
 
 
 def find(words: Sequence[str], commands: Sequence[Command]) -> Command | None:
@@ -107,9 +112,12 @@ def find(words: Sequence[str], commands: Sequence[Command]) -> Command | None:
 
 
 def _split(
-    rest: list[str], command: Command, settings: Sequence[str]
+    rest: list[str], command: Command, settings: Sequence[str], typed: list[str]
 ) -> tuple[list[str], dict[str, str]]:
-    """Arguments and options. Only what is an option of this command is one; `--` ends them."""
+    """Arguments and options. Only what is an option of this command is one; `--` ends them.
+
+    Adds to `typed` every word as it may be shown.
+    """
     known = {option.name: option for option in command.options}
     arguments: list[str] = []
     options: dict[str, str] = {}
@@ -117,19 +125,27 @@ def _split(
         word = rest.pop(0)
         name, equals, value = word.partition("=")
         if word == "--":
-            return arguments + rest, options
+            typed.append(word)
+            for argument in rest:
+                typed.append(_shown(command, arguments, argument))
+                arguments.append(argument)
+            return arguments, options
         if word == "--help" or (word in known and not known[word].value):
             options[word] = ""
+            typed.append(word)
         elif name in known and known[name].value:
             if not equals and not rest:
                 raise NotUnderstood(f"option {name} wants a value: {known[name]}")
             options[name] = value if equals else rest.pop(0)
+            shown = HIDDEN if _is_secret(known[name].value) else options[name]
+            typed += [f"{name}={shown}"] if equals else [name, shown]
         elif word.startswith("--") and not _may_be_password(command, arguments):
             if name[2:] in settings:
                 line = f"setup {name} DIR {command.name()}"
                 raise NotUnderstood(f"{name} stands before the command: {line}")
             raise NotUnderstood(f"unknown option {name!r}; usage: {command.usage()}")
         else:
+            typed.append(_shown(command, arguments, word))
             arguments.append(word)
     return arguments, options
 
@@ -138,6 +154,19 @@ def _may_be_password(command: Command, arguments: list[str]) -> bool:
     names = command.arguments.split()
     place = len(arguments)
     return place < len(names) and names[place] == "[PASSWORD]"
+
+
+def _is_secret(name: str) -> bool:
+    """Whether what stands in the place of this word of a usage is a password or a hash."""
+    return "PASSWORD" in name or "HASH" in name
+
+
+def _shown(command: Command, arguments: list[str], word: str) -> str:
+    """The next argument, as others may see it. One too many may be a password with blanks that
+    nobody has quoted."""
+    names = command.arguments.split()
+    last = names[min(len(arguments), len(names) - 1)] if names else ""
+    return HIDDEN if _is_secret(last) else word
 
 
 def _incomplete(words: Sequence[str], commands: Sequence[Command]) -> str:

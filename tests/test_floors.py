@@ -15,13 +15,14 @@ FLOORS = (
     "finding address quota until settings",
     "text hunks document lines splices base indexed notes formats/",
     "roster",
-    "resolve graph paths charts changes leads checks/",
-    "edits patterns rename annotations locks expiry rows/ bulk plan noting entry revert "
-    "by_hand settle",
+    "resolve graph paths charts changes limits leads checks/",
+    "senders edits patterns rename annotations locks expiry rows/ bulk plan noting entry "
+    "revert by_hand settle",
     "tables compile/ effects/ explain instance/",
     "child disk settling lock append history commit targets/ index store served password "
-    "verification policy running services pcre sockets auth agreement picture mailstore "
-    "sessions reopen prepare apply deadlines moving watch supervise",
+    "verification password_policy running services pcre sockets auth agreement picture "
+    "mailstore quota_warning policy/ sessions reopen prepare apply deadlines moving watch "
+    "supervise",
     "server cli/",
 )
 #: Names itself only (`__version__`), and starts the faces.
@@ -118,6 +119,7 @@ def test_start_up_imports_nothing_slow() -> None:
     """Every command pays for what the modules import at their top."""
     slow = {"argparse", "asyncio", "dataclasses", "pathlib", "subprocess", "shutil", "json"}
     late = {"server", "supervise", "watch", "cli/server"}  # of the one command that runs on
+    late |= {module for module in modules() if module.startswith("policy/")}  # of a daemon
     for module in modules():
         if module in late:
             continue

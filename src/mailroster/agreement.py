@@ -3,13 +3,14 @@ asked of the tables that are served (`postmap -q`), the whole of it of smtpd (RC
 every user of Dovecot's own auth."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from mailroster.address import split, split_extension
 from mailroster.auth import FAILED, FOUND, NOT_FOUND, PASSDB, USERDB, Known, Question, ask
 from mailroster.compile.postfix import ALIASES, DOMAINS, MAILBOXES, Aliases, Mailboxes
-from mailroster.explain import POSTMASTER, Explanation
+from mailroster.explain import POSTMASTER, Explanation, owners_by_way
 from mailroster.finding import ServiceFailed, printable
 from mailroster.instance.layout import Layout
 from mailroster.paths import NOWHERE
@@ -17,9 +18,12 @@ from mailroster.resolve import quoted
 from mailroster.running import Usage, dovecot_pid, postfix_pid
 from mailroster.services import in_memory, results_of, run, usages_of
 from mailroster.settings import Settings
+from mailroster.sockets import connected
 
 #: Of so many hops and mailboxes the servers are asked; a way may have a thousand.
 ASKED_MAX = 100
+#: Somebody who may send as nobody here.
+STRANGER = "nobody@invalid"
 _TIMEOUT_S = 20.0
 _LINE_MAX = 4096
 #: What smtpd answers when the mailbox has no room.
@@ -57,11 +61,11 @@ def compare(found: Explanation, settings: Settings, layout: Layout) -> Agreement
     else:
         try:
             told += _tables(found, layout)
-            told += _senders(found, settings, layout)
             answer = rcpt(settings, found.way.address)
             full = answer if _is_full(answer) else ""
             told += _rcpt(found, answer)
             asked.append("Postfix")
+            told += _senders(found, settings, layout)
         except (ServiceFailed, OSError) as error:
             silent.append(f"Postfix: {error}")
     if dovecot_pid(layout) is None:
@@ -127,28 +131,67 @@ def look_up(layout: Layout, maps: Sequence[str], keys: Iterable[str]) -> dict[st
 
 
 def _senders(found: Explanation, settings: Settings, layout: Layout) -> Iterator[Disagreement]:
-    """Who may send as the address, by the tables that smtpd is told to ask."""
+    """Who may send as the address: by the policy service if a pattern catches it, else by the
+    tables that smtpd is told to ask. Raises ServiceFailed if the service does not answer."""
     if found.senders is None:
         return
-    _, out, _ = run(["postconf", "-c", layout.postfix, "-h", "smtpd_sender_login_maps"])
-    maps = out.replace(",", " ").split()
-    if not maps or any(":" not in word for word in maps):
-        return
     address = found.way.address
+    what = f"who may send as {address}"
+    if owners_by_way(found.router, address) is None:
+        theirs = _owners(address, settings, layout)
+        if theirs is not None and theirs != found.senders:
+            yield Disagreement(what, _named(found.senders), _named(theirs))
+        return
+    wanted = {**dict.fromkeys(found.senders[:ASKED_MAX], True), STRANGER: False}
+    permitted = may_send(layout, address, wanted)
+    if permitted != wanted:
+        ours, theirs = (
+            tuple(login for login, may in some.items() if may) for some in (wanted, permitted)
+        )
+        yield Disagreement(what, _named(ours), _named(theirs))
+
+
+def _named(logins: tuple[str, ...]) -> str:
+    return " ".join(logins) or "nobody"
+
+
+def _owners(address: str, settings: Settings, layout: Layout) -> tuple[str, ...] | None:
+    """The logins that smtpd finds in its tables for a sender, in the order of its lookups; None if
+    somebody's own configuration has other ones."""
+    _, out, _ = run(["postconf", "-c", layout.postfix, "-h", "smtpd_sender_login_maps"])
+    maps = re.findall(r"(?:\{[^{}]*\}|[^\s,{}])+", out)
+    if not maps or any(":" not in word for word in maps):
+        return None
     local, domain = split(address)
     user, extension = split_extension(local)
     parts = [f"{user}@{domain}"] if extension else []
     parts += [local, user] if domain.lower() == settings.hostname else []
     parts.append(f"@{domain}")
     indexed = [word for word in maps if not word.startswith(("pcre:", "regexp:"))]
-    theirs = look_up(layout, maps, [quoted(address)]).get(quoted(address))
-    if theirs is None:
+    found = look_up(layout, maps, [quoted(address)]).get(quoted(address))
+    if found is None:
         answers = look_up(layout, indexed, parts)
-        theirs = next((answers[key] for key in parts if key in answers), "")
-    logins = tuple(theirs.replace(",", " ").split())
-    if logins != found.senders:
-        what = f"who may send as {address}"
-        yield Disagreement(what, " ".join(found.senders) or "nobody", " ".join(logins) or "nobody")
+        found = next((answers[key] for key in parts if key in answers), "")
+    return tuple(found.replace(",", " ").split())
+
+
+def may_send(layout: Layout, address: str, logins: Iterable[str]) -> dict[str, bool]:
+    """What the policy service says of each of some logins that would send as an address. Raises
+    ServiceFailed if it does not answer."""
+    found = {}
+    try:
+        with connected(layout.policy, _TIMEOUT_S) as session:
+            file = session.makefile("rb")
+            for login in logins:
+                asked = f"policy_context=sender\nsender={address}\nsasl_username={login}\n\n"
+                session.sendall(asked.encode("utf-8", "surrogateescape"))
+                answer = file.readline(_LINE_MAX).decode("utf-8", "replace").strip()
+                if not answer.startswith("action=") or file.readline(_LINE_MAX) != b"\n":
+                    raise ServiceFailed("the policy service does not answer")
+                found[login] = answer == "action=OK"
+    except OSError as error:
+        raise ServiceFailed(f"the policy service does not answer: {error}") from None
+    return found
 
 
 def rcpt(settings: Settings, address: str) -> str:

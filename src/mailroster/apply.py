@@ -39,8 +39,8 @@ from mailroster.targets.text_table import PasswdFile, PcreTable
 #: In the order in which additions become visible; a domain is the last that Postfix learns.
 _DOVECOT: tuple[Table, ...] = (dovecot.EXCEPTIONS, dovecot.ACCOUNTS, dovecot.MASTERS)
 _POSTFIX: tuple[Table, ...] = (
-    postfix.MAILBOXES, postfix.SENDERS, postfix.SEND_ACCESS, postfix.RECEIVE_ACCESS,
-    postfix.ALIASES, postfix.REGEXP, postfix.DOMAINS,
+    postfix.MAILBOXES, postfix.SENDERS, postfix.CATCH_ALL_SENDERS, postfix.SEND_ACCESS,
+    postfix.RECEIVE_ACCESS, postfix.ALIASES, postfix.REGEXP, postfix.DOMAINS,
 )  # fmt: skip
 TABLES: tuple[Table, ...] = (*_DOVECOT, *_POSTFIX)
 GENERATION = "generation"

@@ -6,7 +6,7 @@ Only what the edit itself would bring is judged, never what was there before.
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from mailroster import notes
+from mailroster import notes, senders
 from mailroster.address import Address, fold, split
 from mailroster.changes import dependents
 from mailroster.document import Document
@@ -42,14 +42,15 @@ def set_password(roster: Roster, address: Address, hash: str) -> Roster:
 
 
 def delete_accounts(roster: Roster, addresses: Iterable[Address]) -> Roster:
-    """Without some accounts, their quotas, and their addresses as recipients of aliases."""
+    """Without some accounts, their quotas and rights to send, and their addresses as recipients of
+    aliases."""
     for address in addresses:
         _known(roster, address)
         local, domain = split(address)
         aliases = roster.virtual
         for key in roster.virtual.keys_mentioning(local, domain):
             aliases = virtual.remove_recipients(aliases, key, [address])
-        roster = roster._replace(
+        roster = senders.without(roster, address)._replace(
             accounts=_without(roster.accounts, address),
             quotas=_without(roster.quotas, address),
             virtual=aliases,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from mailroster import notes
 from mailroster.address import split, split_extension
 from mailroster.compile.dovecot import maildir
-from mailroster.compile.postfix import MAILBOXES, SENDERS
+from mailroster.compile.postfix import CATCH_ALL_SENDERS, DOMAINS, MAILBOXES, SENDERS
 from mailroster.document import Document
 from mailroster.finding import Fault, Finding, Location
 from mailroster.formats.hashed import is_locked
@@ -76,7 +76,7 @@ def explain(
     way = _with_setting_named(way, router)
     accounts = dict.fromkeys(end.mailbox for end in way.recipients if end.kind == MAILBOX)
     mailboxes = [_mailbox(router, settings, account) for account in accounts]
-    owners = _owners(router, address) if settings.spoof_protection else None
+    owners = _owners(router, settings, address) if settings.spoof_protection else None
     return Explanation(
         way,
         served,
@@ -117,26 +117,50 @@ def login(router: Router, way: Way) -> Login:
     return Login(True, str(where), fields.get("allow_nets", ""))
 
 
-def _owners(router: Router, address: str) -> tuple[str, ...]:
-    """Who may send as an address: smtpd_sender_login_maps, in the order of Postfix's lookups."""
+def _owners(router: Router, settings: Settings, address: str) -> tuple[str, ...]:
+    """Who may send as an address."""
+    found = owners_by_way(router, address)
+    return owners_by_tables(router, settings, address) if found is None else found
+
+
+def owners_by_way(router: Router, address: str) -> tuple[str, ...] | None:
+    """What the policy service decides: of an address that a pattern catches its own account, those
+    that are granted it, and those at which it ends. None: it leaves that to the tables."""
+    sender = address.lower()
+    if router.captured(quoted(sender)) is None:
+        return None
+    local, domain = split(sender)
+    bare = f"{split_extension(local)[0]}@{domain}"
+    owners = {bare} if bare in router.roster.accounts else set()
+    for row in (SENDERS.row(router, key) for key in (sender, bare, f"@{domain}")):
+        owners.update(row.split(", ") if row else ())
+    if domain == router.origin or DOMAINS.row(router, domain) is not None:
+        try:
+            ends = router.expand(sender)
+        except Fault:
+            ends = []
+        owners.update(mailbox for end in ends if (mailbox := router.mailbox(end)) is not None)
+    return tuple(sorted(owners))
+
+
+def owners_by_tables(router: Router, settings: Settings, address: str) -> tuple[str, ...]:
+    """What smtpd_sender_login_maps says, in the order of Postfix's lookups, less the patterns."""
     local, domain = split(address.lower())
     user, extension = split_extension(local)
-    whole, bare = f"{local}@{domain}", f"{user}@{domain}"
-
-    def found() -> Iterator[str | None]:
-        yield SENDERS.row(router, whole)
-        yield MAILBOXES.row(router, whole)
-        yield router.captured(quoted(address))
-        if extension:
-            yield SENDERS.row(router, bare)
-            yield MAILBOXES.row(router, bare)
-        if domain == router.origin:
-            yield SENDERS.row(router, local)
-            yield SENDERS.row(router, user)
-        yield SENDERS.row(router, f"@{domain}")
-
-    row = next((row for row in found() if row is not None), "")
-    return tuple(row.replace(",", " ").split())
+    keys = [f"{local}@{domain}"]
+    if extension:
+        keys.append(f"{user}@{domain}")
+    if domain == router.origin:
+        keys += [local, user]
+    keys.append(f"@{domain}")
+    for key in keys:
+        rows = [SENDERS.row(router, key)]
+        if settings.spoof_catch_all:
+            rows.append(CATCH_ALL_SENDERS.row(router, key))
+        row = ", ".join(row for row in rows if row) or MAILBOXES.row(router, key)
+        if row:
+            return tuple(row.replace(",", " ").split())
+    return ()
 
 
 def _mailbox(router: Router, settings: Settings, account: str) -> Mailbox:

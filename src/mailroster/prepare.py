@@ -6,6 +6,7 @@ import pwd
 import stat
 import time
 
+from mailroster import quota_warning
 from mailroster.disk import Disk, read
 from mailroster.finding import Refused
 from mailroster.instance import dovecot_2_3, postfix
@@ -58,6 +59,9 @@ def prepare(settings: Settings, layout: Layout) -> bool:
     files[f"{layout.postfix}/master.cf"] = postfix.master_cf(settings)
     for name, text in dovecot_2_3.files(settings, layout).items():
         files[os.path.join(layout.dovecot, name)] = text
+    sender = settings.postmaster_address or f"postmaster@{settings.hostname}"
+    script = quota_warning.script(settings.config, layout.dovecot_conf, sender)
+    Disk().replace(layout.quota_warning, script.encode(), mode=0o755)
     changed = False
     for path, text in files.items():
         if read(path) != text.encode():
@@ -91,6 +95,7 @@ def _folders(settings: Settings, layout: Layout) -> None:
         (layout.postfix_data, postfix, 0o700),
         (layout.dovecot_data, root, 0o755),
         (layout.run, root, 0o755),
+        (layout.warning, mail, 0o700),
         (layout.tls, root, 0o755),
         (settings.logs, root, 0o755),
         (settings.mail, mail, 0o770),

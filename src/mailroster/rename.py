@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from mailroster import address, edits, notes
+from mailroster import address, edits, notes, senders
 from mailroster.address import Address
 from mailroster.changes import changed_keys, dependents
 from mailroster.document import Document
@@ -18,6 +18,7 @@ from mailroster.finding import Fault, Refused
 from mailroster.formats import virtual
 from mailroster.formats.access import Restriction
 from mailroster.formats.accounts import Account
+from mailroster.formats.lookup_table import rekeyed
 from mailroster.formats.virtual import Alias
 from mailroster.resolve import Router
 from mailroster.roster import Roster
@@ -39,9 +40,10 @@ def rename_account(
 ) -> Roster:
     """With an account under another address, and if `alias`, the old one as an alias for it.
 
-    Restrictions of the old address stay beside those of the new one then: it can still be written
-    to and sent from. `origin` and `captured` are the Router's. Refused if there is no such account,
-    if the new address is taken, or if the mail lies where another address would not find it.
+    Restrictions of the old address stay beside those of the new one then, and so do the rights of
+    others to send as it: it can still be written to and sent from. `origin` and `captured` are the
+    Router's. Refused if there is no such account, if the new address is taken, or if the mail lies
+    where another address would not find it.
     """
     account = roster.accounts.get(old)
     if account is None:
@@ -56,6 +58,7 @@ def rename_account(
         virtual=_aliases(roster.virtual, old, new, origin),
         send_access=_restricted(roster.send_access, old, new, alias),
         receive_access=_restricted(roster.receive_access, old, new, alias),
+        sender_logins=senders.renamed(roster.sender_logins, old, new, keep=alias),
     )
     if alias:
         renamed = edits.add_alias(renamed, old, [new], origin, captured)
@@ -127,7 +130,7 @@ def _restricted(
         return document
     if not keep:
         document = notes.without(document, document.positions(new))
-        places = {at: _first_word(document.line(at), new) for at in document.positions(old)}
+        places = {at: rekeyed(document.line(at), new) for at in document.positions(old)}
         return document.edited({**places})
     if new in document:
         return document
@@ -136,10 +139,6 @@ def _restricted(
     position = document.position(new)
     assert position is not None, "it was added"
     return notes.annotated(document, position, noted)
-
-
-def _first_word(line: str, word: str) -> str:
-    return re.sub(r"^(\ufeff?)[^ \t\r\n]+", lambda found: found[1] + word, line.removesuffix("\r"))
 
 
 def _aliases(document: Document[Alias], old: str, new: str, origin: str) -> Document[Alias]:
@@ -163,7 +162,7 @@ def _aliases(document: Document[Alias], old: str, new: str, origin: str) -> Docu
             # `@domain` means the user of the key, who is about to be another.
             local = address.split(key)[0]
             line = virtual.reworded(line, partial(_written_out, local))
-            line = _first_word(line, _renamed(_key_of(line), old, new, origin))
+            line = rekeyed(line, _renamed(_key_of(line), old, new, origin))
         line = virtual.reworded(line, lambda word: _renamed(word, old, new, origin))
         replaced[position] = line.removesuffix("\r")
     return document.edited(replaced) if replaced else document

@@ -9,6 +9,7 @@ from mailroster.formats.accounts import ACCOUNTS, Account
 from mailroster.formats.masters import MASTERS, Master
 from mailroster.formats.quotas import QUOTAS, Quota
 from mailroster.formats.regexp import REGEXP, Rule
+from mailroster.formats.sender_logins import SENDER_LOGINS, Grant
 from mailroster.formats.virtual import VIRTUAL, Alias
 
 #: The fields in whose files an end date means something.
@@ -25,6 +26,7 @@ class Roster(NamedTuple):
     masters: Document[Master] = Document(MASTERS)
     send_access: Document[Restriction] = Document(SEND_ACCESS)
     receive_access: Document[Restriction] = Document(RECEIVE_ACCESS)
+    sender_logins: Document[Grant] = Document(SENDER_LOGINS)
 
     def documents(self) -> Iterator[tuple[str, "Document[object]"]]:
         """Field name and document of each file."""

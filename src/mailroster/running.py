@@ -39,6 +39,11 @@ def dovecot_pid(layout: Layout) -> int | None:
     return pid if conf in map(os.path.realpath, words) else None
 
 
+def policy_pid(layout: Layout) -> int | None:
+    """The pid of our policy service."""
+    return _pid(layout.policy_pid, locked=True)
+
+
 def up_pid(layout: Layout) -> int | None:
     """The pid of the `mailroster up` that keeps this instance."""
     return _pid(layout.up_pid, locked=True)

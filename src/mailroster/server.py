@@ -17,7 +17,9 @@ from mailroster.deadlines import Deadlines, now, put_over
 from mailroster.disk import Identity, identity
 from mailroster.finding import Busy, Finding, Refused, ServiceFailed
 from mailroster.instance.layout import Layout
+from mailroster.instance.postfix import needs_policy
 from mailroster.moving import Mover, Record, settle
+from mailroster.policy.service import argv as policy_argv
 from mailroster.prepare import check, prepare, remove_sockets
 from mailroster.roster import Roster
 from mailroster.served import Served
@@ -75,6 +77,14 @@ class Up:
         self._tables = Tables(self._layout, copies)
         self._settling = Settling(settings.settle_seconds, observer=True)
         layout = self._layout
+        self._policy = Supervisor(
+            Server(
+                "policy service",
+                policy_argv(layout, settings.logs),
+                lambda: running.policy_pid(layout),
+            ),
+            log,
+        )
         self._servers = [
             Supervisor(server, log)
             for server in (
@@ -113,19 +123,33 @@ class Up:
             self._put_over()
             if self._converge() is None and not self._tables.are_whole():
                 raise ServiceFailed("there are no tables to start with")
+            await self._policy.stop()  # one of another version, which would do no harm either
             try:
+                await self._start_policy()
                 for server in self._servers:
                     await server.start()
                 await self._ready(stop)
                 follower = asyncio.create_task(self._follow())
-                await asyncio.gather(*(server.keep(stop) for server in self._servers))
+                kept = [*self._servers, *([self._policy] if self._has_policy() else [])]
+                await asyncio.gather(*(server.keep(stop) for server in kept))
                 follower.cancel()
             finally:
                 await self._stop_servers()
             log("stopped")
 
+    def _has_policy(self) -> bool:
+        return needs_policy(self._settings)
+
+    async def _start_policy(self) -> None:
+        """Without it mail goes on, and so does `up`, which tries again."""
+        try:
+            if self._has_policy():
+                await self._policy.start()
+        except ServiceFailed as error:
+            log(str(error))
+
     async def _stop_servers(self) -> None:
-        for server in reversed(self._servers):
+        for server in (*reversed(self._servers), self._policy):
             await server.stop()
 
     async def _ready(self, stop: asyncio.Event) -> None:

@@ -50,8 +50,10 @@ SETTINGS = (
     Setting("sieve_port", "", 14190, "ManageSieve"),
     Setting("enable_quotas", "ENABLE_QUOTAS", True, "whether quotas hold"),
     Setting("spoof_protection", "SPOOF_PROTECTION", False, "send only as oneself and one's aliases"),
+    Setting("spoof_catch_all", "SPOOF_CATCH_ALL", False, "a catch-all counts as one's alias for sending, too"),
     Setting("postmaster_address", "POSTMASTER_ADDRESS", "", "where mail to the postmaster goes"),
     Setting("mailbox_size_limit", "POSTFIX_MAILBOX_SIZE_LIMIT", 0, "default quota in bytes; 0: none"),
+    Setting("quota_warnings", "QUOTA_WARNINGS", "80,95", "percentages at which an owner is warned by mail, or none"),
     Setting("message_size_limit", "POSTFIX_MESSAGE_SIZE_LIMIT", 10240000, "largest message in bytes"),
     Setting("relayhost", "DEFAULT_RELAY_HOST", "", "server that takes mail for elsewhere: [host]:port"),
     Setting("log_level", "LOG_LEVEL", "info", "error, warn, info, debug or trace"),
@@ -87,8 +89,10 @@ class Settings(NamedTuple):
     sieve_port: int
     enable_quotas: bool
     spoof_protection: bool
+    spoof_catch_all: bool
     postmaster_address: str
     mailbox_size_limit: int
+    quota_warnings: str
     message_size_limit: int
     relayhost: str
     log_level: str
@@ -162,7 +166,21 @@ def load(sources: Sources) -> Settings:
         name = os.uname().nodename
         values["hostname"] = name if "." in name else f"{name}.localdomain"
     values["hostname"] = values["hostname"].lower()
+    percentages(values["quota_warnings"])
     return Settings(**values)
+
+
+def percentages(text: str) -> tuple[int, ...]:
+    """The setting `quota_warnings` as numbers from 1 to 100, the largest first. Raises
+    NotUnderstood."""
+    words = text.replace(",", " ").split()
+    if words == ["none"]:
+        return ()
+    for word in words:
+        if not (word.isascii() and word.isdecimal() and len(word) < 4 and 1 <= int(word) <= 100):
+            mend = "write numbers from 1 to 100 with commas between, or none"
+            raise NotUnderstood(f"quota_warnings: {word!r} is no percentage; {mend}")
+    return tuple(sorted({int(word) for word in words}, reverse=True))
 
 
 def _folders(sources: Sources) -> dict[str, str]:

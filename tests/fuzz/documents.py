@@ -5,7 +5,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from mailroster import edits
+from mailroster import edits, senders
+from mailroster.address import Address
 from mailroster.document import Document, Format
 from mailroster.finding import Fault, Refused
 from mailroster.formats import hashed
@@ -16,6 +17,7 @@ from tests.laws.kept import assert_kept
 
 NEW_HASH = "{SHA512-CRYPT}$6$new$hash"
 NEW_RECIPIENT = "new.one@new.test"
+NEW_ACCOUNT = Address("new.one@new.test")
 ORIGIN = "mail.example.test"
 #: So many lines and keys of a file are edited, from its start and from its end.
 _SOME = 3
@@ -155,8 +157,9 @@ def _verbs_keep_the_rest(document: Document[Any]) -> None:
 
 def _roster(field: str, document: Document[Any], key: str) -> Roster:
     files: dict[str, Any] = {field: document}
-    if field == "quotas":
-        files["accounts"] = Document(ACCOUNTS, f"{key}|{NEW_HASH}\n")
+    if field in ("quotas", "sender_logins"):
+        account = key if field == "quotas" else NEW_ACCOUNT
+        files["accounts"] = Document(ACCOUNTS, f"{account}|{NEW_HASH}\n")
     return Roster(**files)
 
 
@@ -180,16 +183,29 @@ def _verbs(field: str, document: Document[Any], key: Any) -> Iterator[tuple[str,
     elif field == "virtual":
         more = entry._replace(recipients=(*entry.recipients, NEW_RECIPIENT))
         yield "add", lambda r: edits.add_alias(r, key, [NEW_RECIPIENT], ORIGIN), more
-        yield "delete", lambda r: edits.delete_alias(r, key, list(_every(r, key))), None
+        yield "delete", lambda r: edits.delete_alias(r, key, list(_every(r, "virtual", key))), None
+    elif field == "sender_logins":
+        if NEW_ACCOUNT not in (key, *entry.accounts):
+            more = entry._replace(accounts=(*entry.accounts, NEW_ACCOUNT))
+            yield "grant", lambda r: senders.grant(r, NEW_ACCOUNT, key), more
+        yield "revoke", lambda r: _revoked(r, key), None
 
 
-def _every(roster: Roster, key: str) -> Iterator[str]:
-    """The recipients of all lines of an alias that can be read, the one that counts first."""
-    for position in roster.virtual.positions(key):
+def _every(roster: Roster, field: str, key: str) -> Iterator[Any]:
+    """The recipients of all lines of an alias that can be read, the one that counts first; or the
+    accounts of a grant."""
+    document: Document[Any] = getattr(roster, field)
+    for position in document.positions(key):
         try:
-            yield from roster.virtual.format.parse(roster.virtual.lines[position]).recipients
+            yield from document.format.parse(document.lines[position])[1]
         except Fault:
             continue
+
+
+def _revoked(roster: Roster, key: str) -> Roster:
+    for account in list(_every(roster, "sender_logins", key)):
+        roster = senders.revoke(roster, account, key)
+    return roster
 
 
 def _some(all: Any) -> Any:

@@ -23,6 +23,7 @@ _FILES: dict[str, tuple[bytes, ...]] = {
     "masters": (b"info", b"|", b"{PLAIN}", b"$6$"),
     "send_access": (b"REJECT", b"user@", b"example.com"),
     "receive_access": (b"REJECT", b"550 5.7.1 no"),
+    "sender_logins": (b",", b"@x.com", b" b@x.com", b"\n  c@x.com", b"user"),
 }
 
 

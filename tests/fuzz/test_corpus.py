@@ -80,6 +80,7 @@ FLAWS: dict[str, tuple[Any, str, Any]] = {
     "masters": (hashed, "hidden", lambda line: line),
     "send_access": (Document, "replace", careless),
     "receive_access": (Document, "append", lambda document, line: document),
+    "sender_logins": (virtual, "_without", lambda line, gone: line.split(",")[0]),
     "account": (address, "fold", lambda text: text),
     "alias": (address, "fold", lambda text: text),
     "recipient": (address, "recipient", lambda text: text + "."),

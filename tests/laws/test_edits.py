@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mailroster import edits
+from mailroster import edits, senders
 from mailroster.address import Address, fold
 from mailroster.annotations import Said
 from mailroster.document import Document
@@ -15,6 +15,7 @@ from mailroster.finding import Fault, Refused
 from mailroster.formats.accounts import ACCOUNTS, Account
 from mailroster.formats.hashed import is_clear
 from mailroster.formats.quotas import QUOTAS, Quota
+from mailroster.formats.sender_logins import Grant
 from mailroster.formats.virtual import VIRTUAL, Alias
 from mailroster.locks import lock, unlock
 from mailroster.roster import Roster
@@ -48,6 +49,8 @@ CASES = (
     Case("allow", lambda r: edits.allow(r, "send_access", A), {"send_access": A}, True),
     Case("no more", lambda r: edits.restrict(r, "receive_access", B), {"receive_access": B}, False),
     Case("again", lambda r: edits.allow(r, "receive_access", B), {"receive_access": B}, True),
+    Case("grant", lambda r: senders.grant(r, A, B), {"sender_logins": B}, False),
+    Case("revoke", lambda r: senders.revoke(r, A, B), {"sender_logins": B}, True),
     Case("master add", lambda r: edits.add_master(r, "info", HASH), {"masters": "info"}, False),
     Case("master", lambda r: edits.set_master_password(r, "info", HASH), {"masters": "info"}, True),
     Case("master del", lambda r: edits.delete_masters(r, ["info"]), {"masters": "info"}, False),
@@ -64,6 +67,7 @@ def rosters(draw: st.DrawFn) -> Roster:
         "virtual": b"A@x.com b@x.com,\tc@x.com ,b@x.com",
         "send_access": b"A@x.com\tREJECT no",
         "masters": b"Info|" + HASH.encode(),
+        "sender_logins": b"B@x.com A@x.com,\tc@x.com ,a@x.com",
     }
     found: dict[str, Any] = {}
     for field, format in zip(Roster._fields, FORMATS, strict=True):
@@ -115,7 +119,8 @@ def test_add_then_delete_of_an_account_is_identity(roster: Roster, login: str) -
     address = Address(login)
     assume(address not in roster.accounts.index and address not in roster.quotas.index)
     assume(address not in roster.virtual.index)
-    assume(address not in named(roster.virtual))
+    assume(address not in named(roster.virtual) | named(roster.sender_logins))
+    assume(address not in roster.sender_logins.index)
     whole = complete(roster, "accounts", "quotas")
     added = edits.set_quota(edits.add_account(whole, Account(address, HASH)), Quota(address, "1G"))
     gone = edits.delete_accounts(added, [address])
@@ -157,6 +162,11 @@ PAIRS = {
         lambda r: edits.restrict(r, "receive_access", B),
         lambda r: edits.allow(r, "receive_access", B),
         "receive_access", B,
+    ),
+    "grant": Pair(
+        lambda r: senders.grant(r, A, B),
+        lambda r: senders.revoke(r, A, B),
+        "sender_logins", B,
     ),
     "master": Pair(
         lambda r: edits.add_master(r, "fresh", HASH),
@@ -216,7 +226,9 @@ def test_a_deleted_account_leaves_every_line_that_does_not_name_it(roster: Roste
     assert after is not None
     assert_kept(roster.accounts, after.accounts, A)
     assert_kept(roster.quotas, after.quotas, A)
-    assert texts(after)[3:] == texts(roster)[3:]
+    assert texts(after)[3:-1] == texts(roster)[3:-1]
+    left = not_naming(after.sender_logins, A)
+    assert [line for line in not_naming(roster.sender_logins, A) if line not in left] == []
     assert not_naming(after.virtual, A) == not_naming(roster.virtual, A)
 
 
@@ -226,12 +238,12 @@ def not_naming(document: Document[Any], word: str) -> list[str]:
     return [line for line in lines if line and word not in line.lower()]
 
 
-def named(virtual: Document[Alias]) -> set[str]:
+def named(document: Document[Alias] | Document[Grant]) -> set[str]:
     """Every recipient in a line that can be read, whether it counts or not."""
     found: set[str] = set()
-    for line in filter(VIRTUAL.key, virtual.lines):
+    for line in filter(document.format.key, document.lines):
         try:
-            found |= {fold(recipient) for recipient in VIRTUAL.parse(line).recipients}
+            found |= {fold(recipient) for recipient in document.format.parse(line)[1]}
         except Fault:
             continue
     return found

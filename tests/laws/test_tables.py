@@ -20,7 +20,8 @@ from tests.laws.texts import FORMATS, HASH, document, formats, raw
 ORIGIN = "host.test"
 TABLES: tuple[Table, ...] = (
     dovecot.ACCOUNTS, dovecot.EXCEPTIONS, dovecot.MASTERS, postfix.MAILBOXES, postfix.SENDERS,
-    postfix.SEND_ACCESS, postfix.RECEIVE_ACCESS, postfix.ALIASES, postfix.REGEXP, postfix.DOMAINS,
+    postfix.CATCH_ALL_SENDERS, postfix.SEND_ACCESS, postfix.RECEIVE_ACCESS, postfix.ALIASES,
+    postfix.REGEXP, postfix.DOMAINS,
 )  # fmt: skip
 
 users = st.sampled_from(["a", "b", "any", "a+t", "postmaster"])
@@ -50,6 +51,10 @@ lines: dict[str, st.SearchStrategy[str]] = {
     "masters": st.sampled_from([f"info|{HASH}", f"Info|{HASH}", "root|{PLAIN}x"]),
     "send_access": st.builds("{} {}".format, keys, st.sampled_from(["REJECT", "OK", ""])),
     "receive_access": st.builds("{} REJECT".format, keys),
+    "sender_logins": st.builds(
+        lambda key, some, blank: f"{key} {blank.join(some)}",
+        keys, st.lists(addresses, max_size=3), blanks,
+    ),
 }  # fmt: skip
 #: One step of a history: a file, what it loses at a place, and what it gets there.
 steps = st.sampled_from(Roster._fields).flatmap(

@@ -10,10 +10,12 @@ from mailroster.formats.accounts import ACCOUNTS
 from mailroster.formats.masters import MASTERS
 from mailroster.formats.quotas import QUOTAS
 from mailroster.formats.regexp import REGEXP
+from mailroster.formats.sender_logins import SENDER_LOGINS
 from mailroster.formats.virtual import VIRTUAL
 
 FORMATS: tuple[Format[Any], ...] = (
-    ACCOUNTS, QUOTAS, VIRTUAL, REGEXP, MASTERS, SEND_ACCESS, RECEIVE_ACCESS
+    ACCOUNTS, QUOTAS, VIRTUAL, REGEXP, MASTERS, SEND_ACCESS, RECEIVE_ACCESS,
+    SENDER_LOGINS,
 )  # fmt: skip
 HASH = "{SHA512-CRYPT}$6$abc$def"
 

@@ -164,6 +164,10 @@ def test_one_sends_as_oneself_and_as_the_aliases_that_lead_to_oneself(mail: Inst
         assert sender_code(mail, john, sender) == 553, sender
 
 
+def test_a_catch_all_is_no_sender_unless_a_setting_says_so(mail: Instance) -> None:
+    assert sender_code(mail, "boss@example.com", "who-ever@example.com") == 553
+
+
 def test_a_restricted_sender_is_refused_and_a_restricted_recipient(mail: Instance) -> None:
     assert sender_code(mail, "silent@example.com", "silent@example.com") == 554
     assert mail.rcpt("silent@example.com")[0] == 250

@@ -64,6 +64,7 @@ class Case(NamedTuple):
     quotas: str = ""
     send_access: str = ""
     receive_access: str = ""
+    sender_logins: str = ""
 
 
 ALIASES = {
@@ -211,6 +212,10 @@ OTHERS = {
     ),
     "a restriction of nobody": Case(
         "restriction-without-account:2", send_access="a@x.com REJECT\nc@x.com REJECT\n"
+    ),
+    "a right to send": Case("", sender_logins="press@x.com a@x.com\n"),
+    "a right to send that nobody has": Case(
+        "grant-without-account:2", sender_logins="p@x.com a@x.com\n@y.org a@x.com,c@x.com\n"
     ),
     "a locked account": Case("", "a@x.com|{SHA512-CRYPT}!$6$abc$def\n"),
     "locked, its mail goes to a colleague": Case(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mailroster.finding import NotUnderstood
-from mailroster.settings import Settings, Sources, load
+from mailroster.settings import Settings, Sources, load, percentages
 
 CONTAINER = "/tmp/docker-mailserver"
 
@@ -95,6 +95,10 @@ def test_the_environment_is_honoured_and_each_with_file_behind_it(
         pytest.param({"DMS_VMAIL_UID": "vmail"}, "", id="no number"),
         pytest.param({"POSTMASTER_ADDRESS": "a\nb"}, "", id="a control character"),
         pytest.param({"LOG_LEVEL__FILE": "/not/there"}, "", id="a file that isn't there"),
+        pytest.param({"QUOTA_WARNINGS": "80%"}, "", id="a percentage with its sign"),
+        pytest.param({"QUOTA_WARNINGS": "0,80"}, "", id="0 percent"),
+        pytest.param({"QUOTA_WARNINGS": "80,101"}, "", id="more than 100 percent"),
+        pytest.param({"QUOTA_WARNINGS": "none,80"}, "", id="none and some"),
         pytest.param({}, "enable_quota = true", id="an unknown name"),
         pytest.param({}, "imap_port = 'imap'", id="a port that is no number"),
         pytest.param({}, "hostname = ['a']", id="a list"),
@@ -112,6 +116,14 @@ def test_the_environment_is_honoured_and_each_with_file_behind_it(
 def test_what_makes_no_sense_is_not_understood(environment: dict[str, str], toml: str) -> None:
     with pytest.raises(NotUnderstood):
         settings({"config": "/c"}, environment, {"/c/mailroster.toml": toml})
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("80,95", (95, 80)), (" 95 80 80", (95, 80)), ("100", (100,)), ("none", ()), ("", ())],
+)
+def test_percentages_are_given_the_largest_first(text: str, found: tuple[int, ...]) -> None:
+    assert percentages(text) == found
 
 
 def test_what_is_said_of_a_strange_path_can_be_shown() -> None:

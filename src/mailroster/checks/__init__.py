@@ -14,6 +14,7 @@ from mailroster.checks import (
     regexps,
     restrictions,
     secrets,
+    senders,
 )
 from mailroster.checks.allowed import judged
 from mailroster.checks.subject import Subject
@@ -27,6 +28,7 @@ RULES: tuple[Rule, ...] = (
     secrets.readable_by_all,
     quotas.without_account,
     restrictions.without_account,
+    senders.without_account,
     aliases.unreasonable,
     aliases.dangling,
     aliases.shadowing,

@@ -13,7 +13,7 @@ from mailroster.cli.secret import hashing_for, policy_for
 from mailroster.disk import Disk
 from mailroster.finding import ERROR, Finding, NotUnderstood, Refused
 from mailroster.formats.cost import Cost
-from mailroster.policy import Policy
+from mailroster.password_policy import Policy
 from mailroster.resolve import Router
 from mailroster.roster import Roster
 from mailroster.rows import FORMATS, AccountRow, Row, Rows, csv, folder, jsonl

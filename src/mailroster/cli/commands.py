@@ -140,6 +140,19 @@ COMMANDS = (
         "regexp:test", (_JSON,),
     ),
     Command(
+        ("sender", "add"), "ADDRESS AS", "let an account send as another address", "sender:add",
+        _EDIT,
+        "AS is user@domain, or @domain for whatever in it has no mailbox or alias of its own. As "
+        "itself and as the aliases that lead to it an account may send anyway.",
+    ),
+    Command(
+        ("sender", "del"), "ADDRESS AS", "take that right away again", "sender:delete", _EDIT,
+    ),
+    Command(
+        ("sender", "list"), "[ADDRESS]", "list who may send as what, all or one account's",
+        "sender:show", (_JSON,),
+    ),
+    Command(
         ("quota", "set"), "ADDRESS SIZE", "limit a mailbox", "quota:put",
         (_COMMENT, *_EDIT),
         "SIZE is an integer with B, k, M, G or T (binary: 5G = 5 GiB), or 0 for unlimited.",
@@ -147,6 +160,12 @@ COMMANDS = (
     Command(
         ("quota", "del"), "ADDRESS", "give a mailbox the server's default again", "quota:delete",
         _EDIT,
+    ),
+    Command(
+        ("quota", "list"), "", "list the use and the limit of each mailbox", "quota:show",
+        (Option("--sort", "address, use or percent", "BY"), _JSON, _TABLE),
+        "In the order of the file; by use or percent the largest first. Without a running server "
+        "the limits alone.",
     ),
     Command(
         ("dovecot-master", "add"), "NAME [PASSWORD]", "make a master, who may log in as anybody",

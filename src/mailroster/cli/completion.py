@@ -13,6 +13,7 @@ from mailroster.address import split
 from mailroster.cli.call import Call
 from mailroster.cli.commands import COMMANDS
 from mailroster.cli.grammar import Command, find, may_be_many
+from mailroster.cli.quota import ORDERS
 from mailroster.disk import read
 from mailroster.document import Document
 from mailroster.finding import NotUnderstood
@@ -111,7 +112,7 @@ def _option_values(command: Command, option: str) -> Iterable[str]:
         from mailroster.cli import pages, reports
 
         return reports.REPORTS if option == "--format" else pages.codes()
-    return {"--scheme": SCHEMES, "--format": ROW_FORMATS}.get(option, ())
+    return {"--scheme": SCHEMES, "--format": ROW_FORMATS, "--sort": ORDERS}.get(option, ())
 
 
 def _values(
@@ -139,6 +140,10 @@ def _values(
     if command.words in (("explain",), ("regexp", "test")):
         roster = read_roster()
         return [*_keys(roster.accounts, word), *_keys(roster.virtual, word)]
+    if name == "AS":
+        roster = read_roster()
+        granted = command.words[-1] == "del"
+        return _keys(roster.sender_logins if granted else roster.virtual, word)
     if name == "ADDRESS":
         return _keys(_listed(command, arguments, read_roster()), word)
     if name.startswith("RECIPIENT"):

@@ -10,7 +10,7 @@ from mailroster.formats import hashed
 
 if TYPE_CHECKING:
     from mailroster.formats.cost import Cost
-    from mailroster.policy import Policy
+    from mailroster.password_policy import Policy
 
 
 class Secret(NamedTuple):
@@ -56,7 +56,7 @@ def secret_for(call: Call, name: str, check: Callable[[], object]) -> Secret:
 
 def policy_for(call: Call) -> "Policy":
     """What new passwords have to be."""
-    from mailroster.policy import Policy, policy_path
+    from mailroster.password_policy import Policy, policy_path
 
     settings = call.settings
     refused = policy_path(settings.config, settings.password_refused)

@@ -3,6 +3,7 @@
 from mailroster import running
 from mailroster.cli.call import Call, finding_fields, print_json
 from mailroster.finding import Finding
+from mailroster.instance.postfix import needs_policy
 
 
 def up(call: Call) -> int:
@@ -25,6 +26,8 @@ def status(call: Call) -> int:
         "postfix": running.postfix_pid(layout),
         "dovecot": running.dovecot_pid(layout),
     }
+    if needs_policy(settings):
+        pids["policy"] = running.policy_pid(layout)
     held = _held(call)
     live = {} if held is None else {f: n for f, n in held[0].items() if n}
     findings = () if held is None else held[1]
@@ -42,6 +45,8 @@ def status(call: Call) -> int:
         )
         return 0 if healthy else 1
     for name, pid in pids.items():
+        if name == "policy" and (pid is not None or not pids["up"]):
+            continue  # it serves the servers: only its lack is worth a line
         print(f"{name}: {'not running' if pid is None else f'running, pid {pid}'}")
     if held is None:
         print("live: nothing; no server was ever started here")

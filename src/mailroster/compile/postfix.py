@@ -64,28 +64,56 @@ class Aliases:
 
 
 class Senders:
-    """`smtpd_sender_login_maps` for aliases: the accounts to which they lead may send as them."""
+    """`smtpd_sender_login_maps` for aliases, and for what somebody is allowed by name: the accounts
+    to which they lead may send as them, and those that `postfix-sender-logins.cf` names."""
 
     name = "senders"
 
     def keys(self, router: Router) -> Iterable[str]:
-        return router.roster.virtual.counted()
+        return {**router.roster.virtual.counted(), **router.roster.sender_logins.counted()}
 
     def row(self, router: Router, key: str) -> str | None:
-        if key[0] == "@" or key not in router.roster.virtual:
+        roster = router.roster
+        grant = roster.sender_logins.get(key)
+        alias = key[0] != "@" and key in roster.virtual
+        if grant is None and not alias:
             return None
-        try:
-            mailboxes = [router.mailbox(recipient) for recipient in router.expand(key)]
-        except Fault:
-            mailboxes = []
-        owners = {mailbox for mailbox in mailboxes if mailbox is not None}
-        if key in router.roster.accounts:
+        owners = {*_owners(router, key)} if alias else set()
+        owners.update(grant.accounts if grant is not None else ())
+        if key in roster.accounts:
             owners.add(key)
         return ", ".join(sorted(owners)) or None
 
     def concerned(self, change: Change) -> Iterable[str]:
         # An account of the same name joins the owners.
-        return change.dependents | change.keys["accounts"]
+        keys = change.keys
+        return change.dependents | keys["accounts"] | keys["sender_logins"]
+
+
+class CatchAllSenders:
+    """The same for catch-alls, which count only where a setting says so."""
+
+    name = "catch_all_senders"
+
+    def keys(self, router: Router) -> Iterable[str]:
+        return (key for key in router.roster.virtual.counted() if key[0] == "@")
+
+    def row(self, router: Router, key: str) -> str | None:
+        if key[0] != "@" or key not in router.roster.virtual:
+            return None
+        return ", ".join(_owners(router, key)) or None
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        return (key for key in change.dependents if key[0] == "@")
+
+
+def _owners(router: Router, key: str) -> list[str]:
+    """The accounts to which an alias leads."""
+    try:
+        mailboxes = {router.mailbox(recipient) for recipient in router.follow(key)}
+    except Fault:
+        return []
+    return sorted(mailbox for mailbox in mailboxes if mailbox is not None)
 
 
 class Access:
@@ -134,6 +162,7 @@ ALIASES = Aliases()
 MAILBOXES = Mailboxes()
 DOMAINS = Domains()
 SENDERS = Senders()
+CATCH_ALL_SENDERS = CatchAllSenders()
 SEND_ACCESS = Access("send_access")
 RECEIVE_ACCESS = Access("receive_access")
 REGEXP = Regexp()

@@ -15,9 +15,10 @@ from mailroster.tables import delta
 #: What a name of an extra field is made of; anything else may be a value that lacks its name.
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_/:-")
 _NAME_MAX = 60
-_TOLD = frozenset(
-    ("accounts", "quotas", "virtual", "regexp", "masters", "send_access", "receive_access")
-)
+_TOLD = {
+    "accounts", "quotas", "virtual", "regexp", "masters", "send_access", "receive_access",
+    "sender_logins",
+}  # fmt: skip
 
 
 def logins(change: Change) -> Iterator[Effect]:
@@ -94,7 +95,7 @@ def domains(change: Change) -> Iterator[Effect]:
 
 
 def senders(change: Change) -> Iterator[Effect]:
-    """Which accounts may send as an alias; as itself each may anyway."""
+    """Which accounts may send as an alias or by a grant; as itself each may anyway."""
     for key in sorted(delta(SENDERS, change)):
         before, after = (_owners(router, key) for router in change[:2])
         if before != after:

@@ -3,6 +3,7 @@
 A line that starts with a blank continues the one before; the key is the first word, and an address.
 """
 
+import re
 from typing import TypeVar
 
 from mailroster import address
@@ -33,3 +34,8 @@ class LookupTable(Format[E]):
             raise Fault("lost-continuation", "the first entry starts with a blank", "remove it")
         key, *value = text.split(None, 1)
         return key, value[0] if value else ""
+
+
+def rekeyed(line: str, key: str) -> str:
+    """A logical line with another key; all else stays."""
+    return re.sub(r"^(\ufeff?)[^ \t\r\n]+", lambda found: found[1] + key, line.removesuffix("\r"))

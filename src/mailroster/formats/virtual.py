@@ -11,13 +11,15 @@ not count, the case of recipients is kept.
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from mailroster import address, notes
 from mailroster.document import Document
 from mailroster.finding import Fault
 from mailroster.formats.lookup_table import LookupTable
 from mailroster.text import only_comments
+
+E = TypeVar("E")
 
 
 class Alias(NamedTuple):
@@ -80,8 +82,10 @@ def line(key: str, recipients: Iterable[str]) -> str:
     return f"{key} {','.join(recipients)}"
 
 
-def add_recipient(document: Document[Alias], key: str, recipient: str) -> Document[Alias]:
+def add_recipient(document: Document[E], key: str, recipient: str) -> Document[E]:
     """With one more recipient on an alias, which is made at the end where there is none.
+
+    The same for any other file of this form (mailroster.formats.sender_logins).
 
     Raises Fault for one that can't stand beside the others.
     """
@@ -91,13 +95,11 @@ def add_recipient(document: Document[Alias], key: str, recipient: str) -> Docume
     old = document.line(position).rstrip(" \t\r")
     comma = "" if old.endswith(",") else ","
     new = f"{old}{comma}{recipient}"
-    VIRTUAL.parse(new)
+    document.format.parse(new)
     return document.replace(position, new)
 
 
-def remove_recipients(
-    document: Document[Alias], key: str, recipients: Iterable[str]
-) -> Document[Alias]:
+def remove_recipients(document: Document[E], key: str, recipients: Iterable[str]) -> Document[E]:
     """Without some recipients (in any spelling) in every line of an alias; a line left bare goes,
     one that can't be read stays.
 
@@ -107,7 +109,7 @@ def remove_recipients(
     for position in reversed(document.positions(key)):
         line = document.line(position)
         try:
-            VIRTUAL.parse(line)
+            document.format.parse(line)
         except Fault:
             continue
         rest = without(line, gone)

@@ -4,7 +4,7 @@ from mailroster.address import LOCAL_CHARS
 from mailroster.compile.dovecot import PASSDB_FIELDS
 from mailroster.formats.hashed import DEFAULT_SCHEME
 from mailroster.instance.layout import Layout
-from mailroster.settings import Settings
+from mailroster.settings import Settings, percentages
 
 
 def files(settings: Settings, layout: Layout) -> dict[str, str]:
@@ -137,6 +137,11 @@ protocol lmtp {{
   mail_plugins ={quota} sieve
   postmaster_address = {s.postmaster_address or f"postmaster@{s.hostname}"}
 }}
+# Delivers the warnings, which no script of the owner's may file, forward or answer.
+protocol lda {{
+  mail_plugins ={quota}
+  postmaster_address = {s.postmaster_address or f"postmaster@{s.hostname}"}
+}}
 
 service imap-login {{
   inet_listener imap {{
@@ -172,7 +177,7 @@ service auth {{
     user = postfix
   }}
 }}
-{_penalty(s)}service quota-status {{
+{_penalty(s)}{_warning_service(s, layout)}service quota-status {{
   executable = quota-status -p postfix
   client_limit = 1
   unix_listener quota-status {{
@@ -183,7 +188,7 @@ service auth {{
 
 plugin {{
   sieve = file:~/sieve;active=~/.dovecot.sieve
-{_quota_plugin(s)}}}
+{_quota_plugin(s, layout)}}}
 """
 
 
@@ -200,7 +205,7 @@ service anvil {
 """
 
 
-def _quota_plugin(settings: Settings) -> str:
+def _quota_plugin(settings: Settings, layout: Layout) -> str:
     """quota-status before the delivery, and the mailbox itself for what was under way."""
     if not settings.enable_quotas:
         return ""
@@ -211,6 +216,30 @@ def _quota_plugin(settings: Settings) -> str:
   quota_status_success = DUNNO
   quota_status_nouser = DUNNO
   quota_status_overquota = "552 5.2.2 Mailbox is full"
+{_warnings(settings, layout)}"""
+
+
+def _warnings(settings: Settings, layout: Layout) -> str:
+    """The highest first: of those that a message crosses at once, Dovecot tells the first."""
+    socket = f"{layout.warning}/quota-warning"
+    return "".join(
+        f"  quota_warning{place or ''} = storage={percent}%% {socket} {percent} %u\n"
+        for place, percent in enumerate(percentages(settings.quota_warnings), 1)
+    ).replace("quota_warning1 ", "quota_warning ")
+
+
+def _warning_service(settings: Settings, layout: Layout) -> str:
+    """Runs our script as root, which dovecot-lda wants to be; asked by who writes the mail. A
+    listener can't belong to a number without a name, so that its folder keeps others out."""
+    if not settings.enable_quotas or not percentages(settings.quota_warnings):
+        return ""
+    return f"""\
+service quota-warning {{
+  executable = script {layout.quota_warning}
+  unix_listener {layout.warning}/quota-warning {{
+    mode = 0666
+  }}
+}}
 """
 
 

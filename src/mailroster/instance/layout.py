@@ -30,10 +30,17 @@ class Layout:
         self.postfix = os.path.join(state, "postfix")
         self.dovecot = os.path.join(state, "dovecot")
         self.dovecot_conf = os.path.join(self.dovecot, "dovecot.conf")
+        #: The script that Dovecot runs when a mailbox gets full.
+        self.quota_warning = os.path.join(self.dovecot, "quota-warning")
         self.spool = os.path.join(state, "spool")
         self.postfix_data = os.path.join(state, "lib", "postfix")
         self.dovecot_data = os.path.join(state, "lib", "dovecot")
         self.run = os.path.join(state, "run")
+        #: Closed to all but the owner of the mail.
+        self.warning = os.path.join(self.run, "warning")
+        #: The socket of our policy service, and its pid file, which it keeps locked.
+        self.policy = os.path.join(self.run, "policy")
+        self.policy_pid = os.path.join(state, "policy.pid")
         self.dovecot_pid = os.path.join(self.run, "master.pid")
         self.tls = os.path.join(state, "tls")
         #: Held locked by `up` as long as it runs; says which process that is.

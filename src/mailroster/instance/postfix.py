@@ -13,16 +13,27 @@ def main_cf(settings: Settings, layout: Layout) -> str:
         f"check_sasl_access {table['send_access']}",  # an alias is no way around it
     ]
     if s.spoof_protection:
+        # It knows whom a pattern leads to; the tables know only what a pattern names.
+        submission_restrictions.append(_policy(layout, "sender"))
         submission_restrictions.append("reject_authenticated_sender_login_mismatch")
     recipient_restrictions = [
         "reject_unlisted_recipient",
         f"check_recipient_access {table['receive_access']}",
     ]
     if s.enable_quotas:
-        recipient_restrictions.append(f"check_policy_service unix:{layout.run}/quota-status")
+        # The last of all: our service says OK to what it has looked at. Where it says nothing,
+        # Dovecot itself tells of the mailboxes that it knows under the very name.
+        recipient_restrictions.append(_policy(layout, "quota"))
+        recipient_restrictions.append(_asked(f"{layout.run}/quota-status", 5))
     certificate, key = layout.certificate(s)
     alias_maps = [
         table["generation"], table["aliases"], f"pcre:{layout.table('regexp')}", table["mailboxes"],
+    ]  # fmt: skip
+    # A list ends with the first table that has an answer; a union asks all of its own.
+    senders = [table["senders"], table["catch_all_senders"]]
+    login_maps = [
+        f"unionmap:{{{', '.join(senders)}}}" if s.spoof_catch_all else table["senders"],
+        table["mailboxes"], f"pcre:{layout.table('regexp')}",
     ]  # fmt: skip
     if s.postmaster_address:
         names = " ".join(f"{{{name}={s.postmaster_address}}}" for name in ("postmaster", "root"))
@@ -84,7 +95,7 @@ smtpd_sasl_type = dovecot
 smtpd_sasl_path = {layout.run}/auth-postfix
 smtpd_sasl_auth_enable = no
 smtpd_sasl_security_options = noanonymous
-smtpd_sender_login_maps = {table["senders"]}, {table["mailboxes"]}, pcre:{layout.table("regexp")}
+smtpd_sender_login_maps = {", ".join(login_maps)}
 
 smtpd_helo_required = yes
 disable_vrfy_command = yes
@@ -98,8 +109,25 @@ smtpd_policy_service_default_action = DUNNO
 """
 
 
+def needs_policy(settings: Settings) -> bool:
+    """Whether anything here asks our policy service."""
+    return settings.enable_quotas or settings.spoof_protection
+
+
+def _policy(layout: Layout, context: str) -> str:
+    """A question to our policy service, which takes half as long at the most."""
+    return _asked(layout.policy, 3, f", policy_context={context}")
+
+
+def _asked(socket: str, timeout_s: int, more: str = "") -> str:
+    """A policy service that can stop no mail: one that is down, slow or mad says nothing."""
+    limits = f"timeout={timeout_s}s, default_action=DUNNO, try_limit=1, retry_delay=1s"
+    return f"check_policy_service {{ unix:{socket}, {limits}{more} }}"
+
+
 _LMDB_TABLES = (
-    "generation", "domains", "mailboxes", "aliases", "senders", "send_access", "receive_access",
+    "generation", "domains", "mailboxes", "aliases", "senders", "catch_all_senders", "send_access",
+    "receive_access",
 )  # fmt: skip
 
 _EVERYWHERE = ("0.0.0.0", "*", "::")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import password, policy
+from mailroster import password, password_policy
 from mailroster.finding import Refused
-from mailroster.policy import Policy, policy_path
+from mailroster.password_policy import Policy, policy_path
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_a_list_is_read_in_parts_and_many_are_looked_for_at_once(
     path.write_bytes(b"".join(b"word%d\n" % n for n in range(1000)) + b"\xff\xfe\nl\xe4st")
     given = [f"Word{n}" for n in range(0, 2000, 100)]
     for size in (1, 7, 64, 1 << 20):
-        monkeypatch.setattr(policy, "_PART_BYTES", size)
+        monkeypatch.setattr(password_policy, "_PART_BYTES", size)
         found = Policy(1, str(path)).faults([*given, "l\udce4st"])
         assert sorted(found) == sorted([*given[:10], "l\udce4st"]), size
 

@@ -1,0 +1,82 @@
+"""What the rules of the regexp table make of an address, told by Postfix itself and remembered.
+
+`postmap -q -` answers only when its input ends, so one is started for all addresses that wait; a
+process a lookup, 10 ms, for what has not been asked since the table was changed.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+from mailroster.disk import ABSENT, Identity, identity, read
+from mailroster.instance.layout import Layout
+from mailroster.services import program, results_of
+
+#: How many answers are kept.
+_KNOWN = 20_000
+
+
+class Patterns:
+    """The regexp table of an instance."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._path, self._config = layout.table("regexp"), layout.postfix
+        self._seen: Identity = ABSENT
+        self._known: dict[str, str | None] = {}
+        self._wanted: set[str] = set()  # asked for and not known
+        self._turn = asyncio.Lock()
+        self.are_any = False
+
+    def look(self) -> None:
+        """Forgets what is known if the table is another."""
+        found = identity(self._path)
+        if found != self._seen:
+            self._seen = found
+            self._known.clear()
+            lines = read(self._path).split(b"\n")
+            self.are_any = any(line.strip() and line.strip()[:1] != b"#" for line in lines)
+
+    def captured(self, address: str) -> str | None:
+        """`Router.captured`, as far as it is known: else None, and the address is wanted."""
+        if not self.are_any:
+            return None
+        if address not in self._known:
+            self._wanted.add(address)
+        return self._known.get(address)
+
+    def wanted(self) -> set[str]:
+        """What was asked for in vain since this was called last."""
+        wanted, self._wanted = self._wanted, set()
+        return wanted
+
+    async def learn(self, addresses: Iterable[str]) -> None:
+        """Finds out about some addresses. Raises OSError if Postfix does not tell."""
+        missing = [a for a in addresses if a not in self._known]
+        async with self._turn:
+            missing = [a for a in missing if a not in self._known]
+            if not missing:
+                return
+            seen = self._seen
+            results = await self._ask(missing)
+            if seen != self._seen:
+                return  # the table has changed meanwhile
+            if len(self._known) > _KNOWN:
+                self._known.clear()
+            self._known.update((address, results.get(address)) for address in missing)
+
+    async def _ask(self, addresses: list[str]) -> dict[str, str]:
+        postmap = program("postmap")
+        if postmap is None:
+            raise OSError("there is no postmap")
+        pipe, quiet = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+        argv = (postmap, "-c", self._config, "-q", "-", f"pcre:{self._path}")
+        process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe, stderr=quiet)
+        asked = "".join(f"{address}\n" for address in addresses)
+        try:
+            out, _ = await process.communicate(asked.encode("utf-8", "surrogateescape"))
+        except BaseException:
+            if process.returncode is None:
+                process.kill()
+            raise
+        if process.returncode not in (0, 1):  # 1 is "not found"
+            raise OSError(f"postmap ended with {process.returncode}")
+        return results_of(out.decode("utf-8", "surrogateescape"), addresses)

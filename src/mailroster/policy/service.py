@@ -1,0 +1,97 @@
+"""Runs the policy service as a daemon of its own: `python -m mailroster.policy.service STATE LOGS`.
+
+Like Postfix and Dovecot it is found by its pid file, which it keeps locked, and outlives a killed
+`up`. It makes its socket as root and then becomes Postfix's user; the socket is closed to others.
+"""
+
+import asyncio
+import fcntl
+import os
+import pwd
+import socket
+import sys
+from collections.abc import Sequence
+
+from mailroster.disk import read
+from mailroster.instance.layout import Layout
+from mailroster.policy.answers import Policy
+
+USER = "postfix"
+_BACKLOG = 128
+_REQUEST_MAX_BYTES = 1 << 16
+#: Modules that are first needed when their files can't be read any more.
+_LATE = ("lmdb", "asyncio.subprocess", "subprocess", "tempfile", "traceback", "idna")
+
+
+def argv(layout: Layout, logs: str) -> tuple[str, ...]:
+    """The program and its arguments."""
+    return (sys.executable, "-m", __name__, layout.state, logs)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Returns 0 when the service answers; it goes on in the background."""
+    layout, log = Layout(arguments[0]), os.path.join(arguments[1], "policy.log")
+    pid = os.open(layout.policy_pid, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(pid, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("the policy service runs already", file=sys.stderr)
+        return 1
+    from importlib import import_module
+
+    for name in _LATE:
+        import_module(name)
+    listening = _listen(layout.policy)
+    if os.fork():
+        return 0
+    os.setsid()
+    _speak_to(log)
+    os.ftruncate(pid, 0)
+    os.pwrite(pid, f"{os.getpid()}\n".encode(), 0)
+    origin = read(layout.origin).decode().strip()
+    _become(USER)
+    asyncio.run(_serve(layout, origin, listening))
+    return 0
+
+
+async def _serve(layout: Layout, origin: str, listening: socket.socket) -> None:
+    policy = Policy(layout, origin)
+    server = await asyncio.start_unix_server(policy.serve, sock=listening, limit=_REQUEST_MAX_BYTES)
+    await server.serve_forever()
+
+
+def _listen(path: str) -> socket.socket:
+    """A socket for Postfix's user alone; one that a dead service has left goes."""
+    listening = socket.socket(socket.AF_UNIX)
+    if os.path.lexists(path):
+        os.unlink(path)
+    umask = os.umask(0o177)
+    try:
+        listening.bind(path)
+    finally:
+        os.umask(umask)
+    os.chown(path, pwd.getpwnam(USER).pw_uid, -1)
+    listening.listen(_BACKLOG)
+    return listening
+
+
+def _speak_to(log: str) -> None:
+    """Standard error goes to a file; nothing else is read or said."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    said = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    for old, new in ((nothing, 0), (nothing, 1), (said, 2)):
+        os.dup2(old, new)
+
+
+def _become(user: str) -> None:
+    found = pwd.getpwnam(user)
+    os.setgroups([])
+    os.setgid(found.pw_gid)
+    os.setuid(found.pw_uid)
+    os.chdir("/")
+
+
+if __name__ == "__main__":
+    status = main(sys.argv[1:])
+    sys.stderr.flush()
+    os._exit(status)

@@ -1,0 +1,112 @@
+"""The mail that tells the owner of a mailbox how full it is.
+
+Dovecot runs the script that `script` gives, as root, with the percentage that was crossed and the
+user (doc.dovecot.org/2.3, quota warnings). The text is `quota-warning.txt` of the config folder, or
+ours: a first line `Subject: …`, an empty line, and the body, with `{address}`, `{percent}`,
+`{used}` and `{limit}` in it. dovecot-lda delivers it without enforcing the quota, since it has to
+arrive in a mailbox that is nearly full.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from mailroster import address
+from mailroster.disk import read
+from mailroster.finding import Fault, ServiceFailed, printable
+from mailroster.quota import human_size
+from mailroster.running import Usage
+from mailroster.services import number, run, usages_of
+
+TEXT = "quota-warning.txt"
+DEFAULT = """\
+Subject: Your mailbox is {percent} % full
+
+The mailbox {address} has reached {percent} % of what it may hold: {used} of {limit}.
+When it is full, mail to it is refused. Please delete what you need no longer,
+and empty the folders Trash and Junk.
+"""
+_LDA = "/usr/lib/dovecot/dovecot-lda"
+_NOT_ENFORCED = "plugin/quota=maildir:User quota:noenforcing"
+#: More of a text than this is an accident.
+_TEXT_MAX_BYTES = 1 << 16
+
+
+def script(config: str, dovecot_conf: str, sender: str) -> str:
+    """The script that Dovecot runs: this module, with all that it has to know."""
+    import shlex
+
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    words = [sys.executable, "-m", __name__, config, dovecot_conf, sender]
+    return f"""\
+#!/bin/sh
+# Written by mailroster at each start: changes made here are lost.
+PYTHONPATH={shlex.quote(package)} exec {shlex.join(words)} "$@"
+"""
+
+
+def message(text: str, sender: str, values: Mapping[str, str]) -> bytes:
+    """A whole message from a text. Nothing in it becomes a header but its first line, as the
+    subject."""
+    from email.message import EmailMessage
+    from email.utils import formatdate, make_msgid
+
+    for name, value in values.items():
+        text = text.replace(f"{{{name}}}", value)
+    text = text.replace("\r\n", "\n").lstrip("\ufeff")
+    first, _, rest = text.partition("\n")
+    subject, body = DEFAULT.partition("\n")[0], text
+    if first[:8].lower() == "subject:":
+        subject, body = first, rest.removeprefix("\n")
+    else:
+        for name, value in values.items():
+            subject = subject.replace(f"{{{name}}}", value)
+    found = EmailMessage()
+    found["From"], found["To"] = sender, values["address"]
+    found["Subject"] = printable(subject[8:].strip())
+    found["Date"], found["Message-ID"] = (
+        formatdate(localtime=True),
+        make_msgid(domain=sender.rpartition("@")[2]),
+    )
+    found["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody answers it
+    found.set_content(body if body.endswith("\n") else f"{body}\n")
+    return found.as_bytes()
+
+
+def warn(config: str, dovecot_conf: str, sender: str, percent: str, user: str) -> None:
+    """Sends one warning. Raises Fault for who can't have a mailbox, ServiceFailed if Dovecot does
+    not take it."""
+    owner = address.account(user)
+    if number(percent) is None:
+        raise ServiceFailed(f"{percent!r} is no percentage")
+    _, out, _ = run(["doveadm", "-c", dovecot_conf, "-f", "tab", "quota", "get", "-u", owner])
+    # For one user doveadm prints no column of users.
+    usage = usages_of("\n".join(f"{owner}\t{line}" for line in out.split("\n")))
+    use = usage.get(owner, Usage(0, 0, 0))
+    raw = read(os.path.join(config, TEXT))[:_TEXT_MAX_BYTES]
+    values = {
+        "address": owner,
+        "percent": percent,
+        "used": human_size(use.used),
+        "limit": human_size(use.limit),
+    }
+    text = raw.decode("utf-8", "replace") or DEFAULT
+    mail = message(text, sender, values).decode("ascii", "surrogateescape")
+    argv = [_LDA, "-c", dovecot_conf, "-d", owner, "-f", "", "-e", "-o", _NOT_ENFORCED]
+    code, out, err = run(argv, mail)
+    if code:
+        raise ServiceFailed(f"dovecot-lda: {(err or out).strip() or f'exit code {code}'}")
+
+
+def main(argv: Sequence[str]) -> int:
+    """The script's own: 0, or 1 with the reason on stderr, which Dovecot logs."""
+    try:
+        warn(*argv)
+    except (Fault, ServiceFailed, OSError, TypeError) as error:
+        print(f"quota-warning: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -9,21 +9,35 @@ DOMAINS = ("a.test", "b.test", "sub.a.test", ORIGIN)
 FOREIGN = ("far.test", "else.where.test")
 NAMES = ("john", "jane.doe", "o'neil", "info", "sales", "test1", "test22", "x", "j=r", "a-b_c")
 TAGS = ("tag", "special", "a+b", "")
+FOREIGN_BOXES = ("box@far.test",)
 HASH = "{PLAIN}secret"
 
 
 class Sample(NamedTuple):
-    """The texts of three files, and addresses to ask about, without quotes, in any case."""
+    """The texts of four files, and addresses to ask about, without quotes, in any case."""
 
     accounts: str = ""
     virtual: str = ""
     regexp: str = ""
     probes: tuple[str, ...] = ()
+    local: str = ""
 
 
 def sample(seed: int) -> Sample:
     """The same roster for the same seed."""
-    return _Writer(random.Random(seed)).sample()
+    made = _Writer(random.Random(seed)).sample()
+    return made._replace(local=_local(random.Random(f"{seed} local"), made))
+
+
+def _local(chance: random.Random, made: Sample) -> str:
+    """Local aliases of some names, to addresses that are asked about, and to each other."""
+    names = [name for name in NAMES if chance.random() < 0.2]
+    targets = [probe for probe in made.probes if " " not in probe and '"' not in probe]
+    targets = [t for t in targets if ".." not in t] + [*names, *FOREIGN_BOXES]
+    return "".join(
+        f"{name}: {', '.join(chance.choice(targets) for _ in range(chance.choice((1, 1, 2))))}\n"
+        for name in names
+    )
 
 
 class _Writer:

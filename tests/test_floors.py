@@ -16,13 +16,13 @@ FLOORS = (
     "text hunks document lines splices base indexed notes formats/",
     "roster",
     "resolve graph paths charts changes limits leads checks/",
-    "senders edits patterns rename annotations locks expiry rows/ bulk plan noting entry "
-    "revert by_hand settle",
+    "senders edits relays patterns rename annotations locks expiry rows/ bulk plan noting "
+    "entry revert by_hand settle",
     "tables compile/ effects/ explain instance/",
     "child disk settling lock append history commit targets/ index store served password "
     "verification password_policy running services pcre sockets auth agreement picture "
-    "mailstore quota_warning policy/ sessions reopen prepare apply deadlines moving watch "
-    "supervise",
+    "mailstore quota_warning policy/ sessions reopen sievec sieve overrides companions "
+    "prepare apply deadlines moving watch supervise",
     "server cli/",
 )
 #: Names itself only (`__version__`), and starts the faces.

@@ -1,10 +1,11 @@
 """The pages on the codes of `check`: one for each code, and what each shows is found.
 
 A block of a page that names a file of the config folder is what stands in that file; what stands
-below "How to mend it" takes the place of what stands above.
+below "How to mend it" takes the place of what stands above, scripts that of all scripts.
 """
 
 import ast
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -12,25 +13,38 @@ from pathlib import Path
 import pytest
 
 import mailroster
+from mailroster import companions
 from mailroster.checks import check
 from mailroster.checks.subject import Subject
 from mailroster.cli import pages
+from mailroster.disk import read
 from mailroster.document import Document
+from mailroster.instance.layout import Layout
 from mailroster.resolve import Router
 from mailroster.roster import Roster
 from mailroster.services import Captures, captors, regexp_findings
+from mailroster.settings import Sources, load
 
 SOURCE = Path(mailroster.__file__).parent
 #: Whose findings `check` shows; others have those of an import, say, or of what is held back.
 JUDGES = (
-    "address", "checks/", "document", "formats/", "notes", "quota", "resolve", "services", "text",
-    "until",
+    "address", "checks/", "document", "formats/", "instance/", "notes", "overrides", "quota.",
+    "resolve", "services", "sieve", "text", "until",
 )  # fmt: skip
 #: Said by commands only, though by a judge.
-COMMANDS_ONLY = {"clear-password", "no-password"}
+COMMANDS_ONLY = {
+    "clear-password", "no-password", "malformed-user", "malformed-password", "held-back",
+    "restart-needed",
+}  # fmt: skip
 FIELDS = {document.format.file: field for field, document in Roster().documents()}
 #: What no page can show: bytes, and modes.
-UNSHOWN = {"control-character", "not-utf-8", "odd-blank", "world-readable-secret"}
+UNSHOWN = {
+    "control-character",
+    "not-utf-8",
+    "odd-blank",
+    "unreadable-file",
+    "world-readable-secret",
+}
 KINDS = {"ERROR": "An error: ", "WARNING": "A warning: ", "INFO": "A note: "}
 MEND = "## How to mend it"
 
@@ -56,21 +70,29 @@ def made() -> dict[str, set[str]]:
 
 def shown(text: str) -> dict[str, str]:
     """File -> what some blocks say stands in it."""
-    blocks = re.findall(r"^```([\w.-]+\.cf)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```([\w.@-]+\.(?:cf|sieve))\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     return dict(blocks)
 
 
-def found(texts: dict[str, str]) -> list[str]:
-    """The codes of what is found in a folder."""
+def found(folder: Path, texts: dict[str, str]) -> list[str]:
+    """The codes of what is found in a folder with some files."""
+    folder.mkdir()
+    for file, text in texts.items():
+        (folder / file).write_text(text)
     empty = Roster()
     documents = {
         FIELDS[file]: Document(getattr(empty, FIELDS[file]).format, text)
         for file, text in texts.items()
+        if file in FIELDS
     }
     roster = empty._replace(**documents)
     router = Router(roster, "mail.example.com", Captures(roster.regexp))
     taken = captors(roster.regexp, list(roster.accounts.keys()))
-    return [f.code for f in check(Subject(router, taken), regexp_findings(roster.regexp))]
+    settings = load(Sources({"config": str(folder), "home": str(folder)}, {}, read, os.path.isdir))
+    layout = Layout(str(folder / "state"))
+    others = companions.findings(settings, layout, roster, pytest.fail)
+    more = [*regexp_findings(roster.regexp), *others]
+    return [f.code for f in check(Subject(router, taken), more)]
 
 
 def test_every_code_has_a_page_and_every_page_a_code() -> None:
@@ -87,12 +109,13 @@ def test_a_page_is_whole(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", [code for code in pages.codes() if code not in UNSHOWN])
-def test_what_a_page_shows_is_found_and_mended(code: str) -> None:
+def test_what_a_page_shows_is_found_and_mended(code: str, tmp_path: Path) -> None:
     bad, _, cure = pages.page(code).partition(MEND)
     before, after = shown(bad), shown(cure)
     assert after
-    assert code in found(before)
-    left = found({**before, **after})
+    assert code in found(tmp_path / "before", before)
+    kept = {file: text for file, text in before.items() if not file.endswith(".sieve")}
+    left = found(tmp_path / "after", {**kept, **after})
     assert code not in left
     assert [other for other in left if made()[other] != {"INFO"}] == []
 

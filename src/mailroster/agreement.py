@@ -9,7 +9,15 @@ from typing import NamedTuple
 
 from mailroster.address import split, split_extension
 from mailroster.auth import FAILED, FOUND, NOT_FOUND, PASSDB, USERDB, Known, Question, ask
-from mailroster.compile.postfix import ALIASES, DOMAINS, MAILBOXES, Aliases, Mailboxes
+from mailroster.compile.postfix import (
+    ALIASES,
+    DOMAINS,
+    LOCAL_ALIASES,
+    MAILBOXES,
+    Aliases,
+    LocalAliases,
+    Mailboxes,
+)
 from mailroster.explain import POSTMASTER, Explanation, owners_by_way
 from mailroster.finding import ServiceFailed, printable
 from mailroster.instance.layout import Layout
@@ -87,19 +95,21 @@ def compare(found: Explanation, settings: Settings, layout: Layout) -> Agreement
 def _tables(found: Explanation, layout: Layout) -> Iterator[Disagreement]:
     """Every key of every hop, in the table in which it stands."""
     router, roster = found.router, found.router.roster
-    keys: dict[str, dict[str, str | None]] = {"aliases": {}, "mailboxes": {}, "regexp": {}}
-    tables: dict[str, tuple[str, Aliases | Mailboxes]] = {
-        roster.virtual.format.file: ("aliases", ALIASES),
-        roster.accounts.format.file: ("mailboxes", MAILBOXES),
+    tables: dict[str, Aliases | LocalAliases | Mailboxes] = {
+        roster.virtual.format.file: ALIASES,
+        roster.local_aliases.format.file: LOCAL_ALIASES,
+        roster.accounts.format.file: MAILBOXES,
     }
+    keys: dict[str, dict[str, str | None]] = {table.name: {} for table in tables.values()}
+    keys["regexp"] = {}
     for hop in found.way.hops[:ASKED_MAX]:
         asked = [(lookup.file, lookup.key) for lookup in hop.tried]
         if hop.where is not None and hop.where != POSTMASTER:
             asked.append((hop.where.file, hop.key))
         for file, key in asked:
             if file in tables:
-                name, table = tables[file]
-                keys[name][key] = table.row(router, key)
+                table = tables[file]
+                keys[table.name][key] = table.row(router, key)
             else:
                 keys["regexp"][quoted(hop.address)] = router.captured(quoted(hop.address))
     if not roster.regexp.index:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple
 
 from mailroster.changes import change, changed_keys
-from mailroster.compile import dovecot, postfix
+from mailroster.compile import dovecot, postfix, relay
 from mailroster.disk import ABSENT, Disk, Identity, read
 from mailroster.document import Document
 from mailroster.finding import ERROR, WARNING, Busy, Finding, Location
@@ -40,7 +40,8 @@ from mailroster.targets.text_table import PasswdFile, PcreTable
 _DOVECOT: tuple[Table, ...] = (dovecot.EXCEPTIONS, dovecot.ACCOUNTS, dovecot.MASTERS)
 _POSTFIX: tuple[Table, ...] = (
     postfix.MAILBOXES, postfix.SENDERS, postfix.CATCH_ALL_SENDERS, postfix.SEND_ACCESS,
-    postfix.RECEIVE_ACCESS, postfix.ALIASES, postfix.REGEXP, postfix.DOMAINS,
+    postfix.RECEIVE_ACCESS, postfix.ALIASES, postfix.LOCAL_ALIASES, postfix.REGEXP,
+    relay.PASSWORDS, relay.RELAYS, postfix.DOMAINS,
 )  # fmt: skip
 TABLES: tuple[Table, ...] = (*_DOVECOT, *_POSTFIX)
 GENERATION = "generation"
@@ -74,6 +75,9 @@ class Tables:
             dovecot.ACCOUNTS.name: SqliteTable(layout.database, ACCOUNT, self._disk),
             dovecot.MASTERS.name: SqliteTable(layout.database, MASTER, self._disk),
             postfix.REGEXP.name: PcreTable(layout.table("regexp"), self._disk),
+            relay.PASSWORDS.name: LmdbTable(
+                layout.table(relay.PASSWORDS.name), self._disk, mode=0o600
+            ),
         }
         for table in _POSTFIX:
             targets.setdefault(table.name, LmdbTable(layout.table(table.name), self._disk))
@@ -210,7 +214,7 @@ class Tables:
         for document in roster:
             document.counted()
         after = Router(roster, after.origin, after.captured).remembering()
-        prime(after, roster.virtual.counted())
+        prime(after, (key for document in roster.aliases() for key in document.counted()))
         rows = 0
         surplus: dict[str, Changes] = {table.name: {} for table in TABLES}
         for table in tables:
@@ -418,7 +422,8 @@ def _judge(state: _State, tables: Tables, asked: Keys, *, accept: bool = False) 
     after = Router(held.roster, origin, Captures(held.roster.regexp))
     loops: list[Finding] = []
     if held.roster.regexp.index:
-        moved = changed_keys(served.virtual, held.roster.virtual)
+        pairs = zip(served.aliases(), held.roster.aliases(), strict=True)
+        moved = {key for old, new in pairs for key in changed_keys(old, new)}
         for router in (before, after):
             prime(router, moved)
     if tables.have_copy() and not accept:

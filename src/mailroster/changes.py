@@ -30,15 +30,16 @@ def change(
     keys = dict.fromkeys(Roster._fields, frozenset[str]()) | dict(also or {})
     for field, old, new in differing(before.roster, after.roster):
         keys[field] |= changed_keys(old, new)
-    moved = keys["accounts"] | keys["virtual"]
+    aliases = keys["virtual"] | keys["local_aliases"]
+    moved = keys["accounts"] | aliases
     if keys["regexp"] or before.origin != after.origin:
-        every = set(before.roster.virtual.index) | set(after.roster.virtual.index)
-        return Change(before, after, keys, frozenset(every), captures=True)
-    found, captured = set(keys["virtual"]), False
+        every = frozenset(_aliases(before) | _aliases(after))
+        return Change(before, after, keys, every, captures=True)
+    found, captured = set(aliases), False
     for router in (before, after):
         there = leading(router, moved)
         captured = captured or there.captured
-        found |= _all_aliases(router) if there.captured else there.aliases
+        found |= _aliases(router) if there.captured else there.aliases
     return Change(before, after, keys, frozenset(found), captured)
 
 
@@ -96,11 +97,7 @@ def dependents(router: Router, keys: Iterable[str]) -> set[str]:
     May name more than there are (a mailbox stops what would go to a catch-all), never fewer.
     """
     found = leading(router, keys)
-    return _all_aliases(router) if found.captured else found.aliases
-
-
-def _all_aliases(router: Router) -> set[str]:
-    return set(router.roster.virtual.index)
+    return _aliases(router) if found.captured else found.aliases
 
 
 class Leading(NamedTuple):
@@ -123,11 +120,17 @@ def leading(router: Router, keys: Iterable[str]) -> Leading:
         user = split_extension(user)[0]
         captured = captured or any(may_be(capture, user, domain) for capture in captures)
         for there in (domain, "") if domain == router.origin else (domain,):
-            for alias, _ in router.roster.virtual.mentioning(user, there):
-                if alias not in found:
-                    found.add(alias)
-                    waiting.append(alias)
+            for document in router.roster.aliases():
+                for alias, _ in document.mentioning(user, there):
+                    if alias not in found:
+                        found.add(alias)
+                        waiting.append(alias)
     return Leading(found, captured)
+
+
+def _aliases(router: Router) -> set[str]:
+    """The keys of all aliases."""
+    return {*router.roster.virtual.index, *router.roster.local_aliases.index}
 
 
 def _may_reach(recipient: str, user: str, domain: str) -> bool:

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from mailroster.address import split, split_extension
+from mailroster.document import Document
 from mailroster.finding import Refused
 from mailroster.formats import regexp
+from mailroster.formats.virtual import Alias
 from mailroster.graph import ADDRESS, ALIAS, MAILBOX, MORE, NOWHERE, RULE, Edge, Graph, Node
 from mailroster.graph import ELSEWHERE as ELSEWHERE_NODE
 from mailroster.paths import ELSEWHERE, Hop, Way, is_served
@@ -90,13 +92,16 @@ class _Map:
         self._known: set[str] | None = None
 
     def aliases(self) -> None:
-        virtual = self.router.roster.virtual
-        for key, alias in virtual.items():
+        for document in self.router.roster.aliases():
+            self._aliases_in(document)
+
+    def _aliases_in(self, document: Document[Alias]) -> None:
+        for key, alias in document.items():
             own = split(self.router.qualified(key))[1]
             if self.domain in ("", own) or self._leads_in(alias.recipients):
                 name = self._name(key)
                 kind = MAILBOX if name in self.router.roster.accounts else ALIAS
-                where = str(virtual.location(virtual.position(key)).line)
+                where = str(document.location(document.position(key)).line)
                 lines = (key, "whatever nobody else takes") if key[0] == "@" else (key,)
                 node = Node(name, kind, lines, own)
                 self._draw(_Entry(node, alias.recipients), f"line {where}")
@@ -166,7 +171,7 @@ class _Map:
         if not is_served(self.router, domain):
             return Node(name, ELSEWHERE_NODE, (name,))
         bare = local if domain == self.router.origin else name
-        if name in roster.virtual or bare in roster.virtual:
+        if name in roster.virtual or any(bare in document for document in roster.aliases()):
             return Node(name, ALIAS, (name,), domain)
         unclear = f"@{domain}" in roster.virtual or any(True for _ in roster.regexp.items())
         return Node(name, ADDRESS if unclear else NOWHERE, (name,), domain)

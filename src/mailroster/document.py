@@ -67,6 +67,10 @@ class Format(Generic[E]):
         """Of these a line holds one, in any case, if it mentions an address."""
         return ()
 
+    def hidden(self, line: str) -> str:
+        """A physical line as it may be shown: `…` for what may be a secret."""
+        return line
+
     def faults(self, document: "Document[E]") -> Iterator[Finding]:
         """What is wrong with the file as a whole, beyond its single entries."""
         return iter(())

@@ -47,13 +47,16 @@ def delete_accounts(roster: Roster, addresses: Iterable[Address]) -> Roster:
     for address in addresses:
         _known(roster, address)
         local, domain = split(address)
-        aliases = roster.virtual
-        for key in roster.virtual.keys_mentioning(local, domain):
-            aliases = virtual.remove_recipients(aliases, key, [address])
+        aliases = []
+        for document in roster.aliases():
+            for key in document.keys_mentioning(local, domain):
+                document = virtual.remove_recipients(document, key, [address])
+            aliases.append(document)
         roster = senders.without(roster, address)._replace(
             accounts=_without(roster.accounts, address),
             quotas=_without(roster.quotas, address),
-            virtual=aliases,
+            virtual=aliases[0],
+            local_aliases=aliases[1],
         )
     return roster
 

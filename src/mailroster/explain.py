@@ -11,6 +11,7 @@ from mailroster.compile.postfix import CATCH_ALL_SENDERS, DOMAINS, MAILBOXES, SE
 from mailroster.document import Document
 from mailroster.finding import Fault, Finding, Location
 from mailroster.formats.hashed import is_locked
+from mailroster.formats.local_aliases import LocalAliases
 from mailroster.notes import Notes
 from mailroster.paths import MAILBOX, Hop, LinesOfRules, Way, in_force, restriction
 from mailroster.resolve import Router, quoted
@@ -195,10 +196,12 @@ def _restrictions(router: Router, address: str) -> Iterator[Restricted]:
 def _unread(router: Router, address: str) -> Iterator[Finding]:
     """What is wrong with lines that claim the address, and so don't count."""
     documents: tuple[Document[Any], ...] = (
-        router.roster.accounts, router.roster.quotas, router.roster.virtual,
+        router.roster.accounts, router.roster.quotas, *router.roster.aliases(),
     )  # fmt: skip
+    local, domain = split(address.lower())
     for document in documents:
-        for position in document.positions(address.lower()):
+        own = isinstance(document.format, LocalAliases) and domain == router.origin
+        for position in document.positions(local if own else address.lower()):
             try:
                 document.format.parse(document.line(position))
             except Fault as fault:
@@ -207,12 +210,13 @@ def _unread(router: Router, address: str) -> Iterator[Finding]:
 
 def _notes(router: Router, way: Way, address: str) -> Iterator[tuple[Location, Notes]]:
     """What is noted above the lines of the way, and above the account."""
-    accounts, virtual = router.roster.accounts, router.roster.virtual
+    accounts = router.roster.accounts
+    aliases = {document.format.file: document for document in router.roster.aliases()}
     places: dict[Location, Notes] = {}
     keys: list[tuple[Document[Any], str]] = [(accounts, address.lower())]
     for hop in way.hops[:_NOTED]:
-        if hop.where is not None and hop.where.file == virtual.format.file:
-            keys.append((virtual, hop.key))
+        if hop.where is not None and hop.where.file in aliases:
+            keys.append((aliases[hop.where.file], hop.key))
         elif hop.where is not None and hop.where.file == accounts.format.file:
             keys.append((accounts, hop.key))
     for document, key in keys:
@@ -226,7 +230,8 @@ def _with_postmaster(router: Router, settings: Settings) -> Router:
     """With the aliases that a setting makes, as if they stood at the end of the file."""
     virtual = router.roster.virtual
     for name in _POSTMASTER_NAMES if settings.postmaster_address else ():
-        if name not in virtual:
+        ours = name == "postmaster" and name in router.roster.local_aliases
+        if name not in virtual and not ours:
             virtual = virtual.append(f"{name} {settings.postmaster_address}")
     return router._replace(roster=router.roster._replace(virtual=virtual))
 

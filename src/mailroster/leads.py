@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 from mailroster.address import split, split_extension
 from mailroster.changes import may_be, results_of
+from mailroster.document import Document
 from mailroster.finding import Fault, Location
+from mailroster.formats.virtual import Alias
 from mailroster.resolve import Router
 
 ALIAS, CATCH_ALL, PATTERN = "alias", "catch-all", "pattern"
@@ -40,25 +42,25 @@ def leads_to(router: Router, address: str) -> list[Lead]:
             if position not in told and any(_may_reach(router, one, address) for one in near):
                 where = router.roster.regexp.location(position)
                 told[position] = Lead(PATTERN, pattern, where, through)
-        for key in _mentioning(router, user, domain):
+        for document, key in _mentioning(router, user, domain):
             if key not in found and key != address and _reaches(router, key, user, address):
-                found[key] = _lead(router, key, through)
+                found[key] = _lead(document, key, through)
                 waiting.append((key, (key, *through)))
     return sorted(
         (*found.values(), *told.values()), key=lambda lead: (len(lead.through), lead.where)
     )
 
 
-def _lead(router: Router, key: str, through: tuple[str, ...]) -> Lead:
-    document = router.roster.virtual
+def _lead(document: Document[Alias], key: str, through: tuple[str, ...]) -> Lead:
     kind = CATCH_ALL if key[0] == "@" else ALIAS
     return Lead(kind, key, document.location(document.position(key)), through)
 
 
-def _mentioning(router: Router, user: str, domain: str) -> Iterator[str]:
+def _mentioning(router: Router, user: str, domain: str) -> Iterator[tuple[Document[Alias], str]]:
     for there in (domain, "") if domain == router.origin else (domain,):
-        for key, _ in router.roster.virtual.mentioning(user, there):
-            yield key
+        for document in router.roster.aliases():
+            for key, _ in document.mentioning(user, there):
+                yield document, key
 
 
 def _reaches(router: Router, key: str, user: str, address: str) -> bool:

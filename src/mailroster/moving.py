@@ -27,6 +27,7 @@ from mailroster.commit import MOVES
 from mailroster.compile.dovecot import maildir
 from mailroster.disk import Disk, read
 from mailroster.finding import Busy, Fault, Refused
+from mailroster.formats.sieve import SUFFIX
 from mailroster.instance.layout import Layout
 from mailroster.reopen import processes
 from mailroster.running import dovecot_pid
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
     from mailroster.roster import Roster
 
-SIEVE = ".dovecot.sieve"
 #: How far a move is: noted; its edit counts; the tables say so (with the time of that).
 BEGUN, COUNTS, LIVE = "begun", "counts", "live"
 _STEP_S = 0.02
@@ -159,7 +159,7 @@ class Mover:
             self._swap(old, new)
         script = self._script(move.old)
         if script:
-            os.link(script, os.path.join(self._config, move.new + SIEVE), follow_symlinks=False)
+            os.link(script, os.path.join(self._config, move.new + SUFFIX), follow_symlinks=False)
 
     def take_back(self, move: Move) -> None:
         """Undoes what `begin` did, as far as it got. Safe to repeat."""
@@ -239,7 +239,7 @@ class Mover:
     def _script(self, address: Address) -> str:
         """The Sieve script of an account in the config folder, in any spelling; "" for none."""
         for name in os.listdir(self._config) if os.path.isdir(self._config) else ():
-            if name.endswith(SIEVE) and fold(name.removesuffix(SIEVE)) == address:
+            if name.endswith(SUFFIX) and fold(name.removesuffix(SUFFIX)) == address:
                 return os.path.join(self._config, name)
         return ""
 

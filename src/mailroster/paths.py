@@ -2,14 +2,16 @@
 answered to who sends to it. The steps are the router's own."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mailroster.address import split, split_extension
 from mailroster.document import Document
 from mailroster.finding import Fault, Finding, Location
 from mailroster.formats.access import Restriction
 from mailroster.formats.regexp import placed
+from mailroster.formats.virtual import Alias
 from mailroster.resolve import BARE, DOMAIN, NAME, Match, Router, quoted
+from mailroster.roster import Roster
 
 MAILBOX, ELSEWHERE, NOWHERE = "mailbox", "elsewhere", "nowhere"
 #: Aliases that lead nowhere are looked for so many at once, and so often.
@@ -100,6 +102,10 @@ def follow(router: Router, address: str, lines_of_rules: LinesOfRules) -> Way:
     return Way(address, answer, steps, ends, fault)
 
 
+#: An entry of a file that says where mail goes: the file, and the key.
+_Entry = tuple[str, str]
+
+
 class InForce(NamedTuple):
     """The way in the tables as they are served, and the aliases on it that are not in them."""
 
@@ -113,7 +119,7 @@ def in_force(router: Router, address: str, lines_of_rules: LinesOfRules) -> InFo
 
     Where hundreds of them stand on one way, the fault stays.
     """
-    left_out: dict[str, Finding] = {}
+    left_out: dict[_Entry, Finding] = {}
     whole = router
     for _ in range(_ROUNDS):
         way = follow(router, address, lines_of_rules)
@@ -121,25 +127,33 @@ def in_force(router: Router, address: str, lines_of_rules: LinesOfRules) -> InFo
         if not found:
             break
         left_out |= found
-        virtual = router.roster.virtual
-        gone = [place for key in found for place in virtual.positions(key)]
-        router = router._replace(roster=router.roster._replace(virtual=virtual.remove(gone)))
+        router = router._replace(roster=_without(router.roster, found))
     return InForce(way, router, tuple(left_out.values()))
 
 
+def _without(roster: Roster, entries: Iterable[_Entry]) -> Roster:
+    documents: dict[str, Any] = {}
+    for field in ("virtual", "local_aliases"):
+        document: Document[Alias] = getattr(roster, field)
+        keys = [key for file, key in entries if file == document.format.file]
+        documents[field] = document.remove([at for key in keys for at in document.positions(key)])
+    return roster._replace(**documents)
+
+
 def _endless(
-    router: Router, hops: Iterable[Hop], known: Mapping[str, Finding]
-) -> dict[str, Finding]:
+    router: Router, hops: Iterable[Hop], known: Mapping[_Entry, Finding]
+) -> dict[_Entry, Finding]:
     """Some of the aliases among hops that Postfix could not follow, the first of them at least."""
-    file = router.roster.virtual.format.file
-    aliases = {hop.key: hop.where for hop in hops if hop.where and hop.where.file == file}
+    files = [document.format.file for document in router.roster.aliases()]
+    entries = {(hop.where.file, hop.key): None for hop in hops if hop.where is not None}
+    aliases = [entry for entry in entries if entry[0] in files and entry not in known]
     found = {}
-    for key in [key for key in aliases if key not in known][:_AT_ONCE]:
+    for file, key in aliases[:_AT_ONCE]:
         try:
             router.follow(key)
         except Fault as fault:
-            position = router.roster.virtual.position(key)
-            found[key] = fault.at(router.roster.virtual.location(position))
+            document = router.roster.of_file(file)
+            found[file, key] = fault.at(document.location(document.position(key)))
     return found
 
 
@@ -188,10 +202,9 @@ def _placed(
         if match.file == roster.regexp.format.file:
             where = Location(match.file, lines.get(quoted(address), 0))
             match = match._replace(key=patterns.get(where.line, match.key))
-        elif match.file == roster.accounts.format.file:
-            where = roster.accounts.location(roster.accounts.position(match.key))
         else:
-            where = roster.virtual.location(roster.virtual.position(match.key))
+            entries = roster.of_file(match.file)
+            where = entries.location(entries.position(match.key))
         hops.append(Hop(address, where, form, match.key, tuple(match.results), tuple(tried)))
     return tuple(hops)
 

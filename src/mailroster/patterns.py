@@ -82,17 +82,19 @@ def _led_elsewhere(before: Router, after: Router) -> set[str]:
     lead to one of these."""
     found = {
         key
-        for key, alias in after.roster.virtual.items()
+        for document in after.roster.aliases()
+        for key, alias in document.items()
         for word in (*alias.recipients, *((key,) if key[0] != "@" else ()))
         if after.captured(after.qualified(word)) != before.captured(before.qualified(word))
     }
     waiting = list(found)
     while waiting:
         local, _, domain = after.qualified(waiting.pop()).rpartition("@")
-        for key, _ in after.roster.virtual.mentioning(local.partition("+")[0], domain):
-            if key not in found:
-                found.add(key)
-                waiting.append(key)
+        for document in after.roster.aliases():
+            for key, _ in document.mentioning(local.partition("+")[0], domain):
+                if key not in found:
+                    found.add(key)
+                    waiting.append(key)
     return found
 
 

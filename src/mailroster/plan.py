@@ -3,8 +3,7 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from mailroster.changes import changed_keys
-from mailroster.document import Document
-from mailroster.formats.hashed import hidden
+from mailroster.document import Document, Format
 from mailroster.indexed import Indexed
 from mailroster.roster import Roster, differing
 
@@ -49,10 +48,10 @@ def file_diff(edit: FileEdit) -> str:
     """What becomes of one file, as a unified diff."""
     from mailroster.hunks import unified  # for --dry-run only
 
-    secret = getattr(Roster(), edit.field).format.secret
+    format = getattr(Roster(), edit.field).format
     lines = unified(regions(edit.before, edit.after), edit.file)
     heads = (next(lines, ""), next(lines, ""))
-    shown = [*(line for line in heads if line), *(_shown(line, secret) for line in lines)]
+    shown = [*(line for line in heads if line), *(_shown(line, format) for line in lines)]
     return "".join(f"{line}\n" for line in shown)
 
 
@@ -104,16 +103,15 @@ def physical_lines(raw: bytes) -> list[str]:
     return raw.decode("utf-8", "backslashreplace").removesuffix("\n").split("\n") if raw else []
 
 
-def _shown(line: str, secret: bool) -> str:
+def _shown(line: str, format: Format[object]) -> str:
     """A line of a diff for people."""
-    if secret and line[0] in "-+ ":
-        line = line[0] + hidden(line[1:])
-    return shown(line, secret=False)
+    if line[0] in "-+ ":
+        line = line[0] + format.hidden(line[1:])
+    return shown(line)
 
 
-def shown(line: str, *, secret: bool) -> str:
-    """A line for people: no hash, and escapes for what no terminal should get."""
-    line = hidden(line) if secret else line
+def shown(line: str) -> str:
+    """A line for people: escapes for what no terminal should get."""
     if line.isprintable():
         return line
     return "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in line)

@@ -5,12 +5,14 @@ import os
 import pwd
 import stat
 import time
+from collections.abc import Callable
 
 from mailroster import quota_warning
 from mailroster.disk import Disk, read
 from mailroster.finding import Refused
-from mailroster.instance import dovecot_2_3, postfix
+from mailroster.instance import dovecot_2_3, overrides, postfix
 from mailroster.instance.layout import Layout
+from mailroster.overrides import take
 from mailroster.services import HOT_MAIN_CF_S, program, run
 from mailroster.settings import Settings
 
@@ -41,6 +43,9 @@ def check(settings: Settings, layout: Layout) -> None:
         raise Refused("Postfix's master wants root: run this as root")
     if missing := missing_packages():
         raise Refused(f"these Debian packages are missing: {' '.join(missing)}")
+    if settings.relay_tls_level not in postfix.RELAY_TLS_LEVELS:
+        levels = ", ".join(postfix.RELAY_TLS_LEVELS)
+        raise Refused(f"relay_tls_level: {settings.relay_tls_level!r} is none of {levels}")
     for path in (settings.mail, settings.state, settings.logs):
         if bad := sorted(set(path) & set(" \t\"'$%{},:;#\\|<>")):
             raise Refused(f"the path {path!r} has {bad[0]!r}, which the servers would misread")
@@ -48,24 +53,35 @@ def check(settings: Settings, layout: Layout) -> None:
         raise Refused(f"the path {layout.state} is {room} octets too long for sockets; use another")
 
 
-def prepare(settings: Settings, layout: Layout) -> bool:
+def prepare(
+    settings: Settings, layout: Layout, tell: Callable[[str], object] = lambda text: None
+) -> bool:
     """Makes everything that is missing; whether a file that the servers read at start changed.
+
+    `tell` is told what is wrong with the folder's own settings for the servers.
 
     Raises Refused for a folder or a certificate that a person has to mend.
     """
     _folders(settings, layout)
     _certificate(settings, layout)
-    files = {f"{layout.postfix}/main.cf": postfix.main_cf(settings, layout)}
-    files[f"{layout.postfix}/master.cf"] = postfix.master_cf(settings)
+    before = read(f"{layout.overrides}/dovecot.cf")
+    taken = take(settings, layout)
+    for finding in taken.findings:
+        tell(str(finding))
+    names = postfix.listeners(settings)
+    main = overrides.main_cf(postfix.main_cf(settings, layout), taken.overrides.main)
+    master = overrides.master_cf(postfix.master_cf(settings), taken.overrides.master, names)
+    files = {f"{layout.postfix}/main.cf": main, f"{layout.postfix}/master.cf": master}
     for name, text in dovecot_2_3.files(settings, layout).items():
         files[os.path.join(layout.dovecot, name)] = text
     sender = settings.postmaster_address or f"postmaster@{settings.hostname}"
     script = quota_warning.script(settings.config, layout.dovecot_conf, sender)
     Disk().replace(layout.quota_warning, script.encode(), mode=0o755)
-    changed = False
+    changed = before != read(f"{layout.overrides}/dovecot.cf")
     for path, text in files.items():
-        if read(path) != text.encode():
-            Disk().replace(path, text.encode(), mtime_s=int(time.time()) - HOT_MAIN_CF_S)
+        raw = text.encode("utf-8", "surrogateescape")
+        if read(path) != raw:
+            Disk().replace(path, raw, mtime_s=int(time.time()) - HOT_MAIN_CF_S)
             changed = True
     return changed
 
@@ -84,12 +100,15 @@ def _folders(settings: Settings, layout: Layout) -> None:
     postfix = (pwd.getpwnam("postfix").pw_uid, 0)
     dovecot = (0, grp.getgrnam("dovecot").gr_gid)
     mail = (settings.vmail_uid, settings.vmail_gid)
+    scripts = (0, settings.vmail_gid)
     for path, owner, mode in (
         (layout.state, root, 0o755),
         (layout.tables, root, 0o755),
         (layout.sql, dovecot, 0o2770),
         (layout.postfix, root, 0o755),
         (layout.dovecot, root, 0o755),
+        (layout.sieve, scripts, 0o2750),
+        (layout.sieve_accounts, scripts, 0o2750),
         (layout.spool, root, 0o755),
         (os.path.dirname(layout.postfix_data), root, 0o755),
         (layout.postfix_data, postfix, 0o700),

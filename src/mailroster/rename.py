@@ -56,6 +56,7 @@ def rename_account(
         accounts=_keyed_anew(roster.accounts, old, new, "|"),
         quotas=_quotas(roster, old, new),
         virtual=_aliases(roster.virtual, old, new, origin),
+        local_aliases=_local_aliases(roster.local_aliases, old, new, origin),
         send_access=_restricted(roster.send_access, old, new, alias),
         receive_access=_restricted(roster.receive_access, old, new, alias),
         sender_logins=senders.renamed(roster.sender_logins, old, new, keep=alias),
@@ -165,6 +166,17 @@ def _aliases(document: Document[Alias], old: str, new: str, origin: str) -> Docu
             line = rekeyed(line, _renamed(_key_of(line), old, new, origin))
         line = virtual.reworded(line, lambda word: _renamed(word, old, new, origin))
         replaced[position] = line.removesuffix("\r")
+    return document.edited(replaced) if replaced else document
+
+
+def _local_aliases(document: Document[Alias], old: str, new: str, origin: str) -> Document[Alias]:
+    replaced: dict[int, str | None] = {}
+    for key in dict.fromkeys(document.keys_mentioning(*address.split(old))):
+        for position in document.positions(key):
+            line = virtual.reworded(
+                document.line(position), lambda word: _renamed(word, old, new, origin)
+            )
+            replaced[position] = line.removesuffix("\r")
     return document.edited(replaced) if replaced else document
 
 

@@ -4,7 +4,7 @@ The form of the key is the outer loop, the tables in their order are the inner o
 
     user+ext@domain   aliases, then regexps, then mailboxes (each maps to itself)
     user@domain       aliases, then mailboxes
-    user+ext, user    aliases, where the domain is the server's own ($myorigin)
+    user+ext, user    aliases, then local aliases, where the domain is the server's own ($myorigin)
     @domain           aliases: the catch-all, so it never takes the mail of a mailbox
 
 A match replaces the address and starts over; an address that maps to itself stops there.
@@ -18,7 +18,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from mailroster.address import example, qualified, split, split_extension
+from mailroster.document import Document
 from mailroster.finding import Fault
+from mailroster.formats.virtual import Alias
 from mailroster.roster import Roster
 
 #: Postfix's defaults: virtual_alias_recursion_limit, _expansion_limit, _address_length_limit.
@@ -85,6 +87,7 @@ class Router(NamedTuple):
         the one that counts. Raises as `lookup`."""
         roster = self.roster
         virtual, accounts = roster.virtual.format.file, roster.accounts.format.file
+        names = roster.local_aliases.format.file
         local, domain = split(address.lower())
         whole = f"{local}@{domain}"
         yield virtual, WHOLE, whole, self._alias(whole, address, "")
@@ -100,8 +103,10 @@ class Router(NamedTuple):
             yield accounts, BARE, bare, self._account(bare, found)
         if domain == self.origin:
             yield virtual, NAME, local, self._alias(local, address, "")
+            yield names, NAME, local, self._local_alias(local, address, "")
             if extension:
                 yield virtual, NAME, user, self._alias(user, address, extension)
+                yield names, NAME, user, self._local_alias(user, address, extension)
         yield virtual, DOMAIN, f"@{domain}", self._alias(f"@{domain}", address, "")
 
     def expand(self, address: str) -> list[str]:
@@ -189,11 +194,18 @@ class Router(NamedTuple):
         return None
 
     def _alias(self, key: str, address: str, extension: str) -> Match | None:
-        alias = self.roster.virtual.get(key)
+        return self._redirect(self.roster.virtual, key, address, extension)
+
+    def _local_alias(self, key: str, address: str, extension: str) -> Match | None:
+        return self._redirect(self.roster.local_aliases, key, address, extension)
+
+    def _redirect(
+        self, aliases: Document[Alias], key: str, address: str, extension: str
+    ) -> Match | None:
+        alias = aliases.get(key)
         if alias is None:
             return None
-        results = self._results(alias.recipients, address, extension)
-        return Match(self.roster.virtual.format.file, key, results)
+        return Match(aliases.format.file, key, self._results(alias.recipients, address, extension))
 
     def _capture(self, address: str) -> Match | None:
         """What the regexps make of a whole address. Raises Fault if it names no recipient."""

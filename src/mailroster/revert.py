@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 from mailroster.document import Document, Format
 from mailroster.entry import Entry, FileChange, Hunk, split
 from mailroster.finding import Refused
-from mailroster.formats.hashed import hidden
 from mailroster.indexed import Indexed, whole
 from mailroster.lines import Read, start_before, start_behind
 from mailroster.roster import Roster
@@ -192,7 +191,7 @@ class _View:
 
     def changed(self, why: str, lines: Sequence[bytes]) -> Changed:
         first = lines[0].decode("utf-8", "backslashreplace") if lines else ""
-        first = hidden(first) if self.format.secret else first
+        first = self.format.hidden(first)
         named = f"{first!r} {why}" if lines else why
         return Changed(f"{self.format.file}: {named}", self.format.file, lines)
 

@@ -6,9 +6,12 @@ from typing import Any, NamedTuple
 from mailroster.document import Document
 from mailroster.formats.access import RECEIVE_ACCESS, SEND_ACCESS, Restriction
 from mailroster.formats.accounts import ACCOUNTS, Account
+from mailroster.formats.local_aliases import LOCAL_ALIASES
 from mailroster.formats.masters import MASTERS, Master
 from mailroster.formats.quotas import QUOTAS, Quota
 from mailroster.formats.regexp import REGEXP, Rule
+from mailroster.formats.relaymap import RELAYMAP, Relay
+from mailroster.formats.sasl_password import SASL_PASSWORDS, Login
 from mailroster.formats.sender_logins import SENDER_LOGINS, Grant
 from mailroster.formats.virtual import VIRTUAL, Alias
 
@@ -27,10 +30,26 @@ class Roster(NamedTuple):
     send_access: Document[Restriction] = Document(SEND_ACCESS)
     receive_access: Document[Restriction] = Document(RECEIVE_ACCESS)
     sender_logins: Document[Grant] = Document(SENDER_LOGINS)
+    local_aliases: Document[Alias] = Document(LOCAL_ALIASES)
+    relaymap: Document[Relay] = Document(RELAYMAP)
+    sasl_passwords: Document[Login] = Document(SASL_PASSWORDS)
 
     def documents(self) -> Iterator[tuple[str, "Document[object]"]]:
         """Field name and document of each file."""
         return zip(self._fields, self, strict=True)  # type: ignore[arg-type]
+
+    def aliases(self) -> "tuple[Document[Alias], Document[Alias]]":
+        """The documents of aliases, in the order in which they are asked."""
+        return self.virtual, self.local_aliases
+
+    def alias(self, key: str) -> Alias | None:
+        """The alias of a key; in both files, that of the first."""
+        found = (document.get(key) for document in self.aliases())
+        return next((alias for alias in found if alias is not None), None)
+
+    def of_file(self, file: str) -> Document[Any]:
+        """The document of a file."""
+        return next(document for _, document in self.documents() if document.format.file == file)
 
     def names_domain(self, domain: str) -> bool:
         """Whether an account or an alias names a domain, so that it is served."""

@@ -14,17 +14,19 @@ from mailroster.apply import Outcome, Tables, converge
 from mailroster.child import in_child
 from mailroster.commit import MOVES
 from mailroster.deadlines import Deadlines, now, put_over
-from mailroster.disk import Identity, identity
+from mailroster.disk import identity
 from mailroster.finding import Busy, Finding, Refused, ServiceFailed
 from mailroster.instance.layout import Layout
 from mailroster.instance.postfix import needs_policy
 from mailroster.moving import Mover, Record, settle
+from mailroster.overrides import Pending
 from mailroster.policy.service import argv as policy_argv
 from mailroster.prepare import check, prepare, remove_sockets
 from mailroster.roster import Roster
 from mailroster.served import Served
 from mailroster.settings import Settings
 from mailroster.settling import Settling
+from mailroster.sieve import SieveScripts
 from mailroster.store import Store
 from mailroster.supervise import Server, Supervisor
 from mailroster.watch import hints
@@ -76,6 +78,10 @@ class Up:
         )
         self._tables = Tables(self._layout, copies)
         self._settling = Settling(settings.settle_seconds, observer=True)
+        self._pending = Pending(settings, self._layout)
+        self._scripts = SieveScripts(
+            settings.config, self._layout, settings.settle_seconds, observer=True
+        )
         layout = self._layout
         self._policy = Supervisor(
             Server(
@@ -116,7 +122,7 @@ class Up:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         check(self._settings, self._layout)
         with only_one(self._layout):
-            if prepare(self._settings, self._layout):
+            if prepare(self._settings, self._layout, log):
                 await self._stop_servers()
                 remove_sockets(self._layout)
             self._tables.begin(self._settings.hostname)
@@ -124,6 +130,7 @@ class Up:
             if self._converge() is None and not self._tables.are_whole():
                 raise ServiceFailed("there are no tables to start with")
             await self._policy.stop()  # one of another version, which would do no harm either
+            self._compile_scripts()
             try:
                 await self._start_policy()
                 for server in self._servers:
@@ -165,9 +172,17 @@ class Up:
                 f"POP3 {s.pop3_port}, ManageSieve {s.sieve_port} on {s.listen}"
             )
 
+    def _compile_scripts(self) -> None:
+        """Puts the Sieve scripts in force before there is mail, compiled by this Dovecot."""
+        s = self._settings
+        try:
+            SieveScripts(s.config, self._layout, s.settle_seconds).converge(anew=True)
+        except (Busy, ServiceFailed) as error:
+            log(f"not in step: {error}")
+
     async def _follow(self) -> None:
         """Converges whenever a file has become another, or something that is held may pass."""
-        seen: list[Identity] = []
+        seen: list[object] = []
         tables = (self._layout.tables, self._layout.sql)
         async for _ in hints(self._settings.config, tables):
             await asyncio.to_thread(self._put_over)
@@ -205,11 +220,13 @@ class Up:
     def _serves(self) -> Roster:
         return self._tables.copies.roster()
 
-    def _identities(self) -> list[Identity]:
+    def _identities(self) -> list[object]:
         """Of the folder's files, of what commands left to do, and of the folders of the tables."""
         files = [self._store.path(document.format.file) for _, document in Roster().documents()]
         layout = self._layout
-        return [identity(path) for path in (*files, layout.tables, layout.sql, layout.asked)]
+        paths = (*files, layout.tables, layout.sql, layout.asked)
+        found = [*map(identity, paths), *self._scripts.identities()]
+        return [*found, *self._pending.identities()]
 
     def _broken(self) -> list[str]:
         """Tables that somebody has damaged. A look takes a while: it is made now and then, and
@@ -259,10 +276,12 @@ class Up:
             outcome = converge(
                 self._store, self._tables, self._layout, self._settling, broken=broken
             )
+            scripts = self._scripts.converge()
         except (Busy, Refused, ServiceFailed) as error:
             log(f"not in step: {error}")
             return None
-        findings = tuple(dict.fromkeys((*outcome.faults, *outcome.held)))
+        held = (*outcome.held, *scripts.findings, *self._pending.findings())
+        findings = tuple(dict.fromkeys((*outcome.faults, *held)))
         for finding in findings:
             if finding not in self._told:
                 log(str(finding))
@@ -272,7 +291,9 @@ class Up:
         self._unnoted = outcome.unnoted
         if outcome.rows and self._settings.log_level not in _QUIET:
             log(f"{outcome.rows} rows changed")
-        return outcome
+        if scripts.changed and self._settings.log_level not in _QUIET:
+            log(f"{scripts.changed} Sieve scripts changed")
+        return outcome._replace(waits=outcome.waits or scripts.waits)
 
 
 async def _answers(host: str, port: int, greeting: bytes, stop: asyncio.Event) -> bool:

@@ -186,7 +186,7 @@ def prime(router: Router, aliases: Iterable[str], others: Iterable[str] = ()) ->
         return
     addresses = list(others)
     for key in aliases:
-        alias = router.roster.virtual.get(key)
+        alias = router.roster.alias(key)
         if key[0] != "@":
             addresses.append(router.qualified(key))
         addresses += [router.qualified(word) for word in alias.recipients] if alias else []

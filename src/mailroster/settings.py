@@ -56,6 +56,7 @@ SETTINGS = (
     Setting("quota_warnings", "QUOTA_WARNINGS", "80,95", "percentages at which an owner is warned by mail, or none"),
     Setting("message_size_limit", "POSTFIX_MESSAGE_SIZE_LIMIT", 10240000, "largest message in bytes"),
     Setting("relayhost", "DEFAULT_RELAY_HOST", "", "server that takes mail for elsewhere: [host]:port"),
+    Setting("relay_tls_level", "", "may", "TLS to relays: may, encrypt, verify or secure"),
     Setting("log_level", "LOG_LEVEL", "info", "error, warn, info, debug or trace"),
     Setting("vmail_uid", "DMS_VMAIL_UID", 5000, "uid of the mail"),
     Setting("vmail_gid", "DMS_VMAIL_GID", 5000, "gid of the mail"),
@@ -95,6 +96,7 @@ class Settings(NamedTuple):
     quota_warnings: str
     message_size_limit: int
     relayhost: str
+    relay_tls_level: str
     log_level: str
     vmail_uid: int
     vmail_gid: int

@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 from mailroster.changes import changed_keys, changed_lines
 from mailroster.document import Document
 from mailroster.finding import ERROR, WARNING, Fault, Finding, Location
+from mailroster.formats.virtual import Alias
 from mailroster.indexed import Indexed
 from mailroster.notes import WORD, check_note
 from mailroster.resolve import Router
@@ -159,7 +160,14 @@ def keep_expandable(before: Router, after: Router) -> tuple[Roster, list[Finding
 
     A new alias of that kind stays in: it gets no row.
     """
-    old, new = before.roster.virtual, after.roster.virtual
+    virtual, faults = _expandable(after, before.roster.virtual, after.roster.virtual)
+    ours, more = _expandable(after, before.roster.local_aliases, after.roster.local_aliases)
+    return after.roster._replace(virtual=virtual, local_aliases=ours), faults + more
+
+
+def _expandable(
+    after: Router, old: Document[Alias], new: Document[Alias]
+) -> tuple[Document[Alias], list[Finding]]:
     kept, findings = new, []
     for key in sorted(key for key in changed_keys(old, new) if key in new):
         try:
@@ -170,7 +178,7 @@ def keep_expandable(before: Router, after: Router) -> tuple[Roster, list[Finding
             if position is not None:
                 removed = dict.fromkeys(kept.positions(key))
                 kept = kept.edited(removed, [old.line(position).removesuffix("\r")])
-    return after.roster._replace(virtual=kept), findings
+    return kept, findings
 
 
 def new_faults(old: Document[E], new: Document[E]) -> list[Finding]:

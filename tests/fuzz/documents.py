@@ -5,13 +5,13 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from mailroster import edits, senders
+from mailroster import edits, relays, senders
 from mailroster.address import Address
 from mailroster.document import Document, Format
 from mailroster.finding import Fault, Refused
-from mailroster.formats import hashed
 from mailroster.formats.accounts import ACCOUNTS
 from mailroster.formats.quotas import Quota
+from mailroster.formats.sasl_password import SASL_PASSWORDS
 from mailroster.roster import Roster
 from tests.laws.kept import assert_kept
 
@@ -83,10 +83,11 @@ def _findings_can_be_shown(document: Document[Any], raw: bytes) -> None:
 
 def _no_secret_is_shown(document: Document[Any]) -> None:
     """With other letters in all hashes nothing that people get to see is another."""
-    veiled = Document(document.format, "\n".join(map(_veiled, document.text.split("\n"))))
+    veil = _veiled_login if document.format is SASL_PASSWORDS else _veiled
+    veiled = Document(document.format, "\n".join(map(veil, document.text.split("\n"))))
     assert veiled.findings() == document.findings()
-    for line, other in zip(document.lines, veiled.lines, strict=True):
-        assert hashed.hidden(line) == hashed.hidden(other)
+    for line, other in zip(document.text.split("\n"), veiled.text.split("\n"), strict=True):
+        assert document.format.hidden(line) == document.format.hidden(other)
 
 
 _HASH = re.compile(r"\{[A-Z][A-Z0-9.-]*\}|\$[0-9a-z]+\$")
@@ -108,6 +109,15 @@ def _veiled(line: str) -> str:
     assert scheme is not None
     hash = scheme[0] + codecs.encode(hash[scheme.end() :], "rot13")
     return name + bar + hash + extra_bar + extra
+
+
+def _veiled_login(line: str) -> str:
+    """A line of logins with other letters in all that may be a password: what is behind the first
+    word, or behind a colon in it, and a comment."""
+    place = re.match(r"[ \t\r\ufeff]*(#|\[[^ \t]*|[^ \t:]*)", line)
+    assert place is not None
+    start = 0 if line[:1] in (" ", "\t") and place[1] != "#" else place.end()
+    return line[:start] + codecs.encode(line[start:], "rot13")
 
 
 def _bare_edits_keep_the_rest(document: Document[Any]) -> None:
@@ -180,6 +190,14 @@ def _verbs(field: str, document: Document[Any], key: Any) -> Iterator[tuple[str,
         yield "delete", lambda r: edits.delete_masters(r, [key]), None
     elif field in ("send_access", "receive_access"):
         yield "allow", lambda r: edits.allow(r, field, key), None
+    elif field == "relaymap":
+        new = entry._replace(destinations=("[r.test]:25",))
+        yield "route", lambda r: relays.route(r, new), new
+        yield "forget", lambda r: relays.forget(r, key), None
+    elif field == "sasl_passwords":
+        new = entry._replace(user="john", password="a new: one")
+        yield "log in", lambda r: relays.log_in(r, new), new
+        yield "forget", lambda r: relays.forget(r, key), None
     elif field == "virtual":
         more = entry._replace(recipients=(*entry.recipients, NEW_RECIPIENT))
         yield "add", lambda r: edits.add_alias(r, key, [NEW_RECIPIENT], ORIGIN), more

@@ -22,6 +22,9 @@ _FILES: dict[str, tuple[bytes, ...]] = {
     "regexp": (b"/^a/", b"!/", b"if /x/", b"endif", b"\\/", b"$1", b"\n a@x.com"),
     "masters": (b"info", b"|", b"{PLAIN}", b"$6$"),
     "send_access": (b"REJECT", b"user@", b"example.com"),
+    "local_aliases": (b"info:", b"root", b",", b"|/bin/x", b":include:/x", b'"', b"\n  c@x.com"),
+    "relaymap": (b"@x.com", b"[r.test]:587", b"[ipv6:::1]", b":", b",", b"]"),
+    "sasl_passwords": (b"@x.com", b"[r.test]:587", b"user:secret", b":", b"\n secret"),
     "receive_access": (b"REJECT", b"550 5.7.1 no"),
     "sender_logins": (b",", b"@x.com", b" b@x.com", b"\n  c@x.com", b"user"),
 }

@@ -11,7 +11,15 @@ from mailroster import address, auth, quota, services, sessions
 from mailroster.commit import Commit
 from mailroster.document import Document
 from mailroster.finding import Fault
-from mailroster.formats import hashed, quotas, regexp, virtual
+from mailroster.formats import (
+    hashed,
+    local_aliases,
+    quotas,
+    regexp,
+    relaymap,
+    sasl_password,
+    virtual,
+)
 from tests.fuzz import words
 from tests.fuzz.chance import inputs
 from tests.fuzz.targets import CASES, TARGETS, cases, keep
@@ -81,6 +89,9 @@ FLAWS: dict[str, tuple[Any, str, Any]] = {
     "send_access": (Document, "replace", careless),
     "receive_access": (Document, "append", lambda document, line: document),
     "sender_logins": (virtual, "_without", lambda line, gone: line.split(",")[0]),
+    "local_aliases": (local_aliases.LocalAliases, "split", lambda _, text: text.splitlines()),
+    "relaymap": (relaymap, "destination", lambda text: text[1:]),
+    "sasl_passwords": (sasl_password.SaslPasswords, "hidden", lambda _, line: line),
     "account": (address, "fold", lambda text: text),
     "alias": (address, "fold", lambda text: text),
     "recipient": (address, "recipient", lambda text: text + "."),

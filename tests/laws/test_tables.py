@@ -55,6 +55,14 @@ lines: dict[str, st.SearchStrategy[str]] = {
         lambda key, some, blank: f"{key} {blank.join(some)}",
         keys, st.lists(addresses, max_size=3), blanks,
     ),
+    "local_aliases": st.builds(
+        lambda key, some: f"{key}: {', '.join(some)}",
+        users, st.lists(st.one_of(addresses, users, st.just("|x")), max_size=3),
+    ),
+    "relaymap": st.builds(
+        "{} {}".format, keys, st.sampled_from(["[r.test]:25", "[r.test]:465", "", "a, b", ":x"])
+    ),
+    "sasl_passwords": st.builds("{} {}".format, keys, st.sampled_from(["u:p", "u:p q", "u", ""])),
 }  # fmt: skip
 #: One step of a history: a file, what it loses at a place, and what it gets there.
 steps = st.sampled_from(Roster._fields).flatmap(

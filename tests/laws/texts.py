@@ -7,15 +7,19 @@ from hypothesis import strategies as st
 from mailroster.document import Document, Format
 from mailroster.formats.access import RECEIVE_ACCESS, SEND_ACCESS
 from mailroster.formats.accounts import ACCOUNTS
+from mailroster.formats.local_aliases import LOCAL_ALIASES
 from mailroster.formats.masters import MASTERS
 from mailroster.formats.quotas import QUOTAS
 from mailroster.formats.regexp import REGEXP
+from mailroster.formats.relaymap import RELAYMAP
+from mailroster.formats.sasl_password import SASL_PASSWORDS
 from mailroster.formats.sender_logins import SENDER_LOGINS
 from mailroster.formats.virtual import VIRTUAL
 
 FORMATS: tuple[Format[Any], ...] = (
     ACCOUNTS, QUOTAS, VIRTUAL, REGEXP, MASTERS, SEND_ACCESS, RECEIVE_ACCESS,
     SENDER_LOGINS,
+    LOCAL_ALIASES, RELAYMAP, SASL_PASSWORDS,
 )  # fmt: skip
 HASH = "{SHA512-CRYPT}$6$abc$def"
 
@@ -25,7 +29,7 @@ PIECES = (
     b"|", b":", b",", b", ", b" ", b"  ", b"\t", b"\n", b"\n", b"\n", b"\r\n", b"\r", b"#", b"# a",
     b"{PLAIN}x", HASH.encode(), b"5G", b"0", b"REJECT", b"/^a/", b"if /x/", b"endif", b"!", b"\\",
     b"\xef\xbb\xbf", b"\xff", b"\xed\xb2\x80", b"\0", b"\x0b", b"\xc2\x85", b"\xc2\xa0",
-    b"\xe2\x80\xa8", b"\xc4\xb0", b"home=/x",
+    b"\xe2\x80\xa8", b"\xc4\xb0", b"home=/x", b"info: ", b"[r.test]:587", b"u:p",
 )  # fmt: skip
 
 raw = st.lists(st.sampled_from(PIECES) | st.binary(max_size=3), max_size=30).map(b"".join)

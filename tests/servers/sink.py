@@ -12,10 +12,15 @@ class Taken(NamedTuple):
     content: bytes
 
 
+class _Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+
 class Sink:
     """SMTP (or LMTP) on a free port of 127.0.0.1, in threads of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.taken: list[Taken] = []
         sink = self
 
@@ -23,8 +28,7 @@ class Sink:
             def handle(self) -> None:
                 sink._talk(self)
 
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Session)
-        self._server.daemon_threads = True
+        self._server = _Server((host, port), Session)
         self.port: int = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 

@@ -5,7 +5,7 @@ import json
 from tests.servers.instance import HASH, Instance, until
 
 SETTINGS = {"mailbox_size_limit": 102_400, "quota_warnings": "80,95"}
-TEXT = "Subject: {percent} of {limit} for {address}\nBcc: b@x.com\n\n{used}\n"
+TEXT = "Subject: {percent} of {limit} for {address}\nBcc: b@x.com\n\n{used}\n" + 200 * "Tidy up.\n"
 
 
 def test_each_crossing_is_told_once_and_a_nearly_full_mailbox_gets_it(server: Instance) -> None:
@@ -21,8 +21,8 @@ def test_each_crossing_is_told_once_and_a_nearly_full_mailbox_gets_it(server: In
     server.arrives("a@x.com", "below 95")
     sizes = [path.stat().st_size for path in (server.mail / "x.com/a").glob("[cn][ue][rw]/*")]
     headers = min(size for size in sizes if size > 3_000) - 3_000 // 71 * 71
-    # What is left holds this message with its headers, and not the warning of it.
-    server.send("a@x.com", subject="crosses 95", size=102_400 - sum(sizes) - headers - 50)
+    # What is left holds this message with its headers and line ends, and not the warning of it.
+    server.send("a@x.com", subject="crosses 95", size=102_400 - sum(sizes) - headers - 500)
     server.arrives("a@x.com", "95 of 100K for a@x.com")
     server.send("b@x.com", subject="no limit", size=200_000)
     server.arrives("b@x.com", "no limit")

@@ -49,6 +49,7 @@ from tests.servers.instance import PORTS, free_ports, until
 from tests.servers.sink import Sink
 
 ROSTERS = int(os.environ.get("MAILROSTER_ROSTERS", "200"))
+ALIAS_TABLES = (postfix.ALIASES, postfix.LOCAL_ALIASES)
 SEED = int(os.environ.get("MAILROSTER_SEED", "1"))
 
 
@@ -83,7 +84,7 @@ class Post:
         self.store = Store(self.settings.config)
         self.tables = Tables(self.layout)
         self._numbers = count()
-        self.aliases = LmdbTable(self.layout.table(postfix.ALIASES.name))
+        self.aliases = [LmdbTable(self.layout.table(table.name)) for table in ALIAS_TABLES]
 
     def start(self) -> None:
         prepare(self.settings, self.layout)
@@ -121,6 +122,7 @@ class Post:
         (config / "postfix-accounts.cf").write_text(files.accounts)
         (config / "postfix-virtual.cf").write_text(files.virtual, newline="")
         (config / "postfix-regexp.cf").write_text(files.regexp, newline="")
+        (config / "postfix-aliases.cf").write_text(files.local)
         outcome = converge(self.store, self.tables, self.layout, Settling(0), accept=True)
         assert (outcome.held, outcome.faults) == ((), ())
         return outcome
@@ -129,12 +131,12 @@ class Post:
         roster = self.store.read().roster
         return Router(roster, ORIGIN, Captures(roster.regexp))
 
-    def put_aliases(self, rows: dict[str, str]) -> None:
-        """Rows of the alias table past the product, which leaves out what nobody can follow."""
-        self.aliases.apply({**rows})
+    def put_aliases(self, rows: dict[str, str], local: bool = False) -> None:
+        """Rows of an alias table past the product, which leaves out what nobody can follow."""
+        self.aliases[local].apply({**rows})
 
-    def drop_aliases(self, rows: Iterable[str]) -> None:
-        self.aliases.apply(dict.fromkeys(rows))
+    def drop_aliases(self, rows: Iterable[str], local: bool = False) -> None:
+        self.aliases[local].apply(dict.fromkeys(rows))
 
     def send(self, *batches: Sequence[str]) -> dict[str, Sent]:
         """Sends one message to the addresses of each batch; Postfix resolves them before it answers
@@ -250,12 +252,13 @@ def expected(router: Router, address: str) -> Answer:
         return Answer(451)
 
 
-def endless(router: Router) -> dict[str, str]:
-    """The rows of all aliases that the product leaves out of the table."""
+def endless(router: Router, local: bool = False) -> dict[str, str]:
+    """The rows of all aliases that the product leaves out of a table."""
+    document = router.roster.local_aliases if local else router.roster.virtual
     return {
         key: ", ".join(alias.recipients)
-        for key, alias in router.roster.virtual.items()
-        if postfix.ALIASES.row(router, key) is None
+        for key, alias in document.items()
+        if ALIAS_TABLES[local].row(router, key) is None
     }
 
 
@@ -280,11 +283,13 @@ def ask(post: Post, seed: int) -> Asked:
     files = sample(seed)
     post.put(files)
     router = post.router()
-    unfollowed = endless(router)
-    post.put_aliases(unfollowed)
+    unfollowed = [endless(router, local) for local in (False, True)]
+    for local, rows in enumerate(unfollowed):
+        post.put_aliases(rows, bool(local))
     wanted = {address: expected(router, address) for address in files.probes}
     sent = post.send(*batches(wanted))
-    post.drop_aliases(unfollowed)
+    for local, rows in enumerate(unfollowed):
+        post.drop_aliases(rows, bool(local))
     differences = [
         f"{address}: the way {told}, resolve {answer}"
         for address, answer in wanted.items()
@@ -363,7 +368,7 @@ def test_generated_rosters_resolve_as_postfix_delivers(post: Post) -> None:
         assert not differences, f"seed {seed}: {differences}\n{files}"
         found = {address: post.answer(address, sent[address]) for address in wanted}
         wrong = {a: f"we {wanted[a]}, Postfix {found[a]}" for a in wanted if found[a] != wanted[a]}
-        assert not wrong, f"seed {seed}: {wrong}\n{files.accounts}\n{files.virtual}\n{files.regexp}"
+        assert not wrong, f"seed {seed}: {wrong}\n" + "\n".join(map(str, files))
         answers += wanted.values()
     assert sum(bool(answer.recipients) for answer in answers) > 5 * ROSTERS
     assert sum(answer.code == 451 for answer in answers) > ROSTERS // 10
@@ -446,7 +451,7 @@ def test_each_row_answers_postmap_as_the_roster_says(post: Post, seed: int) -> N
     files = sample(1000 + seed)
     post.put(files)
     router = post.router()
-    for table in (postfix.ALIASES, postfix.MAILBOXES, postfix.DOMAINS, postfix.SENDERS):
+    for table in (*ALIAS_TABLES, postfix.MAILBOXES, postfix.DOMAINS, postfix.SENDERS):
         name = f"lmdb:{post.layout.table(table.name)}"
         keys = {*table.keys(router), *map(str.lower, files.probes)}
         rows = {key: row for key in keys if (row := table.row(router, key)) is not None}

@@ -13,26 +13,26 @@ _OWN_NAMES = ("postmaster", "root")
 
 def unreasonable(subject: Subject) -> Iterator[Finding]:
     """Loops, endless chains and too many recipients: Postfix would answer with 451."""
-    document = subject.roster.virtual
-    for key, position in document.counted().items():
-        try:
-            subject.router.follow(key)
-        except Fault as fault:
-            yield fault.at(document.location(position))
+    for document in subject.roster.aliases():
+        for key, position in document.counted().items():
+            try:
+                subject.router.follow(key)
+            except Fault as fault:
+                yield fault.at(document.location(position))
 
 
 def dangling(subject: Subject) -> Iterator[Finding]:
     """A recipient in a domain of ours that nobody takes: its mail is accepted, and comes back."""
-    document = subject.roster.virtual
-    for key, position, alias in entries(document):
-        lost = nobodies(subject, alias.recipients)
-        if key in alias.recipients and key not in lost and subject.router.mailbox(key) is None:
-            lost.append(key)  # to itself: there the way ends
-        if lost:
-            what = f"{key!r} leads to {some(lost)}, whom nobody here takes mail for"
-            mend = "mend the address, or add the account"
-            where = document.location(position)
-            yield Finding(where, WARNING, "dangling-alias", what, mend)
+    for document in subject.roster.aliases():
+        for key, position, alias in entries(document):
+            lost = nobodies(subject, alias.recipients)
+            if key in alias.recipients and key not in lost and subject.router.mailbox(key) is None:
+                lost.append(key)  # to itself: there the way ends
+            if lost:
+                what = f"{key!r} leads to {some(lost)}, whom nobody here takes mail for"
+                mend = "mend the address, or add the account"
+                where = document.location(position)
+                yield Finding(where, WARNING, "dangling-alias", what, mend)
 
 
 def nobodies(subject: Subject, recipients: Iterable[str]) -> list[str]:
@@ -98,18 +98,23 @@ def catching_all(subject: Subject) -> Iterator[Finding]:
 
 
 def never_asked(subject: Subject) -> Iterator[Finding]:
-    """A bare name whose whole address, with the server's own domain, has an alias or a mailbox."""
-    roster, origin, document = subject.roster, subject.router.origin, subject.roster.virtual
-    for key, position in document.counted().items():
-        if "@" in key:
-            continue
-        address = f"{key}@{origin}"
-        if address in document or address in roster.accounts:
-            kind = "an alias" if address in document else "an account"
-            what = f"{key!r} is never asked: {address!r} is {kind}, and comes before"
-            where = document.location(position)
-            mend = "remove one of the two"
-            yield Finding(where, WARNING, "unreachable-alias", what, mend)
+    """A bare name whose whole address, with the server's own domain, has an alias or a mailbox; or
+    that is an alias in both files."""
+    roster, origin = subject.roster, subject.router.origin
+    for document in roster.aliases():
+        for key, position in document.counted().items():
+            if "@" in key:
+                continue
+            address = f"{key}@{origin}"
+            before = "an account" if address in roster.accounts else ""
+            before = "an alias" if address in roster.virtual else before
+            if document is roster.local_aliases and key in roster.virtual:
+                address, before = key, f"an alias in {roster.virtual.format.file}"
+            if before:
+                what = f"{key!r} is never asked: {address!r} is {before}, and comes before"
+                where = document.location(position)
+                mend = "remove one of the two"
+                yield Finding(where, WARNING, "unreachable-alias", what, mend)
 
 
 def repeating(subject: Subject) -> Iterator[Finding]:

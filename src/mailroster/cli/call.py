@@ -162,6 +162,12 @@ def alias_key(text: str) -> str:
     return _told(text, address.alias(text))
 
 
+def domain_key(text: str) -> str:
+    """A domain as `@domain`, typed with the `@` or without it. Raises Fault."""
+    domain = text.removeprefix("@")
+    return _told(f"@{domain}", f"@{address.fold_domain(domain)}")
+
+
 def recipients(text: str, judge: Callable[[str], str] = address.recipient) -> list[str]:
     """`RECIPIENT[,RECIPIENT…]`, each in lower case. Raises Fault or NotUnderstood."""
     words = [word for word in text.replace(",", " ").split() if word]

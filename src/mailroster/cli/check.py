@@ -32,6 +32,7 @@ def check(call: Call) -> int:
 
 def findings(call: Call, roster: Roster, folder: str) -> list[Finding]:
     """Everything that is wrong with a folder, by our own rules and by Postfix's word."""
+    from mailroster import companions
     from mailroster.checks import check as check_subject
     from mailroster.checks.subject import Subject
     from mailroster.services import Captures, NoPcre, captors, prime, regexp_findings
@@ -46,7 +47,10 @@ def findings(call: Call, roster: Roster, folder: str) -> list[Finding]:
         taken = captors(roster.regexp, filter(captures, map(quoted, roster.accounts.counted())))
     except NoPcre as error:
         warn(f"the patterns of {roster.regexp.format.file} are not checked: {error}")
-    prime(router, roster.virtual.index, _restricted(roster))
+    prime(router, [*roster.virtual.index, *roster.local_aliases.index], _restricted(roster))
+    theirs += companions.findings(
+        call.settings._replace(config=folder), call.layout(), roster, warn
+    )
     return check_subject(Subject(router, taken, _modes(folder, roster)), theirs)
 
 

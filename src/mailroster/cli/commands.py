@@ -181,6 +181,30 @@ COMMANDS = (
     ),
     Command(("dovecot-master", "list"), "", "list the masters", "master:show", (_JSON, _TABLE)),
     Command(
+        ("relay", "add-domain"), "DOMAIN HOST [PORT]", "send the mail of a domain through a relay",
+        "relay:add_domain", _EDIT,
+        "What was said of DOMAIN before is replaced. PORT is 25 unless it is given; on port 465 TLS "
+        "is spoken from the first octet.",
+    ),
+    Command(
+        ("relay", "add-auth"), "DOMAIN USER [PASSWORD]", "log in at the relay of a domain",
+        "relay:add_auth", (_PASSWORD[0], *_EDIT),
+        f"{_ASKED} It is kept in clear, in a file that only its owner reads.",
+    ),
+    Command(
+        ("relay", "exclude-domain"), "DOMAIN", "never relay the mail of a domain",
+        "relay:exclude_domain", _EDIT,
+        "Its mail goes straight to the recipients' servers, even where there is a relay for all.",
+    ),
+    Command(
+        ("relay", "del"), "DOMAIN", "forget relay and login of a domain", "relay:delete", _EDIT,
+    ),
+    Command(("relay", "list"), "", "list the relays; no passwords", "relay:show", (_JSON,)),
+    Command(
+        ("sieve", "list"), "", "list the Sieve scripts, and whether they are in force", "sieve:show",
+        (_JSON,),
+    ),
+    Command(
         ("import",), "SOURCE", "take accounts and aliases from a file or a folder",
         "bulk:import_rows",
         (

@@ -8,7 +8,9 @@ def apply(call: Call) -> int:
     """Brings the tables in step now."""
     from mailroster.apply import converge
     from mailroster.deadlines import now, put_over
+    from mailroster.overrides import Pending
     from mailroster.settling import Settling
+    from mailroster.sieve import SieveScripts
 
     layout, store = call.layout(), call.store()
     tables = call.tables()
@@ -27,7 +29,13 @@ def apply(call: Call) -> int:
         verify="--verify" in call.options,
     )
     call.settle_moves()
-    for finding in (*outcome.faults, *outcome.held):
+    scripts = SieveScripts(call.settings.config, layout, call.settings.settle_seconds).converge(
+        accept="--removals" in call.options, anew="--verify" in call.options
+    )
+    pending = Pending(call.settings, layout).findings()
+    for finding in (*outcome.faults, *outcome.held, *scripts.findings, *pending):
         warn(str(finding))
     print(f"{outcome.rows} rows changed")
+    if scripts.changed:
+        print(f"{scripts.changed} Sieve scripts changed")
     return 0

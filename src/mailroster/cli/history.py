@@ -1,7 +1,7 @@
 """`setup log` and `setup undo`: what was changed, and taking it back."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from mailroster import mailstore
@@ -102,10 +102,10 @@ def _all_texts(entry: Entry) -> Iterator[str]:
     """Its command and its lines, as they may be shown."""
     yield entry.command
     for change in entry.files:
-        secret = _is_secret(change.file)
+        hidden = _hiding(change.file)
         for hunk in change.hunks:
-            yield from _texts(hunk.gone, secret)
-            yield from _texts(hunk.come, secret)
+            yield from _texts(hunk.gone, hidden)
+            yield from _texts(hunk.come, hidden)
 
 
 def _names(raw: bytes, word: bytes) -> bool:
@@ -137,21 +137,21 @@ def _counts(change: FileChange) -> str:
 
 def _patch(change: FileChange) -> Iterator[str]:
     """The lines that went and came, as they may be shown."""
-    secret = _is_secret(change.file)
+    hidden = _hiding(change.file)
     for hunk in change.hunks:
         yield f"line {hunk.line}:" if hunk.line else f"at octet {hunk.offset}:"
         for mark, raw in (("-", hunk.gone), ("+", hunk.come)):
-            yield from (f"{mark}{text}" for text in _texts(raw, secret))
+            yield from (f"{mark}{text}" for text in _texts(raw, hidden))
 
 
-def _texts(raw: bytes, secret: bool) -> list[str]:
-    return [shown(line.decode("utf-8", "backslashreplace"), secret=secret) for line in split(raw)]
+def _texts(raw: bytes, hidden: Callable[[str], str]) -> list[str]:
+    return [shown(hidden(line.decode("utf-8", "backslashreplace"))) for line in split(raw)]
 
 
-def _is_secret(file: str) -> bool:
-    """Whether a file holds secrets; one that is unknown here may."""
-    known = {document.format.file: document.format.secret for document in Roster()}
-    return known.get(file, True)
+def _hiding(file: str) -> Callable[[str], str]:
+    """Hides the secrets in the lines of a file; of one that is unknown here all of it."""
+    known = {document.format.file: document.format.hidden for document in Roster()}
+    return known.get(file, lambda line: "…")
 
 
 def _fields(entry: Entry, *, patch: bool) -> dict[str, object]:
@@ -177,13 +177,13 @@ def _file_fields(change: FileChange, *, patch: bool) -> dict[str, object]:
         "can_be_undone": not change.short,
     }
     if patch:
-        secret = _is_secret(change.file)
+        hidden = _hiding(change.file)
         fields["places"] = [
             {
                 "line": hunk.line or None,
                 "offset": hunk.offset,
-                "removed": _texts(hunk.gone, secret),
-                "added": _texts(hunk.come, secret),
+                "removed": _texts(hunk.gone, hidden),
+                "added": _texts(hunk.come, hidden),
             }
             for hunk in change.hunks
         ]

@@ -54,6 +54,22 @@ def secret_for(call: Call, name: str, check: Callable[[], object]) -> Secret:
     return Secret(password.hash_password(given, scheme, cost), generated)
 
 
+def clear_password(call: Call, name: str, place: int) -> str:
+    """A password that is kept as it is, from the argument at a place, standard input or a question.
+
+    Raises NotUnderstood, or Refused for one that no protocol can carry.
+    """
+    given = call.arguments[place] if len(call.arguments) > place else None
+    if given is not None and "--password-stdin" in call.options:
+        raise NotUnderstood("give a password or --password-stdin, only one of them")
+    if given is None:
+        given = line() if "--password-stdin" in call.options else _asked(name, lambda: None)
+    from mailroster import password
+
+    password.check(given)
+    return given
+
+
 def policy_for(call: Call) -> "Policy":
     """What new passwords have to be."""
     from mailroster.password_policy import Policy, policy_path

@@ -61,6 +61,7 @@ def status(call: Call) -> int:
 def _held(call: Call) -> tuple[dict[str, int], tuple[Finding, ...], bool] | None:
     """Entries served by file, what is held back, and whether the tables are what was asked for."""
     from mailroster.apply import outlook
+    from mailroster.companions import waiting
     from mailroster.settling import Settling
 
     tables = call.tables()
@@ -69,4 +70,4 @@ def _held(call: Call) -> tuple[dict[str, int], tuple[Finding, ...], bool] | None
     served = tables.copies.roster()
     findings, in_step = outlook(call.store(), tables, Settling(call.settings.settle_seconds))
     counts = {d.format.file: sum(1 for _ in d.items()) for _, d in served.documents()}
-    return counts, findings, in_step
+    return counts, (*findings, *waiting(call.settings, call.layout())), in_step

@@ -63,6 +63,24 @@ class Aliases:
         return change.dependents
 
 
+class LocalAliases:
+    """`virtual_alias_maps` for the server's own names, after all other aliases."""
+
+    name = "local_aliases"
+
+    def keys(self, router: Router) -> Iterable[str]:
+        return router.roster.local_aliases.counted()
+
+    def row(self, router: Router, key: str) -> str | None:
+        alias = router.roster.local_aliases.get(key)
+        if alias is None or not expands(router, key):
+            return None
+        return ", ".join(alias.recipients)
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        return change.dependents
+
+
 class Senders:
     """`smtpd_sender_login_maps` for aliases, and for what somebody is allowed by name: the accounts
     to which they lead may send as them, and those that `postfix-sender-logins.cf` names."""
@@ -159,6 +177,7 @@ def expands(router: Router, key: str) -> bool:
 
 
 ALIASES = Aliases()
+LOCAL_ALIASES = LocalAliases()
 MAILBOXES = Mailboxes()
 DOMAINS = Domains()
 SENDERS = Senders()

@@ -90,7 +90,7 @@ def concerned(change: Change, ask: Ask, most: int = EXAMINED_MAX) -> Concerned:
 
     `ask` asks pcre for many addresses at once, before each of them is asked for.
     """
-    moved = change.keys["accounts"] | change.keys["virtual"]
+    moved = change.keys["accounts"] | change.keys["virtual"] | change.keys["local_aliases"]
     changed = {*moved, *(f"@{domain}" for domain in delta(DOMAINS, change))}
     found, any_at_all, left_out = {*filter(_entries(change), moved)}, change.captures, 0
     for router in (change.before, change.after):
@@ -109,14 +109,14 @@ def concerned(change: Change, ask: Ask, most: int = EXAMINED_MAX) -> Concerned:
 def _entries(change: Change) -> Callable[[str], bool]:
     """Tells whether a key has an entry, before or after: a line that can't be read has none."""
     rosters = (change.before.roster, change.after.roster)
-    documents = [document for r in rosters for document in (r.accounts, r.virtual)]
+    documents = [document for r in rosters for document in (r.accounts, *r.aliases())]
     return lambda key: any(key in document for document in documents)
 
 
 def _everybody(change: Change) -> dict[str, None]:
     """The keys of all accounts and aliases, in their order."""
     rosters = (change.before.roster, change.after.roster)
-    documents = [document for r in rosters for document in (r.accounts, r.virtual)]
+    documents = [document for r in rosters for document in (r.accounts, *r.aliases())]
     return dict.fromkeys(chain(*(document.index for document in documents)))
 
 
@@ -124,11 +124,11 @@ def _captured(change: Change, keys: Sequence[str], ask: Ask) -> set[str]:
     """Those of some keys that a pattern takes, before or after, and the aliases that lead there."""
     found: set[str] = set()
     for router in (change.before, change.after):
-        aliases = router.roster.virtual
-        aliases.counted()
+        for document in router.roster.aliases():
+            document.counted()
         asked = {router.qualified(key) for key in keys if key[0] != "@"}
         for key in keys:
-            alias = aliases.get(key)
+            alias = router.roster.alias(key)
             if alias is None:
                 continue
             asked.update(map(router.qualified, alias.recipients))
@@ -162,7 +162,7 @@ def rerouted(concerned: Concerned, before: Routes, after: Routes) -> Iterator[Ef
     for key in concerned.keys:
         routes = before.of(key), after.of(key)
         came = (key in new.accounts) - (key in old.accounts)
-        alias = (key in new.virtual) - (key in old.virtual)
+        alias = (new.alias(key) is not None) - (old.alias(key) is not None)
         kind = _kind(key, routes[0].ends, routes[1].ends, came, alias)
         if kind:
             yield _effect(kind, key, *routes)

@@ -41,6 +41,9 @@ class Accounts(Format[Account]):
     file = "postfix-accounts.cf"
     secret = True
 
+    def hidden(self, line: str) -> str:
+        return hashed.hidden(line)
+
     def key(self, line: str) -> str:
         return address.fold(hashed.name(line))
 

@@ -39,6 +39,9 @@ class Masters(Format[Master]):
     file = "dovecot-masters.cf"
     secret = True
 
+    def hidden(self, line: str) -> str:
+        return hashed.hidden(line)
+
     def key(self, line: str) -> str:
         return hashed.name(line).lower()
 

@@ -127,7 +127,8 @@ def reworded(line: str, change: Callable[[str], str]) -> str:
     return line
 
 
-_WORD = r"[^ \t\r\n,\ufeff]+"
+#: A colon sets off the name of an alias of mailroster.formats.local_aliases.
+_WORD = r"[^ \t\r\n,:\ufeff]+"
 
 
 def _words(line: str) -> list[tuple[int, int]]:

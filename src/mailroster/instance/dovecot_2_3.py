@@ -188,7 +188,13 @@ service auth {{
 
 plugin {{
   sieve = file:~/sieve;active=~/.dovecot.sieve
+  sieve_default = file:{layout.sieve_accounts}/%u.sieve
+  sieve_before = {layout.sieve}/before.sieve
+  sieve_after = {layout.sieve}/after.sieve
 {_quota_plugin(s, layout)}}}
+
+# What the folder adds, last of all.
+!include_try {layout.overrides}/dovecot.cf
 """
 
 

@@ -32,6 +32,11 @@ class Layout:
         self.dovecot_conf = os.path.join(self.dovecot, "dovecot.conf")
         #: The script that Dovecot runs when a mailbox gets full.
         self.quota_warning = os.path.join(self.dovecot, "quota-warning")
+        #: Sieve scripts with their binaries: those of everybody, and those of each account.
+        self.sieve = os.path.join(state, "sieve")
+        self.sieve_accounts = os.path.join(self.sieve, "accounts")
+        #: What is in force of a folder's own settings for the servers.
+        self.overrides = os.path.join(state, "overrides")
         self.spool = os.path.join(state, "spool")
         self.postfix_data = os.path.join(state, "lib", "postfix")
         self.dovecot_data = os.path.join(state, "lib", "dovecot")

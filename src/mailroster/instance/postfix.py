@@ -1,5 +1,6 @@
 """main.cf and master.cf of a private Postfix (postconf(5), master(5)). Pure text."""
 
+from mailroster.compile.relay import RELAYED, RELAYED_TLS, transport
 from mailroster.instance.layout import Layout
 from mailroster.settings import Settings
 
@@ -28,6 +29,7 @@ def main_cf(settings: Settings, layout: Layout) -> str:
     certificate, key = layout.certificate(s)
     alias_maps = [
         table["generation"], table["aliases"], f"pcre:{layout.table('regexp')}", table["mailboxes"],
+        table["local_aliases"],
     ]  # fmt: skip
     # A list ends with the first table that has an answer; a union asks all of its own.
     senders = [table["senders"], table["catch_all_senders"]]
@@ -36,8 +38,8 @@ def main_cf(settings: Settings, layout: Layout) -> str:
         table["mailboxes"], f"pcre:{layout.table('regexp')}",
     ]  # fmt: skip
     if s.postmaster_address:
-        names = " ".join(f"{{{name}={s.postmaster_address}}}" for name in ("postmaster", "root"))
-        alias_maps.append(f"inline:{{ {names} }}")
+        alias_maps.insert(-1, f"inline:{{ {{root={s.postmaster_address}}} }}")
+        alias_maps.append(f"inline:{{ {{postmaster={s.postmaster_address}}} }}")
     return f"""\
 # Written by mailroster at each start: changes made here are lost.
 compatibility_level = 3.6
@@ -83,7 +85,17 @@ virtual_mailbox_maps = {table["mailboxes"]}
 virtual_alias_domains =
 virtual_alias_maps = {", ".join(alias_maps)}
 virtual_transport = lmtp:unix:{layout.run}/lmtp
-relayhost = {s.relayhost}
+
+# The way out. Only the services to relays ever log in, so that no other server is told a password,
+# and never in clear. A relay for all is no relayhost: nothing could make an exception to that.
+relayhost =
+default_transport = {transport(s.relayhost.replace(",", " ").split())}
+sender_dependent_default_transport_maps = {table["relays"]}
+smtp_sasl_password_maps = {table["relay_passwords"]}
+smtp_sender_dependent_authentication = yes
+smtp_sasl_auth_enable = no
+smtp_sasl_security_options = noanonymous, noplaintext
+smtp_sasl_tls_security_options = noanonymous
 
 smtpd_tls_cert_file = {certificate}
 smtpd_tls_key_file = {key}
@@ -127,8 +139,11 @@ def _asked(socket: str, timeout_s: int, more: str = "") -> str:
 
 _LMDB_TABLES = (
     "generation", "domains", "mailboxes", "aliases", "senders", "catch_all_senders", "send_access",
-    "receive_access",
+    "receive_access", "local_aliases", "relays", "relay_passwords",
 )  # fmt: skip
+
+#: What a relay must offer, from the least on (postconf(5), smtp_tls_security_level).
+RELAY_TLS_LEVELS = ("may", "encrypt", "verify", "secure")
 
 _EVERYWHERE = ("0.0.0.0", "*", "::")
 
@@ -167,19 +182,48 @@ _SUBMISSION = """\
 """
 
 
+def listeners(settings: Settings) -> dict[str, str]:
+    """Our three listeners in master.cf, and the names by which others know them."""
+    at = "" if settings.listen in _EVERYWHERE else f"{settings.listen}:"
+    return {
+        f"{at}{settings.smtp_port}": "smtp",
+        f"{at}{settings.submission_port}": "submission",
+        f"{at}{settings.submissions_port}": "submissions",
+    }
+
+
 def master_cf(settings: Settings) -> str:
     """The services: Debian's own, the three ports with the settings of each."""
     s = settings
-    at = "" if s.listen in _EVERYWHERE else f"{s.listen}:"
+    smtp, submission, submissions = listeners(settings)
     return f"""\
 # Written by mailroster at each start: changes made here are lost.
 {_SERVICES}
-{at}{s.smtp_port} inet n - n - - smtpd
-{at}{s.submission_port} inet n - n - - smtpd
+{RELAYED}     unix  -       -      n      -      -       smtp
+  -o smtp_sasl_auth_enable=yes
+{_relay_tls(s)}
+{RELAYED_TLS} unix - -  n      -      -       smtp
+  -o smtp_sasl_auth_enable=yes
+  -o smtp_tls_wrappermode=yes
+{_relay_tls(s, at_least="encrypt")}
+
+{smtp} inet n - n - - smtpd
+{submission} inet n - n - - smtpd
   -o syslog_name=postfix/submission
   -o smtpd_tls_security_level=encrypt
 {_SUBMISSION}
-{at}{s.submissions_port} inet n - n - - smtpd
+{submissions} inet n - n - - smtpd
   -o syslog_name=postfix/submissions
   -o smtpd_tls_wrappermode=yes
 {_SUBMISSION}"""
+
+
+def _relay_tls(settings: Settings, at_least: str = "") -> str:
+    """How much TLS a relay must offer."""
+    level = settings.relay_tls_level
+    if at_least and level not in RELAY_TLS_LEVELS[1:]:
+        level = at_least
+    lines = [f"  -o smtp_tls_security_level={level}"]
+    if level in RELAY_TLS_LEVELS[2:]:
+        lines.append("  -o smtp_tls_CApath=/etc/ssl/certs")
+    return "\n".join(lines)

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from mailroster.document import Document, Format
 from mailroster.formats.accounts import ACCOUNTS, Account
+from mailroster.formats.local_aliases import LOCAL_ALIASES
 from mailroster.formats.virtual import VIRTUAL, Alias
 from mailroster.instance.layout import Layout
 from mailroster.roster import Roster
@@ -42,6 +43,7 @@ def tabled(layout: Layout) -> Roster:
     documents: dict[str, Any] = {
         "accounts": Tabled(ACCOUNTS, LmdbLookup(layout.table("mailboxes")), _account),
         "virtual": Tabled(VIRTUAL, LmdbLookup(layout.table("aliases")), _alias),
+        "local_aliases": Tabled(LOCAL_ALIASES, LmdbLookup(layout.table("local_aliases")), _alias),
     }
     return Roster(**documents)
 

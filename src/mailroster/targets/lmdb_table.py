@@ -28,9 +28,10 @@ _FULL_BYTES = 1 << 20
 
 
 class LmdbTable:
-    """`lmdb:PATH`, the file being PATH.lmdb."""
+    """`lmdb:PATH`, the file being PATH.lmdb, with a mode of its own where it holds secrets."""
 
-    def __init__(self, path: str, disk: Disk | None = None) -> None:
+    def __init__(self, path: str, disk: Disk | None = None, mode: int = 0o644) -> None:
+        self._mode = mode
         self._file, self._new = f"{path}.lmdb", f"{path}.new.lmdb"
         self._disk = disk or Disk()
 
@@ -96,7 +97,7 @@ class LmdbTable:
             self._disk.remove(self._new)
         count = 0
         with self._environment(self._new, sync=False) as env:
-            os.chmod(self._new, 0o644)
+            os.chmod(self._new, self._mode)
             while part := list(islice(given, _BUILD_ROWS)):
                 _commit(env, self._disk, self._new, part, append=True)
                 count += len(part)
@@ -136,7 +137,7 @@ class LmdbTable:
         try:
             env = lmdb.open(
                 path, subdir=False, lock=False, readonly=readonly, map_size=size, sync=sync,
-                mode=0o644,
+                mode=self._mode,
             )  # fmt: skip
             try:
                 yield env

@@ -1,0 +1,37 @@
+"""`setup sieve`: the Sieve scripts of the folder."""
+
+import os
+
+from mailroster.cli.call import Call, print_json, print_list
+from mailroster.disk import read
+from mailroster.formats.sieve import AFTER, BEFORE, scripts_among
+from mailroster.sieve import SieveScripts
+
+
+def show(call: Call) -> int:
+    """Each script with the file it stands in, and whether it is in force as it stands."""
+    settings, roster = call.settings, call.roster()
+    scripts = SieveScripts(settings.config, call.layout(), settings.settle_seconds)
+    live, rows = scripts.live(), []
+    for name, file in scripts_among(os.listdir(settings.config)).files.items():
+        path = os.path.join(settings.config, file)
+        rows.append(
+            {
+                "name": name,
+                "file": file,
+                "live": name in live and read(scripts.path(name)) == read(path),
+                "account": None if name in (BEFORE, AFTER) else name in roster.accounts,
+            }
+        )
+    if "--json" in call.options:
+        print_json(rows)
+        return 0
+    print_list(
+        [
+            f"* {row['name']}"
+            + ("" if row["account"] is not False else ", no account")
+            + (", live" if row["live"] else ", not live")
+            for row in rows
+        ]
+    )
+    return 0

@@ -1,0 +1,38 @@
+"""The files of the folder that are no lists of entries, Sieve scripts and settings for the servers,
+for commands that only look."""
+
+import os
+from collections.abc import Callable
+
+from mailroster import overrides, sieve
+from mailroster.finding import Finding, ServiceFailed
+from mailroster.instance.layout import Layout
+from mailroster.roster import Roster
+from mailroster.settings import Settings
+
+
+def findings(
+    settings: Settings, layout: Layout, roster: Roster, warn: Callable[[str], None]
+) -> list[Finding]:
+    """Everything that is wrong with them. `warn` is told what nobody here can judge."""
+    try:
+        wanted = overrides.in_folder(settings.config)
+        found = overrides.judged(wanted, settings, layout)
+    except OSError as error:
+        found = [sieve.unreadable(os.path.basename(error.filename), error)]
+    except ServiceFailed as error:
+        warn(f"the settings for the servers are not checked: {error}")
+        found = []
+    try:
+        found += sieve.findings_in(settings.config, layout.dovecot_conf, roster.accounts)
+    except ServiceFailed as error:
+        warn(f"the Sieve scripts are not checked: {error}")
+    return found
+
+
+def waiting(settings: Settings, layout: Layout) -> tuple[Finding, ...]:
+    """What of them is not in force on a server that was started here, and why."""
+    if not os.path.isdir(settings.config):
+        return ()
+    scripts = sieve.SieveScripts(settings.config, layout, settings.settle_seconds)
+    return (*scripts.waiting(), *overrides.Pending(settings, layout).findings())

@@ -1,0 +1,60 @@
+"""`postfix-aliases.cf`: aliases of the server's own names, as `root` and `abuse`.
+
+    alias = name ":" recipient *( separator recipient )
+
+    abuse: john.doe@example.com, jane.doe@example.com
+
+aliases(5), less what would do something with mail rather than pass it on: `|command`, `/file` and
+`:include:/file` are refused, as nothing on the mail path runs a program or writes a file but the
+servers themselves. A name has no domain; its case does not count. Recipients are separated by
+commas and blanks; a line that starts with a blank continues the one before.
+"""
+
+from collections.abc import Callable
+
+from mailroster import address
+from mailroster.finding import Fault
+from mailroster.formats.virtual import Alias, Virtual
+from mailroster.text import check_text, content
+
+
+class LocalAliases(Virtual):
+    file = "postfix-aliases.cf"
+
+    def key(self, line: str) -> str:
+        text = content(line)
+        return "" if text[:1] == "#" else address.fold(text.partition(":")[0])
+
+    def parse(self, line: str) -> Alias:
+        text = content(line)
+        check_text(text)
+        if line[:1] in (" ", "\t"):
+            raise Fault("lost-continuation", "the first entry starts with a blank", "remove it")
+        name, colon, value = text.partition(":")
+        if not colon:
+            raise Fault("malformed-alias", f"{name!r} has no ':'", "write NAME: ADDRESS")
+        key = address.alias(name.strip(" \t"))
+        if "@" in key:
+            mend = "write aliases with a domain into postfix-virtual.cf"
+            raise Fault("malformed-alias", f"{key!r} has a domain", mend)
+        recipients: dict[str, str] = {}
+        for word in value.replace(",", " ").split():
+            if word.lstrip('"')[:1] in ("|", "/") or word.lower().startswith(":include:"):
+                raise Fault(
+                    "unsafe-recipient",
+                    f"alias {key!r} leads to a program or a file ({word[:1]!r}…)",
+                    "give it addresses; a Sieve script can file mail, nothing here runs programs",
+                )
+            recipient = address.recipient(word)
+            if recipient[0] == "@":
+                raise Fault("malformed-address", f"{word!r} is a whole domain", "give an address")
+            recipients.setdefault(recipient.lower(), recipient)
+        if not recipients:
+            raise Fault("no-recipient", f"alias {key!r} leads nowhere", "add a recipient behind it")
+        return Alias(key, tuple(recipients.values()))
+
+    def quick(self) -> Callable[[str], Alias]:
+        return self.parse
+
+
+LOCAL_ALIASES = LocalAliases()

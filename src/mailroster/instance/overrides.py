@@ -1,0 +1,161 @@
+"""`postfix-main.cf`, `postfix-master.cf`, `dovecot.cf`: what a folder adds to the servers' own
+configuration, applied last. Pure text.
+
+    message_size_limit = 52428800              postfix-main.cf: as main.cf (postconf(5))
+    submission/inet/smtpd_helo_required=no     postfix-master.cf: as for `postconf -P`
+    mail_max_userip_connections = 20           dovecot.cf: as dovecot.conf
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from mailroster.finding import ERROR, WARNING, Finding, Location
+from mailroster.text import only_comments
+
+MAIN, MASTER, DOVECOT = "postfix-main.cf", "postfix-master.cf", "dovecot.cf"
+FILES = (MAIN, MASTER, DOVECOT)
+
+#: What the roster, or the safety of the machine, stands on.
+_POSTFIX_PILLARS = (
+    "virtual_alias_maps virtual_alias_domains virtual_mailbox_maps virtual_mailbox_domains "
+    "virtual_transport mydestination local_recipient_maps local_transport relay_domains alias_maps "
+    "smtpd_sender_login_maps smtpd_sasl_type smtpd_sasl_path queue_directory data_directory "
+    "maillog_file recipient_delimiter myorigin myhostname mynetworks smtpd_relay_restrictions "
+    "smtpd_recipient_restrictions smtpd_sender_restrictions smtpd_client_restrictions "
+    "submission_sender_restrictions relayhost default_transport smtp_sasl_password_maps "
+    "sender_dependent_default_transport_maps sender_dependent_relayhost_maps "
+    "smtp_sasl_auth_enable"
+)
+_DOVECOT_PILLARS = (
+    "base_dir state_dir passdb userdb auth_username_format auth_username_chars auth_cache_size "
+    "auth_master_user_separator mail_location mail_home mail_uid mail_gid first_valid_uid "
+    "last_valid_uid log_path protocols sieve sieve_before sieve_after sieve_default "
+    "disable_plaintext_auth"
+)
+#: The names that others give to our ports.
+_PORTS = {"25": "smtp", "587": "submission", "465": "submissions", "smtps": "submissions"}
+_SETTING = re.compile(r"([A-Za-z0-9_]+)\s*=\s*(.*)", re.S)
+_SERVICE = re.compile(r"([^\s/]+)/(inet|unix|unix-dgram|fifo|pass)/([A-Za-z0-9_]+)\s*=\s*(.*)")
+_OPTION = re.compile(r"\s+-o\s+\{?\s*([A-Za-z0-9_]+)\s*=")
+
+
+class Overrides(NamedTuple):
+    """The texts of the three files; "" for none."""
+
+    main: str = ""
+    master: str = ""
+    dovecot: str = ""
+
+    def of(self, file: str) -> str:
+        return self[FILES.index(file)]
+
+
+class Entry(NamedTuple):
+    """One logical line: where it begins, whom it concerns, and what it says."""
+
+    line: int
+    service: tuple[str, str]  # of master.cf; empty in main.cf
+    name: str
+    value: str
+
+
+def _entries(file: str, text: str) -> Iterator[Entry | Finding]:
+    """The entries of a file of Postfix, and what is wrong with the lines that are none."""
+    for number, line in _logical_lines(text):
+        where = Location(file, number)
+        if any(char < " " and char not in "\t\n" for char in line):
+            yield Finding(where, ERROR, "malformed-override", "a control character", "remove it")
+        elif file == MAIN and (found := _SETTING.fullmatch(line)):
+            yield Entry(number, ("", ""), found[1], found[2])
+        elif file == MASTER and (found := _SERVICE.fullmatch(line.strip())):
+            yield Entry(number, (_PORTS.get(found[1], found[1]), found[2]), found[3], found[4])
+        else:
+            form = "NAME = VALUE" if file == MAIN else "SERVICE/TYPE/NAME=VALUE"
+            what = "the line is no setting"
+            yield Finding(where, ERROR, "malformed-override", what, f"write {form}")
+
+
+def entries(file: str, text: str) -> list[Entry]:
+    """The entries of `postfix-main.cf` or `postfix-master.cf`; lines that are none are left out."""
+    return [entry for entry in _entries(file, text) if isinstance(entry, Entry)]
+
+
+def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    begun, pending = 0, list[str]()
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
+        if only_comments(line):
+            continue
+        if pending and line[0] in " \t":
+            pending.append(line)
+            continue
+        if pending:
+            yield begun, "\n".join(pending)
+        begun, pending = number, [line.rstrip()]
+    if pending:
+        yield begun, "\n".join(pending)
+
+
+def findings(overrides: Overrides, services: str, names: Mapping[str, str]) -> list[Finding]:
+    """What is wrong with the files by their words alone. `services` is the master.cf without them;
+    `names` are those under which others know its listeners."""
+    found = []
+    known = {service for line in services.split("\n") if (service := _service(line, names))}
+    for file in (MAIN, MASTER):
+        for entry in _entries(file, overrides.of(file)):
+            if isinstance(entry, Finding):
+                found.append(entry)
+                continue
+            where = Location(file, entry.line)
+            if entry.name in _POSTFIX_PILLARS.split():
+                found.append(_risky(where, entry.name))
+            if file == MASTER and entry.service not in known:
+                what = f"there is no service {'/'.join(entry.service)!r}, so the line has no effect"
+                mend = "name one of master.cf: smtp/inet, submission/inet, submissions/inet, …"
+                found.append(Finding(where, WARNING, "no-such-service", what, mend))
+    for number, line in enumerate(overrides.dovecot.split("\n"), 1):
+        name = re.match(r"\s*([a-z_]+)", line)
+        if name and name[1] in _DOVECOT_PILLARS.split():
+            found.append(_risky(Location(DOVECOT, number), name[1]))
+    return found
+
+
+def _risky(where: Location, name: str) -> Finding:
+    what = f"{name!r} is one of the settings on which accounts and aliases stand"
+    return Finding(where, WARNING, "risky-override", what, "be sure that you mean it")
+
+
+def main_cf(base: str, text: str) -> str:
+    """main.cf with what a `postfix-main.cf` says in place of its own; the last of a name counts,
+    and each name stands once, as Postfix warns of two."""
+    said = {entry.name: entry.value for entry in entries(MAIN, text)}
+    if not said:
+        return base
+    kept = [line for line in base.split("\n") if line.partition("=")[0].strip() not in said]
+    added = "".join(f"{name} = {value}\n" for name, value in said.items())
+    return "\n".join(kept) + f"\n# {MAIN}\n{added}"
+
+
+def master_cf(base: str, text: str, names: Mapping[str, str]) -> str:
+    """master.cf with the options of a `postfix-master.cf`, as `postconf -P` would set them."""
+    said: dict[tuple[str, str], dict[str, str]] = {}
+    for entry in entries(MASTER, text):
+        said.setdefault(entry.service, {})[entry.name] = entry.value
+    lines: list[str] = []
+    options: Mapping[str, str] = {}
+    for line in [*base.rstrip("\n").split("\n"), ""]:
+        if not line.startswith(" "):
+            lines += [f"  -o {{ {name} = {value} }}" for name, value in options.items()]
+            options = said.get(_service(line, names) or ("", ""), {})
+        option = _OPTION.match(line)
+        if option is None or option[1] not in options:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def _service(line: str, names: Mapping[str, str]) -> tuple[str, str] | None:
+    """Name and type of the service that a line of master.cf begins."""
+    words = line.split()
+    if len(words) < 8 or line[0] in "# ":
+        return None
+    return names.get(words[0], words[0]), words[1]

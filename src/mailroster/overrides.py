@@ -1,0 +1,199 @@
+"""The folder's own settings for the servers: put in force at a start, and judged by the servers'
+own checkers before.
+
+What is in force are the copies in `overrides/` below the state folder. A file with an error is not
+taken: at the first start nothing starts, later what was in force stays.
+"""
+
+import os
+import tempfile
+import time
+from typing import NamedTuple
+
+from mailroster.disk import Disk, Identity, identity, read
+from mailroster.finding import ERROR, WARNING, Finding, Location, Refused, printable
+from mailroster.instance import dovecot_2_3, postfix
+from mailroster.instance.layout import Layout
+from mailroster.instance.overrides import (
+    DOVECOT,
+    FILES,
+    MAIN,
+    MASTER,
+    Overrides,
+    entries,
+    findings,
+    main_cf,
+    master_cf,
+)
+from mailroster.services import HOT_MAIN_CF_S, number, program, run
+from mailroster.settings import Settings
+
+_MEND = "mend it (postconf(5))"
+
+
+class Taken(NamedTuple):
+    """What a start has found: what is in force from now on, and what is wrong with the files."""
+
+    overrides: Overrides
+    findings: list[Finding]
+
+
+def in_folder(folder: str) -> Overrides:
+    """The files of a folder. Raises OSError for one that can't be read."""
+    return Overrides(*(_text(os.path.join(folder, file)) for file in FILES))
+
+
+def take(settings: Settings, layout: Layout) -> Taken:
+    """Puts the files of the config folder in force, for servers that are about to start.
+
+    Raises Refused for a file with an error where none was ever in force.
+    """
+    try:
+        wanted = in_folder(settings.config)
+    except OSError as error:
+        raise Refused(f"{error.filename}: {error.strerror}") from None
+    before = in_folder(layout.overrides)
+    found = judged(wanted, settings, layout)
+    bad = {finding.where.file for finding in found if finding.severity == ERROR}
+    if bad and not os.path.isdir(layout.overrides):
+        raise Refused("\n".join(str(finding) for finding in found if finding.severity == ERROR))
+    chosen = Overrides(*((before if f in bad else wanted).of(f) for f in FILES))
+    if not os.path.isdir(layout.overrides):
+        Disk().make_folder(layout.overrides, 0o755)
+    for file in FILES:
+        if not os.path.exists(path := _copy(layout, file)) or chosen.of(file) != before.of(file):
+            Disk().replace(path, chosen.of(file).encode("utf-8", "surrogateescape"))
+    for file in sorted(bad):
+        what = "the file is not put in force, what was in force before stays"
+        found.append(Finding(Location(file), WARNING, "held-back", what, "mend its errors"))
+    return Taken(chosen, sorted(found))
+
+
+class Pending:
+    """What of the files has changed since the servers were started."""
+
+    def __init__(self, settings: Settings, layout: Layout) -> None:
+        self._settings, self._layout = settings, layout
+        self._seen: tuple[list[Identity], tuple[Finding, ...]] = [], ()
+
+    def identities(self) -> list[Identity]:
+        return [identity(os.path.join(self._settings.config, file)) for file in FILES]
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What would be wrong at a start now, and what only a start would put in force."""
+        found = self.identities()
+        if found != self._seen[0]:
+            self._seen = found, self._look()
+        return self._seen[1]
+
+    def _look(self) -> tuple[Finding, ...]:
+        if not os.path.isdir(self._layout.overrides):
+            return ()
+        try:
+            wanted = in_folder(self._settings.config)
+        except OSError as error:
+            where, what = Location(os.path.basename(error.filename)), f"{error.strerror}"
+            mend = "mend its owner or its mode"
+            return (Finding(where, ERROR, "unreadable-file", what, mend),)
+        before = in_folder(self._layout.overrides)
+        changed = [file for file in FILES if wanted.of(file) != before.of(file)]
+        if not changed:
+            return ()
+        judgement = judged(wanted, self._settings, self._layout)
+        found = [f for f in judgement if f.where.file in changed and f.severity == ERROR]
+        bad = {finding.where.file for finding in found}
+        for file in [file for file in changed if file not in bad]:
+            what, mend = "the change waits for a restart", "stop 'mailroster up' and start it again"
+            found.append(Finding(Location(file), WARNING, "restart-needed", what, mend))
+        return tuple(sorted(found))
+
+
+def judged(overrides: Overrides, settings: Settings, layout: Layout) -> list[Finding]:
+    """What is wrong with the files: by their words, and by what the servers' programs say of the
+    whole configuration, as far as they are installed."""
+    services = postfix.master_cf(settings)
+    found = findings(overrides, services, postfix.listeners(settings))
+    main = main_cf(postfix.main_cf(settings, layout), overrides.main)
+    master = master_cf(services, overrides.master, postfix.listeners(settings))
+    said = {(f.where.file, f.where.line) for f in found if f.severity == ERROR}
+    with tempfile.TemporaryDirectory(prefix="mailroster-") as folder:
+        if (overrides.main or overrides.master) and program("postconf"):
+            found += _postfix_says(folder, main, master, overrides)
+        if overrides.dovecot and program("doveconf"):
+            found += _dovecot_says(folder, settings, layout, overrides.dovecot)
+    unique = [f for f in dict.fromkeys(found) if f.severity == ERROR or f.where not in said]
+    return sorted(unique)
+
+
+def _postfix_says(folder: str, main: str, master: str, overrides: Overrides) -> list[Finding]:
+    # Its programs shall not speak to a Postfix that runs: what they say is ours alone.
+    main = main_cf(main, f"queue_directory = {folder}\nmaillog_file =\n")
+    for name, text in (("main.cf", main), ("master.cf", master)):
+        Disk().replace(
+            f"{folder}/{name}", text.encode("utf-8", "surrogateescape"),
+            mtime_s=int(time.time()) - HOT_MAIN_CF_S,
+        )  # fmt: skip
+    lines = {
+        file: {entry.name: entry.line for entry in entries(file, overrides.of(file))}
+        for file in (MAIN, MASTER)
+    }
+    names = run(["postconf", "-c", folder, "-n"])[2]
+    services = run(["postconf", "-c", folder, "-M"])[2]
+    # Any program that reads its numbers will do.
+    numbers = run(["postmap", "-c", folder, "-q", "x", "inline:{{x=x}}"])[2]
+    return _of_postfix(f"{names}\n{services}\n{numbers}", lines)
+
+
+def _of_postfix(stderr: str, lines: dict[str, dict[str, int]]) -> list[Finding]:
+    """Postfix's warnings and errors, each at the line that names what it is about."""
+    found = []
+    for text in dict.fromkeys(stderr.split("\n")):
+        _, fatal, words = text.partition(": fatal: ")
+        if not fatal:
+            _, _, words = text.partition(": warning: ")
+            if "unused parameter: " not in words:
+                continue
+            words = words[words.index("unused parameter: ") :]
+        told = words.replace("=", " ").replace(":", " ").replace(",", " ").split()
+        where = Location(MAIN)
+        for file in (MAIN, MASTER):
+            line = next((lines[file][word] for word in told if word in lines[file]), 0)
+            if line:
+                where = Location(file, line)
+        what = f"Postfix says: {printable(words.strip())}"
+        if fatal:
+            found.append(Finding(where, ERROR, "bad-override", what, _MEND))
+        elif where.line:
+            found.append(Finding(where, WARNING, "unused-parameter", what, _MEND))
+    return found
+
+
+def _dovecot_says(folder: str, settings: Settings, layout: Layout, text: str) -> list[Finding]:
+    ours, theirs = f"{folder}/dovecot.conf", f"{folder}/{DOVECOT}"
+    conf = dovecot_2_3.files(settings, layout)["dovecot.conf"]
+    conf = conf.replace(_copy(layout, DOVECOT), theirs)
+    for path, content in ((ours, conf), (theirs, text)):
+        Disk().replace(path, content.encode("utf-8", "surrogateescape"))
+    code, _, stderr = run(["doveconf", "-n", "-c", ours])
+    return _of_dovecot(stderr, theirs) if code else []
+
+
+def _of_dovecot(stderr: str, path: str) -> list[Finding]:
+    """The error that Dovecot has stopped at, at its line if it names one."""
+    fatal = [line for line in stderr.split("\n") if ": Fatal: " in line] or [stderr.strip()]
+    words = fatal[-1].rpartition(": Fatal: ")[2]
+    place = words.partition(f"{path} line ")[2] or words.partition(f"{path}:")[2]
+    line = number(place.partition(":")[0].rstrip(")")) or 0
+    for noise in ("Error in configuration file ", f"{path} line {line}: ", f"{path}: "):
+        words = words.replace(noise, "", 1)
+    what = f"Dovecot says: {printable(words.replace(path, DOVECOT).strip())}"
+    where = Location(DOVECOT, line)
+    return [Finding(where, ERROR, "bad-override", what, "mend it (doc.dovecot.org/2.3)")]
+
+
+def _copy(layout: Layout, file: str) -> str:
+    return os.path.join(layout.overrides, file)
+
+
+def _text(path: str) -> str:
+    return read(path).decode("utf-8", "surrogateescape")

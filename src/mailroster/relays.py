@@ -1,0 +1,30 @@
+"""The verbs of relays: through which server the mail of a domain leaves, and as whom."""
+
+from mailroster.finding import Refused
+from mailroster.formats import relaymap, sasl_password
+from mailroster.formats.relaymap import Relay
+from mailroster.formats.sasl_password import Login
+from mailroster.roster import Roster
+
+
+def route(roster: Roster, relay: Relay) -> Roster:
+    """With a relay for a sender, in place of what was said of it; without destinations: never
+    relayed."""
+    return roster._replace(relaymap=relaymap.put(roster.relaymap, relay))
+
+
+def log_in(roster: Roster, login: Login) -> Roster:
+    """With a login at its relay for a sender, in place of the one it had. Raises Fault for what the
+    file can't hold."""
+    return roster._replace(sasl_passwords=sasl_password.put(roster.sasl_passwords, login))
+
+
+def forget(roster: Roster, sender: str) -> Roster:
+    """Without relay and login of a sender. Refused if neither is there."""
+    routes, logins = roster.relaymap.positions(sender), roster.sasl_passwords.positions(sender)
+    if not routes and not logins:
+        raise Refused(f"nothing is said of {sender!r}, neither a relay nor a login")
+    return roster._replace(
+        relaymap=roster.relaymap.remove(routes) if routes else roster.relaymap,
+        sasl_passwords=(roster.sasl_passwords.remove(logins) if logins else roster.sasl_passwords),
+    )

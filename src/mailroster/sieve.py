@@ -1,0 +1,232 @@
+"""The Sieve scripts of the config folder, compiled where Dovecot runs them.
+
+A script is put in force when the file has been unchanged for a moment and Pigeonhole's own sievec
+takes it; what was in force stays until then. One whose file is gone, or empty, goes when the settle
+time is over. Below `sieve/` in the state folder stand copies of the scripts, each with its binary
+beside it: the copies are what is in force, so any of them can be made anew.
+
+A binary says from where it was compiled, and Dovecot takes no other: so a script is tried elsewhere
+first, and then compiled once more in its place.
+"""
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from mailroster.disk import ABSENT, Disk, Identity, identity, look, read
+from mailroster.document import Document
+from mailroster.finding import ERROR, WARNING, Busy, Finding, Location
+from mailroster.formats.accounts import ACCOUNTS, Account
+from mailroster.formats.sieve import AFTER, BEFORE, SUFFIX, Scripts, scripts_among
+from mailroster.instance.layout import Layout
+from mailroster.lock import FolderLock
+from mailroster.settling import Settling
+from mailroster.sievec import compile_scripts, judged
+
+#: How long a changed script must have been unchanged: half of one may be a whole one to sievec.
+QUIET_S = 0.25
+#: Scripts are made older than any binary by this: only then is a binary taken for up to date.
+_OLDER_S = 10
+
+
+class Outcome(NamedTuple):
+    """What a convergence of the scripts did."""
+
+    changed: int
+    findings: tuple[Finding, ...]
+    waits: bool  # whether time alone will bring something in force
+
+
+class SieveScripts:
+    """The scripts of one instance. Who keeps this for long looks only at what has changed."""
+
+    def __init__(
+        self, config: str, layout: Layout, settle_s: float, *, observer: bool = False
+    ) -> None:
+        self._config, self._layout = config, layout
+        self._settle = Settling(settle_s, observer=observer)
+        self._quiet = Settling(min(QUIET_S, settle_s), observer=observer)
+        self._disk = Disk()
+        #: What was found of each file that needs no other look.
+        self._known: dict[str, tuple[Identity, tuple[Finding, ...]]] = {}
+
+    def identities(self) -> list[tuple[str, Identity]]:
+        """The files as they stand, for one who waits for a change."""
+        if not os.path.isdir(self._config):
+            return []
+        return [(file, identity(self._path(file))) for file in self._scripts().files.values()]
+
+    def live(self) -> set[str]:
+        """The names of the scripts in force."""
+        names = set()
+        for folder in (self._layout.sieve, self._layout.sieve_accounts):
+            if os.path.isdir(folder):
+                names |= {name[:-6] for name in os.listdir(folder) if name.endswith(".sieve")}
+        return names
+
+    def path(self, name: str) -> str:
+        """Where the script of a name is in force."""
+        common = name in (BEFORE, AFTER)
+        folder = self._layout.sieve if common else self._layout.sieve_accounts
+        return os.path.join(folder, f"{name}.sieve")
+
+    def converge(self, *, accept: bool = False, anew: bool = False) -> Outcome:
+        """Puts the scripts of the folder in force. `accept`: nothing has to settle. `anew`: those
+        in force are compiled again too, as it may be another Dovecot.
+
+        Raises Busy if they can't be read or written, ServiceFailed if there is no sievec.
+        """
+        try:
+            with FolderLock(self._layout.state):
+                return self._converge(accept, anew)
+        except OSError as error:
+            words = f"{error.filename or self._layout.sieve}: {error.strerror or error}"
+            raise Busy(f"the Sieve scripts can't be put in force ({words})") from error
+
+    def _converge(self, accept: bool, anew: bool) -> Outcome:
+        scripts, live = self._scripts(), self.live()
+        found = self._found(scripts, live, accept, anew)
+        bad = self._put(found.texts, scripts.files) if found.texts else {}
+        known = {name: (which, tuple(bad.get(name, ()))) for name, which in found.looked.items()}
+        known |= found.known
+        findings = [*scripts.findings, *found.findings]
+        findings += [finding for _, some in known.values() for finding in some]
+        taken, held = self._take_away(live - scripts.files.keys(), accept)
+        fresh = [name for name in found.changed if not _errors(bad.get(name, ()))]
+        self._known = known
+        waits = found.waits or (bool(held) and self._is_whole())
+        return Outcome(len(fresh) + taken, (*findings, *held), waits)
+
+    def _found(self, scripts: Scripts, live: set[str], accept: bool, anew: bool) -> "_Found":
+        """What of the files has to be looked at by sievec now."""
+        found = _Found({}, {}, {}, set(), [], False)
+        folder_ctime_ns = identity(self._config).ctime_ns
+        for name, file in scripts.files.items():
+            which = identity(self._path(file))
+            if not anew and name in self._known and self._known[name][0] == which:
+                found.known[name] = self._known[name]
+                continue
+            try:
+                text, which = look(self._path(file))
+            except OSError as error:
+                found.findings.append(unreadable(file, error))
+                continue
+            same = name in live and text == read(self.path(name))
+            settling = self._quiet if text.strip() else self._settle
+            settling.look(name, which)
+            if not same and not accept and not settling.settled(name, folder_ctime_ns):
+                found = found._replace(waits=True)
+            elif same and not anew:
+                found.known[name] = which, ()
+            else:
+                found.texts[name], found.looked[name] = text, which
+                found.changed.update(() if same else (name,))
+        return found
+
+    def _put(
+        self, texts: Mapping[str, bytes], files: Mapping[str, str]
+    ) -> dict[str, list[Finding]]:
+        """Puts those of some scripts in force that can be; what is wrong with each."""
+        findings = judged(texts, files, self._layout.dovecot_conf)
+        good = [name for name in texts if not _errors(findings.get(name, ()))]
+        group = os.stat(self._layout.sieve).st_gid
+        for name in good:
+            if texts[name] != read(self.path(name)) or not os.path.exists(self.path(name)):
+                mtime_s = int(time.time()) - _OLDER_S
+                self._disk.replace(
+                    self.path(name), texts[name], mode=0o640, group=group, mtime_s=mtime_s
+                )
+        compile_scripts([self.path(name) for name in good], self._layout.dovecot_conf)
+        return findings
+
+    def _take_away(self, gone: Iterable[str], accept: bool) -> tuple[int, list[Finding]]:
+        """Takes scripts away whose file is gone; how many, and why others stay."""
+        taken, held, folder_ctime_ns = 0, [], identity(self._config).ctime_ns
+        for name in sorted(gone):
+            self._settle.look(name, ABSENT)
+            if accept or (self._is_whole() and self._settle.settled(name, folder_ctime_ns)):
+                self._drop(name)
+                taken += 1
+                continue
+            what = f"what takes the script of {name!r} away is held back"
+            reason = "the folder has just been changed, or lacks its accounts"
+            where = Location(f"{name}{SUFFIX}")
+            held.append(Finding(where, WARNING, "held-back", what, reason))
+        return taken, held
+
+    def _is_whole(self) -> bool:
+        """Whether the folder is one with accounts, and not what is left where it was mounted."""
+        return os.path.exists(self._path(ACCOUNTS.file))
+
+    def _drop(self, name: str) -> None:
+        path = self.path(name)
+        for file in (path, f"{path.removesuffix('.sieve')}.svbin"):
+            if os.path.exists(file):
+                self._disk.remove(file)
+
+    def waiting(self) -> list[Finding]:
+        """What of the folder is not in force, and why. Changes nothing."""
+        scripts, texts, found = self._scripts(), dict[str, bytes](), list[Finding]()
+        live = self.live()
+        for name, file in scripts.files.items():
+            try:
+                text = look(self._path(file))[0]
+            except OSError as error:
+                found.append(unreadable(file, error))
+                continue
+            if name not in live or text != read(self.path(name)):
+                texts[name] = text
+        bad = judged(texts, scripts.files, self._layout.dovecot_conf) if texts else {}
+        for name in texts:
+            where, mend = Location(scripts.files[name]), "mend its errors, or wait a moment"
+            found += bad.get(name, ())
+            found.append(Finding(where, WARNING, "held-back", "it is not in force", mend))
+        for name in sorted(live - scripts.files.keys()):
+            where, what = Location(f"{name}{SUFFIX}"), f"the script of {name!r} is still in force"
+            found.append(Finding(where, WARNING, "held-back", what, "wait a moment"))
+        return found
+
+    def _scripts(self) -> Scripts:
+        return scripts_among(os.listdir(self._config))
+
+    def _path(self, file: str) -> str:
+        return os.path.join(self._config, file)
+
+
+class _Found(NamedTuple):
+    """What a look at the files has found, by the name of the script."""
+
+    known: dict[str, tuple[Identity, tuple[Finding, ...]]]  # nothing to do
+    texts: dict[str, bytes]  # to be compiled
+    looked: dict[str, Identity]  # the files of these texts
+    changed: set[str]  # those of them that are not in force
+    findings: list[Finding]
+    waits: bool
+
+
+def findings_in(config: str, dovecot_conf: str, accounts: Document[Account]) -> list[Finding]:
+    """Everything that is wrong with the scripts of a config folder. Raises ServiceFailed where
+    there is no sievec."""
+    scripts = scripts_among(os.listdir(config) if os.path.isdir(config) else ())
+    found, texts = list(scripts.findings), {}
+    for name, file in scripts.files.items():
+        try:
+            texts[name] = look(os.path.join(config, file))[0]
+        except OSError as error:
+            found.append(unreadable(file, error))
+        if name not in (BEFORE, AFTER) and name not in accounts:
+            what, mend = f"there is no account {name!r}", "remove the file, or add the account"
+            where = Location(file)
+            found.append(Finding(where, WARNING, "sieve-without-account", what, mend))
+    bad = judged(texts, scripts.files, dovecot_conf) if texts else {}
+    return [*found, *(finding for some in bad.values() for finding in some)]
+
+
+def unreadable(file: str, error: OSError) -> Finding:
+    what = f"the file can't be read ({error.strerror or error})"
+    return Finding(Location(file), ERROR, "unreadable-file", what, "mend its owner or its mode")
+
+
+def _errors(findings: Iterable[Finding]) -> bool:
+    return any(finding.severity == ERROR for finding in findings)

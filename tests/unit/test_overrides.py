@@ -1,0 +1,144 @@
+"""The folder's own settings for the servers: their words, what comes of them, who judges them."""
+
+from pathlib import Path
+
+import pytest
+
+from mailroster.finding import ERROR, Refused
+from mailroster.instance import postfix
+from mailroster.instance.layout import Layout
+from mailroster.instance.overrides import Overrides, entries, findings, main_cf, master_cf
+from mailroster.overrides import Pending, judged, take
+from mailroster.settings import Settings, Sources, load
+
+BASE = "# ours\na = 1\nb = 2\nab = 3\n\n# more\nc = $a\n"
+SERVICES = """\
+# service
+smtp unix - - n - - smtp
+127.0.0.1:10025 inet n - n - - smtpd
+  -o x=1
+  -o { y = 2, 3 }
+127.0.0.1:10587 inet n - n - - smtpd
+"""
+NAMES = {"127.0.0.1:10025": "smtp", "127.0.0.1:10587": "submission"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", BASE),
+        ("# nothing\n\n", BASE),
+        ("b=7\n", "# ours\na = 1\nab = 3\n\n# more\nc = $a\n\n# postfix-main.cf\nb = 7\n"),
+        ("n = 1,\r\n  2\r\n", f"{BASE}\n# postfix-main.cf\nn = 1,\n  2\n"),
+        ("n = 1\nn = 2\n", f"{BASE}\n# postfix-main.cf\nn = 2\n"),
+        ("n =", f"{BASE}\n# postfix-main.cf\nn = \n"),
+    ],
+)
+def test_main_cf_has_each_name_once_and_the_folder_s_last(text: str, expected: str) -> None:
+    assert main_cf(BASE, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "where", "option"),
+    [
+        ("smtp/inet/x=9", 4, "  -o { x = 9 }"),
+        ("smtp/inet/y = 9", 4, "  -o { y = 9 }"),
+        ("25/inet/z=1, 2", 5, "  -o { z = 1, 2 }"),
+        ("submission/inet/z=", 6, "  -o { z =  }"),
+        ("587/inet/z=1", 6, "  -o { z = 1 }"),
+        ("smtp/unix/z=1", 2, "  -o { z = 1 }"),
+    ],
+)
+def test_an_option_goes_to_its_service(line: str, where: int, option: str) -> None:
+    lines = master_cf(SERVICES, f"# a comment\n{line}\n", NAMES).split("\n")
+    assert lines[where] == option
+    assert (
+        len([entry for entry in lines if " z =" in entry or " x" in entry or " y " in entry]) <= 3
+    )
+
+
+def test_a_service_that_is_not_there_changes_nothing() -> None:
+    assert master_cf(SERVICES, "amavis/unix/x=1\n", NAMES) == SERVICES
+
+
+@pytest.mark.parametrize(
+    ("overrides", "found"),
+    [
+        (Overrides(main="message_size_limit = 1\n"), []),
+        (Overrides(main="# a\n\nno setting\n"), [("postfix-main.cf:3", "malformed-override")]),
+        (Overrides(main="a b = 1"), [("postfix-main.cf:1", "malformed-override")]),
+        (Overrides(main="a = \x00"), [("postfix-main.cf:1", "malformed-override")]),
+        (Overrides(main="mynetworks = 0.0.0.0/0"), [("postfix-main.cf:1", "risky-override")]),
+        (Overrides(master="smtp inet n"), [("postfix-master.cf:1", "malformed-override")]),
+        (Overrides(master="smtp/inet=x"), [("postfix-master.cf:1", "malformed-override")]),
+        (Overrides(master="no/inet/x=1"), [("postfix-master.cf:1", "no-such-service")]),
+        (Overrides(dovecot="\n passdb {\n}"), [("dovecot.cf:2", "risky-override")]),
+    ],
+)  # fmt: skip
+def test_what_the_words_of_a_file_tell(overrides: Overrides, found: list[tuple[str, str]]) -> None:
+    said = findings(overrides, SERVICES, NAMES)
+    assert [(str(finding.where), finding.code) for finding in said] == found
+
+
+def test_every_entry_is_known_by_its_line() -> None:
+    text = "\n# a\nfirst = 1\n  2\n# b\n\n  3\nsecond=\n"
+    assert [(e.line, e.name, e.value) for e in entries("postfix-main.cf", text)] == [
+        (3, "first", "1\n  2\n  3"),
+        (8, "second", ""),
+    ]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "mail-state").mkdir()
+    options = {"home": str(tmp_path), "hostname": "mail.test"}
+    return load(Sources(options, {}, lambda path: b"", lambda path: False))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "found"),
+    [
+        (Overrides("message_size_limit = 7000000", "smtp/inet/smtpd_banner=x", "listen = ::"), []),
+        (Overrides(main="\nmessage_size_limit = x"), [("postfix-main.cf:2", "bad-override")]),
+        (Overrides(main="mesage_size = 1\n"), [("postfix-main.cf:1", "unused-parameter")]),
+        (Overrides(main="own = 1\nsmtpd_banner = $own\n"), []),
+        (Overrides(master="25/inet/smtpd_ban=x"), [("postfix-master.cf:1", "unused-parameter")]),
+        (Overrides(dovecot="# a\nmail_no = 1\n"), [("dovecot.cf:2", "bad-override")]),
+        (Overrides(dovecot="mail_max_lock_timeout = x\n"), [("dovecot.cf:1", "bad-override")]),
+        (Overrides(dovecot="service imap {\n"), [("dovecot.cf:1", "bad-override")]),
+        (Overrides(dovecot="\nno brace here\n"), [("dovecot.cf:2", "bad-override")]),
+    ],
+)  # fmt: skip
+def test_what_the_servers_own_programs_tell(
+    settings: Settings, overrides: Overrides, found: list[tuple[str, str]]
+) -> None:
+    said = judged(overrides, settings, Layout(settings.state))
+    assert [(str(finding.where), finding.code) for finding in said] == found
+
+
+def test_a_start_takes_good_files_and_refuses_bad_ones_only_at_first(settings: Settings) -> None:
+    layout, file = Layout(settings.state), Path(settings.config, "postfix-main.cf")
+    file.write_text("message_size_limit = x\n")
+    with pytest.raises(Refused, match=r"postfix-main\.cf:1: error"):
+        take(settings, layout)
+    file.write_text("message_size_limit = 7\n")
+    assert take(settings, layout) == (Overrides(main="message_size_limit = 7\n"), [])
+    pending = Pending(settings, layout)
+    assert pending.findings() == ()
+    file.write_text("message_size_limit = 88\n")
+    assert [finding.code for finding in pending.findings()] == ["restart-needed"]
+    file.write_text("message_size_limit = xxx\n")
+    assert [finding.code for finding in pending.findings()] == ["bad-override"]
+    taken = take(settings, layout)
+    assert taken.overrides.main == "message_size_limit = 7\n"
+    assert [finding.code for finding in taken.findings] == ["held-back", "bad-override"]
+    file.unlink()
+    assert take(settings, layout) == (Overrides(), [])
+
+
+def test_ours_without_overrides_is_fine_by_the_servers_programs(settings: Settings) -> None:
+    nothing = Overrides("# nothing\n", "# nothing\n", "# nothing\n")
+    assert judged(nothing, settings, Layout(settings.state)) == []
+    assert postfix.listeners(settings)["127.0.0.1:10025"] == "smtp"
+    assert not any(f.severity == ERROR for f in findings(nothing, "", {}))

@@ -18,6 +18,8 @@ INFO = "info"
 
 def printable(text: str) -> str:
     """A text as it may be shown: escapes for what no terminal should get."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mailroster.changes import changed_keys
 from mailroster.document import Document, Format
+from mailroster.finding import printable
 from mailroster.indexed import Indexed
 from mailroster.roster import Roster, differing
 
@@ -111,7 +112,5 @@ def _shown(line: str, format: Format[object]) -> str:
 
 
 def shown(line: str) -> str:
-    """A line for people: escapes for what no terminal should get."""
-    if line.isprintable():
-        return line
-    return "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in line)
+    """A line for people: escapes for what no terminal should get, but for tabs."""
+    return "\t".join(map(printable, line.split("\t")))

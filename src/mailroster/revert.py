@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from mailroster.document import Document, Format
 from mailroster.entry import Entry, FileChange, Hunk, split
 from mailroster.finding import Refused
+from mailroster.formats.accounts import ACCOUNTS
 from mailroster.indexed import Indexed, whole
 from mailroster.lines import Read, start_before, start_behind
 from mailroster.roster import Roster
@@ -260,6 +261,19 @@ def goes_away(format: Format[Any], entry: Entry) -> list[str]:
     """The keys of the lines that are in a file by an entry alone."""
     came = _keys(format, [hunk.come for hunk in _hunks(format, entry)])
     return [key for key in came if key not in took_away(format, entry)]
+
+
+def renaming(entry: Entry) -> tuple[str, str] | None:
+    """The addresses, before and after, of an account to which a command has given another one; its
+    mail folder has got the name of that."""
+    hunks = list(_hunks(ACCOUNTS, entry))
+    if entry.by_hand or len(hunks) != 1:
+        return None
+    (old, _, gone), (new, _, come) = (raw.partition(b"|") for raw in (hunks[0].gone, hunks[0].come))
+    if not gone or gone != come or gone.count(b"\n") > 1:
+        return None
+    before, after = (raw.decode("utf-8", "surrogateescape").strip() for raw in (old, new))
+    return None if before == after else (before, after)
 
 
 def _hunks(format: Format[Any], entry: Entry) -> Iterator[Hunk]:

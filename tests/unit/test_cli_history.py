@@ -204,6 +204,22 @@ def test_that_mail_does_not_come_back_is_told(folder: Folder) -> None:
     assert folder.setup("undo").err == "", "the mail was kept"
 
 
+def test_an_undo_of_a_rename_takes_the_mail_along_and_so_does_a_redo(folder: Folder) -> None:
+    old, new = folder.mail / "x.com/jane", folder.mail / "y.org/joan"
+    (old / "cur").mkdir(parents=True)
+    before = files(folder)
+    folder.setup("email", "rename", "jane@x.com", "joan@y.org")
+    assert ((new / "cur").is_dir(), old.exists()) == (True, False)
+    ran = folder.setup("undo", "--dry-run")
+    assert f"would move {new} to {old}\n" in ran.out
+    assert (new / "cur").is_dir()
+    assert folder.setup("undo").err == ""
+    assert files(folder) == before
+    assert ((old / "cur").is_dir(), new.exists()) == (True, False)
+    assert folder.setup("undo").err == ""
+    assert ((new / "cur").is_dir(), old.exists()) == (True, False)
+
+
 def test_what_still_names_an_account_that_goes_is_told(folder: Folder) -> None:
     ran = folder.setup("undo", "2")
     assert ran.code == 0

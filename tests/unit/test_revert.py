@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from mailroster.document import Document
-from mailroster.entry import Entry, parse
+from mailroster.entry import BY_HAND, Entry, parse
 from mailroster.finding import Refused
 from mailroster.indexed import Indexed
 from mailroster.noting import entry, file_part
 from mailroster.plan import plan
-from mailroster.revert import Changed, comes_back, goes_away, revert
+from mailroster.revert import Changed, comes_back, goes_away, renaming, revert
 from mailroster.roster import Roster
 from tests.laws.test_indexed import PlainBase
 
@@ -145,3 +145,22 @@ def test_who_comes_back_and_who_goes() -> None:
     undone = change("accounts", "a@x|1\nb@x|2\n", "b@x|3\nc@x|4\n")
     format = Roster().accounts.format
     assert (comes_back(format, undone), goes_away(format, undone)) == (["a@x"], ["c@x"])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [
+        ("a|1|x\nb|2\n", "c|1|x\nb|2\n", ("a", "c")),
+        ("A |1\n", "a|1\n", ("A", "a")),
+        ("a|1\n", "a|2\n", None),
+        ("a|1\n", "c|2\n", None),
+        ("a|1\nb|2\n", "c|1\nd|2\n", None),
+        ("a|1\n", "a|1\nb|1\n", None),
+    ],
+)
+def test_an_account_that_got_another_address(
+    before: str, after: str, found: tuple[str, str] | None
+) -> None:
+    there = change("accounts", before, after)
+    assert renaming(there) == found
+    assert renaming(there._replace(command=BY_HAND)) is None

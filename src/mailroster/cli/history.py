@@ -9,12 +9,20 @@ from mailroster.address import account, fold
 from mailroster.address import split as split_at
 from mailroster.cli.call import Call, print_json, warn
 from mailroster.entry import Entry, FileChange, split
-from mailroster.finding import Fault, NotUnderstood, Refused
+from mailroster.finding import Fault, NotUnderstood, Refused, printable
 from mailroster.formats.accounts import ACCOUNTS
 from mailroster.formats.virtual import VIRTUAL
 from mailroster.plan import shown
 from mailroster.resolve import Router
-from mailroster.revert import Changed, comes_back, goes_away, is_untouched, revert, took_away
+from mailroster.revert import (
+    Changed,
+    comes_back,
+    goes_away,
+    is_untouched,
+    renaming,
+    revert,
+    took_away,
+)
 from mailroster.roster import Roster
 from mailroster.services import Captures
 
@@ -54,8 +62,16 @@ def undo(call: Call) -> int:
         _expandable(call, roster, after, entry)
         return after
 
+    renamed = renaming(entry)
     try:
-        status = call.edit(verb)
+        if renamed is not None:
+            from mailroster.cli.renaming import edit_and_move
+            from mailroster.moving import Move
+
+            before, after = map(account, renamed)
+            status = edit_and_move(call, verb, Move(after, before))
+        else:
+            status = call.edit(verb)
     except Changed as changed:
         raise Refused(f"{changed}{_since(later, changed)}; nothing was changed") from None
     if "--dry-run" not in call.options:
@@ -125,8 +141,7 @@ def _names(raw: bytes, word: bytes) -> bool:
 
 
 def _shown(entry: Entry) -> str:
-    command = "".join(c if c.isprintable() else repr(c)[1:-1] for c in entry.command)
-    return f"{entry.id} {entry.time} {entry.who()}: {command}"
+    return f"{entry.id} {entry.time} {entry.who()}: {printable(entry.command)}"
 
 
 def _counts(change: FileChange) -> str:

@@ -20,24 +20,33 @@ def rename(call: Call) -> int:
     """Gives an account another address, everywhere, and its mail folder the name of that."""
     old, new = map(account_address, call.arguments)
     alias = "--no-alias" not in call.options
-    move, mover = Move(old, new), _mover(call)
 
     def verb(roster: Roster) -> Roster:
         captured = Captures(roster.regexp)
         return rename_account(roster, old, new, call.settings.hostname, captured, alias=alias)
 
     call.rehearse(verb)
+    status = edit_and_move(call, verb, Move(old, new))
+    if not alias and "--dry-run" not in call.options:
+        _warn_of_patterns(call.roster(), old)
+    return status
+
+
+def edit_and_move(call: Call, verb: Callable[[Roster], Roster], move: Move) -> int:
+    """`Call.edit` for a verb that gives an account another address: its mail folder gets the name
+    of that."""
+    mover = _mover(call)
     if "--dry-run" in call.options:
         return _rehearsed(call, verb, mover, move)
     with Record(call.settings.config) as record:
         _settled(call, record, 0)
-        if _is_left(record, new):
+        if _is_left(record, move.new):
             _settled(call, record, _PATIENCE_S)
-        if _is_left(record, new):
-            raise Busy(f"deliveries that began when {new!r} had that mail folder are not over")
+        if _is_left(record, move.new):
+            raise Busy(f"deliveries that began when {move.new!r} had that mail folder are not over")
         mover.check(move)
         try:
-            call.edit(
+            status = call.edit(
                 verb,
                 before=lambda: mover.begin(record, move),
                 done=lambda: record.note(COUNTS, move),
@@ -50,9 +59,7 @@ def rename(call: Call) -> int:
                 "the old name of the mail folder stays a link to the new one until deliveries that "
                 "began before are over; the running server, or the next command, takes it away"
             )
-    if not alias:
-        _warn_of_patterns(call.roster(), old)
-    return 0
+    return status
 
 
 def settle(call: Call) -> None:

@@ -18,7 +18,7 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Prints rows of as many cells as there are headings."""
     if sys.stdout is None or not sys.stdout.isatty():
         for row in rows:
-            print("\t".join(_shown(cell) for cell in row))
+            print("\t".join(printable(cell) for cell in row))
         return
     bold = not os.environ.get("NO_COLOR")
     for number, line in enumerate(table(headings, rows, _terminal_width())):
@@ -31,7 +31,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) ->
     used = [place for place in range(len(headings)) if any(row[place] for row in rows)]
     if not used:
         return []
-    cells = [[_shown(row[place]) for place in used] for row in (headings, *rows)]
+    cells = [[printable(row[place]) for place in used] for row in (headings, *rows)]
     widths = _fitted([max(map(cells_of, column)) for column in zip(*cells, strict=True)], width)
     return [(" " * _GAP).join(map(_padded, row, widths)).rstrip(" ") for row in cells]
 
@@ -66,11 +66,6 @@ def _padded(text: str, width: int) -> str:
             text = text[:-1]
         text += "…"
     return text + " " * (width - cells_of(text))
-
-
-def _shown(text: str) -> str:
-    """A cell without anything that a terminal would obey, or that would end it."""
-    return text if text.isprintable() else printable(text)
 
 
 def _terminal_width() -> int:

@@ -1,5 +1,6 @@
 """The verbs of relays: through which server the mail of a domain leaves, and as whom."""
 
+from mailroster import notes
 from mailroster.finding import Refused
 from mailroster.formats import relaymap, sasl_password
 from mailroster.formats.relaymap import Relay
@@ -25,6 +26,6 @@ def forget(roster: Roster, sender: str) -> Roster:
     if not routes and not logins:
         raise Refused(f"nothing is said of {sender!r}, neither a relay nor a login")
     return roster._replace(
-        relaymap=roster.relaymap.remove(routes) if routes else roster.relaymap,
-        sasl_passwords=(roster.sasl_passwords.remove(logins) if logins else roster.sasl_passwords),
+        relaymap=notes.without(roster.relaymap, routes),
+        sasl_passwords=notes.without(roster.sasl_passwords, logins),
     )

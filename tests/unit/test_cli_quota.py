@@ -79,3 +79,22 @@ def test_a_grant_to_nobody_is_a_warning(quotas: Folder) -> None:
     quotas.write("postfix-sender-logins.cf", "p@x.com gone@x.com\n")
     done = quotas.setup("check")
     assert "postfix-sender-logins.cf:1: warning: there is no account 'gone@x.com'" in done.out
+
+
+def test_a_grant_has_a_comment(quotas: Folder) -> None:
+    quotas.setup("sender", "add", "a@x.com", "p@x.com", "--comment", "for June")
+    quotas.setup("sender", "add", "a@x.com", "p@x.com", "--comment", "for July")
+    note = "# mailroster: comment for July\np@x.com a@x.com\n"
+    assert quotas.read("postfix-sender-logins.cf") == note
+    assert quotas.setup("sender", "list").out == "* p@x.com a@x.com\n    [ for July ]\n"
+    assert quotas.setup("sender", "list", "--table").out == "p@x.com\ta@x.com\tfor July\n"
+    (shown,) = json.loads(quotas.setup("sender", "list", "--json").out)
+    assert shown["comment"] == "for July"
+    quotas.setup("sender", "del", "a@x.com", "p@x.com")
+    assert quotas.read("postfix-sender-logins.cf") == ""
+
+
+def test_a_table_of_quotas(quotas: Folder) -> None:
+    assert quotas.setup("quota", "list", "--table").out == (
+        "a@x.com\t\t~\t\tdefault\nlong.name@x.com\t\t2.0M\t\t\nb@x.com\t\t5.0K\t\t\n"
+    )

@@ -32,6 +32,20 @@ def test_a_relay_is_named_replaced_excluded_and_forgotten(folder: Folder) -> Non
     assert folder.setup("relay", "del", "example.com").code == 1
 
 
+def test_a_relay_has_a_comment_which_goes_with_it(folder: Folder) -> None:
+    folder.setup("relay", "add-domain", "x.com", "r.test", "--comment", "the cheap one")
+    folder.setup("relay", "exclude-domain", "x.com")
+    assert folder.read(MAP) == "# mailroster: comment the cheap one\n@x.com\n"
+    assert folder.setup("relay", "list").out == "* @x.com never relayed\n    [ the cheap one ]\n"
+    assert (
+        folder.setup("relay", "list", "--table").out == "@x.com\tnever relayed\t\tthe cheap one\n"
+    )
+    (shown,) = json.loads(folder.setup("relay", "list", "--json").out)
+    assert shown["comment"] == "the cheap one"
+    folder.setup("relay", "del", "x.com")
+    assert folder.read(MAP) == ""
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [

@@ -257,6 +257,39 @@ def test_many_lines_of_a_kind_are_counted() -> None:
     assert found[-1] == "and 90 more like these"
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [
+        ("", "@a.test [r.test]:587\n", ["mail from @a.test leaves through [r.test]:587"]),
+        ("@a.test [r.test]:587\n", "", ["mail from @a.test leaves as all other mail does"]),
+        ("", "@a.test\n", ["mail from @a.test is never relayed"]),
+        (
+            "@a.test [r.test]:25\n", "@a.test [s.test]:25 [t.test]:25\n",
+            [
+                "mail from @a.test leaves through [s.test]:25 and [t.test]:25, not through "
+                "[r.test]:25"
+            ],
+        ),
+        ("@a.test [r.test]:25\n", "# ours\n@A.test   [r.test]:25\n", []),
+    ],
+)  # fmt: skip
+def test_relays(before: str, after: str, found: list[str]) -> None:
+    assert told({"relaymap": before}, {"relaymap": after}) == found
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [
+        ("", "@a.test joe:hush\n", "the login at the relay of @a.test is joe"),
+        ("@a.test joe:hush\n", "@a.test joe:hash\n",
+         "the login of joe at the relay of @a.test has another password"),
+        ("[r.test]:25 joe:hush\n", "", "there is no login at [r.test]:25 any more"),
+    ],
+)  # fmt: skip
+def test_logins_at_relays(before: str, after: str, found: str) -> None:
+    assert told({"sasl_passwords": before}, {"sasl_passwords": after}) == [found]
+
+
 def test_many_recipients_of_one_alias_are_one_line() -> None:
     many = ", ".join(f"u{n:03}@far.test" for n in range(100))
     found = told(

@@ -141,7 +141,7 @@ COMMANDS = (
     ),
     Command(
         ("sender", "add"), "ADDRESS AS", "let an account send as another address", "sender:add",
-        _EDIT,
+        (_COMMENT, *_EDIT),
         "AS is user@domain, or @domain for whatever in it has no mailbox or alias of its own. As "
         "itself and as the aliases that lead to it an account may send anyway.",
     ),
@@ -150,7 +150,7 @@ COMMANDS = (
     ),
     Command(
         ("sender", "list"), "[ADDRESS]", "list who may send as what, all or one account's",
-        "sender:show", (_JSON,),
+        "sender:show", (_JSON, _TABLE),
     ),
     Command(
         ("quota", "set"), "ADDRESS SIZE", "limit a mailbox", "quota:put",
@@ -182,7 +182,7 @@ COMMANDS = (
     Command(("dovecot-master", "list"), "", "list the masters", "master:show", (_JSON, _TABLE)),
     Command(
         ("relay", "add-domain"), "DOMAIN HOST [PORT]", "send the mail of a domain through a relay",
-        "relay:add_domain", _EDIT,
+        "relay:add_domain", (_COMMENT, *_EDIT),
         "What was said of DOMAIN before is replaced. PORT is 25 unless it is given; on port 465 TLS "
         "is spoken from the first octet.",
     ),
@@ -193,13 +193,13 @@ COMMANDS = (
     ),
     Command(
         ("relay", "exclude-domain"), "DOMAIN", "never relay the mail of a domain",
-        "relay:exclude_domain", _EDIT,
+        "relay:exclude_domain", (_COMMENT, *_EDIT),
         "Its mail goes straight to the recipients' servers, even where there is a relay for all.",
     ),
     Command(
         ("relay", "del"), "DOMAIN", "forget relay and login of a domain", "relay:delete", _EDIT,
     ),
-    Command(("relay", "list"), "", "list the relays; no passwords", "relay:show", (_JSON,)),
+    Command(("relay", "list"), "", "list the relays; no passwords", "relay:show", (_JSON, _TABLE)),
     Command(
         ("sieve", "list"), "", "list the Sieve scripts, and whether they are in force", "sieve:show",
         (_JSON,),

@@ -1,25 +1,37 @@
 """`setup relay`: the servers through which mail leaves."""
 
 from mailroster import relays
+from mailroster.annotations import annotate
 from mailroster.cli.call import Call, domain_key, print_json, print_list, warn
+from mailroster.cli.notes import by_key, lines_of, said
 from mailroster.cli.secret import clear_password
+from mailroster.cli.table import print_table
 from mailroster.finding import NotUnderstood
 from mailroster.formats import sasl_password
 from mailroster.formats.relaymap import Relay, destination
 from mailroster.formats.sasl_password import Login
+from mailroster.notes import Notes
+from mailroster.roster import Roster
 
 DEFAULT_PORT = "25"
 
 
 def add_domain(call: Call) -> int:
     domain, host, *port = call.arguments
-    relay = Relay(domain_key(domain), (_server(host, port[0] if port else DEFAULT_PORT),))
-    return call.edit(lambda roster: relays.route(roster, relay))
+    return _route(call, Relay(domain_key(domain), (_server(host, *port),)))
 
 
 def exclude_domain(call: Call) -> int:
-    relay = Relay(domain_key(call.arguments[0]), ())
-    return call.edit(lambda roster: relays.route(roster, relay))
+    return _route(call, Relay(domain_key(call.arguments[0]), ()))
+
+
+def _route(call: Call, relay: Relay) -> int:
+    about = said(call)
+
+    def verb(roster: Roster) -> Roster:
+        return annotate(relays.route(roster, relay), "relaymap", relay.sender, about)
+
+    return call.edit(verb)
 
 
 def add_auth(call: Call) -> int:
@@ -42,6 +54,8 @@ def show(call: Call) -> int:
     roster = call.roster()
     routes, logins = dict(roster.relaymap.items()), dict(roster.sasl_passwords.items())
     senders = list(dict.fromkeys((*routes, *logins)))
+    noted = by_key(roster.relaymap)
+    notes = {sender: noted.get(sender, Notes()) for sender in senders}
     if "--json" in call.options:
         print_json(
             [
@@ -50,17 +64,25 @@ def show(call: Call) -> int:
                     "relayed": bool(routes[sender].destinations) if sender in routes else None,
                     "destinations": list(routes[sender].destinations) if sender in routes else [],
                     "user": logins[sender].user if sender in logins else None,
+                    "comment": notes[sender].comment or None,
                 }
                 for sender in senders
             ]
         )
         return 0
-    blocks = []
+    rows = []
     for sender in senders:
-        way = ", ".join(routes[sender].destinations) if sender in routes else ""
-        way = way or ("never relayed" if sender in routes else "")
-        user = f"as {logins[sender].user}" if sender in logins else ""
-        blocks.append(" ".join(filter(None, (f"* {sender}", way, user))))
+        way = ", ".join(routes[sender].destinations) or "never relayed" if sender in routes else ""
+        user = logins[sender].user if sender in logins else ""
+        rows.append((sender, way, user, notes[sender].comment))
+    if "--table" in call.options:
+        print_table(("SENDER", "RELAY", "USER", "COMMENT"), rows)
+        return 0
+    blocks = [
+        " ".join(filter(None, (f"* {sender}", way, f"as {user}" if user else "")))
+        + lines_of(notes[sender])
+        for sender, way, user, _ in rows
+    ]
     print_list(blocks)
     return 0
 
@@ -70,7 +92,7 @@ def _is_relayed(call: Call, sender: str) -> bool:
     return relay is not None and bool(relay.destinations)
 
 
-def _server(host: str, port: str) -> str:
+def _server(host: str, port: str = DEFAULT_PORT) -> str:
     """A relay as the file names it: in brackets, so that no MX is asked."""
     if ":" in host and not host.startswith("["):
         raise NotUnderstood(f"{host!r}: give the port as an argument of its own: HOST PORT")

@@ -1,13 +1,25 @@
 """`setup sender`: who may send as whom, beyond oneself and one's aliases."""
 
 from mailroster import senders
+from mailroster.annotations import annotate
 from mailroster.cli.call import Call, account_address, alias_key, print_json, print_list, warn
+from mailroster.cli.notes import by_key, lines_of, said
+from mailroster.cli.table import print_table
 from mailroster.formats.sender_logins import sender
+from mailroster.roster import Roster
 
 
 def add(call: Call) -> int:
     account, granted = account_address(call.arguments[0]), _sender(call.arguments[1])
-    status = call.edit(lambda roster: senders.grant(roster, account, granted))
+    about = said(call)
+
+    def verb(roster: Roster) -> Roster:
+        there = roster.sender_logins.get(granted)
+        if not (about and there and account in there.accounts):
+            roster = senders.grant(roster, account, granted)
+        return annotate(roster, "sender_logins", granted, about)
+
+    status = call.edit(verb)
     if not call.settings.spoof_protection:
         warn("warning: without spoof protection (SPOOF_PROTECTION=1) all may send as anybody")
     return status
@@ -28,10 +40,26 @@ def show(call: Call) -> int:
         grants = [grant._replace(accounts=(account,)) for grant in grants]
     else:
         grants = [grant for _, grant in document.items()]
+    about = by_key(document)
+    comments = {sender: notes.comment for sender, notes in about.items()}
     if "--json" in call.options:
-        print_json([{"sender": g.sender, "accounts": list(g.accounts)} for g in grants])
+        print_json(
+            [
+                {
+                    "sender": g.sender,
+                    "accounts": list(g.accounts),
+                    "comment": comments.get(g.sender) or None,
+                }
+                for g in grants
+            ]
+        )
+    elif "--table" in call.options:
+        rows = [(g.sender, ", ".join(g.accounts), comments.get(g.sender, "")) for g in grants]
+        print_table(("SENDER", "ACCOUNTS", "COMMENT"), rows)
     else:
-        print_list([f"* {g.sender} {', '.join(g.accounts)}" for g in grants])
+        lines = [f"* {g.sender} {', '.join(g.accounts)}" for g in grants]
+        told = [lines_of(about.get(g.sender)) for g in grants]
+        print_list(list(map(str.__add__, lines, told)))
     return 0
 
 

@@ -20,6 +20,7 @@ def effects(concerned: Concerned, *, spoof_protection: bool = True) -> list[Effe
         *entries.logins(change),
         *entries.quotas(change),
         *entries.restrictions(change),
+        *entries.relays(change),
         *entries.masters(change),
         *entries.files(change),
     ]

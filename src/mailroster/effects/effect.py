@@ -22,6 +22,8 @@ MIRROR = {
     "send-access-changed": "send-access-changed",
     "receive-access-changed": "receive-access-changed",
     "senders-changed": "senders-changed",
+    "relay-changed": "relay-changed",
+    "relay-login-changed": "relay-login-changed",
     "master-removed": "master-added",
     "master-added": "master-removed",
     "master-password-changed": "master-password-changed",
@@ -40,7 +42,7 @@ _WEIGHT = {kind: weight for weight, kind in enumerate(MIRROR)}
 
 
 class Effect(NamedTuple):
-    """What a change does to one account, alias, pattern, domain, master or file.
+    """What a change does to one account, alias, pattern, domain, sender, master or file.
 
     `before` and `after` hold what it leads to, is limited to, or may be used by; empty where there
     is nothing. Never a password, a hash, or the value of an extra field.

@@ -12,12 +12,14 @@ from mailroster.formats.accounts import Account
 from mailroster.resolve import Router
 from mailroster.tables import delta
 
+#: Stands for the relay of a sender that is never relayed.
+DIRECT = "direct"
 #: What a name of an extra field is made of; anything else may be a value that lacks its name.
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_/:-")
 _NAME_MAX = 60
 _TOLD = {
     "accounts", "quotas", "virtual", "regexp", "masters", "send_access", "receive_access",
-    "sender_logins",
+    "sender_logins", "relaymap", "sasl_passwords",
 }  # fmt: skip
 
 
@@ -105,6 +107,23 @@ def senders(change: Change) -> Iterator[Effect]:
 def _owners(router: Router, key: str) -> tuple[str, ...]:
     row = SENDERS.row(router, key)
     return tuple(sorted({*(row.split(", ") if row else ())} - {key}))
+
+
+def relays(change: Change) -> Iterator[Effect]:
+    """Through which servers mail of a sender leaves, and as whom."""
+    before, after = change.before.roster, change.after.roster
+    for key in sorted(change.keys["relaymap"]):
+        old, new = (
+            () if relay is None else relay.destinations or (DIRECT,)
+            for relay in (before.relaymap.get(key), after.relaymap.get(key))
+        )
+        if old != new:
+            yield Effect("relay-changed", key, old, new)
+    for key in sorted(change.keys["sasl_passwords"]):
+        logins = before.sasl_passwords.get(key), after.sasl_passwords.get(key)
+        if logins[0] != logins[1]:
+            users = [(login.user,) if login is not None else () for login in logins]
+            yield Effect("relay-login-changed", key, *users)
 
 
 def masters(change: Change) -> Iterator[Effect]:

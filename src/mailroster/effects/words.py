@@ -5,6 +5,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from mailroster.effects.effect import Effect
+from mailroster.effects.entries import DIRECT
 from mailroster.finding import printable
 from mailroster.quota import human_size, size_bytes
 
@@ -219,6 +220,26 @@ def _restricted(direction: str) -> Callable[[Effect], str]:
     return said
 
 
+def _relay(effect: Effect) -> str:
+    mail = f"mail from {effect.subject}"
+    if not effect.after:
+        return f"{mail} leaves as all other mail does"
+    if effect.after == (DIRECT,):
+        return f"{mail} is never relayed"
+    through = f"{mail} leaves through {names(effect.after)}"
+    had_one = effect.before not in ((), (DIRECT,))
+    return f"{through}, not through {names(effect.before)}" if had_one else through
+
+
+def _relay_login(effect: Effect) -> str:
+    at = f"at the relay of {effect.subject}" if effect.subject[0] != "[" else f"at {effect.subject}"
+    if not effect.after:
+        return f"there is no login {at} any more"
+    if effect.before == effect.after:
+        return f"the login of {effect.after[0]} {at} has another password"
+    return f"the login {at} is {effect.after[0]}"
+
+
 def _plain(before: str, behind: str) -> Callable[[Effect], str]:
     def said(effect: Effect) -> str:
         return f"{before}{effect.subject}{behind}"
@@ -249,6 +270,8 @@ _SAID = {
     "fields-changed": _Said(_fields),
     "send-access-changed": _Said(_restricted("from")),
     "receive-access-changed": _Said(_restricted("to")),
+    "relay-changed": _Said(_relay),
+    "relay-login-changed": _Said(_relay_login),
     "master-removed": _Said(_plain("master ", " is gone"), "masters are gone"),
     "master-added": _Said(
         _plain("master ", " is new: it may log in as anybody"), "masters are new"

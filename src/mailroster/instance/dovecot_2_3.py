@@ -1,5 +1,7 @@
 """dovecot.conf and its SQL queries for Dovecot 2.3 (doc.dovecot.org/2.3). Pure text."""
 
+import os
+
 from mailroster.address import LOCAL_CHARS
 from mailroster.compile.dovecot import PASSDB_FIELDS
 from mailroster.formats.hashed import DEFAULT_SCHEME
@@ -242,7 +244,7 @@ def _warning_service(settings: Settings, layout: Layout) -> str:
     return f"""\
 service quota-warning {{
   executable = script {layout.quota_warning}
-  unix_listener {layout.warning}/quota-warning {{
+  unix_listener {os.path.relpath(layout.warning, layout.run)}/quota-warning {{
     mode = 0666
   }}
 }}

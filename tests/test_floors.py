@@ -22,7 +22,7 @@ FLOORS = (
     "child disk settling lock append history commit targets/ index store served password "
     "verification password_policy running services pcre sockets auth agreement picture "
     "mailstore quota_warning policy/ sessions reopen sievec sieve overrides companions "
-    "prepare apply deadlines moving watch supervise",
+    "prepare apply damage deadlines moving watch supervise",
     "server cli/",
 )
 #: Names itself only (`__version__`), and starts the faces.

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 from mailroster import running
 from mailroster.apply import Outcome, Tables, converge
-from mailroster.child import in_child
 from mailroster.commit import MOVES
+from mailroster.damage import damaged
 from mailroster.deadlines import Deadlines, now, put_over
 from mailroster.disk import identity
 from mailroster.finding import Busy, Finding, Refused, ServiceFailed
@@ -34,7 +34,7 @@ from mailroster.watch import hints
 READY_S = 60.0
 #: Tables that were written are looked through this often at the most, and in this part of the time.
 LOOK_S = 2.0
-LOOK_SHARE = 200
+LOOK_SHARE = 50
 #: What is over but can't be put into effect is tried again after this time.
 TRY_AGAIN_S = 60.0
 _QUIET = {"error": 0, "warn": 1}
@@ -243,11 +243,9 @@ class Up:
         return broken
 
     def _looked(self, names: Sequence[str]) -> tuple[list[str], float]:
-        """The damaged ones of some tables, and how long it took to tell. In a child: it opens and
-        closes them, which would drop the locks of a convergence in this process."""
+        """The damaged ones of some tables, and how long it took to tell."""
         began = time.monotonic()
-        said, _ = in_child(lambda: "\n".join(self._tables.damaged(names)))
-        return said.split(), time.monotonic() - began
+        return damaged(self._layout, names), time.monotonic() - began
 
     def _put_over(self) -> None:
         """Puts into effect what has come to its end date, in the files; the next convergence sees

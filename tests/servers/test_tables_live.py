@@ -208,7 +208,7 @@ def test_up_finds_a_damaged_table_by_itself(
 ) -> None:
     told = mended(watched)
     harm(watched.state / file)
-    until(lambda: mended(watched) > told, 30)
+    until(lambda: mended(watched) > told, 90)
     in_step(watched)
 
 

@@ -2,9 +2,11 @@
 be used is an OSError, whatever library says so."""
 
 import errno
+import os
 import random
 import re
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 from mailroster.apply import Tables
 from mailroster.compile.dovecot import AccountRow, MasterRow
+from mailroster.damage import damaged
 from mailroster.disk import Disk
 from mailroster.instance.layout import Layout
 from mailroster.tables import Changes, Row
@@ -187,6 +190,32 @@ def test_damage_is_found_without_harm_and_a_fill_mends_it(
     assert target.fill(rows.items()) == Filled(5000, [], replaced=True)
     assert target.mark() != mark
     assert (target.damage(), target.is_there(), target.read()) == ("", True, rows)
+
+
+@pytest.mark.parametrize("threads", [0, 1], ids=["alone", "beside a thread"])
+@pytest.mark.parametrize("how", ["sound", "inside"])
+def test_a_process_with_threads_does_not_fork_to_find_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int, how: str
+) -> None:
+    """The child would wait for ever for a lock that another thread held."""
+    table = lmdb(tmp_path)
+    table.fill((f"{n}@x.com", "x" * 100) for n in range(2000))
+    if how != "sound":
+        raw = (tmp_path / "table.lmdb").read_bytes()
+        (tmp_path / "table.lmdb").write_bytes(raw[:12288] + bytes(len(raw) - 12288))
+    monkeypatch.setattr(threading, "active_count", lambda: 1 + threads)
+    if threads:
+        monkeypatch.setattr(os, "fork", lambda: pytest.fail("it forks"))
+    assert bool(table.damage()) == (how != "sound")
+
+
+def test_damaged_tables_are_named_by_a_program(tmp_path: Path) -> None:
+    layout = Layout(str(tmp_path))
+    (tmp_path / "tables").mkdir()
+    for name in ("aliases", "mailboxes"):
+        LmdbTable(layout.table(name)).fill([("a@x.com", "a@x.com")])
+    Path(f"{layout.table('aliases')}.lmdb").write_bytes(bytes(9000))
+    assert damaged(layout, ["mailboxes", "aliases", "senders"]) == ["aliases", "senders"]
 
 
 def test_of_an_lmdb_table_that_is_cut_short_a_change_is_refused(tmp_path: Path) -> None:

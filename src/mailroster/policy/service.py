@@ -25,7 +25,7 @@ _LATE = ("lmdb", "asyncio.subprocess", "subprocess", "tempfile", "traceback", "i
 
 def argv(layout: Layout, logs: str) -> tuple[str, ...]:
     """The program and its arguments."""
-    return (sys.executable, "-m", __name__, layout.state, logs)
+    return (sys.executable, "-P", "-m", __name__, layout.state, logs)
 
 
 def main(arguments: Sequence[str]) -> int:

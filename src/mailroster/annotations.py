@@ -30,9 +30,14 @@ class Said(NamedTuple):
 def annotate(roster: Roster, field: str, key: str, said: Said) -> Roster:
     """With notes on the entry that counts for a key of a file; without one nothing changes."""
     document: Document[Any] = getattr(roster, field)
-    position = document.position(key) if said else None
-    if position is None:
+    return annotate_at(roster, field, document.position(key) if said else None, said)
+
+
+def annotate_at(roster: Roster, field: str, position: int | None, said: Said) -> Roster:
+    """With notes on the entry at a position."""
+    if position is None or not said:
         return roster
+    document: Document[Any] = getattr(roster, field)
     after = annotated(document, position, said.over(notes_of(document, position)))
     documents: dict[str, Any] = {field: after}
     return roster._replace(**documents)

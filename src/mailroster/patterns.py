@@ -43,6 +43,15 @@ def add_rule(roster: Roster, pattern: str, recipients: Sequence[str], judge: Jud
     return roster._replace(regexp=document)
 
 
+def rule_with(document: Document[Rule], pattern: str, recipients: Sequence[str]) -> int | None:
+    """The position of the rule of a pattern that has some recipients; None if there is none."""
+    found = _counting(document, pattern)
+    if found is None:
+        return None
+    there = {word.lower() for word in regexp.recipients(found.rule.result)}
+    return found.position if there.issuperset(map(str.lower, recipients)) else None
+
+
 def delete_rule(roster: Roster, pattern: str, recipients: Sequence[str]) -> Roster:
     """Without some recipients of every rule of a pattern, or without the rules if none is named;
     one left bare goes. What isn't there is no error."""

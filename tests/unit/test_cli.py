@@ -415,16 +415,15 @@ def test_restrictions(folder: Folder) -> None:
 
 
 def test_masters(folder: Folder) -> None:
-    assert folder.setup("dovecot-master", "add", "Admin", "pw").code == 0
+    assert folder.setup("dovecot-master", "add", "Admin", "pw", "--comment", "me").code == 0
     assert (folder.config / MASTERS).stat().st_mode & 0o777 == 0o600
     assert folder.setup("dovecot-master", "add", "admin", "pw").code == 1
     assert folder.setup("dovecot-master", "update", "admin", "--hash", H).code == 0
-    assert folder.read(MASTERS) == f"admin|{H}\n"
-    assert folder.setup("dovecot-master", "list").out == "* admin\n"
-    assert (
-        folder.setup("dovecot-master", "list", "--json").out
-        == '[\n  {\n    "name": "admin"\n  }\n]\n'
-    )
+    assert folder.read(MASTERS) == f"# mailroster: comment me\nadmin|{H}\n"
+    assert folder.setup("dovecot-master", "list").out == "* admin\n    [ me ]\n"
+    assert json.loads(folder.setup("dovecot-master", "list", "--json").out) == [
+        {"name": "admin", "comment": "me"}
+    ]
     for name in ("a|b", "a*b", "", ".*", "nobody"):
         assert folder.setup("dovecot-master", "del", "-y", name).code == 1
         assert folder.setup("dovecot-master", "update", name, "pw").code == 1

@@ -173,3 +173,22 @@ def test_rules_are_listed_as_they_stand(folder: Folder) -> None:
     ]  # fmt: skip
     shown = json.loads(folder.setup("regexp", "list", "--json").out)
     assert [(rule["line"], rule["within"]) for rule in shown] == [(2, []), (5, ["/x$/"]), (7, [])]
+
+
+def test_a_rule_has_a_comment_which_goes_with_it(folder: Folder) -> None:
+    folder.write("postfix-accounts.cf", f"qa@x.com|{H}\nb@x.com|{H}\n")
+    folder.write(REGEXP, "# mine\n")
+    rule = f"{TEST} qa@x.com"
+    folder.setup("regexp", "add", TEST, "qa@x.com", "--comment", "for the testers")
+    assert folder.read(REGEXP) == f"# mine\n# mailroster: comment for the testers\n{rule}\n"
+    folder.setup("regexp", "add", TEST, "b@x.com")
+    note = "# mine\n# mailroster: comment for the testers\n"
+    assert folder.read(REGEXP) == f"{note}{rule},b@x.com\n"
+    assert folder.setup("regexp", "add", TEST, "b@x.com", "--comment", "").code == 0
+    assert folder.read(REGEXP) == f"# mine\n{rule},b@x.com\n"
+    folder.setup("regexp", "add", TEST, "b@x.com", "--comment", "again")
+    assert folder.setup("regexp", "list").out == f"* {rule},b@x.com\n    [ again ]\n"
+    (shown,) = json.loads(folder.setup("regexp", "list", "--json").out)
+    assert shown["comment"] == "again"
+    folder.setup("regexp", "del", TEST)
+    assert folder.read(REGEXP) == "# mine\n"

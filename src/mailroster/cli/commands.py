@@ -125,7 +125,7 @@ COMMANDS = (
     ),
     Command(
         ("regexp", "add"), "PATTERN RECIPIENT[,RECIPIENT…]",
-        "add recipients to a rule by pattern, new or not", "regexp:add", _EDIT,
+        "add recipients to a rule by pattern, new or not", "regexp:add", (_COMMENT, *_EDIT),
         "PATTERN is a regular expression as it stands in the file, /^test[0-9]+@example\\.com$/. A "
         "new rule comes last. RECIPIENT may hold $1, what the first group matched. Refused is what "
         "Postfix would skip.",
@@ -169,7 +169,7 @@ COMMANDS = (
     ),
     Command(
         ("dovecot-master", "add"), "NAME [PASSWORD]", "make a master, who may log in as anybody",
-        "master:add", (*_PASSWORD, *_EDIT), _ASKED,
+        "master:add", (*_PASSWORD, _COMMENT, *_EDIT), _ASKED,
     ),
     Command(
         ("dovecot-master", "update"), "NAME [PASSWORD]", "set the password of a master",

@@ -1,16 +1,25 @@
 """`setup dovecot-master`."""
 
 from mailroster import edits
+from mailroster.annotations import annotate
 from mailroster.cli.call import Call, print_json, print_list
+from mailroster.cli.notes import by_key, lines_of, said
 from mailroster.cli.secret import secret_for
 from mailroster.cli.table import print_table
 from mailroster.formats.masters import master_name
+from mailroster.notes import Notes
+from mailroster.roster import Roster
 
 
 def add(call: Call) -> int:
     name = master_name(call.arguments[0])
     secret = secret_for(call, name, lambda: call.rehearse(lambda r: edits.add_master(r, name, "")))
-    return call.edit(lambda roster: edits.add_master(roster, name, secret.hash), done=secret.show)
+    about = said(call)
+
+    def verb(roster: Roster) -> Roster:
+        return annotate(edits.add_master(roster, name, secret.hash), "masters", name, about)
+
+    return call.edit(verb, done=secret.show)
 
 
 def update(call: Call) -> int:
@@ -29,11 +38,13 @@ def delete(call: Call) -> int:
 
 
 def show(call: Call) -> int:
-    names = [name for name, _ in call.roster().masters.items()]
+    document = call.roster().masters
+    notes = by_key(document)
+    comments = {name: notes.get(name, Notes()).comment for name, _ in document.items()}
     if "--table" in call.options:
-        print_table(("NAME",), [(name,) for name in names])
+        print_table(("NAME", "COMMENT"), list(comments.items()))
     elif "--json" in call.options:
-        print_json([{"name": name} for name in names])
+        print_json([{"name": name, "comment": text or None} for name, text in comments.items()])
     else:
-        print_list([f"* {name}" for name in names])
+        print_list([f"* {name}{lines_of(notes.get(name))}" for name in comments])
     return 0

@@ -1,11 +1,14 @@
 """`setup regexp`."""
 
 from mailroster import patterns
+from mailroster.annotations import annotate_at
 from mailroster.cli.call import Call, print_json, print_list, recipients, warn
+from mailroster.cli.notes import lines_of, said
 from mailroster.document import Document
 from mailroster.finding import Busy, Finding
 from mailroster.formats import regexp
 from mailroster.formats.regexp import Rule
+from mailroster.notes import Notes, noted
 from mailroster.resolve import Router
 from mailroster.roster import Roster
 from mailroster.services import Captures, NoPcre, prime, regexp_findings
@@ -15,11 +18,15 @@ from mailroster.text import content
 def add(call: Call) -> int:
     pattern = _pattern(call.arguments[0])
     targets = recipients(call.arguments[1], regexp.recipient)
+    about = said(call)
 
     def verb(roster: Roster) -> Roster:
-        after = patterns.add_rule(roster, pattern, targets, _judge)
-        patterns.refuse_endless(_router(call, roster), _router(call, after), targets)
-        return after
+        after = roster
+        if not about or patterns.rule_with(roster.regexp, pattern, targets) is None:
+            after = patterns.add_rule(roster, pattern, targets, _judge)
+            patterns.refuse_endless(_router(call, roster), _router(call, after), targets)
+        position = patterns.rule_with(after.regexp, pattern, targets)
+        return annotate_at(after, "regexp", position, about)
 
     status = call.edit(verb)
     if not _is_anchored(pattern):
@@ -44,6 +51,7 @@ def show(call: Call) -> int:
     """Each rule as it stands in the file, the lines of one joined; those in an `if` further in."""
     document = call.roster().regexp
     rules = regexp.placed(document)
+    notes = noted(document)
     if "--json" in call.options:
         print_json(
             [
@@ -52,6 +60,7 @@ def show(call: Call) -> int:
                     "pattern": rule.pattern,
                     "recipients": regexp.recipients(rule.result),
                     "within": [_pattern_at(document, place) for place in within],
+                    "comment": notes.get(position, Notes()).comment or None,
                 }
                 for position, rule, within in rules
                 if rule.kind == "match"
@@ -61,6 +70,7 @@ def show(call: Call) -> int:
     print_list(
         [
             f"* {'    ' * len(within)}{content(document.line(position))}"
+            + lines_of(notes.get(position))
             for position, _, within in rules
         ]
     )

@@ -88,7 +88,7 @@ FLAWS: dict[str, tuple[Any, str, Any]] = {
     "masters": (hashed, "hidden", lambda line: line),
     "send_access": (Document, "replace", careless),
     "receive_access": (Document, "append", lambda document, line: document),
-    "sender_logins": (virtual, "_without", lambda line, gone: line.split(",")[0]),
+    "sender_logins": (virtual, "without", lambda line, gone: line.split(",")[0]),
     "local_aliases": (local_aliases.LocalAliases, "split", lambda _, text: text.splitlines()),
     "relaymap": (relaymap, "destination", lambda text: text[1:]),
     "sasl_passwords": (sasl_password.SaslPasswords, "hidden", lambda _, line: line),

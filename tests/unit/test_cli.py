@@ -564,7 +564,7 @@ def test_a_change_whose_tables_cannot_be_written_is_told_and_made_live_later(
 def test_what_the_system_refuses_is_no_traceback(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import mailroster.cli.email as module
+    import mailroster.cli.email_list as module
 
     for error, code in (
         (PermissionError(13, "Permission denied", "/c"), 1),

@@ -124,6 +124,22 @@ class Call(NamedTuple):
             self.settle_moves()
         return 0
 
+    def says_notes(self) -> bool:
+        """Whether `--comment` or `--until` says something about an entry."""
+        return "--comment" in self.options or "--until" in self.options
+
+    def annotating(
+        self, verb: Callable[["Roster"], "Roster"], field: str, key: str
+    ) -> Callable[["Roster"], "Roster"]:
+        """A verb that also notes about the entry of a key what the options say."""
+        if not self.says_notes():
+            return verb
+        from mailroster.annotations import annotate
+        from mailroster.cli.notes import said
+
+        about = said(self)
+        return lambda roster: annotate(verb(roster), field, key, about)
+
     def settle_moves(self) -> None:
         """Mail folders that a rename has left under way, which hardly ever are any."""
         if os.path.lexists(os.path.join(self.settings.config, MOVES)):

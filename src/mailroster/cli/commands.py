@@ -96,18 +96,18 @@ COMMANDS = (
         ("email", "show"), "ADDRESS", "everything about one account, but its hash", "account:show",
         (_JSON,),
     ),
-    Command(("email", "list"), "", "list the accounts, their use and aliases", "email:show", (_JSON, _TABLE)),
+    Command(("email", "list"), "", "list the accounts, their use and aliases", "email_list:show", (_JSON, _TABLE)),
     Command(
         ("email", "restrict", "add"), "send|receive ADDRESS", "refuse mail from or to an address",
-        "email:restrict", (*_NOTES, *_EDIT),
+        "restriction:restrict", (*_NOTES, *_EDIT),
     ),
     Command(
-        ("email", "restrict", "del"), "send|receive ADDRESS", "let it pass again", "email:allow",
+        ("email", "restrict", "del"), "send|receive ADDRESS", "let it pass again", "restriction:allow",
         _EDIT,
     ),
     Command(
         ("email", "restrict", "list"), "send|receive [ADDRESS]", "list who is refused",
-        "email:restricted", (_JSON, _TABLE),
+        "restriction:restricted", (_JSON, _TABLE),
     ),
     Command(
         ("alias", "add"), "ALIAS RECIPIENT[,RECIPIENT…]", "add recipients to an alias, new or not",
@@ -120,7 +120,7 @@ COMMANDS = (
         "alias:delete", _EDIT, "An alias left without recipients goes.",
     ),
     Command(
-        ("alias", "list"), "", "list the aliases", "alias:show",
+        ("alias", "list"), "", "list the aliases", "alias_list:show",
         (Option("--of", "what leads to an address, directly and through others", "ADDRESS"), _JSON, _TABLE),
     ),
     Command(

@@ -2,20 +2,13 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
 
 from mailroster import edits
-from mailroster.address import fold
-from mailroster.annotations import annotate
-from mailroster.cli.call import Call, account_address, alias_key, print_json, print_list, warn
-from mailroster.cli.notes import by_key, fields_of, lines_of, said
+from mailroster.cli.call import Call, account_address, warn
 from mailroster.cli.secret import secret_for
 from mailroster.finding import NotUnderstood, Refused
 from mailroster.formats.accounts import Account
-from mailroster.notes import Notes
-from mailroster.quota import human_size
 from mailroster.roster import Roster
-from mailroster.running import Usage, is_running
 
 
 def add(call: Call) -> int:
@@ -25,14 +18,14 @@ def add(call: Call) -> int:
         return 0
     blank = Account(address, "")
     secret = secret_for(call, address, lambda: call.rehearse(lambda r: edits.add_account(r, blank)))
-    account, about = Account(address, secret.hash), said(call)
+    account = Account(address, secret.hash)
 
     def verb(roster: Roster) -> Roster:
         if lenient and address in roster.accounts:
             return roster
-        return annotate(edits.add_account(roster, account), "accounts", address, about)
+        return edits.add_account(roster, account)
 
-    return call.edit(verb, done=secret.show)
+    return call.edit(call.annotating(verb, "accounts", address), done=secret.show)
 
 
 def update(call: Call) -> int:
@@ -75,118 +68,6 @@ def delete(call: Call) -> int:
     return 0
 
 
-def show(call: Call) -> int:
-    """Each account with its use and limit, and below it the aliases that name it."""
-    roster = call.roster()
-    usage = _usage(call)
-    aliases: dict[str, list[str]] = {}
-    for key, alias in roster.virtual.items():
-        for recipient in alias.recipients:
-            if fold(recipient) != key:
-                aliases.setdefault(fold(recipient), []).append(key)
-    accounts, notes = dict(roster.accounts.items()), by_key(roster.accounts)
-    if "--json" in call.options:
-        print_json(
-            [
-                {
-                    "address": address,
-                    "aliases": aliases.get(address, []),
-                    "locked": account.is_locked(),
-                    **fields_of(notes.get(address)),
-                    "quota": usage[address]._asdict() if address in usage else None,
-                }
-                for address, account in accounts.items()
-            ]
-        )
-        return 0
-    if "--table" in call.options:
-        _print_accounts(accounts, usage, aliases, notes)
-        return 0
-    blocks = []
-    for address, account in accounts.items():
-        block = f"* {address}"
-        if address in usage:
-            used, limit, percent = usage[address]
-            block += f" ( {human_size(used)} / {human_size(limit) if limit else '~'} ) [{percent}%]"
-        if address in aliases:
-            block += f"\n    [ aliases -> {', '.join(aliases[address])} ]"
-        blocks.append(block + lines_of(notes.get(address), locked=account.is_locked()))
-    print_list(blocks)
-    return 0
-
-
-def _print_accounts(
-    accounts: Mapping[str, Account],
-    usage: Mapping[str, Usage],
-    aliases: Mapping[str, Sequence[str]],
-    notes: Mapping[str, Notes],
-) -> None:
-    from mailroster.cli.table import print_table
-
-    rows = []
-    for address, account in accounts.items():
-        used, limit, percent = usage.get(address, (None, 0, 0))
-        quota = ("", "", "")
-        if used is not None:
-            quota = human_size(used), human_size(limit) if limit else "~", f"{percent}%"
-        some = notes.get(address, Notes())
-        state = " ".join(filter(None, ("locked" * account.is_locked(), some.until)))
-        rows.append((address, *quota, ", ".join(aliases.get(address, ())), state, some.comment))
-    print_table(("ADDRESS", "USED", "LIMIT", "FULL", "ALIASES", "LOCKED", "COMMENT"), rows)
-
-
-def restrict(call: Call) -> int:
-    (field, address), about = _direction(call), said(call)
-
-    def verb(roster: Roster) -> Roster:
-        if not about or address not in getattr(roster, field):
-            roster = edits.restrict(roster, field, address)
-        return annotate(roster, field, address, about)
-
-    return call.edit(verb)
-
-
-def allow(call: Call) -> int:
-    field, address = _direction(call)
-    return call.edit(lambda roster: edits.allow(roster, field, address))
-
-
-def restricted(call: Call) -> int:
-    field, address = _direction(call)
-    document = getattr(call.roster(), field)
-    notes = by_key(document)
-    found = [(entry, notes.get(key)) for key, entry in document.items() if address in ("", key)]
-    if "--table" in call.options:
-        from mailroster.cli.table import print_table
-
-        rows = [(e.key, e.action, (n or Notes()).until, (n or Notes()).comment) for e, n in found]
-        print_table(("ADDRESS", "ACTION", "UNTIL", "COMMENT"), rows)
-    elif "--json" in call.options:
-        print_json(
-            [
-                {"address": entry.key, "action": entry.action, **fields_of(some)}
-                for entry, some in found
-            ]
-        )
-    else:
-        print_list([f"* {entry.key} {entry.action}{lines_of(some)}" for entry, some in found])
-    return 0
-
-
-def _direction(call: Call) -> tuple[str, str]:
-    """The field of the roster, and the address ("" where none is given)."""
-    fields = {"send": "send_access", "receive": "receive_access"}
-    direction, *rest = call.arguments
-    if direction not in fields:
-        raise NotUnderstood(f"{direction!r} is neither 'send' nor 'receive'")
-    if not rest:
-        return fields[direction], ""
-    key = alias_key(rest[0])
-    if key.startswith("@"):
-        raise Refused(f"access(5) has no {key!r}; for a whole domain write {key[1:]!r}")
-    return fields[direction], key
-
-
 def _asked(folders: list[str]) -> bool:
     """Whether the mail is to go too; no where nobody can be asked."""
     if not folders:
@@ -201,13 +82,3 @@ def _asked(folders: list[str]) -> bool:
         flush=True,
     )
     return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def _usage(call: Call) -> dict[str, Usage]:
-    """Use and limit of every mailbox, if quotas are on and a server runs to tell them."""
-    layout = call.layout()
-    if not call.settings.enable_quotas or not is_running(layout):
-        return {}
-    from mailroster.services import quotas
-
-    return quotas(layout)

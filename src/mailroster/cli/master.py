@@ -1,9 +1,8 @@
 """`setup dovecot-master`."""
 
 from mailroster import edits
-from mailroster.annotations import annotate
 from mailroster.cli.call import Call, print_json, print_list
-from mailroster.cli.notes import by_key, lines_of, said
+from mailroster.cli.notes import by_key, lines_of
 from mailroster.cli.secret import secret_for
 from mailroster.cli.table import print_table
 from mailroster.formats.masters import master_name
@@ -14,12 +13,11 @@ from mailroster.roster import Roster
 def add(call: Call) -> int:
     name = master_name(call.arguments[0])
     secret = secret_for(call, name, lambda: call.rehearse(lambda r: edits.add_master(r, name, "")))
-    about = said(call)
 
     def verb(roster: Roster) -> Roster:
-        return annotate(edits.add_master(roster, name, secret.hash), "masters", name, about)
+        return edits.add_master(roster, name, secret.hash)
 
-    return call.edit(verb, done=secret.show)
+    return call.edit(call.annotating(verb, "masters", name), done=secret.show)
 
 
 def update(call: Call) -> int:

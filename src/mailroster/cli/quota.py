@@ -4,10 +4,7 @@ from typing import NamedTuple
 
 from mailroster import edits
 from mailroster.address import Address
-from mailroster.annotations import annotate
 from mailroster.cli.call import Call, account_address, print_json, warn
-from mailroster.cli.notes import said
-from mailroster.cli.table import print_table
 from mailroster.finding import NotUnderstood
 from mailroster.formats.quotas import Quota
 from mailroster.quota import human_size, normal_size
@@ -29,12 +26,11 @@ class Row(NamedTuple):
 
 def put(call: Call) -> int:
     quota = Quota(account_address(call.arguments[0]), normal_size(call.arguments[1]))
-    about = said(call)
 
     def verb(roster: Roster) -> Roster:
-        return annotate(edits.set_quota(roster, quota), "quotas", quota.address, about)
+        return edits.set_quota(roster, quota)
 
-    return call.edit(verb)
+    return call.edit(call.annotating(verb, "quotas", quota.address))
 
 
 def delete(call: Call) -> int:
@@ -54,6 +50,8 @@ def show(call: Call) -> int:
         print_json([row._asdict() for row in rows])
         return 0
     if "--table" in call.options:
+        from mailroster.cli.table import print_table
+
         print_table(("ADDRESS", "USED", "LIMIT", "FULL", "DEFAULT"), [_cells(row) for row in rows])
         return 0
     width = max((len(row.address) for row in rows), default=0)

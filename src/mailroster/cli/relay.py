@@ -1,9 +1,8 @@
 """`setup relay`: the servers through which mail leaves."""
 
 from mailroster import relays
-from mailroster.annotations import annotate
 from mailroster.cli.call import Call, domain_key, print_json, print_list, warn
-from mailroster.cli.notes import by_key, lines_of, said
+from mailroster.cli.notes import by_key, lines_of
 from mailroster.cli.secret import clear_password
 from mailroster.cli.table import print_table
 from mailroster.finding import NotUnderstood
@@ -26,12 +25,10 @@ def exclude_domain(call: Call) -> int:
 
 
 def _route(call: Call, relay: Relay) -> int:
-    about = said(call)
-
     def verb(roster: Roster) -> Roster:
-        return annotate(relays.route(roster, relay), "relaymap", relay.sender, about)
+        return relays.route(roster, relay)
 
-    return call.edit(verb)
+    return call.edit(call.annotating(verb, "relaymap", relay.sender))
 
 
 def add_auth(call: Call) -> int:

@@ -1,9 +1,8 @@
 """`setup sender`: who may send as whom, beyond oneself and one's aliases."""
 
 from mailroster import senders
-from mailroster.annotations import annotate
 from mailroster.cli.call import Call, account_address, alias_key, print_json, print_list, warn
-from mailroster.cli.notes import by_key, lines_of, said
+from mailroster.cli.notes import by_key, lines_of
 from mailroster.cli.table import print_table
 from mailroster.formats.sender_logins import sender
 from mailroster.roster import Roster
@@ -11,15 +10,14 @@ from mailroster.roster import Roster
 
 def add(call: Call) -> int:
     account, granted = account_address(call.arguments[0]), _sender(call.arguments[1])
-    about = said(call)
 
     def verb(roster: Roster) -> Roster:
         there = roster.sender_logins.get(granted)
-        if not (about and there and account in there.accounts):
-            roster = senders.grant(roster, account, granted)
-        return annotate(roster, "sender_logins", granted, about)
+        if call.says_notes() and there and account in there.accounts:
+            return roster
+        return senders.grant(roster, account, granted)
 
-    status = call.edit(verb)
+    status = call.edit(call.annotating(verb, "sender_logins", granted))
     if not call.settings.spoof_protection:
         warn("warning: without spoof protection (SPOOF_PROTECTION=1) all may send as anybody")
     return status

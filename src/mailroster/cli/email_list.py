@@ -1,0 +1,79 @@
+"""`setup email list`."""
+
+from collections.abc import Mapping, Sequence
+
+from mailroster.address import fold
+from mailroster.cli.call import Call, print_json, print_list
+from mailroster.cli.notes import by_key, fields_of, lines_of
+from mailroster.cli.table import print_table
+from mailroster.formats.accounts import Account
+from mailroster.notes import Notes
+from mailroster.quota import human_size
+from mailroster.running import Usage, is_running
+from mailroster.services import quotas
+
+
+def show(call: Call) -> int:
+    """Each account with its use and limit, and below it the aliases that name it."""
+    roster = call.roster()
+    usage = _usage(call)
+    aliases: dict[str, list[str]] = {}
+    for key, alias in roster.virtual.items():
+        for recipient in alias.recipients:
+            if fold(recipient) != key:
+                aliases.setdefault(fold(recipient), []).append(key)
+    accounts, notes = dict(roster.accounts.items()), by_key(roster.accounts)
+    if "--json" in call.options:
+        print_json(
+            [
+                {
+                    "address": address,
+                    "aliases": aliases.get(address, []),
+                    "locked": account.is_locked(),
+                    **fields_of(notes.get(address)),
+                    "quota": usage[address]._asdict() if address in usage else None,
+                }
+                for address, account in accounts.items()
+            ]
+        )
+        return 0
+    if "--table" in call.options:
+        _print_accounts(accounts, usage, aliases, notes)
+        return 0
+    blocks = []
+    for address, account in accounts.items():
+        block = f"* {address}"
+        if address in usage:
+            used, limit, percent = usage[address]
+            block += f" ( {human_size(used)} / {human_size(limit) if limit else '~'} ) [{percent}%]"
+        if address in aliases:
+            block += f"\n    [ aliases -> {', '.join(aliases[address])} ]"
+        blocks.append(block + lines_of(notes.get(address), locked=account.is_locked()))
+    print_list(blocks)
+    return 0
+
+
+def _print_accounts(
+    accounts: Mapping[str, Account],
+    usage: Mapping[str, Usage],
+    aliases: Mapping[str, Sequence[str]],
+    notes: Mapping[str, Notes],
+) -> None:
+    rows = []
+    for address, account in accounts.items():
+        used, limit, percent = usage.get(address, (None, 0, 0))
+        quota = ("", "", "")
+        if used is not None:
+            quota = human_size(used), human_size(limit) if limit else "~", f"{percent}%"
+        some = notes.get(address, Notes())
+        state = " ".join(filter(None, ("locked" * account.is_locked(), some.until)))
+        rows.append((address, *quota, ", ".join(aliases.get(address, ())), state, some.comment))
+    print_table(("ADDRESS", "USED", "LIMIT", "FULL", "ALIASES", "LOCKED", "COMMENT"), rows)
+
+
+def _usage(call: Call) -> dict[str, Usage]:
+    """Use and limit of every mailbox, if quotas are on and a server runs to tell them."""
+    layout = call.layout()
+    if not call.settings.enable_quotas or not is_running(layout):
+        return {}
+    return quotas(layout)

@@ -15,7 +15,6 @@ from mailroster.compile.postfix import (
     LOCAL_ALIASES,
     MAILBOXES,
     Aliases,
-    LocalAliases,
     Mailboxes,
 )
 from mailroster.explain import POSTMASTER, Explanation, owners_by_way
@@ -95,7 +94,7 @@ def compare(found: Explanation, settings: Settings, layout: Layout) -> Agreement
 def _tables(found: Explanation, layout: Layout) -> Iterator[Disagreement]:
     """Every key of every hop, in the table in which it stands."""
     router, roster = found.router, found.router.roster
-    tables: dict[str, Aliases | LocalAliases | Mailboxes] = {
+    tables: dict[str, Aliases | Mailboxes] = {
         roster.virtual.format.file: ALIASES,
         roster.local_aliases.format.file: LOCAL_ALIASES,
         roster.accounts.format.file: MAILBOXES,

@@ -195,14 +195,22 @@ def _without(document: Document[E], key: str) -> Document[E]:
 
 
 def _expandable(before: Router, after: Router, key: str) -> None:
-    """Refused if an alias, or one that leads to it, can be followed no more but could before."""
-    for alias in [key, *sorted(dependents(after, [key]) - {key})]:
+    """Refused if an alias can't be followed, or one that leads to it no more but could before."""
+    try:
+        after.follow(key)
+    except Fault as fault:
+        raise Refused(fault.what) from None
+    refuse_worse(before, after, sorted(dependents(after, [key]) - {key}))
+
+
+def refuse_worse(before: Router, after: Router, keys: Iterable[str]) -> None:
+    """Refused if Postfix could not follow one of some addresses to its end, and could before."""
+    for key in keys:
         try:
-            after.follow(alias)
+            after.follow(key)
         except Fault as fault:
             try:
-                before.follow(alias)
+                before.follow(key)
             except Fault:
-                if alias != key:
-                    continue
+                continue
             raise Refused(fault.what) from None

@@ -5,7 +5,7 @@ Whether a pattern compiles, and what it takes, only Postfix can tell: its answer
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from mailroster import notes
+from mailroster import edits, notes
 from mailroster.document import Document
 from mailroster.finding import Fault, Finding, Refused
 from mailroster.formats import regexp
@@ -68,22 +68,8 @@ def delete_rule(roster: Roster, pattern: str, recipients: Sequence[str]) -> Rost
 def refuse_endless(before: Router, after: Router, recipients: Iterable[str]) -> None:
     """Refused if Postfix could not follow a recipient of a rule to its end, or an alias that is led
     to the rule, and could before."""
-    for recipient in recipients:
-        if "$" not in recipient and recipient[0] != "@":
-            _refuse_worse(before, after, recipient)
-    for alias in sorted(_led_elsewhere(before, after)):
-        _refuse_worse(before, after, alias)
-
-
-def _refuse_worse(before: Router, after: Router, key: str) -> None:
-    try:
-        after.follow(key)
-    except Fault as fault:
-        try:
-            before.follow(key)
-        except Fault:
-            return
-        raise Refused(fault.what) from None
+    plain = [word for word in recipients if "$" not in word and word[0] != "@"]
+    edits.refuse_worse(before, after, (*plain, *sorted(_led_elsewhere(before, after))))
 
 
 def _led_elsewhere(before: Router, after: Router) -> set[str]:

@@ -14,7 +14,7 @@ from mailroster import address, edits, notes, senders
 from mailroster.address import Address
 from mailroster.changes import changed_keys, dependents
 from mailroster.document import Document
-from mailroster.finding import Fault, Refused
+from mailroster.finding import Refused
 from mailroster.formats import virtual
 from mailroster.formats.access import Restriction
 from mailroster.formats.accounts import Account
@@ -70,22 +70,10 @@ def rename_account(
 def _followed(before: Router, after: Router) -> None:
     """Refused if an alias can be followed no more but could before."""
     changed = changed_keys(before.roster.virtual, after.roster.virtual)
-    for key in sorted(changed | dependents(after, changed)):
-        if key not in after.roster.virtual:
-            continue
-        try:
-            after.follow(key)
-        except Fault as fault:
-            if key in before.roster.virtual and _can_follow(before, key):
-                raise Refused(fault.what) from None
-
-
-def _can_follow(router: Router, key: str) -> bool:
-    try:
-        router.follow(key)
-    except Fault:
-        return False
-    return True
+    concerned = changed | dependents(after, changed)
+    both = (before.roster.virtual, after.roster.virtual)
+    there = [key for key in sorted(concerned) if all(key in document for document in both)]
+    edits.refuse_worse(before, after, there)
 
 
 def _free(roster: Roster, new: Address) -> None:

@@ -5,7 +5,9 @@ from itertools import chain
 
 from mailroster.address import split
 from mailroster.changes import Change
+from mailroster.document import Document
 from mailroster.finding import Fault
+from mailroster.formats.virtual import Alias
 from mailroster.resolve import Router
 
 
@@ -46,15 +48,17 @@ class Mailboxes:
 
 
 class Aliases:
-    """`virtual_alias_maps`. An alias that Postfix could not expand (a loop) has no row."""
+    """`virtual_alias_maps`: the aliases of one file. One that Postfix could not expand (a loop) has
+    no row."""
 
-    name = "aliases"
+    def __init__(self, name: str, field: str) -> None:
+        self.name, self._field = name, field
 
     def keys(self, router: Router) -> Iterable[str]:
-        return router.roster.virtual.counted()
+        return self._document(router).counted()
 
     def row(self, router: Router, key: str) -> str | None:
-        alias = router.roster.virtual.get(key)
+        alias = self._document(router).get(key)
         if alias is None or not expands(router, key):
             return None
         return ", ".join(alias.recipients)
@@ -62,23 +66,9 @@ class Aliases:
     def concerned(self, change: Change) -> Iterable[str]:
         return change.dependents
 
-
-class LocalAliases:
-    """`virtual_alias_maps` for the server's own names, after all other aliases."""
-
-    name = "local_aliases"
-
-    def keys(self, router: Router) -> Iterable[str]:
-        return router.roster.local_aliases.counted()
-
-    def row(self, router: Router, key: str) -> str | None:
-        alias = router.roster.local_aliases.get(key)
-        if alias is None or not expands(router, key):
-            return None
-        return ", ".join(alias.recipients)
-
-    def concerned(self, change: Change) -> Iterable[str]:
-        return change.dependents
+    def _document(self, router: Router) -> Document[Alias]:
+        document: Document[Alias] = getattr(router.roster, self._field)
+        return document
 
 
 class Senders:
@@ -176,8 +166,9 @@ def expands(router: Router, key: str) -> bool:
     return True
 
 
-ALIASES = Aliases()
-LOCAL_ALIASES = LocalAliases()
+ALIASES = Aliases("aliases", "virtual")
+#: For the server's own names, after all other aliases.
+LOCAL_ALIASES = Aliases("local_aliases", "local_aliases")
 MAILBOXES = Mailboxes()
 DOMAINS = Domains()
 SENDERS = Senders()

@@ -16,9 +16,11 @@ from mailroster.damage import damaged
 from mailroster.deadlines import Deadlines, now, put_over
 from mailroster.disk import identity
 from mailroster.finding import Busy, Finding, Refused, ServiceFailed
+from mailroster.history import user_name
 from mailroster.instance.layout import Layout
 from mailroster.instance.postfix import needs_policy
 from mailroster.moving import Mover, Record, settle
+from mailroster.noting import author, command
 from mailroster.overrides import Pending
 from mailroster.policy.service import argv as policy_argv
 from mailroster.prepare import check, prepare, remove_sockets
@@ -66,6 +68,12 @@ def only_one(layout: Layout) -> Iterator[None]:
         os.close(fd)
 
 
+def _author() -> str:
+    """Who changes what has come to its end date, as the history notes it."""
+    uid = os.getuid()
+    return author(uid, user_name(uid), "", command(["mailroster", "up"]))
+
+
 class Up:
     """One run of `mailroster up`."""
 
@@ -74,8 +82,9 @@ class Up:
         self._layout = Layout(settings.state)
         copies = Served(self._layout.served, index_from=settings.index_from_bytes)
         self._store = Store(
-            settings.config, find=copies.current, history_bytes=settings.history_bytes
-        )
+            settings.config, find=copies.current, history_bytes=settings.history_bytes,
+            author=_author,
+        )  # fmt: skip
         self._tables = Tables(self._layout, copies)
         self._settling = Settling(settings.settle_seconds, observer=True)
         self._pending = Pending(settings, self._layout)

@@ -77,6 +77,7 @@ def test_what_is_over_is_put_into_effect(live: Instance) -> None:
     )
     assert "the time of 'fair@x.com' is over" in live.log.read_text()
     assert "held" not in live.log.read_text()
+    assert "root: mailroster up\n" in live.setup("log")
 
 
 def test_an_end_date_that_cannot_be_read_is_told_by_line(live: Instance) -> None:

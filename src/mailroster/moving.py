@@ -281,12 +281,14 @@ def settle(
     deadline = time.monotonic() + wait_s
     for move, (word, when_s) in record.moves().items():
         says = roster()
-        if word == BEGUN and (move.old in says.accounts or move.new not in says.accounts):
-            mover.take_back(move)
-            record.note("over", move)
-            continue
+        if word == BEGUN:
+            if move.old in says.accounts or move.new not in says.accounts:
+                mover.take_back(move)
+                record.note("over", move)
+                continue
+            record.note(COUNTS, move)  # the new address may be another one soon
         if word != LIVE:
-            if move.old not in says.accounts and not _is_live(move, served()):
+            if move.old not in says.accounts and not _is_live(move, says, served()):
                 continue
             when_s = time.clock_gettime(time.CLOCK_BOOTTIME)
             record.note(LIVE, move, when_s)
@@ -295,9 +297,14 @@ def settle(
     return not record.moves()
 
 
-def _is_live(move: Move, live: "Roster | None") -> bool:
-    """Whether what is served says the new address, if anything is served."""
-    return live is None or (move.new in live.accounts and move.old not in live.accounts)
+def _is_live(move: Move, says: "Roster", live: "Roster | None") -> bool:
+    """Whether what is served says the new address, if anything is served; if that is gone again by
+    now, whether it says no more the old one."""
+    if live is None:
+        return True
+    if move.old in live.accounts:
+        return False
+    return move.new in live.accounts or move.new not in says.accounts
 
 
 def exchange(one: str, other: str) -> None:

@@ -75,7 +75,7 @@ def undo(call: Call) -> int:
     except Changed as changed:
         raise Refused(f"{changed}{_since(later, changed)}; nothing was changed") from None
     if "--dry-run" not in call.options:
-        print(f"undone: {_shown(entry)}")
+        print(f"undone: {_shown(entry)}", flush=True)  # before the warnings
         _tell_left(call, entry)
     _tell_mail(call, entry)
     return status

@@ -162,7 +162,7 @@ COMMANDS = (
         _EDIT,
     ),
     Command(
-        ("quota", "list"), "", "list the use and the limit of each mailbox", "quota:show",
+        ("quota", "list"), "", "list the use and the limit of each mailbox", "quota_list:show",
         (Option("--sort", "address, use or percent", "BY"), _JSON, _TABLE),
         "In the order of the file; by use or percent the largest first. Without a running server "
         "the limits alone.",

@@ -13,7 +13,7 @@ from mailroster.address import split
 from mailroster.cli.call import Call
 from mailroster.cli.commands import COMMANDS
 from mailroster.cli.grammar import Command, find, may_be_many
-from mailroster.cli.quota import ORDERS
+from mailroster.cli.quota_list import ORDERS
 from mailroster.disk import read
 from mailroster.document import Document
 from mailroster.finding import NotUnderstood

@@ -45,7 +45,7 @@ def delete_accounts(roster: Roster, addresses: Iterable[Address]) -> Roster:
     """Without some accounts, their quotas and rights to send, and their addresses as recipients of
     aliases."""
     for address in addresses:
-        _known(roster, address)
+        known(roster, address)
         local, domain = split(address)
         aliases = []
         for document in roster.aliases():
@@ -105,7 +105,7 @@ def forward(
 
     `origin` and `captured` are the Router's.
     """
-    _known(roster, address)
+    known(roster, address)
     if {fold(target) for target in targets} == {address}:
         raise Refused(f"{address!r} gets its mail by itself; to end a forward say --off")
     old = roster.virtual.get(address)
@@ -123,19 +123,19 @@ def forward(
 
 def stop_forward(roster: Roster, address: Address) -> Roster:
     """With an account's mail kept by itself; one that isn't forwarded is no error."""
-    _known(roster, address)
+    known(roster, address)
     return roster._replace(virtual=_without(roster.virtual, address))
 
 
 def set_quota(roster: Roster, quota: Quota) -> Roster:
     """With the quota of an account set."""
-    _known(roster, quota.address)
+    known(roster, quota.address)
     return roster._replace(quotas=quotas.put(roster.quotas, quota))
 
 
 def delete_quota(roster: Roster, address: Address) -> Roster:
     """Without a quota of an account's own; Refused for an account that isn't there."""
-    _known(roster, address)
+    known(roster, address)
     return roster._replace(quotas=_without(roster.quotas, address))
 
 
@@ -176,9 +176,11 @@ def delete_masters(roster: Roster, names: Iterable[str]) -> Roster:
     return roster
 
 
-def _known(roster: Roster, address: Address) -> None:
+def known(roster: Roster, address: Address) -> Roster:
+    """The same. Refused if there is no such account."""
     if address not in roster.accounts:
         raise _unknown(address)
+    return roster
 
 
 def _unknown(address: Address) -> Refused:

@@ -333,3 +333,15 @@ def test_a_table_on_a_terminal_has_a_heading_and_fits(folder: Folder, columns: s
     assert lines[1].startswith("bob@x.com  list0@x.com")
     assert lines[1].endswith("…")
     assert max(map(len, lines)) == int(columns)
+
+
+def test_notes_alone_are_updated_and_the_password_stays(folder: Folder) -> None:
+    folder.write(ACCOUNTS, f"a@x.com|{H}\n")
+    folder.setup("email", "update", "a@x.com", "--comment", "out", "--until", "2199-12-31")
+    noted = f"# mailroster: comment out\n# mailroster: until 2199-12-31\na@x.com|{H}\n"
+    assert folder.read(ACCOUNTS) == noted
+    assert folder.setup("email", "update", "a@x.com", "--until", "").code == 0
+    assert folder.read(ACCOUNTS) == f"# mailroster: comment out\na@x.com|{H}\n"
+    assert folder.setup("email", "update", "a@x.com", "--hash", H + "2", "--comment", "").code == 0
+    assert folder.read(ACCOUNTS) == f"a@x.com|{H}2\n"
+    assert folder.setup("email", "update", "b@x.com", "--comment", "out").code == 1

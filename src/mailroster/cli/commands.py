@@ -47,8 +47,9 @@ COMMANDS = (
         f"{_ASKED} With --until it is locked at that time.",
     ),
     Command(
-        ("email", "update"), "ADDRESS [PASSWORD]", "set the password of an account", "email:update",
-        (*_PASSWORD, *_EDIT), _ASKED,
+        ("email", "update"), "ADDRESS [PASSWORD]", "set the password of an account, or its notes",
+        "email:update", (*_PASSWORD, *_NOTES, *_EDIT),
+        f"{_ASKED} With --comment or --until alone the password stays.",
     ),
     Command(
         ("email", "del"), "ADDRESS…", "delete accounts", "email:delete", (*_DELETE, *_EDIT),

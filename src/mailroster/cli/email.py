@@ -5,7 +5,7 @@ import sys
 
 from mailroster import edits
 from mailroster.cli.call import Call, account_address, warn
-from mailroster.cli.secret import secret_for
+from mailroster.cli.secret import gives_secret, secret_for
 from mailroster.finding import NotUnderstood, Refused
 from mailroster.formats.accounts import Account
 from mailroster.roster import Roster
@@ -30,6 +30,10 @@ def add(call: Call) -> int:
 
 def update(call: Call) -> int:
     address = account_address(call.arguments[0])
+    if not gives_secret(call):
+        return call.edit(
+            call.annotating(lambda roster: edits.known(roster, address), "accounts", address)
+        )
     secret = secret_for(
         call, address, lambda: call.rehearse(lambda r: edits.set_password(r, address, ""))
     )
@@ -41,7 +45,7 @@ def update(call: Call) -> int:
             warn(f"warning: {address!r} stays locked; 'setup email unlock {address}' lets it in")
         return after
 
-    return call.edit(verb, done=secret.show)
+    return call.edit(call.annotating(verb, "accounts", address), done=secret.show)
 
 
 def delete(call: Call) -> int:

@@ -25,6 +25,13 @@ class Secret(NamedTuple):
             print(self.generated, flush=True)
 
 
+def gives_secret(call: Call) -> bool:
+    """Whether a command line that updates has a password in mind, and not notes alone."""
+    options = ("--password-stdin", "--hash", "--generate", "--scheme")
+    named = len(call.arguments) > 1 or any(option in call.options for option in options)
+    return named or not call.says_notes()
+
+
 def secret_for(call: Call, name: str, check: Callable[[], object]) -> Secret:
     """What a command line gives as a password. Raises NotUnderstood or Refused.
 

@@ -12,7 +12,9 @@ from mailroster.instance.layout import Layout
 from mailroster.targets.lmdb_table import LmdbTable
 from tests.servers.instance import HASH, Instance
 
-SETTINGS = {"spoof_protection": True, "postmaster_address": "john@x.test"}
+SETTINGS = {
+    "spoof_protection": True, "spoof_catch_all": True, "postmaster_address": "john@x.test",
+}  # fmt: skip
 LOCKED = HASH.replace("}", "}!")
 ACCOUNTS = (
     f"john@x.test|{HASH}\nlocked@x.test|{LOCKED}\nno@x.test|{HASH}|nologin\n"
@@ -27,7 +29,8 @@ PROBES = (
     "john@x.test", "John+a@X.test", "info@x.test", "info+b@x.test", "loop@x.test", "gone@x.test",
     "team", "brim@x.test", "john@y.test", "nobody@y.test", "nobody@x.test", "a@off.test",
     "locked@x.test", "no@x.test", "nets@x.test", "var@x.test", "shut@x.test", "postmaster",
-    "test7@x.test",
+    "test7@x.test", "test8@x.test", "press@x.test", "any@far.test", "info@far.test", "abuse",
+    "abuse+c@mail.example.test", "root",
 )  # fmt: skip
 
 
@@ -37,6 +40,11 @@ def filled(server: Instance) -> Instance:
     server.file("postfix-regexp.cf").write_text("/^test(.)@x\\.test$/ john+$1@x.test\n")
     server.file("postfix-receive-access.cf").write_text("shut@ REJECT\n")
     server.file("postfix-send-access.cf").write_text("info@x.test REJECT\n")
+    server.file("postfix-aliases.cf").write_text("abuse: root, info@x.test\nroot: far@off.test\n")
+    server.file("postfix-sender-logins.cf").write_text(
+        "press@x.test john@x.test\ninfo@x.test nets@x.test\ntest8@x.test no@x.test\n"
+        "@y.test nets@x.test\n@far.test no@x.test, john@x.test\n"
+    )
     server.file("dovecot-quotas.cf").write_text("full@x.test:20k\n")
     server.file("postfix-accounts.cf").write_text(ACCOUNTS)
     server.setup("apply")

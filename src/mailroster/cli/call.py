@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from mailroster import address
 from mailroster.commit import MOVES
 from mailroster.disk import read
-from mailroster.finding import Busy, NotUnderstood, Refused, ServiceFailed
+from mailroster.finding import Busy, Fault, NotUnderstood, Refused, ServiceFailed
 from mailroster.instance.layout import Layout
 from mailroster.plan import Plan
 from mailroster.served import Served
@@ -181,7 +181,11 @@ def alias_key(text: str) -> str:
 def domain_key(text: str) -> str:
     """A domain as `@domain`, typed with the `@` or without it. Raises Fault."""
     domain = text.removeprefix("@")
-    return _told(f"@{domain}", f"@{address.fold_domain(domain)}")
+    try:
+        folded = address.fold_domain(domain)
+    except Fault as fault:
+        raise Fault(fault.code, fault.what, "write it as example.com") from None
+    return _told(f"@{domain}", f"@{folded}")
 
 
 def recipients(text: str, judge: Callable[[str], str] = address.recipient) -> list[str]:

@@ -110,7 +110,7 @@ def line() -> str:
 
 def asked_once(name: str) -> str:
     """A password that is there already, typed on the terminal. Raises NotUnderstood."""
-    _need_terminal()
+    _need_terminal("give it with --password-stdin")
     from getpass import getpass
 
     try:
@@ -119,16 +119,15 @@ def asked_once(name: str) -> str:
         raise NotUnderstood("there is no password") from None
 
 
-def _need_terminal() -> None:
+def _need_terminal(otherwise: str) -> None:
     if sys.stdin is None or not sys.stdin.isatty():
         raise NotUnderstood(
-            "there is no password: give it as an argument, or with --password-stdin, or run this "
-            "on a terminal to be asked for it"
+            f"there is no password: {otherwise}, or run this on a terminal to be asked for it"
         )
 
 
 def _asked(name: str, check: Callable[[], object]) -> str:
-    _need_terminal()
+    _need_terminal("give it as an argument, or with --password-stdin")
     check()
     from getpass import getpass
 

@@ -5,7 +5,6 @@ every user of Dovecot's own auth."""
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from mailroster.address import split, split_extension
 from mailroster.auth import FAILED, FOUND, NOT_FOUND, PASSDB, USERDB, Known, Question, ask
@@ -26,6 +25,7 @@ from mailroster.running import Usage, dovecot_pid, postfix_pid
 from mailroster.services import in_memory, results_of, run, usages_of
 from mailroster.settings import Settings
 from mailroster.sockets import connected
+from mailroster.values import NamedTuple
 
 #: Of so many hops and mailboxes the servers are asked; a way may have a thousand.
 ASKED_MAX = 100

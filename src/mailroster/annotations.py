@@ -3,11 +3,12 @@
 Whether an entry counts is asked of its document; other lines with its key keep their own notes.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from mailroster.document import Document
 from mailroster.notes import Notes, annotated, notes_of
 from mailroster.roster import Roster
+from mailroster.values import NamedTuple
 
 
 class Said(NamedTuple):

@@ -7,7 +7,7 @@ large to be written anew for one line. A crash leaves the file with a part of th
 power cut) with zeros in their place: then they are completed.
 """
 
-from typing import NamedTuple
+from mailroster.values import NamedTuple
 
 
 class Append(NamedTuple):

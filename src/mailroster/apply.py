@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 from mailroster.changes import change, changed_keys
 from mailroster.compile import dovecot, postfix, relay
@@ -35,6 +35,7 @@ from mailroster.targets import Target
 from mailroster.targets.lmdb_table import LmdbTable
 from mailroster.targets.sqlite_table import ACCOUNT, MASTER, SCHEMA_VERSION, SqliteTable
 from mailroster.targets.text_table import PasswdFile, PcreTable
+from mailroster.values import NamedTuple
 
 #: In the order in which additions become visible; a domain is the last that Postfix learns.
 _DOVECOT: tuple[Table, ...] = (dovecot.EXCEPTIONS, dovecot.ACCOUNTS, dovecot.MASTERS)

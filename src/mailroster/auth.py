@@ -7,11 +7,11 @@ nobody, `FAIL` a refusal or a failure. No password is asked for, and none is ans
 
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from mailroster.finding import ServiceFailed
 from mailroster.instance.layout import Layout
 from mailroster.sockets import connected
+from mailroster.values import NamedTuple
 
 USERDB, PASSDB = "USER", "PASS"
 FOUND, NOT_FOUND, FAILED = "found", "not found", "failed"

@@ -5,7 +5,7 @@ but each file is changed once, and loops and limits of aliases are judged once, 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from mailroster.address import fold
 from mailroster.changes import dependents
@@ -18,6 +18,7 @@ from mailroster.formats.virtual import Alias
 from mailroster.resolve import Router
 from mailroster.roster import Roster
 from mailroster.rows import AccountRow, Row, Rows
+from mailroster.values import NamedTuple
 
 E = TypeVar("E")
 

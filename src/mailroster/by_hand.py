@@ -5,12 +5,12 @@ line that comes into force as the history knows it was noted already, by the com
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from mailroster.document import Document
 from mailroster.noting import Place, part, places
 from mailroster.roster import Roster, differing
 from mailroster.text import only_comments
+from mailroster.values import NamedTuple
 
 
 class Part(NamedTuple):

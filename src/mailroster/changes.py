@@ -1,7 +1,7 @@
 """What differs between two rosters, without looking at what does not."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from mailroster.address import split, split_extension
 from mailroster.document import Document
@@ -9,6 +9,7 @@ from mailroster.formats.regexp import Rule
 from mailroster.indexed import Indexed, whole
 from mailroster.resolve import Router
 from mailroster.roster import Roster, differing
+from mailroster.values import NamedTuple
 
 E = TypeVar("E")
 

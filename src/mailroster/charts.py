@@ -1,7 +1,6 @@
 """What the pictures show: the way of one address, and the map of a roster or of one domain."""
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from mailroster.address import split, split_extension
 from mailroster.document import Document
@@ -12,6 +11,7 @@ from mailroster.graph import ADDRESS, ALIAS, MAILBOX, MORE, NOWHERE, RULE, Edge,
 from mailroster.graph import ELSEWHERE as ELSEWHERE_NODE
 from mailroster.paths import ELSEWHERE, Hop, Way, is_served
 from mailroster.resolve import Router
+from mailroster.values import NamedTuple
 
 #: Nodes of a map; beyond that nobody can read it, and its drawing takes minutes.
 NODES_MAX = 1000

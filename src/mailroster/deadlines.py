@@ -6,7 +6,6 @@ without its entry, so that something may seem to be over that isn't: the verb de
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
 
 from mailroster.apply import Tables
 from mailroster.disk import ABSENT, Identity, identity, identity_of, opened
@@ -16,6 +15,7 @@ from mailroster.password import hash_clear
 from mailroster.plan import Plan
 from mailroster.roster import ENDING, Roster
 from mailroster.store import Edited, Store
+from mailroster.values import NamedTuple
 
 #: A file is searched again after so many times as long as the search took.
 LOOK_SHARE = 100

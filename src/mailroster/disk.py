@@ -5,10 +5,11 @@ import os
 import stat
 from collections.abc import Iterable, Sequence
 from io import FileIO
-from typing import Any, NamedTuple
+from typing import Any
 
 from mailroster.document import Document
 from mailroster.indexed import Indexed, Range
+from mailroster.values import NamedTuple
 
 #: What is to be written: bytes, and parts of files that are open.
 Content = bytes | Iterable[bytes | Range]

@@ -14,7 +14,8 @@ Lines of a file have a mark in front, so that whatever stands in them is taken f
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+
+from mailroster.values import NamedTuple
 
 START = b"change "
 #: What stands in the place of a command for an edit by hand.

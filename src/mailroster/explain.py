@@ -2,7 +2,7 @@
 and restrictions. Pure; whether the servers say the same is for mailroster.agreement to ask."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from mailroster import notes
 from mailroster.address import split, split_extension
@@ -16,6 +16,7 @@ from mailroster.notes import Notes
 from mailroster.paths import MAILBOX, Hop, LinesOfRules, Way, in_force, restriction
 from mailroster.resolve import Router, quoted
 from mailroster.settings import Settings
+from mailroster.values import NamedTuple
 
 #: The setting that makes aliases of its own, for the server's own domain, behind all others.
 POSTMASTER = Location("postmaster_address")

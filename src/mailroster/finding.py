@@ -5,7 +5,7 @@ we can't go on, and are named by whose fault it is; only the faces turn them int
 codes.
 """
 
-from typing import NamedTuple
+from mailroster.values import NamedTuple
 
 #: The longest description in characters: a line of a damaged file may be of any length.
 _WHAT_MAX = 200

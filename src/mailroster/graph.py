@@ -4,9 +4,8 @@ Every name and label is put in quotes, with what means anything to Graphviz insi
 so no address and no pattern can be more than a text, in the text, and in the SVG made of it.
 """
 
-from typing import NamedTuple
-
 from mailroster.finding import printable
+from mailroster.values import NamedTuple
 
 ADDRESS, ALIAS, RULE = "address", "alias", "rule"
 MAILBOX, ELSEWHERE, NOWHERE, MORE = "mailbox", "elsewhere", "nowhere", "more"

@@ -6,7 +6,8 @@ shortest that does.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+
+from mailroster.values import NamedTuple
 
 #: Lines of context around a change.
 CONTEXT = 3

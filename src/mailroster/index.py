@@ -14,12 +14,13 @@ Not synced: it can be made anew from the copy of the file, and after a power cut
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from mailroster.address import split
 from mailroster.disk import Disk, Identity, identity
 from mailroster.roster import Roster
 from mailroster.targets.lmdb_file import check
+from mailroster.values import NamedTuple
 
 if TYPE_CHECKING:
     import lmdb

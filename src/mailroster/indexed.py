@@ -10,12 +10,13 @@ that the splices bring.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mailroster.document import NEWLINE_CHARS, Document, Format, carriage_return, newline
 from mailroster.finding import Finding
 from mailroster.lines import cut, line_at, lines_of, start_before, start_behind
 from mailroster.splices import Splice
+from mailroster.values import NamedTuple
 
 if TYPE_CHECKING:
     from mailroster.base import Base

@@ -6,7 +6,6 @@ be the address: which addresses match it, only pcre can tell.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from mailroster.address import split, split_extension
 from mailroster.changes import may_be, results_of
@@ -14,6 +13,7 @@ from mailroster.document import Document
 from mailroster.finding import Fault, Location
 from mailroster.formats.virtual import Alias
 from mailroster.resolve import Router
+from mailroster.values import NamedTuple
 
 ALIAS, CATCH_ALL, PATTERN = "alias", "catch-all", "pattern"
 

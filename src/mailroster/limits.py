@@ -1,10 +1,9 @@
 """How much a mailbox may hold, by the files alone."""
 
-from typing import NamedTuple
-
 from mailroster.address import Address
 from mailroster.quota import UNITS, size_bytes
 from mailroster.roster import Roster
+from mailroster.values import NamedTuple
 
 
 class Limit(NamedTuple):

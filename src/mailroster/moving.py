@@ -19,7 +19,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from mailroster import mailstore
 from mailroster.address import Address, account, fold
@@ -32,6 +32,7 @@ from mailroster.instance.layout import Layout
 from mailroster.reopen import processes
 from mailroster.running import dovecot_pid
 from mailroster.sessions import end_sessions
+from mailroster.values import NamedTuple
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -12,11 +12,12 @@ an `until` may be says mailroster.until.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from mailroster.document import Document
 from mailroster.finding import Fault, Refused
 from mailroster.until import end_of
+from mailroster.values import NamedTuple
 
 E = TypeVar("E")
 

@@ -8,7 +8,6 @@ taken: at the first start nothing starts, later what was in force stays.
 import os
 import tempfile
 import time
-from typing import NamedTuple
 
 from mailroster.disk import Disk, Identity, identity, read
 from mailroster.finding import ERROR, WARNING, Finding, Location, Refused, printable
@@ -27,6 +26,7 @@ from mailroster.instance.overrides import (
 )
 from mailroster.services import HOT_MAIN_CF_S, number, program, run
 from mailroster.settings import Settings
+from mailroster.values import NamedTuple
 
 _MEND = "mend it (postconf(5))"
 

@@ -8,10 +8,10 @@ since such lists have millions of lines.
 
 import os
 from collections.abc import Collection, Iterator
-from typing import NamedTuple
 
 from mailroster.disk import opened
 from mailroster.finding import Refused
+from mailroster.values import NamedTuple
 
 _PART_BYTES = 1 << 22
 

@@ -2,7 +2,7 @@
 answered to who sends to it. The steps are the router's own."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from mailroster.address import split, split_extension
 from mailroster.document import Document
@@ -12,6 +12,7 @@ from mailroster.formats.regexp import placed
 from mailroster.formats.virtual import Alias
 from mailroster.resolve import BARE, DOMAIN, NAME, Match, Router, quoted
 from mailroster.roster import Roster
+from mailroster.values import NamedTuple
 
 MAILBOX, ELSEWHERE, NOWHERE = "mailbox", "elsewhere", "nowhere"
 #: Aliases that lead nowhere are looked for so many at once, and so often.

@@ -5,13 +5,13 @@ and with the conditions alone.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from mailroster.document import Document
 from mailroster.finding import printable
 from mailroster.formats import regexp
 from mailroster.formats.regexp import Placed, Rule
 from mailroster.services import ask_regexp, number
+from mailroster.values import NamedTuple
 
 MATCHES, DOES_NOT_MATCH, NOT_TRIED = "matches", "does not match", "not tried"
 HOLDS, DOES_NOT_HOLD = "holds", "does not hold"

@@ -1,12 +1,13 @@
 """What an edit changes in which file."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from mailroster.changes import changed_keys
 from mailroster.document import Document, Format
 from mailroster.finding import printable
 from mailroster.indexed import Indexed
 from mailroster.roster import Roster, differing
+from mailroster.values import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,13 +15,13 @@ in brackets (`postmaster@[192.0.2.1]`), comments and names (`Joe <joe@x>`) in a 
 
 import re
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from mailroster.address import example, qualified, split, split_extension
 from mailroster.document import Document
 from mailroster.finding import Fault
 from mailroster.formats.virtual import Alias
 from mailroster.roster import Roster
+from mailroster.values import NamedTuple
 
 #: Postfix's defaults: virtual_alias_recursion_limit, _expansion_limit, _address_length_limit.
 RECURSION_LIMIT = 1000

@@ -1,7 +1,7 @@
 """The whole config folder as one immutable value."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from mailroster.document import Document
 from mailroster.formats.access import RECEIVE_ACCESS, SEND_ACCESS, Restriction
@@ -14,6 +14,7 @@ from mailroster.formats.relaymap import RELAYMAP, Relay
 from mailroster.formats.sasl_password import SASL_PASSWORDS, Login
 from mailroster.formats.sender_logins import SENDER_LOGINS, Grant
 from mailroster.formats.virtual import VIRTUAL, Alias
+from mailroster.values import NamedTuple
 
 #: The fields in whose files an end date means something.
 ENDING = ("accounts", "virtual", "send_access", "receive_access")

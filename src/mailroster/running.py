@@ -2,9 +2,9 @@
 
 import fcntl
 import os
-from typing import NamedTuple
 
 from mailroster.instance.layout import Layout
+from mailroster.values import NamedTuple
 
 
 class Usage(NamedTuple):

@@ -3,7 +3,6 @@ but through a descriptor."""
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from mailroster.address import example
 from mailroster.document import Document
@@ -12,6 +11,7 @@ from mailroster.formats.regexp import REGEXP, Rule
 from mailroster.instance.layout import Layout
 from mailroster.resolve import Router, quoted
 from mailroster.running import Usage
+from mailroster.values import NamedTuple
 
 TIMEOUT_S = 60.0
 #: How often what the rules made of addresses is asked for, all of it at once.

@@ -6,9 +6,10 @@ Every variable may have `__FILE` behind its name: then it names a file that hold
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from mailroster.finding import NotUnderstood, printable
+from mailroster.values import NamedTuple
 
 HOME = "docker-data/dms"
 CONTAINER_CONFIG = "/tmp/docker-mailserver"

@@ -7,7 +7,7 @@ What a command asked for is never held.
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from mailroster.changes import changed_keys, changed_lines
 from mailroster.document import Document
@@ -17,6 +17,7 @@ from mailroster.indexed import Indexed
 from mailroster.notes import WORD, check_note
 from mailroster.resolve import Router
 from mailroster.roster import Roster
+from mailroster.values import NamedTuple
 
 E = TypeVar("E")
 

@@ -12,7 +12,6 @@ first, and then compiled once more in its place.
 import os
 import time
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from mailroster.disk import ABSENT, Disk, Identity, identity, look, read
 from mailroster.document import Document
@@ -23,6 +22,7 @@ from mailroster.instance.layout import Layout
 from mailroster.lock import FolderLock
 from mailroster.settling import Settling
 from mailroster.sievec import compile_scripts, judged
+from mailroster.values import NamedTuple
 
 #: How long a changed script must have been unchanged: half of one may be a whole one to sievec.
 QUIET_S = 0.25

@@ -1,9 +1,10 @@
 """What differs between two large files: the places where other lines stand."""
 
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from mailroster.document import Format
 from mailroster.lines import Read, cut, is_start, start_before, start_behind
+from mailroster.values import NamedTuple
 
 E = TypeVar("E")
 

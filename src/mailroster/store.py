@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mailroster.commit import UNCHANGED, Commit
 from mailroster.disk import Disk, Identity, identity, look, owner_of
@@ -12,6 +12,7 @@ from mailroster.finding import Busy, Conflict, Refused
 from mailroster.lock import FolderLock
 from mailroster.plan import Plan, plan
 from mailroster.roster import Roster, document_of
+from mailroster.values import NamedTuple
 
 if TYPE_CHECKING:
     from mailroster.entry import Entry

@@ -9,10 +9,10 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
-from typing import NamedTuple
 
 from mailroster.finding import ServiceFailed
 from mailroster.services import start
+from mailroster.values import NamedTuple
 
 BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 #: A server that has run this long has earned a quick restart.

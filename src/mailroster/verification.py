@@ -11,11 +11,11 @@ import hashlib
 import hmac
 from base64 import b64decode
 from binascii import unhexlify
-from typing import NamedTuple
 
 from mailroster.finding import Refused
 from mailroster.formats.cost import hash_behind, scheme_of
 from mailroster.password import Crypt
+from mailroster.values import NamedTuple
 
 _CRYPT = frozenset(
     ("CRYPT", "DES-CRYPT", "MD5", "MD5-CRYPT", "SHA256-CRYPT", "SHA512-CRYPT", "BLF-CRYPT")

@@ -7,7 +7,7 @@ file begins, if an empty line follows them, it is about the whole file.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from mailroster.checks.subject import shown
 from mailroster.document import Document
@@ -15,6 +15,7 @@ from mailroster.finding import WARNING, Finding, Location
 from mailroster.notes import ALLOW, WORD, words
 from mailroster.roster import Roster
 from mailroster.text import only_comments
+from mailroster.values import NamedTuple
 
 #: What not every machine finds: without pcre, or with other modes than elsewhere. To allow it is
 #: never too much.

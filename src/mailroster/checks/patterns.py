@@ -4,7 +4,8 @@ What a pattern matches only pcre itself can say; but that it has no `^`, say, ca
 """
 
 import re
-from typing import NamedTuple
+
+from mailroster.values import NamedTuple
 
 _TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.", re.DOTALL)
 _OPENERS = re.compile(r"(?:\((?:\?:)?)*")

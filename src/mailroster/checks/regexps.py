@@ -1,7 +1,6 @@
 """Rules about aliases by pattern."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from mailroster.address import split
 from mailroster.checks.aliases import nobodies
@@ -9,6 +8,7 @@ from mailroster.checks.patterns import Pattern
 from mailroster.checks.subject import Subject, shown, some
 from mailroster.finding import INFO, WARNING, Fault, Finding, Location
 from mailroster.formats.regexp import Rule
+from mailroster.values import NamedTuple
 
 
 class Placed(NamedTuple):

@@ -1,13 +1,14 @@
 """What the rules judge, and what several of them need."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from mailroster.document import Document
 from mailroster.finding import printable
 from mailroster.indexed import whole
 from mailroster.resolve import Router
 from mailroster.roster import Roster
+from mailroster.values import NamedTuple
 
 E = TypeVar("E")
 

@@ -4,7 +4,7 @@ change live."""
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mailroster import address
 from mailroster.commit import MOVES
@@ -15,6 +15,7 @@ from mailroster.plan import Plan
 from mailroster.served import Served
 from mailroster.settings import Settings, Sources, load
 from mailroster.store import Edited, Store
+from mailroster.values import NamedTuple
 
 if TYPE_CHECKING:
     from mailroster.apply import Tables

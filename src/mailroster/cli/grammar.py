@@ -6,9 +6,9 @@ building argparse's parsers would cost every edit 10 ms.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from mailroster.finding import NotUnderstood
+from mailroster.values import NamedTuple
 
 #: Stands in the place of a secret.
 HIDDEN = "…"

@@ -1,7 +1,5 @@
 """`setup quota list`."""
 
-from typing import NamedTuple
-
 from mailroster.address import Address
 from mailroster.cli.call import Call, print_json, warn
 from mailroster.cli.table import print_table
@@ -10,6 +8,7 @@ from mailroster.limits import limit_of
 from mailroster.quota import human_size
 from mailroster.running import dovecot_pid
 from mailroster.services import quotas
+from mailroster.values import NamedTuple
 
 _BAR = 20
 

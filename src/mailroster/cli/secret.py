@@ -2,11 +2,12 @@
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from mailroster.cli.call import Call
 from mailroster.finding import NotUnderstood, Refused
 from mailroster.formats import hashed
+from mailroster.values import NamedTuple
 
 if TYPE_CHECKING:
     from mailroster.formats.cost import Cost

@@ -8,7 +8,6 @@ a variable in one, is a line of a passwd-file that Dovecot asks first.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from mailroster.address import split
 from mailroster.changes import Change, dependents
@@ -16,6 +15,7 @@ from mailroster.finding import Fault
 from mailroster.formats.accounts import OWNER, Account
 from mailroster.formats.hashed import DEFAULT_SCHEME, is_locked
 from mailroster.resolve import Router
+from mailroster.values import NamedTuple
 
 #: What a locked account has for a hash: no password has it, whatever the scheme was, and Dovecot
 #: has nothing to complain of in its log, as it has of a `!` in a scheme of base64.

@@ -1,9 +1,9 @@
 """One effect of a change, as a value."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from mailroster.changes import Change
+from mailroster.values import NamedTuple
 
 #: Kind -> what it is called when the change is taken back. The order is that of weight: first what
 #: somebody loses.

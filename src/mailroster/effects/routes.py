@@ -6,7 +6,6 @@ refused, is put off, or ends at an address that nobody has, has an empty route.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
-from typing import NamedTuple
 
 from mailroster.address import example, split
 from mailroster.changes import Change, leading
@@ -15,6 +14,7 @@ from mailroster.effects.effect import Concerned, Effect
 from mailroster.finding import Fault
 from mailroster.resolve import Router, quoted
 from mailroster.tables import delta
+from mailroster.values import NamedTuple
 
 #: Has pcre asked for many addresses at once, so that `Router.captured` knows them.
 Ask = Callable[[Router, Collection[str]], None]

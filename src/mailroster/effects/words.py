@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import NamedTuple
 
 from mailroster.effects.effect import Effect
 from mailroster.effects.entries import DIRECT
 from mailroster.finding import printable
 from mailroster.quota import human_size, size_bytes
+from mailroster.values import NamedTuple
 
 #: So many names in a line, and so many lines of one kind, before the rest is only counted.
 NAMES_MAX = 3

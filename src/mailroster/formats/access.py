@@ -8,10 +8,9 @@ access(5): a line that starts with a blank continues the one before. The key is 
 `user@` or a domain, as access(5) has them; the action is kept as it is.
 """
 
-from typing import NamedTuple
-
 from mailroster.finding import Fault
 from mailroster.formats.lookup_table import LookupTable
+from mailroster.values import NamedTuple
 
 
 class Restriction(NamedTuple):

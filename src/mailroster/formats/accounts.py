@@ -10,13 +10,13 @@ Limits: see mailroster.address.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from mailroster import address
 from mailroster.address import Address
 from mailroster.document import Document, Format
 from mailroster.formats import hashed
 from mailroster.text import check_text
+from mailroster.values import NamedTuple
 
 #: Whose mail is on disk: there is one owner for all, so these are left out of the tables.
 OWNER = frozenset(("userdb_uid", "userdb_gid", "userdb_mail_uid", "userdb_mail_gid"))

@@ -9,10 +9,10 @@ may have 256 MiB (default_vsz_limit), failed logins from m=262144 on.
 """
 
 import re
-from typing import NamedTuple
 
 from mailroster.finding import NotUnderstood
 from mailroster.formats.hashed import is_locked
+from mailroster.values import NamedTuple
 
 
 class Cost(NamedTuple):

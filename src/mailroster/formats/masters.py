@@ -8,12 +8,11 @@ One physical line each. A name is what Dovecot takes in front of nothing else: l
 `.-_@`; it is compared without case, as logins are.
 """
 
-from typing import NamedTuple
-
 from mailroster.document import Format
 from mailroster.finding import Fault
 from mailroster.formats import hashed
 from mailroster.text import check_text
+from mailroster.values import NamedTuple
 
 NAME_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789.-_@"
 

@@ -8,7 +8,6 @@ One physical line each; the size as in mailroster.quota. No entry: the server's 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from mailroster import address
 from mailroster.address import Address
@@ -16,6 +15,7 @@ from mailroster.document import Document, Format
 from mailroster.finding import Fault
 from mailroster.quota import normal_size
 from mailroster.text import check_text
+from mailroster.values import NamedTuple
 
 
 class Quota(NamedTuple):

@@ -11,13 +11,13 @@ before, unless it is a comment. Whether a pattern compiles is for Postfix to say
 """
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from mailroster import address
 from mailroster.document import Document, Format
 from mailroster.finding import ERROR, Fault, Finding, printable
 from mailroster.formats import virtual
 from mailroster.text import check_text, content, logical_lines
+from mailroster.values import NamedTuple
 
 FLAGS = "imsxAEUX"
 

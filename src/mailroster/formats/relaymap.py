@@ -12,12 +12,12 @@ to where it is for. A line that starts with a blank continues the one before.
 """
 
 import re
-from typing import NamedTuple
 
 from mailroster import address
 from mailroster.document import Document
 from mailroster.finding import Fault
 from mailroster.formats.lookup_table import LookupTable
+from mailroster.values import NamedTuple
 
 #: A host or its address in brackets, or a domain; then a port, by number or by name.
 _HOST = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?"

@@ -10,13 +10,12 @@ clear, as Postfix has to say them: the file has mode 0600, and no output shows t
 have any character, and blanks inside it. A line that starts with a blank continues the one before.
 """
 
-from typing import NamedTuple
-
 from mailroster.document import Document
 from mailroster.finding import Fault
 from mailroster.formats.lookup_table import LookupTable
 from mailroster.formats.relaymap import destination, sender
 from mailroster.text import only_comments
+from mailroster.values import NamedTuple
 
 _MEND = "write @example.com USER:PASSWORD"
 

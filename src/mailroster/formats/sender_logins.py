@@ -10,12 +10,12 @@ has no entry, alias or mailbox of its own (postconf(5), smtpd_sender_login_maps)
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from mailroster import address
 from mailroster.address import Address
 from mailroster.finding import Fault
 from mailroster.formats.lookup_table import LookupTable
+from mailroster.values import NamedTuple
 
 
 class Grant(NamedTuple):

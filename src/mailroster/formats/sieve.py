@@ -7,10 +7,10 @@ before or after the script of the account itself. What stands in it only Pigeonh
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from mailroster import address
 from mailroster.finding import WARNING, Fault, Finding, Location, printable
+from mailroster.values import NamedTuple
 
 SUFFIX = ".dovecot.sieve"
 BEFORE, AFTER = "before", "after"

@@ -11,13 +11,14 @@ not count, the case of recipients is kept.
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from mailroster import address, notes
 from mailroster.document import Document
 from mailroster.finding import Fault
 from mailroster.formats.lookup_table import LookupTable
 from mailroster.text import only_comments
+from mailroster.values import NamedTuple
 
 E = TypeVar("E")
 

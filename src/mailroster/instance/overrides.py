@@ -8,10 +8,10 @@ configuration, applied last. Pure text.
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 from mailroster.finding import ERROR, WARNING, Finding, Location
 from mailroster.text import only_comments
+from mailroster.values import NamedTuple
 
 MAIN, MASTER, DOVECOT = "postfix-main.cf", "postfix-master.cf", "dovecot.cf"
 FILES = (MAIN, MASTER, DOVECOT)

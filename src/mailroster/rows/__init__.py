@@ -10,7 +10,7 @@ columns are mixed up, any cell may hold a password.
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from mailroster import address
 from mailroster.address import Address
@@ -20,6 +20,7 @@ from mailroster.formats.accounts import Account
 from mailroster.formats.virtual import Alias
 from mailroster.quota import normal_size
 from mailroster.text import check_text
+from mailroster.values import NamedTuple
 
 T = TypeVar("T", bound=str)
 

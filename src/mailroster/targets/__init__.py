@@ -1,9 +1,10 @@
 """Where tables are put in force. Each applies a change so that no other row is disturbed."""
 
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from mailroster.tables import Changes, Row, Rows
+from mailroster.values import NamedTuple
 
 
 class Filled(NamedTuple):

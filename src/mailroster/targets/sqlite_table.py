@@ -12,12 +12,13 @@ import os
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from mailroster.compile.dovecot import AccountRow, MasterRow
 from mailroster.disk import Disk, identity
 from mailroster.tables import Changes, Row, Rows
 from mailroster.targets import Filled
+from mailroster.values import NamedTuple
 
 if TYPE_CHECKING:
     from sqlite3 import Connection

@@ -120,18 +120,32 @@ def in_force(router: Router, address: str, lines_of_rules: LinesOfRules) -> InFo
 
     Where hundreds of them stand on one way, the fault stays.
     """
-    left_out: dict[_Entry, Finding] = {}
+    judged: dict[_Entry, Finding | None] = {}
     whole = router
     for _ in range(_ROUNDS):
         way = follow(router, address, lines_of_rules)
-        # What takes the place of an alias that is left out may be left out as well.
-        judged = way.fault is not None or left_out
-        found = _endless(whole, way.hops, left_out) if judged else {}
-        if not found:
+        waiting = _doubtful(whole, way, all_of_them=any(judged.values()))
+        waiting = [entry for entry in waiting if entry not in judged][:_AT_ONCE]
+        if not waiting:
             break
-        left_out |= found
-        router = router._replace(roster=_without(router.roster, found))
-    return InForce(way, router, tuple(left_out.values()))
+        judged |= {entry: _endless(whole, *entry) for entry in waiting}
+        gone = [entry for entry in waiting if judged[entry]]
+        router = router._replace(roster=_without(router.roster, gone))
+    return InForce(way, router, tuple(filter(None, judged.values())))
+
+
+def _doubtful(router: Router, way: Way, *, all_of_them: bool) -> Iterable[_Entry]:
+    """The aliases on a way that may have no row. On one that comes to its end those that were asked
+    for by another key than the address on it: mail to that key goes another way."""
+    files = [document.format.file for document in router.roster.aliases()]
+    entries: dict[_Entry, None] = {}
+    for hop in way.hops:
+        if hop.where is None or hop.where.file not in files:
+            continue
+        by_itself = router.qualified(hop.key) == hop.address.lower()
+        if all_of_them or way.fault is not None or not by_itself:
+            entries[hop.where.file, hop.key] = None
+    return entries
 
 
 def _without(roster: Roster, entries: Iterable[_Entry]) -> Roster:
@@ -143,21 +157,14 @@ def _without(roster: Roster, entries: Iterable[_Entry]) -> Roster:
     return roster._replace(**documents)
 
 
-def _endless(
-    router: Router, hops: Iterable[Hop], known: Mapping[_Entry, Finding]
-) -> dict[_Entry, Finding]:
-    """Some of the aliases among hops that Postfix could not follow, the first of them at least."""
-    files = [document.format.file for document in router.roster.aliases()]
-    entries = {(hop.where.file, hop.key): None for hop in hops if hop.where is not None}
-    aliases = [entry for entry in entries if entry[0] in files and entry not in known]
-    found = {}
-    for file, key in aliases[:_AT_ONCE]:
-        try:
-            router.follow(key)
-        except Fault as fault:
-            document = router.roster.of_file(file)
-            found[file, key] = fault.at(document.location(document.position(key)))
-    return found
+def _endless(router: Router, file: str, key: str) -> Finding | None:
+    """Why Postfix could not follow an alias to its end; None if it can."""
+    try:
+        router.follow(key)
+    except Fault as fault:
+        document = router.roster.of_file(file)
+        return fault.at(document.location(document.position(key)))
+    return None
 
 
 def restriction(document: Document[Restriction], address: str) -> Restriction | None:

@@ -10,6 +10,7 @@ from mailroster.explain import explain, login
 from mailroster.finding import Location
 from mailroster.formats.access import RECEIVE_ACCESS
 from mailroster.formats.accounts import ACCOUNTS
+from mailroster.formats.local_aliases import LOCAL_ALIASES
 from mailroster.formats.quotas import QUOTAS
 from mailroster.formats.regexp import REGEXP
 from mailroster.formats.virtual import VIRTUAL
@@ -123,6 +124,25 @@ def test_an_alias_that_nobody_can_follow_is_left_out() -> None:
     ]
     assert [end.address for end in found.way.recipients] == ["john@a"]
     assert found.way.fault is None
+
+
+def test_an_alias_without_a_row_takes_nothing_by_its_extension_either() -> None:
+    """Mail to the bare address is endless, so there is no row; mail with an extension would end."""
+    found = in_force(router("x@a y+q@a\ny+q@a x@a\n"), "x+t@a", lambda asked: {})
+    assert [f.where.line for f in found.left_out] == [1]
+    assert found.way.answer.rcpt == 550
+
+
+def test_a_local_alias_behind_one_that_is_left_out_may_be_left_out_too() -> None:
+    of = router(f"x@{ORIGIN} y@a\ny@a x@{ORIGIN}\n")
+    names = Document(LOCAL_ALIASES, "x: box@a\nz: box@a\n")
+    of = of._replace(roster=of.roster._replace(local_aliases=names))
+    found = in_force(of, f"x@{ORIGIN}", lambda asked: {})
+    assert [str(f.where) for f in found.left_out] == [
+        "postfix-virtual.cf:1", "postfix-virtual.cf:2", "postfix-aliases.cf:1",
+    ]  # fmt: skip
+    assert found.way.answer.rcpt == 550
+    assert in_force(of, f"z@{ORIGIN}", lambda asked: {}).way.answer.rcpt == 250
 
 
 def test_a_long_chain_is_left_out_at_its_beginning() -> None:

@@ -115,7 +115,7 @@ def _tables(found: Explanation, layout: Layout) -> Iterator[Disagreement]:
         keys["regexp"] = dict.fromkeys(keys["regexp"])
     ends = [end.address for end in found.way.recipients[:ASKED_MAX]]
     domains = {split(address)[1].lower() for address in (found.way.address, *ends)}
-    keys["domains"] = {name: DOMAINS.row(router, name) for name in domains - {""}}
+    keys["domains"] = {name: DOMAINS.row(found.whole, name) for name in domains - {""}}
     for name, rows in keys.items():
         kind = "pcre" if name == "regexp" else "lmdb"
         served = look_up(layout, [f"{kind}:{layout.table(name)}"], rows)

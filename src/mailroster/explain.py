@@ -54,12 +54,14 @@ class Restricted(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """`router` is that of the tables as they are served. `senders` is None where anybody who logs
-    in may send as the address. `findings`: lines about it that can't be read; `left_out`: aliases
-    on its way that have no row in the tables, since Postfix could not follow them."""
+    """`router` is that of the tables as they are served, `whole` that of the folder. `senders` is
+    None where anybody who logs in may send as the address. `findings`: lines about it that can't be
+    read; `left_out`: aliases on its way that have no row in the tables, since Postfix could not
+    follow them."""
 
     way: Way
     router: Router
+    whole: Router
     findings: tuple[Finding, ...]
     left_out: tuple[Finding, ...]
     mailboxes: tuple[Mailbox, ...]
@@ -82,6 +84,7 @@ def explain(
     return Explanation(
         way,
         served,
+        router,
         tuple(_unread(router, address)),
         left_out,
         tuple(mailboxes),

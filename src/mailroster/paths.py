@@ -76,8 +76,12 @@ class Way(NamedTuple):
     fault: Fault | None = None
 
 
-def follow(router: Router, address: str, lines_of_rules: LinesOfRules) -> Way:
-    """The way of a qualified address, as the tables would have it if every alias were in them."""
+def follow(
+    router: Router, address: str, lines_of_rules: LinesOfRules, served: Router | None = None
+) -> Way:
+    """The way of a qualified address, as the tables would have it if every alias were in them;
+    `served` names the domains that are served, if it is not the router itself."""
+    served = served or router
     hops: dict[str, tuple[str, Match | None, str, list[Lookup]]] = {}
 
     def look(current: str) -> Match | None:
@@ -97,9 +101,9 @@ def follow(router: Router, address: str, lines_of_rules: LinesOfRules) -> Way:
     except Fault as found:
         fault = found
     steps = _placed(router, hops.values(), lines_of_rules)
-    answer = _answer(router, address, fault)
+    answer = _answer(router, served, address, fault)
     taken = answer.data in (0, 250)
-    ends = tuple(_end(router, recipient) for recipient in recipients) if taken else ()
+    ends = tuple(_end(served, recipient) for recipient in recipients) if taken else ()
     return Way(address, answer, steps, ends, fault)
 
 
@@ -123,7 +127,7 @@ def in_force(router: Router, address: str, lines_of_rules: LinesOfRules) -> InFo
     judged: dict[_Entry, Finding | None] = {}
     whole = router
     for _ in range(_ROUNDS):
-        way = follow(router, address, lines_of_rules)
+        way = follow(router, address, lines_of_rules, whole)
         waiting = _doubtful(whole, way, all_of_them=any(judged.values()))
         waiting = [entry for entry in waiting if entry not in judged][:_AT_ONCE]
         if not waiting:
@@ -219,10 +223,10 @@ def _placed(
     return tuple(hops)
 
 
-def _answer(router: Router, address: str, fault: Fault | None) -> Answer:
+def _answer(router: Router, served: Router, address: str, fault: Fault | None) -> Answer:
     """What smtpd(8) and cleanup(8) answer, in their order."""
     domain = split(address)[1].lower()
-    if not is_served(router, domain):
+    if not is_served(served, domain):
         why = f"no account and no alias makes {domain} one of our domains"
         return Answer(554, 554, f"{why}; only who has logged in may send there")
     # smtpd(8), and only that, asks in lower case, and without the quotes as well.

@@ -133,6 +133,11 @@ def test_an_alias_without_a_row_takes_nothing_by_its_extension_either() -> None:
     assert found.way.answer.rcpt == 550
 
 
+def test_a_domain_is_served_whose_only_alias_is_left_out() -> None:
+    found = in_force(router("x@b x+a@b\nx+a@b x@b\n"), "x@b", lambda asked: {})
+    assert (len(found.left_out), found.way.answer.rcpt) == (2, 550)
+
+
 def test_a_local_alias_behind_one_that_is_left_out_may_be_left_out_too() -> None:
     of = router(f"x@{ORIGIN} y@a\ny@a x@{ORIGIN}\n")
     names = Document(LOCAL_ALIASES, "x: box@a\nz: box@a\n")

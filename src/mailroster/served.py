@@ -80,9 +80,7 @@ class IndexedFile:
     def _near(self, hint: int, needles: Sequence[str]) -> Iterable[tuple[int, str]]:
         """The lines that may be the one that stood at an offset when that was written down."""
         low, high = hint + self._note.low, hint + self._note.high
-        if low == high:
-            if hint >= self.size or not is_start(self._format, self.read, self.size, hint):
-                return []  # something that was removed since
+        if low == high and is_start(self._format, self.read, self.size, hint):
             return [(hint, line_at(self._format, self.read, self.size, hint)[0])]
         low, high = max(0, low), min(high + 1, self.size)
         if low >= high:

@@ -4,12 +4,13 @@ import tempfile
 from typing import Any
 from unittest.mock import patch
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mailroster import served
 from mailroster.disk import Disk
 from mailroster.document import Document, Format
+from mailroster.formats.virtual import VIRTUAL
 from mailroster.indexed import Indexed
 from mailroster.roster import Roster
 from mailroster.served import Served
@@ -19,6 +20,7 @@ from tests.laws.texts import FORMATS, document, raw
 FIELDS = dict(zip(FORMATS, Roster._fields, strict=True))
 
 
+@example(VIRTUAL, b"# c\n\ra@x.com b@x.com\n", [[]], 8)
 @given(formats, raw, st.lists(edits, min_size=1, max_size=4), st.sampled_from([8, 1 << 20]))
 def test_a_copy_that_is_changed_again_and_again_is_found_as_its_text(
     format: Format[Any], content: bytes, history: list[Any], drift: int

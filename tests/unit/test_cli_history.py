@@ -220,6 +220,14 @@ def test_an_undo_of_a_rename_takes_the_mail_along_and_so_does_a_redo(folder: Fol
     assert ((new / "cur").is_dir(), old.exists()) == (True, False)
 
 
+def test_that_what_comes_back_is_over_is_told(folder: Folder) -> None:
+    alias = folder.read(VIRTUAL)
+    folder.write(VIRTUAL, f"{alias}# mailroster: until 2020-01-01\nfair@x.com john@x.com\n")
+    folder.setup("alias", "del", "fair@x.com", "john@x.com")
+    said = "setup: warning: 'fair@x.com' has ended with 2020-01-01, and will again\n"
+    assert folder.setup("undo").err == said
+
+
 def test_what_still_names_an_account_that_goes_is_told(folder: Folder) -> None:
     ran = folder.setup("undo", "2")
     assert ran.code == 0

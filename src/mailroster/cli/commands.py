@@ -250,7 +250,7 @@ COMMANDS = (
         "With ADDRESS the changes whose command or lines name it.",
     ),
     Command(
-        ("undo",), "[ID]", "take back the newest change, or another one", "history:undo", _EDIT,
+        ("undo",), "[ID]", "take back the newest change, or another one", "undo:undo", _EDIT,
         "That is a change too, so undo it to have it again. Refused if the lines that it would "
         "touch were changed since.",
     ),

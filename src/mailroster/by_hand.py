@@ -82,7 +82,8 @@ def _unknown(
     fresh = [line for line in lines if not is_noted(line.rstrip(b"\n"))]
     if all(_says_nothing(line) for line in fresh) and len(fresh) < len(lines):
         return b""
-    return b"".join(line for line in lines if line in fresh or _says_nothing(line))
+    told = set(fresh)
+    return b"".join(line for line in lines if line in told or _says_nothing(line))
 
 
 def _lines(raw: bytes) -> list[bytes]:

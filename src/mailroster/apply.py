@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from mailroster.changes import change, changed_keys
+from mailroster.changes import Change, change, changed_keys
 from mailroster.compile import dovecot, postfix, relay
 from mailroster.disk import ABSENT, Disk, Identity, read
 from mailroster.document import Document
@@ -46,6 +46,8 @@ _POSTFIX: tuple[Table, ...] = (
 )  # fmt: skip
 TABLES: tuple[Table, ...] = (*_DOVECOT, *_POSTFIX)
 GENERATION = "generation"
+#: From so many aliases that a change may concern on, whole files are read for it.
+_MANY = 2000
 #: In the mark of work that was cut short: nothing of the tables and copies is known.
 EVERYTHING = b"everything\n"
 
@@ -183,7 +185,9 @@ class Tables:
         if not documents and not redo:
             return 0
         changed = change(before, after, redo)
-        for router in (before, after):
+        if len(changed.dependents) > _MANY:
+            changed = in_memory(changed)
+        for router in (changed.before, changed.after):
             prime(router, changed.dependents)
         changes = {table.name: delta(table, changed, every=bool(redo)) for table in TABLES}
         self._disk.replace(self._layout.unfinished, _written(changed.keys) or b"\n", mode=0o600)
@@ -321,6 +325,20 @@ def _keys(raw: bytes) -> dict[str, frozenset[str]]:
         if tab and field in Roster._fields:
             found.setdefault(field, set()).add(key)
     return {field: frozenset(keys) for field, keys in found.items()}
+
+
+def in_memory(change: Change) -> Change:
+    """The same with whole documents, for who asks for many of their lines."""
+    old: list[Any] = []
+    new: list[Any] = []
+    pairs = zip(change.before.roster.documents(), change.after.roster.documents(), strict=True)
+    for (_, before), (_, after) in pairs:
+        new.append(whole(after))
+        old.append(new[-1] if before.same_as(after) else whole(before))
+    return change._replace(
+        before=change.before._replace(roster=Roster(*old)).remembering(),
+        after=change.after._replace(roster=Roster(*new)).remembering(),
+    )
 
 
 def converge(

@@ -79,7 +79,7 @@ class Up:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._layout = Layout(settings.state)
+        self._layout = Layout(settings.state, settings.layout)
         copies = Served(self._layout.served, index_from=settings.index_from_bytes)
         self._store = Store(
             settings.config, find=copies.current, history_bytes=settings.history_bytes,
@@ -172,13 +172,13 @@ class Up:
         """Says "ready" when SMTP and IMAP answer."""
         s = self._settings
         for port, greeting in ((s.smtp_port, b"220 "), (s.imap_port, b"* OK")):
-            if not await _answers(s.listen, port, greeting, stop):
+            if not await _answers(s.near(), port, greeting, stop):
                 raise ServiceFailed(f"nothing answers on {s.listen}:{port}; see {s.logs}")
         if not stop.is_set():
             log(
                 f"ready: SMTP {s.smtp_port}, submission {s.submission_port} and "
                 f"{s.submissions_port}, IMAP {s.imap_port} and {s.imaps_port}, "
-                f"POP3 {s.pop3_port}, ManageSieve {s.sieve_port} on {s.listen}"
+                f"POP3 {s.pop3_port} and {s.pop3s_port}, ManageSieve {s.sieve_port} on {s.listen}"
             )
 
     def _compile_scripts(self) -> None:

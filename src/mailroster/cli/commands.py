@@ -34,6 +34,7 @@ _PORTS = (
     ("imap", "IMAP with STARTTLS"),
     ("imaps", "IMAP with TLS"),
     ("pop3", "POP3 with STARTTLS"),
+    ("pop3s", "POP3 with TLS"),
     ("sieve", "ManageSieve"),
 )
 

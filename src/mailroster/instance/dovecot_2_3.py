@@ -56,7 +56,7 @@ def _dovecot_conf(settings: Settings, layout: Layout) -> str:
 base_dir = {layout.run}
 state_dir = {layout.dovecot_data}
 instance_name = mailroster
-log_path = {s.logs}/dovecot.log
+log_path = {layout.dovecot_log(s)}
 {_log_level(s)}
 listen = {s.listen}
 protocols = imap pop3 lmtp sieve
@@ -159,7 +159,8 @@ service pop3-login {{
     port = {s.pop3_port}
   }}
   inet_listener pop3s {{
-    port = 0
+    port = {s.pop3s_port}
+    ssl = yes
   }}
 }}
 service managesieve-login {{

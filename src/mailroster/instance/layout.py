@@ -11,10 +11,14 @@ _DOVECOT_SOCKET = "/login/ssl-parameters-longest"
 
 
 class Layout:
-    """Paths, all absolute."""
+    """Paths, all absolute. `kind` is one of settings.LAYOUTS.
 
-    def __init__(self, state: str) -> None:
-        self.state = state
+    In the layout `system` everything lies below the state folder too, and the servers' own places
+    lead there. In the layout `host` the servers are somebody else's, and so are their places.
+    """
+
+    def __init__(self, state: str, kind: str = "private") -> None:
+        self.state, self.kind = state, kind
         self.tables = os.path.join(state, "tables")
         self.sql = os.path.join(state, "sql")
         self.database = os.path.join(self.sql, "roster.db")
@@ -47,6 +51,18 @@ class Layout:
         self.policy = os.path.join(self.run, "policy")
         self.policy_pid = os.path.join(state, "policy.pid")
         self.dovecot_pid = os.path.join(self.run, "master.pid")
+        #: The servers' own places, each a link that leads to ours.
+        self.links: dict[str, str] = {}
+        if kind == "system":
+            self.links = {
+                "/etc/postfix/main.cf": os.path.join(self.postfix, "main.cf"),
+                "/etc/postfix/master.cf": os.path.join(self.postfix, "master.cf"),
+                "/etc/dovecot/dovecot.conf": self.dovecot_conf,
+            }
+        elif kind == "host":
+            self.postfix, self.spool = "/etc/postfix", "/var/spool/postfix"
+            self.dovecot_conf = "/etc/dovecot/dovecot.conf"
+            self.dovecot_pid = "/run/dovecot/master.pid"
         self.tls = os.path.join(state, "tls")
         #: Held locked by `up` as long as it runs; says which process that is.
         self.up_pid = os.path.join(state, "up.pid")
@@ -57,6 +73,10 @@ class Layout:
     def socket_room(self) -> int:
         """How many octets the path of the state folder is too long for sockets; 0 = it is not."""
         return max(0, len(os.fsencode(self.run)) + len(_DOVECOT_SOCKET) - SOCKET_PATH_MAX)
+
+    def dovecot_log(self, settings: Settings) -> str:
+        """Where Dovecot writes its log: where the servers have their own places, to Postfix's."""
+        return f"{settings.logs}/{'mail.log' if self.kind == 'system' else 'dovecot.log'}"
 
     def certificate(self, settings: Settings) -> tuple[str, str]:
         """The PEM files of the TLS certificate and its key: those given, or our own."""

@@ -2,7 +2,7 @@
 
 from mailroster.compile.relay import RELAYED, RELAYED_TLS, transport
 from mailroster.instance.layout import Layout
-from mailroster.settings import Settings
+from mailroster.settings import EVERYWHERE, Settings
 
 
 def main_cf(settings: Settings, layout: Layout) -> str:
@@ -54,7 +54,7 @@ mail_owner = postfix
 
 myhostname = {s.hostname}
 myorigin = $myhostname
-inet_interfaces = {"all" if s.listen in _EVERYWHERE else s.listen}
+inet_interfaces = {"all" if s.listen in EVERYWHERE else s.listen}
 inet_protocols = all
 # Nobody relays by address alone, not even from this machine.
 mynetworks = 127.0.0.2/32
@@ -145,8 +145,6 @@ _LMDB_TABLES = (
 #: What a relay must offer, from the least on (postconf(5), smtp_tls_security_level).
 RELAY_TLS_LEVELS = ("may", "encrypt", "verify", "secure")
 
-_EVERYWHERE = ("0.0.0.0", "*", "::")
-
 _SERVICES = """\
 # service   type  private unpriv chroot wakeup maxproc command
 pickup      unix  n       -      n      60     1       pickup
@@ -184,7 +182,7 @@ _SUBMISSION = """\
 
 def listeners(settings: Settings) -> dict[str, str]:
     """Our three listeners in master.cf, and the names by which others know them."""
-    at = "" if settings.listen in _EVERYWHERE else f"{settings.listen}:"
+    at = "" if settings.listen in EVERYWHERE else f"{settings.listen}:"
     return {
         f"{at}{settings.smtp_port}": "smtp",
         f"{at}{settings.submission_port}": "submission",

@@ -20,7 +20,7 @@ FLOORS = (
     "entry revert by_hand settle",
     "tables compile/ effects/ explain instance/",
     "child disk settling lock append history commit targets/ index store served password "
-    "verification password_policy running services pcre sockets auth agreement picture "
+    "verification password_policy running services installed pcre sockets auth agreement picture "
     "mailstore quota_warning policy/ sessions reopen sievec sieve overrides companions "
     "prepare apply damage deadlines moving watch follow supervise",
     "server cli/",

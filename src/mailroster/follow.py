@@ -18,6 +18,7 @@ from mailroster.deadlines import Deadlines, now, put_over
 from mailroster.disk import identity
 from mailroster.finding import Busy, Finding, Refused, ServiceFailed
 from mailroster.history import user_name
+from mailroster.installed import version
 from mailroster.instance.layout import Layout
 from mailroster.moving import Mover, Record, settle
 from mailroster.noting import author, command
@@ -98,7 +99,7 @@ class Follower:
     def begin(self) -> None:
         """Brings the tables in step, before anybody relies on them. Raises ServiceFailed if there
         are none in the end."""
-        self._tables.begin(self._settings.hostname)
+        self._tables.begin(self._settings.hostname, version())
         self._put_over()
         if self._converge() is None and not self._tables.are_whole():
             raise ServiceFailed("there are no tables to start with")

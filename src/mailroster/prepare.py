@@ -7,10 +7,11 @@ import stat
 import time
 from collections.abc import Callable
 
-from mailroster import quota_warning
+from mailroster import installed, quota_warning
 from mailroster.disk import Disk, read
 from mailroster.finding import Refused
-from mailroster.instance import dovecot_2_3, overrides, postfix
+from mailroster.instance import overrides, postfix
+from mailroster.instance.dialect import dialect
 from mailroster.instance.layout import Layout
 from mailroster.overrides import take
 from mailroster.services import HOT_MAIN_CF_S, program, run
@@ -62,6 +63,7 @@ def prepare(
 
     Raises Refused for a folder or a certificate that a person has to mend.
     """
+    its = dialect(installed.version())
     _folders(settings, layout)
     _certificate(settings, layout)
     before = read(f"{layout.overrides}/dovecot.cf")
@@ -72,10 +74,10 @@ def prepare(
     main = overrides.main_cf(postfix.main_cf(settings, layout), taken.overrides.main)
     master = overrides.master_cf(postfix.master_cf(settings), taken.overrides.master, names)
     files = {f"{layout.postfix}/main.cf": main, f"{layout.postfix}/master.cf": master}
-    for name, text in dovecot_2_3.files(settings, layout).items():
+    for name, text in its.files(settings, layout).items():
         files[os.path.join(layout.dovecot, name)] = text
     sender = settings.postmaster_address or f"postmaster@{settings.hostname}"
-    script = quota_warning.script(settings.config, layout.dovecot_conf, sender)
+    script = quota_warning.script(settings.config, layout.dovecot_conf, sender, its.NOT_ENFORCED)
     Disk().replace(layout.quota_warning, script.encode(), mode=0o755)
     changed = before != read(f"{layout.overrides}/dovecot.cf")
     for path, text in files.items():

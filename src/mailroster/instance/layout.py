@@ -31,6 +31,8 @@ class Layout:
         #: Keys that commands changed, but could not put in force.
         self.asked = os.path.join(self.served, "asked")
         self.origin = os.path.join(state, "origin")
+        #: The version of Dovecot for which the tables are made.
+        self.dialect = os.path.join(state, "dovecot-version")
         self.postfix = os.path.join(state, "postfix")
         self.dovecot = os.path.join(state, "dovecot")
         self.dovecot_conf = os.path.join(self.dovecot, "dovecot.conf")

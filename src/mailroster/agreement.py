@@ -272,7 +272,7 @@ def _users(found: Explanation, layout: Layout) -> Iterator[Disagreement]:
 def _place(fields: Mapping[str, str]) -> str:
     """Where a user's mail is, as Dovecot 2.3 says it; 2.4 says it in two fields."""
     if "mail_path" in fields:
-        return f"{fields.get('mail_driver', '')}:{fields['mail_path']}"
+        return f"{fields.get('mail_driver', 'maildir')}:{fields['mail_path']}"
     return fields.get("mail", "")
 
 

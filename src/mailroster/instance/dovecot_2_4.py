@@ -202,8 +202,7 @@ userdb exceptions {{
 userdb accounts {{
   driver = sql
   sql_query = SELECT coalesce(home, '{mail}/' || maildir || '/home') AS home, \\
-    coalesce(mail_driver, 'maildir') AS mail_driver, \\
-    coalesce(mail_path, '{mail}/' || maildir) AS mail_path, mail_inbox_path, \\
+    coalesce(mail_path, '{mail}/' || maildir) AS mail_path, mail_driver, mail_inbox_path, \\
     {uid} AS uid, {gid} AS gid, storage_size AS "quota/user/storage_size" \\
     FROM account WHERE address = '%{{user | lower}}'
   sql_iterate_query = SELECT address AS user FROM account WHERE password IS NOT NULL

@@ -6,10 +6,10 @@
     allow_nets=10.0.0.0/8 userdb_mail=maildir:/var/mail/%d/%n
 
 They are Dovecot's (doc.dovecot.org/2.3, extra fields), in the form of 2.3 or of 2.4, and served as
-in a passwd-file of its own. Refused is what would make one account another, or more than an account; what stops a process that
-others depend on; and what leaves the account without a mailbox and so ends `doveadm -A`, which
-stops at the first user who can't be looked up. Each rule has a case in
-tests/servers/test_extra_fields.py.
+in a passwd-file of its own. Refused is what would make one account another, or more than an
+account; what stops a process that others depend on; and what leaves the account without a mailbox
+and so ends `doveadm -A`, which stops at the first user who can't be looked up. Each rule has a case
+in tests/servers/test_extra_fields.py.
 """
 
 import re

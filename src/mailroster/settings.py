@@ -60,6 +60,7 @@ SETTINGS = (
     Setting("message_size_limit", "POSTFIX_MESSAGE_SIZE_LIMIT", 10240000, "largest message in bytes"),
     Setting("relayhost", "DEFAULT_RELAY_HOST", "", "server that takes mail for elsewhere: [host]:port"),
     Setting("relay_tls_level", "", "may", "TLS to relays: may, encrypt, verify or secure"),
+    Setting("logs_to_stdout", "MAILROSTER_LOGS_TO_STDOUT", False, "whether what the servers log is shown by `up` as well"),
     Setting("log_level", "LOG_LEVEL", "info", "error, warn, info, debug or trace"),
     Setting("vmail_uid", "DMS_VMAIL_UID", 5000, "uid of the mail"),
     Setting("vmail_gid", "DMS_VMAIL_GID", 5000, "gid of the mail"),
@@ -111,6 +112,7 @@ class Settings(NamedTuple):
     message_size_limit: int
     relayhost: str
     relay_tls_level: str
+    logs_to_stdout: bool
     log_level: str
     vmail_uid: int
     vmail_gid: int

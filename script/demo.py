@@ -35,6 +35,7 @@ PORTS = {
     "imap_port": 10143,
     "imaps_port": 10993,
     "pop3_port": 10110,
+    "pop3s_port": 10995,
     "sieve_port": 14190,
 }
 HOME = Path("/var/tmp/mailroster-demo")
@@ -524,6 +525,7 @@ The server stays up until Ctrl-C, on {HOST}:
     {port["imap"]}  IMAP with STARTTLS
     {port["imaps"]}  IMAP with TLS
     {port["pop3"]}  POP3 with STARTTLS
+    {port["pop3s"]}  POP3 with TLS
     {port["sieve"]}  ManageSieve
 
     user{"":{wide - 4}}  password

@@ -208,12 +208,8 @@ def rcpt(settings: Settings, address: str) -> str:
     of the answer. Raises ServiceFailed or OSError."""
     import socket
 
-    host = settings.listen
-    if host in ("0.0.0.0", "*"):
-        host = "127.0.0.1"
-    elif host == "::":
-        host = "::1"
-    with socket.create_connection((host, settings.smtp_port), _TIMEOUT_S) as session:
+    place = (settings.near(), settings.smtp_port)
+    with socket.create_connection(place, _TIMEOUT_S) as session:
         file = session.makefile("rb")
 
         def answered(command: str) -> str:

@@ -3,11 +3,12 @@
 import grp
 import os
 import pwd
+import socket
 import stat
 import time
 from collections.abc import Callable
 
-from mailroster import quota_warning
+from mailroster import places, quota_warning, running
 from mailroster.disk import Disk, read
 from mailroster.finding import Refused
 from mailroster.instance import dovecot_2_3, overrides, postfix
@@ -37,8 +38,11 @@ def missing_packages() -> list[str]:
     return [package for package, path in PACKAGES.items() if not os.path.exists(path)]
 
 
-def check(settings: Settings, layout: Layout) -> None:
-    """Raises Refused for what a person has to mend before an instance can be. Changes nothing."""
+def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
+    """Raises Refused for what a person has to mend before an instance can be. Changes nothing.
+
+    `adopt`: the servers' own places may be taken from whoever has them.
+    """
     if os.geteuid() != 0:
         raise Refused("Postfix's master wants root: run this as root")
     if missing := missing_packages():
@@ -51,6 +55,11 @@ def check(settings: Settings, layout: Layout) -> None:
             raise Refused(f"the path {path!r} has {bad[0]!r}, which the servers would misread")
     if room := layout.socket_room():
         raise Refused(f"the path {layout.state} is {room} octets too long for sockets; use another")
+    places.check(layout.links, adopt)
+    if layout.links and (strangers := running.strangers()):
+        others = ", ".join(f"{name} (process {pid})" for name, pid in strangers.items())
+        mend = "stop it for good first: systemctl disable --now postfix dovecot"
+        raise Refused(f"another mail server runs here: {others}; {mend}")
 
 
 def prepare(
@@ -63,7 +72,9 @@ def prepare(
     Raises Refused for a folder or a certificate that a person has to mend.
     """
     _folders(settings, layout)
+    places.claim(layout.links, tell)
     _certificate(settings, layout)
+    settings = settings._replace(listen=_listening(settings.listen))
     before = read(f"{layout.overrides}/dovecot.cf")
     taken = take(settings, layout)
     for finding in taken.findings:
@@ -71,7 +82,7 @@ def prepare(
     names = postfix.listeners(settings)
     main = overrides.main_cf(postfix.main_cf(settings, layout), taken.overrides.main)
     master = overrides.master_cf(postfix.master_cf(settings), taken.overrides.master, names)
-    files = {f"{layout.postfix}/main.cf": main, f"{layout.postfix}/master.cf": master}
+    files = {f"{layout.postfix_files}/main.cf": main, f"{layout.postfix_files}/master.cf": master}
     for name, text in dovecot_2_3.files(settings, layout).items():
         files[os.path.join(layout.dovecot, name)] = text
     sender = settings.postmaster_address or f"postmaster@{settings.hostname}"
@@ -95,6 +106,18 @@ def remove_sockets(layout: Layout) -> None:
                 os.unlink(path)
 
 
+def _listening(listen: str) -> str:
+    """Every address of the machine, IPv6 where it has that: Dovecot fails where it has not."""
+    if listen != "*":
+        return listen
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::", 0))
+    except OSError:
+        return "*"
+    return "*, ::"
+
+
 def _folders(settings: Settings, layout: Layout) -> None:
     root = (0, 0)
     postfix = (pwd.getpwnam("postfix").pw_uid, 0)
@@ -105,7 +128,7 @@ def _folders(settings: Settings, layout: Layout) -> None:
         (layout.state, root, 0o755),
         (layout.tables, root, 0o755),
         (layout.sql, dovecot, 0o2770),
-        (layout.postfix, root, 0o755),
+        (layout.postfix_files, root, 0o755),
         (layout.dovecot, root, 0o755),
         (layout.sieve, scripts, 0o2750),
         (layout.sieve_accounts, scripts, 0o2750),

@@ -49,6 +49,15 @@ def up_pid(layout: Layout) -> int | None:
     return _pid(layout.up_pid, locked=True)
 
 
+def strangers() -> dict[str, int]:
+    """Servers that run at their packages' own places, name -> pid. Ours have other places."""
+    found = {
+        "postfix": _pid("/var/spool/postfix/pid/master.pid", locked=True),
+        "dovecot": _pid("/run/dovecot/master.pid", locked=False),
+    }
+    return {name: pid for name, pid in found.items() if pid is not None}
+
+
 def _pid(path: str, *, locked: bool) -> int | None:
     try:
         with open(path, encoding="ascii") as file:

@@ -40,6 +40,7 @@ _IN_CONTAINER = {
 }
 
 SETTINGS = (
+    Setting("layout", "MAILROSTER_LAYOUT", "", "where the servers' files and ports are: private, system or host; system if empty and the folders are a container's, else private"),
     Setting("hostname", "OVERRIDE_HOSTNAME", "", "name of the server; the machine's own if empty"),
     Setting("listen", "MAILROSTER_LISTEN", "127.0.0.1", "address on which all ports listen"),
     Setting("smtp_port", "", 10025, "SMTP, from other servers"),
@@ -48,6 +49,7 @@ SETTINGS = (
     Setting("imap_port", "", 10143, "IMAP with STARTTLS"),
     Setting("imaps_port", "", 10993, "IMAP with TLS"),
     Setting("pop3_port", "", 10110, "POP3 with STARTTLS"),
+    Setting("pop3s_port", "", 10995, "POP3 with TLS"),
     Setting("sieve_port", "", 14190, "ManageSieve"),
     Setting("enable_quotas", "ENABLE_QUOTAS", True, "whether quotas hold"),
     Setting("spoof_protection", "SPOOF_PROTECTION", False, "send only as oneself and one's aliases"),
@@ -58,6 +60,7 @@ SETTINGS = (
     Setting("message_size_limit", "POSTFIX_MESSAGE_SIZE_LIMIT", 10240000, "largest message in bytes"),
     Setting("relayhost", "DEFAULT_RELAY_HOST", "", "server that takes mail for elsewhere: [host]:port"),
     Setting("relay_tls_level", "", "may", "TLS to relays: may, encrypt, verify or secure"),
+    Setting("logs_to_stdout", "MAILROSTER_LOGS_TO_STDOUT", False, "whether what the servers log is shown by `up` as well"),
     Setting("log_level", "LOG_LEVEL", "info", "error, warn, info, debug or trace"),
     Setting("vmail_uid", "DMS_VMAIL_UID", 5000, "uid of the mail"),
     Setting("vmail_gid", "DMS_VMAIL_GID", 5000, "gid of the mail"),
@@ -72,6 +75,15 @@ SETTINGS = (
     Setting("history_bytes", "", 1 << 22, "how large the history of changes may grow; 0: none is kept"),
 )  # fmt: skip
 
+LAYOUTS = ("private", "system", "host")
+#: Defaults of the layout `system`, and of `host`, where they tell of servers that are not ours.
+SYSTEM: Mapping[str, str | int] = {
+    "listen": "*", "smtp_port": 25, "submission_port": 587, "submissions_port": 465,
+    "imap_port": 143, "imaps_port": 993, "pop3_port": 110, "pop3s_port": 995, "sieve_port": 4190,
+}  # fmt: skip
+#: Values of `listen` that are every address of the machine.
+EVERYWHERE = ("0.0.0.0", "*", "::", "*, ::")
+
 
 class Settings(NamedTuple):
     """Every setting, with its folders as absolute paths. Field names are those of SETTINGS."""
@@ -80,6 +92,7 @@ class Settings(NamedTuple):
     mail: str
     state: str
     logs: str
+    layout: str
     hostname: str
     listen: str
     smtp_port: int
@@ -88,6 +101,7 @@ class Settings(NamedTuple):
     imap_port: int
     imaps_port: int
     pop3_port: int
+    pop3s_port: int
     sieve_port: int
     enable_quotas: bool
     spoof_protection: bool
@@ -98,6 +112,7 @@ class Settings(NamedTuple):
     message_size_limit: int
     relayhost: str
     relay_tls_level: str
+    logs_to_stdout: bool
     log_level: str
     vmail_uid: int
     vmail_gid: int
@@ -111,6 +126,12 @@ class Settings(NamedTuple):
     settle_seconds: int
     history_bytes: int
 
+    def near(self) -> str:
+        """An address on which the ports can be reached from this machine."""
+        if self.listen == "::":
+            return "::1"
+        return "127.0.0.1" if self.listen in EVERYWHERE else self.listen
+
 
 class Sources(NamedTuple):
     """Where settings come from. `read` gives the bytes of a file, none if there is no file."""
@@ -119,6 +140,12 @@ class Sources(NamedTuple):
     environment: Mapping[str, str]
     read: Callable[[str], bytes]
     is_folder: Callable[[str], bool]
+
+    def are_of_a_container(self) -> bool:
+        """Whether the folders are those of a container, as nobody names a home and only they are
+        there."""
+        named = self.given(FOLDERS[0])
+        return not named and not self.is_folder(HOME) and self.is_folder(CONTAINER_CONFIG)
 
     def given(self, setting: Setting) -> str | None:
         """What the options or the environment say of a setting; what is empty says nothing."""
@@ -165,6 +192,10 @@ def load(sources: Sources) -> Settings:
             values[setting.name] = _typed(setting, str(toml[setting.name]))
         else:
             values[setting.name] = setting.default
+        if setting.name == "layout":
+            values["layout"] = _layout(values["layout"], sources)
+        elif values["layout"] != "private" and text is None and setting.name not in toml:
+            values[setting.name] = SYSTEM.get(setting.name, setting.default)
     if not values["hostname"]:
         name = os.uname().nodename
         values["hostname"] = name if "." in name else f"{name}.localdomain"
@@ -186,11 +217,18 @@ def percentages(text: str) -> tuple[int, ...]:
     return tuple(sorted({int(word) for word in words}, reverse=True))
 
 
+def _layout(said: str, sources: Sources) -> str:
+    layout = said or ("system" if sources.are_of_a_container() else "private")
+    if layout not in LAYOUTS:
+        raise NotUnderstood(f"layout: {said!r} is none of {', '.join(LAYOUTS)}")
+    return layout
+
+
 def _folders(sources: Sources) -> dict[str, str]:
     option = sources.options.get("home")
     named = sources.given(FOLDERS[0])
     home = named or HOME
-    in_container = not named and not sources.is_folder(HOME) and sources.is_folder(CONTAINER_CONFIG)
+    in_container = sources.are_of_a_container()
     folders = {}
     for setting in FOLDERS[1:]:
         default = os.path.join(home, str(setting.default))

@@ -82,13 +82,23 @@ def test_a_folder_compiles_to_what_is_expected(case: str) -> None:
             },
             id="turned",
         ),
+        pytest.param(
+            {
+                "layout": "system",
+                "config": "/tmp/docker-mailserver",
+                "mail": "/var/mail",
+                "state": "/var/mail-state",
+                "logs": "/var/log/mail",
+            },
+            id="system",
+        ),
     ],
 )
 def test_the_servers_get_the_expected_configuration(
     options: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
     chosen = settings(**options)
-    layout = Layout(chosen.state)
+    layout = Layout(chosen.state, chosen.layout)
     files = {"main.cf": postfix.main_cf(chosen, layout), "master.cf": postfix.master_cf(chosen)}
     files |= dovecot_2_3.files(chosen, layout)
     same(HERE / "instance-dovecot-2.3" / request.node.callspec.id, files)

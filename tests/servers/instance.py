@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests.servers.sink import Sink
 
-PORTS = ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "sieve")
+PORTS = ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "sieve")
 PASSWORD = "secret"
 #: {SHA512-CRYPT} of PASSWORD, for tests that write accounts by hand.
 HASH = (

@@ -42,6 +42,53 @@ def test_in_a_container_its_folders_are_the_default() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "environment", "folders", "found"),
+    [
+        pytest.param({}, {}, (), ("private", "127.0.0.1", 10025, 10995), id="nothing said"),
+        pytest.param({}, {}, (CONTAINER,), ("system", "*", 25, 995), id="in a container"),
+        pytest.param(
+            {}, {"MAILROSTER_LAYOUT": "system"}, (), ("system", "*", 25, 995), id="environment"
+        ),
+        pytest.param(
+            {}, {"MAILROSTER_LAYOUT": "private"}, (CONTAINER,),
+            ("private", "127.0.0.1", 10025, 10995), id="not in this container",
+        ),
+        pytest.param(
+            {"layout": "system", "smtp_port": "2525", "listen": "::1"}, {}, (),
+            ("system", "::1", 2525, 995), id="with a port and an address",
+        ),
+    ],
+)  # fmt: skip
+def test_the_layout_says_on_which_ports_the_servers_listen(
+    options: dict[str, str],
+    environment: dict[str, str],
+    folders: tuple[str, ...],
+    found: tuple[str, str, int, int],
+) -> None:
+    s = settings(options, environment, folders=folders)
+    assert (s.layout, s.listen, s.smtp_port, s.pop3s_port) == found
+
+
+def test_a_port_of_the_toml_holds_in_every_layout() -> None:
+    files = {f"{CONTAINER}/mailroster.toml": "imaps_port = 9930"}
+    found = settings({}, {}, files, (CONTAINER,))
+    assert (found.layout, found.imaps_port, found.imap_port) == ("system", 9930, 143)
+
+
+def test_an_unknown_layout_is_refused() -> None:
+    with pytest.raises(NotUnderstood, match="layout: 'docker' is none of private, system, host"):
+        settings({"layout": "docker"})
+
+
+@pytest.mark.parametrize(
+    ("listen", "near"),
+    [("*", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("10.0.0.1", "10.0.0.1")],
+)
+def test_the_ports_are_reached_from_near_by(listen: str, near: str) -> None:
+    assert settings({"listen": listen}).near() == near
+
+
+@pytest.mark.parametrize(
     ("options", "environment", "toml", "state"),
     [
         pytest.param({"state": "/o"}, {"MAILROSTER_STATE": "/e"}, 'state="/t"', "/o", id="option"),

@@ -45,7 +45,9 @@ class Call(NamedTuple):
         named = {name[2:].replace("-", "_"): value for name, value in found.options.items()}
         sources = Sources({**named, **found.settings}, os.environ, read, os.path.isdir)
         settings = load(sources)
-        copies = Served(Layout(settings.state).served, index_from=settings.index_from_bytes)
+        copies = Served(
+            Layout(settings.state, settings.layout).served, index_from=settings.index_from_bytes
+        )
         return cls(found.arguments, found.options, settings, copies, found.typed)
 
     def store(self) -> Store:
@@ -71,7 +73,7 @@ class Call(NamedTuple):
         return Tables(self.layout(), self.copies)
 
     def layout(self) -> Layout:
-        return Layout(self.settings.state)
+        return Layout(self.settings.state, self.settings.layout)
 
     def is_served(self) -> bool:
         """Whether there are tables of this home, so that a change can be live."""

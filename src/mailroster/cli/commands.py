@@ -34,6 +34,7 @@ _PORTS = (
     ("imap", "IMAP with STARTTLS"),
     ("imaps", "IMAP with TLS"),
     ("pop3", "POP3 with STARTTLS"),
+    ("pop3s", "POP3 with TLS"),
     ("sieve", "ManageSieve"),
 )
 
@@ -289,15 +290,20 @@ COMMANDS = (
         ),
     ),
     Command(
-        ("up",), "", "run a private mail server on this folder until it is told to stop",
+        ("up",), "", "run a mail server on this folder until it is told to stop",
         "server:up",
         (
+            Option("--layout", "private, below the state folder; or system, in the servers' own places", "LAYOUT"),
+            Option("--adopt", "with --layout system: take these from whoever has them, with a backup"),
             Option("--listen", "the address on which all ports listen", "ADDRESS"),
             Option("--hostname", "the name of the server", "NAME"),
             *(Option(f"--{port}-port", f"port of {what}", "PORT") for port, what in _PORTS),
         ),
         "Writes the servers' configuration below the state folder, starts Postfix and Dovecot, "
         "follows edits by hand, and restarts what dies. Stops both on SIGTERM and SIGINT.",
+    ),
+    Command(
+        ("health",), "", "say by the exit status whether SMTP and IMAP answer", "server:health",
     ),
     Command(("status",), "", "what runs, what is live, what is held back", "server:status", (_JSON,)),
     Command(("completion",), "bash|zsh|fish", "print a script for the shell", "completion:script"),

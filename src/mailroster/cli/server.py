@@ -1,7 +1,7 @@
 """`setup up` and `setup status`."""
 
 from mailroster import running
-from mailroster.cli.call import Call, finding_fields, print_json
+from mailroster.cli.call import Call, finding_fields, print_json, warn
 from mailroster.finding import Finding
 from mailroster.instance.postfix import needs_policy
 
@@ -14,8 +14,18 @@ def up(call: Call) -> int:
     from mailroster.server import Up
 
     gc.enable()  # unlike the other commands, this one stays
-    asyncio.run(Up(call.settings).run())
+    asyncio.run(Up(call.settings, adopt="--adopt" in call.options).run())
     return 0
+
+
+def health(call: Call) -> int:
+    """Exit 0 if SMTP and IMAP greet who connects, else 1."""
+    from mailroster.health import silent
+
+    found = silent(call.settings)
+    for name in found:
+        warn(f"no answer: {name}")
+    return 1 if found else 0
 
 
 def status(call: Call) -> int:

@@ -11,10 +11,14 @@ _DOVECOT_SOCKET = "/login/ssl-parameters-longest"
 
 
 class Layout:
-    """Paths, all absolute."""
+    """Paths, all absolute. `kind` is one of settings.LAYOUTS.
 
-    def __init__(self, state: str) -> None:
-        self.state = state
+    In the layout `system` everything lies below the state folder too, and the servers' own places
+    lead there. In the layout `host` the servers are somebody else's, and so are their places.
+    """
+
+    def __init__(self, state: str, kind: str = "private") -> None:
+        self.state, self.kind = state, kind
         self.tables = os.path.join(state, "tables")
         self.sql = os.path.join(state, "sql")
         self.database = os.path.join(self.sql, "roster.db")
@@ -27,7 +31,8 @@ class Layout:
         #: Keys that commands changed, but could not put in force.
         self.asked = os.path.join(self.served, "asked")
         self.origin = os.path.join(state, "origin")
-        self.postfix = os.path.join(state, "postfix")
+        #: Where our main.cf and master.cf are, and the folder that Postfix is told of.
+        self.postfix_files = self.postfix = os.path.join(state, "postfix")
         self.dovecot = os.path.join(state, "dovecot")
         self.dovecot_conf = os.path.join(self.dovecot, "dovecot.conf")
         #: The script that Dovecot runs when a mailbox gets full.
@@ -51,6 +56,19 @@ class Layout:
         self.auth = self._socket("auth-postfix")
         self.quota_status = self._socket("quota-status")
         self.dovecot_pid = os.path.join(self.run, "master.pid")
+        #: The servers' own places, each a link that leads to ours.
+        self.links: dict[str, str] = {}
+        if kind == "system":
+            self.links = {
+                "/etc/postfix/main.cf": os.path.join(self.postfix_files, "main.cf"),
+                "/etc/postfix/master.cf": os.path.join(self.postfix_files, "master.cf"),
+                "/etc/dovecot/dovecot.conf": self.dovecot_conf,
+            }
+        if kind != "private":
+            self.postfix, self.dovecot_conf = "/etc/postfix", "/etc/dovecot/dovecot.conf"
+        if kind == "host":
+            self.spool = "/var/spool/postfix"
+            self.dovecot_pid = "/run/dovecot/master.pid"
         self.tls = os.path.join(state, "tls")
         #: Held locked by `up` as long as it runs; says which process that is.
         self.up_pid = os.path.join(state, "up.pid")
@@ -69,6 +87,10 @@ class Layout:
     def socket_room(self) -> int:
         """How many octets the path of the state folder is too long for sockets; 0 = it is not."""
         return max(0, len(os.fsencode(self.run)) + len(_DOVECOT_SOCKET) - SOCKET_PATH_MAX)
+
+    def dovecot_log(self, settings: Settings) -> str:
+        """Where Dovecot writes its log: where the servers have their own places, to Postfix's."""
+        return f"{settings.logs}/{'mail.log' if self.kind == 'system' else 'dovecot.log'}"
 
     def certificate(self, settings: Settings) -> tuple[str, str]:
         """The PEM files of the TLS certificate and its key: those given, or our own."""

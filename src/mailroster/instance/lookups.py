@@ -30,8 +30,8 @@ def lookups(settings: Settings, layout: Layout) -> Lookups:
     """All of them, in the order in which they must be asked."""
     table = {name: f"lmdb:{layout.table(name)}" for name in _TABLES}
     regexp = f"pcre:{layout.table('regexp')}"
-    # The generation comes first: renaming it makes new sessions look at everything anew. The
-    # mailboxes come behind, each mapped to itself, so that a catch-all never gets to see their mail.
+    # The generation comes first: renaming it makes new sessions look at everything anew. Each of
+    # the mailboxes is mapped to itself, so that a catch-all never gets to see their mail.
     aliases = [table["generation"], table["aliases"], regexp, table["mailboxes"]]
     if settings.postmaster_address:
         aliases.append(f"inline:{{ {{root={settings.postmaster_address}}} }}")

@@ -3,7 +3,7 @@
 from mailroster.compile.relay import RELAYED, RELAYED_TLS, transport
 from mailroster.instance.layout import Layout
 from mailroster.instance.lookups import lookups, policy, quota_status
-from mailroster.settings import Settings
+from mailroster.settings import EVERYWHERE, Settings
 
 
 def main_cf(settings: Settings, layout: Layout) -> str:
@@ -37,7 +37,7 @@ mail_owner = postfix
 
 myhostname = {s.hostname}
 myorigin = $myhostname
-inet_interfaces = {"all" if s.listen in _EVERYWHERE else s.listen}
+inet_interfaces = {"all" if s.listen in EVERYWHERE else s.listen}
 inet_protocols = all
 # Nobody relays by address alone, not even from this machine.
 mynetworks = 127.0.0.2/32
@@ -106,8 +106,6 @@ def needs_policy(settings: Settings) -> bool:
 #: What a relay must offer, from the least on (postconf(5), smtp_tls_security_level).
 RELAY_TLS_LEVELS = ("may", "encrypt", "verify", "secure")
 
-_EVERYWHERE = ("0.0.0.0", "*", "::")
-
 _SERVICES = """\
 # service   type  private unpriv chroot wakeup maxproc command
 pickup      unix  n       -      n      60     1       pickup
@@ -145,7 +143,7 @@ _SUBMISSION = """\
 
 def listeners(settings: Settings) -> dict[str, str]:
     """Our three listeners in master.cf, and the names by which others know them."""
-    at = "" if settings.listen in _EVERYWHERE else f"{settings.listen}:"
+    at = "" if settings.listen in EVERYWHERE else f"{settings.listen}:"
     return {
         f"{at}{settings.smtp_port}": "smtp",
         f"{at}{settings.submission_port}": "submission",

@@ -1,4 +1,5 @@
-"""Runs the policy service as a daemon of its own: `python -m mailroster.policy.service STATE LOGS`.
+"""Runs the policy service as a daemon of its own: `python -m mailroster.policy.service STATE LAYOUT
+LOGS`.
 
 Like Postfix and Dovecot it is found by its pid file, which it keeps locked, and outlives a killed
 `up`. It makes its socket as root and then becomes Postfix's user; the socket is closed to others.
@@ -25,12 +26,13 @@ _LATE = ("lmdb", "asyncio.subprocess", "subprocess", "tempfile", "traceback", "i
 
 def argv(layout: Layout, logs: str) -> tuple[str, ...]:
     """The program and its arguments."""
-    return (sys.executable, "-P", "-m", __name__, layout.state, logs)
+    return (sys.executable, "-P", "-m", __name__, layout.state, layout.kind, logs)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Returns 0 when the service answers; it goes on in the background."""
-    layout, log = Layout(arguments[0]), os.path.join(arguments[1], "policy.log")
+    state, kind, logs = arguments
+    layout, log = Layout(state, kind), os.path.join(logs, "policy.log")
     pid = os.open(layout.policy_pid, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(pid, fcntl.LOCK_EX | fcntl.LOCK_NB)

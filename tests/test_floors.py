@@ -22,8 +22,9 @@ FLOORS = (
     "child disk settling lock append history commit targets/ index store served password "
     "verification password_policy running services pcre sockets auth agreement picture "
     "mailstore quota_warning policy/ sessions reopen sievec sieve overrides companions "
-    "places prepare apply damage deadlines moving watch follow health log_stream supervise",
-    "server cli/",
+    "places prepare apply damage deadlines moving watch follow health log_stream readiness "
+    "supervise",
+    "server watching cli/",
 )
 #: Names itself only (`__version__`), and starts the faces.
 OUTSIDE = ("__init__", "__main__")

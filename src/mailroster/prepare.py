@@ -6,7 +6,7 @@ import pwd
 import socket
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mailroster import places, quota_warning, running
 from mailroster.disk import Disk, read
@@ -33,9 +33,39 @@ PACKAGES = {
 }
 
 
+#: Those that tables are for, whoever starts the servers.
+_OF_TABLES = (
+    "postfix", "postfix-lmdb", "postfix-pcre", "dovecot-core", "dovecot-lmtpd", "dovecot-sieve",
+    "dovecot-sqlite",
+)  # fmt: skip
+
+
 def missing_packages() -> list[str]:
     """The Debian packages that an instance lacks."""
     return [package for package, path in PACKAGES.items() if not os.path.exists(path)]
+
+
+def check_host(settings: Settings, layout: Layout) -> None:
+    """Raises Refused for what a person has to mend before there can be tables for the servers of a
+    host. Changes nothing."""
+    if os.geteuid() != 0:
+        raise Refused("the tables belong to root: run this as root")
+    if missing := [name for name in missing_packages() if name in _OF_TABLES]:
+        raise Refused(f"these Debian packages are missing: {' '.join(missing)}")
+    _legible(settings)
+    if layout.kind != "host" or os.path.exists(f"{layout.state}/postfix/main.cf"):
+        mend = "name another home, or another state folder"
+        raise Refused(f"{layout.state} is of 'mailroster up', which has servers of its own; {mend}")
+
+
+def prepare_host(settings: Settings, layout: Layout) -> None:
+    """Makes everything that is missing beside the servers of a host, and notes that it is for them.
+
+    Raises Refused for a folder that a person has to mend.
+    """
+    _make(settings, layout, _of_tables(settings, layout))
+    _quota_warning(settings, layout)
+    Disk().replace(layout.note, f"{layout.kind}\n".encode())
 
 
 def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
@@ -43,6 +73,9 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
 
     `adopt`: the servers' own places may be taken from whoever has them.
     """
+    if layout.kind == "host":
+        mend = "run 'mailroster watch', or name another --home"
+        raise Refused(f"the tables in {layout.state} are for servers of somebody else; {mend}")
     if os.geteuid() != 0:
         raise Refused("Postfix's master wants root: run this as root")
     if missing := missing_packages():
@@ -50,9 +83,7 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
     if settings.relay_tls_level not in postfix.RELAY_TLS_LEVELS:
         levels = ", ".join(postfix.RELAY_TLS_LEVELS)
         raise Refused(f"relay_tls_level: {settings.relay_tls_level!r} is none of {levels}")
-    for path in (settings.mail, settings.state, settings.logs):
-        if bad := sorted(set(path) & set(" \t\"'$%{},:;#\\|<>")):
-            raise Refused(f"the path {path!r} has {bad[0]!r}, which the servers would misread")
+    _legible(settings)
     if room := layout.socket_room():
         raise Refused(f"the path {layout.state} is {room} octets too long for sockets; use another")
     places.check(layout.links, adopt)
@@ -71,7 +102,9 @@ def prepare(
 
     Raises Refused for a folder or a certificate that a person has to mend.
     """
-    _folders(settings, layout)
+    _make(settings, layout, [*_of_tables(settings, layout), *_of_servers(layout)])
+    if os.path.exists(layout.note):  # somebody has said otherwise
+        Disk().remove(layout.note)
     places.claim(layout.links, tell)
     _certificate(settings, layout)
     settings = settings._replace(listen=_listening(settings.listen))
@@ -85,9 +118,7 @@ def prepare(
     files = {f"{layout.postfix_files}/main.cf": main, f"{layout.postfix_files}/master.cf": master}
     for name, text in dovecot_2_3.files(settings, layout).items():
         files[os.path.join(layout.dovecot, name)] = text
-    sender = settings.postmaster_address or f"postmaster@{settings.hostname}"
-    script = quota_warning.script(settings.config, layout.dovecot_conf, sender)
-    Disk().replace(layout.quota_warning, script.encode(), mode=0o755)
+    _quota_warning(settings, layout)
     changed = before != read(f"{layout.overrides}/dovecot.cf")
     for path, text in files.items():
         raw = text.encode("utf-8", "surrogateescape")
@@ -118,30 +149,56 @@ def _listening(listen: str) -> str:
     return "*, ::"
 
 
-def _folders(settings: Settings, layout: Layout) -> None:
-    root = (0, 0)
-    postfix = (pwd.getpwnam("postfix").pw_uid, 0)
+def _legible(settings: Settings) -> None:
+    for path in (settings.mail, settings.state, settings.logs):
+        if bad := sorted(set(path) & set(" \t\"'$%{},:;#\\|<>")):
+            raise Refused(f"the path {path!r} has {bad[0]!r}, which the servers would misread")
+
+
+def _quota_warning(settings: Settings, layout: Layout) -> None:
+    sender = settings.postmaster_address or f"postmaster@{settings.hostname}"
+    script = quota_warning.script(settings.config, layout.dovecot_conf, sender)
+    Disk().replace(layout.quota_warning, script.encode(), mode=0o755)
+
+
+#: A folder, its owner and group, and its mode.
+_Folder = tuple[str, tuple[int, int], int]
+_ROOT = (0, 0)
+
+
+def _of_tables(settings: Settings, layout: Layout) -> list[_Folder]:
     dovecot = (0, grp.getgrnam("dovecot").gr_gid)
     mail = (settings.vmail_uid, settings.vmail_gid)
     scripts = (0, settings.vmail_gid)
-    for path, owner, mode in (
-        (layout.state, root, 0o755),
-        (layout.tables, root, 0o755),
+    return [
+        (layout.state, _ROOT, 0o755),
+        (layout.tables, _ROOT, 0o755),
         (layout.sql, dovecot, 0o2770),
-        (layout.postfix_files, root, 0o755),
-        (layout.dovecot, root, 0o755),
         (layout.sieve, scripts, 0o2750),
         (layout.sieve_accounts, scripts, 0o2750),
-        (layout.spool, root, 0o755),
-        (os.path.dirname(layout.postfix_data), root, 0o755),
-        (layout.postfix_data, postfix, 0o700),
-        (layout.dovecot_data, root, 0o755),
-        (layout.run, root, 0o755),
         (layout.warning, mail, 0o700),
-        (layout.tls, root, 0o755),
-        (settings.logs, root, 0o755),
+        (settings.logs, _ROOT, 0o755),
         (settings.mail, mail, 0o770),
-    ):
+    ]
+
+
+def _of_servers(layout: Layout) -> list[_Folder]:
+    """The folders of servers that are ours."""
+    postfix = (pwd.getpwnam("postfix").pw_uid, 0)
+    return [
+        (layout.postfix_files, _ROOT, 0o755),
+        (layout.dovecot, _ROOT, 0o755),
+        (layout.spool, _ROOT, 0o755),
+        (os.path.dirname(layout.postfix_data), _ROOT, 0o755),
+        (layout.postfix_data, postfix, 0o700),
+        (layout.dovecot_data, _ROOT, 0o755),
+        (layout.run, _ROOT, 0o755),
+        (layout.tls, _ROOT, 0o755),
+    ]
+
+
+def _make(settings: Settings, layout: Layout, folders: Sequence[_Folder]) -> None:
+    for path, owner, mode in folders:
         fresh = not os.path.isdir(path)
         os.makedirs(path, exist_ok=True)
         if fresh or path.startswith(layout.state):

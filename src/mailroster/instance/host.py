@@ -18,10 +18,10 @@ from mailroster.instance.lookups import lookups, policy, quota_status
 from mailroster.instance.postfix import SUBMISSION, relay_tls
 from mailroster.settings import Settings
 
-#: What our policy service and Dovecot are asked for, as classes of restrictions: an OK of ours would
-#: be the end of the administrator's own restrictions behind it.
+#: Classes of restrictions, for what our policy service can't tell. It never says OK here: that would
+#: be the end of the administrator's own restrictions.
 QUOTA_CLASS, SENDER_CLASS = "mailroster_quota_status", "mailroster_sender_match"
-_OURS = re.compile(r"!?\$\{?mailroster_\w+\}?|\bmailroster_\w+")
+_OURS = re.compile(r"(?:(?<=[\s,])|^)!?(?:\$\{?)?mailroster_\w+\}?")
 _CLASSES = "smtpd_restriction_classes"
 #: By service of master.cf: the names under which one may have it already.
 _SUBMISSIONS = {

@@ -82,8 +82,10 @@ def _postfix(settings: Settings, layout: Layout, folder: str) -> Planned:
         Disk().replace(f"{copy}/{name}", _bytes(text))
     had = _parameters(_postconf(copy, "-n"))
     services = {"/".join(line.split()[:2]) for line in _postconf(copy, "-M").split("\n") if line}
-    wanted = host.parameters(settings, layout, had, _postconf(copy, "-dh", "mydestination").strip())
-    entries = host.services(settings, layout, services)
+    submits = host.submits(had, services)
+    entries = host.services(settings, layout, services, submits=submits)
+    default = _postconf(copy, "-dh", "mydestination").strip()
+    wanted = host.parameters(settings, layout, had, default, submits=submits)
     if taken := sorted(services & entries.keys()):
         raise Refused(
             f"{layout.postfix}/master.cf has a service {taken[0]} already; that is a name "

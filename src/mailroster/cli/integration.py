@@ -85,10 +85,8 @@ def _lines(change: Change, plan: Planned) -> list[str]:
     """What becomes of a file: its settings if they are known, its whole text if it is new."""
     if change.old is None:
         text = change.new.decode("utf-8", "backslashreplace").rstrip("\n")
-        replaced = [one for one in plan.settings if change.path.startswith(one.file[:-12])]
-        was = [
-            f"# was: {one.name} = {one.old}" for one in replaced if change.path.endswith(".conf")
-        ]
+        replaced = [one for one in plan.settings if one.file == change.path]
+        was = [f"# was: {one.name} = {one.old}" for one in replaced]
         return [f"# {change.path}: a new file", *was, text, ""]
     found = [f"# {change.path}"]
     for one in (one for one in plan.settings if one.file == change.path):

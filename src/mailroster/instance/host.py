@@ -18,11 +18,12 @@ from mailroster.instance.lookups import lookups, policy, quota_status
 from mailroster.instance.postfix import SUBMISSION, relay_tls
 from mailroster.settings import Settings
 
-#: Classes of restrictions, for what our policy service can't tell. It never says OK here: that would
-#: be the end of the administrator's own restrictions.
+#: Classes of restrictions, for what our policy service can't tell. It never says OK here, which
+#: would be the end of the administrator's own restrictions.
 QUOTA_CLASS, SENDER_CLASS = "mailroster_quota_status", "mailroster_sender_match"
 _OURS = re.compile(r"(?:(?<=[\s,])|^)!?(?:\$\{?)?mailroster_\w+\}?")
 _CLASSES = "smtpd_restriction_classes"
+_SENDERS = "  -o smtpd_sender_restrictions=$mailroster_submission_restrictions"
 #: By service of master.cf: the names under which one may have it already.
 _SUBMISSIONS = {
     "submission/inet": ("submission", "587"),
@@ -31,10 +32,15 @@ _SUBMISSIONS = {
 
 
 def parameters(
-    settings: Settings, layout: Layout, had: Mapping[str, str], default_destination: str
+    settings: Settings,
+    layout: Layout,
+    had: Mapping[str, str],
+    default_destination: str,
+    *,
+    submits: bool,
 ) -> dict[str, str]:
     """Settings of main.cf by name. `had` is what main.cf sets now, with ours in it or without;
-    `default_destination` is Postfix's own mydestination."""
+    `default_destination` is Postfix's own mydestination. `submits` as below."""
     s, found = settings, lookups(settings, layout)
     senders, recipients, classes = [*found.senders], [*found.recipients], []
     ours: dict[str, str] = {}
@@ -42,6 +48,9 @@ def parameters(
         classes.append(SENDER_CLASS)
         ours[SENDER_CLASS] = "reject_authenticated_sender_login_mismatch"
         senders.append(policy(layout, f"sender/{SENDER_CLASS}", SENDER_CLASS))
+    if submits:
+        ours["mailroster_submission_restrictions"] = ", ".join(senders)
+        senders = found.senders[:1]  # Postfix complains of others where nobody logs in
     if s.enable_quotas:
         classes.append(QUOTA_CLASS)
         ours[QUOTA_CLASS] = quota_status(layout)
@@ -80,11 +89,20 @@ def stale(had: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
     return gone
 
 
-def services(settings: Settings, layout: Layout, had: set[str]) -> dict[str, str]:
-    """Entries of master.cf by service and type, as `relayed/unix`. `had` are those there now.
+def submits(had: Mapping[str, str], services: set[str]) -> bool:
+    """Whether mail is submitted to services of ours alone, so that nobody logs in elsewhere. `had`
+    is what main.cf sets, `services` are those of master.cf, as `smtp/inet`, but for ours."""
+    taken = any(f"{name}/inet" in services for names in _SUBMISSIONS.values() for name in names)
+    return not taken and had.get("smtpd_sasl_auth_enable", "no") != "yes"
+
+
+def services(settings: Settings, layout: Layout, had: set[str], *, submits: bool) -> dict[str, str]:
+    """Entries of master.cf by service and type. `had` are those there now, but for ours; `submits`
+    as above.
 
     The ways to the relays, and what is submitted, unless there are services for that.
     """
+    senders = [_SENDERS] if submits else []
     logins = lookups(settings, layout).relay_logins
     logged_in = ["  -o smtp_sasl_auth_enable=yes"]
     logged_in += [f"  -o {{ {name} = {value} }}" for name, value in logins.items()]
@@ -98,11 +116,11 @@ def services(settings: Settings, layout: Layout, had: set[str]) -> dict[str, str
         ],
         "submission/inet": [
             "submission inet n - n - - smtpd", "  -o syslog_name=postfix/submission",
-            "  -o smtpd_tls_security_level=encrypt", SUBMISSION,
+            "  -o smtpd_tls_security_level=encrypt", *senders, SUBMISSION,
         ],
         "submissions/inet": [
             "submissions inet n - n - - smtpd", "  -o syslog_name=postfix/submissions",
-            "  -o smtpd_tls_wrappermode=yes", SUBMISSION,
+            "  -o smtpd_tls_wrappermode=yes", *senders, SUBMISSION,
         ],
     }  # fmt: skip
     for service, names in _SUBMISSIONS.items():

@@ -20,10 +20,10 @@ FLOORS = (
     "entry revert by_hand settle",
     "tables compile/ effects/ explain instance/",
     "child disk settling lock append history commit targets/ index store served password "
-    "verification password_policy running services pcre sockets auth agreement picture "
+    "verification password_policy running services installed pcre sockets auth agreement picture "
     "mailstore quota_warning policy/ sessions reopen sievec sieve overrides companions "
     "places prepare apply damage deadlines moving watch follow health log_stream readiness "
-    "supervise",
+    "host_files integration supervise",
     "server watching cli/",
 )
 #: Names itself only (`__version__`), and starts the faces.
@@ -125,6 +125,9 @@ def test_start_up_imports_nothing_slow() -> None:
         "watch",
         "follow",
         "log_stream",
+        "watching",
+        "cli/host",
+        "cli/integration",
         "cli/server",
     }  # of the one command that runs on
     late |= {module for module in modules() if module.startswith("policy/")}  # of a daemon

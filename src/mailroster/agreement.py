@@ -4,7 +4,7 @@ every user of Dovecot's own auth."""
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mailroster.address import split, split_extension
 from mailroster.auth import FAILED, FOUND, NOT_FOUND, PASSDB, USERDB, Known, Question, ask
@@ -261,12 +261,19 @@ def _users(found: Explanation, layout: Layout) -> Iterator[Disagreement]:
             yield Disagreement(f"Dovecot's user {box.account}", box.place, known.outcome)
             continue
         account = accounts.get(box.account)
-        place = known.fields.get("mail", "")
+        place = _place(known.fields)
         if account is not None and not account.extra and not _is_at(place, box.place):
             yield Disagreement(f"the mail of {box.account}", f"maildir:{box.place}", place)
     for end, known in zip(nowhere, answers[1 + len(boxes) :], strict=True):
         if known.outcome != NOT_FOUND:
             yield Disagreement(f"Dovecot's user {end}", NOT_FOUND, known.outcome)
+
+
+def _place(fields: Mapping[str, str]) -> str:
+    """Where a user's mail is, as Dovecot 2.3 says it; 2.4 says it in two fields."""
+    if "mail_path" in fields:
+        return f"{fields.get('mail_driver', '')}:{fields['mail_path']}"
+    return fields.get("mail", "")
 
 
 def _is_at(mail: str, folder: str) -> bool:

@@ -18,6 +18,7 @@ from mailroster.deadlines import Deadlines, now, put_over
 from mailroster.disk import identity
 from mailroster.finding import Busy, Finding, Refused, ServiceFailed
 from mailroster.history import user_name
+from mailroster.installed import version
 from mailroster.instance.layout import Layout
 from mailroster.moving import Mover, Record, settle
 from mailroster.noting import author, command
@@ -102,7 +103,7 @@ class Follower:
     def begin(self) -> bool:
         """Brings the tables in step, before anybody relies on them; whether time alone will bring
         more in force. Raises ServiceFailed if there are none in the end."""
-        self._tables.begin(self._settings.hostname)
+        self._tables.begin(self._settings.hostname, version())
         self._put_over()
         outcome = self._converge()
         if outcome is None and not self._tables.are_whole():

@@ -11,9 +11,11 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from mailroster import installed
 from mailroster.disk import Disk, read
 from mailroster.finding import Refused, ServiceFailed
-from mailroster.instance import dovecot_2_3, host
+from mailroster.instance import host
+from mailroster.instance.dialect import dialect
 from mailroster.instance.layout import Layout
 from mailroster.services import run
 from mailroster.settings import Settings
@@ -178,8 +180,9 @@ def _dovecot(settings: Settings, layout: Layout, folder: str, keep_system_users:
     before = _doveconf(conf, "-n")
     if os.path.exists(drop_in := os.path.join(copy, DROP_IN)):
         os.unlink(drop_in)
-    files = {DROP_IN: dovecot_2_3.drop_in(settings, layout, _plugins(conf))}
-    for name, text in dovecot_2_3.files(settings, layout).items():
+    its = dialect(installed.version())
+    files = {DROP_IN: its.drop_in(settings, layout, _had(conf))}
+    for name, text in its.files(settings, layout).items():
         if name != "dovecot.conf":
             files[f"{os.path.basename(layout.dovecot)}/{name}"] = text
     for path in _confs(copy):
@@ -241,7 +244,7 @@ def _system_users(text: str, keep: bool) -> str:
     return text if keep else _SYSTEM_USERS.sub(lambda found: f"{OFF}{found[0]}", text)
 
 
-def _plugins(conf: str) -> dict[str, str]:
+def _had(conf: str) -> dict[str, str]:
     found = {name: _doveconf(conf, "-h", name) for name in ("auth_mechanisms", "mail_plugins")}
     for protocol in ("imap", "lmtp"):
         said = _doveconf(conf, "-f", f"protocol={protocol}", "-h", "mail_plugins")

@@ -8,10 +8,11 @@ import stat
 import time
 from collections.abc import Callable, Sequence
 
-from mailroster import places, quota_warning, running
+from mailroster import installed, places, quota_warning, running
 from mailroster.disk import Disk, read
 from mailroster.finding import Refused
-from mailroster.instance import dovecot_2_3, overrides, postfix
+from mailroster.instance import overrides, postfix
+from mailroster.instance.dialect import dialect
 from mailroster.instance.layout import Layout
 from mailroster.overrides import take
 from mailroster.services import HOT_MAIN_CF_S, program, run
@@ -102,6 +103,7 @@ def prepare(
 
     Raises Refused for a folder or a certificate that a person has to mend.
     """
+    its = dialect(installed.version())
     _make(settings, layout, [*_of_tables(settings, layout), *_of_servers(layout)])
     if os.path.exists(layout.note):  # somebody has said otherwise
         Disk().remove(layout.note)
@@ -116,7 +118,7 @@ def prepare(
     main = overrides.main_cf(postfix.main_cf(settings, layout), taken.overrides.main)
     master = overrides.master_cf(postfix.master_cf(settings), taken.overrides.master, names)
     files = {f"{layout.postfix_files}/main.cf": main, f"{layout.postfix_files}/master.cf": master}
-    for name, text in dovecot_2_3.files(settings, layout).items():
+    for name, text in its.files(settings, layout).items():
         files[os.path.join(layout.dovecot, name)] = text
     _quota_warning(settings, layout)
     changed = before != read(f"{layout.overrides}/dovecot.cf")
@@ -157,7 +159,8 @@ def _legible(settings: Settings) -> None:
 
 def _quota_warning(settings: Settings, layout: Layout) -> None:
     sender = settings.postmaster_address or f"postmaster@{settings.hostname}"
-    script = quota_warning.script(settings.config, layout.dovecot_conf, sender)
+    not_enforced = dialect(installed.version()).NOT_ENFORCED
+    script = quota_warning.script(settings.config, layout.dovecot_conf, sender, not_enforced)
     Disk().replace(layout.quota_warning, script.encode(), mode=0o755)
 
 

@@ -34,6 +34,7 @@ from mailroster.document import Document
 from mailroster.explain import explain
 from mailroster.finding import Fault
 from mailroster.formats.virtual import VIRTUAL
+from mailroster.installed import version
 from mailroster.instance.layout import Layout
 from mailroster.paths import NOWHERE, follow
 from mailroster.prepare import prepare
@@ -95,7 +96,7 @@ class Post:
         main_cf.write_text(f"{text}in_flow_delay = 0\n")
         old = time.time() - HOT_MAIN_CF_S
         os.utime(main_cf, (old, old))
-        self.tables.begin(ORIGIN)
+        self.tables.begin(ORIGIN, version())
         self.put(Sample())
         self._postfix("start")
         subprocess.run(["dovecot", "-c", self.layout.dovecot_conf], check=True, timeout=60)

@@ -39,11 +39,14 @@ _PRIVILEGES = frozenset(
 _PROXY = frozenset(("proxy", "proxy_maybe", "proxy_always"))
 _NICE_MAX = 19
 
-_VARIABLE = re.compile(
+#: A variable of Dovecot 2.3, or of 2.4 without blanks, or a percent sign.
+VARIABLE = re.compile(
     r"%(?:%|[LUERXHTMDN]*(?:-?\d{1,2}(?:\.\d{1,2})?)?(?:[abcdhklmnprsuw]|\{(?:"
     r"(?:(?:orig|auth|login)_)?(?:user|username|domain)|domain_(?:first|last)|master_user|service|"
     r"home|(?:real_)?[lr](?:ip|port)|pid|session_pid|password|cert|secured|mech|session|hostname|"
-    r"client_id|(?:passdb|userdb|env):\w+|(?:md[45]|sha(?:1|256|512)):(?:user|username|domain)"
+    r"client_id|(?:passdb|userdb|env):\w+|(?:md[45]|sha(?:1|256|512)):(?:user|username|domain)|"
+    r"(?:original_user|mechanism|protocol|(?:real_)?(?:remote|local)_(?:ip|port)|client_pid|"
+    r"local_name|system:\w+|process:\w+)|\w+(?::\w+)?(?:\|[\w%]+(?:\([^%{}()|]*\))?)+"
     r")\}))"
 )
 #: mail_location: a driver that Dovecot has, or none, and it looks for itself.
@@ -94,14 +97,14 @@ def _check_value(name: str, value: str) -> None:
         raise _malformed(name, "is no niceness", f"write 0 to {_NICE_MAX}")
     if _RULE_NAME.fullmatch(name) and not _RULE.fullmatch(value):
         raise _malformed(name, "is no quota rule", "write *:storage=5G, say")
-    if "%" in _VARIABLE.sub("", value):
+    if "%" in VARIABLE.sub("", value):
         mend = "write %% for a percent sign, or a variable such as %u, %d or %n"
         raise _malformed(name, "has a % that begins no variable of Dovecot's", mend)
 
 
 def _is_host(value: str) -> bool:
     """Whether a host is never empty, whatever its variables become."""
-    return bool(_VARIABLE.sub("", value)) or any(known in value for known in ("%d", "%n", "%u"))
+    return bool(VARIABLE.sub("", value)) or any(known in value for known in ("%d", "%n", "%u"))
 
 
 def _is_nice(value: str) -> bool:

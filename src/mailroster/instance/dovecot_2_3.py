@@ -8,6 +8,18 @@ from mailroster.formats.hashed import DEFAULT_SCHEME
 from mailroster.instance.layout import Layout
 from mailroster.settings import Settings, percentages
 
+MANUAL = "doc.dovecot.org/2.3"
+MINIMAL = "ssl = no\n"
+NOT_ENFORCED = "plugin/quota=maildir:User quota:noenforcing"
+PILLARS = frozenset(
+    (
+        "base_dir", "state_dir", "passdb", "userdb", "auth_username_format", "auth_username_chars",
+        "auth_cache_size", "auth_master_user_separator", "mail_location", "mail_home", "mail_uid",
+        "mail_gid", "first_valid_uid", "last_valid_uid", "log_path", "protocols", "sieve",
+        "sieve_before", "sieve_after", "sieve_default", "disable_plaintext_auth",
+    )
+)  # fmt: skip
+
 
 def files(settings: Settings, layout: Layout) -> dict[str, str]:
     """Contents by name, for the folder `dovecot` below the state folder."""
@@ -147,9 +159,7 @@ service managesieve-login {{
 
 
 def drop_in(settings: Settings, layout: Layout, had: Mapping[str, str]) -> str:
-    """What a Dovecot that somebody else configures has to read last of all. `had` is what it says
-    now of `auth_mechanisms`, and of `mail_plugins`, `imap/mail_plugins` and `lmtp/mail_plugins`.
-    """
+    """What a Dovecot that somebody else configures has to read last of all (Dialect.drop_in)."""
     s = settings
     everywhere, imap = (["quota"], ["quota", "imap_quota"]) if s.enable_quotas else ([], [])
     return f"""\

@@ -33,6 +33,8 @@ class Layout:
         self.origin = os.path.join(state, ORIGIN)
         #: Where our main.cf and master.cf are, and the folder that Postfix is told of.
         self.postfix_files = self.postfix = os.path.join(state, "postfix")
+        #: The version of Dovecot for which the tables are made.
+        self.dialect = os.path.join(state, "dovecot-version")
         self.dovecot = os.path.join(state, "dovecot")
         self.dovecot_conf = os.path.join(self.dovecot, "dovecot.conf")
         #: The script that Dovecot runs when a mailbox gets full.

@@ -126,7 +126,8 @@ def test_start_up_imports_nothing_slow() -> None:
         "follow",
         "log_stream",
         "watching",
-        "cli/host",
+        "host_files",
+        "integration",
         "cli/integration",
         "cli/server",
     }  # of the one command that runs on

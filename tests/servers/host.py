@@ -47,8 +47,9 @@ class Host:
         self.log = self.folder / "watch.log"
         pid = self.folder / "pid"
         self._init = subprocess.Popen(
-            ["unshare", "--mount", "--net", "--pid", "--ipc", "--fork", "--kill-child",
-             "--mount-proc", "sh", "-c", 'echo >"$0"; while :; do sleep 1000; done', str(pid)],
+            ["unshare", "--mount", *_propagation(), "--net", "--pid", "--ipc", "--fork",
+             "--kill-child", "--mount-proc",
+             "sh", "-c", 'echo >"$0"; while :; do sleep 1000; done', str(pid)],
         )  # fmt: skip
         until(pid.exists)
         with open(
@@ -90,7 +91,17 @@ class Host:
 
     def inside(self, *argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """A program in the host, whatever comes of it."""
-        where = ["nsenter", "-t", self._pid, "--mount", "--net", "--pid", "--ipc", f"--wd={ROOT}"]
+        where = [
+            "nsenter",
+            "-t",
+            self._pid,
+            "--root",
+            "--mount",
+            "--net",
+            "--pid",
+            "--ipc",
+            f"--wd={ROOT}",
+        ]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MAILROSTER")}
         environment |= {"PYTHONPATH": f"{ROOT}/src", "PYTHONDONTWRITEBYTECODE": "1"}
         return subprocess.run(
@@ -132,7 +143,17 @@ class Host:
     def watch(self) -> None:
         """Starts `mailroster watch`, and waits until it says that it is ready."""
         said = self.log.stat().st_size if self.log.exists() else 0
-        argv = ["nsenter", "-t", self._pid, "--mount", "--net", "--pid", "--ipc", f"--wd={ROOT}"]
+        argv = [
+            "nsenter",
+            "-t",
+            self._pid,
+            "--root",
+            "--mount",
+            "--net",
+            "--pid",
+            "--ipc",
+            f"--wd={ROOT}",
+        ]
         argv += [sys.executable, "-m", "mailroster", "watch"]
         with self.log.open("ab") as log:
             environment = {**os.environ, "PYTHONPATH": f"{ROOT}/src"}
@@ -181,3 +202,10 @@ class Host:
         argv = ["swaks", "--server", "127.0.0.1", "--from", "a@elsewhere.test", "--to", to]
         done = self.inside(*argv, *more)
         return done.stdout + done.stderr
+
+
+def _propagation() -> list[str]:
+    """Mounts are to stay in the namespace; in a chroot, where / is no mount, they do so anyway."""
+    with open("/proc/self/mountinfo", encoding="utf-8") as file:
+        is_mount = any(line.split()[4] == "/" for line in file)
+    return [] if is_mount else ["--propagation", "unchanged"]

@@ -11,6 +11,8 @@ from tests.servers.instance import HASH, until
 
 MAIN, MASTER = "/etc/postfix/main.cf", "/etc/postfix/master.cf"
 AUTH, DROP_IN = "/etc/dovecot/conf.d/10-auth.conf", "/etc/dovecot/conf.d/99-mailroster.conf"
+#: With it an account is no row, but a line of a passwd-file.
+FIELD = "userdb_note=a"
 TOUCHED = (MAIN, MASTER, AUTH)
 
 
@@ -99,8 +101,13 @@ def test_an_edit_by_hand_is_followed(served: Host) -> None:
     served.write("/etc/mailroster/postfix-virtual.cf", "info@example.com jane@example.com\n")
     until(lambda: "250 2.1.5" in served.send("info@example.com", "--quit-after", "RCPT"))
     accounts = served.read("/etc/mailroster/postfix-accounts.cf")
-    served.write("/etc/mailroster/postfix-accounts.cf", f"{accounts}ann@example.com|{HASH}\n")
+    served.write(
+        "/etc/mailroster/postfix-accounts.cf", f"{accounts}ann@example.com|{HASH}|{FIELD}\n"
+    )
     until(lambda: served.can_log_in("ann@example.com"))
+    assert "250 2.0.0 Ok" in served.send("ann@example.com", "--header", "Subject: fields")
+    until(lambda: "Subject: fields" in served.mail("ann@example.com"))
+    assert "cur" in served.run("ls", "/var/mail/vhosts/example.com/ann")
 
 
 def test_mail_is_submitted_by_who_logs_in(served: Host) -> None:

@@ -82,7 +82,7 @@ def prepare(
     names = postfix.listeners(settings)
     main = overrides.main_cf(postfix.main_cf(settings, layout), taken.overrides.main)
     master = overrides.master_cf(postfix.master_cf(settings), taken.overrides.master, names)
-    files = {f"{layout.postfix_files}/main.cf": main, f"{layout.postfix_files}/master.cf": master}
+    files = {f"{layout.postfix}/main.cf": main, f"{layout.postfix}/master.cf": master}
     for name, text in dovecot_2_3.files(settings, layout).items():
         files[os.path.join(layout.dovecot, name)] = text
     sender = settings.postmaster_address or f"postmaster@{settings.hostname}"
@@ -128,7 +128,7 @@ def _folders(settings: Settings, layout: Layout) -> None:
         (layout.state, root, 0o755),
         (layout.tables, root, 0o755),
         (layout.sql, dovecot, 0o2770),
-        (layout.postfix_files, root, 0o755),
+        (layout.postfix, root, 0o755),
         (layout.dovecot, root, 0o755),
         (layout.sieve, scripts, 0o2750),
         (layout.sieve_accounts, scripts, 0o2750),

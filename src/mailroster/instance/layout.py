@@ -31,8 +31,7 @@ class Layout:
         #: Keys that commands changed, but could not put in force.
         self.asked = os.path.join(self.served, "asked")
         self.origin = os.path.join(state, "origin")
-        #: Where our main.cf and master.cf are, and the folder that Postfix is told of.
-        self.postfix_files = self.postfix = os.path.join(state, "postfix")
+        self.postfix = os.path.join(state, "postfix")
         self.dovecot = os.path.join(state, "dovecot")
         self.dovecot_conf = os.path.join(self.dovecot, "dovecot.conf")
         #: The script that Dovecot runs when a mailbox gets full.
@@ -56,14 +55,14 @@ class Layout:
         self.links: dict[str, str] = {}
         if kind == "system":
             self.links = {
-                "/etc/postfix/main.cf": os.path.join(self.postfix_files, "main.cf"),
-                "/etc/postfix/master.cf": os.path.join(self.postfix_files, "master.cf"),
+                "/etc/postfix/main.cf": os.path.join(self.postfix, "main.cf"),
+                "/etc/postfix/master.cf": os.path.join(self.postfix, "master.cf"),
                 "/etc/dovecot/dovecot.conf": self.dovecot_conf,
             }
         if kind != "private":
-            self.postfix, self.dovecot_conf = "/etc/postfix", "/etc/dovecot/dovecot.conf"
+            self.dovecot_conf = "/etc/dovecot/dovecot.conf"
         if kind == "host":
-            self.spool = "/var/spool/postfix"
+            self.postfix, self.spool = "/etc/postfix", "/var/spool/postfix"
             self.dovecot_pid = "/run/dovecot/master.pid"
         self.tls = os.path.join(state, "tls")
         #: Held locked by `up` as long as it runs; says which process that is.

@@ -48,8 +48,12 @@ class Layout:
         #: Closed to all but the owner of the mail.
         self.warning = os.path.join(self.run, "warning")
         #: The socket of our policy service, and its pid file, which it keeps locked.
-        self.policy = os.path.join(self.run, "policy")
+        self.policy = self._socket("policy")
         self.policy_pid = os.path.join(state, "policy.pid")
+        #: Those of Dovecot's at which Postfix delivers, asks for logins, and for room.
+        self.lmtp = self._socket("lmtp")
+        self.auth = self._socket("auth-postfix")
+        self.quota_status = self._socket("quota-status")
         self.dovecot_pid = os.path.join(self.run, "master.pid")
         #: The servers' own places, each a link that leads to ours.
         self.links: dict[str, str] = {}
@@ -67,6 +71,14 @@ class Layout:
         self.tls = os.path.join(state, "tls")
         #: Held locked by `up` as long as it runs; says which process that is.
         self.up_pid = os.path.join(state, "up.pid")
+
+    def _socket(self, name: str) -> str:
+        """The path of a socket between Postfix and others."""
+        return os.path.join(self.run, name)
+
+    def from_postfix(self, socket: str) -> str:
+        """How Postfix names a socket."""
+        return socket
 
     def table(self, name: str) -> str:
         return os.path.join(self.tables, name)

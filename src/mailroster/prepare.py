@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from mailroster import places, quota_warning, running
+from mailroster.adopt.mail_folder import owned
 from mailroster.disk import Disk, read
 from mailroster.finding import Refused
 from mailroster.instance import dovecot_2_3, overrides, postfix
@@ -50,11 +51,7 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
     if settings.relay_tls_level not in postfix.RELAY_TLS_LEVELS:
         levels = ", ".join(postfix.RELAY_TLS_LEVELS)
         raise Refused(f"relay_tls_level: {settings.relay_tls_level!r} is none of {levels}")
-    for path in (settings.mail, settings.state, settings.logs):
-        if bad := sorted(set(path) & set(" \t\"'$%{},:;#\\|<>")):
-            raise Refused(f"the path {path!r} has {bad[0]!r}, which the servers would misread")
-    if room := layout.socket_room():
-        raise Refused(f"the path {layout.state} is {room} octets too long for sockets; use another")
+    check_paths(settings, layout)
     places.check(layout.links, adopt)
     if layout.links and (strangers := running.strangers()):
         others = ", ".join(f"{name} (process {pid})" for name, pid in strangers.items())
@@ -62,16 +59,31 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
         raise Refused(f"another mail server runs here: {others}; {mend}")
 
 
+def check_paths(settings: Settings, layout: Layout) -> None:
+    """Raises Refused for folders that the servers can't have, or can't get to."""
+    for path in (settings.mail, settings.state, settings.logs):
+        if bad := sorted(set(path) & set(" \t\"'$%{},:;#\\|<>")):
+            raise Refused(f"the path {path!r} has {bad[0]!r}, which the servers would misread")
+    if room := layout.socket_room():
+        raise Refused(f"the path {layout.state} is {room} octets too long for sockets; use another")
+    for path in (settings.mail, layout.state):
+        if os.path.isdir(path):
+            _passable(path)
+
+
 def prepare(
     settings: Settings, layout: Layout, tell: Callable[[str], object] = lambda text: None
 ) -> bool:
     """Makes everything that is missing; whether a file that the servers read at start changed.
 
-    `tell` is told what is wrong with the folder's own settings for the servers.
+    `tell` is told what is wrong with the folder's own settings for the servers, and whose an
+    existing mail folder is if it is not the mail's: nothing of it is changed.
 
     Raises Refused for a folder or a certificate that a person has to mend.
     """
     _folders(settings, layout)
+    for remark in owned(settings.mail, settings.vmail_uid, settings.vmail_gid):
+        tell(str(remark))
     places.claim(layout.links, tell)
     _certificate(settings, layout)
     settings = settings._replace(listen=_listening(settings.listen))

@@ -160,8 +160,21 @@ def _folders(settings: Settings, layout: Layout) -> None:
             os.chown(path, *owner)
             os.chmod(path, mode)
     os.makedirs(settings.config, exist_ok=True)
+    _postfix_log(f"{settings.logs}/mail.log", postfix[0])
     _passable(layout.state)
     _passable(settings.mail)
+
+
+def _postfix_log(path: str, uid: int) -> None:
+    """Postfix's log belongs to Postfix's user: before postlogd runs, postsuper tells there which
+    queue files it has renamed, as after a copy or a restore, and a start fails if it can't."""
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        return
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        os.fchown(fd, uid, -1)
+    finally:
+        os.close(fd)
 
 
 def _passable(path: str) -> None:

@@ -58,7 +58,10 @@ def _others(variables: Mapping[str, Value]) -> Iterator[Remark]:
         ]
         answered = row.answer and (row.answer in variables or row.answer + FILE in variables)
         if asking and not answered:
-            subject = ", ".join(asking)
+            files = [
+                n + FILE if n not in variables and n + FILE in variables else n for n in asking
+            ]
+            subject = ", ".join(files)
             if not names.intersection(asking):
                 subject += ", on by default"
             yield Remark(row.kind, subject, row.what, row.mend)

@@ -121,7 +121,7 @@ def _of_form(mail: str, names: Iterable[str]) -> Iterator[Remark]:
 
 def owned(mail: str, uid: int, gid: int) -> Iterator[Remark]:
     """What is to be said of the owner of the mail, by a sample of it."""
-    owners: dict[tuple[int, int], str] = {}
+    strange: list[tuple[str, int, int]] = []
     for path in _sample(mail):
         try:
             status = os.stat(path)
@@ -129,15 +129,15 @@ def owned(mail: str, uid: int, gid: int) -> Iterator[Remark]:
             continue
         if status.st_uid == uid or (path == mail and _lets_in(status, gid)):
             continue
-        owners.setdefault((status.st_uid, status.st_gid), path)
-    if not owners:
+        strange.append((path, status.st_uid, status.st_gid))
+    if not strange:
         return
-    (their_uid, their_gid), path = next(iter(owners.items()))
+    path, their_uid, their_gid = strange[0]
     what = f"belongs to {their_uid}:{their_gid}, and not to {uid}:{gid} who is to write the mail"
     mend = f"chown -R {uid}:{gid} {mail}, once"
-    if list(owners.values()) == [mail]:
+    if len(strange) == 1 and path == mail:
         mend = f"chown {uid}:{gid} {mail}, once"
-    elif len(owners) == 1 and their_uid:
+    elif their_uid and {(their, group) for _, their, group in strange} == {(their_uid, their_gid)}:
         mend = f"DMS_VMAIL_UID={their_uid} DMS_VMAIL_GID={their_gid}, or {mend}"
     yield Remark(MEND, path, what, mend)
 

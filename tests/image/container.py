@@ -52,12 +52,16 @@ def runtime() -> str:
 
 
 def _limits() -> list[str]:
-    """podman asks for limits that a machine may not grant: ours are enough."""
-    kinds = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
-    hard = {name: resource.getrlimit(kind)[1] for name, kind in kinds.items()}
-    return [
-        word for name, limit in hard.items() for word in ("--ulimit", f"{name}={limit}:{limit}")
-    ]
+    """podman asks for limits that a machine may not grant; these are enough."""
+    found = []
+    for name, kind, enough in (
+        ("nofile", resource.RLIMIT_NOFILE, 20_000),
+        ("nproc", resource.RLIMIT_NPROC, 32_768),
+    ):
+        hard = resource.getrlimit(kind)[1]
+        limit = enough if hard == resource.RLIM_INFINITY else min(hard, enough)
+        found += ["--ulimit", f"{name}={limit}:{limit}"]
+    return found
 
 
 def _run(argv: Sequence[str], stdin: str = "", timeout: float = 120) -> Done:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.image.container import Container, container
+from tests.servers.instance import until
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,7 @@ def new() -> Iterator[Container]:
 
 
 def test_it_starts_without_an_account(new: Container) -> None:
-    assert "ready: SMTP" in new.logs()
+    until(lambda: "ready: SMTP" in new.logs())
     assert new.bash("setup email list") == ""
 
 

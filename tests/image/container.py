@@ -128,10 +128,10 @@ class Container(Clients):
     def close(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def pid(self, name: str) -> int:
-        """The pid, in the container, of "up", "postfix" or "dovecot"."""
+    def pid(self, name: str) -> int | None:
+        """The pid, in the container, of "up", "postfix" or "dovecot"; None while it is down."""
         found = json.loads(self.run("setup", "status", "--json").stdout)["running"][name]
-        assert isinstance(found, int), name
+        assert found is None or isinstance(found, int)
         return found
 
     def add_accounts(self, count: int) -> list[str]:

@@ -40,7 +40,7 @@ def test_its_folders_and_ports_are_those_of_the_contract(inspected: dict[str, An
 
 
 def test_a_health_check_asks_the_servers(inspected: dict[str, Any]) -> None:
-    assert inspected["HealthCheck"]["Test"] == ["CMD", "mailroster", "health"]
+    assert inspected["Healthcheck"]["Test"] == ["CMD", "mailroster", "health"]
 
 
 def test_no_secret_of_the_build_is_in_it_and_no_tool_of_it(shell: Container) -> None:

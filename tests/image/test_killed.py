@@ -82,7 +82,7 @@ def test_no_mail_that_was_accepted_is_lost_and_no_account(post: Container, victi
         until(lambda: stream.count() >= 20)
         time.sleep(chance.random())
         pid = post.pid(victim)
-        post.run("kill", "-9", str(pid))
+        post.bash(f"kill -9 {pid}")
         if victim == "up":
             # It is the container: the administrator's restart policy starts it again.
             until(lambda: post.exit_code() is not None)

@@ -63,6 +63,7 @@ OLD = ".mailroster-old"
 UNAPPLIED = ".mailroster-unapplied"
 
 UNCHANGED = "nothing was changed"
+_READ_ONLY = "change it where it comes from, or name a writable folder with --overlay"
 _NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 #: Only a person can mend these; anything else may pass.
 _REFUSED = (*_NO_RIGHT, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
@@ -450,7 +451,8 @@ class Commit:
     def explained(self, error: OSError) -> Exception:
         """Refused for what only a person can mend, Busy for what may pass."""
         fault = Refused if error.errno in _REFUSED else Busy
-        return fault(f"{self._words(error)}; {UNCHANGED}")
+        mend = f"; {_READ_ONLY}" if error.errno == errno.EROFS else ""
+        return fault(f"{self._words(error)}; {UNCHANGED}{mend}")
 
 
 def _untouched() -> bool:

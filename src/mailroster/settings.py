@@ -28,10 +28,18 @@ class Setting(NamedTuple):
 FOLDERS = (
     Setting("home", "MAILROSTER_HOME", HOME, "holds all the folders below"),
     Setting("config", "MAILROSTER_CONFIG", "config", "the text files: the only truth"),
+    Setting(
+        "overlay",
+        "MAILROSTER_OVERLAY",
+        "",
+        "a folder of changes to a config folder that is only read",
+    ),
     Setting("mail", "MAILROSTER_MAIL", "mail-data", "DOMAIN/USER/ Maildirs"),
     Setting("state", "MAILROSTER_STATE", "mail-state", "tables, queue, sockets"),
     Setting("logs", "MAILROSTER_LOGS", "mail-logs", "logs"),
 )
+#: Folders that can't be named in the file that lies in one of them.
+_NAMED_OUTSIDE = 3
 _IN_CONTAINER = {
     "config": CONTAINER_CONFIG,
     "mail": "/var/mail",
@@ -86,12 +94,14 @@ EVERYWHERE = ("0.0.0.0", "*", "::", "*, ::")
 
 
 class Settings(NamedTuple):
-    """Every setting, with its folders as absolute paths. Field names are those of SETTINGS."""
+    """Every setting, with its folders as absolute paths. Field names are those of SETTINGS, but that
+    with an overlay `config` is the overlay, and `source` the folder that was named as `config`."""
 
     config: str
     mail: str
     state: str
     logs: str
+    source: str  # "" = there is no overlay
     layout: str
     hostname: str
     listen: str
@@ -165,11 +175,24 @@ class Sources(NamedTuple):
             raise NotUnderstood(printable(f"{setting.variable}__FILE: {path}: {error}")) from None
 
 
+def config_folders(sources: Sources) -> tuple[str, str]:
+    """The fields `config` and `source` of the settings, which say where `mailroster.toml` is.
+    Raises NotUnderstood."""
+    folders = _folders(sources)
+    named, overlay = (os.path.abspath(folders[name]) for name in ("config", "overlay"))
+    if not folders["overlay"]:
+        return named, ""
+    if named == overlay:
+        raise NotUnderstood(f"overlay: {overlay} is the config folder itself; name another one")
+    return overlay, named
+
+
 def load(sources: Sources) -> Settings:
     """The settings in force. Raises NotUnderstood for an unknown name or a value of another type."""
     folders = _folders(sources)
-    toml = _toml(os.path.join(folders["config"], TOML), sources.read)
-    known = {setting.name for setting in (*FOLDERS[2:], *SETTINGS)}
+    config, source = config_folders(sources)
+    toml = _toml(os.path.join(config, TOML), sources.read)
+    known = {setting.name for setting in (*FOLDERS[_NAMED_OUTSIDE:], *SETTINGS)}
     for name, value in toml.items():
         if name not in known:
             raise NotUnderstood(f"{TOML}: unknown setting {name!r}")
@@ -177,13 +200,15 @@ def load(sources: Sources) -> Settings:
             raise NotUnderstood(f"{TOML}: {name!r} can't be of the type {type(value).__name__}")
         if isinstance(value, int) and value.bit_length() > 63:
             raise NotUnderstood(f"{TOML}: {name!r} is too large a number")
-    for setting in FOLDERS[2:]:
+    for setting in FOLDERS[_NAMED_OUTSIDE:]:
         if setting.name in toml and not (sources.given(setting) or sources.given(FOLDERS[0])):
             folders[setting.name] = os.path.join(folders["config"], toml[setting.name])
     for name, path in folders.items():
         if any(char < " " for char in path):
             raise NotUnderstood(f"{name}: a control character")
+    del folders["overlay"]
     values: dict[str, Any] = {name: os.path.abspath(path) for name, path in folders.items()}
+    values |= {"config": config, "source": source}
     for setting in SETTINGS:
         text = sources.given(setting)
         if text is not None:
@@ -232,10 +257,12 @@ def _folders(sources: Sources) -> dict[str, str]:
     folders = {}
     for setting in FOLDERS[1:]:
         default = os.path.join(home, str(setting.default))
-        default = _IN_CONTAINER[setting.name] if in_container else default
+        default = _IN_CONTAINER.get(setting.name, default) if in_container else default
         # A home that is an option beats every folder that is not.
         said = sources.options.get(setting.name) if option else sources.given(setting)
-        folders[setting.name] = said or default
+        folders[setting.name] = said or (default if setting.default else "")
+    if sources.options.get("config") and not sources.options.get("overlay"):
+        folders["overlay"] = ""  # what is said of changes is said of another config folder
     return folders
 
 

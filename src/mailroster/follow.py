@@ -239,7 +239,7 @@ class Follower:
         self._told = findings
         if outcome.unnoted and outcome.unnoted != self._unnoted:
             log(f"edits by hand are missing in the history: {outcome.unnoted}")
-        self._unnoted = outcome.unnoted
+            self._unnoted = outcome.unnoted
         if outcome.rows and self._settings.log_level not in _QUIET:
             log(f"{outcome.rows} rows changed")
         if scripts.changed and self._settings.log_level not in _QUIET:

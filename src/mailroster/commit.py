@@ -63,7 +63,10 @@ OLD = ".mailroster-old"
 UNAPPLIED = ".mailroster-unapplied"
 
 UNCHANGED = "nothing was changed"
-_READ_ONLY = "the folder is mounted read-only: change it where it comes from, or name a writable folder with --overlay"
+_READ_ONLY = (
+    "the folder is mounted read-only: change it where it comes from, or name a writable folder "
+    "with --overlay"
+)
 _NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 #: Only a person can mend these; anything else may pass.
 _REFUSED = (*_NO_RIGHT, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)

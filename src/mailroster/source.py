@@ -79,7 +79,7 @@ def is_lasting(found: Identity) -> bool:
 
 def names(folder: str) -> list[str]:
     """The names of a folder's files, and of what may be other folders. Raises OSError."""
-    return sorted(filter(_belongs, os.listdir(folder)))
+    return sorted(filter(belongs, os.listdir(folder)))
 
 
 def files(folder: str) -> Files | None:
@@ -121,5 +121,6 @@ def _mode(path: str) -> int:
         return stat.S_IMODE(os.fstat(file.fileno()).st_mode)
 
 
-def _belongs(name: str) -> bool:
+def belongs(name: str) -> bool:
+    """Whether a file of that name is one of a config folder."""
     return not name.startswith(".") and _OURS not in name and name.isprintable()

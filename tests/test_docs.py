@@ -24,7 +24,7 @@ from mailroster.cli.commands import COMMANDS
 from mailroster.cli.grammar import Command
 from mailroster.effects.effect import MIRROR
 from mailroster.roster import Roster
-from mailroster.settings import FOLDERS, SETTINGS, Setting
+from mailroster.settings import FOLDERS, OVERLAY, SETTINGS, Setting
 from tests.servers.instance import Instance
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -80,7 +80,7 @@ class Shell:
         self.folder.mkdir()
         self.instance: Instance | None = None
         self.status = 0
-        known = {setting.variable for setting in (*FOLDERS, *SETTINGS)}
+        known = {setting.variable for setting in (*FOLDERS, OVERLAY, *SETTINGS)}
         self._environment = {k: v for k, v in os.environ.items() if k not in known}
         self._environment["PATH"] = f"{programs}:{os.environ['PATH']}"
 
@@ -194,7 +194,9 @@ def test_every_command_has_a_section_and_an_example(command: Command) -> None:
     )
 
 
-@pytest.mark.parametrize("setting", [*FOLDERS, *SETTINGS], ids=lambda setting: setting.name)
+@pytest.mark.parametrize(
+    "setting", [*FOLDERS, OVERLAY, *SETTINGS], ids=lambda setting: setting.name
+)
 def test_every_setting_is_listed_with_its_variable(setting: Setting) -> None:
     text = (ROOT / "docs/settings.md").read_text()
     assert f"| `{setting.name}` | " in text

@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 
 from mailroster import source
-from mailroster.settings import FOLDERS, SETTINGS
+from mailroster.settings import FOLDERS, OVERLAY, SETTINGS
 from tests.kubernetes import (
     ROOT,
     Manifest,
@@ -151,7 +151,7 @@ def test_a_change_of_the_secret_does_not_restart_the_server(manifests: list[Mani
 
 
 def test_every_variable_is_a_setting_and_every_file_is_mounted(manifests: list[Manifest]) -> None:
-    variables = {setting.variable for setting in (*FOLDERS, *SETTINGS)} - {""}
+    variables = {setting.variable for setting in (*FOLDERS, OVERLAY, *SETTINGS)} - {""}
     found = mounts(manifests)
     theirs = {"tls.crt", "tls.key"}  # kubernetes.io/tls
     for name, value in environment(manifests).items():

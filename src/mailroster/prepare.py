@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from mailroster import places, quota_warning, running
+from mailroster.adopt.mail_folder import owned
 from mailroster.disk import Disk, read
 from mailroster.finding import Refused
 from mailroster.instance import dovecot_2_3, overrides, postfix
@@ -50,11 +51,7 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
     if settings.relay_tls_level not in postfix.RELAY_TLS_LEVELS:
         levels = ", ".join(postfix.RELAY_TLS_LEVELS)
         raise Refused(f"relay_tls_level: {settings.relay_tls_level!r} is none of {levels}")
-    for path in (settings.mail, settings.state, settings.logs):
-        if bad := sorted(set(path) & set(" \t\"'$%{},:;#\\|<>")):
-            raise Refused(f"the path {path!r} has {bad[0]!r}, which the servers would misread")
-    if room := layout.socket_room():
-        raise Refused(f"the path {layout.state} is {room} octets too long for sockets; use another")
+    check_paths(settings, layout)
     places.check(layout.links, adopt)
     if layout.links and (strangers := running.strangers()):
         others = ", ".join(f"{name} (process {pid})" for name, pid in strangers.items())
@@ -62,16 +59,31 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
         raise Refused(f"another mail server runs here: {others}; {mend}")
 
 
+def check_paths(settings: Settings, layout: Layout) -> None:
+    """Raises Refused for folders that the servers can't have, or can't get to."""
+    for path in (settings.mail, settings.state, settings.logs):
+        if bad := sorted(set(path) & set(" \t\"'$%{},:;#\\|<>")):
+            raise Refused(f"the path {path!r} has {bad[0]!r}, which the servers would misread")
+    if room := layout.socket_room():
+        raise Refused(f"the path {layout.state} is {room} octets too long for sockets; use another")
+    for path in (settings.mail, layout.state):
+        if os.path.isdir(path):
+            _passable(path)
+
+
 def prepare(
     settings: Settings, layout: Layout, tell: Callable[[str], object] = lambda text: None
 ) -> bool:
     """Makes everything that is missing; whether a file that the servers read at start changed.
 
-    `tell` is told what is wrong with the folder's own settings for the servers.
+    `tell` is told what is wrong with the folder's own settings for the servers, and whose an
+    existing mail folder is if it is not the mail's: nothing of it is changed.
 
     Raises Refused for a folder or a certificate that a person has to mend.
     """
     _folders(settings, layout)
+    for remark in owned(settings.mail, settings.vmail_uid, settings.vmail_gid):
+        tell(str(remark))
     places.claim(layout.links, tell)
     _certificate(settings, layout)
     settings = settings._replace(listen=_listening(settings.listen))
@@ -142,14 +154,33 @@ def _folders(settings: Settings, layout: Layout) -> None:
         (settings.logs, root, 0o755),
         (settings.mail, mail, 0o770),
     ):
-        fresh = not os.path.isdir(path)
+        # One without anything in it is as a container engine has made it, for nobody.
+        fresh = not os.path.isdir(path) or (path == settings.mail and _is_empty(path))
         os.makedirs(path, exist_ok=True)
         if fresh or path.startswith(layout.state):
             os.chown(path, *owner)
             os.chmod(path, mode)
     os.makedirs(settings.config, exist_ok=True)
+    _postfix_log(f"{settings.logs}/mail.log", postfix[0])
     _passable(layout.state)
     _passable(settings.mail)
+
+
+def _is_empty(folder: str) -> bool:
+    with os.scandir(folder) as entries:
+        return next(entries, None) is None
+
+
+def _postfix_log(path: str, uid: int) -> None:
+    """Postfix's log belongs to Postfix's user: before postlogd runs, postsuper tells there which
+    queue files it has renamed, as after a copy or a restore, and a start fails if it can't."""
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        return
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        os.fchown(fd, uid, -1)
+    finally:
+        os.close(fd)
 
 
 def _passable(path: str) -> None:

@@ -28,18 +28,12 @@ class Setting(NamedTuple):
 FOLDERS = (
     Setting("home", "MAILROSTER_HOME", HOME, "holds all the folders below"),
     Setting("config", "MAILROSTER_CONFIG", "config", "the text files: the only truth"),
-    Setting(
-        "overlay",
-        "MAILROSTER_OVERLAY",
-        "",
-        "a folder of changes to a config folder that is only read",
-    ),
     Setting("mail", "MAILROSTER_MAIL", "mail-data", "DOMAIN/USER/ Maildirs"),
     Setting("state", "MAILROSTER_STATE", "mail-state", "tables, queue, sockets"),
     Setting("logs", "MAILROSTER_LOGS", "mail-logs", "logs"),
 )
-#: Folders that can't be named in the file that lies in one of them.
-_NAMED_OUTSIDE = 3
+#: A folder, too, which nobody has unless it is named.
+OVERLAY = Setting("overlay", "MAILROSTER_OVERLAY", "", "takes changes where `config` is only read")
 _IN_CONTAINER = {
     "config": CONTAINER_CONFIG,
     "mail": "/var/mail",
@@ -179,9 +173,16 @@ def config_folders(sources: Sources) -> tuple[str, str]:
     """The fields `config` and `source` of the settings, which say where `mailroster.toml` is.
     Raises NotUnderstood."""
     folders = _folders(sources)
-    named, overlay = (os.path.abspath(folders[name]) for name in ("config", "overlay"))
-    if not folders["overlay"]:
+    named = os.path.abspath(folders["config"])
+    said = sources.options.get("overlay")
+    # What the environment says is about the config folder of the environment.
+    if not said and not (sources.options.get("config") or sources.options.get("home")):
+        said = sources.given(OVERLAY)
+    if not said:
         return named, ""
+    if any(char < " " for char in said):
+        raise NotUnderstood("overlay: a control character")
+    overlay = os.path.abspath(said)
     if named == overlay:
         raise NotUnderstood(f"overlay: {overlay} is the config folder itself; name another one")
     return overlay, named
@@ -192,7 +193,7 @@ def load(sources: Sources) -> Settings:
     folders = _folders(sources)
     config, source = config_folders(sources)
     toml = _toml(os.path.join(config, TOML), sources.read)
-    known = {setting.name for setting in (*FOLDERS[_NAMED_OUTSIDE:], *SETTINGS)}
+    known = {setting.name for setting in (*FOLDERS[2:], *SETTINGS)}
     for name, value in toml.items():
         if name not in known:
             raise NotUnderstood(f"{TOML}: unknown setting {name!r}")
@@ -200,13 +201,12 @@ def load(sources: Sources) -> Settings:
             raise NotUnderstood(f"{TOML}: {name!r} can't be of the type {type(value).__name__}")
         if isinstance(value, int) and value.bit_length() > 63:
             raise NotUnderstood(f"{TOML}: {name!r} is too large a number")
-    for setting in FOLDERS[_NAMED_OUTSIDE:]:
+    for setting in FOLDERS[2:]:
         if setting.name in toml and not (sources.given(setting) or sources.given(FOLDERS[0])):
             folders[setting.name] = os.path.join(folders["config"], toml[setting.name])
     for name, path in folders.items():
         if any(char < " " for char in path):
             raise NotUnderstood(f"{name}: a control character")
-    del folders["overlay"]
     values: dict[str, Any] = {name: os.path.abspath(path) for name, path in folders.items()}
     values |= {"config": config, "source": source}
     for setting in SETTINGS:
@@ -257,12 +257,10 @@ def _folders(sources: Sources) -> dict[str, str]:
     folders = {}
     for setting in FOLDERS[1:]:
         default = os.path.join(home, str(setting.default))
-        default = _IN_CONTAINER.get(setting.name, default) if in_container else default
+        default = _IN_CONTAINER[setting.name] if in_container else default
         # A home that is an option beats every folder that is not.
         said = sources.options.get(setting.name) if option else sources.given(setting)
-        folders[setting.name] = said or (default if setting.default else "")
-    if sources.options.get("config") and not sources.options.get("overlay"):
-        folders["overlay"] = ""  # what is said of changes is said of another config folder
+        folders[setting.name] = said or default
     return folders
 
 

@@ -130,7 +130,7 @@ def settings(raw: bytes) -> None:
         assert type(value) is type(setting.default)
         assert not isinstance(value, int) or value >= 0
         assert not isinstance(value, str) or value.isprintable()
-    folders = {setting.name for setting in FOLDERS[1:]} - {"overlay"}
+    folders = {setting.name for setting in FOLDERS[1:]}
     for name in folders | ({"source"} if found.source else set()):
         path = getattr(found, name)
         assert os.path.isabs(path)

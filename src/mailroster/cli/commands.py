@@ -308,6 +308,19 @@ COMMANDS = (
         ),
     ),
     Command(
+        ("adopt",), "FOLDER", "what would be served from the folder of a docker-mailserver",
+        "adopt:adopt",
+        (
+            Option("--mail", "the mail folder, if it is elsewhere", "DIR"),
+            Option("--state", "the state folder, if it is elsewhere", "DIR"),
+            Option("--strict", "exit 1 also if anything else is to be done or known"),
+            _JSON,
+        ),
+        "FOLDER is its config folder, the folder with config/ and mail-data/, or that of its compose "
+        "project, whose compose.yaml and mailserver.env are read too. Tells what is served, what differs, "
+        "what is not done here, and the next command. Needs no server, and changes nothing.",
+    ),
+    Command(
         ("up",), "", "run a mail server on this folder until it is told to stop",
         "server:up",
         (

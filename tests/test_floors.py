@@ -22,7 +22,7 @@ FLOORS = (
     "child disk settling lock append history commit targets/ index store served password "
     "verification password_policy running services pcre sockets auth agreement picture "
     "mailstore quota_warning policy/ sessions reopen sievec sieve overrides companions adopt/ "
-    "places prepare apply damage deadlines moving watch health log_stream supervise",
+    "places prepare apply damage deadlines moving watch follow health log_stream supervise",
     "server cli/",
 )
 #: Names itself only (`__version__`), and starts the faces.
@@ -122,6 +122,7 @@ def test_start_up_imports_nothing_slow() -> None:
         "server",
         "supervise",
         "watch",
+        "follow",
         "log_stream",
         "cli/server",
     }  # of the one command that runs on

@@ -94,7 +94,7 @@ def prepare(
     names = postfix.listeners(settings)
     main = overrides.main_cf(postfix.main_cf(settings, layout), taken.overrides.main)
     master = overrides.master_cf(postfix.master_cf(settings), taken.overrides.master, names)
-    files = {f"{layout.postfix_files}/main.cf": main, f"{layout.postfix_files}/master.cf": master}
+    files = {f"{layout.postfix}/main.cf": main, f"{layout.postfix}/master.cf": master}
     for name, text in dovecot_2_3.files(settings, layout).items():
         files[os.path.join(layout.dovecot, name)] = text
     sender = settings.postmaster_address or f"postmaster@{settings.hostname}"
@@ -140,7 +140,7 @@ def _folders(settings: Settings, layout: Layout) -> None:
         (layout.state, root, 0o755),
         (layout.tables, root, 0o755),
         (layout.sql, dovecot, 0o2770),
-        (layout.postfix_files, root, 0o755),
+        (layout.postfix, root, 0o755),
         (layout.dovecot, root, 0o755),
         (layout.sieve, scripts, 0o2750),
         (layout.sieve_accounts, scripts, 0o2750),
@@ -154,7 +154,8 @@ def _folders(settings: Settings, layout: Layout) -> None:
         (settings.logs, root, 0o755),
         (settings.mail, mail, 0o770),
     ):
-        fresh = not os.path.isdir(path)
+        # One without anything in it is as a container engine has made it, for nobody.
+        fresh = not os.path.isdir(path) or (path == settings.mail and _is_empty(path))
         os.makedirs(path, exist_ok=True)
         if fresh or path.startswith(layout.state):
             os.chown(path, *owner)
@@ -163,6 +164,11 @@ def _folders(settings: Settings, layout: Layout) -> None:
     _postfix_log(f"{settings.logs}/mail.log", postfix[0])
     _passable(layout.state)
     _passable(settings.mail)
+
+
+def _is_empty(folder: str) -> bool:
+    with os.scandir(folder) as entries:
+        return next(entries, None) is None
 
 
 def _postfix_log(path: str, uid: int) -> None:

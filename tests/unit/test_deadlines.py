@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import server
+from mailroster import follow
 from mailroster.deadlines import Deadlines, ends_among
 from mailroster.disk import read
 from mailroster.finding import Refused
+from mailroster.instance.layout import Layout
 from mailroster.settings import Sources, load
 from tests.unit.test_expiry import note
 
@@ -109,14 +110,14 @@ def test_a_folder_that_cannot_be_written_is_told_and_tried_again_later(
     config.mkdir()
     write(config, note(until="2020-01-01") + "a b\n")
     settings = load(Sources({"home": str(tmp_path)}, {}, read, os.path.isdir))
-    monkeypatch.setattr(server, "log", said.append)
-    monkeypatch.setattr(server, "put_over", refuse)
-    monkeypatch.setattr("mailroster.server.time.monotonic", clock)
-    up = server.Up(settings)
+    monkeypatch.setattr(follow, "log", said.append)
+    monkeypatch.setattr(follow, "put_over", refuse)
+    monkeypatch.setattr("mailroster.follow.time.monotonic", clock)
+    follower = follow.Follower(settings, Layout(settings.state))
     for _ in range(100):
-        up._put_over()
+        follower._put_over()
     assert len(tries) == 1
-    clock.now += server.TRY_AGAIN_S
-    up._put_over()
+    clock.now += follow.TRY_AGAIN_S
+    follower._put_over()
     assert len(tries) == 2
     assert said == ["what has come to its end date stays in force: the folder is read-only"]

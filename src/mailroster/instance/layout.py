@@ -31,8 +31,7 @@ class Layout:
         #: Keys that commands changed, but could not put in force.
         self.asked = os.path.join(self.served, "asked")
         self.origin = os.path.join(state, "origin")
-        #: Where our main.cf and master.cf are, and the folder that Postfix is told of.
-        self.postfix_files = self.postfix = os.path.join(state, "postfix")
+        self.postfix = os.path.join(state, "postfix")
         self.dovecot = os.path.join(state, "dovecot")
         self.dovecot_conf = os.path.join(self.dovecot, "dovecot.conf")
         #: The script that Dovecot runs when a mailbox gets full.
@@ -49,25 +48,37 @@ class Layout:
         #: Closed to all but the owner of the mail.
         self.warning = os.path.join(self.run, "warning")
         #: The socket of our policy service, and its pid file, which it keeps locked.
-        self.policy = os.path.join(self.run, "policy")
+        self.policy = self._socket("policy")
         self.policy_pid = os.path.join(state, "policy.pid")
+        #: Those of Dovecot's at which Postfix delivers, asks for logins, and for room.
+        self.lmtp = self._socket("lmtp")
+        self.auth = self._socket("auth-postfix")
+        self.quota_status = self._socket("quota-status")
         self.dovecot_pid = os.path.join(self.run, "master.pid")
         #: The servers' own places, each a link that leads to ours.
         self.links: dict[str, str] = {}
         if kind == "system":
             self.links = {
-                "/etc/postfix/main.cf": os.path.join(self.postfix_files, "main.cf"),
-                "/etc/postfix/master.cf": os.path.join(self.postfix_files, "master.cf"),
+                "/etc/postfix/main.cf": os.path.join(self.postfix, "main.cf"),
+                "/etc/postfix/master.cf": os.path.join(self.postfix, "master.cf"),
                 "/etc/dovecot/dovecot.conf": self.dovecot_conf,
             }
         if kind != "private":
-            self.postfix, self.dovecot_conf = "/etc/postfix", "/etc/dovecot/dovecot.conf"
+            self.dovecot_conf = "/etc/dovecot/dovecot.conf"
         if kind == "host":
-            self.spool = "/var/spool/postfix"
+            self.postfix, self.spool = "/etc/postfix", "/var/spool/postfix"
             self.dovecot_pid = "/run/dovecot/master.pid"
         self.tls = os.path.join(state, "tls")
         #: Held locked by `up` as long as it runs; says which process that is.
         self.up_pid = os.path.join(state, "up.pid")
+
+    def _socket(self, name: str) -> str:
+        """The path of a socket between Postfix and others."""
+        return os.path.join(self.run, name)
+
+    def from_postfix(self, socket: str) -> str:
+        """How Postfix names a socket."""
+        return socket
 
     def table(self, name: str) -> str:
         return os.path.join(self.tables, name)

@@ -31,7 +31,7 @@ class Policy:
     def __init__(self, layout: Layout, origin: str) -> None:
         self._patterns = Patterns(layout)
         self._router = Router(tabled(layout), origin, self._patterns.captured)
-        self._quota_status = QuotaStatus(f"{layout.run}/quota-status")
+        self._quota_status = QuotaStatus(layout.quota_status)
         self._domains = LmdbLookup(layout.table("domains"))
         self._senders = LmdbLookup(layout.table("senders"))
         self._complained: dict[str, float] = {}

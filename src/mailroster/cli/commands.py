@@ -313,7 +313,7 @@ COMMANDS = (
         (
             Option("--mail", "the mail folder, if it is elsewhere", "DIR"),
             Option("--state", "the state folder, if it is elsewhere", "DIR"),
-            Option("--strict", "exit 1 also if anything else is to be done or known"),
+            Option("--strict", "exit 1 also if anything else is to be done"),
             _JSON,
         ),
         "FOLDER is its config folder, the folder with config/ and mail-data/, or that of its compose "

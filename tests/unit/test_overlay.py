@@ -223,190 +223,203 @@ def test_a_write_within_a_tick_is_not_missed(pair: Pair) -> None:
         assert pair.brought()[VIRTUAL] == f"{number:02}\n"
 
 
-class TestWhatComes:
-    """Which files, with which modes."""
-
-    @pytest.fixture
-    def pair(self, tmp_path: Path) -> Pair:
-        return Pair(tmp_path, volume=False)
-
-    @pytest.mark.parametrize(
-        "name",
-        [
-            "mailroster.toml", "a@x.com.dovecot.sieve", "postfix-main.cf", "quota-warning.txt",
-            "refused passwords", "ünïcode.txt",
-        ],
-    )  # fmt: skip
-    def test_any_file_of_the_folder_comes(self, pair: Pair, name: str) -> None:
-        pair.put({**FIRST, name: "text"})
-        assert pair.brought()[name] == "text"
-        pair.put({**FIRST, name: "other"})
-        assert pair.brought()[name] == "other"
-
-    @pytest.mark.parametrize(
-        "name",
-        [".hidden", "..2026", ".mailroster-history", f"{VIRTUAL}.mailroster-unapplied", "a\nb"],
-    )  # fmt: skip
-    def test_what_does_not_belong_to_it_does_not(self, pair: Pair, name: str) -> None:
-        pair.put({**FIRST, name: "text"})
-        pair.overlay.bring()
-        names = {path.name for path in pair.here.iterdir()} - {RECORD}
-        assert names == set(FIRST)
-
-    def test_folders_and_pipes_do_not_and_are_in_nobodys_way(self, pair: Pair) -> None:
-        (pair.there / "dkim").mkdir()
-        (pair.there / "dkim/key").write_text("k")
-        os.mkfifo(pair.there / "pipe")
-        (pair.there / "nowhere").symlink_to("none")
-        assert pair.brought() == FIRST
-        assert pair.codes() == [("pipe", "unreadable-file")]
-
-    def test_a_folder_here_of_the_name_of_a_file_there_stays(self, pair: Pair) -> None:
-        pair.here.mkdir()
-        (pair.here / VIRTUAL).mkdir()
-        pair.overlay.bring()
-        assert (pair.here / VIRTUAL).is_dir()
-        assert (pair.here / ACCOUNTS).read_text() == FIRST[ACCOUNTS]
-
-    def test_a_pipe_or_a_link_here_counts_as_an_edit(self, pair: Pair) -> None:
-        pair.brought()
-        (pair.here / VIRTUAL).unlink()
-        (pair.here / VIRTUAL).symlink_to("elsewhere")
-        (pair.here / "elsewhere").write_text(FIRST[VIRTUAL])
-        (pair.here / QUOTAS).unlink(missing_ok=True)
-        os.mkfifo(pair.here / QUOTAS)
-        pair.put({ACCOUNTS: "b@x.com|{PLAIN}b\n", VIRTUAL: "new\n", QUOTAS: "q\n"})
-        pair.overlay.bring()
-        assert (pair.here / VIRTUAL).readlink() == Path("elsewhere")
-        assert (pair.here / VIRTUAL).read_text() == FIRST[VIRTUAL]
-        assert stat.S_ISFIFO((pair.here / QUOTAS).stat().st_mode)
-        assert (pair.here / ACCOUNTS).read_text() == "b@x.com|{PLAIN}b\n"
-        assert pair.codes() == [(QUOTAS, "changed-in-both"), (VIRTUAL, "changed-in-both")]
-
-    def test_secrets_are_closed_and_other_files_have_the_mode_that_they_have_there(
-        self, pair: Pair
-    ) -> None:
-        pair.put({**FIRST, "dovecot.cf": "a\n", "run.sh": "b\n"})
-        (pair.there / "dovecot.cf").chmod(0o440)
-        (pair.there / "run.sh").chmod(0o755)
-        pair.overlay.bring()
-        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in pair.here.iterdir()}
-        assert modes == {
-            ACCOUNTS: 0o600, VIRTUAL: 0o644, "dovecot.cf": 0o640, "run.sh": 0o755, RECORD: 0o600,
-        }  # fmt: skip
-        assert stat.S_IMODE(pair.here.stat().st_mode) == 0o700
-
-    def test_a_file_keeps_the_owner_and_the_mode_that_it_has_here(self, pair: Pair) -> None:
-        pair.brought()
-        os.chown(pair.here / ACCOUNTS, 1234, 4321)
-        (pair.here / ACCOUNTS).chmod(0o640)
-        pair.put({**FIRST, ACCOUNTS: "b@x.com|{PLAIN}b\n"})
-        pair.overlay.bring()
-        status = (pair.here / ACCOUNTS).stat()
-        assert (status.st_uid, status.st_gid) == (1234, 4321)
-        assert stat.S_IMODE(status.st_mode) == 0o640
+# -- which files, with which modes
 
 
-class TestSwaps:
-    """Files of one swap belong together."""
-
-    @pytest.fixture
-    def volume(self, tmp_path: Path) -> Volume:
-        return Volume(tmp_path / "source", {"a": "1", "b": "1"})
-
-    def texts(self, volume: Volume) -> dict[str, bytes] | None:
-        found = source.files(str(volume.folder))
-        return None if found is None else {name: seen.content for name, seen in found.seen.items()}
-
-    def test_a_swap_in_the_middle_of_a_look_is_seen_as_a_whole(
-        self, volume: Volume, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        left = [{"a": "2", "b": "2"}]
-
-        def looking(path: str) -> object:
-            found = look(path)
-            if left:
-                volume.put(left.pop())
-            return found
-
-        monkeypatch.setattr("mailroster.source.look", looking)
-        assert self.texts(volume) == {"a": b"2", "b": b"2"}
-
-    def test_one_that_is_swapped_all_along_is_not_taken(
-        self, volume: Volume, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def looking(path: str) -> object:
-            volume.put({"a": "x", "b": "x"})
-            return look(path)
-
-        monkeypatch.setattr("mailroster.source.look", looking)
-        assert self.texts(volume) is None
-
-    def test_each_step_of_kubelet_is_the_old_or_the_new(self, volume: Volume) -> None:
-        old, new = {"a": b"1", "b": b"1"}, {"b": b"2", "c": b"2"}
-        files = {"b": "2", "c": "2"}
-        name = volume.write(files)
-        assert self.texts(volume) == old
-        volume.swap(name)
-        assert self.texts(volume) == new
-        volume.link(files)
-        assert self.texts(volume) == new
-
-    def test_a_link_that_leads_nowhere_is_no_empty_folder(self, volume: Volume) -> None:
-        volume.data.resolve().rename(volume.folder / "gone")
-        with pytest.raises(FileNotFoundError):
-            source.files(str(volume.folder))
-
-    def test_a_folder_that_is_a_link_itself_is_swapped_as_a_whole(self, tmp_path: Path) -> None:
-        """As git-sync does."""
-        for number in "12":
-            (tmp_path / number).mkdir()
-            (tmp_path / number / ACCOUNTS).write_text(f"{number}\n")
-        (tmp_path / "current").symlink_to("1")
-        overlay = Overlay(str(tmp_path / "current"), str(tmp_path / "overlay"))
-        overlay.bring()
-        (tmp_path / "next").symlink_to("2")
-        (tmp_path / "next").rename(tmp_path / "current")
-        overlay.bring()
-        assert (tmp_path / "overlay" / ACCOUNTS).read_text() == "2\n"
+@pytest.fixture
+def plain(tmp_path: Path) -> Pair:
+    return Pair(tmp_path, volume=False)
 
 
-class TestTheRecord:
-    """It may be of any bytes: then what differs is told, and nothing is written over."""
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mailroster.toml", "a@x.com.dovecot.sieve", "postfix-main.cf", "quota-warning.txt",
+        "refused passwords", "ünïcode.txt",
+    ],
+)  # fmt: skip
+def test_any_file_of_the_folder_comes(plain: Pair, name: str) -> None:
+    plain.put({**FIRST, name: "text"})
+    assert plain.brought()[name] == "text"
+    plain.put({**FIRST, name: "other"})
+    assert plain.brought()[name] == "other"
 
-    @pytest.mark.parametrize(
-        "raw",
-        [
-            b"", b"\0\xff", b"folder\n", b"folder 1-2-3-4-5\n", b"a b c d\n", b"a b 1-2-3 - f\n",
-            "a b \u0661-\u0662-\u0663-\u0664 - f\n".encode(), b"folder x\na b - - \n",
-        ],
-    )  # fmt: skip
-    def test_what_can_not_be_read_is_not_known(self, raw: bytes) -> None:
-        record = parse(raw)
-        assert record.folder is None
-        assert all(line.source is None for line in record.lines.values())
 
-    def test_it_is_read_as_it_was_written(self) -> None:
-        lines = {
-            "a file": Line("aa", "bb", Identity(1, 2, 3, 4), Identity(5, 6, 7, 8)), "b": Line(),
-        }  # fmt: skip
-        record = Record(Identity(9, 9, 9, 9), lines)
-        assert parse(bytes(record)) == record
+@pytest.mark.parametrize(
+    "name",
+    [".hidden", "..2026", ".mailroster-history", f"{VIRTUAL}.mailroster-unapplied", "a\nb"],
+)  # fmt: skip
+def test_what_does_not_belong_to_it_does_not(plain: Pair, name: str) -> None:
+    plain.put({**FIRST, name: "text"})
+    plain.overlay.bring()
+    names = {path.name for path in plain.here.iterdir()} - {RECORD}
+    assert names == set(FIRST)
 
-    @pytest.mark.parametrize("raw", [None, b"", b"\xff\n" * 9], ids=["lost", "empty", "damaged"])
-    def test_without_it_nothing_that_was_changed_here_is_lost(
-        self, raw: bytes | None, tmp_path: Path
-    ) -> None:
-        pair = Pair(tmp_path, volume=True)
-        pair.brought()
-        pair.edit(VIRTUAL, "mine\n")
-        (pair.here / RECORD).unlink()
-        if raw is not None:
-            (pair.here / RECORD).write_bytes(raw)
-        assert pair.brought() == {**FIRST, VIRTUAL: "mine\n"}
-        assert pair.codes() == [(VIRTUAL, "changed-in-both")]
-        pair.put({**FIRST, ACCOUNTS: "b@x.com|{PLAIN}b\n"})
-        assert pair.brought()[ACCOUNTS] == "b@x.com|{PLAIN}b\n"
+
+def test_folders_and_pipes_do_not_and_are_in_nobodys_way(plain: Pair) -> None:
+    (plain.there / "dkim").mkdir()
+    (plain.there / "dkim/key").write_text("k")
+    os.mkfifo(plain.there / "pipe")
+    (plain.there / "nowhere").symlink_to("none")
+    assert plain.brought() == FIRST
+    assert plain.codes() == [("pipe", "unreadable-file")]
+
+
+def test_a_folder_here_of_the_name_of_a_file_there_stays(plain: Pair) -> None:
+    plain.here.mkdir()
+    (plain.here / VIRTUAL).mkdir()
+    plain.overlay.bring()
+    assert (plain.here / VIRTUAL).is_dir()
+    assert (plain.here / ACCOUNTS).read_text() == FIRST[ACCOUNTS]
+
+
+def test_a_pipe_or_a_link_here_counts_as_an_edit(plain: Pair) -> None:
+    plain.brought()
+    (plain.here / VIRTUAL).unlink()
+    (plain.here / VIRTUAL).symlink_to("elsewhere")
+    (plain.here / "elsewhere").write_text(FIRST[VIRTUAL])
+    (plain.here / QUOTAS).unlink(missing_ok=True)
+    os.mkfifo(plain.here / QUOTAS)
+    plain.put({ACCOUNTS: "b@x.com|{PLAIN}b\n", VIRTUAL: "new\n", QUOTAS: "q\n"})
+    plain.overlay.bring()
+    assert (plain.here / VIRTUAL).readlink() == Path("elsewhere")
+    assert (plain.here / VIRTUAL).read_text() == FIRST[VIRTUAL]
+    assert stat.S_ISFIFO((plain.here / QUOTAS).stat().st_mode)
+    assert (plain.here / ACCOUNTS).read_text() == "b@x.com|{PLAIN}b\n"
+    assert plain.codes() == [(QUOTAS, "changed-in-both"), (VIRTUAL, "changed-in-both")]
+
+
+def test_secrets_are_closed_and_other_files_have_the_mode_that_they_have_there(plain: Pair) -> None:
+    plain.put({**FIRST, "dovecot.cf": "a\n", "run.sh": "b\n"})
+    (plain.there / "dovecot.cf").chmod(0o440)
+    (plain.there / "run.sh").chmod(0o755)
+    plain.overlay.bring()
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in plain.here.iterdir()}
+    assert modes == {
+        ACCOUNTS: 0o600, VIRTUAL: 0o644, "dovecot.cf": 0o640, "run.sh": 0o755, RECORD: 0o600,
+    }  # fmt: skip
+    assert stat.S_IMODE(plain.here.stat().st_mode) == 0o700
+
+
+def test_a_file_keeps_the_owner_and_the_mode_that_it_has_here(plain: Pair) -> None:
+    plain.brought()
+    os.chown(plain.here / ACCOUNTS, 1234, 4321)
+    (plain.here / ACCOUNTS).chmod(0o640)
+    plain.put({**FIRST, ACCOUNTS: "b@x.com|{PLAIN}b\n"})
+    plain.overlay.bring()
+    status = (plain.here / ACCOUNTS).stat()
+    assert (status.st_uid, status.st_gid) == (1234, 4321)
+    assert stat.S_IMODE(status.st_mode) == 0o640
+
+
+# -- files of one swap belong together
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Volume:
+    return Volume(tmp_path / "source", {"a": "1", "b": "1"})
+
+
+def texts(volume: Volume) -> dict[str, bytes] | None:
+    found = source.files(str(volume.folder))
+    return None if found is None else {name: seen.content for name, seen in found.seen.items()}
+
+
+def test_a_swap_in_the_middle_of_a_look_is_seen_as_a_whole(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [{"a": "2", "b": "2"}]
+
+    def looking(path: str) -> object:
+        found = look(path)
+        if left:
+            volume.put(left.pop())
+        return found
+
+    monkeypatch.setattr("mailroster.source.look", looking)
+    assert texts(volume) == {"a": b"2", "b": b"2"}
+
+
+def test_one_that_is_swapped_all_along_is_not_taken(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def looking(path: str) -> object:
+        volume.put({"a": "x", "b": "x"})
+        return look(path)
+
+    monkeypatch.setattr("mailroster.source.look", looking)
+    assert texts(volume) is None
+
+
+def test_each_step_of_kubelet_is_the_old_or_the_new(volume: Volume) -> None:
+    old, new = {"a": b"1", "b": b"1"}, {"b": b"2", "c": b"2"}
+    files = {"b": "2", "c": "2"}
+    name = volume.write(files)
+    assert texts(volume) == old
+    volume.swap(name)
+    assert texts(volume) == new
+    volume.link(files)
+    assert texts(volume) == new
+
+
+def test_a_link_that_leads_nowhere_is_no_empty_folder(volume: Volume) -> None:
+    volume.data.resolve().rename(volume.folder / "gone")
+    with pytest.raises(FileNotFoundError):
+        source.files(str(volume.folder))
+
+
+def test_a_folder_that_is_a_link_itself_is_swapped_as_a_whole(tmp_path: Path) -> None:
+    """As git-sync does."""
+    for number in "12":
+        (tmp_path / number).mkdir()
+        (tmp_path / number / ACCOUNTS).write_text(f"{number}\n")
+    (tmp_path / "current").symlink_to("1")
+    overlay = Overlay(str(tmp_path / "current"), str(tmp_path / "overlay"))
+    overlay.bring()
+    (tmp_path / "next").symlink_to("2")
+    (tmp_path / "next").rename(tmp_path / "current")
+    overlay.bring()
+    assert (tmp_path / "overlay" / ACCOUNTS).read_text() == "2\n"
+
+
+# -- the record, which may be of any bytes
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"", b"\0\xff", b"folder\n", b"folder 1-2-3-4-5\n", b"a b c d\n", b"a b 1-2-3 - f\n",
+        "a b \u0661-\u0662-\u0663-\u0664 - f\n".encode(), b"folder x\na b - - \n",
+    ],
+)  # fmt: skip
+def test_what_can_not_be_read_is_not_known(raw: bytes) -> None:
+    record = parse(raw)
+    assert record.folder is None
+    assert all(line.source is None for line in record.lines.values())
+
+
+def test_it_is_read_as_it_was_written() -> None:
+    lines = {
+        "a file": Line("aa", "bb", Identity(1, 2, 3, 4), Identity(5, 6, 7, 8)), "b": Line(),
+    }  # fmt: skip
+    record = Record(Identity(9, 9, 9, 9), lines)
+    assert parse(bytes(record)) == record
+
+
+@pytest.mark.parametrize("raw", [None, b"", b"\xff\n" * 9], ids=["lost", "empty", "damaged"])
+def test_without_it_nothing_that_was_changed_here_is_lost(
+    raw: bytes | None, tmp_path: Path
+) -> None:
+    pair = Pair(tmp_path, volume=True)
+    pair.brought()
+    pair.edit(VIRTUAL, "mine\n")
+    (pair.here / RECORD).unlink()
+    if raw is not None:
+        (pair.here / RECORD).write_bytes(raw)
+    assert pair.brought() == {**FIRST, VIRTUAL: "mine\n"}
+    assert pair.codes() == [(VIRTUAL, "changed-in-both")]
+    pair.put({**FIRST, ACCOUNTS: "b@x.com|{PLAIN}b\n"})
+    assert pair.brought()[ACCOUNTS] == "b@x.com|{PLAIN}b\n"
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@
     3f2a… 3f2a… 1240-88-1764126600000000000-1764126600000000000 - postfix-accounts.cf
 
 A line for the source's folder, and one for each file: the digest of what was brought, of what is
-about to be, which file that was, which one is here if it was changed here and there, and the name.
+about to be, which file that was, which one is here if the source has another text, and the name.
 A dash stands for what has to be looked at again, and for the digest of nothing. The record may be
 lost: then what differs from the source counts as changed in both.
 """
@@ -26,7 +26,7 @@ class Line(NamedTuple):
     brought: str = NOTHING
     coming: str = NOTHING
     source: Identity | None = None
-    own: Identity | None = None  # only of one that was changed here and there
+    own: Identity | None = None  # only where the source holds another text than was brought
 
 
 _UNKNOWN = Line()

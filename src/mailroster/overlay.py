@@ -237,13 +237,13 @@ def _known(
     for file in found.unreadable:
         yield file, record.of(file)._replace(source=None)
     for file, state, here, there in standings:
-        brought = record.of(file).brought
-        if file in came or state == FOLLOWS:
-            brought, state = there.digest, FOLLOWS
+        as_there = file in came or state == FOLLOWS
+        brought = there.digest if as_there else record.of(file).brought
         if brought == NOTHING and file not in found.seen:
             continue
-        lasting = is_lasting(there.identity) and (state != BOTH or is_lasting(here.identity))
-        own = here.identity if state == BOTH else None
+        # Only where the source has gone on it matters what is done here.
+        own = here.identity if there.digest != brought else None
+        lasting = is_lasting(there.identity) and (own is None or is_lasting(own))
         yield file, Line(brought, brought, there.identity if lasting else None, own)
 
 

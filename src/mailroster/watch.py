@@ -12,7 +12,6 @@ from asyncinotify import Inotify, Mask
 
 from mailroster.disk import identity
 from mailroster.roster import Roster
-from mailroster.source import place
 
 REGARDLESS_S = 1.0
 #: An editor's save is several events: they are one hint.
@@ -60,7 +59,7 @@ def _places(folder: str, source: str) -> list[str]:
     """The folders to watch: those of the files, and those to which links in them lead."""
     places = set()
     for each in filter(None, (folder, source)):
-        places |= {each, place(each)}
+        places.add(each)
         for _, document in Roster().documents():
             path = os.path.join(each, document.format.file)
             if os.path.islink(path):

@@ -101,7 +101,7 @@ def test_an_edit_that_was_cut_short_is_finished_first_and_stays(tmp_path: Path) 
 
 
 def test_a_file_that_is_saved_in_the_last_moment_is_not_written_over(tmp_path: Path) -> None:
-    saved = 0
+    saved = lost = 0
     for at in range(1, effects(tmp_path) + 1):
         pair = Pair(tmp_path / str(at))
         path = pair.folder / VIRTUAL
@@ -112,7 +112,10 @@ def test_a_file_that_is_saved_in_the_last_moment_is_not_written_over(tmp_path: P
 
         assert pair.bring(FaultyDisk(at, save)) == "done"
         text = path.read_text()
-        if text != NEW[VIRTUAL]:
+        if text == NEW[VIRTUAL]:
+            lost += 1
+        else:
             saved += 1
             assert text == "saved@x.com a@x.com\n", at
     assert saved > 3
+    assert lost == 1, "between the last look and the rename"

@@ -9,7 +9,7 @@ import pytest
 
 from mailroster import source
 from mailroster.brought import RECORD, Line, Record, parse
-from mailroster.disk import Identity, look
+from mailroster.disk import ABSENT, Identity, look
 from mailroster.finding import Refused
 from mailroster.overlay import BEHIND, BOTH, EDITED, FOLLOWS, Overlay
 from tests.faults.faulty import mount, own_mounts
@@ -127,7 +127,8 @@ def test_a_file_that_took_over_the_sources_text_follows_again(pair: Pair) -> Non
     pair.brought()
     pair.edit(VIRTUAL, "mine\n")
     pair.put({**FIRST, VIRTUAL: "theirs\n"})
-    pair.brought()
+    while pair.overlay.bring():  # until only an edit of here is any news
+        pass
     pair.edit(VIRTUAL, "theirs\n")
     pair.brought()
     pair.put({**FIRST, VIRTUAL: "later\n"})
@@ -213,6 +214,24 @@ def test_what_is_new_is_told_and_nothing_else_is_read(pair: Pair) -> None:
     assert not news(), "an edit of here is no news of the source"
     pair.put({**FIRST, VIRTUAL: "new\n"})
     assert news()
+
+
+@pytest.mark.parametrize(
+    ("age_s", "lasting"),
+    [
+        pytest.param(1.5, True, id="old"),
+        pytest.param(0.001, False, id="of this tick"),
+        pytest.param(-5.5, False, id="of another clock"),
+        pytest.param(10, False, id="of whole seconds"),
+    ],
+)
+def test_a_file_that_may_be_written_again_and_look_the_same_is_looked_at_again(
+    age_s: float, lasting: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 1_000_000.0)
+    ctime_ns = int((1_000_000.0 - age_s) * 1e9)
+    assert source.is_lasting(Identity(1, 2, 3, ctime_ns)) == lasting
+    assert source.is_lasting(ABSENT)
 
 
 def test_a_write_within_a_tick_is_not_missed(pair: Pair) -> None:

@@ -31,7 +31,7 @@ class Volume:
 
     def write(self, files: Mapping[str, str]) -> str:
         """The first step: a folder with the files, of which nobody knows. Its name."""
-        name = f"..2026_11_26_03_10_00.{next(_numbers):09}"
+        name = f"..2026_11_26_03_10_00.{os.getpid()}{next(_numbers):05}"
         (self.folder / name).mkdir()
         for file, text in files.items():
             path = self.folder / name / file

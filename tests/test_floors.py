@@ -21,7 +21,8 @@ FLOORS = (
     "tables compile/ effects/ explain instance/",
     "child disk settling lock append history commit targets/ index store served password "
     "verification password_policy running services pcre sockets auth agreement picture "
-    "mailstore quota_warning policy/ sessions reopen sievec sieve overrides companions adopt/ "
+    "mailstore quota_warning policy/ sessions reopen sievec sieve overrides source brought overlay "
+    "companions adopt/ "
     "places prepare apply damage deadlines moving watch follow health log_stream supervise",
     "server cli/",
 )

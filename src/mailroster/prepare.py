@@ -167,8 +167,9 @@ def _folders(settings: Settings, layout: Layout) -> None:
 
 
 def _is_empty(folder: str) -> bool:
+    """Whether there is nothing in a folder but what ext4 puts into the root of a new volume."""
     with os.scandir(folder) as entries:
-        return next(entries, None) is None
+        return all(entry.name == "lost+found" for entry in entries)
 
 
 def _postfix_log(path: str, uid: int) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from mailroster import prepare
-from mailroster.adopt import mail_folder
+from mailroster.adopt import environment, known_files, mail_folder
 from mailroster.adopt.remark import DIFFERS, KINDS, MEND, MISSING, NOTE, OTHER_WAY
+from mailroster.adopt.variables import VARIABLES
 from mailroster.cli import main
 from mailroster.instance.layout import Layout
+from mailroster.instance.overrides import FILES as OVERRIDES
 from tests import left_behind
 from tests.left_behind import OWNER
 from tests.unit.test_cli import ACCOUNTS, VIRTUAL, Folder, H, Ran, folder
@@ -367,6 +369,22 @@ def test_spoof_protection_of_the_project_counts(run: Run, project: Path) -> None
     assert rights(run(str(project), "--json")) == []
 
 
+def test_a_container_that_is_given_the_old_variables_judges_them(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.write(ACCOUNTS, f"a@x.com|{H}\n")
+    monkeypatch.setenv("ENABLE_SRS", "1")
+    monkeypatch.setenv("ENABLE_OPENDKIM", "0")
+    ran = folder.setup("adopt", str(folder.config), "--json")
+    assert subjects(ran, MISSING) == [
+        "ENABLE_OPENDMARC, ENABLE_POLICYD_SPF, on by default",
+        "ENABLE_SRS",
+    ]
+    monkeypatch.delenv("ENABLE_SRS")
+    monkeypatch.delenv("ENABLE_OPENDKIM")
+    assert subjects(folder.setup("adopt", str(folder.config), "--json"), MISSING) == []
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
@@ -486,7 +504,12 @@ def test_however_large_the_mail_is_few_folders_are_looked_into_for_its_owner(
             (tmp_path / f"d{domain}.com/u{user}/cur").mkdir(parents=True)
     looked: list[str] = []
     scandir = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: looked.append(path) or scandir(path))
+
+    def counted(path: str) -> object:
+        looked.append(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", counted)
     assert len(list(mail_folder.owned(str(tmp_path), OWNER, OWNER))) == 1
     assert 0 < len(looked) <= 1 + 3 + 9 + 9
 
@@ -575,3 +598,17 @@ def test_no_server_has_to_be_installed(
     assert ran.code == 0
     assert "hashes" in subjects(ran, NOTE)
     assert "are not checked" in ran.err
+
+
+# -- the page
+
+
+def test_the_page_names_every_variable_and_file_that_is_judged() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/migrate.md").read_text(encoding="utf-8")
+    names = {name for row in VARIABLES for name in row.names.split()}
+    theirs = {name for name in environment.HONOURED if not name.startswith("MAILROSTER_")}
+    ours = {"QUOTA_WARNINGS", "PASSWORD_SCHEME", "PASSWORD_COST", "SPOOF_CATCH_ALL"}
+    ours |= {"PASSWORD_MIN_LENGTH", "PASSWORD_REFUSED"}
+    assert [name for name in sorted(names | theirs - ours) if f"`{name}`" not in page] == []
+    for file in (*known_files.ROSTER, *OVERRIDES):
+        assert f"`{file}`" in page

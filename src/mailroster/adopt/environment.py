@@ -34,6 +34,18 @@ def judged(variables: Mapping[str, Value]) -> Environment:
     return found
 
 
+def inherited(environment: Mapping[str, str]) -> dict[str, Value]:
+    """The variables of docker-mailserver that a process has been given, as in a container that was
+    told of the old one's."""
+    known = {name for row in VARIABLES for name in row.names.split()}
+    known.update(name for name in HONOURED if not name.startswith("MAILROSTER_"))
+    return {
+        name: Value(text, "the environment")
+        for name, text in environment.items()
+        if name.removesuffix(FILE) in known
+    }
+
+
 def _taken(name: str, value: Value, honoured: dict[str, str]) -> Iterator[Remark]:
     """Takes a variable that is a setting, unless it is one that can't be."""
     if value.text is None or name.endswith(FILE):
@@ -58,10 +70,7 @@ def _others(variables: Mapping[str, Value]) -> Iterator[Remark]:
         ]
         answered = row.answer and (row.answer in variables or row.answer + FILE in variables)
         if asking and not answered:
-            files = [
-                n + FILE if n not in variables and n + FILE in variables else n for n in asking
-            ]
-            subject = ", ".join(files)
+            subject = ", ".join(name + FILE * (name + FILE in variables) for name in asking)
             if not names.intersection(asking):
                 subject += ", on by default"
             yield Remark(row.kind, subject, row.what, row.mend)

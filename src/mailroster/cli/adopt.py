@@ -30,6 +30,7 @@ def adopt(call: Call) -> int:
     if found.config == call.settings.config:
         here = {name: getattr(call.settings, name) for name in ("mail", "state", "logs")}
         found = found._replace(**{k: v for k, v in here.items() if v and not getattr(found, k)})
+        found.project.variables.update(environment.inherited(os.environ))
     judged = environment.judged(found.project.variables)
     settings = _settings(call, found, judged.honoured)
     call = call._replace(settings=settings)

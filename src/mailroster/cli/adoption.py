@@ -75,7 +75,7 @@ def steps(place: Place, settings: Settings, honoured: Mapping[str, str]) -> list
     if any("compose" in file for file in place.project.files):
         folder = os.path.dirname(near(os.path.join(place.project.folder, "x"))) or "."
         stop = join(["docker", "compose", "--project-directory", folder, "stop"])
-    told = [f"{name}={quote(value)}" for name, value in honoured.items()]
+    told = [f"{name}={quote(value)}" for name, value in honoured.items() if place.project.files]
     return [stop, " ".join([*told, join(["mailroster", *options, "up"])])]
 
 

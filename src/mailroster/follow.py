@@ -22,6 +22,7 @@ from mailroster.installed import version
 from mailroster.instance.layout import Layout
 from mailroster.moving import Mover, Record, settle
 from mailroster.noting import author, command
+from mailroster.overlay import Overlay
 from mailroster.overrides import Pending
 from mailroster.roster import Roster
 from mailroster.served import Served
@@ -92,6 +93,8 @@ class Follower:
         self._scripts = SieveScripts(
             settings.config, layout, settings.settle_seconds, observer=observer
         )
+        self._overlay = Overlay(settings.source, settings.config) if settings.source else None
+        self._apart: tuple[str, ...] = ()  # what of the source was told
         self._deadlines = Deadlines(self._store.path)
         self._next_try = 0.0  # to put into effect what is over
         self._refusal = ""  # why that could not be done
@@ -104,6 +107,7 @@ class Follower:
         """Brings the tables in step, before anybody relies on them; whether time alone will bring
         more in force. Raises ServiceFailed if there are none in the end."""
         self._tables.begin(self._settings.hostname, version())
+        self._bring()
         self._put_over()
         outcome = self._converge()
         if outcome is None and not self._tables.are_whole():
@@ -123,7 +127,8 @@ class Follower:
         end."""
         seen: list[object] = []
         tables = (self._layout.tables, self._layout.sql)
-        async for _ in hints(self._settings.config, tables):
+        async for _ in hints(self._settings.config, tables, self._settings.source):
+            await asyncio.to_thread(self._bring)
             await asyncio.to_thread(self._put_over)
             await asyncio.to_thread(self._settle_moves)
             broken = self._broken()
@@ -140,6 +145,22 @@ class Follower:
                     await asyncio.sleep(self._settings.settle_seconds / 4)
                 else:
                     seen = found
+
+    def _bring(self) -> None:
+        """Takes over what is new in the source, where the folder is an overlay, and tells what
+        does not come."""
+        if self._overlay is None:
+            return
+        try:
+            if not self._overlay.bring():
+                return
+            apart = tuple(map(str, self._overlay.findings()))
+        except (Busy, Refused) as error:
+            apart = (str(error),)
+        for text in apart:
+            if text not in self._apart:
+                log(text)
+        self._apart = apart
 
     def _settle_moves(self) -> None:
         """Mail folders that a rename has left under way."""
@@ -225,7 +246,7 @@ class Follower:
         self._told = findings
         if outcome.unnoted and outcome.unnoted != self._unnoted:
             log(f"edits by hand are missing in the history: {outcome.unnoted}")
-        self._unnoted = outcome.unnoted
+            self._unnoted = outcome.unnoted
         if outcome.rows and self._settings.log_level not in _QUIET:
             log(f"{outcome.rows} rows changed")
         if scripts.changed and self._settings.log_level not in _QUIET:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from mailroster import installed, places, quota_warning, running
+from mailroster.adopt.mail_folder import owned
 from mailroster.disk import Disk, read
 from mailroster.finding import Refused
 from mailroster.instance import overrides, postfix
@@ -53,7 +54,7 @@ def check_host(settings: Settings, layout: Layout) -> None:
         raise Refused("the tables belong to root: run this as root")
     if missing := [name for name in missing_packages() if name in _OF_TABLES]:
         raise Refused(f"these Debian packages are missing: {' '.join(missing)}")
-    _legible(settings)
+    check_paths(settings, layout)
     if layout.kind != "host" or os.path.exists(f"{layout.state}/postfix/main.cf"):
         mend = "name another home, or another state folder"
         raise Refused(f"{layout.state} is of 'mailroster up', which has servers of its own; {mend}")
@@ -84,9 +85,7 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
     if settings.relay_tls_level not in postfix.RELAY_TLS_LEVELS:
         levels = ", ".join(postfix.RELAY_TLS_LEVELS)
         raise Refused(f"relay_tls_level: {settings.relay_tls_level!r} is none of {levels}")
-    _legible(settings)
-    if room := layout.socket_room():
-        raise Refused(f"the path {layout.state} is {room} octets too long for sockets; use another")
+    check_paths(settings, layout)
     places.check(layout.links, adopt)
     if layout.links and (strangers := running.strangers()):
         others = ", ".join(f"{name} (process {pid})" for name, pid in strangers.items())
@@ -94,19 +93,35 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
         raise Refused(f"another mail server runs here: {others}; {mend}")
 
 
+def check_paths(settings: Settings, layout: Layout) -> None:
+    """Raises Refused for folders that the servers can't have, or can't get to."""
+    for path in (settings.mail, settings.state, settings.logs):
+        if bad := sorted(set(path) & set(" \t\"'$%{},:;#\\|<>")):
+            raise Refused(f"the path {path!r} has {bad[0]!r}, which the servers would misread")
+    if room := layout.socket_room():
+        raise Refused(f"the path {layout.state} is {room} octets too long for sockets; use another")
+    for path in (settings.mail, layout.state):
+        if os.path.isdir(path):
+            _passable(path)
+
+
 def prepare(
     settings: Settings, layout: Layout, tell: Callable[[str], object] = lambda text: None
 ) -> bool:
     """Makes everything that is missing; whether a file that the servers read at start changed.
 
-    `tell` is told what is wrong with the folder's own settings for the servers.
+    `tell` is told what is wrong with the folder's own settings for the servers, and whose an
+    existing mail folder is if it is not the mail's: nothing of it is changed.
 
     Raises Refused for a folder or a certificate that a person has to mend.
     """
     its = dialect(installed.version())
     _make(settings, layout, [*_of_tables(settings, layout), *_of_servers(layout)])
+    _postfix_log(f"{settings.logs}/mail.log", pwd.getpwnam("postfix").pw_uid)
     if os.path.exists(layout.note):  # somebody has said otherwise
         Disk().remove(layout.note)
+    for remark in owned(settings.mail, settings.vmail_uid, settings.vmail_gid):
+        tell(str(remark))
     places.claim(layout.links, tell)
     _certificate(settings, layout)
     settings = settings._replace(listen=_listening(settings.listen))
@@ -117,7 +132,7 @@ def prepare(
     names = postfix.listeners(settings)
     main = overrides.main_cf(postfix.main_cf(settings, layout), taken.overrides.main)
     master = overrides.master_cf(postfix.master_cf(settings), taken.overrides.master, names)
-    files = {f"{layout.postfix_files}/main.cf": main, f"{layout.postfix_files}/master.cf": master}
+    files = {f"{layout.postfix}/main.cf": main, f"{layout.postfix}/master.cf": master}
     for name, text in its.files(settings, layout).items():
         files[os.path.join(layout.dovecot, name)] = text
     _quota_warning(settings, layout)
@@ -149,12 +164,6 @@ def _listening(listen: str) -> str:
     except OSError:
         return "*"
     return "*, ::"
-
-
-def _legible(settings: Settings) -> None:
-    for path in (settings.mail, settings.state, settings.logs):
-        if bad := sorted(set(path) & set(" \t\"'$%{},:;#\\|<>")):
-            raise Refused(f"the path {path!r} has {bad[0]!r}, which the servers would misread")
 
 
 def _quota_warning(settings: Settings, layout: Layout) -> None:
@@ -189,7 +198,7 @@ def _of_servers(layout: Layout) -> list[_Folder]:
     """The folders of servers that are ours."""
     postfix = (pwd.getpwnam("postfix").pw_uid, 0)
     return [
-        (layout.postfix_files, _ROOT, 0o755),
+        (layout.postfix, _ROOT, 0o755),
         (layout.dovecot, _ROOT, 0o755),
         (layout.spool, _ROOT, 0o755),
         (os.path.dirname(layout.postfix_data), _ROOT, 0o755),
@@ -202,7 +211,8 @@ def _of_servers(layout: Layout) -> list[_Folder]:
 
 def _make(settings: Settings, layout: Layout, folders: Sequence[_Folder]) -> None:
     for path, owner, mode in folders:
-        fresh = not os.path.isdir(path)
+        # One without anything in it is as a container engine has made it, for nobody.
+        fresh = not os.path.isdir(path) or (path == settings.mail and _is_empty(path))
         os.makedirs(path, exist_ok=True)
         if fresh or path.startswith(layout.state):
             os.chown(path, *owner)
@@ -210,6 +220,24 @@ def _make(settings: Settings, layout: Layout, folders: Sequence[_Folder]) -> Non
     os.makedirs(settings.config, exist_ok=True)
     _passable(layout.state)
     _passable(settings.mail)
+
+
+def _is_empty(folder: str) -> bool:
+    """Whether there is nothing in a folder but what ext4 puts into the root of a new volume."""
+    with os.scandir(folder) as entries:
+        return all(entry.name == "lost+found" for entry in entries)
+
+
+def _postfix_log(path: str, uid: int) -> None:
+    """Postfix's log belongs to Postfix's user: before postlogd runs, postsuper tells there which
+    queue files it has renamed, as after a copy or a restore, and a start fails if it can't."""
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        return
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        os.fchown(fd, uid, -1)
+    finally:
+        os.close(fd)
 
 
 def _passable(path: str) -> None:

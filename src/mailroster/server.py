@@ -14,6 +14,7 @@ from mailroster.instance.postfix import needs_policy
 from mailroster.log_stream import streamed
 from mailroster.policy.service import argv as policy_argv
 from mailroster.prepare import check, prepare, remove_sockets
+from mailroster.services import run
 from mailroster.settings import Settings
 from mailroster.supervise import Server, Supervisor
 
@@ -36,7 +37,7 @@ class Up:
             log,
         )
         self._servers = [
-            Supervisor(server, log)
+            Supervisor(server, log, self._flush)
             for server in (
                 Server(
                     "dovecot",
@@ -76,6 +77,7 @@ class Up:
             for server in self._servers:
                 await server.start()
             await self._ready(stop)
+            await asyncio.to_thread(self._flush)
             follower = asyncio.create_task(self._follower.follow())
             kept = [*self._servers, *([self._policy] if self._has_policy() else [])]
             await asyncio.gather(*(server.keep(stop) for server in kept))
@@ -89,6 +91,15 @@ class Up:
         if not s.logs_to_stdout:
             return nullcontext()
         return streamed(sorted({f"{s.logs}/mail.log", self._layout.dovecot_log(s)}))
+
+    def _flush(self) -> None:
+        """What waits for a server that was down goes out now, not when its next try is due."""
+        try:
+            code, _, words = run(["postqueue", "-c", self._layout.postfix, "-f"])
+            if code:
+                log(f"the queue is not flushed: {words.strip()}")
+        except ServiceFailed as error:
+            log(f"the queue is not flushed: {error}")
 
     def _has_policy(self) -> bool:
         return needs_policy(self._settings)

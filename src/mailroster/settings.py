@@ -35,6 +35,8 @@ FOLDERS = (
     Setting("state", "MAILROSTER_STATE", "mail-state", "tables, queue, sockets"),
     Setting("logs", "MAILROSTER_LOGS", "mail-logs", "logs"),
 )
+#: A folder, too, which nobody has unless it is named.
+OVERLAY = Setting("overlay", "MAILROSTER_OVERLAY", "", "takes changes where `config` is only read")
 _IN_CONTAINER = {
     "config": CONTAINER_CONFIG,
     "mail": "/var/mail",
@@ -97,12 +99,14 @@ EVERYWHERE = ("0.0.0.0", "*", "::", "*, ::")
 
 
 class Settings(NamedTuple):
-    """Every setting, with its folders as absolute paths. Field names are those of SETTINGS."""
+    """Every setting, with its folders as absolute paths. Field names are those of SETTINGS, but that
+    with an overlay `config` is the overlay, and `source` the folder that was named as `config`."""
 
     config: str
     mail: str
     state: str
     logs: str
+    source: str  # "" = there is no overlay
     layout: str
     hostname: str
     listen: str
@@ -181,10 +185,30 @@ class Sources(NamedTuple):
             raise NotUnderstood(printable(f"{setting.variable}__FILE: {path}: {error}")) from None
 
 
+def config_folders(sources: Sources) -> tuple[str, str]:
+    """The fields `config` and `source` of the settings, which say where `mailroster.toml` is.
+    Raises NotUnderstood."""
+    folders = _folders(sources)
+    named = os.path.abspath(folders["config"])
+    said = sources.options.get("overlay")
+    # What the environment says is about the config folder of the environment.
+    if not said and not (sources.options.get("config") or sources.options.get("home")):
+        said = sources.given(OVERLAY)
+    if not said:
+        return named, ""
+    if any(char < " " for char in said):
+        raise NotUnderstood("overlay: a control character")
+    overlay = os.path.abspath(said)
+    if named == overlay:
+        raise NotUnderstood(f"overlay: {overlay} is the config folder itself; name another one")
+    return overlay, named
+
+
 def load(sources: Sources) -> Settings:
     """The settings in force. Raises NotUnderstood for an unknown name or a value of another type."""
     folders = _folders(sources)
-    toml = _toml(os.path.join(folders["config"], TOML), sources.read)
+    config, source = config_folders(sources)
+    toml = _toml(os.path.join(config, TOML), sources.read)
     known = {setting.name for setting in (*FOLDERS[2:], *SETTINGS)}
     for name, value in toml.items():
         if name not in known:
@@ -200,6 +224,7 @@ def load(sources: Sources) -> Settings:
         if any(char < " " for char in path):
             raise NotUnderstood(f"{name}: a control character")
     values: dict[str, Any] = {name: os.path.abspath(path) for name, path in folders.items()}
+    values |= {"config": config, "source": source}
     for setting in SETTINGS:
         text = sources.given(setting)
         if text is not None:

@@ -207,6 +207,24 @@ COMMANDS = (
         (_JSON,),
     ),
     Command(
+        ("overlay", "list"), "", "list the files of an overlay, and how each differs from its source",
+        "overlay:show", (_JSON,),
+    ),
+    Command(
+        ("overlay", "diff"), "[FILE…]", "show what would have to be put into the source",
+        "overlay:diff", (_JSON,),
+        "- as it is in the source, + as it is here. Hashes of passwords are not shown.",
+    ),
+    Command(
+        ("overlay", "export"), "[FOLDER]", "give out all files as they are here, to put them into the source",
+        "overlay:export", (Option("--secret", "print them as a Secret of Kubernetes", "NAME"),),
+        "FOLDER is made, and holds hashes of passwords. Without it give --secret.",
+    ),
+    Command(
+        ("overlay", "drop"), "FILE…", "give up what was changed here: files follow the source again",
+        "overlay:drop", _EDIT,
+    ),
+    Command(
         ("import",), "SOURCE", "take accounts and aliases from a file or a folder",
         "bulk:import_rows",
         (
@@ -288,6 +306,19 @@ COMMANDS = (
             Option("--removals", "also the removals that are held back"),
             Option("--verify", "compare every row of every table"),
         ),
+    ),
+    Command(
+        ("adopt",), "FOLDER", "what would be served from the folder of a docker-mailserver",
+        "adopt:adopt",
+        (
+            Option("--mail", "the mail folder, if it is elsewhere", "DIR"),
+            Option("--state", "the state folder, if it is elsewhere", "DIR"),
+            Option("--strict", "exit 1 also if anything else is to be done"),
+            _JSON,
+        ),
+        "FOLDER is its config folder, the folder with config/ and mail-data/, or that of its compose "
+        "project, whose compose.yaml and mailserver.env are read too. Tells what is served, what differs, "
+        "what is not done here, and the next command. Needs no server, and changes nothing.",
     ),
     Command(
         ("up",), "", "run a mail server on this folder until it is told to stop",

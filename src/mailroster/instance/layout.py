@@ -31,8 +31,7 @@ class Layout:
         #: Keys that commands changed, but could not put in force.
         self.asked = os.path.join(self.served, "asked")
         self.origin = os.path.join(state, ORIGIN)
-        #: Where our main.cf and master.cf are, and the folder that Postfix is told of.
-        self.postfix_files = self.postfix = os.path.join(state, "postfix")
+        self.postfix = os.path.join(state, "postfix")
         #: The version of Dovecot for which the tables are made.
         self.dialect = os.path.join(state, "dovecot-version")
         self.dovecot = os.path.join(state, "dovecot")
@@ -62,12 +61,12 @@ class Layout:
         self.links: dict[str, str] = {}
         if kind == "system":
             self.links = {
-                "/etc/postfix/main.cf": os.path.join(self.postfix_files, "main.cf"),
-                "/etc/postfix/master.cf": os.path.join(self.postfix_files, "master.cf"),
+                "/etc/postfix/main.cf": os.path.join(self.postfix, "main.cf"),
+                "/etc/postfix/master.cf": os.path.join(self.postfix, "master.cf"),
                 "/etc/dovecot/dovecot.conf": self.dovecot_conf,
             }
         if kind != "private":
-            self.postfix, self.dovecot_conf = "/etc/postfix", "/etc/dovecot/dovecot.conf"
+            self.dovecot_conf = "/etc/dovecot/dovecot.conf"
         if kind == "host":
             self._of_a_host()
         self.tls = os.path.join(state, "tls")
@@ -79,7 +78,7 @@ class Layout:
     def _of_a_host(self) -> None:
         """The places of Debian's packages. Their smtpd runs in its queue folder and sees no other,
         so that the sockets are there."""
-        self.spool, self.run = "/var/spool/postfix", "/run/dovecot"
+        self.postfix, self.spool, self.run = "/etc/postfix", "/var/spool/postfix", "/run/dovecot"
         self.dovecot_pid = f"{self.run}/master.pid"
         self.dovecot = "/etc/dovecot/mailroster"
         self.quota_warning = os.path.join(self.state, "quota-warning")

@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ from mailroster.cli.commands import COMMANDS
 from mailroster.cli.grammar import Command
 from mailroster.effects.effect import MIRROR
 from mailroster.roster import Roster
-from mailroster.settings import FOLDERS, SETTINGS, Setting
+from mailroster.settings import FOLDERS, OVERLAY, SETTINGS, Setting
 from tests.servers.instance import Instance
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -80,7 +81,7 @@ class Shell:
         self.folder.mkdir()
         self.instance: Instance | None = None
         self.status = 0
-        known = {setting.variable for setting in (*FOLDERS, *SETTINGS)}
+        known = {setting.variable for setting in (*FOLDERS, OVERLAY, *SETTINGS)}
         self._environment = {k: v for k, v in os.environ.items() if k not in known}
         self._environment["PATH"] = f"{programs}:{os.environ['PATH']}"
 
@@ -132,13 +133,15 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    shell = Shell(tmp_path)
-    try:
-        yield shell
-    finally:
-        if shell.instance is not None:
-            shell.instance.close()
+def shell() -> Iterator[Shell]:
+    """In a folder with a short name, for sockets, that is closed to others."""
+    with tempfile.TemporaryDirectory(prefix="doc-", dir="/tmp") as folder:
+        shell = Shell(Path(folder))
+        try:
+            yield shell
+        finally:
+            if shell.instance is not None:
+                shell.instance.close()
 
 
 @pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -146,6 +149,8 @@ def test_every_example_of_the_page_prints_what_it_promises(page: Path, shell: Sh
     found = examples(page)
     if any(example.command == UP for example in found):
         shell.with_server()
+    if any(" adopt " in example.command and "|" not in example.command for example in found):
+        shell.folder.parent.chmod(0o755)  # where servers could be
     for example in found:
         shell.keeps(example)
 
@@ -194,7 +199,9 @@ def test_every_command_has_a_section_and_an_example(command: Command) -> None:
     )
 
 
-@pytest.mark.parametrize("setting", [*FOLDERS, *SETTINGS], ids=lambda setting: setting.name)
+@pytest.mark.parametrize(
+    "setting", [*FOLDERS, OVERLAY, *SETTINGS], ids=lambda setting: setting.name
+)
 def test_every_setting_is_listed_with_its_variable(setting: Setting) -> None:
     text = (ROOT / "docs/settings.md").read_text()
     assert f"| `{setting.name}` | " in text
@@ -244,7 +251,7 @@ def test_every_json_shape_is_described() -> None:
         if "--json" in names and "--dry-run" not in names:  # of those there is one shape
             assert command.name() in headings(page)
             assert any(
-                example.command.startswith(f"setup {command.name()}") for example in examples(page)
+                f"setup {command.name()}" in example.command for example in examples(page)
             ), command.name()
 
 

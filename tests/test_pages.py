@@ -28,8 +28,8 @@ from mailroster.settings import Sources, load
 SOURCE = Path(mailroster.__file__).parent
 #: Whose findings `check` shows; others have those of an import, say, or of what is held back.
 JUDGES = (
-    "address", "checks/", "document", "formats/", "instance/", "notes", "overrides", "quota.",
-    "resolve", "services", "sieve", "text", "until",
+    "address", "checks/", "document", "formats/", "instance/", "notes", "overlay", "overrides",
+    "quota.", "resolve", "services", "sieve", "text", "until",
 )  # fmt: skip
 #: Said by commands only, though by a judge.
 COMMANDS_ONLY = {
@@ -37,9 +37,11 @@ COMMANDS_ONLY = {
     "restart-needed",
 }  # fmt: skip
 FIELDS = {document.format.file: field for field, document in Roster().documents()}
-#: What no page can show: bytes, and modes.
+#: What no page can show: bytes, modes, and two folders.
 UNSHOWN = {
+    "changed-in-both",
     "control-character",
+    "no-source",
     "not-utf-8",
     "odd-blank",
     "unreadable-file",

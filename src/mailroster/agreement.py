@@ -167,7 +167,7 @@ def _named(logins: tuple[str, ...]) -> str:
 def _owners(address: str, settings: Settings, layout: Layout) -> tuple[str, ...] | None:
     """The logins that smtpd finds in its tables for a sender, in the order of its lookups; None if
     somebody's own configuration has other ones."""
-    _, out, _ = run(["postconf", "-c", layout.postfix, "-h", "smtpd_sender_login_maps"])
+    _, out, _ = run(["postconf", "-c", layout.postfix, "-xh", "smtpd_sender_login_maps"])
     maps = re.findall(r"(?:\{[^{}]*\}|[^\s,{}])+", out)
     if not maps or any(":" not in word for word in maps):
         return None

@@ -63,6 +63,10 @@ OLD = ".mailroster-old"
 UNAPPLIED = ".mailroster-unapplied"
 
 UNCHANGED = "nothing was changed"
+_READ_ONLY = (
+    "the folder is mounted read-only: change it where it comes from, or name a writable folder "
+    "with --overlay"
+)
 _NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 #: Only a person can mend these; anything else may pass.
 _REFUSED = (*_NO_RIGHT, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
@@ -447,10 +451,18 @@ class Commit:
     def _words(self, error: OSError) -> str:
         return f"{error.filename or self.folder}: {error.strerror}"
 
+    def _is_read_only(self) -> bool:
+        """Whether the folder is mounted so that nobody can write it."""
+        try:
+            return bool(os.statvfs(self.folder).f_flag & os.ST_RDONLY)
+        except OSError:
+            return False
+
     def explained(self, error: OSError) -> Exception:
         """Refused for what only a person can mend, Busy for what may pass."""
         fault = Refused if error.errno in _REFUSED else Busy
-        return fault(f"{self._words(error)}; {UNCHANGED}")
+        mend = f"; {_READ_ONLY}" if error.errno in _NO_RIGHT and self._is_read_only() else ""
+        return fault(f"{self._words(error)}; {UNCHANGED}{mend}")
 
 
 def _untouched() -> bool:

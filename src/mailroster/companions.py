@@ -7,6 +7,7 @@ from collections.abc import Callable
 from mailroster import installed, overrides, sieve
 from mailroster.finding import Finding, ServiceFailed
 from mailroster.instance.layout import Layout
+from mailroster.overlay import Overlay
 from mailroster.roster import Roster
 from mailroster.settings import Settings
 
@@ -35,4 +36,10 @@ def waiting(settings: Settings, layout: Layout) -> tuple[Finding, ...]:
     if not os.path.isdir(settings.config):
         return ()
     scripts = sieve.SieveScripts(settings.config, layout, settings.settle_seconds)
-    return (*scripts.waiting(), *overrides.Pending(settings, layout).findings())
+    pending = overrides.Pending(settings, layout)
+    return (*scripts.waiting(), *pending.findings(), *apart(settings))
+
+
+def apart(settings: Settings) -> tuple[Finding, ...]:
+    """What keeps the files of an overlay from following its source."""
+    return Overlay(settings.source, settings.config).findings() if settings.source else ()

@@ -1,6 +1,7 @@
 """A lock on a folder: flock(2) on the folder itself, so it leaves no file and dies with its holder.
 
-File systems that refuse this (NFS wants a file opened for writing) get a lock file in the folder.
+File systems that refuse this (NFS wants a file opened for writing) get a lock file in the folder;
+where they are read-only as well, there is no lock.
 """
 
 import errno
@@ -52,7 +53,13 @@ class FolderLock:
             if error.errno not in _NO_FLOCK:
                 raise
         path = os.path.join(self._folder, LOCK_FILE)
-        return self._try_on(path, os.O_RDWR | os.O_CREAT, fcntl.lockf)
+        try:
+            return self._try_on(path, os.O_RDWR | os.O_CREAT, fcntl.lockf)
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
+        # Nobody can write here, and so there is nobody to keep out.
+        return self._try_on(self._folder, os.O_RDONLY | os.O_DIRECTORY, _no_lock)
 
     def _try_on(self, path: str, flags: int, lock: Callable[[int, int], None]) -> bool:
         fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
@@ -67,3 +74,7 @@ class FolderLock:
             if self._fd != fd:
                 os.close(fd)
         return self._fd == fd
+
+
+def _no_lock(fd: int, operation: int) -> None:
+    """There is nothing to lock against."""

@@ -3,11 +3,13 @@
 import grp
 import os
 import pwd
+import socket
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from mailroster import installed, quota_warning
+from mailroster import installed, places, quota_warning, running
+from mailroster.adopt.mail_folder import owned
 from mailroster.disk import Disk, read
 from mailroster.finding import Refused
 from mailroster.instance import overrides, postfix
@@ -33,13 +35,49 @@ PACKAGES = {
 }
 
 
+#: Those that tables are for, whoever starts the servers.
+_OF_TABLES = (
+    "postfix", "postfix-lmdb", "postfix-pcre", "dovecot-core", "dovecot-lmtpd", "dovecot-sieve",
+    "dovecot-sqlite",
+)  # fmt: skip
+
+
 def missing_packages() -> list[str]:
     """The Debian packages that an instance lacks."""
     return [package for package, path in PACKAGES.items() if not os.path.exists(path)]
 
 
-def check(settings: Settings, layout: Layout) -> None:
-    """Raises Refused for what a person has to mend before an instance can be. Changes nothing."""
+def check_host(settings: Settings, layout: Layout) -> None:
+    """Raises Refused for what a person has to mend before there can be tables for the servers of a
+    host. Changes nothing."""
+    if os.geteuid() != 0:
+        raise Refused("the tables belong to root: run this as root")
+    if missing := [name for name in missing_packages() if name in _OF_TABLES]:
+        raise Refused(f"these Debian packages are missing: {' '.join(missing)}")
+    check_paths(settings, layout)
+    if layout.kind != "host" or os.path.exists(f"{layout.state}/postfix/main.cf"):
+        mend = "name another home, or another state folder"
+        raise Refused(f"{layout.state} is of 'mailroster up', which has servers of its own; {mend}")
+
+
+def prepare_host(settings: Settings, layout: Layout) -> None:
+    """Makes everything that is missing beside the servers of a host, and notes that it is for them.
+
+    Raises Refused for a folder that a person has to mend.
+    """
+    _make(settings, layout, _of_tables(settings, layout))
+    _quota_warning(settings, layout)
+    Disk().replace(layout.note, f"{layout.kind}\n".encode())
+
+
+def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
+    """Raises Refused for what a person has to mend before an instance can be. Changes nothing.
+
+    `adopt`: the servers' own places may be taken from whoever has them.
+    """
+    if layout.kind == "host":
+        mend = "run 'mailroster watch', or name another --home"
+        raise Refused(f"the tables in {layout.state} are for servers of somebody else; {mend}")
     if os.geteuid() != 0:
         raise Refused("Postfix's master wants root: run this as root")
     if missing := missing_packages():
@@ -47,11 +85,24 @@ def check(settings: Settings, layout: Layout) -> None:
     if settings.relay_tls_level not in postfix.RELAY_TLS_LEVELS:
         levels = ", ".join(postfix.RELAY_TLS_LEVELS)
         raise Refused(f"relay_tls_level: {settings.relay_tls_level!r} is none of {levels}")
+    check_paths(settings, layout)
+    places.check(layout.links, adopt)
+    if layout.links and (strangers := running.strangers()):
+        others = ", ".join(f"{name} (process {pid})" for name, pid in strangers.items())
+        mend = "stop it for good first: systemctl disable --now postfix dovecot"
+        raise Refused(f"another mail server runs here: {others}; {mend}")
+
+
+def check_paths(settings: Settings, layout: Layout) -> None:
+    """Raises Refused for folders that the servers can't have, or can't get to."""
     for path in (settings.mail, settings.state, settings.logs):
         if bad := sorted(set(path) & set(" \t\"'$%{},:;#\\|<>")):
             raise Refused(f"the path {path!r} has {bad[0]!r}, which the servers would misread")
     if room := layout.socket_room():
         raise Refused(f"the path {layout.state} is {room} octets too long for sockets; use another")
+    for path in (settings.mail, layout.state):
+        if os.path.isdir(path):
+            _passable(path)
 
 
 def prepare(
@@ -59,13 +110,21 @@ def prepare(
 ) -> bool:
     """Makes everything that is missing; whether a file that the servers read at start changed.
 
-    `tell` is told what is wrong with the folder's own settings for the servers.
+    `tell` is told what is wrong with the folder's own settings for the servers, and whose an
+    existing mail folder is if it is not the mail's: nothing of it is changed.
 
     Raises Refused for a folder or a certificate that a person has to mend.
     """
     its = dialect(installed.version())
-    _folders(settings, layout)
+    _make(settings, layout, [*_of_tables(settings, layout), *_of_servers(layout)])
+    _postfix_log(f"{settings.logs}/mail.log", pwd.getpwnam("postfix").pw_uid)
+    if os.path.exists(layout.note):  # somebody has said otherwise
+        Disk().remove(layout.note)
+    for remark in owned(settings.mail, settings.vmail_uid, settings.vmail_gid):
+        tell(str(remark))
+    places.claim(layout.links, tell)
     _certificate(settings, layout)
+    settings = settings._replace(listen=_listening(settings.listen))
     before = read(f"{layout.overrides}/dovecot.cf")
     taken = take(settings, layout)
     for finding in taken.findings:
@@ -76,9 +135,7 @@ def prepare(
     files = {f"{layout.postfix}/main.cf": main, f"{layout.postfix}/master.cf": master}
     for name, text in its.files(settings, layout).items():
         files[os.path.join(layout.dovecot, name)] = text
-    sender = settings.postmaster_address or f"postmaster@{settings.hostname}"
-    script = quota_warning.script(settings.config, layout.dovecot_conf, sender, its.NOT_ENFORCED)
-    Disk().replace(layout.quota_warning, script.encode(), mode=0o755)
+    _quota_warning(settings, layout)
     changed = before != read(f"{layout.overrides}/dovecot.cf")
     for path, text in files.items():
         raw = text.encode("utf-8", "surrogateescape")
@@ -97,31 +154,65 @@ def remove_sockets(layout: Layout) -> None:
                 os.unlink(path)
 
 
-def _folders(settings: Settings, layout: Layout) -> None:
-    root = (0, 0)
-    postfix = (pwd.getpwnam("postfix").pw_uid, 0)
+def _listening(listen: str) -> str:
+    """Every address of the machine, IPv6 where it has that: Dovecot fails where it has not."""
+    if listen != "*":
+        return listen
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::", 0))
+    except OSError:
+        return "*"
+    return "*, ::"
+
+
+def _quota_warning(settings: Settings, layout: Layout) -> None:
+    sender = settings.postmaster_address or f"postmaster@{settings.hostname}"
+    not_enforced = dialect(installed.version()).NOT_ENFORCED
+    script = quota_warning.script(settings.config, layout.dovecot_conf, sender, not_enforced)
+    Disk().replace(layout.quota_warning, script.encode(), mode=0o755)
+
+
+#: A folder, its owner and group, and its mode.
+_Folder = tuple[str, tuple[int, int], int]
+_ROOT = (0, 0)
+
+
+def _of_tables(settings: Settings, layout: Layout) -> list[_Folder]:
     dovecot = (0, grp.getgrnam("dovecot").gr_gid)
     mail = (settings.vmail_uid, settings.vmail_gid)
     scripts = (0, settings.vmail_gid)
-    for path, owner, mode in (
-        (layout.state, root, 0o755),
-        (layout.tables, root, 0o755),
+    return [
+        (layout.state, _ROOT, 0o755),
+        (layout.tables, _ROOT, 0o755),
         (layout.sql, dovecot, 0o2770),
-        (layout.postfix, root, 0o755),
-        (layout.dovecot, root, 0o755),
         (layout.sieve, scripts, 0o2750),
         (layout.sieve_accounts, scripts, 0o2750),
-        (layout.spool, root, 0o755),
-        (os.path.dirname(layout.postfix_data), root, 0o755),
-        (layout.postfix_data, postfix, 0o700),
-        (layout.dovecot_data, root, 0o755),
-        (layout.run, root, 0o755),
         (layout.warning, mail, 0o700),
-        (layout.tls, root, 0o755),
-        (settings.logs, root, 0o755),
+        (settings.logs, _ROOT, 0o755),
         (settings.mail, mail, 0o770),
-    ):
-        fresh = not os.path.isdir(path)
+    ]
+
+
+def _of_servers(layout: Layout) -> list[_Folder]:
+    """The folders of servers that are ours."""
+    postfix = (pwd.getpwnam("postfix").pw_uid, 0)
+    return [
+        (layout.postfix, _ROOT, 0o755),
+        (layout.dovecot, _ROOT, 0o755),
+        (layout.spool, _ROOT, 0o755),
+        (os.path.dirname(layout.postfix_data), _ROOT, 0o755),
+        (layout.postfix_data, postfix, 0o700),
+        (layout.dovecot_data, _ROOT, 0o755),
+        (layout.run, _ROOT, 0o755),
+        (layout.tls, _ROOT, 0o755),
+    ]
+
+
+def _make(settings: Settings, layout: Layout, folders: Sequence[_Folder]) -> None:
+    for path, owner, mode in folders:
+        # One without anything in it is as a container engine has made it, for nobody.
+        fresh = not os.path.isdir(path) or (path == settings.mail and _is_empty(path))
         os.makedirs(path, exist_ok=True)
         if fresh or path.startswith(layout.state):
             os.chown(path, *owner)
@@ -129,6 +220,24 @@ def _folders(settings: Settings, layout: Layout) -> None:
     os.makedirs(settings.config, exist_ok=True)
     _passable(layout.state)
     _passable(settings.mail)
+
+
+def _is_empty(folder: str) -> bool:
+    """Whether there is nothing in a folder but what ext4 puts into the root of a new volume."""
+    with os.scandir(folder) as entries:
+        return all(entry.name == "lost+found" for entry in entries)
+
+
+def _postfix_log(path: str, uid: int) -> None:
+    """Postfix's log belongs to Postfix's user: before postlogd runs, postsuper tells there which
+    queue files it has renamed, as after a copy or a restore, and a start fails if it can't."""
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        return
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        os.fchown(fd, uid, -1)
+    finally:
+        os.close(fd)
 
 
 def _passable(path: str) -> None:

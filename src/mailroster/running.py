@@ -35,6 +35,8 @@ def dovecot_pid(layout: Layout) -> int | None:
             words = file.read().split(b"\0")
     except OSError:
         return None
+    if layout.kind == "host":  # which needs no `-c`
+        return pid if os.path.basename(words[0]) == b"dovecot" else None
     conf = os.fsencode(os.path.realpath(layout.dovecot_conf))
     return pid if conf in map(os.path.realpath, words) else None
 
@@ -47,6 +49,15 @@ def policy_pid(layout: Layout) -> int | None:
 def up_pid(layout: Layout) -> int | None:
     """The pid of the `mailroster up` that keeps this instance."""
     return _pid(layout.up_pid, locked=True)
+
+
+def strangers() -> dict[str, int]:
+    """Servers that run at their packages' own places, name -> pid. Ours have other places."""
+    found = {
+        "postfix": _pid("/var/spool/postfix/pid/master.pid", locked=True),
+        "dovecot": _pid("/run/dovecot/master.pid", locked=False),
+    }
+    return {name: pid for name, pid in found.items() if pid is not None}
 
 
 def _pid(path: str, *, locked: bool) -> int | None:

@@ -3,14 +3,18 @@
 import asyncio
 import signal
 import time
+from contextlib import AbstractAsyncContextManager, nullcontext
 
-from mailroster import running
+from mailroster import readiness, running
 from mailroster.finding import ServiceFailed
 from mailroster.follow import Follower, log, only_one
+from mailroster.health import silent
 from mailroster.instance.layout import Layout
 from mailroster.instance.postfix import needs_policy
+from mailroster.log_stream import streamed
 from mailroster.policy.service import argv as policy_argv
 from mailroster.prepare import check, prepare, remove_sockets
+from mailroster.services import run
 from mailroster.settings import Settings
 from mailroster.supervise import Server, Supervisor
 
@@ -20,8 +24,8 @@ READY_S = 60.0
 class Up:
     """One run of `mailroster up`."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, *, adopt: bool = False) -> None:
+        self._settings, self._adopt = settings, adopt
         self._layout = layout = Layout(settings.state, settings.layout)
         self._follower = Follower(settings, layout)
         self._policy = Supervisor(
@@ -33,7 +37,7 @@ class Up:
             log,
         )
         self._servers = [
-            Supervisor(server, log)
+            Supervisor(server, log, self._flush)
             for server in (
                 Server(
                     "dovecot",
@@ -54,26 +58,48 @@ class Up:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        check(self._settings, self._layout)
+        check(self._settings, self._layout, adopt=self._adopt)
         with only_one(self._layout):
             if prepare(self._settings, self._layout, log):
                 await self._stop_servers()
                 remove_sockets(self._layout)
-            self._follower.begin()
-            await self._policy.stop()  # one of another version, which would do no harm either
-            self._follower.compile_scripts()
-            try:
-                await self._start_policy()
-                for server in self._servers:
-                    await server.start()
-                await self._ready(stop)
-                follower = asyncio.create_task(self._follower.follow())
-                kept = [*self._servers, *([self._policy] if self._has_policy() else [])]
-                await asyncio.gather(*(server.keep(stop) for server in kept))
-                follower.cancel()
-            finally:
-                await self._stop_servers()
+            async with self._logs_shown():
+                await self._serve(stop)
             log("stopped")
+
+    async def _serve(self, stop: asyncio.Event) -> None:
+        """Starts the servers and keeps them until `stop` is set."""
+        self._follower.begin()
+        await self._policy.stop()  # one of another version, which would do no harm either
+        self._follower.compile_scripts()
+        try:
+            await self._start_policy()
+            for server in self._servers:
+                await server.start()
+            await self._ready(stop)
+            await asyncio.to_thread(self._flush)
+            follower = asyncio.create_task(self._follower.follow())
+            kept = [*self._servers, *([self._policy] if self._has_policy() else [])]
+            await asyncio.gather(*(server.keep(stop) for server in kept))
+            follower.cancel()
+        finally:
+            readiness.notify(readiness.STOPPING)
+            await self._stop_servers()
+
+    def _logs_shown(self) -> AbstractAsyncContextManager[None]:
+        s = self._settings
+        if not s.logs_to_stdout:
+            return nullcontext()
+        return streamed(sorted({f"{s.logs}/mail.log", self._layout.dovecot_log(s)}))
+
+    def _flush(self) -> None:
+        """What waits for a server that was down goes out now, not when its next try is due."""
+        try:
+            code, _, words = run(["postqueue", "-c", self._layout.postfix, "-f"])
+            if code:
+                log(f"the queue is not flushed: {words.strip()}")
+        except ServiceFailed as error:
+            log(f"the queue is not flushed: {error}")
 
     def _has_policy(self) -> bool:
         return needs_policy(self._settings)
@@ -92,30 +118,15 @@ class Up:
 
     async def _ready(self, stop: asyncio.Event) -> None:
         """Says "ready" when SMTP and IMAP answer."""
-        s = self._settings
-        for port, greeting in ((s.smtp_port, b"220 "), (s.imap_port, b"* OK")):
-            if not await _answers(s.near(), port, greeting, stop):
-                raise ServiceFailed(f"nothing answers on {s.listen}:{port}; see {s.logs}")
+        s, deadline = self._settings, time.monotonic() + READY_S
+        while (found := await asyncio.to_thread(silent, s)) and not stop.is_set():
+            if time.monotonic() > deadline:
+                raise ServiceFailed(f"no answer: {', '.join(found)}; see {s.logs}")
+            await asyncio.sleep(0.05)
         if not stop.is_set():
+            readiness.notify(readiness.READY)
             log(
                 f"ready: SMTP {s.smtp_port}, submission {s.submission_port} and "
                 f"{s.submissions_port}, IMAP {s.imap_port} and {s.imaps_port}, "
                 f"POP3 {s.pop3_port} and {s.pop3s_port}, ManageSieve {s.sieve_port} on {s.listen}"
             )
-
-
-async def _answers(host: str, port: int, greeting: bytes, stop: asyncio.Event) -> bool:
-    """Whether a server greets within the time that a start may take."""
-    deadline = time.monotonic() + READY_S
-    while time.monotonic() < deadline and not stop.is_set():
-        try:
-            reader, writer = await asyncio.open_connection(host, port)
-            line = await asyncio.wait_for(reader.readline(), 5)
-            writer.write(b"QUIT\r\n" if greeting == b"220 " else b"a LOGOUT\r\n")
-            writer.close()
-            if line.startswith(greeting):
-                return True
-        except (OSError, TimeoutError):
-            pass
-        await asyncio.sleep(0.05)
-    return stop.is_set()

@@ -33,8 +33,14 @@ class Server(NamedTuple):
 class Supervisor:
     """Watches over one server until it is told to stop."""
 
-    def __init__(self, server: Server, log: Callable[[str], None]) -> None:
-        self._server, self._log = server, log
+    def __init__(
+        self,
+        server: Server,
+        log: Callable[[str], None],
+        again: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`again` is called whenever the server runs again after it had died."""
+        self._server, self._log, self._again = server, log, again
 
     async def start(self) -> None:
         """Starts the server if it isn't running. Raises ServiceFailed with its own words."""
@@ -74,6 +80,7 @@ class Supervisor:
             try:
                 await self.start()
                 self._log(f"{self._server.name} runs again")
+                await asyncio.to_thread(self._again)
             except ServiceFailed as error:
                 self._log(str(error))
 

@@ -24,23 +24,24 @@ _MASK = (
 _GONE = Mask.MOVE | Mask.DELETE
 
 
-async def hints(folder: str, tables: Sequence[str] = ()) -> AsyncIterator[None]:
+async def hints(folder: str, tables: Sequence[str] = (), source: str = "") -> AsyncIterator[None]:
     """One item for every time at which something may have changed, without end.
 
-    `tables`: folders in which only that a file goes or is replaced is of interest.
+    `tables`: folders in which only that a file goes or is replaced is of interest. `source`: the
+    folder from which an overlay takes its files.
     """
     while True:
-        places = _places(folder)
-        inodes = [identity(place).inode for place in places]
-        watched = [(place, _MASK) for place in places] + [(place, _GONE) for place in tables]
+        places = _places(folder, source)
+        inodes = _inodes(places)
+        watched = [(path, _MASK) for path in places] + [(path, _GONE) for path in tables]
         with Inotify() as inotify:
-            for place, mask in watched:
+            for path, mask in watched:
                 try:
-                    inotify.add_watch(place, mask)
+                    inotify.add_watch(path, mask)
                 except OSError:
                     pass  # gone again, or no more watches: the regular hints remain
             yield
-            while places == _places(folder) and inodes == [identity(p).inode for p in places]:
+            while places == _places(folder, source) and inodes == _inodes(places):
                 try:
                     await asyncio.wait_for(inotify.get(), REGARDLESS_S)
                     await asyncio.sleep(GATHER_S)
@@ -50,11 +51,17 @@ async def hints(folder: str, tables: Sequence[str] = ()) -> AsyncIterator[None]:
                     yield
 
 
-def _places(folder: str) -> list[str]:
-    """The folders to watch: that of the files, and those to which links in it lead."""
-    places = {folder}
-    for _, document in Roster().documents():
-        path = os.path.join(folder, document.format.file)
-        if os.path.islink(path):
-            places.add(os.path.dirname(os.path.realpath(path)))
-    return sorted(place for place in places if os.path.isdir(place))
+def _inodes(places: Sequence[str]) -> list[int]:
+    return [identity(path).inode for path in places]
+
+
+def _places(folder: str, source: str) -> list[str]:
+    """The folders to watch: those of the files, and those to which links in them lead."""
+    places = set()
+    for each in filter(None, (folder, source)):
+        places.add(each)
+        for _, document in Roster().documents():
+            path = os.path.join(each, document.format.file)
+            if os.path.islink(path):
+                places.add(os.path.dirname(os.path.realpath(path)))
+    return sorted(each for each in places if os.path.isdir(each))

@@ -130,11 +130,12 @@ def settings(raw: bytes) -> None:
         assert type(value) is type(setting.default)
         assert not isinstance(value, int) or value >= 0
         assert not isinstance(value, str) or value.isprintable()
-    for folder in FOLDERS[1:]:
-        path = getattr(found, folder.name)
+    folders = {setting.name for setting in FOLDERS[1:]}
+    for name in folders | ({"source"} if found.source else set()):
+        path = getattr(found, name)
         assert os.path.isabs(path)
         assert not any(char < " " for char in path)
-    assert set(Settings._fields) == {setting.name for setting in (*FOLDERS[1:], *SETTINGS)}
+    assert set(Settings._fields) == {*folders, "source", *(setting.name for setting in SETTINGS)}
 
 
 def command_line(raw: bytes) -> None:

@@ -50,8 +50,82 @@ def _is_free(port: int) -> bool:
     return True
 
 
-class Instance:
-    """One home, its ports, and the clients that a user would have."""
+class Clients:
+    """The clients that a user of a server would have; `ports` by the names of PORTS."""
+
+    ports: dict[str, int]
+
+    def smtp(self, kind: str = "smtp") -> smtplib.SMTP:
+        """An SMTP session on one of the three ports, TLS where the port wants it."""
+        if kind == "submissions":
+            session: smtplib.SMTP = smtplib.SMTP_SSL(
+                "127.0.0.1", self.ports[kind], timeout=30, context=trusting()
+            )
+        else:
+            session = smtplib.SMTP("127.0.0.1", self.ports[kind], timeout=30)
+        session.ehlo("client.test")
+        if kind == "submission":
+            session.starttls(context=trusting())
+            session.ehlo("client.test")
+        return session
+
+    def rcpt(self, address: str, sender: str = "somebody@elsewhere.test") -> tuple[int, str]:
+        """What a new SMTP session answers to RCPT."""
+        with self.smtp() as session:
+            session.mail(sender)
+            code, text = session.rcpt(address)
+            return code, text.decode()
+
+    def send(self, *recipients: str, subject: str = "hello", size: int = 0) -> None:
+        """A message from elsewhere; raises as smtplib does."""
+        with self.smtp() as session:
+            text = message(subject, recipients[0], size)
+            session.sendmail("somebody@elsewhere.test", recipients, text.as_bytes())
+
+    @contextmanager
+    def imap(self, user: str, password: str = PASSWORD) -> Iterator[imaplib.IMAP4]:
+        """A logged-in session; raises imaplib's error if the login is refused."""
+        session = imaplib.IMAP4_SSL("127.0.0.1", self.ports["imaps"], ssl_context=trusting())
+        try:
+            # imaplib's own login() quotes neither names nor passwords as IMAP wants it.
+            session.authenticate("PLAIN", lambda _: f"\0{user}\0{password}".encode())
+            yield session
+        finally:
+            session.shutdown()
+
+    def can_log_in(self, user: str, password: str = PASSWORD) -> bool:
+        try:
+            with self.imap(user, password):
+                return True
+        except imaplib.IMAP4.error:
+            return False
+
+    def subjects(self, user: str, password: str = PASSWORD) -> list[str]:
+        """Subjects in the INBOX, oldest first."""
+        with self.imap(user, password) as session:
+            session.select("INBOX", readonly=True)
+            _, found = session.search(None, "ALL")
+            subjects = []
+            for number in found[0].split():
+                _, parts = session.fetch(number, "(BODY[HEADER.FIELDS (SUBJECT)])")
+                header = parts[0][1] if isinstance(parts[0], tuple) else b""
+                subjects.append(header.decode().removeprefix("Subject: ").strip())
+            return subjects
+
+    def arrives(
+        self, user: str, subject: str, password: str = PASSWORD, wait_s: float = 20
+    ) -> None:
+        """Asserts that a message gets into a mailbox."""
+        until(lambda: subject in self.subjects(user, password), wait_s)
+
+    def pop3(self) -> poplib.POP3:
+        session = poplib.POP3("127.0.0.1", self.ports["pop3"], timeout=30)
+        session.stls(context=trusting())
+        return session
+
+
+class Instance(Clients):
+    """One home, with its servers on ports of their own."""
 
     def __init__(self, **settings: object) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="mr-", dir="/tmp"))
@@ -136,76 +210,6 @@ class Instance:
 
     def file(self, name: str) -> Path:
         return self.config / name
-
-    # -- clients
-
-    def smtp(self, kind: str = "smtp") -> smtplib.SMTP:
-        """An SMTP session on one of the three ports, TLS where the port wants it."""
-        if kind == "submissions":
-            session: smtplib.SMTP = smtplib.SMTP_SSL(
-                "127.0.0.1", self.ports[kind], timeout=30, context=trusting()
-            )
-        else:
-            session = smtplib.SMTP("127.0.0.1", self.ports[kind], timeout=30)
-        session.ehlo("client.test")
-        if kind == "submission":
-            session.starttls(context=trusting())
-            session.ehlo("client.test")
-        return session
-
-    def rcpt(self, address: str, sender: str = "somebody@elsewhere.test") -> tuple[int, str]:
-        """What a new SMTP session answers to RCPT."""
-        with self.smtp() as session:
-            session.mail(sender)
-            code, text = session.rcpt(address)
-            return code, text.decode()
-
-    def send(self, *recipients: str, subject: str = "hello", size: int = 0) -> None:
-        """A message from elsewhere; raises as smtplib does."""
-        with self.smtp() as session:
-            text = message(subject, recipients[0], size)
-            session.sendmail("somebody@elsewhere.test", recipients, text.as_bytes())
-
-    @contextmanager
-    def imap(self, user: str, password: str = PASSWORD) -> Iterator[imaplib.IMAP4]:
-        """A logged-in session; raises imaplib's error if the login is refused."""
-        session = imaplib.IMAP4_SSL("127.0.0.1", self.ports["imaps"], ssl_context=trusting())
-        try:
-            # imaplib's own login() quotes neither names nor passwords as IMAP wants it.
-            session.authenticate("PLAIN", lambda _: f"\0{user}\0{password}".encode())
-            yield session
-        finally:
-            session.shutdown()
-
-    def can_log_in(self, user: str, password: str = PASSWORD) -> bool:
-        try:
-            with self.imap(user, password):
-                return True
-        except imaplib.IMAP4.error:
-            return False
-
-    def subjects(self, user: str, password: str = PASSWORD) -> list[str]:
-        """Subjects in the INBOX, oldest first."""
-        with self.imap(user, password) as session:
-            session.select("INBOX", readonly=True)
-            _, found = session.search(None, "ALL")
-            subjects = []
-            for number in found[0].split():
-                _, parts = session.fetch(number, "(BODY[HEADER.FIELDS (SUBJECT)])")
-                header = parts[0][1] if isinstance(parts[0], tuple) else b""
-                subjects.append(header.decode().removeprefix("Subject: ").strip())
-            return subjects
-
-    def arrives(
-        self, user: str, subject: str, password: str = PASSWORD, wait_s: float = 20
-    ) -> None:
-        """Asserts that a message gets into a mailbox."""
-        until(lambda: subject in self.subjects(user, password), wait_s)
-
-    def pop3(self) -> poplib.POP3:
-        session = poplib.POP3("127.0.0.1", self.ports["pop3"], timeout=30)
-        session.stls(context=trusting())
-        return session
 
     def doveadm(self, *words: str) -> str:
         conf = self.state / "dovecot/dovecot.conf"

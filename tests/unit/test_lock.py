@@ -15,6 +15,7 @@ import pytest
 from mailroster.finding import Busy
 from mailroster.lock import LOCK_FILE, FolderLock
 from mailroster.store import Store
+from tests.faults.faulty import mount, own_mounts
 
 _HOLD = (
     "import sys; from mailroster.lock import FolderLock\n"
@@ -116,6 +117,25 @@ def test_where_folders_cannot_be_locked_a_file_in_it_is(
         assert subprocess.run([sys.executable, "-c", check, tmp_path / LOCK_FILE]).returncode == 7
     with FolderLock(str(tmp_path), wait_s=0):
         pass
+
+
+def test_where_nobody_can_write_there_is_nobody_to_keep_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on an NFS that is mounted read-only: neither the folder can be locked nor a file made."""
+
+    def refuse(fd: int, operation: int) -> None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with own_mounts():
+        mount("--bind", tmp_path, tmp_path)
+        mount("-o", "remount,bind,ro", tmp_path)
+        before = os.listdir("/proc/self/fd")
+        for _ in range(2):
+            with FolderLock(str(tmp_path), wait_s=0):
+                assert list(tmp_path.iterdir()) == []
+        assert os.listdir("/proc/self/fd") == before
 
 
 def test_one_lock_can_be_taken_again(tmp_path: Path, any_file_system: str) -> None:

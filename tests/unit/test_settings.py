@@ -42,6 +42,46 @@ def test_in_a_container_its_folders_are_the_default() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "environment", "found"),
+    [
+        pytest.param({}, {}, ("/c", ""), id="none"),
+        pytest.param({"overlay": "/o"}, {}, ("/o", "/c"), id="an option"),
+        pytest.param({}, {"MAILROSTER_OVERLAY": "/o"}, ("/o", "/c"), id="the environment"),
+        pytest.param(
+            {"overlay": "/p"}, {"MAILROSTER_OVERLAY": "/o"}, ("/p", "/c"), id="an option first"
+        ),
+        pytest.param(
+            {"config": "/d"}, {"MAILROSTER_OVERLAY": "/o"}, ("/d", ""), id="of another folder"
+        ),
+        pytest.param(
+            {"home": "/h"}, {"MAILROSTER_OVERLAY": "/o"}, ("/h/config", ""), id="of another home"
+        ),
+        pytest.param({"config": "/d", "overlay": "/o"}, {}, ("/o", "/d"), id="of that folder"),
+    ],
+)
+def test_an_overlay_stands_before_the_config_folder_that_it_is_named_with(
+    options: dict[str, str], environment: dict[str, str], found: tuple[str, str]
+) -> None:
+    s = settings(options, {"MAILROSTER_CONFIG": "/c", **environment})
+    assert (s.config, s.source) == found
+
+
+def test_settings_are_read_in_the_overlay_and_lead_from_the_source() -> None:
+    files = {
+        "/o/mailroster.toml": 'mail = "mail"\nimap_port = 1', "/c/mailroster.toml": "imap_port = 2",
+    }  # fmt: skip
+    s = settings({"config": "/c", "overlay": "/o"}, files=files)
+    assert (s.imap_port, s.mail) == (1, "/c/mail")
+
+
+def test_an_overlay_is_named_outside_of_the_folder() -> None:
+    with pytest.raises(NotUnderstood, match="unknown setting 'overlay'"):
+        settings({"config": "/c"}, files={"/c/mailroster.toml": 'overlay = "/o"'})
+    with pytest.raises(NotUnderstood, match="a control character"):
+        settings({"config": "/c", "overlay": "/o\n"})
+
+
+@pytest.mark.parametrize(
     ("options", "environment", "folders", "found"),
     [
         pytest.param({}, {}, (), ("private", "127.0.0.1", 10025, 10995), id="nothing said"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mailroster import watch
+from tests.kubelet import Volume
 
 ACCOUNTS = "postfix-accounts.cf"
 #: Far longer than a test waits for a hint.
@@ -29,11 +30,11 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def hint_after(folder: Path, change: Callable[[], object]) -> None:
+def hint_after(folder: Path, change: Callable[[], object], source: str = "") -> None:
     """Asserts that a hint comes of a change."""
 
     async def first() -> None:
-        stream = watch.hints(str(folder))
+        stream = watch.hints(str(folder), (), source)
         await anext(stream)  # the one that comes at once: from now on the folder is watched
         change()
         await asyncio.wait_for(anext(stream), WAIT_S)
@@ -84,6 +85,20 @@ def test_the_swap_of_a_folder_behind_links_gives_a_hint(folder: Path, only_event
         os.replace(folder / "..new", folder / "..data")
 
     hint_after(folder, swap)
+
+
+def test_whatever_happens_to_the_source_of_an_overlay_gives_a_hint(
+    folder: Path, tmp_path: Path, only_events: None
+) -> None:
+    volume = Volume(tmp_path / "source", {"mailroster.toml": ""})
+    git = tmp_path / "git"
+    git.mkdir()
+    (git / "a.dovecot.sieve").write_text("keep;\n")
+    for source, change in (
+        (volume.folder, lambda: volume.swap(volume.write({"mailroster.toml": "# more\n"}))),
+        (git, lambda: append(git / "a.dovecot.sieve")),
+    ):
+        hint_after(folder, change, str(source))
 
 
 def test_a_file_behind_a_link_is_watched_where_it_is(

@@ -16,7 +16,7 @@ from mailroster.cli.grammar import parse
 from mailroster.finding import Busy, Conflict, Fault, NotUnderstood, Refused, ServiceFailed
 
 DONE, REFUSED, NOT_UNDERSTOOD, TRY_LATER = 0, 1, 2, 75
-FOLDER_OPTIONS = ("home", "config", "mail", "state", "logs")
+FOLDER_OPTIONS = ("home", "config", "overlay", "mail", "state", "logs")
 _INTERRUPTED = 130
 
 

@@ -13,7 +13,7 @@ from mailroster.finding import Busy, Fault, NotUnderstood, Refused, ServiceFaile
 from mailroster.instance.layout import Layout
 from mailroster.plan import Plan
 from mailroster.served import Served
-from mailroster.settings import Settings, Sources, load
+from mailroster.settings import Settings, Sources, config_folders, load
 from mailroster.store import Edited, Store
 from mailroster.values import NamedTuple
 
@@ -44,6 +44,9 @@ class Call(NamedTuple):
         # `--smtp-port` is the setting `smtp_port`; an option that is no setting is not looked at.
         named = {name[2:].replace("-", "_"): value for name, value in found.options.items()}
         sources = Sources({**named, **found.settings}, os.environ, read, os.path.isdir)
+        config, source = config_folders(sources)
+        if source:
+            _bring(source, config)
         settings = load(sources)
         copies = Served(
             Layout(settings.state, settings.layout).served, index_from=settings.index_from_bytes
@@ -170,6 +173,18 @@ class Call(NamedTuple):
                 f"the files are changed, but the change is not live yet: {error}; "
                 "the running server will put it in force, or run 'setup apply'"
             ) from error
+
+
+def _bring(source: str, overlay: str) -> None:
+    """Takes over what is new in the source of an overlay, first of all: settings are there too."""
+    from mailroster.overlay import Overlay
+
+    try:
+        Overlay(source, overlay).bring()
+    except (Busy, Refused) as error:
+        if not os.path.isdir(overlay) or not os.listdir(overlay):
+            raise
+        warn(f"warning: {error}")
 
 
 def account_address(text: str) -> address.Address:

@@ -20,7 +20,7 @@ def check(call: Call) -> int:
     roster = call.roster()
     only, ignored = _codes(options, "--rule"), _codes(options, "--ignore")
     found = [
-        finding for finding in findings(call, roster, call.settings.config)
+        finding for finding in (*findings(call, roster, call.settings.config), *_apart(call))
         if (not only or finding.code in only) and finding.code not in ignored
     ]  # fmt: skip
     notes = sum(1 for finding in found if finding.severity == INFO)
@@ -52,6 +52,12 @@ def findings(call: Call, roster: Roster, folder: str) -> list[Finding]:
         call.settings._replace(config=folder), call.layout(), roster, warn
     )
     return check_subject(Subject(router, taken, _modes(folder, roster)), theirs)
+
+
+def _apart(call: Call) -> tuple[Finding, ...]:
+    from mailroster.companions import apart
+
+    return apart(call.settings)
 
 
 def _restricted(roster: Roster) -> list[str]:

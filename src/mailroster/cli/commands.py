@@ -207,6 +207,24 @@ COMMANDS = (
         (_JSON,),
     ),
     Command(
+        ("overlay", "list"), "", "list the files of an overlay, and how each differs from its source",
+        "overlay:show", (_JSON,),
+    ),
+    Command(
+        ("overlay", "diff"), "[FILE…]", "show what would have to be put into the source",
+        "overlay:diff", (_JSON,),
+        "- as it is in the source, + as it is here. Hashes of passwords are not shown.",
+    ),
+    Command(
+        ("overlay", "export"), "[FOLDER]", "give out all files as they are here, to put them into the source",
+        "overlay:export", (Option("--secret", "print them as a Secret of Kubernetes", "NAME"),),
+        "FOLDER is made, and holds hashes of passwords. Without it give --secret.",
+    ),
+    Command(
+        ("overlay", "drop"), "FILE…", "give up what was changed here: files follow the source again",
+        "overlay:drop", _EDIT,
+    ),
+    Command(
         ("import",), "SOURCE", "take accounts and aliases from a file or a folder",
         "bulk:import_rows",
         (
@@ -290,15 +308,58 @@ COMMANDS = (
         ),
     ),
     Command(
-        ("up",), "", "run a private mail server on this folder until it is told to stop",
+        ("adopt",), "FOLDER", "what would be served from the folder of a docker-mailserver",
+        "adopt:adopt",
+        (
+            Option("--mail", "the mail folder, if it is elsewhere", "DIR"),
+            Option("--state", "the state folder, if it is elsewhere", "DIR"),
+            Option("--strict", "exit 1 also if anything else is to be done"),
+            _JSON,
+        ),
+        "FOLDER is its config folder, the folder with config/ and mail-data/, or that of its compose "
+        "project, whose compose.yaml and mailserver.env are read too. Tells what is served, what differs, "
+        "what is not done here, and the next command. Needs no server, and changes nothing.",
+    ),
+    Command(
+        ("up",), "", "run a mail server on this folder until it is told to stop",
         "server:up",
         (
+            Option("--layout", "private, below the state folder; or system, in the servers' own places", "LAYOUT"),
+            Option("--adopt", "with --layout system: take these from whoever has them, with a backup"),
             Option("--listen", "the address on which all ports listen", "ADDRESS"),
             Option("--hostname", "the name of the server", "NAME"),
             *(Option(f"--{port}-port", f"port of {what}", "PORT") for port, what in _PORTS),
         ),
         "Writes the servers' configuration below the state folder, starts Postfix and Dovecot, "
         "follows edits by hand, and restarts what dies. Stops both on SIGTERM and SIGINT.",
+    ),
+    Command(
+        ("tables",), "", "make the tables for a Postfix and a Dovecot of the host's own, once",
+        "host:tables", (),
+        "Makes the state folder and the mail folder where they are missing; starts nothing, and "
+        "writes no server's configuration (see integrate). The layout is `host` from then on.",
+    ),
+    Command(
+        ("watch",), "", "keep these tables in step until it is told to stop", "host:watch", (),
+        "Follows edits by hand, and runs the policy service if the settings need it. Stops on "
+        "SIGTERM and SIGINT; mail goes on without it.",
+    ),
+    Command(
+        ("integrate",), "", "print the settings that the host's Postfix and Dovecot need to read the tables",
+        "integration:integrate",
+        (
+            Option("--apply", "write them, with a backup of each file"),
+            Option("--undo", "put the files back as they were before"),
+            Option("--check", "exit 1 if a file is not as it has to be"),
+            Option("--keep-system-users", "let users of the machine log in for their mail as before"),
+            Option("--reload", "with --apply or --undo: have the servers that run read them"),
+            Option("--force", "with --undo: also a file that was changed since"),
+            _JSON,
+        ),
+        "With --apply they are written only if Postfix and Dovecot can read them, and all or none.",
+    ),
+    Command(
+        ("health",), "", "say by the exit status whether SMTP and IMAP answer", "server:health",
     ),
     Command(("status",), "", "what runs, what is live, what is held back", "server:status", (_JSON,)),
     Command(("completion",), "bash|zsh|fish", "print a script for the shell", "completion:script"),

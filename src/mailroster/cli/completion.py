@@ -20,7 +20,7 @@ from mailroster.finding import NotUnderstood
 from mailroster.formats.cost import SCHEMES
 from mailroster.roster import Roster
 from mailroster.rows import FORMATS as ROW_FORMATS
-from mailroster.settings import FOLDERS, Sources, load
+from mailroster.settings import FOLDERS, OVERLAY, Sources, load
 from mailroster.store import Store
 
 LINE, BREAKS = "MAILROSTER_COMPLETE", "MAILROSTER_BREAKS"
@@ -86,7 +86,7 @@ def _paths(word: str, *, folders_only: bool = False) -> list[str]:
 def _verbs(words: list[str], word: str) -> list[str]:
     """The next word of the commands that begin with some words."""
     if not words and word.startswith("-"):
-        return [f"--{setting.name}" for setting in FOLDERS]
+        return [f"--{setting.name}" for setting in (*FOLDERS, OVERLAY)]
     said = tuple(words[1:] if words[:1] == ["help"] else words)
     fitting = [c.words[len(said)] for c in COMMANDS if c.words[: len(said)] == said != c.words]
     return list(dict.fromkeys([*fitting, *(() if words else ("help",))]))

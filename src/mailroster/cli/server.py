@@ -1,7 +1,7 @@
 """`setup up` and `setup status`."""
 
 from mailroster import running
-from mailroster.cli.call import Call, finding_fields, print_json
+from mailroster.cli.call import Call, finding_fields, print_json, warn
 from mailroster.finding import Finding
 from mailroster.instance.postfix import needs_policy
 
@@ -14,15 +14,25 @@ def up(call: Call) -> int:
     from mailroster.server import Up
 
     gc.enable()  # unlike the other commands, this one stays
-    asyncio.run(Up(call.settings).run())
+    asyncio.run(Up(call.settings, adopt="--adopt" in call.options).run())
     return 0
+
+
+def health(call: Call) -> int:
+    """Exit 0 if SMTP and IMAP greet who connects, else 1."""
+    from mailroster.health import silent
+
+    found = silent(call.settings)
+    for name in found:
+        warn(f"no answer: {name}")
+    return 1 if found else 0
 
 
 def status(call: Call) -> int:
     """What runs, what is live, what is held back and why; exit 1 if anything is amiss."""
     layout, settings = call.layout(), call.settings
     pids = {
-        "up": running.up_pid(layout),
+        ("watch" if layout.kind == "host" else "up"): running.up_pid(layout),
         "postfix": running.postfix_pid(layout),
         "dovecot": running.dovecot_pid(layout),
     }
@@ -45,11 +55,11 @@ def status(call: Call) -> int:
         )
         return 0 if healthy else 1
     for name, pid in pids.items():
-        if name == "policy" and (pid is not None or not pids["up"]):
+        if name == "policy" and (pid is not None or running.up_pid(layout) is None):
             continue  # it serves the servers: only its lack is worth a line
         print(f"{name}: {'not running' if pid is None else f'running, pid {pid}'}")
     if held is None:
-        print("live: nothing; no server was ever started here")
+        print("live: nothing; no server was ever started here, and no tables were made")
     else:
         print("live: " + (", ".join(f"{n} in {file}" for file, n in live.items()) or "no entries"))
         print("in step: " + ("yes" if in_step else "no"))

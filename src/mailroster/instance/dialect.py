@@ -1,5 +1,6 @@
 """What differs between the versions of Dovecot, but for the rows: a module for each."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from mailroster.instance.layout import Layout
@@ -20,6 +21,11 @@ class Dialect(Protocol):
 
     def files(self, settings: Settings, layout: Layout) -> dict[str, str]:
         """Contents by name, for the folder `dovecot` below the state folder."""
+
+    def drop_in(self, settings: Settings, layout: Layout, had: Mapping[str, str]) -> str:
+        """What a Dovecot that somebody else configures has to read last of all. `had` is what it
+        says now of `auth_mechanisms`, and of `mail_plugins`, `imap/mail_plugins` and
+        `lmtp/mail_plugins`, as `doveconf -h` prints them."""
 
 
 def dialect(version: str) -> Dialect:

@@ -1,6 +1,6 @@
 """dovecot.conf for Dovecot 2.4 (doc.dovecot.org/2.4.1), its SQL queries in it. Pure text."""
 
-import os
+from collections.abc import Mapping
 
 from mailroster.address import LOCAL_CHARS
 from mailroster.compile.dovecot import PASSDB_FIELDS
@@ -50,12 +50,7 @@ ssl_min_protocol = TLSv1.2
 auth_allow_cleartext = no
 
 auth_mechanisms = plain login
-auth_allow_weak_schemes = yes
-auth_cache_size = 0
-auth_username_format = %{{user | lower}}
-auth_username_chars = {_quoted(f"{LOCAL_CHARS}ABCDEFGHIJKLMNOPQRSTUVWXYZ@+*")}
-auth_master_user_separator = *
-recipient_delimiter = +
+{_names()}recipient_delimiter = +
 
 first_valid_uid = {s.vmail_uid}
 last_valid_uid = {s.vmail_uid}
@@ -123,27 +118,68 @@ service managesieve-login {{
     port = {s.sieve_port}
   }}
 }}
-service lmtp {{
-  unix_listener lmtp {{
-    mode = 0600
-    user = postfix
-  }}
-}}
-service auth {{
-  unix_listener auth-postfix {{
-    mode = 0600
-    user = postfix
-  }}
-}}
-{_penalty(s)}{_warning_service(s, layout)}service quota-status {{
-  executable = quota-status -p postfix
-  client_limit = 1
-  unix_listener quota-status {{
-    mode = 0600
-    user = postfix
-  }}
-}}
+{_listeners(layout)}{_penalty(s)}{_warning_service(s, layout)}
+{_sieve(layout)}
+# What the folder adds, last of all.
+!include_try {layout.overrides}/dovecot.cf
+"""
 
+
+def drop_in(settings: Settings, layout: Layout, had: Mapping[str, str]) -> str:
+    """What a Dovecot that somebody else configures has to read last of all (Dialect.drop_in).
+
+    Lists of plugins and mechanisms add up by themselves here.
+    """
+    s = settings
+    return f"""\
+# Written by 'mailroster integrate --apply'; 'mailroster integrate --undo' takes it away.
+auth_mechanisms {{
+  plain = yes
+  login = yes
+}}
+{_names()}{_quota(s, layout)}
+protocol imap {{
+{_plugins("imap_quota" if s.enable_quotas else "")}}}
+# Debian's takes the domain away.
+protocol lmtp {{
+  auth_username_format = %{{user | lower}}
+{_plugins("sieve")}}}
+
+{_databases(s, layout)}
+{_listeners(layout)}{_warning_service(s, layout)}
+{_sieve(layout)}"""
+
+
+def _names() -> str:
+    """Which names may log in, by which hashes, and how they are looked up."""
+    return f"""\
+auth_allow_weak_schemes = yes
+auth_cache_size = 0
+auth_username_format = %{{user | lower}}
+auth_username_chars = {_quoted(f"{LOCAL_CHARS}ABCDEFGHIJKLMNOPQRSTUVWXYZ@+*")}
+auth_master_user_separator = *
+"""
+
+
+def _listeners(layout: Layout) -> str:
+    """Where Postfix delivers, asks for logins, and for room in a mailbox."""
+    sockets = {"lmtp": layout.lmtp, "auth": layout.auth, "quota-status": layout.quota_status}
+    more = {"quota-status": "  executable = quota-status -p postfix\n  client_limit = 1\n"}
+    return "".join(
+        f"""\
+service {service} {{
+{more.get(service, "")}  unix_listener {layout.from_dovecot(socket)} {{
+    mode = 0600
+    user = postfix
+  }}
+}}
+"""
+        for service, socket in sockets.items()
+    )
+
+
+def _sieve(layout: Layout) -> str:
+    return f"""\
 sieve_script personal {{
   path = ~/sieve
   active_path = ~/.dovecot.sieve
@@ -160,35 +196,45 @@ sieve_script after {{
   type = after
   path = {layout.sieve}/after.sieve
 }}
-
-# What the folder adds, last of all.
-!include_try {layout.overrides}/dovecot.cf
 """
 
 
 def _databases(settings: Settings, layout: Layout) -> str:
-    """A master is checked first, then the account as whom it logs in."""
+    """A master is checked first, then the account as whom it logs in. Where somebody else has other
+    databases and another place of mail, they are theirs, and ours is said of each of our own."""
     mail = settings.mail.replace("'", "''")
     uid, gid = settings.vmail_uid, settings.vmail_gid
+    database = f"sql_driver = sqlite\nsqlite_path = {layout.database}\n"
+    scheme = f"passdb_default_password_scheme = {DEFAULT_SCHEME}\n"
+    shared, inside, hashes, fields = f"{database}{scheme}\n", "", "", ""
+    driver, inbox = "mail_driver", "mail_inbox_path"
+    if layout.kind == "host":
+        shared, inside, hashes = "", _indented(database), _indented(scheme)
+        place = f"{settings.mail}/%{{user | domain}}/%{{user | username}}"
+        fields = f"""\
+    home:default = {place}/home
+    mail_driver:default = maildir
+    mail_path:default = {place}
+    mail_inbox_path:default =
+"""
+        driver = "coalesce(mail_driver, 'maildir') AS mail_driver"
+        inbox = "coalesce(mail_inbox_path, '') AS mail_inbox_path"
     return f"""\
-sql_driver = sqlite
-sqlite_path = {layout.database}
-passdb_default_password_scheme = {DEFAULT_SCHEME}
-
+{shared}\
 # A master is checked first, then the account as whom it logs in.
 passdb masters {{
   driver = sql
-  master = yes
+{inside}{hashes}  master = yes
   result_success = continue
   sql_query = SELECT name AS user, password FROM master WHERE name = '%{{user | lower}}'
 }}
 passdb exceptions {{
   driver = passwd-file
-  passwd_file_path = {layout.exceptions}
+{hashes}  passwd_file_path = {layout.exceptions}
 }}
 passdb accounts {{
   driver = sql
-  sql_query = SELECT address AS user, password, {", ".join(PASSDB_FIELDS)} \\
+{inside}{hashes}  sql_query = SELECT address AS user, password, {", ".join(PASSDB_FIELDS)} \\
     FROM account WHERE address = '%{{user | lower}}' AND password IS NOT NULL
 }}
 userdb exceptions {{
@@ -197,17 +243,21 @@ userdb exceptions {{
   fields {{
     uid:default = {uid}
     gid:default = {gid}
-  }}
+{fields}  }}
 }}
 userdb accounts {{
   driver = sql
-  sql_query = SELECT coalesce(home, '{mail}/' || maildir || '/home') AS home, \\
-    coalesce(mail_path, '{mail}/' || maildir) AS mail_path, mail_driver, mail_inbox_path, \\
+{inside}  sql_query = SELECT coalesce(home, '{mail}/' || maildir || '/home') AS home, \\
+    coalesce(mail_path, '{mail}/' || maildir) AS mail_path, {driver}, {inbox}, \\
     {uid} AS uid, {gid} AS gid, storage_size AS "quota/user/storage_size" \\
     FROM account WHERE address = '%{{user | lower}}'
   sql_iterate_query = SELECT address AS user FROM account WHERE password IS NOT NULL
 }}
 """
+
+
+def _indented(lines: str) -> str:
+    return "".join(f"  {line}\n" for line in lines.splitlines())
 
 
 def _quoted(value: str) -> str:
@@ -280,7 +330,7 @@ def _warning_service(settings: Settings, layout: Layout) -> str:
     return f"""\
 service quota-warning {{
   executable = script {layout.quota_warning}
-  unix_listener {os.path.relpath(layout.warning, layout.run)}/quota-warning {{
+  unix_listener {layout.from_dovecot(layout.warning)}/quota-warning {{
     mode = 0666
   }}
 }}

@@ -2,44 +2,27 @@
 
 from mailroster.compile.relay import RELAYED, RELAYED_TLS, transport
 from mailroster.instance.layout import Layout
+from mailroster.instance.lookups import lookups, policy, quota_status
 from mailroster.settings import EVERYWHERE, Settings
 
 
 def main_cf(settings: Settings, layout: Layout) -> str:
     """Account changes never touch this file: everything that changes is a table."""
     s = settings
-    table = {name: f"lmdb:{layout.table(name)}" for name in _LMDB_TABLES}
-    submission_restrictions = [
-        f"check_sender_access {table['send_access']}",
-        f"check_sasl_access {table['send_access']}",  # an alias is no way around it
-    ]
+    found = lookups(s, layout)
+    submission_restrictions = [*found.senders]
     if s.spoof_protection:
         # It knows whom a pattern leads to; the tables know only what a pattern names.
-        submission_restrictions.append(_policy(layout, "sender"))
+        submission_restrictions.append(policy(layout, "sender"))
         submission_restrictions.append("reject_authenticated_sender_login_mismatch")
-    recipient_restrictions = [
-        "reject_unlisted_recipient",
-        f"check_recipient_access {table['receive_access']}",
-    ]
+    recipient_restrictions = ["reject_unlisted_recipient", *found.recipients]
     if s.enable_quotas:
         # The last of all: our service says OK to what it has looked at. Where it says nothing,
         # Dovecot itself tells of the mailboxes that it knows under the very name.
-        recipient_restrictions.append(_policy(layout, "quota"))
-        recipient_restrictions.append(_asked(f"{layout.run}/quota-status", 5))
+        recipient_restrictions.append(policy(layout, "quota"))
+        recipient_restrictions.append(quota_status(layout))
+    relay_logins = "".join(f"{name} = {value}\n" for name, value in found.relay_logins.items())
     certificate, key = layout.certificate(s)
-    alias_maps = [
-        table["generation"], table["aliases"], f"pcre:{layout.table('regexp')}", table["mailboxes"],
-        table["local_aliases"],
-    ]  # fmt: skip
-    # A list ends with the first table that has an answer; a union asks all of its own.
-    senders = [table["senders"], table["catch_all_senders"]]
-    login_maps = [
-        f"unionmap:{{{', '.join(senders)}}}" if s.spoof_catch_all else table["senders"],
-        table["mailboxes"], f"pcre:{layout.table('regexp')}",
-    ]  # fmt: skip
-    if s.postmaster_address:
-        alias_maps.insert(-1, f"inline:{{ {{root={s.postmaster_address}}} }}")
-        alias_maps.append(f"inline:{{ {{postmaster={s.postmaster_address}}} }}")
     return f"""\
 # Written by mailroster at each start: changes made here are lost.
 compatibility_level = 3.6
@@ -77,25 +60,19 @@ message_size_limit = {s.message_size_limit}
 mailbox_size_limit = 0
 virtual_mailbox_limit = 0
 
-# The server's own name is served too, for aliases without a domain. The generation comes first:
-# renaming it makes new sessions look at everything anew. The mailboxes come last, each mapped to
-# itself, so that a catch-all never gets to see their mail.
-virtual_mailbox_domains = {table["domains"]}, $myhostname
-virtual_mailbox_maps = {table["mailboxes"]}
+# The server's own name is served too, for aliases without a domain.
+virtual_mailbox_domains = {", ".join(found.domains)}, $myhostname
+virtual_mailbox_maps = {", ".join(found.mailboxes)}
 virtual_alias_domains =
-virtual_alias_maps = {", ".join(alias_maps)}
-virtual_transport = lmtp:unix:{layout.run}/lmtp
+virtual_alias_maps = {", ".join(found.aliases)}
+virtual_transport = lmtp:unix:{layout.from_postfix(layout.lmtp)}
 
 # The way out. Only the services to relays ever log in, so that no other server is told a password,
 # and never in clear. A relay for all is no relayhost: nothing could make an exception to that.
 relayhost =
 default_transport = {transport(s.relayhost.replace(",", " ").split())}
-sender_dependent_default_transport_maps = {table["relays"]}
-smtp_sasl_password_maps = {table["relay_passwords"]}
-smtp_sender_dependent_authentication = yes
-smtp_sasl_auth_enable = no
-smtp_sasl_security_options = noanonymous, noplaintext
-smtp_sasl_tls_security_options = noanonymous
+sender_dependent_default_transport_maps = {", ".join(found.relays)}
+{relay_logins}smtp_sasl_auth_enable = no
 
 smtpd_tls_cert_file = {certificate}
 smtpd_tls_key_file = {key}
@@ -104,15 +81,15 @@ smtpd_tls_auth_only = yes
 smtp_tls_security_level = may
 
 smtpd_sasl_type = dovecot
-smtpd_sasl_path = {layout.run}/auth-postfix
+smtpd_sasl_path = {layout.from_postfix(layout.auth)}
 smtpd_sasl_auth_enable = no
 smtpd_sasl_security_options = noanonymous
-smtpd_sender_login_maps = {", ".join(login_maps)}
+smtpd_sender_login_maps = {", ".join(found.sender_logins)}
 
 smtpd_helo_required = yes
 disable_vrfy_command = yes
 show_user_unknown_table_name = no
-smtpd_sender_restrictions = check_sender_access {table["send_access"]}
+smtpd_sender_restrictions = {found.senders[0]}
 submission_sender_restrictions = {", ".join(submission_restrictions)}
 smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination
 smtpd_recipient_restrictions = {", ".join(recipient_restrictions)}
@@ -125,22 +102,6 @@ def needs_policy(settings: Settings) -> bool:
     """Whether anything here asks our policy service."""
     return settings.enable_quotas or settings.spoof_protection
 
-
-def _policy(layout: Layout, context: str) -> str:
-    """A question to our policy service, which takes half as long at the most."""
-    return _asked(layout.policy, 3, f", policy_context={context}")
-
-
-def _asked(socket: str, timeout_s: int, more: str = "") -> str:
-    """A policy service that can stop no mail: one that is down, slow or mad says nothing."""
-    limits = f"timeout={timeout_s}s, default_action=DUNNO, try_limit=1, retry_delay=1s"
-    return f"check_policy_service {{ unix:{socket}, {limits}{more} }}"
-
-
-_LMDB_TABLES = (
-    "generation", "domains", "mailboxes", "aliases", "senders", "catch_all_senders", "send_access",
-    "receive_access", "local_aliases", "relays", "relay_passwords",
-)  # fmt: skip
 
 #: What a relay must offer, from the least on (postconf(5), smtp_tls_security_level).
 RELAY_TLS_LEVELS = ("may", "encrypt", "verify", "secure")
@@ -171,11 +132,11 @@ scache      unix  -       -      n      -      1       scache
 postlog     unix-dgram n  -      n      -      1       postlogd
 """
 
-_SUBMISSION = """\
+#: What makes an smtpd one to which people submit.
+SUBMISSION = """\
   -o smtpd_sasl_auth_enable=yes
   -o smtpd_tls_auth_only=yes
   -o { smtpd_client_restrictions = permit_sasl_authenticated, reject }
-  -o smtpd_sender_restrictions=$submission_sender_restrictions
   -o { smtpd_relay_restrictions = permit_sasl_authenticated, reject }
 """
 
@@ -199,24 +160,26 @@ def master_cf(settings: Settings) -> str:
 {_SERVICES}
 {RELAYED}     unix  -       -      n      -      -       smtp
   -o smtp_sasl_auth_enable=yes
-{_relay_tls(s)}
+{relay_tls(s)}
 {RELAYED_TLS} unix - -  n      -      -       smtp
   -o smtp_sasl_auth_enable=yes
   -o smtp_tls_wrappermode=yes
-{_relay_tls(s, at_least="encrypt")}
+{relay_tls(s, at_least="encrypt")}
 
 {smtp} inet n - n - - smtpd
 {submission} inet n - n - - smtpd
   -o syslog_name=postfix/submission
   -o smtpd_tls_security_level=encrypt
-{_SUBMISSION}
+  -o smtpd_sender_restrictions=$submission_sender_restrictions
+{SUBMISSION}
 {submissions} inet n - n - - smtpd
   -o syslog_name=postfix/submissions
   -o smtpd_tls_wrappermode=yes
-{_SUBMISSION}"""
+  -o smtpd_sender_restrictions=$submission_sender_restrictions
+{SUBMISSION}"""
 
 
-def _relay_tls(settings: Settings, at_least: str = "") -> str:
+def relay_tls(settings: Settings, at_least: str = "") -> str:
     """How much TLS a relay must offer."""
     level = settings.relay_tls_level
     if at_least and level not in RELAY_TLS_LEVELS[1:]:

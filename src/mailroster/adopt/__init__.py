@@ -1,0 +1,2 @@
+"""What becomes of an existing docker-mailserver: looked at before anything is started. Nothing here
+changes a file."""

@@ -1,0 +1,32 @@
+"""Whether the servers answer those who connect: a greeting on the ports of SMTP and IMAP."""
+
+import socket
+
+from mailroster.settings import Settings
+
+TIMEOUT_S = 5.0
+
+
+def silent(settings: Settings) -> list[str]:
+    """Those of SMTP and IMAP that don't greet, as `SMTP on 127.0.0.1:25`; none if all is well."""
+    near = settings.near()
+    asked = (
+        ("SMTP", settings.smtp_port, b"220 ", b"QUIT\r\n"),
+        ("IMAP", settings.imap_port, b"* OK", b"a LOGOUT\r\n"),
+    )
+    return [
+        f"{name} on {near}:{port}"
+        for name, port, greeting, farewell in asked
+        if not _greets(near, port, greeting, farewell)
+    ]
+
+
+def _greets(host: str, port: int, greeting: bytes, farewell: bytes) -> bool:
+    try:
+        with socket.create_connection((host, port), TIMEOUT_S) as session:
+            with session.makefile("rb") as file:
+                line = file.readline(1000)
+            session.sendall(farewell)
+    except OSError:
+        return False
+    return line.startswith(greeting)

@@ -1,0 +1,65 @@
+"""What the image has, and what it has not."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.image.container import PORTS, VOLUMES, Container, container, image
+
+
+@pytest.fixture(scope="module")
+def inspected() -> dict[str, Any]:
+    done = subprocess.run(["podman", "inspect", image()], capture_output=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)[0]
+    return found
+
+
+@pytest.fixture(scope="module")
+def shell() -> Iterator[Container]:
+    """A container in which commands can be run."""
+    made = container()
+    try:
+        made.begin()
+        yield made
+    finally:
+        made.close()
+
+
+def test_the_image_says_what_it_is(inspected: dict[str, Any]) -> None:
+    labels = inspected["Config"]["Labels"]
+    names = ("title", "description", "licenses", "version", "revision")
+    assert all(labels.get(f"org.opencontainers.image.{name}") for name in names)
+
+
+def test_its_folders_and_ports_are_those_of_the_contract(inspected: dict[str, Any]) -> None:
+    assert set(inspected["Config"]["Volumes"]) == set(VOLUMES.values())
+    assert set(inspected["Config"]["ExposedPorts"]) == {f"{port}/tcp" for port in PORTS.values()}
+
+
+def test_a_health_check_asks_the_servers(inspected: dict[str, Any]) -> None:
+    assert inspected["Healthcheck"]["Test"] == ["CMD", "mailroster", "health"]
+
+
+def test_no_secret_of_the_build_is_in_it_and_no_tool_of_it(shell: Container) -> None:
+    found = shell.bash(
+        "find /etc /opt /root /home /var/lib -name '*.key' -o -name 'ssl-cert-*' "
+        "-o -path '/etc/*/private/*'\n"
+        "for tool in gcc cc make pip pip3; do command -v $tool; done || :\n"
+        "ls /var/lib/apt/lists\n"
+        "ls -A /root | grep -v '^[.]' || :\n"
+    )
+    assert found == ""
+
+
+def test_its_bill_of_materials_names_what_is_installed(shell: Container) -> None:
+    bill = json.loads(shell.bash("cat /usr/share/sbom/mailroster.cdx.json"))
+    installed = shell.bash("dpkg-query -W -f '${Package}=${Version}\\n'").split()
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    listed = {f"{c['name']}={c['version']}" for c in bill["components"] if "pkg:deb" in c["purl"]}
+    assert listed == set(installed)
+    python = {c["name"].lower() for c in bill["components"] if c["purl"].startswith("pkg:pypi/")}
+    assert {"mailroster", "lmdb", "argon2-cffi", "idna", "asyncinotify"} <= python
+    assert "pip" not in python

@@ -261,7 +261,7 @@ def _users(found: Explanation, layout: Layout) -> Iterator[Disagreement]:
             yield Disagreement(f"Dovecot's user {box.account}", box.place, known.outcome)
             continue
         account = accounts.get(box.account)
-        place = _place(known.fields)
+        place = place_of(known.fields)
         if account is not None and not account.extra and not _is_at(place, box.place):
             yield Disagreement(f"the mail of {box.account}", f"maildir:{box.place}", place)
     for end, known in zip(nowhere, answers[1 + len(boxes) :], strict=True):
@@ -269,10 +269,11 @@ def _users(found: Explanation, layout: Layout) -> Iterator[Disagreement]:
             yield Disagreement(f"Dovecot's user {end}", NOT_FOUND, known.outcome)
 
 
-def _place(fields: Mapping[str, str]) -> str:
-    """Where a user's mail is, as Dovecot 2.3 says it; 2.4 says it in two fields."""
+def place_of(fields: Mapping[str, str]) -> str:
+    """Where a user's mail is, as Dovecot 2.3 says it; 2.4 says it in two fields. "" if it says it
+    in none."""
     if "mail_path" in fields:
-        return f"{fields.get('mail_driver', '')}:{fields['mail_path']}"
+        return f"{fields.get('mail_driver', 'maildir')}:{fields['mail_path']}"
     return fields.get("mail", "")
 
 

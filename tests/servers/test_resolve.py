@@ -25,7 +25,7 @@ from typing import NamedTuple
 import pytest
 
 from mailroster.address import split
-from mailroster.agreement import compare
+from mailroster.agreement import compare, place_of
 from mailroster.apply import Outcome, Tables, converge
 from mailroster.auth import FOUND, NOT_FOUND, PASSDB, USERDB, Question
 from mailroster.auth import ask as dovecot
@@ -351,7 +351,7 @@ def explained(post: Post, router: Router, probes: Sequence[str], *, whole: bool)
     for (database, user), known in zip(
         questions, dovecot(post.layout, list(questions)), strict=True
     ):
-        told, wanted = known.fields.get("mail", known.outcome), questions[Question(database, user)]
+        told, wanted = place_of(known.fields) or known.outcome, questions[Question(database, user)]
         if told != wanted:
             differences.append(f"{database} {user}: we {wanted}, Dovecot {told}")
     if whole:

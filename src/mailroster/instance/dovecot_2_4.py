@@ -206,7 +206,8 @@ def _databases(settings: Settings, layout: Layout) -> str:
     uid, gid = settings.vmail_uid, settings.vmail_gid
     database = f"sql_driver = sqlite\nsqlite_path = {layout.database}\n"
     scheme = f"passdb_default_password_scheme = {DEFAULT_SCHEME}\n"
-    shared, inside, hashes, fields, inbox = f"{database}{scheme}\n", "", "", "", "mail_inbox_path"
+    shared, inside, hashes, fields = f"{database}{scheme}\n", "", "", ""
+    driver, inbox = "mail_driver", "mail_inbox_path"
     if layout.kind == "host":
         shared, inside, hashes = "", _indented(database), _indented(scheme)
         place = f"{settings.mail}/%{{user | domain}}/%{{user | username}}"
@@ -216,6 +217,7 @@ def _databases(settings: Settings, layout: Layout) -> str:
     mail_path:default = {place}
     mail_inbox_path:default =
 """
+        driver = "coalesce(mail_driver, 'maildir') AS mail_driver"
         inbox = "coalesce(mail_inbox_path, '') AS mail_inbox_path"
     return f"""\
 {shared}\
@@ -246,8 +248,7 @@ userdb exceptions {{
 userdb accounts {{
   driver = sql
 {inside}  sql_query = SELECT coalesce(home, '{mail}/' || maildir || '/home') AS home, \\
-    coalesce(mail_driver, 'maildir') AS mail_driver, \\
-    coalesce(mail_path, '{mail}/' || maildir) AS mail_path, {inbox}, \\
+    coalesce(mail_path, '{mail}/' || maildir) AS mail_path, {driver}, {inbox}, \\
     {uid} AS uid, {gid} AS gid, storage_size AS "quota/user/storage_size" \\
     FROM account WHERE address = '%{{user | lower}}'
   sql_iterate_query = SELECT address AS user FROM account WHERE password IS NOT NULL

@@ -175,14 +175,12 @@ def environment(manifests: list[Manifest]) -> dict[str, str]:
     return {each["name"]: each["value"] for each in container["env"]}
 
 
-def podman_arguments(manifests: list[Manifest], folders: Mapping[str, Path]) -> list[str]:
-    """What `podman run` needs, before the name of the image, to run the container as the cluster
-    would: with these mounts and limits. `folders`: by the volume's name, the folder of this machine
-    that stands for it; an empty one has a tmpfs where none is named."""
+def limits(manifests: list[Manifest]) -> list[str]:
+    """What `podman run` needs to run the container with the limits that a cluster would give it."""
     (stateful,) = of_kind("StatefulSet", manifests)
     (container,) = containers(stateful)
     security = container["securityContext"]
-    arguments = [f"--env={name}={value}" for name, value in environment(manifests).items()]
+    arguments = []
     if security["readOnlyRootFilesystem"]:
         arguments += ["--read-only", "--read-only-tmpfs=false"]
     arguments += [f"--cap-drop={name}" for name in security["capabilities"]["drop"]]
@@ -191,12 +189,6 @@ def podman_arguments(manifests: list[Manifest], folders: Mapping[str, Path]) -> 
         arguments.append("--security-opt=no-new-privileges")
     arguments.append(f"--memory={_bytes(container['resources']['limits']['memory'])}")
     arguments.append(f"--stop-timeout={pod(stateful)['terminationGracePeriodSeconds']}")
-    for mount in mounts(manifests):
-        if mount.kind == "empty" and mount.volume not in folders:
-            arguments.append(f"--tmpfs={mount.path}")
-            continue
-        options = ":ro" if mount.read_only else ""
-        arguments.append(f"--volume={folders[mount.volume]}:{mount.path}{options}")
     return arguments
 
 

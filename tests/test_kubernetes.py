@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -15,11 +14,11 @@ from tests.kubernetes import (
     Manifest,
     containers,
     environment,
+    limits,
     load,
     mounts,
     of_kind,
     pod,
-    podman_arguments,
     render,
 )
 
@@ -214,24 +213,13 @@ def test_every_name_in_a_secret_is_one_that_a_folder_gives(manifests: list[Manif
             assert source.belongs(file)
 
 
-def test_the_arguments_for_podman_say_all_of_it(tmp_path: Path) -> None:
-    manifests = render(ROOT / "example")
-    folders = {mount.volume: tmp_path / mount.volume for mount in mounts(manifests)}
-    del folders["tmp"]
-    found = podman_arguments(manifests, folders)
-    assert f"--volume={tmp_path}/config:/tmp/docker-mailserver:ro" in found
-    assert f"--volume={tmp_path}/mail:/var/mail" in found
-    assert found.index("--tmpfs=/tmp") < found.index(
-        f"--volume={tmp_path}/config:/tmp/docker-mailserver:ro"
-    )
-    assert "--env=OVERRIDE_HOSTNAME=mail.example.org" in found
-    assert "--env=MAILROSTER_OVERLAY=/var/mail-overlay" in found
+def test_the_limits_are_arguments_for_podman() -> None:
+    found = limits(render(ROOT / "example"))
     assert {"--read-only", "--cap-drop=ALL", "--cap-add=SETUID"} <= set(found)
     assert f"--memory={1 << 30}" in found
     assert "--stop-timeout=30" in found
 
 
-def test_a_folder_that_nobody_named_is_an_error(tmp_path: Path) -> None:
-    folders: dict[str, Any] = {"config": tmp_path}
-    with pytest.raises(KeyError):
-        podman_arguments(render(ROOT / "base"), folders)
+def test_what_is_mounted_into_a_mount_comes_after_it() -> None:
+    found = [mount.path for mount in mounts(render(ROOT / "example"))]
+    assert found.index("/tmp") < found.index("/tmp/docker-mailserver")

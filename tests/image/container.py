@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.servers.instance import HASH, Clients, free_ports, until
 
@@ -68,27 +69,44 @@ def _run(argv: Sequence[str], stdin: str = "", timeout: float = 120) -> Done:
     return subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=timeout)
 
 
-class Container(Clients):
-    """One container with its four folders below one of this machine.
+class Mount(NamedTuple):
+    """A folder of this machine in the container; without one, an empty folder in memory."""
 
-    `read_only`: nothing can be written but these folders and `/tmp`. `environment` is what the user
-    sets. A container that has ended can be started again.
+    folder: Path | None
+    place: str
+    read_only: bool = False
+
+
+class Container(Clients):
+    """One container, which can be started again when it has ended.
+
+    Without `mounts` it has the four folders of the contract below `folder`. `environment` is what
+    the user sets. `limits` are more arguments for podman; of these chroot knows --read-only and
+    --cap-add alone.
     """
 
     def __init__(
-        self, environment: Mapping[str, str] | None = None, *, read_only: bool = False
+        self,
+        environment: Mapping[str, str] | None = None,
+        mounts: Sequence[Mount] = (),
+        limits: Sequence[str] = (),
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="mr-container-", dir="/var/tmp"))
         self.folder.chmod(0o755)
-        for name in VOLUMES:
-            (self.folder / name).mkdir()
-        self.environment = dict(environment or {})
-        self.read_only = read_only
+        self.environment, self.mounts, self.limits = dict(environment or {}), mounts, limits
+        if not mounts:
+            self.mounts = [Mount(self.folder / name, place) for name, place in VOLUMES.items()]
+            for name in VOLUMES:
+                (self.folder / name).mkdir()
         self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
 
     @property
     def config(self) -> Path:
         return self.folder / "config"
+
+    def settings(self) -> str:
+        """What `mailroster.toml` has to say for the ports to be those that a client is given."""
+        return ""
 
     def begin(self) -> None:
         """Starts it, the first time or again."""
@@ -145,15 +163,7 @@ class Container(Clients):
 class Podman(Container):
     """By podman, with the ports published on 127.0.0.1."""
 
-    def __init__(
-        self,
-        environment: Mapping[str, str] | None = None,
-        *,
-        read_only: bool = False,
-        options: Sequence[str] = (),
-    ) -> None:
-        super().__init__(environment, read_only=read_only)
-        self._options, self._id = list(options), ""
+    _id = ""
 
     def begin(self) -> None:
         if self._id:
@@ -164,13 +174,14 @@ class Podman(Container):
         argv += ["--network", "slirp4netns"]
         for name, port in self.ports.items():
             argv += ["-p", f"127.0.0.1:{port}:{PORTS[name]}"]
-        for name, place in VOLUMES.items():
-            argv += ["-v", f"{self.folder / name}:{place}"]
+        for folder, place, read_only in self.mounts:
+            if folder is None:
+                argv += ["--tmpfs", place]
+            else:
+                argv += ["-v", f"{folder}:{place}{':ro' if read_only else ''}"]
         for name, value in self.environment.items():
             argv += ["-e", f"{name}={value}"]
-        if self.read_only:
-            argv += ["--read-only", "--read-only-tmpfs=false", "--tmpfs", "/tmp"]
-        done = _run([*argv, *self._options, image()])
+        done = _run([*argv, *self.limits, image()])
         assert done.returncode == 0, done.stderr
         self._id = done.stdout.split()[-1]
 
@@ -202,34 +213,55 @@ class Chroot(Container):
     """By unshare and chroot, with this machine's network: the ports are settings then."""
 
     def __init__(
-        self, environment: Mapping[str, str] | None = None, *, read_only: bool = False
+        self,
+        environment: Mapping[str, str] | None = None,
+        mounts: Sequence[Mount] = (),
+        limits: Sequence[str] = (),
     ) -> None:
-        super().__init__(environment, read_only=read_only)
+        super().__init__(environment, mounts, limits)
         self._inspected = json.loads(_run(["podman", "inspect", image()]).stdout)[0]["Config"]
         self._root = self.folder / "root"
         _unpack(self._root)
-        lines = [f"{name}_port = {port}\n" for name, port in self.ports.items()]
-        (self.config / "mailroster.toml").write_text("".join([*lines, 'listen = "127.0.0.1"\n']))
+        if not mounts:
+            (self.config / "mailroster.toml").write_text(self.settings())
         self._process: subprocess.Popen[bytes] | None = None
         self._log = self.folder / "log"
+
+    def settings(self) -> str:
+        lines = [f"{name}_port = {port}\n" for name, port in self.ports.items()]
+        return "".join([*lines, 'listen = "127.0.0.1"\n'])
 
     def begin(self) -> None:
         root = self._root
         steps = [f"mount --bind {root} {root}", f"mount -t proc proc {root}/proc"]
         steps += [f"mount --rbind /dev {root}/dev", f"hostname {HOSTNAME}"]
-        if self.read_only:
-            steps += [f"mount -o remount,bind,ro {root}", f"mount -t tmpfs tmp {root}/tmp"]
-            steps.append(f"mkdir -p {root}{VOLUMES['config']}")
-        steps += [f"mount --bind {self.folder / name} {root}{to}" for name, to in VOLUMES.items()]
+        steps += [f"mkdir -p {root}{mount.place}" for mount in self.mounts]
+        if "--read-only" in self.limits:
+            steps.append(f"mount -o remount,bind,ro {root}")
+        for folder, place, read_only in self.mounts:
+            if folder is None:
+                steps.append(f"mount -t tmpfs tmp {root}{place}")
+                inner = [m.place for m in self.mounts if m.place.startswith(f"{place}/")]
+                steps += [f"mkdir -p {root}{deeper}" for deeper in inner]
+                continue
+            steps.append(f"mount --bind {folder} {root}{place}")
+            if read_only:
+                steps.append(f"mount -o remount,bind,ro {root}{place}")
         words = [*self._inspected["Entrypoint"], *self._inspected["Cmd"]]
-        variables = [*self._inspected["Env"], *(f"{k}={v}" for k, v in self.environment.items())]
+        capabilities = [o.partition("=")[2].lower() for o in self.limits if "--cap-add=" in o]
+        if capabilities:
+            bounds = ",".join(["-all", *(f"+{name}" for name in capabilities)])
+            words = ["setpriv", "--bounding-set", bounds, *words]
         steps.append('exec chroot "$@"')
         unshare = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child"]
         argv = [*unshare, "sh", "-ec", "\n".join(steps), "sh", str(root)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*argv, "env", "-i", *variables, *words], stdout=log, stderr=log
+                [*argv, "env", "-i", *self._variables(), *words], stdout=log, stderr=log
             )
+
+    def _variables(self) -> list[str]:
+        return [*self._inspected["Env"], *(f"{k}={v}" for k, v in self.environment.items())]
 
     def _first(self) -> int:
         """The pid, on this machine, of the container's first process."""
@@ -240,9 +272,8 @@ class Chroot(Container):
         return int(children.read_text().split()[0])
 
     def run(self, *argv: str, stdin: str = "") -> Done:
-        variables = [*self._inspected["Env"], *(f"{k}={v}" for k, v in self.environment.items())]
         enter = ["nsenter", "-t", str(self._first()), "-m", "-p", "-u", "-i", "-r", "-w"]
-        return _run([*enter, "env", "-i", *variables, *argv], stdin)
+        return _run([*enter, "env", "-i", *self._variables(), *argv], stdin)
 
     def stop(self) -> float:
         assert self._process is not None
@@ -278,8 +309,10 @@ def _unpack(root: Path) -> None:
 
 
 def container(
-    environment: Mapping[str, str] | None = None, *, read_only: bool = False
+    environment: Mapping[str, str] | None = None,
+    mounts: Sequence[Mount] = (),
+    limits: Sequence[str] = (),
 ) -> Container:
     """A container by whatever can run one here."""
     kind = Podman if runtime() else Chroot
-    return kind(environment, read_only=read_only)
+    return kind(environment, mounts, limits)

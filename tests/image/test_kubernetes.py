@@ -1,0 +1,80 @@
+"""The manifests' container, with the mounts and limits that they name: a read-only root, few
+capabilities, and a config folder that is only read, and live when it is swapped."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import kubernetes
+from tests.image.container import Container, Mount, container
+from tests.kubelet import Volume
+from tests.servers.instance import HASH, until
+
+ACCOUNTS, TOML = "postfix-accounts.cf", "mailroster.toml"
+TEXTS = {ACCOUNTS: f"john@example.com|{HASH}\n"}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Container, Volume]]:
+    """The container of the example, and the volume of its config folder."""
+    manifests = kubernetes.render(kubernetes.ROOT / "example")
+    folder = tmp_path_factory.mktemp("volumes")
+    mounts, volumes = list[Mount](), dict[str, Volume]()
+    for name, path, kind, read_only, files, mode in kubernetes.mounts(manifests):
+        mounts.append(Mount(None if kind == "empty" else folder / name, path, read_only))
+        if kind == "secret":
+            texts = {file: content.decode() for file, content in files.items()}
+            volumes[name] = Volume(folder / name, texts or pem(folder), mode)
+        elif kind == "claim":
+            (folder / name).mkdir()
+    environment = kubernetes.environment(manifests)
+    made = container(environment, mounts, kubernetes.limits(manifests))
+    config = volumes["config"]
+    config.put({**TEXTS, TOML: made.settings()})
+    try:
+        made.start()
+        yield made, config
+    finally:
+        made.close()
+
+
+def pem(folder: Path) -> dict[str, str]:
+    """The files of a Secret for TLS, as a cluster's issuer of certificates makes them."""
+    key, certificate = folder / "tls.key", folder / "tls.crt"
+    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=cluster"]
+    argv += ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(argv, check=True, capture_output=True)
+    return {path.name: path.read_text() for path in (key, certificate)}
+
+
+def test_it_is_well_with_the_mounts_and_limits_of_the_manifests(
+    cluster: tuple[Container, Volume],
+) -> None:
+    made, _ = cluster
+    assert made.can_log_in("john@example.com")
+    made.send("john@example.com", subject="into the cluster")
+    made.arrives("john@example.com", "into the cluster")
+    for place in ("/", "/etc", "/usr", "/tmp/docker-mailserver"):
+        assert made.run("touch", f"{place}/here").returncode != 0, place
+
+
+def test_a_swapped_secret_is_live(cluster: tuple[Container, Volume]) -> None:
+    made, config = cluster
+    both = TEXTS[ACCOUNTS] + f"jane@example.com|{HASH}\n"
+    config.put({ACCOUNTS: both, TOML: made.settings()})
+    until(lambda: made.can_log_in("jane@example.com"))
+
+
+def test_a_command_works_in_the_overlay_and_is_live(cluster: tuple[Container, Volume]) -> None:
+    made, _ = cluster
+    made.bash("setup alias add info@example.com john@example.com")
+    made.send("info@example.com", subject="through the overlay")
+    made.arrives("john@example.com", "through the overlay")
+
+
+def test_it_stops_in_the_time_that_the_cluster_gives(cluster: tuple[Container, Volume]) -> None:
+    made, _ = cluster
+    made.stop()
+    assert made.exit_code() == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mailroster.apply import Tables, converge
+from mailroster.compile.fields import VERSIONS
 from mailroster.instance.layout import Layout
 from mailroster.settling import Settling
 from mailroster.store import Store
@@ -46,7 +47,7 @@ def make_tables(home: Path) -> None:
     for folder in (layout.tables, layout.sql):
         os.makedirs(folder, exist_ok=True)
     tables = Tables(layout)
-    tables.begin("mail.example.test")
+    tables.begin("mail.example.test", VERSIONS[0])
     converge(Store(str(home / "config")), tables, layout, Settling(1.0))
 
 

@@ -20,11 +20,11 @@ FLOORS = (
     "entry revert by_hand settle",
     "tables compile/ effects/ explain instance/",
     "child disk settling lock append history commit targets/ index store served password "
-    "verification password_policy running services pcre sockets auth agreement picture "
+    "verification password_policy running services installed pcre sockets auth agreement picture "
     "mailstore quota_warning policy/ sessions reopen sievec sieve overrides source brought overlay "
-    "companions adopt/ "
-    "places prepare apply damage deadlines moving watch follow health log_stream supervise",
-    "server cli/",
+    "companions adopt/ places prepare apply damage deadlines moving watch follow health log_stream "
+    "readiness host_files integration supervise",
+    "server watching cli/",
 )
 #: Names itself only (`__version__`), and starts the faces.
 OUTSIDE = ("__init__", "__main__")
@@ -125,6 +125,10 @@ def test_start_up_imports_nothing_slow() -> None:
         "watch",
         "follow",
         "log_stream",
+        "watching",
+        "host_files",
+        "integration",
+        "cli/integration",
         "cli/server",
     }  # of the one command that runs on
     late |= {module for module in modules() if module.startswith("policy/")}  # of a daemon

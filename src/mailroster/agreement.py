@@ -4,7 +4,7 @@ every user of Dovecot's own auth."""
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mailroster.address import split, split_extension
 from mailroster.auth import FAILED, FOUND, NOT_FOUND, PASSDB, USERDB, Known, Question, ask
@@ -167,7 +167,7 @@ def _named(logins: tuple[str, ...]) -> str:
 def _owners(address: str, settings: Settings, layout: Layout) -> tuple[str, ...] | None:
     """The logins that smtpd finds in its tables for a sender, in the order of its lookups; None if
     somebody's own configuration has other ones."""
-    _, out, _ = run(["postconf", "-c", layout.postfix, "-h", "smtpd_sender_login_maps"])
+    _, out, _ = run(["postconf", "-c", layout.postfix, "-xh", "smtpd_sender_login_maps"])
     maps = re.findall(r"(?:\{[^{}]*\}|[^\s,{}])+", out)
     if not maps or any(":" not in word for word in maps):
         return None
@@ -261,12 +261,20 @@ def _users(found: Explanation, layout: Layout) -> Iterator[Disagreement]:
             yield Disagreement(f"Dovecot's user {box.account}", box.place, known.outcome)
             continue
         account = accounts.get(box.account)
-        place = known.fields.get("mail", "")
+        place = place_of(known.fields)
         if account is not None and not account.extra and not _is_at(place, box.place):
             yield Disagreement(f"the mail of {box.account}", f"maildir:{box.place}", place)
     for end, known in zip(nowhere, answers[1 + len(boxes) :], strict=True):
         if known.outcome != NOT_FOUND:
             yield Disagreement(f"Dovecot's user {end}", NOT_FOUND, known.outcome)
+
+
+def place_of(fields: Mapping[str, str]) -> str:
+    """Where a user's mail is, as Dovecot 2.3 says it; 2.4 says it in two fields. "" if it says it
+    in none."""
+    if "mail_path" in fields:
+        return f"{fields.get('mail_driver', 'maildir')}:{fields['mail_path']}"
+    return fields.get("mail", "")
 
 
 def _is_at(mail: str, folder: str) -> bool:

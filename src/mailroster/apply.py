@@ -21,6 +21,7 @@ from mailroster.disk import ABSENT, Disk, Identity, read
 from mailroster.document import Document
 from mailroster.finding import ERROR, WARNING, Busy, Finding, Location
 from mailroster.indexed import whole
+from mailroster.installed import noted
 from mailroster.instance.layout import Layout
 from mailroster.lock import FolderLock
 from mailroster.resolve import Router
@@ -38,13 +39,11 @@ from mailroster.targets.text_table import PasswdFile, PcreTable
 from mailroster.values import NamedTuple
 
 #: In the order in which additions become visible; a domain is the last that Postfix learns.
-_DOVECOT: tuple[Table, ...] = (dovecot.EXCEPTIONS, dovecot.ACCOUNTS, dovecot.MASTERS)
 _POSTFIX: tuple[Table, ...] = (
     postfix.MAILBOXES, postfix.SENDERS, postfix.CATCH_ALL_SENDERS, postfix.SEND_ACCESS,
     postfix.RECEIVE_ACCESS, postfix.ALIASES, postfix.LOCAL_ALIASES, postfix.REGEXP,
     relay.PASSWORDS, relay.RELAYS, postfix.DOMAINS,
 )  # fmt: skip
-TABLES: tuple[Table, ...] = (*_DOVECOT, *_POSTFIX)
 GENERATION = "generation"
 #: From so many aliases that a change may concern on, whole files are read for it.
 _MANY = 2000
@@ -52,6 +51,15 @@ _MANY = 2000
 EVERYTHING = b"everything\n"
 
 Keys = Mapping[str, frozenset[str]]
+
+
+def tables_for(version: str) -> tuple[Table, ...]:
+    """All tables, for a version of Dovecot, in the order in which additions become visible."""
+    return (*_dovecot(version), *_POSTFIX)
+
+
+def _dovecot(version: str) -> tuple[Table, ...]:
+    return dovecot.Exceptions(version), dovecot.Accounts(version), dovecot.MASTERS
 
 
 class Outcome(NamedTuple):
@@ -74,8 +82,8 @@ class Tables:
         self.copies = copies or Served(layout.served, self._disk)
         self.exceptions = PasswdFile(layout.exceptions, self._disk)
         targets: dict[str, Target] = {
-            dovecot.EXCEPTIONS.name: self.exceptions,
-            dovecot.ACCOUNTS.name: SqliteTable(layout.database, ACCOUNT, self._disk),
+            dovecot.Exceptions.name: self.exceptions,
+            dovecot.Accounts.name: SqliteTable(layout.database, ACCOUNT, self._disk),
             dovecot.MASTERS.name: SqliteTable(layout.database, MASTER, self._disk),
             postfix.REGEXP.name: PcreTable(layout.table("regexp"), self._disk),
             relay.PASSWORDS.name: LmdbTable(
@@ -87,6 +95,11 @@ class Tables:
         self.targets: Mapping[str, Target] = targets
         self._generation = LmdbTable(layout.table(GENERATION), self._disk)
         self._marks: dict[str, tuple[int, ...]] = {}
+        self._version = ""
+
+    @property
+    def _tables(self) -> tuple[Table, ...]:
+        return tables_for(self.version())
 
     def exist(self) -> bool:
         """Whether this instance has ever been started: only then is there anything to keep."""
@@ -97,9 +110,13 @@ class Tables:
         if not os.path.isdir(self._layout.served):
             self._disk.make_folder(self._layout.served, 0o700)
 
-    def begin(self, origin: str) -> None:
-        """Notes the server's own domain; if it is another, every row has to be looked at."""
+    def begin(self, origin: str, version: str) -> None:
+        """Notes the server's own domain and the version of Dovecot; if one of them is another,
+        every row has to be looked at."""
         self.make_folder()
+        if not os.path.exists(self._layout.dialect) or self.version() != version:
+            self._disk.replace(self._layout.dialect, f"{version}\n".encode())
+        self._version = version
         if not os.path.exists(self._layout.origin) or self.origin() != origin:
             self._disk.replace(self._layout.origin, f"{origin}\n".encode())
             self._disk.replace(self._layout.unfinished, EVERYTHING)
@@ -107,12 +124,17 @@ class Tables:
     def origin(self) -> str:
         return read(self._layout.origin).decode().strip()
 
+    def version(self) -> str:
+        """The version of Dovecot for which the tables are made."""
+        self._version = self._version or noted(self._layout)
+        return self._version
+
     def are_known(self) -> bool:
         """Whether the copies say what the tables hold, but for what a mark names."""
         return (
             self.have_copy()
             and read(self._layout.unfinished) != EVERYTHING
-            and read(self._layout.built) == _build()
+            and read(self._layout.built) == _build(self.version())
         )
 
     def remember(self) -> bool:
@@ -189,7 +211,7 @@ class Tables:
             changed = in_memory(changed)
         for router in (changed.before, changed.after):
             prime(router, changed.dependents)
-        changes = {table.name: delta(table, changed, every=bool(redo)) for table in TABLES}
+        changes = {table.name: delta(table, changed, every=bool(redo)) for table in self._tables}
         self._disk.replace(self._layout.unfinished, _written(changed.keys) or b"\n", mode=0o600)
         self._write(changes)
         shut = [key for key in changed.keys["accounts"] if not _may_log_in(after.roster, key)]
@@ -200,15 +222,15 @@ class Tables:
     def put_all(self, after: Router) -> int:
         """Puts a roster in force, whatever the tables hold; how many rows that changed."""
         self._disk.replace(self._layout.unfinished, EVERYTHING)
-        rows, documents = self._fill(after, TABLES)
+        rows, documents = self._fill(after, self._tables)
         self.copies.forget()
         self._copy(documents)
-        self._disk.replace(self._layout.built, _build())
+        self._disk.replace(self._layout.built, _build(self.version()))
         return rows
 
     def mend(self, served: Router, broken: Collection[str]) -> int:
         """Makes tables anew that are lost or damaged; how many rows they lacked."""
-        tables = [table for table in TABLES if table.name in broken]
+        tables = [table for table in self._tables if table.name in broken]
         return self._fill(served, tables)[0] if broken else 0
 
     def _fill(
@@ -221,20 +243,20 @@ class Tables:
         after = Router(roster, after.origin, after.captured).remembering()
         prime(after, (key for document in roster.aliases() for key in document.counted()))
         rows = 0
-        surplus: dict[str, Changes] = {table.name: {} for table in TABLES}
+        surplus: dict[str, Changes] = {table.name: {} for table in self._tables}
         for table in tables:
             filled = self.targets[table.name].fill(stream(table, after))
             surplus[table.name] = dict.fromkeys(filled.surplus)
             rows += filled.changed + len(filled.surplus)
             if table in _POSTFIX and filled.surplus:
                 self.targets[table.name].apply(surplus[table.name])
-            if filled.replaced and table in (dovecot.ACCOUNTS, dovecot.MASTERS):
+            if filled.replaced and table.name in (dovecot.Accounts.name, dovecot.MASTERS.name):
                 from mailroster.reopen import reopen_database
 
                 reopen_database(self._layout)
         self._renew_generation()
         self._drop(surplus)
-        gone = {*surplus[dovecot.ACCOUNTS.name], *surplus[dovecot.EXCEPTIONS.name]}
+        gone = {*surplus[dovecot.Accounts.name], *surplus[dovecot.Exceptions.name]}
         self._end_sessions([key for key in gone if key not in roster.accounts])
         self._end_sessions([key for key, account in roster.accounts.items() if account.is_locked()])
         return rows, list(roster.documents())
@@ -245,7 +267,7 @@ class Tables:
                 self.targets[table.name].apply(some)
 
         drops: dict[str, Changes] = {}
-        for table in _DOVECOT:
+        for table in _dovecot(self.version()):
             rows = changes[table.name]
             drops[table.name] = {key: None for key, row in rows.items() if row is None}
             apply(table, {key: row for key, row in rows.items() if row is not None})
@@ -262,9 +284,9 @@ class Tables:
 
     def _drop(self, drops: Mapping[str, Changes]) -> None:
         """Takes rows out of Dovecot's tables, last of all."""
-        if drops[dovecot.ACCOUNTS.name]:
+        if drops[dovecot.Accounts.name]:
             self._wait_for_exceptions()
-        for table in _DOVECOT:
+        for table in _dovecot(self.version()):
             if drops[table.name]:
                 self.targets[table.name].apply(drops[table.name])
         self._wait_for_exceptions()
@@ -306,11 +328,12 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _build() -> bytes:
-    """What the tables were built for: this version and form of them, and this run of the machine,
-    since they are not synced and a power cut may have taken back a part."""
+def _build(version: str) -> bytes:
+    """What the tables were built for: this form of them, a version of Dovecot, and this run of the
+    machine, since they are not synced and a power cut may have taken back a part."""
     columns = ",".join((*ACCOUNT.columns(), *MASTER.columns()))
-    return f"{SCHEMA_VERSION} {columns} {read('/proc/sys/kernel/random/boot_id').decode()}".encode()
+    boot = read("/proc/sys/kernel/random/boot_id").decode()
+    return f"{SCHEMA_VERSION} {version} {columns} {boot}".encode()
 
 
 def _written(keys: Keys) -> bytes:

@@ -4,7 +4,7 @@ for commands that only look."""
 import os
 from collections.abc import Callable
 
-from mailroster import overrides, sieve
+from mailroster import installed, overrides, sieve
 from mailroster.finding import Finding, ServiceFailed
 from mailroster.instance.layout import Layout
 from mailroster.overlay import Overlay
@@ -25,7 +25,7 @@ def findings(
         warn(f"the settings for the servers are not checked: {error}")
         found = []
     try:
-        found += sieve.findings_in(settings.config, layout.dovecot_conf, roster.accounts)
+        found += sieve.findings_in(settings.config, installed.conf(layout), roster.accounts)
     except ServiceFailed as error:
         warn(f"the Sieve scripts are not checked: {error}")
     return found

@@ -18,6 +18,7 @@ from mailroster.deadlines import Deadlines, now, put_over
 from mailroster.disk import identity
 from mailroster.finding import Busy, Finding, Refused, ServiceFailed
 from mailroster.history import user_name
+from mailroster.installed import version
 from mailroster.instance.layout import Layout
 from mailroster.moving import Mover, Record, settle
 from mailroster.noting import author, command
@@ -46,7 +47,7 @@ def log(text: str) -> None:
 
 @contextmanager
 def only_one(layout: Layout) -> Iterator[None]:
-    """The lock of the one `up` of an instance; its file says which process that is."""
+    """The lock of the one `up` or `watch` of an instance; its file says which process that is."""
     os.makedirs(layout.state, exist_ok=True)
     fd = os.open(layout.up_pid, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -54,7 +55,8 @@ def only_one(layout: Layout) -> Iterator[None]:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pid = os.read(fd, 20).decode().strip()
-            raise Refused(f"'mailroster up' runs here already, as process {pid}") from None
+            name = "watch" if layout.kind == "host" else "up"
+            raise Refused(f"'mailroster {name}' runs here already, as process {pid}") from None
         os.ftruncate(fd, 0)
         os.write(fd, f"{os.getpid()}\n".encode())
         try:
@@ -74,8 +76,11 @@ def _author(name: str) -> str:
 class Follower:
     """What one process knows of a config folder, and of what is in force of it."""
 
-    def __init__(self, settings: Settings, layout: Layout, name: str = "up") -> None:
-        """`name`: the command that follows, as the history notes what it changes."""
+    def __init__(
+        self, settings: Settings, layout: Layout, name: str = "up", *, observer: bool = True
+    ) -> None:
+        """`name`: the command that follows, as the history notes what it changes. `observer`: it
+        looks again and again, and so sees itself how long a file stays as it is."""
         self._settings, self._layout = settings, layout
         copies = Served(layout.served, index_from=settings.index_from_bytes)
         self._store = Store(
@@ -83,10 +88,10 @@ class Follower:
             author=lambda: _author(name),
         )  # fmt: skip
         self._tables = Tables(layout, copies)
-        self._settling = Settling(settings.settle_seconds, observer=True)
+        self._settling = Settling(settings.settle_seconds, observer=observer)
         self._pending = Pending(settings, layout)
         self._scripts = SieveScripts(
-            settings.config, layout, settings.settle_seconds, observer=True
+            settings.config, layout, settings.settle_seconds, observer=observer
         )
         self._overlay = Overlay(settings.source, settings.config) if settings.source else None
         self._apart: tuple[str, ...] = ()  # what of the source was told
@@ -98,14 +103,16 @@ class Follower:
         self._next_look = 0.0  # at whether tables that were written are sound
         self._look: asyncio.Task[tuple[list[str], float]] | None = None
 
-    def begin(self) -> None:
-        """Brings the tables in step, before anybody relies on them. Raises ServiceFailed if there
-        are none in the end."""
-        self._tables.begin(self._settings.hostname)
+    def begin(self) -> bool:
+        """Brings the tables in step, before anybody relies on them; whether time alone will bring
+        more in force. Raises ServiceFailed if there are none in the end."""
+        self._tables.begin(self._settings.hostname, version())
         self._bring()
         self._put_over()
-        if self._converge() is None and not self._tables.are_whole():
+        outcome = self._converge()
+        if outcome is None and not self._tables.are_whole():
             raise ServiceFailed("there are no tables to start with")
+        return outcome is not None and outcome.waits
 
     def compile_scripts(self) -> None:
         """Puts the Sieve scripts in force before there is mail, compiled by this Dovecot."""

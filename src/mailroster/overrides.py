@@ -9,9 +9,11 @@ import os
 import tempfile
 import time
 
+from mailroster import installed
 from mailroster.disk import Disk, Identity, identity, read
 from mailroster.finding import ERROR, WARNING, Finding, Location, Refused, printable
-from mailroster.instance import dovecot_2_3, postfix
+from mailroster.instance import postfix
+from mailroster.instance.dialect import Dialect, dialect
 from mailroster.instance.layout import Layout
 from mailroster.instance.overrides import (
     DOVECOT,
@@ -112,15 +114,17 @@ def judged(overrides: Overrides, settings: Settings, layout: Layout) -> list[Fin
     """What is wrong with the files: by their words, and by what the servers' programs say of the
     whole configuration, as far as they are installed."""
     services = postfix.master_cf(settings)
-    found = findings(overrides, services, postfix.listeners(settings))
+    its = dialect(installed.known(layout)) if overrides.dovecot else None
+    pillars = its.PILLARS if its else frozenset()
+    found = findings(overrides, services, postfix.listeners(settings), pillars)
     main = main_cf(postfix.main_cf(settings, layout), overrides.main)
     master = master_cf(services, overrides.master, postfix.listeners(settings))
     said = {(f.where.file, f.where.line) for f in found if f.severity == ERROR}
     with tempfile.TemporaryDirectory(prefix="mailroster-") as folder:
         if (overrides.main or overrides.master) and program("postconf"):
             found += _postfix_says(folder, main, master, overrides)
-        if overrides.dovecot and program("doveconf"):
-            found += _dovecot_says(folder, settings, layout, overrides.dovecot)
+        if its and program("doveconf"):
+            found += _dovecot_says(folder, settings, layout, its, overrides.dovecot)
     unique = [f for f in dict.fromkeys(found) if f.severity == ERROR or f.where not in said]
     return sorted(unique)
 
@@ -168,17 +172,19 @@ def _of_postfix(stderr: str, lines: dict[str, dict[str, int]]) -> list[Finding]:
     return found
 
 
-def _dovecot_says(folder: str, settings: Settings, layout: Layout, text: str) -> list[Finding]:
+def _dovecot_says(
+    folder: str, settings: Settings, layout: Layout, its: Dialect, text: str
+) -> list[Finding]:
     ours, theirs = f"{folder}/dovecot.conf", f"{folder}/{DOVECOT}"
-    conf = dovecot_2_3.files(settings, layout)["dovecot.conf"]
+    conf = its.files(settings, layout)["dovecot.conf"]
     conf = conf.replace(_copy(layout, DOVECOT), theirs)
     for path, content in ((ours, conf), (theirs, text)):
         Disk().replace(path, content.encode("utf-8", "surrogateescape"))
     code, _, stderr = run(["doveconf", "-n", "-c", ours])
-    return _of_dovecot(stderr, theirs) if code else []
+    return _of_dovecot(stderr, theirs, its.MANUAL) if code else []
 
 
-def _of_dovecot(stderr: str, path: str) -> list[Finding]:
+def _of_dovecot(stderr: str, path: str, manual: str) -> list[Finding]:
     """The error that Dovecot has stopped at, at its line if it names one."""
     fatal = [line for line in stderr.split("\n") if ": Fatal: " in line] or [stderr.strip()]
     words = fatal[-1].rpartition(": Fatal: ")[2]
@@ -188,7 +194,7 @@ def _of_dovecot(stderr: str, path: str) -> list[Finding]:
         words = words.replace(noise, "", 1)
     what = f"Dovecot says: {printable(words.replace(path, DOVECOT).strip())}"
     where = Location(DOVECOT, line)
-    return [Finding(where, ERROR, "bad-override", what, "mend it (doc.dovecot.org/2.3)")]
+    return [Finding(where, ERROR, "bad-override", what, f"mend it ({manual})")]
 
 
 def _copy(layout: Layout, file: str) -> str:

@@ -6,13 +6,14 @@ import pwd
 import socket
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from mailroster import places, quota_warning, running
+from mailroster import installed, places, quota_warning, running
 from mailroster.adopt.mail_folder import owned
 from mailroster.disk import Disk, read
 from mailroster.finding import Refused
-from mailroster.instance import dovecot_2_3, overrides, postfix
+from mailroster.instance import overrides, postfix
+from mailroster.instance.dialect import dialect
 from mailroster.instance.layout import Layout
 from mailroster.overrides import take
 from mailroster.services import HOT_MAIN_CF_S, program, run
@@ -34,9 +35,39 @@ PACKAGES = {
 }
 
 
+#: Those that tables are for, whoever starts the servers.
+_OF_TABLES = (
+    "postfix", "postfix-lmdb", "postfix-pcre", "dovecot-core", "dovecot-lmtpd", "dovecot-sieve",
+    "dovecot-sqlite",
+)  # fmt: skip
+
+
 def missing_packages() -> list[str]:
     """The Debian packages that an instance lacks."""
     return [package for package, path in PACKAGES.items() if not os.path.exists(path)]
+
+
+def check_host(settings: Settings, layout: Layout) -> None:
+    """Raises Refused for what a person has to mend before there can be tables for the servers of a
+    host. Changes nothing."""
+    if os.geteuid() != 0:
+        raise Refused("the tables belong to root: run this as root")
+    if missing := [name for name in missing_packages() if name in _OF_TABLES]:
+        raise Refused(f"these Debian packages are missing: {' '.join(missing)}")
+    check_paths(settings, layout)
+    if layout.kind != "host" or os.path.exists(f"{layout.state}/postfix/main.cf"):
+        mend = "name another home, or another state folder"
+        raise Refused(f"{layout.state} is of 'mailroster up', which has servers of its own; {mend}")
+
+
+def prepare_host(settings: Settings, layout: Layout) -> None:
+    """Makes everything that is missing beside the servers of a host, and notes that it is for them.
+
+    Raises Refused for a folder that a person has to mend.
+    """
+    _make(settings, layout, _of_tables(settings, layout))
+    _quota_warning(settings, layout)
+    Disk().replace(layout.note, f"{layout.kind}\n".encode())
 
 
 def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
@@ -44,6 +75,9 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
 
     `adopt`: the servers' own places may be taken from whoever has them.
     """
+    if layout.kind == "host":
+        mend = "run 'mailroster watch', or name another --home"
+        raise Refused(f"the tables in {layout.state} are for servers of somebody else; {mend}")
     if os.geteuid() != 0:
         raise Refused("Postfix's master wants root: run this as root")
     if missing := missing_packages():
@@ -81,7 +115,11 @@ def prepare(
 
     Raises Refused for a folder or a certificate that a person has to mend.
     """
-    _folders(settings, layout)
+    its = dialect(installed.version())
+    _make(settings, layout, [*_of_tables(settings, layout), *_of_servers(layout)])
+    _postfix_log(f"{settings.logs}/mail.log", pwd.getpwnam("postfix").pw_uid)
+    if os.path.exists(layout.note):  # somebody has said otherwise
+        Disk().remove(layout.note)
     for remark in owned(settings.mail, settings.vmail_uid, settings.vmail_gid):
         tell(str(remark))
     places.claim(layout.links, tell)
@@ -95,11 +133,9 @@ def prepare(
     main = overrides.main_cf(postfix.main_cf(settings, layout), taken.overrides.main)
     master = overrides.master_cf(postfix.master_cf(settings), taken.overrides.master, names)
     files = {f"{layout.postfix}/main.cf": main, f"{layout.postfix}/master.cf": master}
-    for name, text in dovecot_2_3.files(settings, layout).items():
+    for name, text in its.files(settings, layout).items():
         files[os.path.join(layout.dovecot, name)] = text
-    sender = settings.postmaster_address or f"postmaster@{settings.hostname}"
-    script = quota_warning.script(settings.config, layout.dovecot_conf, sender)
-    Disk().replace(layout.quota_warning, script.encode(), mode=0o755)
+    _quota_warning(settings, layout)
     changed = before != read(f"{layout.overrides}/dovecot.cf")
     for path, text in files.items():
         raw = text.encode("utf-8", "surrogateescape")
@@ -130,30 +166,51 @@ def _listening(listen: str) -> str:
     return "*, ::"
 
 
-def _folders(settings: Settings, layout: Layout) -> None:
-    root = (0, 0)
-    postfix = (pwd.getpwnam("postfix").pw_uid, 0)
+def _quota_warning(settings: Settings, layout: Layout) -> None:
+    sender = settings.postmaster_address or f"postmaster@{settings.hostname}"
+    not_enforced = dialect(installed.version()).NOT_ENFORCED
+    script = quota_warning.script(settings.config, layout.dovecot_conf, sender, not_enforced)
+    Disk().replace(layout.quota_warning, script.encode(), mode=0o755)
+
+
+#: A folder, its owner and group, and its mode.
+_Folder = tuple[str, tuple[int, int], int]
+_ROOT = (0, 0)
+
+
+def _of_tables(settings: Settings, layout: Layout) -> list[_Folder]:
     dovecot = (0, grp.getgrnam("dovecot").gr_gid)
     mail = (settings.vmail_uid, settings.vmail_gid)
     scripts = (0, settings.vmail_gid)
-    for path, owner, mode in (
-        (layout.state, root, 0o755),
-        (layout.tables, root, 0o755),
+    return [
+        (layout.state, _ROOT, 0o755),
+        (layout.tables, _ROOT, 0o755),
         (layout.sql, dovecot, 0o2770),
-        (layout.postfix, root, 0o755),
-        (layout.dovecot, root, 0o755),
         (layout.sieve, scripts, 0o2750),
         (layout.sieve_accounts, scripts, 0o2750),
-        (layout.spool, root, 0o755),
-        (os.path.dirname(layout.postfix_data), root, 0o755),
-        (layout.postfix_data, postfix, 0o700),
-        (layout.dovecot_data, root, 0o755),
-        (layout.run, root, 0o755),
         (layout.warning, mail, 0o700),
-        (layout.tls, root, 0o755),
-        (settings.logs, root, 0o755),
+        (settings.logs, _ROOT, 0o755),
         (settings.mail, mail, 0o770),
-    ):
+    ]
+
+
+def _of_servers(layout: Layout) -> list[_Folder]:
+    """The folders of servers that are ours."""
+    postfix = (pwd.getpwnam("postfix").pw_uid, 0)
+    return [
+        (layout.postfix, _ROOT, 0o755),
+        (layout.dovecot, _ROOT, 0o755),
+        (layout.spool, _ROOT, 0o755),
+        (os.path.dirname(layout.postfix_data), _ROOT, 0o755),
+        (layout.postfix_data, postfix, 0o700),
+        (layout.dovecot_data, _ROOT, 0o755),
+        (layout.run, _ROOT, 0o755),
+        (layout.tls, _ROOT, 0o755),
+    ]
+
+
+def _make(settings: Settings, layout: Layout, folders: Sequence[_Folder]) -> None:
+    for path, owner, mode in folders:
         # One without anything in it is as a container engine has made it, for nobody.
         fresh = not os.path.isdir(path) or (path == settings.mail and _is_empty(path))
         os.makedirs(path, exist_ok=True)
@@ -161,7 +218,6 @@ def _folders(settings: Settings, layout: Layout) -> None:
             os.chown(path, *owner)
             os.chmod(path, mode)
     os.makedirs(settings.config, exist_ok=True)
-    _postfix_log(f"{settings.logs}/mail.log", postfix[0])
     _passable(layout.state)
     _passable(settings.mail)
 

@@ -27,17 +27,17 @@ When it is full, mail to it is refused. Please delete what you need no longer,
 and empty the folders Trash and Junk.
 """
 _LDA = "/usr/lib/dovecot/dovecot-lda"
-_NOT_ENFORCED = "plugin/quota=maildir:User quota:noenforcing"
 #: More of a text than this is an accident.
 _TEXT_MAX_BYTES = 1 << 16
 
 
-def script(config: str, dovecot_conf: str, sender: str) -> str:
-    """The script that Dovecot runs: this module, with all that it has to know."""
+def script(config: str, dovecot_conf: str, sender: str, not_enforced: str) -> str:
+    """The script that Dovecot runs: this module, with all that it has to know; `not_enforced` is
+    the option of dovecot-lda with which it delivers to who is over quota."""
     import shlex
 
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    words = [sys.executable, "-m", __name__, config, dovecot_conf, sender]
+    words = [sys.executable, "-m", __name__, config, dovecot_conf, sender, not_enforced]
     return f"""\
 #!/bin/sh
 # Written by mailroster at each start: changes made here are lost.
@@ -73,7 +73,9 @@ def message(text: str, sender: str, values: Mapping[str, str]) -> bytes:
     return found.as_bytes()
 
 
-def warn(config: str, dovecot_conf: str, sender: str, percent: str, user: str) -> None:
+def warn(
+    config: str, dovecot_conf: str, sender: str, not_enforced: str, percent: str, user: str
+) -> None:
     """Sends one warning. Raises Fault for who can't have a mailbox, ServiceFailed if Dovecot does
     not take it."""
     owner = address.account(user)
@@ -92,7 +94,7 @@ def warn(config: str, dovecot_conf: str, sender: str, percent: str, user: str) -
     }
     text = raw.decode("utf-8", "replace") or DEFAULT
     mail = message(text, sender, values).decode("ascii", "surrogateescape")
-    argv = [_LDA, "-c", dovecot_conf, "-d", owner, "-f", "", "-e", "-o", _NOT_ENFORCED]
+    argv = [_LDA, "-c", dovecot_conf, "-d", owner, "-f", "", "-e", "-o", not_enforced]
     code, out, err = run(argv, mail)
     if code:
         raise ServiceFailed(f"dovecot-lda: {(err or out).strip() or f'exit code {code}'}")

@@ -35,6 +35,8 @@ def dovecot_pid(layout: Layout) -> int | None:
             words = file.read().split(b"\0")
     except OSError:
         return None
+    if layout.kind == "host":  # which needs no `-c`
+        return pid if os.path.basename(words[0]) == b"dovecot" else None
     conf = os.fsencode(os.path.realpath(layout.dovecot_conf))
     return pid if conf in map(os.path.realpath, words) else None
 

@@ -5,7 +5,7 @@ import signal
 import time
 from contextlib import AbstractAsyncContextManager, nullcontext
 
-from mailroster import running
+from mailroster import readiness, running
 from mailroster.finding import ServiceFailed
 from mailroster.follow import Follower, log, only_one
 from mailroster.health import silent
@@ -83,6 +83,7 @@ class Up:
             await asyncio.gather(*(server.keep(stop) for server in kept))
             follower.cancel()
         finally:
+            readiness.notify(readiness.STOPPING)
             await self._stop_servers()
 
     def _logs_shown(self) -> AbstractAsyncContextManager[None]:
@@ -123,6 +124,7 @@ class Up:
                 raise ServiceFailed(f"no answer: {', '.join(found)}; see {s.logs}")
             await asyncio.sleep(0.05)
         if not stop.is_set():
+            readiness.notify(readiness.READY)
             log(
                 f"ready: SMTP {s.smtp_port}, submission {s.submission_port} and "
                 f"{s.submissions_port}, IMAP {s.imap_port} and {s.imaps_port}, "

@@ -13,6 +13,9 @@ from mailroster.values import NamedTuple
 
 HOME = "docker-data/dms"
 CONTAINER_CONFIG = "/tmp/docker-mailserver"
+HOST_CONFIG = "/etc/mailroster"
+#: Below the state folder: which layout its tables are for, if it is `host`; and for which domain.
+NOTE, ORIGIN = "layout", "origin"
 TOML = "mailroster.toml"
 
 
@@ -41,9 +44,17 @@ _IN_CONTAINER = {
     "logs": "/var/log/mail",
 }
 
+#: Of who has /etc/mailroster, where there is no home and no container.
+_ON_HOST = {
+    "config": HOST_CONFIG,
+    "mail": "/var/mail/vhosts",  # as in Postfix's VIRTUAL_README
+    "state": "/var/lib/mailroster",
+    "logs": "/var/log/mailroster",
+}
+
 SETTINGS = (
-    Setting("layout", "MAILROSTER_LAYOUT", "", "where the servers' files and ports are: private, system or host; system if empty and the folders are a container's, else private"),
-    Setting("hostname", "OVERRIDE_HOSTNAME", "", "name of the server; the machine's own if empty"),
+    Setting("layout", "MAILROSTER_LAYOUT", "", "where the servers' files and ports are: private, system or host; if empty, that of the folders"),
+    Setting("hostname", "OVERRIDE_HOSTNAME", "", "name of the server; the machine's own if empty. On a host: Postfix's $myorigin"),
     Setting("listen", "MAILROSTER_LISTEN", "127.0.0.1", "address on which all ports listen"),
     Setting("smtp_port", "", 10025, "SMTP, from other servers"),
     Setting("submission_port", "", 10587, "submission with STARTTLS"),
@@ -151,6 +162,11 @@ class Sources(NamedTuple):
         named = self.given(FOLDERS[0])
         return not named and not self.is_folder(HOME) and self.is_folder(CONTAINER_CONFIG)
 
+    def are_of_a_host(self) -> bool:
+        """Whether the folders are those of a host with its own servers, as there are no others."""
+        others = self.given(FOLDERS[0]) or self.is_folder(HOME) or self.is_folder(CONTAINER_CONFIG)
+        return not others and self.is_folder(HOST_CONFIG)
+
     def given(self, setting: Setting) -> str | None:
         """What the options or the environment say of a setting; what is empty says nothing."""
         variable = setting.variable
@@ -218,9 +234,11 @@ def load(sources: Sources) -> Settings:
         else:
             values[setting.name] = setting.default
         if setting.name == "layout":
-            values["layout"] = _layout(values["layout"], sources)
+            values["layout"] = _layout(values["layout"], values["state"], sources)
         elif values["layout"] != "private" and text is None and setting.name not in toml:
             values[setting.name] = SYSTEM.get(setting.name, setting.default)
+    if values["layout"] == "host":
+        values["hostname"] = _line(os.path.join(values["state"], ORIGIN), sources.read)
     if not values["hostname"]:
         name = os.uname().nodename
         values["hostname"] = name if "." in name else f"{name}.localdomain"
@@ -242,22 +260,34 @@ def percentages(text: str) -> tuple[int, ...]:
     return tuple(sorted({int(word) for word in words}, reverse=True))
 
 
-def _layout(said: str, sources: Sources) -> str:
-    layout = said or ("system" if sources.are_of_a_container() else "private")
+def _layout(said: str, state: str, sources: Sources) -> str:
+    """What is said; else what tables for a host have noted; else what the folders tell."""
+    told = "system" if sources.are_of_a_container() else "private"
+    told = "host" if sources.are_of_a_host() else told
+    layout = said or _line(os.path.join(state, NOTE), sources.read) or told
     if layout not in LAYOUTS:
         raise NotUnderstood(f"layout: {said!r} is none of {', '.join(LAYOUTS)}")
     return layout
+
+
+def _line(path: str, read: Callable[[str], bytes]) -> str:
+    """The one line of a file; "" where there is none, or nobody may read it."""
+    try:
+        return read(path).decode().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _folders(sources: Sources) -> dict[str, str]:
     option = sources.options.get("home")
     named = sources.given(FOLDERS[0])
     home = named or HOME
-    in_container = sources.are_of_a_container()
+    in_container, on_host = sources.are_of_a_container(), sources.are_of_a_host()
     folders = {}
     for setting in FOLDERS[1:]:
         default = os.path.join(home, str(setting.default))
         default = _IN_CONTAINER[setting.name] if in_container else default
+        default = _ON_HOST[setting.name] if on_host else default
         # A home that is an option beats every folder that is not.
         said = sources.options.get(setting.name) if option else sources.given(setting)
         folders[setting.name] = said or default

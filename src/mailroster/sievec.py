@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from mailroster.finding import ERROR, WARNING, Finding, Location, ServiceFailed, printable
+from mailroster.installed import version
+from mailroster.instance.dialect import dialect
 from mailroster.services import number, run
 
 #: From so many scripts of one folder on, one process compiles the whole folder.
@@ -94,11 +96,11 @@ def _binary(path: str) -> str:
 
 def _sievec(path: str, dovecot_conf: str) -> str:
     """Compiles a script, or every script in a folder; what it says."""
-    if os.path.exists(dovecot_conf):
+    if dovecot_conf and os.path.exists(dovecot_conf):
         return run(["sievec", "-c", dovecot_conf, path])[2]
     fd = os.memfd_create("dovecot.conf", 0)  # any will do, but there must be one
     try:
-        os.write(fd, b"ssl = no\n")
+        os.write(fd, dialect(version()).MINIMAL.encode())
         return run(["sievec", "-c", f"/proc/self/fd/{fd}", path], pass_fds=[fd])[2]
     finally:
         os.close(fd)

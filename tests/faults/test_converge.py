@@ -16,7 +16,7 @@ import pytest
 
 from mailroster import edits
 from mailroster.address import account
-from mailroster.apply import TABLES, Tables, converge
+from mailroster.apply import Tables, converge, tables_for
 from mailroster.disk import Disk
 from mailroster.finding import Refused
 from mailroster.formats.accounts import Account
@@ -66,7 +66,7 @@ class Home:
         (self.config / REGEXP).write_text("/^q[0-9]@x\\.com$/ a@x.com\n")
         for folder in (self.layout.tables, self.layout.sql, self.layout.served):
             os.makedirs(folder)
-        self.within(Disk(), lambda store, tables: tables.begin(ORIGIN))
+        self.within(Disk(), lambda store, tables: tables.begin(ORIGIN, "2.3"))
         self.converge()
 
     def within(self, disk: Disk, act: Callable[[Store, Tables], Any]) -> Any:
@@ -107,7 +107,7 @@ class Home:
         def act(store: Store, tables: Tables) -> None:
             roster = Roster(*(whole(document) for document in store.read().roster))
             router = Router(roster, ORIGIN, Captures(roster.regexp))
-            for table in TABLES:
+            for table in tables_for("2.3"):
                 assert tables.targets[table.name].read() == full(table, router), table.name
             for (_, copy), (_, file) in zip(
                 tables.copies.roster().documents(), roster.documents(), strict=True

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.apply import TABLES
+from mailroster.apply import tables_for
 from mailroster.checks import check
 from mailroster.checks.subject import Subject
+from mailroster.compile.dovecot import unserved, with_fields
+from mailroster.compile.fields import VERSIONS
 from mailroster.disk import read
-from mailroster.instance import dovecot_2_3, postfix
+from mailroster.instance import postfix
+from mailroster.instance.dialect import dialect
 from mailroster.instance.layout import Layout
 from mailroster.resolve import Router
 from mailroster.settings import Settings, Sources, load
@@ -42,13 +45,21 @@ def made(case: str) -> dict[str, str]:
     """Everything that is made of a case's folder, by name of file."""
     roster = Store(str(HERE / case / "in")).read().roster
     router = Router(roster, "mail.example.com", lambda address: None)
-    tables = [
-        f"[{table.name}]\n" + "".join(f"{k}\t{shown(row)}\n" for k, row in sorted(rows.items()))
-        for table in TABLES
-        if (rows := full(table, router))
-    ]
-    findings = [f"{finding}\n" for finding in check(Subject(router))]
-    return {"tables.txt": "\n".join(tables), "findings.txt": "".join(findings)}
+    accounts = roster.accounts
+    found = {"findings.txt": "".join(f"{finding}\n" for finding in check(Subject(router)))}
+    seen: set[str] = set()
+    for version in VERSIONS:
+        # What a newer Dovecot has as the older ones is not shown again.
+        parts = [
+            f"[{table.name}]\n" + "".join(f"{k}\t{shown(row)}\n" for k, row in sorted(rows.items()))
+            for table in tables_for(version)
+            if (rows := full(table, router))
+        ]
+        if lost := [f"{f}\n" for f in unserved(accounts, with_fields(accounts), version)]:
+            parts.append("[unserved]\n" + "".join(lost))
+        found[f"tables-{version}.txt"] = "\n".join(part for part in parts if part not in seen)
+        seen.update(parts)
+    return found
 
 
 def same(folder: Path, files: dict[str, str]) -> None:
@@ -94,11 +105,13 @@ def test_a_folder_compiles_to_what_is_expected(case: str) -> None:
         ),
     ],
 )
+@pytest.mark.parametrize("version", VERSIONS)
 def test_the_servers_get_the_expected_configuration(
-    options: dict[str, str], request: pytest.FixtureRequest
+    version: str, options: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
     chosen = settings(**options)
     layout = Layout(chosen.state, chosen.layout)
     files = {"main.cf": postfix.main_cf(chosen, layout), "master.cf": postfix.master_cf(chosen)}
-    files |= dovecot_2_3.files(chosen, layout)
-    same(HERE / "instance-dovecot-2.3" / request.node.callspec.id, files)
+    files |= dialect(version).files(chosen, layout)
+    case = request.node.callspec.id.removeprefix(f"{version}-")
+    same(HERE / f"instance-dovecot-{version}" / case, files)

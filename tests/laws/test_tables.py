@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroster.apply import TABLES, in_memory
+from mailroster.apply import in_memory, tables_for
 from mailroster.changes import change, changed_keys
 from mailroster.compile import postfix
+from mailroster.compile.fields import VERSIONS
 from mailroster.document import Document
 from mailroster.finding import Fault
 from mailroster.resolve import Router
@@ -110,20 +111,22 @@ texts = st.fixed_dictionaries(
     {field: st.lists(lines[field], max_size=4).map("\n".join).map("{}\n".format) for field in lines}
 )
 
+versions = st.sampled_from(VERSIONS)
 
-@given(texts, st.lists(steps, min_size=1, max_size=5))
+
+@given(texts, st.lists(steps, min_size=1, max_size=5), versions)
 def test_deltas_over_a_history_lead_to_what_a_full_build_gives(
-    start: dict[str, str], history: list[tuple[str, int, int, list[str]]]
+    start: dict[str, str], history: list[tuple[str, int, int, list[str]]], version: str
 ) -> None:
     now = start
     before = router(rostered(now))
-    tables: dict[str, Rows] = {table.name: full(table, before) for table in TABLES}
+    tables: dict[str, Rows] = {table.name: full(table, before) for table in tables_for(version)}
     for edit in history:
         now = step(now, edit)
         after = router(rostered(now))
         changed = change(before, after)
         large = in_memory(changed)
-        for table in TABLES:
+        for table in tables_for(version):
             assert delta(table, large) == delta(table, changed)
             for key, row in delta(table, changed).items():
                 put(tables[table.name], key, row)
@@ -151,18 +154,18 @@ def test_the_short_way_leads_where_the_long_one_does(files: dict[str, str]) -> N
             assert found.walk(key) == recipients
 
 
-@given(texts)
-def test_compiling_is_deterministic(files: dict[str, str]) -> None:
-    for table in TABLES:
+@given(texts, versions)
+def test_compiling_is_deterministic(files: dict[str, str], version: str) -> None:
+    for table in tables_for(version):
         one = full(table, router(rostered(files)))
         other = full(table, router(rostered(files)))
         assert one == other
         assert difference(one, other) == {}
 
 
-@given(texts)
-def test_every_key_and_value_can_stand_in_a_table(files: dict[str, str]) -> None:
-    for table in TABLES:
+@given(texts, versions)
+def test_every_key_and_value_can_stand_in_a_table(files: dict[str, str], version: str) -> None:
+    for table in tables_for(version):
         if table is postfix.REGEXP:
             continue
         for key, row in full(table, router(rostered(files))).items():
@@ -174,11 +177,11 @@ def test_every_key_and_value_can_stand_in_a_table(files: dict[str, str]) -> None
                 assert text.isprintable()
 
 
-@given(texts, texts)
+@given(texts, texts, versions)
 def test_the_difference_turns_one_table_into_the_other(
-    one: dict[str, str], other: dict[str, str]
+    one: dict[str, str], other: dict[str, str], version: str
 ) -> None:
-    for table in TABLES:
+    for table in tables_for(version):
         rows, wanted = full(table, router(rostered(one))), full(table, router(rostered(other)))
         for key, row in difference(rows, wanted).items():
             put(rows, key, row)

@@ -12,9 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from mailroster.compile.fields import form
+from mailroster.installed import version
 from tests.servers.instance import Instance, until
 
 HASH = "{PLAIN}secret"
+#: In the file both forms stand; a passwd-file has the one of the Dovecot that is installed.
+FORM = form(version())
 #: MAIL stands for the mail folder, and yyy for a text that is very long.
 SERVED = (
     "nologin", "nologin=", "nologin=no", "nodelay", "nodelay=yes", "allow_nets=127.0.0.0/8",
@@ -39,6 +43,9 @@ SERVED = (
     "x=%{real_rip}%{orig_user}%{auth_user}%{login_user}%{env:HOME}%{passdb:x}%{client_id}%{pid}",
     "x=%a%b%c%d%h%k%l%m%n%p%r%s%u%w", "userdb_x=%u", "userdb_x=%{home}", "x=yyy", "userdb_x=yyy",
     "x=1 x=2 nodelay nodelay=no userdb_x=3",
+    "userdb_mail_driver=mbox userdb_mail_path=~/mail userdb_mail_inbox_path=~/inbox",
+    "userdb_mail_path=MAIL/own/%{user|domain|upper}/%{user|username}",
+    "userdb_quota/user/storage_size=7M", "userdb_quota_storage_size=8M", "x=%{user|reverse}",
 )  # fmt: skip
 LONG = "y" * 4000
 NO_LOGIN = ("nologin", "allow_nets=10", "allow_nets=local", "fail", "noauthenticate")
@@ -56,7 +63,10 @@ MALFORMED = (
     "userdb_home=relative/x", "userdb_home=~/x", "userdb_mail=", "userdb_mail", "userdb_mail=junk",
     "userdb_mail=junk:/x", "userdb_nice=-20", "userdb_nice=20", "userdb_nice=junk", "userdb_nice=²",
     "userdb_quota_rule=junk", "userdb_quota_rule=*:storage=1X", "userdb_quota_rule2=Trash",
-    "userdb_plugin/quota_rule=x:y", "x=%z", "userdb_x=%z", "x=%{nosuch}", "x=%{user", "x=%",
+    "userdb_plugin/quota_rule=x:y", "userdb_mail_driver=junk",
+    "userdb_mail_path=relative",
+    "userdb_mail_path=", "userdb_quota/user/storage_size=junk", "userdb_quota_storage_size=1X",
+    "x=%z", "userdb_x=%z", "x=%{nosuch}", "x=%{user", "x=%",
     "reason=%", "x=%L", "x=%0999999u", "x=%999u", f"x={LONG}{LONG}", f"userdb_x={LONG}{LONG}",
     "x=" + 20 * "%u", " ".join(f"userdb_x{n}={'y' * 40}" for n in range(90)),
 )  # fmt: skip
@@ -70,8 +80,8 @@ UNSAFE = (
     "userdb_mail_gid=0", "userdb_system_groups_user=root", "userdb_system_user=root",
     "userdb_mail_access_groups=root", "userdb_mail_privileged_group=root", "userdb_chroot=/tmp",
     "userdb_mail_chroot=/tmp", "userdb_mail_plugin_dir=/tmp",
-    "userdb_mail_full_filesystem_access=yes", "proxy", "proxy_maybe=y", "proxy host=",
-    "proxy host=%h", "host=127.0.0.1 proxy_always=y host=",
+    "userdb_mail_full_filesystem_access=yes", "userdb_protocol/imap/mail_plugin_dir=/tmp",
+    "proxy", "proxy_maybe=y", "proxy host=", "proxy host=%h", "host=127.0.0.1 proxy_always=y host=",
 )  # fmt: skip
 #: Left out of what Dovecot reads: there is one owner.
 OWNERS = ("userdb_uid=5000", "userdb_gid=8", "userdb_uid=1000 userdb_gid=1000", "userdb_uid=nosuch")
@@ -84,15 +94,21 @@ class Plain:
     def __init__(self, folder: Path, mail: Path, extras: dict[str, str]) -> None:
         self.conf = folder / "dovecot.conf"
         users = folder / "users"
+        written = {user: FORM.fields(extra).written for user, extra in extras.items()}
         users.write_text(
             "".join(
-                f"{user}:{HASH}:5000:5000::{mail}/x.com/{user.partition('@')[0]}/home::{extra}\n"
-                for user, extra in extras.items()
+                f"{user}:{HASH}:5000:5000::{mail}/x.com/{user.partition('@')[0]}/home::"
+                f"{' '.join(fields.values())}\n"
+                for user, fields in written.items()
             )
         )
         users.chmod(0o644)
         folder.chmod(0o755)
-        self.conf.write_text(f"""\
+        form = {"2.3": self._conf_2_3, "2.4": self._conf_2_4}[version()]
+        self.conf.write_text(form(folder, mail, users))
+
+    def _conf_2_3(self, folder: Path, mail: Path, users: Path) -> str:
+        return f"""\
 base_dir = {folder}/run
 state_dir = {folder}/state
 log_path = {folder}/log
@@ -108,7 +124,28 @@ userdb {{
   driver = passwd-file
   args = username_format=%Lu {users}
 }}
-""")
+"""
+
+    def _conf_2_4(self, folder: Path, mail: Path, users: Path) -> str:
+        return f"""\
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+base_dir = {folder}/run
+state_dir = {folder}/state
+log_path = {folder}/log
+protocols =
+ssl = no
+auth_cache_size = 0
+mail_driver = maildir
+mail_path = {mail}/%{{user|domain}}/%{{user|username}}
+passdb_driver = passwd-file
+userdb_driver = passwd-file
+passwd_file_path = {users}
+passdb all {{
+}}
+userdb all {{
+}}
+"""
 
     def doveadm(self, *words: str) -> str:
         done = subprocess.run(["doveadm", "-c", self.conf, *words], capture_output=True, text=True)
@@ -157,9 +194,10 @@ def userdb(said: str) -> dict[str, str]:
 
 
 def passdb(said: str) -> list[str]:
-    """What `doveadm auth test` prints: the verdict, and the fields of who is let in."""
+    """What `doveadm auth test` prints: the verdict, and the fields of who is let in. How somebody
+    is refused depends on whether another passdb is asked."""
     lines = [re.sub(r"pid=\d+", "", line.strip()) for line in said.splitlines() if line]
-    return sorted(lines) if "succeeded" in lines[0] else lines[:1]
+    return sorted(lines) if "succeeded" in lines[0] else ["refused"]
 
 
 @pytest.mark.parametrize("number", range(len(SERVED)), ids=lambda number: SERVED[number][:40])
@@ -228,7 +266,7 @@ def test_what_is_refused_does_harm_in_a_passwd_file(plain: Plain) -> None:
     for number, extra in enumerate((*IMPOSTORS, *FATAL)):
         said = plain.doveadm("auth", "test", f"b{number}@x.com", "secret")
         if extra in FATAL:
-            assert "failed" in said, extra
+            assert "failed" in said or "temp_fail" in said, extra
         else:
             assert f"original_user=b{number}@x.com" in said, extra
     log = (plain.conf.parent / "log").read_text()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from mailroster.installed import version
 from tests.servers.instance import HASH, PASSWORD, Instance, until
 
 ACCOUNTS = "postfix-accounts.cf"
@@ -294,7 +295,8 @@ def test_extra_fields_with_and_without_a_column_are_served(live: Instance) -> No
     assert not live.can_log_in("locked@x.com")
     assert not live.can_log_in("far@x.com")
     assert "mail_max_userip_connections\t3" in live.doveadm("user", "odd@x.com")
-    assert "mbox:~/mail:INBOX=~/inbox" in live.doveadm("user", "mbox@x.com")
+    place = {"2.3": "mail\tmbox:~/mail:INBOX=~/inbox", "2.4": "mail_inbox_path\t~/inbox"}[version()]
+    assert place in live.doveadm("user", "mbox@x.com")
     live.send("mbox@x.com", subject="in an mbox")
     live.arrives("mbox@x.com", "in an mbox")
     live.setup("email", "update", "odd@x.com", "another")

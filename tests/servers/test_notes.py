@@ -92,13 +92,13 @@ def test_no_password_has_a_locked_hash_for_dovecot_itself(scheme: str) -> None:
     """So whoever else reads the file refuses it too."""
 
     def verifies(hash: str, password: str) -> bool:
-        argv = ["doveadm", "-c", "/dev/null", "pw", "-t", hash, "-p", password]
+        argv = ["doveadm", "-O", "pw", "-t", hash, "-p", password]
         return subprocess.run(argv, capture_output=True).returncode == 0
 
     if scheme in SCHEMES:
         hash = hash_password(PASSWORD, scheme)
     else:
-        argv = ["doveadm", "-c", "/dev/null", "pw", "-s", scheme, "-p", PASSWORD]
+        argv = ["doveadm", "-O", "pw", "-s", scheme, "-p", PASSWORD]
         hash = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
     assert verifies(hash, PASSWORD)
     for password in (PASSWORD, f"!{PASSWORD}", "!", hash):

@@ -1,11 +1,21 @@
 """Mail to the owner of a mailbox that gets full, and what `quota list` says of it."""
 
 import json
+from pathlib import Path
 
+from mailroster.installed import version
 from tests.servers.instance import HASH, Instance, until
 
 SETTINGS = {"mailbox_size_limit": 102_400, "quota_warnings": "80,95"}
 TEXT = "Subject: {percent} of {limit} for {address}\nBcc: b@x.com\n\n{used}\n" + 200 * "Tidy up.\n"
+#: Dovecot 2.4 counts a line end as two octets, as IMAP shows it; 2.3 counts those of the file.
+LINE_END = 1 if version() == "2.4" else 0
+
+
+def sizes(server: Instance) -> list[int]:
+    """Of each message of a@x.com, as the quota counts it."""
+    files = (server.mail / "x.com/a").glob("[cn][ue][rw]/*")
+    return [len(raw) + LINE_END * raw.count(b"\n") for raw in map(Path.read_bytes, files)]
 
 
 def test_each_crossing_is_told_once_and_a_nearly_full_mailbox_gets_it(server: Instance) -> None:
@@ -19,16 +29,15 @@ def test_each_crossing_is_told_once_and_a_nearly_full_mailbox_gets_it(server: In
     server.file("quota-warning.txt").write_text(TEXT)
     server.send("a@x.com", subject="below 95", size=3_000)
     server.arrives("a@x.com", "below 95")
-    sizes = [path.stat().st_size for path in (server.mail / "x.com/a").glob("[cn][ue][rw]/*")]
-    headers = min(size for size in sizes if size > 3_000) - 3_000 // 71 * 71
+    headers = min(size for size in sizes(server) if size > 3_000) - 3_000 // 71 * 71
+    room = 102_400 - sum(sizes(server)) - headers - 500
     # What is left holds this message with its headers and line ends, and not the warning of it.
-    server.send("a@x.com", subject="crosses 95", size=102_400 - sum(sizes) - headers - 500)
+    server.send("a@x.com", subject="crosses 95", size=room * 71 // (71 + LINE_END))
     server.arrives("a@x.com", "95 of 100K for a@x.com")
     server.send("b@x.com", subject="no limit", size=200_000)
     server.arrives("b@x.com", "no limit")
     assert server.subjects("b@x.com") == ["no limit"]
-    sizes = [path.stat().st_size for path in (server.mail / "x.com/a").glob("[cn][ue][rw]/*")]
-    assert sum(sizes) > 102_400
+    assert sum(sizes(server)) > 102_400
     told = [text for text in server.subjects("a@x.com") if "a@x.com" in text or "%" in text]
     assert told == ["Your mailbox is 80 % full", "95 of 100K for a@x.com"]
 

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import pytest
 
 from mailroster.address import split
-from mailroster.agreement import compare
+from mailroster.agreement import compare, place_of
 from mailroster.apply import Outcome, Tables, converge
 from mailroster.auth import FOUND, NOT_FOUND, PASSDB, USERDB, Question
 from mailroster.auth import ask as dovecot
@@ -34,6 +34,7 @@ from mailroster.document import Document
 from mailroster.explain import explain
 from mailroster.finding import Fault
 from mailroster.formats.virtual import VIRTUAL
+from mailroster.installed import version
 from mailroster.instance.layout import Layout
 from mailroster.paths import NOWHERE, follow
 from mailroster.prepare import prepare
@@ -95,7 +96,7 @@ class Post:
         main_cf.write_text(f"{text}in_flow_delay = 0\n")
         old = time.time() - HOT_MAIN_CF_S
         os.utime(main_cf, (old, old))
-        self.tables.begin(ORIGIN)
+        self.tables.begin(ORIGIN, version())
         self.put(Sample())
         self._postfix("start")
         subprocess.run(["dovecot", "-c", self.layout.dovecot_conf], check=True, timeout=60)
@@ -350,7 +351,7 @@ def explained(post: Post, router: Router, probes: Sequence[str], *, whole: bool)
     for (database, user), known in zip(
         questions, dovecot(post.layout, list(questions)), strict=True
     ):
-        told, wanted = known.fields.get("mail", known.outcome), questions[Question(database, user)]
+        told, wanted = place_of(known.fields) or known.outcome, questions[Question(database, user)]
         if told != wanted:
             differences.append(f"{database} {user}: we {wanted}, Dovecot {told}")
     if whole:

@@ -2,12 +2,13 @@
 
 import pytest
 
-from mailroster.compile.dovecot import ACCOUNTS, EXCEPTIONS, LOCKED, AccountRow
+from mailroster.compile.dovecot import LOCKED, AccountRow, Accounts, Exceptions
 from mailroster.document import Document
 from mailroster.resolve import Router
 from mailroster.roster import Roster
 
 HASH = "{SHA512-CRYPT}$6$abc$def"
+ACCOUNTS, EXCEPTIONS = Accounts("2.3"), Exceptions("2.3")
 START = f"a@x.com:{HASH}::::::"
 
 
@@ -26,7 +27,15 @@ def router(extra: str, quotas: str = "", virtual: str = "") -> Router:
     [
         ("nologin", {"nologin": ""}),
         ("nologin=yes reason=gone", {"nologin": "yes", "reason": "gone"}),
-        ("userdb_mail=mbox:~/m:INBOX=~/i", {"mail": "mbox:~/m:INBOX=~/i"}),
+        (
+            "userdb_mail=mbox:~/m:INBOX=~/i",
+            {
+                "mail": "mbox:~/m:INBOX=~/i",
+                "mail_driver": "mbox",
+                "mail_path": "~/m",
+                "mail_inbox_path": "~/i",
+            },
+        ),
         ("userdb_uid=5000 userdb_gid=5000", {}),
         ("userdb_mail_uid=vmail nodelay=y", {"nodelay": "y"}),
     ],
@@ -78,10 +87,12 @@ def test_an_alias_has_the_mail_of_its_mailbox_with_the_variables_of_that(
     field: str, value: str
 ) -> None:
     asked = router(f"userdb_mail={field}", virtual="info@y.org a@x.com\n")
-    assert ACCOUNTS.row(asked, "info@y.org") == AccountRow(None, "x.com/a", mail=value)
+    assert ACCOUNTS.row(asked, "info@y.org") == AccountRow(
+        None, "x.com/a", mail=value, mail_driver="maildir", mail_path=value[8:]
+    )
 
 
-@pytest.mark.parametrize("value", ["%h/m", "%1n", "%{user}"])
+@pytest.mark.parametrize("value", ["%h/m", "%1n", "%{user|reverse}"])
 def test_an_alias_has_no_row_if_only_dovecot_knows_where_the_mail_is(value: str) -> None:
     asked = router(f"userdb_mail=maildir:{value}", virtual="info@y.org a@x.com\n")
     assert ACCOUNTS.row(asked, "info@y.org") is None

@@ -26,6 +26,10 @@ A = Address("a@x.com")
         ("userdb_quota_rule=*:storage=1G:messages=9", "", Limit(1 << 30)),
         ("userdb_quota_rule=Trash:storage=1G", "", Limit(None)),
         ("userdb_quota_rule=*:storage=50%%%%", "", Limit(None)),
+        ("userdb_quota/user/storage_size=2M", "a@x.com:5k\n", Limit(2 << 20)),
+        ("userdb_quota_storage_size=7", "", Limit(7)),
+        ("userdb_quota_rule=*:storage=2M userdb_quota/user/storage_size=2M", "", Limit(2 << 20)),
+        ("userdb_quota_rule=*:storage=2M userdb_quota/user/storage_size=3M", "", Limit(None)),
         ("nologin", "", Limit(1000, is_default=True)),
     ],
 )

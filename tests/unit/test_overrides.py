@@ -6,6 +6,7 @@ import pytest
 
 from mailroster.finding import ERROR, Refused
 from mailroster.instance import postfix
+from mailroster.instance.dialect import dialect
 from mailroster.instance.layout import Layout
 from mailroster.instance.overrides import Overrides, entries, findings, main_cf, master_cf
 from mailroster.overrides import Pending, judged, take
@@ -76,7 +77,7 @@ def test_a_service_that_is_not_there_changes_nothing() -> None:
     ],
 )  # fmt: skip
 def test_what_the_words_of_a_file_tell(overrides: Overrides, found: list[tuple[str, str]]) -> None:
-    said = findings(overrides, SERVICES, NAMES)
+    said = findings(overrides, SERVICES, NAMES, dialect("2.3").PILLARS)
     assert [(str(finding.where), finding.code) for finding in said] == found
 
 
@@ -141,4 +142,4 @@ def test_ours_without_overrides_is_fine_by_the_servers_programs(settings: Settin
     nothing = Overrides("# nothing\n", "# nothing\n", "# nothing\n")
     assert judged(nothing, settings, Layout(settings.state)) == []
     assert postfix.listeners(settings)["127.0.0.1:10025"] == "smtp"
-    assert not any(f.severity == ERROR for f in findings(nothing, "", {}))
+    assert not any(f.severity == ERROR for f in findings(nothing, "", {}, ()))

@@ -74,4 +74,4 @@ def test_what_is_no_user_or_percentage_is_told_and_sends_nothing(
 
 
 def test_the_script_quotes_what_it_is_given() -> None:
-    assert " '/a folder; rm x' " in script("/a folder; rm x", "/d.conf", "p@x.com")
+    assert " '/a folder; rm x' " in script("/a folder; rm x", "/d.conf", "p@x.com", "x=y")

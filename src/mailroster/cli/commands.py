@@ -334,6 +334,31 @@ COMMANDS = (
         "follows edits by hand, and restarts what dies. Stops both on SIGTERM and SIGINT.",
     ),
     Command(
+        ("tables",), "", "make the tables for a Postfix and a Dovecot of the host's own, once",
+        "host:tables", (),
+        "Makes the state folder and the mail folder where they are missing; starts nothing, and "
+        "writes no server's configuration (see integrate). The layout is `host` from then on.",
+    ),
+    Command(
+        ("watch",), "", "keep these tables in step until it is told to stop", "host:watch", (),
+        "Follows edits by hand, and runs the policy service if the settings need it. Stops on "
+        "SIGTERM and SIGINT; mail goes on without it.",
+    ),
+    Command(
+        ("integrate",), "", "print the settings that the host's Postfix and Dovecot need to read the tables",
+        "integration:integrate",
+        (
+            Option("--apply", "write them, with a backup of each file"),
+            Option("--undo", "put the files back as they were before"),
+            Option("--check", "exit 1 if a file is not as it has to be"),
+            Option("--keep-system-users", "let users of the machine log in for their mail as before"),
+            Option("--reload", "with --apply or --undo: have the servers that run read them"),
+            Option("--force", "with --undo: also a file that was changed since"),
+            _JSON,
+        ),
+        "With --apply they are written only if Postfix and Dovecot can read them, and all or none.",
+    ),
+    Command(
         ("health",), "", "say by the exit status whether SMTP and IMAP answer", "server:health",
     ),
     Command(("status",), "", "what runs, what is live, what is held back", "server:status", (_JSON,)),

@@ -32,7 +32,7 @@ def status(call: Call) -> int:
     """What runs, what is live, what is held back and why; exit 1 if anything is amiss."""
     layout, settings = call.layout(), call.settings
     pids = {
-        "up": running.up_pid(layout),
+        ("watch" if layout.kind == "host" else "up"): running.up_pid(layout),
         "postfix": running.postfix_pid(layout),
         "dovecot": running.dovecot_pid(layout),
     }
@@ -55,11 +55,11 @@ def status(call: Call) -> int:
         )
         return 0 if healthy else 1
     for name, pid in pids.items():
-        if name == "policy" and (pid is not None or not pids["up"]):
+        if name == "policy" and (pid is not None or running.up_pid(layout) is None):
             continue  # it serves the servers: only its lack is worth a line
         print(f"{name}: {'not running' if pid is None else f'running, pid {pid}'}")
     if held is None:
-        print("live: nothing; no server was ever started here")
+        print("live: nothing; no server was ever started here, and no tables were made")
     else:
         print("live: " + (", ".join(f"{n} in {file}" for file, n in live.items()) or "no entries"))
         print("in step: " + ("yes" if in_step else "no"))

@@ -4,14 +4,17 @@ Accounts, and the aliases that lead to one mailbox: those have no password, so t
 and are not listed, but quota-status finds the mailbox and its quota under their name.
 
 An account whose extra fields have a column each is a row of SQL. One with any other field, or with
-a variable in one, is a line of a passwd-file that Dovecot asks first.
+a variable in one, is a line of a passwd-file that Dovecot asks first. A row has the columns of
+every version of Dovecot, a line the form of one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from mailroster.address import split
 from mailroster.changes import Change, dependents
-from mailroster.finding import Fault
+from mailroster.compile.fields import VERSIONS, Fields, form
+from mailroster.document import Document
+from mailroster.finding import ERROR, WARNING, Fault, Finding
 from mailroster.formats.accounts import OWNER, Account
 from mailroster.formats.hashed import DEFAULT_SCHEME, is_locked
 from mailroster.resolve import Router
@@ -26,8 +29,6 @@ PASSDB_FIELDS = (
     "nologin", "allow_nets", "nodelay", "proxy", "proxy_maybe", "host", "port", "ssl", "starttls",
     "destuser", "reason",
 )  # fmt: skip
-#: userdb fields that are columns; in the file they have `userdb_` in front.
-USERDB_FIELDS = ("home", "mail", "quota_rule")
 
 
 class AccountRow(NamedTuple):
@@ -38,6 +39,10 @@ class AccountRow(NamedTuple):
     home: str | None = None
     mail: str | None = None
     quota_rule: str | None = None
+    mail_driver: str | None = None
+    mail_path: str | None = None
+    mail_inbox_path: str | None = None
+    storage_size: str | None = None
     nologin: str | None = None
     allow_nets: str | None = None
     nodelay: str | None = None
@@ -56,9 +61,12 @@ class MasterRow(NamedTuple):
 
 
 class Accounts:
-    """The table `account`."""
+    """The table `account`, less the exceptions that a version of Dovecot needs."""
 
     name = "accounts"
+
+    def __init__(self, version: str) -> None:
+        self._version = version
 
     def keys(self, router: Router) -> Iterable[str]:
         roster = router.roster
@@ -77,7 +85,9 @@ class Accounts:
     def row(self, router: Router, key: str) -> AccountRow | None:
         account = router.roster.accounts.get(key)
         if account is not None:
-            return _account_row(router, account) if not is_exception(account) else None
+            return (
+                _account_row(router, account) if not is_exception(account, self._version) else None
+            )
         return _alias_row(router, key)
 
     def concerned(self, change: Change) -> Iterable[str]:
@@ -89,25 +99,23 @@ class Accounts:
 
 
 class Exceptions:
-    """The passwd-file for the accounts with a field that is no column."""
+    """The passwd-file for the accounts with a field that is no column, in the form of a version."""
 
     name = "exceptions"
 
+    def __init__(self, version: str) -> None:
+        self._version = version
+
     def keys(self, router: Router) -> Iterable[str]:
         """Those that have any extra field."""
-        accounts = router.roster.accounts
-        return (key for key, at in accounts.counted().items() if accounts.line(at).count("|") > 1)
+        return with_fields(router.roster.accounts)
 
     def row(self, router: Router, key: str) -> str | None:
         account = router.roster.accounts.get(key)
-        if account is None or not is_exception(account):
+        if account is None or not is_exception(account, self._version):
             return None
-        # As they are written: what a name without "=" means is Dovecot's to say.
-        fields = {field.partition("=")[0]: field for field in account.extra.split()}
-        if (rule := _quota_rule(router, account.address)) is not None:
-            fields.setdefault("userdb_quota_rule", f"userdb_quota_rule={rule}")
-        extra = " ".join(field for name, field in fields.items() if name not in OWNER)
-        return f"{key}:{_with_scheme(account.password)}::::::{extra}"
+        fields = _fields(router, account, self._version).written
+        return f"{key}:{_with_scheme(account.password)}::::::{' '.join(fields.values())}"
 
     def concerned(self, change: Change) -> Iterable[str]:
         return change.keys["accounts"] | change.keys["quotas"]
@@ -129,19 +137,39 @@ class Masters:
         return change.keys["masters"]
 
 
-def is_exception(account: Account) -> bool:
-    """Whether an account has a field that no column serves."""
+def with_fields(accounts: Document[Account]) -> Iterator[str]:
+    """The accounts that have any extra field."""
+    return (key for key, at in accounts.counted().items() if accounts.line(at).count("|") > 1)
+
+
+def is_exception(account: Account, version: str) -> bool:
+    """Whether an account has a field that no column serves for a version of Dovecot."""
     if not account.extra:
         return False
+    its = form(version)
     return any(
-        "%" in value  # a variable, which Dovecot puts in for a passwd-file only
-        or (
-            name not in PASSDB_FIELDS
-            and not (name.startswith("userdb_") and name[7:] in USERDB_FIELDS)
-        )
-        for name, value in account.fields()
+        "%" in written  # a variable, which Dovecot puts in for a passwd-file only
+        or (name not in PASSDB_FIELDS and name not in its.COLUMNS)
+        for name, written in its.fields(account.extra).written.items()
         if name not in OWNER
     )
+
+
+def unserved(accounts: Document[Account], keys: Iterable[str], version: str) -> Iterator[Finding]:
+    """What the extra fields of some accounts say that a version of Dovecot can't be told."""
+    for key in keys:
+        account = accounts.get(key)
+        if account is None or not account.extra:
+            continue
+        where = accounts.location(accounts.counted()[key])
+        for name, why, waits in form(version).fields(account.extra).lost:
+            what = f"Dovecot {version} can't be told the extra field {name!r}: {why}"
+            if waits:
+                what += "; nobody can log in, and mail waits"
+                yield Finding(where, ERROR, "unserved-variable", what, "write it another way")
+            else:
+                mend = "remove it, or write it as this version has it"
+                yield Finding(where, WARNING, "unserved-field", what, mend)
 
 
 def maildir(address: str) -> str:
@@ -151,12 +179,29 @@ def maildir(address: str) -> str:
 
 
 def _account_row(router: Router, account: Account) -> AccountRow:
-    served = [(name, value) for name, value in account.fields() if name not in OWNER]
-    fields = {name.removeprefix("userdb_"): value for name, value in served}
-    rule = _quota_rule(router, account.address)
-    if rule is not None:
-        fields.setdefault("quota_rule", rule)
-    return AccountRow(_with_scheme(account.password), maildir(account.address), **fields)
+    columns: dict[str, str | None] = {}
+    for version in VERSIONS if account.extra else ():
+        its = form(version)
+        fields = _fields(router, account, version)
+        for name in fields.written:
+            if name in PASSDB_FIELDS:
+                columns[name] = fields.value(name)
+            elif name in its.COLUMNS:
+                columns[its.COLUMNS[name]] = fields.value(name)
+    if not account.extra:
+        columns = _quota_columns(router, account.address)
+    return AccountRow(_with_scheme(account.password), maildir(account.address), **columns)
+
+
+def _fields(router: Router, account: Account, version: str) -> Fields:
+    """The extra fields of an account as a version has them, with its quota."""
+    its = form(version)
+    written, lost = its.fields(account.extra)
+    written = {name: field for name, field in written.items() if name not in OWNER}
+    quota = router.roster.quotas.get(account.address)
+    if quota is not None and not any(name in written for name in its.QUOTAS):
+        written[its.QUOTA] = f"{its.QUOTA}={its.quota(quota.size)}"
+    return Fields(written, lost)
 
 
 def _alias_row(router: Router, key: str) -> AccountRow | None:
@@ -173,15 +218,26 @@ def _alias_row(router: Router, key: str) -> AccountRow | None:
     account = roster.accounts.get(mailbox) if mailbox is not None else None
     if account is None:
         return None
-    fields = dict(account.fields())
-    try:
-        home, mail, rule = (
-            _expanded(fields.get(f"userdb_{name}"), account.address) for name in USERDB_FIELDS
-        )
-    except KeyError:
-        return None  # a variable that only Dovecot knows
-    rule = _quota_rule(router, account.address) if rule is None else rule
-    return AccountRow(None, maildir(account.address), home, mail, rule)
+    columns = _quota_columns(router, account.address)
+    if account.extra:
+        try:
+            columns |= _places(account)
+        except KeyError:
+            return None  # a variable that only Dovecot knows
+    return AccountRow(None, maildir(account.address), **columns)
+
+
+def _places(account: Account) -> dict[str, str | None]:
+    """The columns of home, mail and quota with the variables of an address put in. Raises KeyError
+    for any other variable."""
+    old, new = (form(version) for version in VERSIONS)
+    fields = old.fields(account.extra)
+    plain = {name: _expanded(fields.value(name), account.address) for name in old.COLUMNS}
+    known = {name: value for name, value in plain.items() if value is not None}
+    columns: dict[str, str | None] = {old.COLUMNS[name]: value for name, value in known.items()}
+    plainly = {name: value.replace("%", "%%") for name, value in known.items()}
+    fields = new.fields(" ".join(f"{name}={value}" for name, value in plainly.items()))
+    return columns | {new.COLUMNS[n]: fields.value(n) for n in fields.written if n in new.COLUMNS}
 
 
 def _expanded(value: str | None, address: str) -> str | None:
@@ -192,14 +248,19 @@ def _expanded(value: str | None, address: str) -> str | None:
     import re
 
     user, domain = split(address)
-    known = {"%%": "%", "%u": address, "%n": user, "%d": domain}
+    known = {"%%": "%", "%u": address, "%n": user, "%d": domain, "%{user}": address}
+    known |= {"%{username}": user, "%{domain}": domain}
     # Every address is in lower case already, which is what an L asks for.
-    return re.sub("%L?(?:[^L]|$)", lambda found: known[found[0].replace("%L", "%")], value)
+    variable = r"%L?(?:\{[^}]*\}|[^L]|$)"
+    return re.sub(variable, lambda found: known[found[0].replace("%L", "%")], value)
 
 
-def _quota_rule(router: Router, address: str) -> str | None:
+def _quota_columns(router: Router, address: str) -> dict[str, str | None]:
+    """The quota of `dovecot-quotas.cf`, for every version."""
     quota = router.roster.quotas.get(address)
-    return None if quota is None else f"*:storage={quota.size}"
+    if quota is None:
+        return {}
+    return {"quota_rule": f"*:storage={quota.size}", "storage_size": quota.size}
 
 
 def _with_scheme(hash: str) -> str:
@@ -208,6 +269,4 @@ def _with_scheme(hash: str) -> str:
     return hash if hash[0] == "{" else f"{{{DEFAULT_SCHEME}}}{hash}"
 
 
-ACCOUNTS = Accounts()
-EXCEPTIONS = Exceptions()
 MASTERS = Masters()

@@ -5,11 +5,11 @@
 
     allow_nets=10.0.0.0/8 userdb_mail=maildir:/var/mail/%d/%n
 
-They are Dovecot's (doc.dovecot.org/2.3, extra fields), and served as in a passwd-file of its own.
-Refused is what would make one account another, or more than an account; what stops a process that
-others depend on; and what leaves the account without a mailbox and so ends `doveadm -A`, which
-stops at the first user who can't be looked up. Each rule has a case in
-tests/servers/test_extra_fields.py.
+They are Dovecot's (doc.dovecot.org/2.3, extra fields), in the form of 2.3 or of 2.4, and served as
+in a passwd-file of its own. Refused is what would make one account another, or more than an
+account; what stops a process that others depend on; and what leaves the account without a mailbox
+and so ends `doveadm -A`, which stops at the first user who can't be looked up. Each rule has a case
+in tests/servers/test_extra_fields.py.
 """
 
 import re
@@ -31,23 +31,30 @@ _PASSWORD = frozenset(("password", "password_noscheme", "nopassword"))
 #: Rights that no mailbox needs: groups, folders of code, other people's files.
 _PRIVILEGES = frozenset(
     (
-        "userdb_system_groups_user", "userdb_system_user", "userdb_mail_access_groups",
-        "userdb_mail_privileged_group", "userdb_chroot", "userdb_mail_chroot",
-        "userdb_mail_plugin_dir", "userdb_mail_full_filesystem_access",
+        "system_groups_user", "system_user", "mail_access_groups", "mail_privileged_group",
+        "chroot", "mail_chroot", "mail_plugin_dir", "mail_full_filesystem_access",
     )
 )  # fmt: skip
 _PROXY = frozenset(("proxy", "proxy_maybe", "proxy_always"))
 _NICE_MAX = 19
 
-_VARIABLE = re.compile(
+#: A variable of Dovecot 2.3, or of 2.4 without blanks, or a percent sign.
+VARIABLE = re.compile(
     r"%(?:%|[LUERXHTMDN]*(?:-?\d{1,2}(?:\.\d{1,2})?)?(?:[abcdhklmnprsuw]|\{(?:"
     r"(?:(?:orig|auth|login)_)?(?:user|username|domain)|domain_(?:first|last)|master_user|service|"
     r"home|(?:real_)?[lr](?:ip|port)|pid|session_pid|password|cert|secured|mech|session|hostname|"
-    r"client_id|(?:passdb|userdb|env):\w+|(?:md[45]|sha(?:1|256|512)):(?:user|username|domain)"
+    r"client_id|(?:passdb|userdb|env):\w+|(?:md[45]|sha(?:1|256|512)):(?:user|username|domain)|"
+    r"(?:original_user|mechanism|protocol|(?:real_)?(?:remote|local)_(?:ip|port)|client_pid|"
+    r"local_name|system:\w+|process:\w+)|\w+(?::\w+)?(?:\|[\w%]+(?:\([^%{}()|]*\))?)+"
     r")\}))"
 )
 #: mail_location: a driver that Dovecot has, or none, and it looks for itself.
 _MAIL = re.compile(r"(?:auto|maildir|mbox|s?dbox|mdbox|imapc|pop3c|cydir):|[/~%]")
+#: Sizes of Dovecot 2.4's, with which it could not open any mailbox if they were none.
+_SIZES = frozenset(
+    ("userdb_quota/user/storage_size", "userdb_quota_storage_size", "userdb_quota_mail_size")
+)
+_SIZE = re.compile(r"\d{1,18}[BkKMGT]?")
 _RULE_NAME = re.compile(r"userdb_(?:plugin/)?quota_rule\d*")
 #: quota_rule: a mailbox, and limits for it. Dovecot expands it twice, so four make a percent sign.
 _RULE = re.compile(
@@ -79,7 +86,8 @@ def _check_name(name: str) -> None:
         raise _unsafe(name, "makes one account another", "remove it, or write an alias")
     if _plain(name) in _PASSWORD:
         raise _unsafe(name, "contradicts the password of the account", "remove it")
-    if _plain(name) in _PRIVILEGES:
+    # Dovecot 2.4 takes a setting with the blocks in front in which it stands, too.
+    if name.startswith("userdb_") and plain.rpartition("/")[2] in _PRIVILEGES:
         raise _unsafe(name, "gives a mailbox rights that none needs", "remove it")
 
 
@@ -92,16 +100,22 @@ def _check_value(name: str, value: str) -> None:
         raise _malformed(name, "is no place of mail", "write maildir:/PATH, say, or remove it")
     if name == "userdb_nice" and not (value.isascii() and value.isdecimal() and _is_nice(value)):
         raise _malformed(name, "is no niceness", f"write 0 to {_NICE_MAX}")
+    if name == "userdb_mail_driver" and not _MAIL.match(f"{value}:"):
+        raise _malformed(name, "is no driver of mail", "write maildir, say, or remove it")
+    if name == "userdb_mail_path" and not value.startswith(("/", "~/", "%")):
+        raise _malformed(name, "is no place of mail", "write it from / or ~/ on")
+    if name in _SIZES and not _SIZE.fullmatch(value):
+        raise _malformed(name, "is no size", "write 5G, say, or 0 for no limit")
     if _RULE_NAME.fullmatch(name) and not _RULE.fullmatch(value):
         raise _malformed(name, "is no quota rule", "write *:storage=5G, say")
-    if "%" in _VARIABLE.sub("", value):
+    if "%" in VARIABLE.sub("", value):
         mend = "write %% for a percent sign, or a variable such as %u, %d or %n"
         raise _malformed(name, "has a % that begins no variable of Dovecot's", mend)
 
 
 def _is_host(value: str) -> bool:
     """Whether a host is never empty, whatever its variables become."""
-    return bool(_VARIABLE.sub("", value)) or any(known in value for known in ("%d", "%n", "%u"))
+    return bool(VARIABLE.sub("", value)) or any(known in value for known in ("%d", "%n", "%u"))
 
 
 def _is_nice(value: str) -> bool:

@@ -1,12 +1,24 @@
 """dovecot.conf and its SQL queries for Dovecot 2.3 (doc.dovecot.org/2.3). Pure text."""
 
-import os
+from collections.abc import Iterable, Mapping
 
 from mailroster.address import LOCAL_CHARS
 from mailroster.compile.dovecot import PASSDB_FIELDS
 from mailroster.formats.hashed import DEFAULT_SCHEME
 from mailroster.instance.layout import Layout
 from mailroster.settings import Settings, percentages
+
+MANUAL = "doc.dovecot.org/2.3"
+MINIMAL = "ssl = no\n"
+NOT_ENFORCED = "plugin/quota=maildir:User quota:noenforcing"
+PILLARS = frozenset(
+    (
+        "base_dir", "state_dir", "passdb", "userdb", "auth_username_format", "auth_username_chars",
+        "auth_cache_size", "auth_master_user_separator", "mail_location", "mail_home", "mail_uid",
+        "mail_gid", "first_valid_uid", "last_valid_uid", "log_path", "protocols", "sieve",
+        "sieve_before", "sieve_after", "sieve_default", "disable_plaintext_auth",
+    )
+)  # fmt: skip
 
 
 def files(settings: Settings, layout: Layout) -> dict[str, str]:
@@ -48,7 +60,6 @@ password_query = SELECT name AS user, password FROM master WHERE name = '%Lu'
 def _dovecot_conf(settings: Settings, layout: Layout) -> str:
     s = settings
     certificate, key = layout.certificate(s)
-    username_chars = LOCAL_CHARS.replace("$", "\\\\$") + "ABCDEFGHIJKLMNOPQRSTUVWXYZ@+*"
     quota_imap = " quota imap_quota" if s.enable_quotas else ""
     quota = " quota" if s.enable_quotas else ""
     return f"""\
@@ -69,11 +80,7 @@ ssl_min_protocol = TLSv1.2
 disable_plaintext_auth = yes
 
 auth_mechanisms = plain login
-auth_cache_size = 0
-auth_username_format = %Lu
-auth_username_chars = "{username_chars}"
-auth_master_user_separator = *
-recipient_delimiter = +
+{_names()}recipient_delimiter = +
 
 first_valid_uid = {s.vmail_uid}
 last_valid_uid = {s.vmail_uid}
@@ -86,31 +93,7 @@ mail_plugins ={quota}
 mail_max_userip_connections = 50
 lmtp_save_to_detail_mailbox = no
 
-# A master is checked first, then the account as whom it logs in.
-passdb {{
-  driver = sql
-  master = yes
-  result_success = continue
-  args = {layout.dovecot}/masters.sql.conf
-}}
-passdb {{
-  driver = passwd-file
-  args = scheme={DEFAULT_SCHEME} username_format=%Lu {layout.exceptions}
-}}
-passdb {{
-  driver = sql
-  args = {layout.dovecot}/accounts.sql.conf
-}}
-userdb {{
-  driver = passwd-file
-  args = username_format=%Lu {layout.exceptions}
-  default_fields = uid={s.vmail_uid} gid={s.vmail_gid}
-}}
-userdb {{
-  driver = sql
-  args = {layout.dovecot}/accounts.sql.conf
-}}
-
+{_databases(s, layout)}
 namespace inbox {{
   inbox = yes
   separator = /
@@ -168,36 +151,111 @@ service managesieve-login {{
     port = {s.sieve_port}
   }}
 }}
-service lmtp {{
-  unix_listener lmtp {{
-    mode = 0600
-    user = postfix
-  }}
+{_listeners(layout)}{_penalty(s)}{_warning_service(s, layout)}
+{_plugin(s, layout)}
+# What the folder adds, last of all.
+!include_try {layout.overrides}/dovecot.cf
+"""
+
+
+def drop_in(settings: Settings, layout: Layout, had: Mapping[str, str]) -> str:
+    """What a Dovecot that somebody else configures has to read last of all (Dialect.drop_in)."""
+    s = settings
+    everywhere, imap = (["quota"], ["quota", "imap_quota"]) if s.enable_quotas else ([], [])
+    return f"""\
+# Written by 'mailroster integrate --apply'; 'mailroster integrate --undo' takes it away.
+auth_mechanisms = {_joined(had["auth_mechanisms"], ["plain", "login"])}
+{_names()}
+mail_plugins = {_joined(had["mail_plugins"], everywhere)}
+protocol imap {{
+  mail_plugins = {_joined(had["imap/mail_plugins"], imap)}
 }}
-service auth {{
-  unix_listener auth-postfix {{
-    mode = 0600
-    user = postfix
-  }}
-}}
-{_penalty(s)}{_warning_service(s, layout)}service quota-status {{
-  executable = quota-status -p postfix
-  client_limit = 1
-  unix_listener quota-status {{
-    mode = 0600
-    user = postfix
-  }}
+protocol lmtp {{
+  mail_plugins = {_joined(had["lmtp/mail_plugins"], [*everywhere, "sieve"])}
 }}
 
+{_databases(s, layout)}
+{_listeners(layout)}{_warning_service(s, layout)}
+{_plugin(s, layout)}"""
+
+
+def _joined(words: str, more: Iterable[str]) -> str:
+    return " ".join(dict.fromkeys([*words.split(), *more]))
+
+
+def _names() -> str:
+    """Which names may log in, and how they are looked up."""
+    chars = LOCAL_CHARS.replace("$", "\\\\$") + "ABCDEFGHIJKLMNOPQRSTUVWXYZ@+*"
+    return f"""\
+auth_cache_size = 0
+auth_username_format = %Lu
+auth_username_chars = "{chars}"
+auth_master_user_separator = *
+"""
+
+
+def _databases(settings: Settings, layout: Layout) -> str:
+    s, fields = settings, ""
+    if layout.kind == "host":  # which has a mail_location of its own
+        mail = s.mail.replace("%", "%%")
+        fields = f" home={mail}/%d/%n/home mail=maildir:{mail}/%d/%n"
+    return f"""\
+# A master is checked first, then the account as whom it logs in.
+passdb {{
+  driver = sql
+  master = yes
+  result_success = continue
+  args = {layout.dovecot}/masters.sql.conf
+}}
+passdb {{
+  driver = passwd-file
+  args = scheme={DEFAULT_SCHEME} username_format=%Lu {layout.exceptions}
+}}
+passdb {{
+  driver = sql
+  args = {layout.dovecot}/accounts.sql.conf
+}}
+userdb {{
+  driver = passwd-file
+  args = username_format=%Lu {layout.exceptions}
+  default_fields = uid={s.vmail_uid} gid={s.vmail_gid}{fields}
+}}
+userdb {{
+  driver = sql
+  args = {layout.dovecot}/accounts.sql.conf
+}}
+"""
+
+
+def _listeners(layout: Layout) -> str:
+    """Where Postfix delivers, asks for logins, and for room in a mailbox."""
+    sockets = {
+        "lmtp": layout.lmtp,
+        "auth": layout.auth,
+        "quota-status": layout.quota_status,
+    }
+    more = {"quota-status": "  executable = quota-status -p postfix\n  client_limit = 1\n"}
+    return "".join(
+        f"""\
+service {service} {{
+{more.get(service, "")}  unix_listener {layout.from_dovecot(socket)} {{
+    mode = 0600
+    user = postfix
+  }}
+}}
+"""
+        for service, socket in sockets.items()
+    )
+
+
+def _plugin(settings: Settings, layout: Layout) -> str:
+    return f"""\
 plugin {{
   sieve = file:~/sieve;active=~/.dovecot.sieve
   sieve_default = file:{layout.sieve_accounts}/%u.sieve
   sieve_before = {layout.sieve}/before.sieve
   sieve_after = {layout.sieve}/after.sieve
-{_quota_plugin(s, layout)}}}
-
-# What the folder adds, last of all.
-!include_try {layout.overrides}/dovecot.cf
+{_quota_plugin(settings, layout)}}}
 """
 
 
@@ -245,7 +303,7 @@ def _warning_service(settings: Settings, layout: Layout) -> str:
     return f"""\
 service quota-warning {{
   executable = script {layout.quota_warning}
-  unix_listener {os.path.relpath(layout.warning, layout.run)}/quota-warning {{
+  unix_listener {layout.from_dovecot(layout.warning)}/quota-warning {{
     mode = 0666
   }}
 }}

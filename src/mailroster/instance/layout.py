@@ -2,7 +2,7 @@
 
 import os
 
-from mailroster.settings import Settings
+from mailroster.settings import NOTE, ORIGIN, Settings
 
 #: The longest path of a socket that the kernel takes (unix(7): sun_path), and the longest that
 #: Dovecot adds to its base_dir.
@@ -30,8 +30,10 @@ class Layout:
         self.built = os.path.join(self.served, "built")
         #: Keys that commands changed, but could not put in force.
         self.asked = os.path.join(self.served, "asked")
-        self.origin = os.path.join(state, "origin")
+        self.origin = os.path.join(state, ORIGIN)
         self.postfix = os.path.join(state, "postfix")
+        #: The version of Dovecot for which the tables are made.
+        self.dialect = os.path.join(state, "dovecot-version")
         self.dovecot = os.path.join(state, "dovecot")
         self.dovecot_conf = os.path.join(self.dovecot, "dovecot.conf")
         #: The script that Dovecot runs when a mailbox gets full.
@@ -48,12 +50,12 @@ class Layout:
         #: Closed to all but the owner of the mail.
         self.warning = os.path.join(self.run, "warning")
         #: The socket of our policy service, and its pid file, which it keeps locked.
-        self.policy = self._socket("policy")
+        self.policy = os.path.join(self.run, "policy")
         self.policy_pid = os.path.join(state, "policy.pid")
         #: Those of Dovecot's at which Postfix delivers, asks for logins, and for room.
-        self.lmtp = self._socket("lmtp")
-        self.auth = self._socket("auth-postfix")
-        self.quota_status = self._socket("quota-status")
+        self.lmtp = os.path.join(self.run, "lmtp")
+        self.auth = os.path.join(self.run, "auth-postfix")
+        self.quota_status = os.path.join(self.run, "quota-status")
         self.dovecot_pid = os.path.join(self.run, "master.pid")
         #: The servers' own places, each a link that leads to ours.
         self.links: dict[str, str] = {}
@@ -66,19 +68,32 @@ class Layout:
         if kind != "private":
             self.dovecot_conf = "/etc/dovecot/dovecot.conf"
         if kind == "host":
-            self.postfix, self.spool = "/etc/postfix", "/var/spool/postfix"
-            self.dovecot_pid = "/run/dovecot/master.pid"
+            self._of_a_host()
         self.tls = os.path.join(state, "tls")
+        #: Says that the layout is `host`, to commands that nobody tells.
+        self.note = os.path.join(state, NOTE)
         #: Held locked by `up` as long as it runs; says which process that is.
         self.up_pid = os.path.join(state, "up.pid")
 
-    def _socket(self, name: str) -> str:
-        """The path of a socket between Postfix and others."""
-        return os.path.join(self.run, name)
+    def _of_a_host(self) -> None:
+        """The places of Debian's packages. Their smtpd runs in its queue folder and sees no other,
+        so that the sockets are there."""
+        self.postfix, self.spool, self.run = "/etc/postfix", "/var/spool/postfix", "/run/dovecot"
+        self.dovecot_pid = f"{self.run}/master.pid"
+        self.dovecot = "/etc/dovecot/mailroster"
+        self.quota_warning = os.path.join(self.state, "quota-warning")
+        self.warning = os.path.join(self.state, "warning")
+        sockets = f"{self.spool}/private/mailroster"
+        self.policy, self.quota_status = f"{sockets}-policy", f"{sockets}-quota-status"
+        self.lmtp, self.auth = f"{sockets}-lmtp", f"{sockets}-auth"
 
     def from_postfix(self, socket: str) -> str:
-        """How Postfix names a socket."""
-        return socket
+        """How main.cf names a socket: in the queue folder from there, for who sees no other."""
+        return socket.removeprefix(f"{self.spool}/")
+
+    def from_dovecot(self, path: str) -> str:
+        """How dovecot.conf names a socket, or a folder of some: in its base_dir from there."""
+        return path.removeprefix(f"{self.run}/")
 
     def table(self, name: str) -> str:
         return os.path.join(self.tables, name)

@@ -7,7 +7,7 @@ configuration, applied last. Pure text.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from mailroster.finding import ERROR, WARNING, Finding, Location
 from mailroster.text import only_comments
@@ -26,12 +26,6 @@ _POSTFIX_PILLARS = (
     "submission_sender_restrictions relayhost default_transport smtp_sasl_password_maps "
     "sender_dependent_default_transport_maps sender_dependent_relayhost_maps "
     "smtp_sasl_auth_enable"
-)
-_DOVECOT_PILLARS = (
-    "base_dir state_dir passdb userdb auth_username_format auth_username_chars auth_cache_size "
-    "auth_master_user_separator mail_location mail_home mail_uid mail_gid first_valid_uid "
-    "last_valid_uid log_path protocols sieve sieve_before sieve_after sieve_default "
-    "disable_plaintext_auth"
 )
 #: The names that others give to our ports.
 _PORTS = {"25": "smtp", "587": "submission", "465": "submissions", "smtps": "submissions"}
@@ -96,9 +90,12 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
         yield begun, "\n".join(pending)
 
 
-def findings(overrides: Overrides, services: str, names: Mapping[str, str]) -> list[Finding]:
+def findings(
+    overrides: Overrides, services: str, names: Mapping[str, str], pillars: Collection[str]
+) -> list[Finding]:
     """What is wrong with the files by their words alone. `services` is the master.cf without them;
-    `names` are those under which others know its listeners."""
+    `names` are those under which others know its listeners; `pillars` are Dovecot's settings that
+    are better left alone."""
     found = []
     known = {service for line in services.split("\n") if (service := _service(line, names))}
     for file in (MAIN, MASTER):
@@ -115,7 +112,7 @@ def findings(overrides: Overrides, services: str, names: Mapping[str, str]) -> l
                 found.append(Finding(where, WARNING, "no-such-service", what, mend))
     for number, line in enumerate(overrides.dovecot.split("\n"), 1):
         name = re.match(r"\s*([a-z_]+)", line)
-        if name and name[1] in _DOVECOT_PILLARS.split():
+        if name and name[1] in pillars:
             found.append(_risky(Location(DOVECOT, number), name[1]))
     return found
 

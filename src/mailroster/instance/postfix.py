@@ -132,11 +132,11 @@ scache      unix  -       -      n      -      1       scache
 postlog     unix-dgram n  -      n      -      1       postlogd
 """
 
-_SUBMISSION = """\
+#: What makes an smtpd one to which people submit.
+SUBMISSION = """\
   -o smtpd_sasl_auth_enable=yes
   -o smtpd_tls_auth_only=yes
   -o { smtpd_client_restrictions = permit_sasl_authenticated, reject }
-  -o smtpd_sender_restrictions=$submission_sender_restrictions
   -o { smtpd_relay_restrictions = permit_sasl_authenticated, reject }
 """
 
@@ -160,24 +160,26 @@ def master_cf(settings: Settings) -> str:
 {_SERVICES}
 {RELAYED}     unix  -       -      n      -      -       smtp
   -o smtp_sasl_auth_enable=yes
-{_relay_tls(s)}
+{relay_tls(s)}
 {RELAYED_TLS} unix - -  n      -      -       smtp
   -o smtp_sasl_auth_enable=yes
   -o smtp_tls_wrappermode=yes
-{_relay_tls(s, at_least="encrypt")}
+{relay_tls(s, at_least="encrypt")}
 
 {smtp} inet n - n - - smtpd
 {submission} inet n - n - - smtpd
   -o syslog_name=postfix/submission
   -o smtpd_tls_security_level=encrypt
-{_SUBMISSION}
+  -o smtpd_sender_restrictions=$submission_sender_restrictions
+{SUBMISSION}
 {submissions} inet n - n - - smtpd
   -o syslog_name=postfix/submissions
   -o smtpd_tls_wrappermode=yes
-{_SUBMISSION}"""
+  -o smtpd_sender_restrictions=$submission_sender_restrictions
+{SUBMISSION}"""
 
 
-def _relay_tls(settings: Settings, at_least: str = "") -> str:
+def relay_tls(settings: Settings, at_least: str = "") -> str:
     """How much TLS a relay must offer."""
     level = settings.relay_tls_level
     if at_least and level not in RELAY_TLS_LEVELS[1:]:

@@ -51,10 +51,21 @@ class Policy:
             writer.close()
 
     async def answer(self, asked: Mapping[str, str]) -> str:
-        """An action of access(5). Never raises, and takes ANSWER_S at the most."""
+        """An action of access(5). Never raises, and takes ANSWER_S at the most.
+
+        With a `/` and a class of restrictions behind the context it is never OK, which would end
+        the list that asks; and what we can't tell is left to the class.
+        """
+        context, _, otherwise = asked.get("policy_context", "").partition("/")
+        action = await self._judged(context, asked)
+        return (
+            {PERMIT: NO_OPINION, NO_OPINION: otherwise}.get(action, action) if otherwise else action
+        )
+
+    async def _judged(self, context: str, asked: Mapping[str, str]) -> str:
         judge: Awaitable[str]
         try:
-            if asked.get("policy_context") == SENDER:
+            if context == SENDER:
                 judge = self.sender(asked.get("sender", ""), asked.get("sasl_username", ""))
             else:
                 size = asked.get("size", "")

@@ -56,7 +56,7 @@ class Shape(NamedTuple):
 
 
 _VERSIONS = 1000
-ACCOUNT = Shape("account", "address", AccountRow, version=1, unit=1)
+ACCOUNT = Shape("account", "address", AccountRow, version=2, unit=1)
 MASTER = Shape("master", "name", MasterRow, version=1, unit=_VERSIONS)
 SHAPES = (ACCOUNT, MASTER)
 #: `PRAGMA user_version` of a database whose tables are all of this program's form, and filled.

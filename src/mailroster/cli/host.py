@@ -1,0 +1,32 @@
+"""`setup tables` and `setup watch`: for a Postfix and a Dovecot that somebody else starts."""
+
+from mailroster.cli.call import Call
+from mailroster.settings import Settings
+
+
+def of_host(settings: Settings) -> Settings:
+    """The settings as these commands take them: their layout is `host` unless it is `system`."""
+    layout = "host" if settings.layout == "private" else settings.layout
+    return settings._replace(layout=layout)
+
+
+def tables(call: Call) -> int:
+    """Makes the tables, and brings them in step once."""
+    from mailroster.watching import Watch
+
+    settings = of_host(call.settings)
+    Watch(settings, once=True).once()
+    print(f"the tables in {settings.state} are in step with {settings.config}")
+    return 0
+
+
+def watch(call: Call) -> int:
+    """Runs until it is told to stop."""
+    import asyncio
+    import gc
+
+    from mailroster.watching import Watch
+
+    gc.enable()  # unlike the other commands, this one stays
+    asyncio.run(Watch(of_host(call.settings)).run())
+    return 0

@@ -1,0 +1,64 @@
+"""The extra fields of an account as a version of Dovecot has them. Pure.
+
+In the folder the forms of all versions may stand; each version is served its own, and what it has
+no form for is told (`Lost`). Where both forms of one thing stand, a version is served its own.
+"""
+
+from typing import Protocol
+
+from mailroster.values import NamedTuple
+
+#: A variable that no Dovecot has: with it in a field, the lookup of that one account fails for now,
+#: so that its mail waits, where without the field it would be somewhere else.
+WAITS = "%{not_carried_over}"
+
+
+class Lost(NamedTuple):
+    """What a version can't be told: the name of a field; why; and whether the account waits."""
+
+    name: str
+    why: str
+    waits: bool = False
+
+
+class Fields(NamedTuple):
+    """Extra fields by name, each as it is written, and what is lost of them."""
+
+    written: dict[str, str]
+    lost: tuple[Lost, ...]
+
+    def value(self, name: str) -> str | None:
+        """A field's value; "" if it is set to nothing, None if it isn't set."""
+        written = self.written.get(name)
+        return None if written is None else written.partition("=")[2]
+
+
+class Form(Protocol):
+    """The form of one version: a module."""
+
+    #: Fields of userdb that are columns -> the column.
+    COLUMNS: dict[str, str]
+    #: The field for the quota of `dovecot-quotas.cf`, and those that take its place.
+    QUOTA: str
+    QUOTAS: tuple[str, ...]
+
+    def quota(self, size: str) -> str:
+        """The value of a quota of so much, in the units of `dovecot-quotas.cf`."""
+
+    def fields(self, extra: str) -> Fields:
+        """The extra fields of an account in this form."""
+
+
+def form(version: str) -> Form:
+    """The form of a version, one of VERSIONS."""
+    if version == "2.3":
+        from mailroster.compile import fields_2_3
+
+        return fields_2_3
+    from mailroster.compile import fields_2_4
+
+    return fields_2_4
+
+
+#: From the oldest on.
+VERSIONS = ("2.3", "2.4")

@@ -1,0 +1,67 @@
+"""Extra fields as Dovecot 2.3 has them (doc.dovecot.org/2.3, extra fields). Pure."""
+
+import re
+
+from mailroster.compile.fields import WAITS, Fields, Lost
+from mailroster.compile.mail_location import SETTINGS, location
+
+COLUMNS = {"userdb_home": "home", "userdb_mail": "mail", "userdb_quota_rule": "quota_rule"}
+QUOTA = "userdb_quota_rule"
+QUOTAS: tuple[str, ...] = (QUOTA,)
+_STORAGE = ("userdb_quota/user/storage_size", "userdb_quota_storage_size")
+_MESSAGES = ("userdb_quota/user/message_count", "userdb_quota_message_count")
+_TRANSLATED = frozenset((*_STORAGE, *_MESSAGES, *(f"userdb_{name}" for name in SETTINGS)))
+#: Settings that came with 2.4.
+_NEWER = re.compile(
+    r"userdb_(?:quota/|quota_(?:storage|message|mail_size|mailbox|over_status)|sieve_script|"
+    r"mail_ext_attachment|mailbox_list_(?:index_prefix|storage|visible)|.*/mailbox/.*/quota|"
+    r"lazy_expunge_mailbox|acl_driver|fs_)"
+)
+
+
+def quota(size: str) -> str:
+    return f"*:storage={size}"
+
+
+def fields(extra: str) -> Fields:
+    written: dict[str, str] = {}
+    newer: dict[str, str] = {}
+    lost = []
+    for field in extra.split():
+        name, equals, value = field.partition("=")
+        if "%{" in value:
+            from mailroster.compile.variables import NoSuchVariable, in_2_3
+
+            try:
+                value = in_2_3(value)
+            except NoSuchVariable as error:
+                lost.append(Lost(name, f"2.3 has no variable for {error}", waits=True))
+                value = WAITS
+        if name in _TRANSLATED:
+            newer[name] = value
+        elif _NEWER.match(name):
+            lost.append(Lost(name, "it is a setting that came with 2.4"))
+        else:
+            # As it is written: what a name without "=" means is Dovecot's to say.
+            written[name] = f"{name}{equals}{value}"
+    for name, value in _translated(newer).items():
+        written.setdefault(name, f"{name}={value}")
+    return Fields(written, tuple(lost))
+
+
+def _translated(newer: dict[str, str]) -> dict[str, str]:
+    """2.4's settings as fields of 2.3."""
+    found = {}
+    place = {name: newer[f"userdb_{name}"] for name in SETTINGS if f"userdb_{name}" in newer}
+    if place:
+        found["userdb_mail"] = location(place)
+    limits: list[str] = []
+    for name in _STORAGE:
+        if not limits and name in newer:
+            size = newer[name]
+            limits.append(f"storage={size}" if size[-1:].isalpha() else f"bytes={size}")
+    if messages := [newer[name] for name in _MESSAGES if name in newer]:
+        limits.append(f"messages={messages[0]}")
+    if limits:
+        found[QUOTA] = ":".join(("*", *limits))
+    return found

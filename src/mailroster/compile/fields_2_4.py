@@ -1,0 +1,121 @@
+"""Extra fields as Dovecot 2.4 has them (doc.dovecot.org/2.4.1, upgrading from 2.3). Pure."""
+
+import re
+
+from mailroster.compile.fields import WAITS, Fields, Lost
+from mailroster.compile.mail_location import NoSuchOption, settings
+
+COLUMNS = {
+    "userdb_home": "home", "userdb_mail_driver": "mail_driver",
+    "userdb_mail_path": "mail_path", "userdb_mail_inbox_path": "mail_inbox_path",
+    "userdb_quota/user/storage_size": "storage_size",
+}  # fmt: skip
+QUOTA = "userdb_quota/user/storage_size"
+QUOTAS: tuple[str, ...] = (QUOTA, "userdb_quota_storage_size")
+_MESSAGES = "userdb_quota/user/message_count"
+_RULE = re.compile(r"userdb_quota_rule\d*")
+_LIMIT = re.compile(r"(storage|bytes|messages)=(\d+)([bkmgt]?)", re.IGNORECASE)
+_RENAMED = {
+    "userdb_quota_max_mail_size": "userdb_quota_mail_size",
+    "userdb_mail_attachment_dir": "userdb_mail_ext_attachment_path",
+    "userdb_mail_attachment_hash": "userdb_mail_ext_attachment_hash",
+    "userdb_mail_attachment_min_size": "userdb_mail_ext_attachment_min_size",
+    "userdb_lazy_expunge": "userdb_lazy_expunge_mailbox",
+    "userdb_fts_index_timeout": "userdb_fts_search_timeout",
+}
+#: Settings of 2.3 that have no counterpart, or one that isn't a single setting.
+_GONE = re.compile(
+    r"userdb_(?:quota(?:\d+|_rules?|_warning\d*|_over_\w+|_grace\d*|_set|_vsizes)?|acl\d*|acl_\w*|"
+    r"fts|fts_(?:autoindex_exclude\d*|decoder|enforced|languages?|filters\w*|tokenizers\w*|solr|"
+    r"tika)|sieve_(?:before|after|default|global|dir|quota_max)\w*|mail_debug|auth_debug|"
+    r"mail_attribute_dict|mail_attachment_fs|mail_location|namespace/[^/]+/location|"
+    r"imap_id_log|verbose_ssl|mail_log_events|zlib_save\w*)"
+)
+
+
+def quota(size: str) -> str:
+    return size
+
+
+def fields(extra: str) -> Fields:
+    """The fields of both forms in that of 2.4, of which those that stand so come first."""
+    written: dict[str, str] = {}
+    older: dict[str, str] = {}
+    lost: list[Lost] = []
+    for field in extra.split():
+        name, equals, value = field.partition("=")
+        if name.endswith(":protected"):
+            name = f"{name.removesuffix('protected')}default"
+        if name.startswith("userdb_plugin/"):
+            name = f"userdb_{name.removeprefix('userdb_plugin/')}"
+        # A rule of quotas is put through twice, and has its percent signs four times.
+        if "%" in value and not _RULE.fullmatch(name):
+            value = _variables(name, value, lost)
+        if name in ("userdb_mail", "userdb_sieve") or _RULE.fullmatch(name):
+            older[name] = value
+        elif _GONE.fullmatch(name):
+            lost.append(Lost(name, "2.4 has no such setting"))
+        else:
+            name = _RENAMED.get(name, name)
+            written[name] = f"{name}{equals}{value}"
+    for name, value in older.items():
+        translate = {"userdb_mail": _mail, "userdb_sieve": _sieve}.get(name, _rule)
+        for new, its in translate(name, value, lost).items():
+            written.setdefault(new, f"{new}={its}")
+    return Fields(written, tuple(lost))
+
+
+def _variables(name: str, value: str, lost: list[Lost]) -> str:
+    from mailroster.compile.variables import NoSuchVariable, in_2_4
+
+    try:
+        return in_2_4(value)
+    except NoSuchVariable as error:
+        lost.append(Lost(name, f"2.4 has no variable for {error}", waits=True))
+        return WAITS
+
+
+def _mail(name: str, value: str, lost: list[Lost]) -> dict[str, str]:
+    if value == WAITS:
+        return {"userdb_mail_path": WAITS}
+    try:
+        return {f"userdb_{setting}": its for setting, its in settings(value).items()}
+    except NoSuchOption as error:
+        lost.append(Lost(name, f"2.4 has no setting for its option {error}", waits=True))
+        return {"userdb_mail_path": WAITS}
+
+
+def _sieve(name: str, value: str, lost: list[Lost]) -> dict[str, str]:
+    """`file:~/sieve;active=~/.dovecot.sieve`, or a path alone."""
+    kind, colon, rest = value.partition(":")
+    place, *options = (rest if colon else value).split(";")
+    found = {"userdb_sieve_script/personal/path": place}
+    if colon and kind != "file":
+        lost.append(Lost(name, f"where scripts come from {kind} 2.4 has other settings"))
+        return {}
+    for option in options:
+        word, _, its = option.partition("=")
+        if word == "active":
+            found["userdb_sieve_script/personal/active_path"] = its
+        elif word == "bindir":
+            found["userdb_sieve_script/personal/bin_path"] = its
+        else:
+            lost.append(Lost(name, f"2.4 has no setting for its option {word}"))
+    return found
+
+
+def _rule(name: str, value: str, lost: list[Lost]) -> dict[str, str]:
+    """A rule for all mailboxes is a limit of the storage and one of the messages, of which the one
+    that isn't named is none; nothing else of rules can be told."""
+    place, *limits = value.split(":")
+    # `?` is for all mailboxes too, where nothing else says so.
+    if place not in ("*", "?") or not all(_LIMIT.fullmatch(limit) for limit in limits):
+        lost.append(Lost(name, "2.4 has no rules, but a size for all mailboxes"))
+        return {}
+    found = {QUOTA: "0"}
+    for kind, number, unit in _LIMIT.findall(value):
+        if kind.lower() == "messages":
+            found[_MESSAGES] = number
+        else:
+            found[QUOTA] = number + (unit.upper() or ("K" if kind.lower() == "storage" else "B"))
+    return found

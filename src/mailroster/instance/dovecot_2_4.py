@@ -1,0 +1,354 @@
+"""dovecot.conf for Dovecot 2.4 (doc.dovecot.org/2.4.1), its SQL queries in it. Pure text."""
+
+from collections.abc import Mapping
+
+from mailroster.address import LOCAL_CHARS
+from mailroster.compile.dovecot import PASSDB_FIELDS
+from mailroster.formats.hashed import DEFAULT_SCHEME
+from mailroster.instance.layout import Layout
+from mailroster.settings import Settings, percentages
+
+MANUAL = "doc.dovecot.org/2.4.1"
+MINIMAL = "dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n"
+NOT_ENFORCED = "quota_enforce=no"
+PILLARS = frozenset(
+    (
+        "dovecot_config_version", "dovecot_storage_version", "base_dir", "state_dir", "passdb",
+        "userdb", "auth_username_format", "auth_username_chars", "auth_cache_size",
+        "auth_master_user_separator", "mail_driver", "mail_path", "mail_inbox_path", "mail_home",
+        "mail_uid", "mail_gid", "first_valid_uid", "last_valid_uid", "log_path", "protocols",
+        "sieve_script", "auth_allow_cleartext", "sql_driver", "sqlite_path",
+    )
+)  # fmt: skip
+
+
+def files(settings: Settings, layout: Layout) -> dict[str, str]:
+    """Contents by name, for the folder `dovecot` below the state folder."""
+    return {"dovecot.conf": _dovecot_conf(settings, layout)}
+
+
+def _dovecot_conf(settings: Settings, layout: Layout) -> str:
+    s = settings
+    certificate, key = layout.certificate(s)
+    postmaster = s.postmaster_address or f"postmaster@{s.hostname}"
+    return f"""\
+{MINIMAL}
+# Written by mailroster at each start: changes made here are lost.
+base_dir = {layout.run}
+state_dir = {layout.dovecot_data}
+instance_name = mailroster
+log_path = {layout.dovecot_log(s)}{_log_timestamp(s)}
+{_log_level(s)}
+listen = {s.listen}
+protocols = imap pop3 lmtp sieve
+shutdown_clients = yes
+
+ssl = yes
+ssl_server_cert_file = {certificate}
+ssl_server_key_file = {key}
+ssl_min_protocol = TLSv1.2
+auth_allow_cleartext = no
+
+auth_mechanisms = plain login
+{_names()}recipient_delimiter = +
+
+first_valid_uid = {s.vmail_uid}
+last_valid_uid = {s.vmail_uid}
+mail_uid = {s.vmail_uid}
+mail_gid = {s.vmail_gid}
+mail_privileged_group =
+mail_driver = maildir
+mail_path = {s.mail}/%{{user | domain}}/%{{user | username}}
+mail_home = {s.mail}/%{{user | domain}}/%{{user | username}}/home
+mail_max_userip_connections = 50
+lmtp_save_to_detail_mailbox = no
+{_quota(s, layout)}
+{_databases(s, layout)}
+namespace inbox {{
+  inbox = yes
+  separator = /
+  mailbox Drafts {{
+    auto = subscribe
+    special_use = \\Drafts
+  }}
+  mailbox Sent {{
+    auto = subscribe
+    special_use = \\Sent
+  }}
+  mailbox Junk {{
+    auto = subscribe
+    special_use = \\Junk
+  }}
+  mailbox Trash {{
+    auto = subscribe
+    special_use = \\Trash
+  }}
+}}
+
+protocol imap {{
+{_plugins("imap_quota" if s.enable_quotas else "")}}}
+protocol lmtp {{
+{_plugins("sieve")}  postmaster_address = {postmaster}
+}}
+# Delivers the warnings, which no script of the owner's may file, forward or answer.
+protocol lda {{
+  postmaster_address = {postmaster}
+}}
+
+service imap-login {{
+  inet_listener imap {{
+    port = {s.imap_port}
+  }}
+  inet_listener imaps {{
+    port = {s.imaps_port}
+    ssl = yes
+  }}
+}}
+service pop3-login {{
+  inet_listener pop3 {{
+    port = {s.pop3_port}
+  }}
+  inet_listener pop3s {{
+    port = {s.pop3s_port}
+    ssl = yes
+  }}
+}}
+service managesieve-login {{
+  inet_listener sieve {{
+    port = {s.sieve_port}
+  }}
+}}
+{_listeners(layout)}{_penalty(s)}{_warning_service(s, layout)}
+{_sieve(layout)}
+# What the folder adds, last of all.
+!include_try {layout.overrides}/dovecot.cf
+"""
+
+
+def drop_in(settings: Settings, layout: Layout, had: Mapping[str, str]) -> str:
+    """What a Dovecot that somebody else configures has to read last of all (Dialect.drop_in).
+
+    Lists of plugins and mechanisms add up by themselves here.
+    """
+    s = settings
+    return f"""\
+# Written by 'mailroster integrate --apply'; 'mailroster integrate --undo' takes it away.
+auth_mechanisms {{
+  plain = yes
+  login = yes
+}}
+{_names()}{_quota(s, layout)}
+protocol imap {{
+{_plugins("imap_quota" if s.enable_quotas else "")}}}
+# Debian's takes the domain away.
+protocol lmtp {{
+  auth_username_format = %{{user | lower}}
+{_plugins("sieve")}}}
+
+{_databases(s, layout)}
+{_listeners(layout)}{_warning_service(s, layout)}
+{_sieve(layout)}"""
+
+
+def _names() -> str:
+    """Which names may log in, by which hashes, and how they are looked up."""
+    return f"""\
+auth_allow_weak_schemes = yes
+auth_cache_size = 0
+auth_username_format = %{{user | lower}}
+auth_username_chars = {_quoted(f"{LOCAL_CHARS}ABCDEFGHIJKLMNOPQRSTUVWXYZ@+*")}
+auth_master_user_separator = *
+"""
+
+
+def _listeners(layout: Layout) -> str:
+    """Where Postfix delivers, asks for logins, and for room in a mailbox."""
+    sockets = {"lmtp": layout.lmtp, "auth": layout.auth, "quota-status": layout.quota_status}
+    more = {"quota-status": "  executable = quota-status -p postfix\n  client_limit = 1\n"}
+    return "".join(
+        f"""\
+service {service} {{
+{more.get(service, "")}  unix_listener {layout.from_dovecot(socket)} {{
+    mode = 0600
+    user = postfix
+  }}
+}}
+"""
+        for service, socket in sockets.items()
+    )
+
+
+def _sieve(layout: Layout) -> str:
+    return f"""\
+sieve_script personal {{
+  path = ~/sieve
+  active_path = ~/.dovecot.sieve
+}}
+sieve_script default {{
+  type = default
+  path = {layout.sieve_accounts}/%{{user}}.sieve
+}}
+sieve_script before {{
+  type = before
+  path = {layout.sieve}/before.sieve
+}}
+sieve_script after {{
+  type = after
+  path = {layout.sieve}/after.sieve
+}}
+"""
+
+
+def _databases(settings: Settings, layout: Layout) -> str:
+    """A master is checked first, then the account as whom it logs in. Where somebody else has other
+    databases and another place of mail, they are theirs, and ours is said of each of our own."""
+    mail = settings.mail.replace("'", "''")
+    uid, gid = settings.vmail_uid, settings.vmail_gid
+    database = f"sql_driver = sqlite\nsqlite_path = {layout.database}\n"
+    scheme = f"passdb_default_password_scheme = {DEFAULT_SCHEME}\n"
+    shared, inside, hashes, fields = f"{database}{scheme}\n", "", "", ""
+    driver, inbox = "mail_driver", "mail_inbox_path"
+    if layout.kind == "host":
+        shared, inside, hashes = "", _indented(database), _indented(scheme)
+        place = f"{settings.mail}/%{{user | domain}}/%{{user | username}}"
+        fields = f"""\
+    home:default = {place}/home
+    mail_driver:default = maildir
+    mail_path:default = {place}
+    mail_inbox_path:default =
+"""
+        driver = "coalesce(mail_driver, 'maildir') AS mail_driver"
+        inbox = "coalesce(mail_inbox_path, '') AS mail_inbox_path"
+    return f"""\
+{shared}\
+# A master is checked first, then the account as whom it logs in.
+passdb masters {{
+  driver = sql
+{inside}{hashes}  master = yes
+  result_success = continue
+  sql_query = SELECT name AS user, password FROM master WHERE name = '%{{user | lower}}'
+}}
+passdb exceptions {{
+  driver = passwd-file
+{hashes}  passwd_file_path = {layout.exceptions}
+}}
+passdb accounts {{
+  driver = sql
+{inside}{hashes}  sql_query = SELECT address AS user, password, {", ".join(PASSDB_FIELDS)} \\
+    FROM account WHERE address = '%{{user | lower}}' AND password IS NOT NULL
+}}
+userdb exceptions {{
+  driver = passwd-file
+  passwd_file_path = {layout.exceptions}
+  fields {{
+    uid:default = {uid}
+    gid:default = {gid}
+{fields}  }}
+}}
+userdb accounts {{
+  driver = sql
+{inside}  sql_query = SELECT coalesce(home, '{mail}/' || maildir || '/home') AS home, \\
+    coalesce(mail_path, '{mail}/' || maildir) AS mail_path, {driver}, {inbox}, \\
+    {uid} AS uid, {gid} AS gid, storage_size AS "quota/user/storage_size" \\
+    FROM account WHERE address = '%{{user | lower}}'
+  sql_iterate_query = SELECT address AS user FROM account WHERE password IS NOT NULL
+}}
+"""
+
+
+def _indented(lines: str) -> str:
+    return "".join(f"  {line}\n" for line in lines.splitlines())
+
+
+def _quoted(value: str) -> str:
+    """A value in which a dollar sign names no other setting."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _plugins(*names: str) -> str:
+    """Plugins for a protocol, besides those of all."""
+    lines = "".join(f"    {name} = yes\n" for name in names if name)
+    return f"  mail_plugins {{\n{lines}  }}\n" if lines else ""
+
+
+def _penalty(settings: Settings) -> str:
+    """On loopback all clients look alike: one's wrong password would slow them all."""
+    if not settings.listen.startswith("127."):
+        return ""
+    return """\
+service anvil {
+  unix_listener anvil-auth-penalty {
+    mode = 0
+  }
+}
+"""
+
+
+def _quota(settings: Settings, layout: Layout) -> str:
+    """quota-status before the delivery, and the mailbox itself for what was under way. What is not
+    set for quota-status would be an empty answer, with which Postfix accepts."""
+    if not settings.enable_quotas:
+        return ""
+    return f"""\
+mail_plugins {{
+  quota = yes
+}}
+quota_storage_size = {settings.mailbox_size_limit} B
+quota_storage_grace = 0
+quota_exceeded_message = Quota exceeded (mailbox for user is full)
+quota_status_success = DUNNO
+quota_status_nouser = DUNNO
+quota_status_overquota = 552 5.2.2 Mailbox is full
+quota_status_toolarge = 552 5.2.2 Mailbox is full
+quota user {{
+{_warnings(settings, layout)}}}
+"""
+
+
+def _warnings(settings: Settings, layout: Layout) -> str:
+    """The highest first: of those that a message crosses at once, Dovecot tells the first."""
+    return "".join(
+        f"""\
+  warning at-{percent} {{
+    quota_storage_percentage = {percent}
+    execute quota-warning {{
+      unix_socket_path = {layout.warning}/quota-warning
+      args = {percent} %{{user}}
+    }}
+  }}
+"""
+        for percent in percentages(settings.quota_warnings)
+    )
+
+
+def _warning_service(settings: Settings, layout: Layout) -> str:
+    """Runs our script as root, which dovecot-lda wants to be; asked by who writes the mail. A
+    listener can't belong to a number without a name, so that its folder keeps others out."""
+    if not settings.enable_quotas or not percentages(settings.quota_warnings):
+        return ""
+    return f"""\
+service quota-warning {{
+  executable = script {layout.quota_warning}
+  unix_listener {layout.from_dovecot(layout.warning)}/quota-warning {{
+    mode = 0666
+  }}
+}}
+"""
+
+
+def _log_timestamp(settings: Settings) -> str:
+    """In a log that is Postfix's too, lines that begin as its lines do."""
+    if settings.layout != "system":
+        return ""
+    host = settings.hostname.partition(".")[0]
+    return f'\nlog_timestamp = "%b %d %H:%M:%S {host} dovecot: "'
+
+
+def _log_level(settings: Settings) -> str:
+    return {
+        "error": "info_log_path = /dev/null",
+        "warn": "info_log_path = /dev/null",
+        "debug": "log_debug = category=mail\nauth_verbose = yes",
+        "trace": "log_debug = category=mail OR category=auth",
+    }.get(settings.log_level, "")

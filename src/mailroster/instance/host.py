@@ -1,0 +1,138 @@
+"""What a Postfix that somebody else configures needs, to serve from the tables (postconf(5),
+master(5)). Pure.
+
+Each of our lists is a parameter of its own, named first in the list of Postfix that it belongs to:
+
+    mailroster_domains = lmdb:/var/lib/mailroster/tables/domains
+    virtual_mailbox_domains = $mailroster_domains, lmdb:/etc/postfix/other_domains
+
+so that what the administrator has set stays behind it, and can be told from ours.
+"""
+
+import re
+from collections.abc import Mapping
+
+from mailroster.compile.relay import RELAYED, RELAYED_TLS
+from mailroster.instance.layout import Layout
+from mailroster.instance.lookups import lookups, policy, quota_status
+from mailroster.instance.postfix import SUBMISSION, relay_tls
+from mailroster.settings import Settings
+
+#: Classes of restrictions, for what our policy service can't tell. It never says OK here, which
+#: would be the end of the administrator's own restrictions.
+QUOTA_CLASS, SENDER_CLASS = "mailroster_quota_status", "mailroster_sender_match"
+_OURS = re.compile(r"(?:(?<=[\s,])|^)!?(?:\$\{?)?mailroster_\w+\}?")
+_CLASSES = "smtpd_restriction_classes"
+_SENDERS = "  -o smtpd_sender_restrictions=$mailroster_submission_restrictions"
+#: By service of master.cf: the names under which one may have it already.
+_SUBMISSIONS = {
+    "submission/inet": ("submission", "587"),
+    "submissions/inet": ("submissions", "smtps", "465"),
+}
+
+
+def parameters(
+    settings: Settings,
+    layout: Layout,
+    had: Mapping[str, str],
+    default_destination: str,
+    *,
+    submits: bool,
+) -> dict[str, str]:
+    """Settings of main.cf by name. `had` is what main.cf sets now, with ours in it or without;
+    `default_destination` is Postfix's own mydestination. `submits` as below."""
+    s, found = settings, lookups(settings, layout)
+    senders, recipients, classes = [*found.senders], [*found.recipients], []
+    ours: dict[str, str] = {}
+    if s.spoof_protection:
+        classes.append(SENDER_CLASS)
+        ours[SENDER_CLASS] = "reject_authenticated_sender_login_mismatch"
+        senders.append(policy(layout, f"sender/{SENDER_CLASS}", SENDER_CLASS))
+    if submits:
+        ours["mailroster_submission_restrictions"] = ", ".join(senders)
+        senders = found.senders[:1]  # Postfix complains of others where nobody logs in
+    if s.enable_quotas:
+        classes.append(QUOTA_CLASS)
+        ours[QUOTA_CLASS] = quota_status(layout)
+        recipients.append(policy(layout, f"quota/{QUOTA_CLASS}", QUOTA_CLASS))
+    lists = {
+        "virtual_mailbox_domains": ("mailroster_domains", found.domains),
+        "virtual_mailbox_maps": ("mailroster_mailboxes", found.mailboxes),
+        "virtual_alias_maps": ("mailroster_aliases", found.aliases),
+        "smtpd_sender_login_maps": ("mailroster_sender_logins", found.sender_logins),
+        "smtpd_sender_restrictions": ("mailroster_sender_restrictions", senders),
+        "smtpd_recipient_restrictions": ("mailroster_recipient_restrictions", recipients),
+        "sender_dependent_default_transport_maps": ("mailroster_relays", found.relays),
+    }
+    ours |= {name: ", ".join(values) for name, values in lists.values()}
+    theirs = {parameter: without_ours(had.get(parameter, "")) for parameter in lists}
+    said = {parameter: _listed(f"${lists[parameter][0]}", theirs[parameter]) for parameter in lists}
+    if kept := _listed(*classes, without_ours(had.get(_CLASSES, ""))):
+        said[_CLASSES] = kept
+    local = without_ours(had.get("mydestination", default_destination))
+    # A domain that is served is none of the machine's own, even if it is listed there.
+    said["mydestination"] = _listed("!$mailroster_domains", local)
+    # By default these would be the keys of our tables, and whatever a pattern matches.
+    said["virtual_alias_domains"] = had.get("virtual_alias_domains", theirs["virtual_alias_maps"])
+    said["virtual_transport"] = f"lmtp:unix:{layout.from_postfix(layout.lmtp)}"
+    said["recipient_delimiter"] = "+"
+    said["smtpd_sasl_type"] = "dovecot"
+    said["smtpd_sasl_path"] = layout.from_postfix(layout.auth)
+    return {**ours, **said}
+
+
+def stale(had: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
+    """Parameters of ours that nothing names any more, or the list of classes that was only ours."""
+    gone = [name for name in had if name.startswith("mailroster_") and name not in wanted]
+    if _CLASSES in had and _CLASSES not in wanted:
+        gone.append(_CLASSES)
+    return gone
+
+
+def submits(had: Mapping[str, str], services: set[str]) -> bool:
+    """Whether mail is submitted to services of ours alone, so that nobody logs in elsewhere. `had`
+    is what main.cf sets, `services` are those of master.cf, as `smtp/inet`, but for ours."""
+    taken = any(f"{name}/inet" in services for names in _SUBMISSIONS.values() for name in names)
+    return not taken and had.get("smtpd_sasl_auth_enable", "no") != "yes"
+
+
+def services(settings: Settings, layout: Layout, had: set[str], *, submits: bool) -> dict[str, str]:
+    """Entries of master.cf by service and type. `had` are those there now, but for ours; `submits`
+    as above.
+
+    The ways to the relays, and what is submitted, unless there are services for that.
+    """
+    senders = [_SENDERS] if submits else []
+    logins = lookups(settings, layout).relay_logins
+    logged_in = ["  -o smtp_sasl_auth_enable=yes"]
+    logged_in += [f"  -o {{ {name} = {value} }}" for name, value in logins.items()]
+    found = {
+        f"{RELAYED}/unix": [
+            f"{RELAYED} unix - - n - - smtp", *logged_in, relay_tls(settings),
+        ],
+        f"{RELAYED_TLS}/unix": [
+            f"{RELAYED_TLS} unix - - n - - smtp", *logged_in, "  -o smtp_tls_wrappermode=yes",
+            relay_tls(settings, at_least="encrypt"),
+        ],
+        "submission/inet": [
+            "submission inet n - n - - smtpd", "  -o syslog_name=postfix/submission",
+            "  -o smtpd_tls_security_level=encrypt", *senders, SUBMISSION,
+        ],
+        "submissions/inet": [
+            "submissions inet n - n - - smtpd", "  -o syslog_name=postfix/submissions",
+            "  -o smtpd_tls_wrappermode=yes", *senders, SUBMISSION,
+        ],
+    }  # fmt: skip
+    for service, names in _SUBMISSIONS.items():
+        if any(f"{name}/inet" in had for name in names):
+            del found[service]
+    return {service: "\n".join(lines).rstrip("\n") for service, lines in found.items()}
+
+
+def without_ours(value: str) -> str:
+    """A list without what we have put in front of it."""
+    return _OURS.sub("", value).strip(" \t\n,")
+
+
+def _listed(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)

@@ -1,0 +1,170 @@
+"""`tables`, `watch` and `integrate` on a host whose Postfix and Dovecot are those of Debian's
+packages, and start and stop by themselves."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers.host import Host
+from tests.servers.instance import HASH, until
+
+MAIN, MASTER = "/etc/postfix/main.cf", "/etc/postfix/master.cf"
+AUTH, DROP_IN = "/etc/dovecot/conf.d/10-auth.conf", "/etc/dovecot/conf.d/99-mailroster.conf"
+#: With it an account is no row, but a line of a passwd-file.
+FIELD = "userdb_note=a"
+TOUCHED = (MAIN, MASTER, AUTH)
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Host]:
+    found = Host()
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def before(host: Host) -> dict[str, str]:
+    """The host's files as its administrator has them."""
+    host.write("/etc/postfix/virtual", "own@example.org john@example.com\n")
+    host.run("postmap", "lmdb:/etc/postfix/virtual")
+    host.run("postconf", "-e", "virtual_alias_maps = lmdb:/etc/postfix/virtual")
+    return {path: host.read(path) for path in TOUCHED}
+
+
+@pytest.fixture(scope="module")
+def served(host: Host, before: dict[str, str]) -> Iterator[Host]:
+    """Integrated, with servers that run, and `watch`."""
+    done = host.setup("integrate", "--apply")
+    assert done.returncode == 0, done.stderr
+    host.start()
+    host.watch()
+    for name in ("john", "jane"):
+        done = host.setup("email", "add", f"{name}@example.com", "secret")
+        assert (done.returncode, done.stderr) == (0, "")
+    yield host
+    host.stop()
+
+
+def test_it_shows_what_it_would_replace_and_changes_nothing(
+    host: Host, before: dict[str, str]
+) -> None:
+    shown = host.setup("integrate")
+    assert shown.returncode == 0, shown.stderr
+    assert "# was: virtual_alias_maps = lmdb:/etc/postfix/virtual\n" in shown.stdout
+    assert "virtual_alias_maps = $mailroster_aliases, lmdb:/etc/postfix/virtual\n" in shown.stdout
+    assert "# was: !include auth-system.conf.ext\n" in shown.stdout
+    assert host.setup("integrate", "--check").returncode == 1
+    told = json.loads(host.setup("integrate", "--json").stdout)
+    assert told["integrated"] is False
+    assert {"file": DROP_IN, "new": True} in told["files"]
+    assert {path: host.read(path) for path in TOUCHED} == before
+    assert host.setup("integrate", "--undo").stderr == "setup: nothing is integrated here\n"
+
+
+def test_a_file_that_dovecot_cannot_read_leaves_all_as_it_was(
+    host: Host, before: dict[str, str]
+) -> None:
+    whole = host.read("/etc/dovecot/local.conf")
+    host.write("/etc/dovecot/local.conf", "no_such_setting = 1\n")
+    done = host.setup("integrate", "--apply")
+    host.write("/etc/dovecot/local.conf", whole)
+    assert done.returncode == 1
+    assert "Dovecot can't read its configuration" in done.stderr
+    assert {path: host.read(path) for path in TOUCHED} == before
+
+
+def test_it_is_integrated_once(served: Host) -> None:
+    """Its second time finds nothing to do, and commands of the host need no word of the layout."""
+    files = {path: served.read(path) for path in (*TOUCHED, DROP_IN)}
+    for words in (["integrate"], ["integrate", "--check"], ["integrate", "--apply"]):
+        done = served.setup(*words)
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "integrated"), done.stderr
+    assert {path: served.read(path) for path in files} == files
+
+
+def test_a_new_account_logs_in_at_once_and_gets_its_mail(served: Host) -> None:
+    """Even if its domain is listed in mydestination, where Debian puts the mail name."""
+    assert served.can_log_in("john@example.com")
+    assert not served.can_log_in("john@example.com", "wrong")
+    assert "250 2.0.0 Ok: queued" in served.send("john@example.com", "--header", "Subject: one")
+    until(lambda: "Subject: one" in served.mail("john@example.com"))
+    assert "550 5.1.1" in served.send("nobody@example.com")
+    assert "250 2.0.0 Ok" in served.send("own@example.org", "--header", "Subject: theirs")
+    listed = served.setup("email", "list").stdout
+    assert "* jane@example.com ( 0 / ~ ) [0%]" in listed
+
+
+def test_an_edit_by_hand_is_followed(served: Host) -> None:
+    served.write("/etc/mailroster/postfix-virtual.cf", "info@example.com jane@example.com\n")
+    until(lambda: "250 2.1.5" in served.send("info@example.com", "--quit-after", "RCPT"))
+    accounts = served.read("/etc/mailroster/postfix-accounts.cf")
+    served.write(
+        "/etc/mailroster/postfix-accounts.cf", f"{accounts}ann@example.com|{HASH}|{FIELD}\n"
+    )
+    until(lambda: served.can_log_in("ann@example.com"))
+    assert "250 2.0.0 Ok" in served.send("ann@example.com", "--header", "Subject: fields")
+    until(lambda: "Subject: fields" in served.mail("ann@example.com"))
+    assert "cur" in served.run("ls", "/var/mail/vhosts/example.com/ann")
+
+
+def test_mail_is_submitted_by_who_logs_in(served: Host) -> None:
+    login = ("--port", "587", "-tls", "--auth", "PLAIN", "--auth-user", "john@example.com")
+    argv = ("--header", "Subject: sent", *login, "--auth-password")
+    said = served.send("jane@example.com", *argv, "secret")
+    assert "250 2.0.0 Ok: queued" in said, said
+    assert "535 5.7.8" in served.send("jane@example.com", *argv, "wrong")
+    served.setup("email", "restrict", "add", "send", "john@example.com")
+    assert "554 5.7.1" in served.send("jane@example.com", *argv, "secret")
+
+
+@pytest.mark.parametrize("watched", [True, False], ids=["with watch", "by Dovecot without it"])
+def test_a_full_mailbox_refuses(served: Host, watched: bool) -> None:
+    """At RCPT; our service gives no OK, which would be the end of the host's own restrictions."""
+    if not watched:
+        assert served.stop_watch() == 0
+    try:
+        served.send("jane@example.com", "--header", "Subject: large", "--body", "line\\n" * 600)
+        until(lambda: served.mail("jane@example.com").count("line") > 100)
+        assert served.setup("quota", "set", "jane@example.com", "1k").returncode == 0
+        said = served.send("jane@example.com", "--quit-after", "RCPT")
+        assert "552 5.2.2" in said and "Mailbox is full" in said, said
+        assert served.setup("quota", "del", "jane@example.com").returncode == 0
+        assert "250 2.1.5" in served.send("jane@example.com", "--quit-after", "RCPT")
+        served.delete("jane@example.com")
+    finally:
+        if not watched:
+            served.watch()
+
+
+def test_only_one_watches_and_status_knows_it(served: Host) -> None:
+    second = served.setup("watch")
+    assert second.returncode == 1
+    assert "'mailroster watch' runs here already" in second.stderr
+    told = json.loads(served.setup("status", "--json").stdout)
+    assert all(told["running"].values())
+    assert set(told["running"]) == {"watch", "postfix", "dovecot", "policy"}
+    assert "run 'mailroster watch'" in served.setup("up").stderr
+
+
+def test_a_deleted_account_is_gone_and_refused(served: Host) -> None:
+    assert served.setup("email", "del", "-y", "john@example.com").returncode == 0
+    assert not served.can_log_in("john@example.com")
+    assert "550 5.1.1" in served.send("john@example.com")
+    found = served.setup("explain", "john@example.com")
+    assert (found.returncode, "Postfix and Dovecot say the same" in found.stdout) == (0, True)
+
+
+def test_an_undo_puts_back_what_was(served: Host, before: dict[str, str]) -> None:
+    """Last of all; it asks where somebody has changed a file since."""
+    served.run("postconf", "-e", "myhostname = other.example.test")
+    refused = served.setup("integrate", "--undo")
+    assert refused.returncode == 1
+    assert MAIN in refused.stderr and MASTER not in refused.stderr
+    done = served.setup("integrate", "--undo", "--force", "--reload")
+    assert done.returncode == 0, done.stderr
+    assert {path: served.read(path) for path in TOUCHED} == before
+    assert served.inside("ls", DROP_IN, "/etc/dovecot/mailroster").returncode != 0
+    assert served.stop_watch() == 0

@@ -24,6 +24,7 @@ from mailroster.indexed import whole
 from mailroster.installed import noted
 from mailroster.instance.layout import Layout
 from mailroster.lock import FolderLock
+from mailroster.plan import Plan
 from mailroster.resolve import Router
 from mailroster.roster import Roster, differing
 from mailroster.served import Served
@@ -177,6 +178,13 @@ class Tables:
         with self._asked() as file:
             file.write(_written(asked))
 
+    def announce(self, plan: Plan) -> None:
+        """Notes what a command is about to do: if it is killed, the next one knows."""
+        try:
+            self.note(plan.keys)
+        except OSError:
+            pass  # not ours to write: a removal waits as one by hand does
+
     def noted(self) -> tuple[bytes, Keys]:
         """What has been kept, as it is written and as keys by field."""
         raw = read(self._layout.asked)
@@ -237,7 +245,7 @@ class Tables:
         self, after: Router, tables: Sequence[Table]
     ) -> tuple[int, list[tuple[str, Document[Any]]]]:
         """Makes tables hold what a roster says; how many rows that changed, and its documents."""
-        roster = Roster(*(whole(document) for document in after.roster))
+        roster = after.roster.in_memory()
         for document in roster:
             document.counted()
         after = Router(roster, after.origin, after.captured).remembering()

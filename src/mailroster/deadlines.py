@@ -12,7 +12,6 @@ from mailroster.disk import ABSENT, Identity, identity, identity_of, opened
 from mailroster.expiry import ends_in, expire
 from mailroster.notes import WORD
 from mailroster.password import hash_clear
-from mailroster.plan import Plan
 from mailroster.roster import ENDING, Roster
 from mailroster.store import Edited, Store
 from mailroster.values import NamedTuple
@@ -34,16 +33,10 @@ def now() -> str:
 def put_over(store: Store, tables: Tables, moment: str) -> Edited:
     """Puts all that is over into effect in the files, as one transaction. Raises as that does."""
 
-    def announce(plan: Plan) -> None:
-        try:
-            tables.note(plan.keys)
-        except OSError:
-            pass  # not ours to write: a removal waits as one by hand does
-
     def verb(roster: Roster) -> Roster:
         return expire(roster, moment, hash_clear)
 
-    return store.transact(verb, announce=announce)
+    return store.transact(verb, announce=tables.announce)
 
 
 class _File(NamedTuple):

@@ -16,7 +16,7 @@ from mailroster.disk import read
 from mailroster.finding import Fault, ServiceFailed, printable
 from mailroster.quota import human_size
 from mailroster.running import Usage
-from mailroster.services import number, run, usages_of
+from mailroster.services import number, run, usage
 
 TEXT = "quota-warning.txt"
 DEFAULT = """\
@@ -81,10 +81,7 @@ def warn(
     owner = address.account(user)
     if number(percent) is None:
         raise ServiceFailed(f"{percent!r} is no percentage")
-    _, out, _ = run(["doveadm", "-c", dovecot_conf, "-f", "tab", "quota", "get", "-u", owner])
-    # For one user doveadm prints no column of users.
-    usage = usages_of("\n".join(f"{owner}\t{line}" for line in out.split("\n")))
-    use = usage.get(owner, Usage(0, 0, 0))
+    use = usage(dovecot_conf, owner) or Usage(0, 0, 0)
     raw = read(os.path.join(config, TEXT))[:_TEXT_MAX_BYTES]
     values = {
         "address": owner,

@@ -14,6 +14,7 @@ from mailroster.formats.relaymap import RELAYMAP, Relay
 from mailroster.formats.sasl_password import SASL_PASSWORDS, Login
 from mailroster.formats.sender_logins import SENDER_LOGINS, Grant
 from mailroster.formats.virtual import VIRTUAL, Alias
+from mailroster.indexed import whole
 from mailroster.values import NamedTuple
 
 #: The fields in whose files an end date means something.
@@ -51,6 +52,11 @@ class Roster(NamedTuple):
     def of_file(self, file: str) -> Document[Any]:
         """The document of a file."""
         return next(document for _, document in self.documents() if document.format.file == file)
+
+    def in_memory(self) -> "Roster":
+        """The same with whole documents, for who asks for many of their lines."""
+        documents: list[Any] = [whole(document) for document in self]
+        return Roster(*documents)
 
     def names_domain(self, domain: str) -> bool:
         """Whether an account or an alias names a domain, so that it is served."""

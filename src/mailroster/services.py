@@ -286,10 +286,10 @@ def quotas(layout: Layout) -> dict[str, Usage]:
     return found
 
 
-def usage(layout: Layout, user: str) -> Usage | None:
+def usage(dovecot_conf: str, user: str) -> Usage | None:
     """Use and limit of one mailbox; None if Dovecot does not know it, or not its use."""
-    argv = ["doveadm", "-c", layout.dovecot_conf, "-f", "tab", "quota", "get", "-u", user]
-    _, out, _ = run(argv)
+    _, out, _ = run(["doveadm", "-c", dovecot_conf, "-f", "tab", "quota", "get", "-u", user])
+    # For one user doveadm prints no column of users.
     lines = out.split("\n")
     return usages_of("\n".join(f"{user}\t{line}" for line in lines)).get(user)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from mailroster.finding import ERROR, WARNING, Finding, Location, ServiceFailed, printable
 from mailroster.installed import version
 from mailroster.instance.dialect import dialect
-from mailroster.services import number, run
+from mailroster.services import in_memory, number, run
 
 #: From so many scripts of one folder on, one process compiles the whole folder.
 _MANY = 8
@@ -99,9 +99,8 @@ def _sievec(path: str, dovecot_conf: str) -> str:
     """Compiles a script, or every script in a folder; what it says."""
     if dovecot_conf and os.path.exists(dovecot_conf):
         return run(["sievec", "-c", dovecot_conf, path])[2]
-    fd = os.memfd_create("dovecot.conf", 0)  # any will do, but there must be one
+    fd = in_memory("dovecot.conf", dialect(version()).MINIMAL)  # any will do; there must be one
     try:
-        os.write(fd, dialect(version()).MINIMAL.encode())
         return run(["sievec", "-c", f"/proc/self/fd/{fd}", path], pass_fds=[fd])[2]
     finally:
         os.close(fd)

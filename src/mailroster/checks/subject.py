@@ -1,11 +1,10 @@
 """What the rules judge, and what several of them need."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from mailroster.document import Document
 from mailroster.finding import printable
-from mailroster.indexed import whole
 from mailroster.resolve import Router
 from mailroster.roster import Roster
 from mailroster.values import NamedTuple
@@ -33,8 +32,7 @@ class Subject(NamedTuple):
 
     def in_memory(self) -> "Subject":
         """The same with whole documents, as the rules want them: they look at every line."""
-        documents: list[Any] = [whole(document) for document in self.roster]
-        return self._replace(router=self.router._replace(roster=Roster(*documents)))
+        return self._replace(router=self.router._replace(roster=self.roster.in_memory()))
 
 
 def entries(document: Document[E]) -> Iterator[tuple[str, int, E]]:

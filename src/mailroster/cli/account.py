@@ -77,7 +77,7 @@ def _quota(call: Call, roster: Roster, address: Address) -> dict[str, Any]:
     layout = call.layout()
     told: Usage | None = None
     if call.settings.enable_quotas and is_running(layout):
-        told = usage(layout, address)
+        told = usage(layout.dovecot_conf, address)
     return {
         "size": None if quota is None else quota.size,
         "where": None if position is None else _where(roster.quotas, position),

@@ -112,7 +112,7 @@ class Call(NamedTuple):
         def announce(plan: Plan) -> None:
             before()
             if tables is not None:
-                self._announce(tables, plan)
+                tables.announce(plan)
 
         edited = store.transact(verb, dry_run=dry_run, announce=announce)
         if edited.plan.edits and not dry_run:
@@ -152,14 +152,6 @@ class Call(NamedTuple):
             from mailroster.cli.renaming import settle
 
             settle(self)
-
-    @staticmethod
-    def _announce(tables: "Tables", plan: Plan) -> None:
-        """Notes what the command asks for: if it is killed, the next one knows."""
-        try:
-            tables.note(plan.keys)
-        except OSError:
-            pass  # not ours to write: a removal waits as one by hand does
 
     def _make_live(self, store: Store, tables: "Tables", edited: Edited) -> None:
         from mailroster.apply import converge

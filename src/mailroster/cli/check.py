@@ -6,7 +6,6 @@ from mailroster.cli import pages, reports
 from mailroster.cli.call import Call, warn
 from mailroster.disk import mode_for_all
 from mailroster.finding import ERROR, INFO, WARNING, Finding, NotUnderstood, Refused
-from mailroster.indexed import whole
 from mailroster.resolve import Router, quoted
 from mailroster.roster import Roster
 
@@ -37,7 +36,7 @@ def findings(call: Call, roster: Roster, folder: str) -> list[Finding]:
     from mailroster.checks.subject import Subject
     from mailroster.services import Captures, NoPcre, captors, prime, regexp_findings
 
-    roster = Roster(*map(whole, roster))  # type: ignore[arg-type]
+    roster = roster.in_memory()
     captures = Captures(roster.regexp)
     router = Router(roster, call.settings.hostname, captures).remembering()
     theirs, taken = [], {}

@@ -1,5 +1,5 @@
-"""The state folder of another Debian: the servers' users have other numbers there, and the tables are
-for another Dovecot."""
+"""The state folder of another Debian: the servers' users have other numbers there, and the tables
+are for another Dovecot."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def give_away(instance: Instance, number: int) -> None:
 
 
 def queued(instance: Instance) -> str:
-    argv = ["postqueue", "-c", instance.state / "postfix", "-p"]
+    argv = ["postqueue", "-c", f"{instance.state}/postfix", "-p"]
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
 

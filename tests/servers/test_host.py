@@ -108,6 +108,7 @@ def test_an_edit_by_hand_is_followed(served: Host) -> None:
     assert "250 2.0.0 Ok" in served.send("ann@example.com", "--header", "Subject: fields")
     until(lambda: "Subject: fields" in served.mail("ann@example.com"))
     assert "cur" in served.run("ls", "/var/mail/vhosts/example.com/ann")
+    assert "cur" in served.run("ls", "/var/mail/vhosts/example.com/john")
 
 
 def test_mail_is_submitted_by_who_logs_in(served: Host) -> None:

@@ -21,6 +21,12 @@ PILLARS = frozenset(
     )
 )  # fmt: skip
 
+#: Where the INBOX is, as the defaults of each driver say (`doveconf -d`): an empty path is none of
+#: them, but a mailbox named INBOX.
+_INBOX_OF_ONE = "%{userdb:mail_driver | default('maildir') | if('eq', 'maildir', '.', '')}"
+_INBOX_OF_ROW = "CASE coalesce(mail_driver, 'maildir') WHEN 'maildir' THEN '.' \\\n\
+    WHEN 'mbox' THEN 'inbox' ELSE '' END"
+
 
 def files(settings: Settings, layout: Layout) -> dict[str, str]:
     """Contents by name, for the folder `dovecot` below the state folder."""
@@ -215,10 +221,10 @@ def _databases(settings: Settings, layout: Layout) -> str:
     home:default = {place}/home
     mail_driver:default = maildir
     mail_path:default = {place}
-    mail_inbox_path:default =
+    mail_inbox_path:default = {_INBOX_OF_ONE}
 """
         driver = "coalesce(mail_driver, 'maildir') AS mail_driver"
-        inbox = "coalesce(mail_inbox_path, '') AS mail_inbox_path"
+        inbox = f"coalesce(mail_inbox_path, {_INBOX_OF_ROW}) AS mail_inbox_path"
     return f"""\
 {shared}\
 # A master is checked first, then the account as whom it logs in.

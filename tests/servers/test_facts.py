@@ -195,18 +195,22 @@ def test_a_message_that_is_larger_than_the_mailbox_is_refused_as_one_that_is_ful
 def test_one_variable_that_dovecot_lacks_keeps_nobody_else_out(facts: Instance) -> None:
     with facts.file("postfix-accounts.cf").open("a") as file:
         file.write(f"v23@x.com|{HASH}|userdb_home={facts.mail}/%Hu\n")
-        file.write(f"v24@x.com|{HASH}|reason=%{{user|sha256|substr(0,8)}}\n")
+        hashed = "%{user|sha256|substr(0,8)}"
+        file.write(f"v24@x.com|{HASH}|userdb_home={facts.mail}/{hashed}\n")
     facts.setup("apply")
     here, lacks = ("v23", "v24") if THIS == "2.3" else ("v24", "v23")
     assert facts.can_log_in(f"{here}@x.com")
     assert not facts.can_log_in(f"{lacks}@x.com")
-    facts.send(f"{lacks}@x.com", subject="waits")
+    # 2.4 puts it off when quota-status asks, 2.3 at the delivery.
+    waits = {"2.3": 250, "2.4": 450}[THIS]
+    assert facts.rcpt(f"{lacks}@x.com")[0] == waits
+    if waits == 250:
+        facts.send(f"{lacks}@x.com", subject="waits")
+        queue = ["postqueue", "-c", f"{facts.state}/postfix", "-p"]
+        until(lambda: f"{lacks}@x.com" in subprocess.check_output(queue, text=True))
     assert facts.can_log_in("steady@x.com")
     found = facts.run("check").stdout
     assert found.count("[unserved-variable]") == 1
-    assert not (facts.mail / f"x.com/{lacks}/new").exists()
-    queue = ["postqueue", "-c", f"{facts.state}/postfix", "-p"]
-    until(lambda: f"{lacks}@x.com" in subprocess.check_output(queue, text=True))
 
 
 def test_the_inbox_of_a_maildir_is_at_its_root(facts: Instance) -> None:

@@ -24,7 +24,7 @@ def bare_path(tmp_path: Path) -> str:
     return f"{programs}:{os.environ['PATH']}"
 
 
-@pytest.mark.parametrize("name", ["prepare", "demo", "test"])
+@pytest.mark.parametrize("name", ["prepare", "demo", "test", "test-in", "root", "image"])
 def test_a_script_is_read_by_a_posix_shell(name: str) -> None:
     done = subprocess.run(["sh", "-n", SCRIPT / name], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -44,6 +44,34 @@ def test_an_ordinary_user_is_told_what_is_missing_and_nothing_is_installed(
         assert f" {package}" in done.stderr
     assert "as root" in done.stderr
     assert not Path(bare_path.partition(":")[0], "apt-get.ran").exists()
+
+
+@pytest.mark.parametrize(("name", "is_said"), [("demo", False), ("test", True)])
+def test_only_the_tests_want_what_makes_trees_and_images(
+    name: str, is_said: bool, bare_path: str
+) -> None:
+    environment = {**os.environ, "PATH": bare_path}
+    done = subprocess.run(
+        ["sh", SCRIPT / name], env=environment, capture_output=True, text=True, timeout=60
+    )
+    for package in ("mmdebstrap", "podman"):
+        assert (f" {package}" in done.stderr) == is_said, package
+
+
+@pytest.mark.parametrize("words", [[], ["sid"], ["tests/servers"]], ids=["none", "sid", "a path"])
+def test_who_names_no_debian_is_told_which_there_are(words: list[str]) -> None:
+    done = subprocess.run(["sh", SCRIPT / "test-in", *words], capture_output=True, text=True)
+    assert done.returncode == 64
+    assert "trixie|bookworm" in done.stderr
+
+
+def test_nobody_but_root_enters_a_tree(bare_path: str) -> None:
+    environment = {**os.environ, "PATH": bare_path}
+    done = subprocess.run(
+        ["sh", SCRIPT / "test-in", "trixie"], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "as root" in done.stderr
 
 
 def test_the_demo_empties_no_folder_that_is_not_a_demos(tmp_path: Path) -> None:

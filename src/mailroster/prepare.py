@@ -8,7 +8,7 @@ import stat
 import time
 from collections.abc import Callable, Sequence
 
-from mailroster import installed, places, quota_warning, running
+from mailroster import installed, owners, places, quota_warning, running
 from mailroster.adopt.mail_folder import owned
 from mailroster.disk import Disk, read
 from mailroster.finding import Refused
@@ -116,6 +116,7 @@ def prepare(
     Raises Refused for a folder or a certificate that a person has to mend.
     """
     its = dialect(installed.version())
+    owners.hand_over_queue(layout)
     _make(settings, layout, [*_of_tables(settings, layout), *_of_servers(layout)])
     _postfix_log(f"{settings.logs}/mail.log", pwd.getpwnam("postfix").pw_uid)
     if os.path.exists(layout.note):  # somebody has said otherwise
@@ -210,6 +211,7 @@ def _of_servers(layout: Layout) -> list[_Folder]:
 
 
 def _make(settings: Settings, layout: Layout, folders: Sequence[_Folder]) -> None:
+    owners.hand_over_database(layout)
     for path, owner, mode in folders:
         # One without anything in it is as a container engine has made it, for nobody.
         fresh = not os.path.isdir(path) or (path == settings.mail and _is_empty(path))

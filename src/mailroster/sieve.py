@@ -21,7 +21,7 @@ from mailroster.formats.sieve import AFTER, BEFORE, SUFFIX, Scripts, scripts_amo
 from mailroster.instance.layout import Layout
 from mailroster.lock import FolderLock
 from mailroster.settling import Settling
-from mailroster.sievec import compile_scripts, judged
+from mailroster.sievec import binary, compile_scripts, judged
 from mailroster.values import NamedTuple
 
 #: How long a changed script must have been unchanged: half of one may be a whole one to sievec.
@@ -117,7 +117,7 @@ class SieveScripts:
             settling.look(name, which)
             if not same and not accept and not settling.settled(name, folder_ctime_ns):
                 found = found._replace(waits=True)
-            elif same and not anew:
+            elif same and not anew and os.path.exists(binary(self.path(name))):
                 found.known[name] = which, ()
             else:
                 found.texts[name], found.looked[name] = text, which
@@ -133,6 +133,8 @@ class SieveScripts:
         group = os.stat(self._layout.sieve).st_gid
         for name in good:
             if texts[name] != read(self.path(name)) or not os.path.exists(self.path(name)):
+                # Dovecot takes the old binary for one of any text: without it, it compiles for itself.
+                self._remove(binary(self.path(name)))
                 mtime_s = int(time.time()) - _OLDER_S
                 self._disk.replace(
                     self.path(name), texts[name], mode=0o640, group=group, mtime_s=mtime_s
@@ -161,9 +163,12 @@ class SieveScripts:
 
     def _drop(self, name: str) -> None:
         path = self.path(name)
-        for file in (path, f"{path.removesuffix('.sieve')}.svbin"):
-            if os.path.exists(file):
-                self._disk.remove(file)
+        for file in (path, binary(path)):
+            self._remove(file)
+
+    def _remove(self, file: str) -> None:
+        if os.path.exists(file):
+            self._disk.remove(file)
 
     def waiting(self) -> list[Finding]:
         """What of the folder is not in force, and why. Changes nothing."""

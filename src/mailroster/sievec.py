@@ -82,15 +82,16 @@ def compile_scripts(paths: Sequence[str], dovecot_conf: str) -> None:
         for path in some:
             _sievec(path, dovecot_conf)
     for path in paths:
-        if os.path.exists(_binary(path)):
-            os.chmod(_binary(path), 0o640)  # sievec goes by the umask
+        if os.path.exists(binary(path)):
+            os.chmod(binary(path), 0o640)  # sievec goes by the umask
 
 
 def _made(path: str) -> float:
-    return os.stat(_binary(path)).st_mtime if os.path.exists(_binary(path)) else 0.0
+    return os.stat(binary(path)).st_mtime if os.path.exists(binary(path)) else 0.0
 
 
-def _binary(path: str) -> str:
+def binary(path: str) -> str:
+    """Where Dovecot looks for the binary of a script."""
     return f"{path.removesuffix('.sieve')}.svbin"
 
 

@@ -264,12 +264,14 @@ class Chroot(Container):
         return [*self._inspected["Env"], *(f"{k}={v}" for k, v in self.environment.items())]
 
     def _first(self) -> int:
-        """The pid, on this machine, of the container's first process."""
+        """The pid, on this machine, of the container's first process, once it is in its root."""
         assert self._process is not None
         pid = self._process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children")
         until(lambda: bool(children.read_text().split()), 10)
-        return int(children.read_text().split()[0])
+        first = int(children.read_text().split()[0])
+        until(lambda: os.path.samefile(f"/proc/{first}/root", self._root), 10)
+        return first
 
     def run(self, *argv: str, stdin: str = "") -> Done:
         enter = ["nsenter", "-t", str(self._first()), "-m", "-p", "-u", "-i", "-r", "-w"]
@@ -302,7 +304,9 @@ def _unpack(root: Path) -> None:
     name = _run(["podman", "create", image()]).stdout.strip()
     try:
         with subprocess.Popen(["podman", "export", name], stdout=subprocess.PIPE) as export:
-            subprocess.run(["tar", "-C", str(root), "-x"], stdin=export.stdout, check=True)
+            subprocess.run(
+                ["tar", "--numeric-owner", "-C", str(root), "-x"], stdin=export.stdout, check=True
+            )
         assert export.returncode == 0
     finally:
         _run(["podman", "rm", name])

@@ -69,7 +69,7 @@ class Host:
             empty.mkdir(parents=True)
             self.run("mount", "--bind", str(empty), name)
         self.run("mkdir", "-p", "/etc/mailroster", "/var/lib/dovecot")
-        self.run("ip", "link", "set", "lo", "up")
+        self.run(sys.executable, "-m", "tests.servers.loopback")
         self.run("install", "-d", "-o", "postfix", "/var/lib/postfix")
         self.run("chmod", "2775", "/var/mail")
         self.write("/etc/postfix/main.cf", _MAIN_CF)

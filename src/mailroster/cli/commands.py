@@ -324,8 +324,8 @@ COMMANDS = (
         ("up",), "", "run a mail server on this folder until it is told to stop",
         "server:up",
         (
-            Option("--layout", "private, below the state folder; or system, in the servers' own places", "LAYOUT"),
-            Option("--adopt", "with --layout system: take these from whoever has them, with a backup"),
+            Option("--layout", "private, or system: in the servers' own places", "LAYOUT"),
+            Option("--adopt", "take these; what was there is kept"),
             Option("--listen", "the address on which all ports listen", "ADDRESS"),
             Option("--hostname", "the name of the server", "NAME"),
             *(Option(f"--{port}-port", f"port of {what}", "PORT") for port, what in _PORTS),

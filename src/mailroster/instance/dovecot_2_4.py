@@ -37,7 +37,7 @@ def _dovecot_conf(settings: Settings, layout: Layout) -> str:
 base_dir = {layout.run}
 state_dir = {layout.dovecot_data}
 instance_name = mailroster
-log_path = {layout.dovecot_log(s)}
+log_path = {layout.dovecot_log(s)}{_log_timestamp(s)}
 {_log_level(s)}
 listen = {s.listen}
 protocols = imap pop3 lmtp sieve
@@ -335,6 +335,14 @@ service quota-warning {{
   }}
 }}
 """
+
+
+def _log_timestamp(settings: Settings) -> str:
+    """In a log that is Postfix's too, lines that begin as its lines do."""
+    if settings.layout != "system":
+        return ""
+    host = settings.hostname.partition(".")[0]
+    return f'\nlog_timestamp = "%b %d %H:%M:%S {host} dovecot: "'
 
 
 def _log_level(settings: Settings) -> str:

@@ -93,6 +93,8 @@ def test_a_new_account_logs_in_at_once_and_gets_its_mail(served: Host) -> None:
     until(lambda: "Subject: one" in served.mail("john@example.com"))
     assert "550 5.1.1" in served.send("nobody@example.com")
     assert "250 2.0.0 Ok" in served.send("own@example.org", "--header", "Subject: theirs")
+    folders = served.run("ls", "-A", "/var/mail/vhosts/example.com/john").split()
+    assert "cur" in folders and ".INBOX" not in folders
     listed = served.setup("email", "list").stdout
     assert "* jane@example.com ( 0 / ~ ) [0%]" in listed
 

@@ -21,12 +21,6 @@ PILLARS = frozenset(
     )
 )  # fmt: skip
 
-#: Where the INBOX is, as the defaults of each driver say (`doveconf -d`): an empty path is none of
-#: them, but a mailbox named INBOX.
-_INBOX_OF_ONE = "%{userdb:mail_driver | default('maildir') | if('eq', 'maildir', '.', '')}"
-_INBOX_OF_ROW = "CASE coalesce(mail_driver, 'maildir') WHEN 'maildir' THEN '.' \\\n\
-    WHEN 'mbox' THEN 'inbox' ELSE '' END"
-
 
 def files(settings: Settings, layout: Layout) -> dict[str, str]:
     """Contents by name, for the folder `dovecot` below the state folder."""
@@ -221,10 +215,10 @@ def _databases(settings: Settings, layout: Layout) -> str:
     home:default = {place}/home
     mail_driver:default = maildir
     mail_path:default = {place}
-    mail_inbox_path:default = {_INBOX_OF_ONE}
+    mail_inbox_path:default = {place}
 """
         driver = "coalesce(mail_driver, 'maildir') AS mail_driver"
-        inbox = f"coalesce(mail_inbox_path, {_INBOX_OF_ROW}) AS mail_inbox_path"
+        inbox = f"coalesce(mail_inbox_path, '{mail}/' || maildir) AS mail_inbox_path"
     return f"""\
 {shared}\
 # A master is checked first, then the account as whom it logs in.

@@ -70,8 +70,8 @@ def fields(extra: str) -> Fields:
 
 
 def _inbox(written: Mapping[str, str]) -> str:
-    """Where INBOX is in mail that has a path of its own, as Dovecot has it where nothing says so; ""
-    where it does not look. The mail_inbox_path of somebody else's configuration is no longer
+    """Where INBOX is in mail that has a path of its own, as Dovecot has it where nothing says so;
+    "" where it does not look. The mail_inbox_path of somebody else's configuration is no longer
     meant, and to be without one can't be said: with an empty one Maildir has it in `.INBOX`."""
     path = written.get("userdb_mail_path", "").partition("=")[2]
     driver = written.get("userdb_mail_driver", "").partition("=")[2] or "maildir"

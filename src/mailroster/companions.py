@@ -1,10 +1,11 @@
-"""The files of the folder that are no lists of entries, Sieve scripts and settings for the servers,
-for commands that only look."""
+"""What only the servers can say of the folder, of Sieve scripts, settings and extra fields, for
+commands that only look."""
 
 import os
 from collections.abc import Callable
 
 from mailroster import installed, overrides, sieve
+from mailroster.compile.dovecot import unserved, with_fields
 from mailroster.finding import Finding, ServiceFailed
 from mailroster.instance.layout import Layout
 from mailroster.overlay import Overlay
@@ -15,7 +16,7 @@ from mailroster.settings import Settings
 def findings(
     settings: Settings, layout: Layout, roster: Roster, warn: Callable[[str], None]
 ) -> list[Finding]:
-    """Everything that is wrong with them. `warn` is told what nobody here can judge."""
+    """Everything that is wrong. `warn` is told what nobody here can judge."""
     try:
         wanted = overrides.in_folder(settings.config)
         found = overrides.judged(wanted, settings, layout)
@@ -28,6 +29,11 @@ def findings(
         found += sieve.findings_in(settings.config, installed.conf(layout), roster.accounts)
     except ServiceFailed as error:
         warn(f"the Sieve scripts are not checked: {error}")
+    if fielded := list(with_fields(roster.accounts)):
+        try:
+            found += unserved(roster.accounts, fielded, installed.known(layout))
+        except ServiceFailed as error:
+            warn(f"the extra fields are not checked: {error}")
     return found
 
 

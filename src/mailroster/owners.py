@@ -1,5 +1,5 @@
-"""Whose the queue and the database are, once the servers' users have other numbers: on another Debian,
-in another image, after a restore. Effects.
+"""Whose the queue and the database are, once the servers' users have other numbers: on another
+Debian, in another image, after a restore. Effects.
 
 Each is walked through only if the folder that is its mark belongs to another number, and the mark
 comes last, so that what was cut short is gone through again.

@@ -133,7 +133,7 @@ class SieveScripts:
         group = os.stat(self._layout.sieve).st_gid
         for name in good:
             if texts[name] != read(self.path(name)) or not os.path.exists(self.path(name)):
-                # Dovecot takes the old binary for one of any text: without it, it compiles for itself.
+                # Dovecot takes an old binary for one of any text; without one it compiles itself.
                 self._remove(binary(self.path(name)))
                 mtime_s = int(time.time()) - _OLDER_S
                 self._disk.replace(

@@ -90,7 +90,7 @@ def _fits_argon2(raw: bytes, stored: Stored) -> bool:
         return argon2.PasswordHasher().verify(stored.text(), raw)
     except argon2.exceptions.VerifyMismatchError:
         return False
-    except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+    except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHash):
         raise ValueError from None
 
 

@@ -142,7 +142,7 @@ def test_a_rebuild_interrupts_nobody(instance: Instance) -> None:
 
 def test_the_servers_list_the_accounts_and_no_alias(instance: Instance) -> None:
     with timed("doveadm user '*'"):
-        listed = instance.doveadm("user", "*").split()
+        listed = instance.users()
     steady = STEADY[ACCOUNTS].count("\n")
     assert len(listed) == len(set(listed)) == SIZE + steady
     assert not any(name.startswith(("to-", "both-", "way@")) for name in listed)

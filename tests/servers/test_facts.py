@@ -11,11 +11,15 @@ from pathlib import Path
 import pytest
 
 from mailroster.formats.cost import SCHEMES
+from mailroster.installed import version
+from mailroster.instance.dialect import dialect
 from mailroster.password import hash_password
 from mailroster.targets.lmdb_table import LmdbTable
-from tests.servers.instance import HASH, PASSWORD, Instance
+from tests.servers.instance import HASH, PASSWORD, Instance, until
 
 SECONDS = 4.0
+THIS = version()
+OTHER = {"2.3": "2.4", "2.4": "2.3"}[THIS]
 
 WRITE_LMDB = """
 import sys, time
@@ -156,3 +160,74 @@ def test_files_of_secrets_are_closed_to_others(facts: Instance) -> None:
     for folder in ("mail-state/served", "mail-state/sql"):
         assert (facts.home / folder).stat().st_mode & 0o007 == 0, folder
     assert os.stat(facts.home / "mail-state/tls/key.pem").st_mode & 0o077 == 0
+
+
+def doveconf(folder: Path, text: str) -> int:
+    """What doveconf thinks of a configuration."""
+    conf = folder / "dovecot.conf"
+    conf.write_text(text)
+    return subprocess.run(["doveconf", "-c", conf, "-h", "listen"], capture_output=True).returncode
+
+
+def test_a_configuration_of_one_version_is_none_of_the_other(tmp_path: Path) -> None:
+    assert doveconf(tmp_path, dialect(THIS).MINIMAL) == 0
+    assert doveconf(tmp_path, dialect(OTHER).MINIMAL + "log_path = /dev/null\n") != 0
+
+
+def test_zero_is_no_limit(facts: Instance) -> None:
+    facts.setup("email", "add", "endless@x.com", PASSWORD)
+    facts.setup("quota", "set", "endless@x.com", "0")
+    assert "* endless@x.com ( 0 / ~ ) [0%]" in facts.setup("email", "list")
+
+
+def test_a_message_that_is_larger_than_the_mailbox_is_refused_as_one_that_is_full(
+    facts: Instance,
+) -> None:
+    """Dovecot 2.4 has an answer of its own for it, which is empty if it isn't set."""
+    facts.setup("email", "add", "small@x.com", PASSWORD)
+    facts.setup("quota", "set", "small@x.com", "20K")
+    with facts.smtp() as session:
+        session.mail("a@elsewhere.test", [f"size={90_000}"])
+        code, text = session.rcpt("small@x.com")
+    assert (code, b"5.2.2" in text) == (552, True)
+
+
+def test_one_variable_that_dovecot_lacks_keeps_nobody_else_out(facts: Instance) -> None:
+    with facts.file("postfix-accounts.cf").open("a") as file:
+        file.write(f"v23@x.com|{HASH}|userdb_home={facts.mail}/%Hu\n")
+        hashed = "%{user|sha256|substr(0,8)}"
+        file.write(f"v24@x.com|{HASH}|userdb_home={facts.mail}/{hashed}\n")
+    facts.setup("apply")
+    here, lacks = ("v23", "v24") if THIS == "2.3" else ("v24", "v23")
+    assert facts.can_log_in(f"{here}@x.com")
+    assert not facts.can_log_in(f"{lacks}@x.com")
+    # 2.4 puts it off when quota-status asks, 2.3 at the delivery.
+    waits = {"2.3": 250, "2.4": 450}[THIS]
+    assert facts.rcpt(f"{lacks}@x.com")[0] == waits
+    if waits == 250:
+        facts.send(f"{lacks}@x.com", subject="waits")
+        queue = ["postqueue", "-c", f"{facts.state}/postfix", "-p"]
+        until(lambda: f"{lacks}@x.com" in subprocess.check_output(queue, text=True))
+    assert facts.can_log_in("steady@x.com")
+    found = facts.run("check").stdout
+    assert found.count("[unserved-variable]") == 1
+
+
+def test_the_inbox_of_a_maildir_is_at_its_root(facts: Instance) -> None:
+    """Where `mail_inbox_path` is empty, Dovecot 2.4 has it in a folder `.INBOX`."""
+    facts.send("steady@x.com", subject="where")
+    facts.arrives("steady@x.com", "where")
+    assert (facts.mail / "x.com/steady/cur").is_dir()
+    assert not (facts.mail / "x.com/steady/.INBOX").exists()
+
+
+def test_quotas_are_told_for_accounts_by_name(facts: Instance) -> None:
+    """`doveadm quota get -F -` skips who isn't there, and stops at nobody."""
+    argv = ["doveadm", "-c", f"{facts.state}/dovecot/dovecot.conf", "-f", "tab"]
+    users = "nobody@x.com\nsteady@x.com\n"
+    done = subprocess.run(
+        [*argv, "quota", "get", "-F", "-"], input=users, capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert done.stdout.count("steady@x.com") == 2
+    assert "nobody@x.com" not in done.stdout

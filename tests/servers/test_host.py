@@ -93,6 +93,8 @@ def test_a_new_account_logs_in_at_once_and_gets_its_mail(served: Host) -> None:
     until(lambda: "Subject: one" in served.mail("john@example.com"))
     assert "550 5.1.1" in served.send("nobody@example.com")
     assert "250 2.0.0 Ok" in served.send("own@example.org", "--header", "Subject: theirs")
+    folders = served.run("ls", "-A", "/var/mail/vhosts/example.com/john").split()
+    assert "cur" in folders and ".INBOX" not in folders
     listed = served.setup("email", "list").stdout
     assert "* jane@example.com ( 0 / ~ ) [0%]" in listed
 
@@ -108,6 +110,7 @@ def test_an_edit_by_hand_is_followed(served: Host) -> None:
     assert "250 2.0.0 Ok" in served.send("ann@example.com", "--header", "Subject: fields")
     until(lambda: "Subject: fields" in served.mail("ann@example.com"))
     assert "cur" in served.run("ls", "/var/mail/vhosts/example.com/ann")
+    assert "cur" in served.run("ls", "/var/mail/vhosts/example.com/john")
 
 
 def test_mail_is_submitted_by_who_logs_in(served: Host) -> None:

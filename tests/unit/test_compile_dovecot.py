@@ -88,7 +88,12 @@ def test_an_alias_has_the_mail_of_its_mailbox_with_the_variables_of_that(
 ) -> None:
     asked = router(f"userdb_mail={field}", virtual="info@y.org a@x.com\n")
     assert ACCOUNTS.row(asked, "info@y.org") == AccountRow(
-        None, "x.com/a", mail=value, mail_driver="maildir", mail_path=value[8:]
+        None,
+        "x.com/a",
+        mail=value,
+        mail_driver="maildir",
+        mail_path=value[8:],
+        mail_inbox_path=value[8:],
     )
 
 

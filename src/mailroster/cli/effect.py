@@ -73,9 +73,10 @@ def show(
 
 def _usage(call: Call, found: Iterable[Effect]) -> Mapping[str, int]:
     """What mailboxes hold whose quota changes, if a server runs to tell."""
-    if not any(effect.kind == "quota-changed" for effect in found) or not is_running(call.layout()):
+    users = [effect.subject for effect in found if effect.kind == "quota-changed"]
+    if not users or not is_running(call.layout()):
         return {}
     try:
-        return {address: usage.used for address, usage in quotas(call.layout()).items()}
+        return {user: usage.used for user, usage in quotas(call.layout(), users).items()}
     except ServiceFailed:
         return {}

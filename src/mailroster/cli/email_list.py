@@ -1,6 +1,6 @@
 """`setup email list`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from mailroster.address import fold
 from mailroster.cli.call import Call, print_json, print_list
@@ -16,7 +16,7 @@ from mailroster.services import quotas
 def show(call: Call) -> int:
     """Each account with its use and limit, and below it the aliases that name it."""
     roster = call.roster()
-    usage = _usage(call)
+    usage = _usage(call, roster.accounts.keys())
     aliases: dict[str, list[str]] = {}
     for key, alias in roster.virtual.items():
         for recipient in alias.recipients:
@@ -71,9 +71,9 @@ def _print_accounts(
     print_table(("ADDRESS", "USED", "LIMIT", "FULL", "ALIASES", "LOCKED", "COMMENT"), rows)
 
 
-def _usage(call: Call) -> dict[str, Usage]:
-    """Use and limit of every mailbox, if quotas are on and a server runs to tell them."""
+def _usage(call: Call, accounts: Iterable[str]) -> dict[str, Usage]:
+    """Use and limit of the mailboxes, if quotas are on and a server runs to tell them."""
     layout = call.layout()
     if not call.settings.enable_quotas or not is_running(layout):
         return {}
-    return quotas(layout)
+    return quotas(layout, accounts)

@@ -59,7 +59,7 @@ def _rows(call: Call) -> list[Row]:
     running = call.settings.enable_quotas and dovecot_pid(layout) is not None
     if call.settings.enable_quotas and not running:
         warn("no server runs here: limits only, nobody can tell the use")
-    usage = quotas(layout) if running else {}
+    usage = quotas(layout, roster.accounts.keys()) if running else {}
     rows = []
     for address in map(Address, roster.accounts.keys()):
         limit = limit_of(roster, address, call.settings.mailbox_size_limit)

@@ -1,6 +1,7 @@
 """Extra fields as Dovecot 2.4 has them (doc.dovecot.org/2.4.1, upgrading from 2.3). Pure."""
 
 import re
+from collections.abc import Mapping
 
 from mailroster.compile.fields import WAITS, Fields, Lost
 from mailroster.compile.mail_location import NoSuchOption, settings
@@ -12,6 +13,7 @@ COLUMNS = {
 }  # fmt: skip
 QUOTA = "userdb_quota/user/storage_size"
 QUOTAS: tuple[str, ...] = (QUOTA, "userdb_quota_storage_size")
+_INBOX = "userdb_mail_inbox_path"
 _MESSAGES = "userdb_quota/user/message_count"
 _RULE = re.compile(r"userdb_quota_rule\d*")
 _LIMIT = re.compile(r"(storage|bytes|messages)=(\d+)([bkmgt]?)", re.IGNORECASE)
@@ -62,7 +64,20 @@ def fields(extra: str) -> Fields:
         translate = {"userdb_mail": _mail, "userdb_sieve": _sieve}.get(name, _rule)
         for new, its in translate(name, value, lost).items():
             written.setdefault(new, f"{new}={its}")
+    if inbox := _inbox(written):
+        written.setdefault(_INBOX, f"{_INBOX}={inbox}")
     return Fields(written, tuple(lost))
+
+
+def _inbox(written: Mapping[str, str]) -> str:
+    """Where INBOX is in mail that has a path of its own, as Dovecot has it where nothing says so;
+    "" where it does not look. The mail_inbox_path of somebody else's configuration is no longer
+    meant, and to be without one can't be said: with an empty one Maildir has it in `.INBOX`."""
+    path = written.get("userdb_mail_path", "").partition("=")[2]
+    driver = written.get("userdb_mail_driver", "").partition("=")[2] or "maildir"
+    if not path or path == WAITS:
+        return ""
+    return {"maildir": path, "mbox": f"{path}/inbox"}.get(driver, "")
 
 
 def _variables(name: str, value: str, lost: list[Lost]) -> str:

@@ -215,10 +215,10 @@ def _databases(settings: Settings, layout: Layout) -> str:
     home:default = {place}/home
     mail_driver:default = maildir
     mail_path:default = {place}
-    mail_inbox_path:default =
+    mail_inbox_path:default = {place}
 """
         driver = "coalesce(mail_driver, 'maildir') AS mail_driver"
-        inbox = "coalesce(mail_inbox_path, '') AS mail_inbox_path"
+        inbox = f"coalesce(mail_inbox_path, '{mail}/' || maildir) AS mail_inbox_path"
     return f"""\
 {shared}\
 # A master is checked first, then the account as whom it logs in.

@@ -4,7 +4,7 @@ from mailroster.cli.commands import COMMANDS
 from mailroster.cli.grammar import Command
 from mailroster.settings import FOLDERS, SETTINGS, Setting
 
-_HEAD = r"""'\" Written by script/docs from the tables of commands and settings; change it there.
+_HEAD = r""".\" Written by script/docs from the tables of commands and settings; change it there.
 .TH MAILROSTER 8 "" "mailroster" "Mail accounts in plain text files"
 .SH NAME
 mailroster, setup \- mail accounts in plain text files, live on Postfix and Dovecot

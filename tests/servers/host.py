@@ -142,22 +142,17 @@ class Host:
 
     def watch(self) -> None:
         """Starts `mailroster watch`, and waits until it says that it is ready."""
+        self.watch_by([sys.executable, "-m", "mailroster", "watch"])
+
+    def watch_by(self, argv: list[str]) -> None:
+        """The same by a command of the caller's."""
         said = self.log.stat().st_size if self.log.exists() else 0
-        argv = [
-            "nsenter",
-            "-t",
-            self._pid,
-            "--root",
-            "--mount",
-            "--net",
-            "--pid",
-            "--ipc",
-            f"--wd={ROOT}",
-        ]
-        argv += [sys.executable, "-m", "mailroster", "watch"]
+        enter = ["nsenter", "-t", self._pid, "--root", "--mount", "--net", "--pid", "--ipc"]
         with self.log.open("ab") as log:
             environment = {**os.environ, "PYTHONPATH": f"{ROOT}/src"}
-            self._watch = subprocess.Popen(argv, stdout=log, stderr=log, env=environment)
+            self._watch = subprocess.Popen(
+                [*enter, f"--wd={ROOT}", *argv], stdout=log, stderr=log, env=environment
+            )
         until(lambda: b"in step: " in self.log.read_bytes()[said:] or self._ended())
 
     def _ended(self) -> bool:

@@ -45,6 +45,12 @@ def test_a_line_is_understood(
     assert found[1:4] == (arguments, options, settings)
 
 
+def test_the_version_may_be_asked_for_as_of_other_programs() -> None:
+    said = parse(["--version"], COMMANDS, ())
+    assert isinstance(said, Invocation)
+    assert said.command.name() == "version"
+
+
 def test_an_argument_may_be_empty_or_have_blanks() -> None:
     found = understood(["email", "add", "a@x", ""])
     assert isinstance(found, Invocation)

@@ -77,13 +77,15 @@ def parse(
     """
     words = list(argv)
     given: dict[str, str] = {}
-    while words and words[0].startswith("-") and words[0] not in ("-h", "--help"):
+    while words and words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
         option, equals, value = words.pop(0).partition("=")
         if option[2:] not in settings or option[:2] != "--":
             raise NotUnderstood(f"unknown option {option!r} before the command")
         if not equals and not words:
             raise NotUnderstood(f"option {option} wants a value")
         given[option[2:]] = value if equals else words.pop(0)
+    if words == ["--version"]:
+        words = ["version"]
     if not words or words[0] in ("help", "-h", "--help"):
         return " ".join(words[1:])
     command = find(words, commands)

@@ -1,0 +1,93 @@
+"""The units of systemd: read by systemd itself, and the sandbox of `watch` made as systemd makes it."""
+
+import configparser
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.host import Host
+from tests.servers.instance import until
+
+UNITS = Path(__file__).parents[2] / "packaging/systemd"
+NAMES = ("mailroster-watch", "mailroster")
+_PROGRAM = "/usr/bin/mailroster"
+
+
+def service(name: str) -> dict[str, str]:
+    """The section [Service] of a unit, each of whose settings stands once."""
+    unit = configparser.ConfigParser(interpolation=None, strict=True)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read(UNITS / f"{name}.service")
+    return dict(unit["Service"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_systemd_has_no_complaint(name: str, tmp_path: Path) -> None:
+    """About a copy whose program is there, which it wants to see."""
+    text = (UNITS / f"{name}.service").read_text()
+    assert f"ExecStart={_PROGRAM} " in text
+    unit = tmp_path / f"{name}.service"
+    unit.write_text(text.replace(_PROGRAM, sys.executable))
+    argv = ["systemd-analyze", "verify", "--man=no", str(unit)]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "tenths"), [("mailroster-watch", 30), ("mailroster", 40)], ids=NAMES
+)
+def test_it_is_as_closed_as_the_docs_say(name: str, tenths: int) -> None:
+    argv = ["systemd-analyze", "security", "--offline=true", f"--threshold={tenths}"]
+    done = subprocess.run([*argv, str(UNITS / f"{name}.service")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    found = Host()
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def test_watch_works_with_the_rights_and_the_folders_of_its_unit(host: Host) -> None:
+    said = service("mailroster-watch")
+    given = {
+        "ConfigurationDirectory": "/etc",
+        "StateDirectory": "/var/lib",
+        "LogsDirectory": "/var/log",
+    }
+    writable = said["ReadWritePaths"].split()
+    writable += [f"{parent}/{said[name]}" for name, parent in given.items()]
+    host.run("mkdir", "-p", "/var/spool/postfix/private", *writable)
+    host.run("chown", "postfix", "/var/spool/postfix/private")
+    drops = said["CapabilityBoundingSet"].lower().replace("cap_", "+").replace(" ", ",")
+    command = said["ExecStart"].replace(_PROGRAM, f"{sys.executable} -m mailroster")
+    script = [
+        *(f"mount --bind {path} {path}" for path in writable),
+        "mount -o bind /proc /proc",
+        *(f"mount -o remount,bind,ro {path}" for path in ("/etc", "/var/lib", "/var/log", "/run")),
+        f"exec setpriv --no-new-privs --bounding-set=-all,{drops} --inh-caps=-all {command}",
+    ]
+    argv = ["unshare", "--mount", "--net", "sh", "-euc", "\n".join(script)]
+    host.watch_by(argv)
+    host.start()
+    try:
+        assert host.setup("integrate", "--apply", "--reload").returncode == 0
+        done = host.setup("email", "add", "jane@example.com", "secret")
+        assert (done.returncode, done.stderr) == (0, "")
+        until(lambda: host.can_log_in("jane@example.com"))
+        host.write("/etc/mailroster/postfix-virtual.cf", "info@example.com jane@example.com\n")
+        until(lambda: "250 2.1.5" in host.send("info@example.com", "--quit-after", "RCPT"))
+        status = host.setup("status")
+        assert status.returncode == 0, status.stdout
+        log = host.log.read_text()
+        assert "not in step" not in log and "rror" not in log, (shlex.join(argv), log)
+        assert host.stop_watch() == 0
+    finally:
+        host.stop()

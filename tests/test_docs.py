@@ -3,7 +3,8 @@
 An example is a block of ```console: `$ ` begins a command, `> ` continues it, and below stands all
 that it prints, with `…` for any text; one that prints nothing has to exit with 0. The blocks of a
 page are run in their order, in one empty folder. Where a block says `$ mailroster up`, a real
-server is started there, on free ports that stand in for the default ones.
+server is started there, on free ports that stand in for the default ones. The page about a host has
+one to itself, where `$ mailroster watch` stays to run.
 """
 
 import ast
@@ -26,12 +27,16 @@ from mailroster.cli.grammar import Command
 from mailroster.effects.effect import MIRROR
 from mailroster.roster import Roster
 from mailroster.settings import FOLDERS, OVERLAY, SETTINGS, Setting
+from tests.servers.host import Host
 from tests.servers.instance import Instance
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 PAGE_IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 UP = "mailroster up"
+WATCH = "mailroster watch"
+#: Its commands are those of root on a host that has servers of its own.
+HOST = ROOT / "docs/host.md"
 
 
 class Example(NamedTuple):
@@ -56,7 +61,7 @@ def examples(page: Path) -> list[Example]:
     return found
 
 
-WITH_EXAMPLES = [page for page in PAGES if examples(page)]
+WITH_EXAMPLES = [page for page in PAGES if examples(page) and page != HOST]
 
 
 def agrees(output: str, promised: str) -> bool:
@@ -80,6 +85,7 @@ class Shell:
         self.folder = folder / "work"
         self.folder.mkdir()
         self.instance: Instance | None = None
+        self.serves = False
         self.status = 0
         known = {setting.variable for setting in (*FOLDERS, OVERLAY, *SETTINGS)}
         self._environment = {k: v for k, v in os.environ.items() if k not in known}
@@ -87,7 +93,7 @@ class Shell:
 
     def with_server(self) -> None:
         """Makes `docker-data/dms` the home of an instance that has yet to be started."""
-        self.instance = Instance()
+        self.instance, self.serves = Instance(), True
         (self.folder / "docker-data").mkdir()
         (self.folder / "docker-data/dms").symlink_to(self.instance.home)
 
@@ -123,13 +129,42 @@ class Shell:
     def _looks(self, command: str) -> bool:
         words = command.split()
         looks = words[0] in ("curl", "doveadm") or words[-1] in ("list", "status")
-        return self.instance is not None and looks and "-T" not in words
+        return self.serves and looks and "-T" not in words
 
     def _with_ports(self, text: str) -> str:
         for name, port in self.instance.ports.items() if self.instance else ():
             default = next(s.default for s in SETTINGS if s.name == f"{name}_port")
             text = text.replace(str(default), str(port))
         return text
+
+
+class HostShell(Shell):
+    """Runs those of the page about a host, there."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.host, self.serves = Host(), True
+        self.host.start()
+
+    def run(self, command: str) -> str:
+        if command == WATCH:
+            self.host.watch()
+            return self.host.log.read_text()
+        self.host.write("/run/command", command)
+        path = self._environment["PATH"]
+        done = self.host.inside("sh", "-c", "PATH=$0 bash /run/command 2>&1", path)
+        self.status = done.returncode
+        return done.stdout
+
+
+@pytest.fixture
+def host_shell(tmp_path: Path) -> Iterator[HostShell]:
+    shell = HostShell(tmp_path)
+    try:
+        yield shell
+    finally:
+        shell.host.stop()
+        shell.host.close()
 
 
 @pytest.fixture
@@ -153,6 +188,11 @@ def test_every_example_of_the_page_prints_what_it_promises(page: Path, shell: Sh
         shell.folder.parent.chmod(0o755)  # where servers could be
     for example in found:
         shell.keeps(example)
+
+
+def test_every_example_on_a_host_prints_what_it_promises(host_shell: HostShell) -> None:
+    for example in examples(HOST):
+        host_shell.keeps(example)
 
 
 def test_every_command_block_is_run() -> None:
@@ -195,7 +235,7 @@ def test_every_command_has_a_section_and_an_example(command: Command) -> None:
     assert name in headings(page)
     assert any(
         re.search(rf"\b(setup|mailroster)( --config \w+)? {name}\b", example.command)
-        for example in examples(page)
+        for example in examples(page) + examples(HOST)
     )
 
 
@@ -251,7 +291,8 @@ def test_every_json_shape_is_described() -> None:
         if "--json" in names and "--dry-run" not in names:  # of those there is one shape
             assert command.name() in headings(page)
             assert any(
-                f"setup {command.name()}" in example.command for example in examples(page)
+                f"setup {command.name()}" in example.command
+                for example in examples(page) + examples(HOST)
             ), command.name()
 
 

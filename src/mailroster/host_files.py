@@ -80,9 +80,10 @@ def _postfix(settings: Settings, layout: Layout, folder: str) -> Planned:
     os.mkdir(copy)
     old = {name: _text(f"{layout.postfix}/{name}") for name in ("main.cf", "master.cf")}
     theirs = _without_block(old["master.cf"])
-    for name, text in (("main.cf", old["main.cf"]), ("master.cf", theirs)):
+    for name, text in old.items():
         Disk().replace(f"{copy}/{name}", _bytes(text))
-    had = _parameters(_postconf(copy, "-n"))
+    had = _parameters(_postconf(copy, "-n"))  # of ours only what our services name
+    Disk().replace(f"{copy}/master.cf", _bytes(theirs))
     services = {"/".join(line.split()[:2]) for line in _postconf(copy, "-M").split("\n") if line}
     submits = host.submits(had, services)
     entries = host.services(settings, layout, services, submits=submits)
@@ -135,10 +136,10 @@ def _postfix_warnings(had: Mapping[str, str], copy: str) -> Iterator[str]:
     for line in _postconf(copy, "-P").split("\n"):
         place, _, value = line.partition(" = ")
         service, _, name = place.rpartition("/")
-        if name in ("smtpd_sender_restrictions", "smtpd_recipient_restrictions"):
+        asked = name in ("smtpd_sender_restrictions", "smtpd_recipient_restrictions")
+        if asked and "$mailroster_" not in value:
             ours = f"$mailroster_{name.removeprefix('smtpd_')}"
-            if ours not in value:
-                yield f"{service} of master.cf has {name} of its own; put {ours} in front of them"
+            yield f"{service} of master.cf has {name} of its own; put {ours} in front of them"
 
 
 def _postconf(folder: str, *words: str) -> str:

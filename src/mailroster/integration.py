@@ -6,6 +6,7 @@ that an undo knows whether somebody has changed a file since. All files are writ
 
 import os
 import shutil
+import time
 from collections.abc import Iterable
 from hashlib import sha256
 
@@ -131,8 +132,6 @@ class Integration:
         there = os.path.exists(path)
         owner, mode = owner_and_mode(path) if there else ((0, 0), 0o644)
         self._disk.make_folder(os.path.dirname(path))
-        import time
-
         mtime_s = int(time.time()) - HOT_MAIN_CF_S
         self._disk.replace(path, content, mode=mode, group=owner[1], mtime_s=mtime_s)
         os.chown(path, *owner)

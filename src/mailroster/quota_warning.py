@@ -40,7 +40,7 @@ def script(config: str, dovecot_conf: str, sender: str, not_enforced: str) -> st
     words = [sys.executable, "-m", __name__, config, dovecot_conf, sender, not_enforced]
     return f"""\
 #!/bin/sh
-# Written by mailroster at each start: changes made here are lost.
+# Written by mailroster: changes made here are lost.
 PYTHONPATH={shlex.quote(package)} exec {shlex.join(words)} "$@"
 """
 

@@ -1,4 +1,4 @@
-"""The units of systemd: read by systemd itself, and the sandbox of `watch` made as systemd makes it."""
+"""The units of systemd: read by systemd itself, and `watch` in the sandbox of its unit."""
 
 import configparser
 import shlex

@@ -345,18 +345,19 @@ COMMANDS = (
         "SIGTERM and SIGINT; mail goes on without it.",
     ),
     Command(
-        ("integrate",), "", "print the settings that the host's Postfix and Dovecot need to read the tables",
+        ("integrate",), "", "show what the host's servers lack to read the tables",
         "integration:integrate",
         (
             Option("--apply", "write them, with a backup of each file"),
             Option("--undo", "put the files back as they were before"),
             Option("--check", "exit 1 if a file is not as it has to be"),
-            Option("--keep-system-users", "let users of the machine log in for their mail as before"),
-            Option("--reload", "with --apply or --undo: have the servers that run read them"),
+            Option("--keep-system-users", "let the machine's own users log in as before"),
+            Option("--reload", "after it: have the servers that run read them"),
             Option("--force", "with --undo: also a file that was changed since"),
             _JSON,
         ),
-        "With --apply they are written only if Postfix and Dovecot can read them, and all or none.",
+        "Prints the settings that Postfix and Dovecot need. With --apply they are written only if both "
+        "can read them, and all or none.",
     ),
     Command(
         ("health",), "", "say by the exit status whether SMTP and IMAP answer", "server:health",

@@ -34,7 +34,7 @@ def _accounts_sql(settings: Settings, layout: Layout) -> str:
     mail = settings.mail.replace("'", "''").replace("%", "%%")
     uid, gid = settings.vmail_uid, settings.vmail_gid
     return f"""\
-# Written by mailroster at each start: changes made here are lost.
+# Written by mailroster: changes made here are lost.
 driver = sqlite
 connect = {layout.database}
 default_pass_scheme = {DEFAULT_SCHEME}
@@ -49,7 +49,7 @@ iterate_query = SELECT address AS user FROM account WHERE password IS NOT NULL
 
 def _masters_sql(layout: Layout) -> str:
     return f"""\
-# Written by mailroster at each start: changes made here are lost.
+# Written by mailroster: changes made here are lost.
 driver = sqlite
 connect = {layout.database}
 default_pass_scheme = {DEFAULT_SCHEME}
@@ -63,7 +63,7 @@ def _dovecot_conf(settings: Settings, layout: Layout) -> str:
     quota_imap = " quota imap_quota" if s.enable_quotas else ""
     quota = " quota" if s.enable_quotas else ""
     return f"""\
-# Written by mailroster at each start: changes made here are lost.
+# Written by mailroster: changes made here are lost.
 base_dir = {layout.run}
 state_dir = {layout.dovecot_data}
 instance_name = mailroster

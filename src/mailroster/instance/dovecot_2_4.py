@@ -33,7 +33,7 @@ def _dovecot_conf(settings: Settings, layout: Layout) -> str:
     postmaster = s.postmaster_address or f"postmaster@{s.hostname}"
     return f"""\
 {MINIMAL}
-# Written by mailroster at each start: changes made here are lost.
+# Written by mailroster: changes made here are lost.
 base_dir = {layout.run}
 state_dir = {layout.dovecot_data}
 instance_name = mailroster

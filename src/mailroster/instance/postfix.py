@@ -24,7 +24,7 @@ def main_cf(settings: Settings, layout: Layout) -> str:
     relay_logins = "".join(f"{name} = {value}\n" for name, value in found.relay_logins.items())
     certificate, key = layout.certificate(s)
     return f"""\
-# Written by mailroster at each start: changes made here are lost.
+# Written by mailroster: changes made here are lost.
 compatibility_level = 3.6
 
 queue_directory = {layout.spool}
@@ -156,7 +156,7 @@ def master_cf(settings: Settings) -> str:
     s = settings
     smtp, submission, submissions = listeners(settings)
     return f"""\
-# Written by mailroster at each start: changes made here are lost.
+# Written by mailroster: changes made here are lost.
 {_SERVICES}
 {RELAYED}     unix  -       -      n      -      -       smtp
   -o smtp_sasl_auth_enable=yes

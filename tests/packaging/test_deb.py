@@ -16,7 +16,9 @@ PACKAGE = "mailroster"
 
 def done(argv: list[str], **more: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHON": sys.executable, **more}
-    return subprocess.run(argv, capture_output=True, text=True, timeout=900, env=environment)
+    return subprocess.run(
+        argv, capture_output=True, text=True, timeout=900, env=environment, cwd=ROOT
+    )
 
 
 def built(folder: Path) -> Path:
@@ -46,7 +48,7 @@ class Tree:
     def run(self, *argv: str) -> str:
         """A program there, as root; it must succeed. What it prints, and says on standard error."""
         script = (
-            'tree=$1; shift; mount -t proc proc "$tree/proc"; mount --rbind /dev "$tree/dev"; '
+            'tree=$1; shift; "$PYTHON" -m tests.servers.loopback; mount -t proc proc "$tree/proc"; mount --rbind /dev "$tree/dev"; '
             'exec chroot "$tree" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root '
             'DEBIAN_FRONTEND=noninteractive "$@"'
         )

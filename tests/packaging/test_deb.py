@@ -48,7 +48,8 @@ class Tree:
     def run(self, *argv: str) -> str:
         """A program there, as root; it must succeed. What it prints, and says on standard error."""
         script = (
-            'tree=$1; shift; "$PYTHON" -m tests.servers.loopback; mount -t proc proc "$tree/proc"; mount --rbind /dev "$tree/dev"; '
+            'tree=$1; shift; "$PYTHON" -m tests.servers.loopback; '
+            'mount -t proc proc "$tree/proc"; mount --rbind /dev "$tree/dev"; '
             'exec chroot "$tree" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root '
             'DEBIAN_FRONTEND=noninteractive "$@"'
         )

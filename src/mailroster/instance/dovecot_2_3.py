@@ -5,6 +5,14 @@ from collections.abc import Iterable, Mapping
 from mailroster.address import LOCAL_CHARS
 from mailroster.compile.dovecot import PASSDB_FIELDS
 from mailroster.formats.hashed import DEFAULT_SCHEME
+from mailroster.instance.dovecot_common import (
+    INBOX,
+    listeners,
+    log_timestamp,
+    penalty,
+    ports,
+    warning_service,
+)
 from mailroster.instance.layout import Layout
 from mailroster.settings import Settings, percentages
 
@@ -67,7 +75,7 @@ def _dovecot_conf(settings: Settings, layout: Layout) -> str:
 base_dir = {layout.run}
 state_dir = {layout.dovecot_data}
 instance_name = mailroster
-log_path = {layout.dovecot_log(s)}{_log_timestamp(s)}
+log_path = {layout.dovecot_log(s)}{log_timestamp(s)}
 {_log_level(s)}
 listen = {s.listen}
 protocols = imap pop3 lmtp sieve
@@ -94,27 +102,7 @@ mail_max_userip_connections = 50
 lmtp_save_to_detail_mailbox = no
 
 {_databases(s, layout)}
-namespace inbox {{
-  inbox = yes
-  separator = /
-  mailbox Drafts {{
-    auto = subscribe
-    special_use = \\Drafts
-  }}
-  mailbox Sent {{
-    auto = subscribe
-    special_use = \\Sent
-  }}
-  mailbox Junk {{
-    auto = subscribe
-    special_use = \\Junk
-  }}
-  mailbox Trash {{
-    auto = subscribe
-    special_use = \\Trash
-  }}
-}}
-
+{INBOX}
 protocol imap {{
   mail_plugins ={quota_imap}
 }}
@@ -128,30 +116,7 @@ protocol lda {{
   postmaster_address = {s.postmaster_address or f"postmaster@{s.hostname}"}
 }}
 
-service imap-login {{
-  inet_listener imap {{
-    port = {s.imap_port}
-  }}
-  inet_listener imaps {{
-    port = {s.imaps_port}
-    ssl = yes
-  }}
-}}
-service pop3-login {{
-  inet_listener pop3 {{
-    port = {s.pop3_port}
-  }}
-  inet_listener pop3s {{
-    port = {s.pop3s_port}
-    ssl = yes
-  }}
-}}
-service managesieve-login {{
-  inet_listener sieve {{
-    port = {s.sieve_port}
-  }}
-}}
-{_listeners(layout)}{_penalty(s)}{_warning_service(s, layout)}
+{ports(s)}{listeners(layout)}{penalty(s)}{warning_service(s, layout)}
 {_plugin(s, layout)}
 # What the folder adds, last of all.
 !include_try {layout.overrides}/dovecot.cf
@@ -175,7 +140,7 @@ protocol lmtp {{
 }}
 
 {_databases(s, layout)}
-{_listeners(layout)}{_warning_service(s, layout)}
+{listeners(layout)}{warning_service(s, layout)}
 {_plugin(s, layout)}"""
 
 
@@ -227,27 +192,6 @@ userdb {{
 """
 
 
-def _listeners(layout: Layout) -> str:
-    """Where Postfix delivers, asks for logins, and for room in a mailbox."""
-    sockets = {
-        "lmtp": layout.lmtp,
-        "auth": layout.auth,
-        "quota-status": layout.quota_status,
-    }
-    more = {"quota-status": "  executable = quota-status -p postfix\n  client_limit = 1\n"}
-    return "".join(
-        f"""\
-service {service} {{
-{more.get(service, "")}  unix_listener {layout.from_dovecot(socket)} {{
-    mode = 0600
-    user = postfix
-  }}
-}}
-"""
-        for service, socket in sockets.items()
-    )
-
-
 def _plugin(settings: Settings, layout: Layout) -> str:
     return f"""\
 plugin {{
@@ -256,19 +200,6 @@ plugin {{
   sieve_before = {layout.sieve}/before.sieve
   sieve_after = {layout.sieve}/after.sieve
 {_quota_plugin(settings, layout)}}}
-"""
-
-
-def _penalty(settings: Settings) -> str:
-    """On loopback all clients look alike: one's wrong password would slow them all."""
-    if not settings.listen.startswith("127."):
-        return ""
-    return """\
-service anvil {
-  unix_listener anvil-auth-penalty {
-    mode = 0
-  }
-}
 """
 
 
@@ -293,29 +224,6 @@ def _warnings(settings: Settings, layout: Layout) -> str:
         f"  quota_warning{place or ''} = storage={percent}%% {socket} {percent} %u\n"
         for place, percent in enumerate(percentages(settings.quota_warnings), 1)
     ).replace("quota_warning1 ", "quota_warning ")
-
-
-def _warning_service(settings: Settings, layout: Layout) -> str:
-    """Runs our script as root, which dovecot-lda wants to be; asked by who writes the mail. A
-    listener can't belong to a number without a name, so that its folder keeps others out."""
-    if not settings.enable_quotas or not percentages(settings.quota_warnings):
-        return ""
-    return f"""\
-service quota-warning {{
-  executable = script {layout.quota_warning}
-  unix_listener {layout.from_dovecot(layout.warning)}/quota-warning {{
-    mode = 0666
-  }}
-}}
-"""
-
-
-def _log_timestamp(settings: Settings) -> str:
-    """In a log that is Postfix's too, lines that begin as its lines do."""
-    if settings.layout != "system":
-        return ""
-    host = settings.hostname.partition(".")[0]
-    return f'\nlog_timestamp = "%b %d %H:%M:%S {host} dovecot: "'
 
 
 def _log_level(settings: Settings) -> str:

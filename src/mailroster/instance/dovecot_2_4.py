@@ -5,6 +5,14 @@ from collections.abc import Mapping
 from mailroster.address import LOCAL_CHARS
 from mailroster.compile.dovecot import PASSDB_FIELDS
 from mailroster.formats.hashed import DEFAULT_SCHEME
+from mailroster.instance.dovecot_common import (
+    INBOX,
+    listeners,
+    log_timestamp,
+    penalty,
+    ports,
+    warning_service,
+)
 from mailroster.instance.layout import Layout
 from mailroster.settings import Settings, percentages
 
@@ -37,7 +45,7 @@ def _dovecot_conf(settings: Settings, layout: Layout) -> str:
 base_dir = {layout.run}
 state_dir = {layout.dovecot_data}
 instance_name = mailroster
-log_path = {layout.dovecot_log(s)}{_log_timestamp(s)}
+log_path = {layout.dovecot_log(s)}{log_timestamp(s)}
 {_log_level(s)}
 listen = {s.listen}
 protocols = imap pop3 lmtp sieve
@@ -64,27 +72,7 @@ mail_max_userip_connections = 50
 lmtp_save_to_detail_mailbox = no
 {_quota(s, layout)}
 {_databases(s, layout)}
-namespace inbox {{
-  inbox = yes
-  separator = /
-  mailbox Drafts {{
-    auto = subscribe
-    special_use = \\Drafts
-  }}
-  mailbox Sent {{
-    auto = subscribe
-    special_use = \\Sent
-  }}
-  mailbox Junk {{
-    auto = subscribe
-    special_use = \\Junk
-  }}
-  mailbox Trash {{
-    auto = subscribe
-    special_use = \\Trash
-  }}
-}}
-
+{INBOX}
 protocol imap {{
 {_plugins("imap_quota" if s.enable_quotas else "")}}}
 protocol lmtp {{
@@ -95,30 +83,7 @@ protocol lda {{
   postmaster_address = {postmaster}
 }}
 
-service imap-login {{
-  inet_listener imap {{
-    port = {s.imap_port}
-  }}
-  inet_listener imaps {{
-    port = {s.imaps_port}
-    ssl = yes
-  }}
-}}
-service pop3-login {{
-  inet_listener pop3 {{
-    port = {s.pop3_port}
-  }}
-  inet_listener pop3s {{
-    port = {s.pop3s_port}
-    ssl = yes
-  }}
-}}
-service managesieve-login {{
-  inet_listener sieve {{
-    port = {s.sieve_port}
-  }}
-}}
-{_listeners(layout)}{_penalty(s)}{_warning_service(s, layout)}
+{ports(s)}{listeners(layout)}{penalty(s)}{warning_service(s, layout)}
 {_sieve(layout)}
 # What the folder adds, last of all.
 !include_try {layout.overrides}/dovecot.cf
@@ -146,7 +111,7 @@ protocol lmtp {{
 {_plugins("sieve")}}}
 
 {_databases(s, layout)}
-{_listeners(layout)}{_warning_service(s, layout)}
+{listeners(layout)}{warning_service(s, layout)}
 {_sieve(layout)}"""
 
 
@@ -159,23 +124,6 @@ auth_username_format = %{{user | lower}}
 auth_username_chars = {_quoted(f"{LOCAL_CHARS}ABCDEFGHIJKLMNOPQRSTUVWXYZ@+*")}
 auth_master_user_separator = *
 """
-
-
-def _listeners(layout: Layout) -> str:
-    """Where Postfix delivers, asks for logins, and for room in a mailbox."""
-    sockets = {"lmtp": layout.lmtp, "auth": layout.auth, "quota-status": layout.quota_status}
-    more = {"quota-status": "  executable = quota-status -p postfix\n  client_limit = 1\n"}
-    return "".join(
-        f"""\
-service {service} {{
-{more.get(service, "")}  unix_listener {layout.from_dovecot(socket)} {{
-    mode = 0600
-    user = postfix
-  }}
-}}
-"""
-        for service, socket in sockets.items()
-    )
 
 
 def _sieve(layout: Layout) -> str:
@@ -272,19 +220,6 @@ def _plugins(*names: str) -> str:
     return f"  mail_plugins {{\n{lines}  }}\n" if lines else ""
 
 
-def _penalty(settings: Settings) -> str:
-    """On loopback all clients look alike: one's wrong password would slow them all."""
-    if not settings.listen.startswith("127."):
-        return ""
-    return """\
-service anvil {
-  unix_listener anvil-auth-penalty {
-    mode = 0
-  }
-}
-"""
-
-
 def _quota(settings: Settings, layout: Layout) -> str:
     """quota-status before the delivery, and the mailbox itself for what was under way. What is not
     set for quota-status would be an empty answer, with which Postfix accepts."""
@@ -320,29 +255,6 @@ def _warnings(settings: Settings, layout: Layout) -> str:
 """
         for percent in percentages(settings.quota_warnings)
     )
-
-
-def _warning_service(settings: Settings, layout: Layout) -> str:
-    """Runs our script as root, which dovecot-lda wants to be; asked by who writes the mail. A
-    listener can't belong to a number without a name, so that its folder keeps others out."""
-    if not settings.enable_quotas or not percentages(settings.quota_warnings):
-        return ""
-    return f"""\
-service quota-warning {{
-  executable = script {layout.quota_warning}
-  unix_listener {layout.from_dovecot(layout.warning)}/quota-warning {{
-    mode = 0666
-  }}
-}}
-"""
-
-
-def _log_timestamp(settings: Settings) -> str:
-    """In a log that is Postfix's too, lines that begin as its lines do."""
-    if settings.layout != "system":
-        return ""
-    host = settings.hostname.partition(".")[0]
-    return f'\nlog_timestamp = "%b %d %H:%M:%S {host} dovecot: "'
 
 
 def _log_level(settings: Settings) -> str:

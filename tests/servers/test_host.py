@@ -82,6 +82,8 @@ def test_it_is_integrated_once(served: Host) -> None:
     for words in (["integrate"], ["integrate", "--check"], ["integrate", "--apply"]):
         done = served.setup(*words)
         assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "integrated"), done.stderr
+    told = json.loads(served.setup("integrate", "--json").stdout)
+    assert told == {"integrated": True, "files": [], "settings": [], "warnings": []}
     assert {path: served.read(path) for path in files} == files
 
 

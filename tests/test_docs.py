@@ -152,7 +152,9 @@ class HostShell(Shell):
             return self.host.log.read_text()
         self.host.write("/run/command", command)
         path = self._environment["PATH"]
-        done = self.host.inside("sh", "-c", "PATH=$0 bash /run/command 2>&1", path)
+        done = self.host.inside(
+            "sh", "-c", "PATH=$0 PYTHONUNBUFFERED=1 bash /run/command 2>&1", path
+        )
         self.status = done.returncode
         return done.stdout
 

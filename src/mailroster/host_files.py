@@ -152,7 +152,11 @@ def _postconf(folder: str, *words: str) -> str:
 
 def _parameters(text: str) -> dict[str, str]:
     pairs = (line.partition(" =") for line in text.split("\n"))
-    return {name: value.strip() for name, equals, value in pairs if equals}
+    return {
+        name: value.strip()
+        for name, equals, value in pairs
+        if equals and name != "config_directory"  # as Postfix 3.10 was told, that of the copy
+    }
 
 
 def _without_block(text: str) -> str:

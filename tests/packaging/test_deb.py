@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.host import propagation
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = "mailroster"
 
@@ -54,8 +56,7 @@ class Tree:
             'DEBIAN_FRONTEND=noninteractive "$@"'
         )
         spaces = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]
-        spaces += ["--propagation", "private" if os.path.ismount("/") else "unchanged"]
-        ran = done([*spaces, "sh", "-euc", script, "sh", str(self.path), *argv])
+        ran = done([*spaces, *propagation(), "sh", "-euc", script, "sh", str(self.path), *argv])
         assert ran.returncode == 0, (argv, ran.stdout, ran.stderr)
         return ran.stdout + ran.stderr
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.host import Host
+from tests.servers.host import Host, propagation
 from tests.servers.instance import until
 
 UNITS = Path(__file__).parents[2] / "packaging/systemd"
@@ -74,7 +74,7 @@ def test_watch_works_with_the_rights_and_the_folders_of_its_unit(host: Host) -> 
         *(f"mount -o remount,bind,ro {path}" for path in ("/etc", "/var/lib", "/var/log", "/run")),
         f"exec setpriv --no-new-privs --bounding-set=-all,{drops} --inh-caps=-all {command}",
     ]
-    argv = ["unshare", "--mount", "--net", "sh", "-euc", "\n".join(script)]
+    argv = ["unshare", "--mount", *propagation(), "--net", "sh", "-euc", "\n".join(script)]
     host.watch_by(argv)
     host.start()
     try:

@@ -47,7 +47,7 @@ class Host:
         self.log = self.folder / "watch.log"
         pid = self.folder / "pid"
         self._init = subprocess.Popen(
-            ["unshare", "--mount", *_propagation(), "--net", "--pid", "--ipc", "--fork",
+            ["unshare", "--mount", *propagation(), "--net", "--pid", "--ipc", "--fork",
              "--kill-child", "--mount-proc",
              "sh", "-c", 'echo >"$0"; while :; do sleep 1000; done', str(pid)],
         )  # fmt: skip
@@ -163,7 +163,7 @@ class Host:
     def stop_watch(self) -> int:
         assert self._watch is not None
         pid = self.read("/var/lib/mailroster/up.pid").strip()
-        self.run("kill", "-TERM", pid)
+        self.run("sh", "-c", 'kill -TERM "$0"', pid)
         code = self._watch.wait(30)
         self._watch = None
         return code
@@ -199,7 +199,7 @@ class Host:
         return done.stdout + done.stderr
 
 
-def _propagation() -> list[str]:
+def propagation() -> list[str]:
     """Mounts are to stay in the namespace; in a chroot, where / is no mount, they do so anyway."""
     with open("/proc/self/mountinfo", encoding="utf-8") as file:
         is_mount = any(line.split()[4] == "/" for line in file)

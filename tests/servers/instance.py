@@ -166,7 +166,7 @@ class Instance(Clients):
         if self.up is None:
             return 0
         self.up.send_signal(signal.SIGTERM)
-        code = self.up.wait(30)
+        code = self.up.wait(max(30, self.patience_s))
         self.up = None
         return code
 

@@ -21,7 +21,7 @@ SIZE = int(os.environ.get("SIZE", "10000"))
 DOMAINS = 10
 ACCOUNTS, ALIASES, QUOTAS = "postfix-accounts.cf", "postfix-virtual.cf", "dovecot-quotas.cf"
 SETTINGS = {"index_from_bytes": 1 << 20}  # as it is by default
-WAIT_S = 60 + SIZE / 1000
+WAIT_S = 180 + SIZE / 1000
 LOGINS = 9
 
 
@@ -45,7 +45,10 @@ def instance(server: Instance) -> Instance:
     began = time.monotonic()
     for name, text in STEADY.items():
         server.file(name).write_text(text + "".join(texts.get(name, ())))
-    until(lambda: "in step: yes" in server.run("status").stdout, WAIT_S)
+    try:
+        until(lambda: "in step: yes" in server.run("status").stdout, WAIT_S)
+    except AssertionError as error:
+        raise AssertionError(server.log.read_text()) from error
     tell(f"{SIZE} accounts in force after", time.monotonic() - began)
     return server
 

@@ -1,11 +1,13 @@
 """`up`: a private mail server that follows the config folder until it is told to stop."""
 
 import asyncio
+import os
 import signal
 import time
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 
-from mailroster import readiness, running
+from mailroster import mailstore, readiness, running
+from mailroster.disk import Disk
 from mailroster.finding import ServiceFailed
 from mailroster.follow import Follower, log, only_one
 from mailroster.health import silent
@@ -74,6 +76,7 @@ class Up:
         self._follower.compile_scripts()
         try:
             await self._start_policy()
+            await asyncio.to_thread(self._unlock)
             for server in self._servers:
                 await server.start()
             await self._ready(stop)
@@ -91,6 +94,19 @@ class Up:
         if not s.logs_to_stdout:
             return nullcontext()
         return streamed(sorted({f"{s.logs}/mail.log", self._layout.dovecot_log(s)}))
+
+    def _unlock(self) -> None:
+        """Takes away what a killed Dovecot has left locked, before the next one is there."""
+        if running.dovecot_pid(self._layout) is not None:
+            return  # it outlived the last `up`
+        if os.path.lexists(self._layout.stopped):
+            Disk().remove(self._layout.stopped)
+            return
+        try:
+            if count := mailstore.unlock(self._settings.mail):
+                log(f"folders of mail that a killed Dovecot had left locked are open: {count}")
+        except OSError as error:
+            log(f"a mailbox may be locked: {error.filename}: {error.strerror}")
 
     def _flush(self) -> None:
         """What waits for a server that was down goes out now, not when its next try is due."""
@@ -113,8 +129,12 @@ class Up:
             log(str(error))
 
     async def _stop_servers(self) -> None:
+        ran = running.dovecot_pid(self._layout) is not None
         for server in (*reversed(self._servers), self._policy):
             await server.stop()
+        if ran and not os.path.lexists(self._layout.dovecot_pid):  # which a killed one leaves
+            with suppress(OSError):
+                Disk().replace(self._layout.stopped, b"")
 
     async def _ready(self, stop: asyncio.Event) -> None:
         """Says "ready" when SMTP and IMAP answer."""

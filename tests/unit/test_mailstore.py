@@ -1,4 +1,4 @@
-"""The deletion of a mailbox: its own folder, and nothing else."""
+"""The deletion of a mailbox, its own folder and nothing else; and the locks that a crash leaves."""
 
 from pathlib import Path
 
@@ -62,3 +62,16 @@ def test_a_link_inside_a_mailbox_goes_and_what_it_leads_to_stays(mail: Path) -> 
     mailstore.delete(str(mail), mailstore.folder(str(mail), A))
     assert "x.com/a" not in left(mail)
     assert (mail / "y.org" / "a" / "cur" / "1").read_text() == "mail"
+
+
+def test_locks_of_every_folder_of_a_mailbox_go_and_nothing_else(mail: Path) -> None:
+    (mail / "x.com/a/.Sent").mkdir()
+    folders = ("x.com/a", "x.com/a/.Sent", "y.org/a")
+    locks = [mail / folder / mailstore.UIDLIST_LOCK for folder in folders]
+    kept = [mail / "x.com/a/cur" / mailstore.UIDLIST_LOCK, mail / "x.com/a/dovecot-uidlist"]
+    for path in (*locks, *kept):
+        path.write_text("1:mail")
+    assert mailstore.unlock(str(mail)) == 3
+    assert [path for path in (*locks, *kept) if path.exists()] == kept
+    assert mailstore.unlock(str(mail)) == 0
+    assert mailstore.unlock(str(mail / "nowhere")) == 0

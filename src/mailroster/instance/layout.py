@@ -57,6 +57,8 @@ class Layout:
         self.auth = os.path.join(self.run, "auth-postfix")
         self.quota_status = os.path.join(self.run, "quota-status")
         self.dovecot_pid = os.path.join(self.run, "master.pid")
+        #: There while Dovecot is down and was not killed.
+        self.stopped = os.path.join(state, "stopped")
         #: The servers' own places, each a link that leads to ours.
         self.links: dict[str, str] = {}
         if kind == "system":

@@ -144,7 +144,7 @@ class Instance(Clients):
         (self.config / "mailroster.toml").write_text("".join(lines))
         self.up: subprocess.Popen[bytes] | None = None
         self.log = self.home / "up.log"
-        self.patience_s = 120.0  # with one command
+        self.patience_s = 120.0  # with one command, and with a stop
 
     # -- the server
 
@@ -166,7 +166,7 @@ class Instance(Clients):
         if self.up is None:
             return 0
         self.up.send_signal(signal.SIGTERM)
-        code = self.up.wait(max(30, self.patience_s))
+        code = self.up.wait(self.patience_s)
         self.up = None
         return code
 
@@ -240,6 +240,14 @@ def trusting() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def save(path: Path, text: str) -> None:
+    """As an editor does: another file, renamed over."""
+    new = path.with_name("editor~")
+    new.write_text(text)
+    new.chmod(0o600)
+    new.rename(path)
 
 
 def until(holds: Callable[[], bool], wait_s: float = 20) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.instance import HASH, PASSWORD, Instance, until
+from tests.servers.instance import HASH, PASSWORD, Instance, save, until
 from tests.servers.prober import STEADY, Prober
 
 SIZE = int(os.environ.get("SIZE", "10000"))
@@ -72,11 +72,9 @@ def answers(session: smtplib.SMTP, *recipients: str) -> list[int]:
 
 
 def by_hand(path: Path, old: str, new: str) -> None:
-    """As an editor does: another file, renamed over."""
-    text, beside = path.read_text(), path.with_suffix(".beside")
+    text = path.read_text()
     assert f"\n{old}" in text
-    beside.write_text(text.replace(f"\n{old}", f"\n{new}", 1))
-    beside.rename(path)
+    save(path, text.replace(f"\n{old}", f"\n{new}", 1))
 
 
 def test_changes_by_command_are_in_force_beside_open_sessions(instance: Instance) -> None:

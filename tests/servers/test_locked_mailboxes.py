@@ -43,11 +43,10 @@ def killed(instance: Instance) -> None:
     """As all processes of a container are."""
     instance.kill()
     layout = Layout(str(instance.state))
-    for pid_of in (running.postfix_pid, running.dovecot_pid):
-        pid = pid_of(layout)
+    for pid in (running.postfix_pid(layout), running.dovecot_pid(layout)):
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        until(lambda pid_of=pid_of: pid_of(layout) is None)  # type: ignore[misc]
+    until(lambda: not running.is_running(layout))
 
 
 def test_after_a_crash_new_mail_is_seen_at_once(instance: Instance) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.history import ALL, Act, Person, explained, people, step
-from tests.servers.instance import HASH, Instance, until
+from tests.servers.instance import HASH, Instance, save, until
 
 COMMANDS = int(os.environ.get("COMMANDS", "200"))
 WORKERS = 6
@@ -173,10 +173,7 @@ class Editor:
 
 
 def by_rename(path: Path, lines: list[str]) -> None:
-    new = path.with_name("editor~")
-    new.write_text("".join(f"{line}\n" for line in lines))
-    new.chmod(0o600)
-    new.rename(path)
+    save(path, "".join(f"{line}\n" for line in lines))
 
 
 @contextmanager

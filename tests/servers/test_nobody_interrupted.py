@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.instance import HASH, Instance, until
+from tests.servers.instance import HASH, Instance, save, until
 from tests.servers.prober import STEADY, Prober
 
 EDITS = int(os.environ.get("EDITS", "120"))
@@ -115,10 +115,7 @@ def toggle(path: Path, line: str) -> None:
     key = line.partition("|")[0].partition(" ")[0]
     lines = path.read_text().splitlines()
     others = [other for other in lines if other.partition("|")[0].partition(" ")[0] != key]
-    new = path.with_name("editor~")
-    new.write_text("".join(f"{text}\n" for text in (others if line in lines else [*others, line])))
-    new.chmod(0o600)
-    new.rename(path)
+    save(path, "".join(f"{text}\n" for text in (others if line in lines else [*others, line])))
 
 
 def by_sed(path: Path, script: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from mailroster.formats.cost import SCHEMES
 from mailroster.formats.hashed import locked
 from mailroster.password import hash_password
-from tests.servers.instance import HASH, PASSWORD, Instance, until
+from tests.servers.instance import HASH, PASSWORD, Instance, save, until
 
 ACCOUNTS, ALIASES = "postfix-accounts.cf", "postfix-virtual.cf"
 
@@ -63,9 +63,7 @@ def test_what_is_over_is_put_into_effect(live: Instance) -> None:
     soon = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() + 2))
     accounts = live.file(ACCOUNTS)
     text = accounts.read_text().replace("guest@", f"# mine\n# mailroster: until {soon}\nguest@")
-    new = live.home / "new"
-    new.write_text(text)
-    new.replace(accounts)  # at once: accounts that seem to vanish are held back, and that is told
+    save(accounts, text)  # at once: accounts that seem to vanish are held back, and that is told
     until(lambda: live.rcpt("fair@x.com")[0] == 550)
     until(lambda: live.rcpt("keep@x.com")[0] == 250)
     until(lambda: "guest@x.com|{SHA512-CRYPT}!$6$" in accounts.read_text())

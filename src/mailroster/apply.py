@@ -39,11 +39,12 @@ from mailroster.targets.sqlite_table import ACCOUNT, MASTER, SCHEMA_VERSION, Sql
 from mailroster.targets.text_table import PasswdFile, PcreTable
 from mailroster.values import NamedTuple
 
-#: In the order in which additions become visible; a domain is the last that Postfix learns.
+#: In the order in which additions become visible; what goes, goes in the opposite one. So no row
+#: leads to what is not there: mail for a domain that is not known yet would leave the house.
 _POSTFIX: tuple[Table, ...] = (
-    postfix.MAILBOXES, postfix.SENDERS, postfix.CATCH_ALL_SENDERS, postfix.SEND_ACCESS,
-    postfix.RECEIVE_ACCESS, postfix.ALIASES, postfix.LOCAL_ALIASES, postfix.REGEXP,
-    relay.PASSWORDS, relay.RELAYS, postfix.DOMAINS,
+    postfix.SENDERS, postfix.CATCH_ALL_SENDERS, postfix.SEND_ACCESS, postfix.RECEIVE_ACCESS,
+    relay.PASSWORDS, relay.RELAYS, postfix.MAILBOXES, postfix.DOMAINS,
+    postfix.ALIASES, postfix.LOCAL_ALIASES, postfix.REGEXP,
 )  # fmt: skip
 GENERATION = "generation"
 #: From so many aliases that a change may concern on, whole files are read for it.
@@ -256,48 +257,43 @@ class Tables:
             filled = self.targets[table.name].fill(stream(table, after))
             surplus[table.name] = dict.fromkeys(filled.surplus)
             rows += filled.changed + len(filled.surplus)
-            if table in _POSTFIX and filled.surplus:
-                self.targets[table.name].apply(surplus[table.name])
             if filled.replaced and table.name in (dovecot.Accounts.name, dovecot.MASTERS.name):
                 from mailroster.reopen import reopen_database
 
                 reopen_database(self._layout)
+        self._drop(_POSTFIX, surplus)
         self._renew_generation()
-        self._drop(surplus)
+        self._forget(surplus)
         gone = {*surplus[dovecot.Accounts.name], *surplus[dovecot.Exceptions.name]}
         self._end_sessions([key for key in gone if key not in roster.accounts])
         self._end_sessions([key for key, account in roster.accounts.items() if account.is_locked()])
         return rows, list(roster.documents())
 
     def _write(self, changes: Mapping[str, Changes]) -> None:
-        def apply(table: Table, some: Changes) -> None:
-            if some:
-                self.targets[table.name].apply(some)
-
         drops: dict[str, Changes] = {}
-        for table in _dovecot(self.version()):
+        # What comes is there before anything goes: who becomes an alias is never unknown.
+        for table in self._tables:
             rows = changes[table.name]
             drops[table.name] = {key: None for key, row in rows.items() if row is None}
-            apply(table, {key: row for key, row in rows.items() if row is not None})
-        # What is there before anything goes: an address that becomes an alias is never unknown.
-        for table in _POSTFIX:
-            rows = changes[table.name]
-            apply(table, {key: row for key, row in rows.items() if row is not None})
-        for table in _POSTFIX:
-            rows = changes[table.name]
-            apply(table, {key: None for key, row in rows.items() if row is None})
+            some: Changes = {key: row for key, row in rows.items() if row is not None}
+            if some:
+                self.targets[table.name].apply(some)
+        self._drop(_POSTFIX, drops)
         if changes[postfix.DOMAINS.name] or changes[postfix.REGEXP.name]:
             self._renew_generation()
-        self._drop(drops)
+        self._forget(drops)
 
-    def _drop(self, drops: Mapping[str, Changes]) -> None:
+    def _forget(self, drops: Mapping[str, Changes]) -> None:
         """Takes rows out of Dovecot's tables, last of all."""
         if drops[dovecot.Accounts.name]:
             self._wait_for_exceptions()
-        for table in _dovecot(self.version()):
+        self._drop(_dovecot(self.version()), drops)
+        self._wait_for_exceptions()
+
+    def _drop(self, tables: Sequence[Table], drops: Mapping[str, Changes]) -> None:
+        for table in reversed(tables):
             if drops[table.name]:
                 self.targets[table.name].apply(drops[table.name])
-        self._wait_for_exceptions()
 
     def _renew_generation(self) -> None:
         lost = not self._generation.is_there()

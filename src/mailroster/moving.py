@@ -29,7 +29,7 @@ from mailroster.disk import Disk, read
 from mailroster.finding import Busy, Fault, Refused
 from mailroster.formats.sieve import SUFFIX
 from mailroster.instance.layout import Layout
-from mailroster.reopen import processes
+from mailroster.reopen import catches, processes
 from mailroster.running import dovecot_pid
 from mailroster.sessions import end_sessions
 from mailroster.values import NamedTuple
@@ -220,14 +220,16 @@ class Mover:
 
     def _delivering(self, live_s: float) -> bool:
         """Whether a process of the LMTP service is left that began before a time. Each is asked to
-        end if it is idle: to SIGINT Dovecot's processes end between two clients only."""
+        end if it is idle: to SIGINT Dovecot's processes end between two clients only. One that is
+        still starting would die of it, for which Dovecot lets all deliveries wait for seconds."""
         import signal
 
         master = dovecot_pid(self._layout)
         old = [] if master is None else list(processes(master, b"lmtp", live_s))
         for pid in old:
             try:
-                os.kill(pid, signal.SIGINT)
+                if catches(pid, signal.SIGINT):
+                    os.kill(pid, signal.SIGINT)
             except ProcessLookupError:
                 pass
         return bool(old)

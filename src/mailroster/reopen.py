@@ -64,6 +64,16 @@ def processes(master: int, name: bytes, before_s: float) -> Iterator[int]:
             pass  # it has ended
 
 
+def catches(pid: int, signal: int) -> bool:
+    """Whether a process has a handler for a signal (proc(5), SigCgt). Raises ProcessLookupError."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            masks = (line.partition(":\t")[2] for line in file if line.startswith("SigCgt:"))
+            return bool(int(next(masks), 16) >> (signal - 1) & 1)
+    except FileNotFoundError:
+        raise ProcessLookupError(pid) from None
+
+
 def _behind(layout: Layout) -> Iterator[int]:
     """The auth workers of our Dovecot whose database has lost its name."""
     master = dovecot_pid(layout)

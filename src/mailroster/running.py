@@ -64,11 +64,11 @@ def _pid(path: str, *, locked: bool) -> int | None:
     try:
         with open(path, encoding="ascii") as file:
             pid = int(file.read().strip() or 0)
-            if locked and not _is_locked(file.fileno()):
-                return None
+            if not pid or not os.path.exists(f"/proc/{pid}"):
+                return None  # before the look at the lock, which another may be about to take
+            return pid if not locked or _is_locked(file.fileno()) else None
     except (OSError, ValueError):
         return None
-    return pid if pid and os.path.exists(f"/proc/{pid}") else None
 
 
 def _is_locked(fd: int) -> bool:

@@ -70,21 +70,23 @@ class Watch:
             await asyncio.to_thread(self._begin)
             await self._policy.stop()  # one of another version
             follower = asyncio.create_task(self._follower.follow())
-            log(f"in step: {self._settings.config} is followed")
-            readiness.notify(readiness.READY)
+            has_policy = needs_policy(self._settings)
             try:
-                await (self._keep_policy(stop) if needs_policy(self._settings) else stop.wait())
+                if has_policy:
+                    await self._start_policy()
+                log(f"in step: {self._settings.config} is followed")
+                readiness.notify(readiness.READY)
+                await (self._policy.keep(stop) if has_policy else stop.wait())
             finally:
                 readiness.notify(readiness.STOPPING)
                 follower.cancel()
                 await self._policy.stop()
             log("stopped")
 
-    async def _keep_policy(self, stop: asyncio.Event) -> None:
+    async def _start_policy(self) -> None:
         """Without it mail goes on; it is tried again."""
         try:
             os.makedirs(os.path.dirname(self._layout.policy), exist_ok=True)
             await self._policy.start()
         except (OSError, ServiceFailed) as error:
             log(str(error))
-        await self._policy.keep(stop)

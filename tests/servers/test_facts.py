@@ -2,10 +2,12 @@
 
 import os
 import signal
+import smtplib
 import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from mailroster.targets.lmdb_table import LmdbTable
 from tests.servers.instance import HASH, PASSWORD, Instance, until
 
 SECONDS = 4.0
+DELIVERIES = 20  # default_destination_concurrency_limit, postconf(5)
 THIS = version()
 OTHER = {"2.3": "2.4", "2.4": "2.3"}[THIS]
 
@@ -231,3 +234,35 @@ def test_quotas_are_told_for_accounts_by_name(facts: Instance) -> None:
     assert done.returncode == 0
     assert done.stdout.count("steady@x.com") == 2
     assert "nobody@x.com" not in done.stdout
+
+
+def test_the_queue_manager_keeps_the_last_address_that_it_has_looked_up(facts: Instance) -> None:
+    """For 30 s, or until it looks up another: no alias may lead to a domain before it is known."""
+
+    def leaves(subject: str) -> bool:
+        return any(f"Subject: {subject}\r".encode() in taken.content for taken in facts.sink.taken)
+
+    def submitted(recipient: str, subject: str) -> None:
+        argv = ["sendmail", "-C", f"{facts.state}/postfix", "-f", "a@elsewhere.test", recipient]
+        subprocess.run(argv, input=f"Subject: {subject}\n\n", text=True, check=True)
+
+    submitted("one@moving.org", "before")
+    until(lambda: leaves("before"))
+    facts.setup("email", "add", "one@moving.org", PASSWORD)
+    submitted("one@moving.org", "kept")
+    until(lambda: leaves("kept"))
+    facts.send("steady@x.com", subject="another")
+    facts.arrives("steady@x.com", "another")
+    submitted("one@moving.org", "known")
+    facts.arrives("one@moving.org", "known")
+    assert not leaves("known")
+
+
+def test_a_mailbox_gets_as_many_deliveries_at_once_as_postfix_makes(facts: Instance) -> None:
+    """Dovecot 2.4 by itself puts off what is more than ten, for five minutes."""
+    with ExitStack() as opened:
+        for _ in range(DELIVERIES):
+            session = opened.enter_context(smtplib.LMTP(f"{facts.state}/run/lmtp"))
+            session.ehlo()
+            session.mail("a@elsewhere.test")
+            assert session.rcpt("steady@x.com")[0] == 250

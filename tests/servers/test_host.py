@@ -145,12 +145,14 @@ def test_a_full_mailbox_refuses(served: Host, watched: bool) -> None:
 
 
 def test_only_one_watches_and_status_knows_it(served: Host) -> None:
+    assert served.stop_watch() == 0
+    served.watch()
+    told = json.loads(served.setup("status", "--json").stdout)
+    assert all(told["running"].values()), "all of it runs as soon as it says that it is ready"
+    assert set(told["running"]) == {"watch", "postfix", "dovecot", "policy"}
     second = served.setup("watch")
     assert second.returncode == 1
     assert "'mailroster watch' runs here already" in second.stderr
-    told = json.loads(served.setup("status", "--json").stdout)
-    assert all(told["running"].values())
-    assert set(told["running"]) == {"watch", "postfix", "dovecot", "policy"}
     assert "run 'mailroster watch'" in served.setup("up").stderr
 
 

@@ -1,10 +1,16 @@
-"""Moves of mail folders that follow each other before the first one is over."""
+"""Moves of mail folders: that follow each other before the first one is over, and that end."""
 
 import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from mailroster import moving
 from mailroster.address import Address
 from mailroster.document import Document
 from mailroster.formats.accounts import ACCOUNTS
@@ -40,3 +46,43 @@ def test_a_rename_of_what_was_renamed_ends_both(tmp_path: Path, word: str, live:
     assert sorted(os.listdir(mail / "x.com")) == []
     assert (mail / "y.org/c/cur").is_dir()
     assert os.listdir(config) == []
+
+
+@contextmanager
+def delivering(source: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that looks like one of the LMTP service, once it has said a word."""
+    argv = [sys.executable, "-c", f"import signal, sys, time\n{source}", "lmtp"]
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize(
+    ("source", "ended"),
+    [
+        ("signal.signal(signal.SIGINT, lambda *_: sys.exit())", True),
+        ("signal.signal(signal.SIGINT, signal.SIG_DFL)", False),
+    ],
+    ids=["idle", "still starting"],
+)
+def test_only_a_delivery_that_takes_the_signal_is_asked_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, ended: bool
+) -> None:
+    """One that has no handler yet dies of it, and Dovecot would throttle the service."""
+    monkeypatch.setattr(moving, "dovecot_pid", lambda _: os.getpid())
+    mover = Mover(str(tmp_path), str(tmp_path), Layout(str(tmp_path)))
+    with delivering(f"{source}\nprint('ready', flush=True)\ntime.sleep(100)") as process:
+        now_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+        assert not mover.finish(Move(A, B), of(B), now_s, 0), "it may use the old name"
+        if ended:
+            assert process.wait(10) == 0
+        else:
+            time.sleep(0.2)
+            assert process.poll() is None
+            process.kill()
+            process.wait()
+        assert mover.finish(Move(A, B), of(B), now_s, 0)

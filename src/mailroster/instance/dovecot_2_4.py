@@ -70,6 +70,7 @@ mail_path = {s.mail}/%{{user | domain}}/%{{user | username}}
 mail_home = {s.mail}/%{{user | domain}}/%{{user | username}}/home
 mail_max_userip_connections = 50
 lmtp_save_to_detail_mailbox = no
+lmtp_user_concurrency_limit = unlimited
 {_quota(s, layout)}
 {_databases(s, layout)}
 {INBOX}

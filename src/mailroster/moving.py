@@ -254,13 +254,11 @@ class Mover:
         """An empty mailbox for mail that arrives meanwhile."""
         domain = os.path.dirname(folder)
         self._make_domain(domain, self._mail)
-        os.mkdir(folder, 0o700)
-        _own_alike(folder, domain)
+        _make_alike(folder, domain, 0o700)
 
     def _make_domain(self, domain: str, model: str) -> None:
         if not os.path.isdir(domain):
-            os.mkdir(domain, os.stat(model).st_mode & 0o7777)
-            _own_alike(domain, model)
+            _make_alike(domain, model, os.stat(model).st_mode & 0o7777)
             self._disk.sync_folder(os.path.dirname(domain))
 
     def _sync(self, *paths: str) -> None:
@@ -330,6 +328,18 @@ def _leads_to(path: str, address: Address) -> bool:
     return os.path.islink(path) and os.readlink(path) == _target(address)
 
 
-def _own_alike(path: str, model: str) -> None:
+def _make_alike(path: str, model: str, mode: int) -> None:
+    """A folder that is its owner's, as a model is, from the moment on that it is there; unless
+    Dovecot, which delivers meanwhile, has made it first."""
+    parent, name = os.path.split(path)
+    made = os.path.join(parent, f".{name}.new")
+    os.makedirs(made, exist_ok=True)
+    os.chmod(made, mode)
     status = os.stat(model)
-    os.chown(path, status.st_uid, status.st_gid)
+    os.chown(made, status.st_uid, status.st_gid)
+    try:
+        os.rename(made, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        os.rmdir(made)

@@ -86,3 +86,26 @@ def test_only_a_delivery_that_takes_the_signal_is_asked_to_end(
             process.kill()
             process.wait()
         assert mover.finish(Move(A, B), of(B), now_s, 0)
+
+
+@pytest.mark.parametrize("first", ["cur", ""], ids=["with its folders", "just begun"])
+def test_a_mailbox_that_dovecot_makes_at_that_moment_is_the_one_that_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    layout, mail = Layout(str(tmp_path / "state")), tmp_path / "mail"
+    Path(layout.tables).mkdir(parents=True)
+    (mail / "x.com").mkdir(parents=True)
+    chown = os.chown
+
+    def delivered(path: str, uid: int, gid: int) -> None:
+        assert Path(path).stat().st_mode & 0o7777 == 0o700
+        (mail / "x.com/a" / first).mkdir(parents=True, exist_ok=True)
+        chown(path, uid, gid)
+
+    monkeypatch.setattr(os, "chown", delivered)
+    mover = Mover(str(tmp_path), str(mail), layout)
+    with Record(str(tmp_path)) as record:
+        mover.begin(record, Move(A, B))
+    assert (mail / "x.com/a").readlink() == Path("../x.com/b")
+    assert (mail / "x.com/b" / first).is_dir()
+    assert sorted(os.listdir(mail / "x.com")) == ["a", "b"]

@@ -1,0 +1,1 @@
+"""Attacks by clients on the network."""

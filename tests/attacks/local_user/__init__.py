@@ -1,0 +1,1 @@
+"""Attacks by a person with an ordinary login on the machine."""

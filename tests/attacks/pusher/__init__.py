@@ -1,0 +1,1 @@
+"""Attacks by a person who can push files into the config folder."""

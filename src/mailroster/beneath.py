@@ -45,6 +45,14 @@ def is_folder(name: str, within: int) -> bool:
         return False
 
 
+def is_socket(name: str, within: int) -> bool:
+    """Whether a name in an open folder is a socket."""
+    try:
+        return stat.S_ISSOCK(os.stat(name, dir_fd=within, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
 def link_target(name: str, within: int) -> str:
     """What a link in an open folder says; "" for what is no link, or isn't there."""
     try:
@@ -158,17 +166,20 @@ def _remove_empty(name: str, within: int) -> None:
             raise
 
 
-def walk(top: int, depth: int, without: Collection[str] = ()) -> Iterator[tuple[int, list[str]]]:
+def walk(
+    top: int, depth: int, without: Collection[str] = (), *, with_folders: bool = False
+) -> Iterator[tuple[int, list[str]]]:
     """The descriptor of an open folder and the names of what is no folder in it; then the same of
     each folder below, so many levels deep. A descriptor is open until the next one is asked for.
 
-    Left out are folders with the names `without`, and those that can't be opened.
+    Left out are folders with the names `without`, and those that can't be opened. `with_folders`:
+    the names of folders as well.
     """
     folders, names = list[str](), list[str]()
     with os.scandir(top) as entries:
         for entry in entries:
             (folders if entry.is_dir(follow_symlinks=False) else names).append(entry.name)
-    yield top, names
+    yield top, [*names, *folders] if with_folders else names
     for folder in folders if depth else ():
         if folder in without:
             continue
@@ -177,7 +188,7 @@ def walk(top: int, depth: int, without: Collection[str] = ()) -> Iterator[tuple[
         except OSError:
             continue
         try:
-            yield from walk(fd, depth - 1, without)
+            yield from walk(fd, depth - 1, without, with_folders=with_folders)
         finally:
             os.close(fd)
 

@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from io import FileIO
 from typing import Any
 
@@ -25,6 +26,9 @@ class Identity(NamedTuple):
 
 
 ABSENT = Identity(0, 0, 0, 0)
+
+#: How a file is made: never one that is there already, nor what a link leads to.
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 #: File systems between which, or on which, the kernel does not copy by itself.
 _NOT_COPIED = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
@@ -61,6 +65,32 @@ def opened(path: str) -> FileIO:
     return file
 
 
+def is_own(path: str) -> bool:
+    """Whether there is a regular file that root or this process has made: no link, of no other
+    owner, and without another name. In a folder with the sticky bit another user can't replace such
+    a file by one of his."""
+    try:
+        return _is_own(os.lstat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def read_own(path: str) -> bytes:
+    """All bytes of a file that `is_own`; none if there is no such file."""
+    try:
+        with FileIO(path, opener=_without_a_link) as file:
+            return file.readall() if _is_own(os.fstat(file.fileno())) else b""
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+            return b""
+        raise
+
+
+def _is_own(status: os.stat_result) -> bool:
+    mine = status.st_uid in (0, os.geteuid())
+    return stat.S_ISREG(status.st_mode) and mine and status.st_nlink == 1
+
+
 def identity_of(fd: int) -> Identity:
     """The identity of an open file."""
     return _identity(os.fstat(fd))
@@ -79,12 +109,16 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
+def _without_a_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
+
+
 class Disk:
     """Effects on files. Each method happens or raises OSError; `write` may stop half-way."""
 
     def create(self, path: str, content: Content, mode: int, owner: tuple[int, int] | None) -> None:
         """A new file, whole and on the disk when this returns. Raises if it exists."""
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, _NEW_FILE, 0o600)
         try:
             made = os.fstat(fd)  # its group may be the folder's
             if owner is not None and owner != (made.st_uid, made.st_gid):
@@ -143,10 +177,13 @@ class Disk:
     ) -> None:
         """A file of ours, whole or not at all: written beside its place and renamed over it.
 
-        Not synced: it can be made anew from the config folder.
+        Not synced: it can be made anew from the config folder. What a crash, or another user of the
+        folder, has left beside its place is removed, and never written to.
         """
         new = f"{path}.new"
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with suppress(FileNotFoundError):
+            os.unlink(new)
+        fd = os.open(new, _NEW_FILE, 0o600)
         try:
             os.fchown(fd, -1, group)
             os.fchmod(fd, mode)
@@ -170,10 +207,12 @@ class Disk:
         size: int,
         *,
         sync: bool = False,
+        follow: bool = True,
     ) -> None:
         """Changes a file in place: moves parts of it (from, to, how many bytes), in their order,
-        writes others, and cuts it. Half done if it is stopped."""
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        writes others, and cuts it. Half done if it is stopped. `follow`: the file may be a link, as
+        one that an administrator has made in the config folder."""
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
         try:
             if moves:
                 import mmap

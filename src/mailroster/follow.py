@@ -20,6 +20,7 @@ from mailroster.finding import Busy, Finding, Refused, ServiceFailed
 from mailroster.history import user_name
 from mailroster.installed import version
 from mailroster.instance.layout import Layout
+from mailroster.mailstore import mail_folder
 from mailroster.moving import Mover, Record, settle
 from mailroster.noting import author, command
 from mailroster.overlay import Overlay
@@ -164,15 +165,26 @@ class Follower:
 
     def _settle_moves(self) -> None:
         """Mail folders that a rename has left under way."""
-        config, mail = self._settings.config, self._settings.mail
+        config = self._settings.config
         if not os.path.lexists(os.path.join(config, MOVES)):
             return
         try:
             with Record(config, 0) as record:
-                settle(record, Mover(config, mail, self._layout), self._says, self._serves)
+                mover = Mover(config, mail_folder(self._settings), self._layout)
+                settle(record, mover, self._says, self._serves)
         except (Busy, Refused, OSError) as error:
             if not isinstance(error, Busy):
                 log(f"a renamed mail folder is not in its place: {error}")
+
+    def finish_deletions(self) -> None:
+        """Deletes the mail that a killed 'setup email del' has left."""
+        try:
+            says, serves = self._says().accounts, self._serves().accounts
+            mail = mail_folder(self._settings)
+            if count := mail.finish_deletions(says.__contains__, serves.__contains__):
+                log(f"mail of deleted accounts that was left is deleted: {count}")
+        except (Busy, Refused, OSError) as error:
+            log(f"mail of deleted accounts is left: {error}")
 
     def _says(self) -> Roster:
         return self._store.read().readable()

@@ -73,7 +73,7 @@ class History:
             return
         try:
             if os.fstat(self._fd).st_size > self._began:
-                self._disk.patch(self._path, (), (), self._began)
+                self._disk.patch(self._path, (), (), self._began, follow=False)
         except OSError:
             pass  # who comes next will see that it was not made
         finally:
@@ -142,14 +142,15 @@ class History:
             entry = parse(raw)
             if entry is None or not (entry.done or (entry.whole and self._was_made(entry))):
                 if not last:
-                    self._disk.patch(self._path, (), (), start)
+                    self._disk.patch(self._path, (), (), start, follow=False)
                     size = start
                 if entry is not None:
                     last = max(last, entry.id - 1)
                 continue
             if not entry.done:  # a part of the mark may stand there
                 end = f"\nend {entry.id}\n".encode()
-                self._disk.patch(self._path, (), (), start + raw.index(end) + len(end))
+                size = start + raw.index(end) + len(end)
+                self._disk.patch(self._path, (), (), size, follow=False)
                 self._disk.write(fd, _mark(entry.id))
             last = max(last, entry.id)
             break

@@ -17,7 +17,8 @@ _LAST_WORDS_S = 0.1
 async def streamed(paths: Sequence[str]) -> AsyncIterator[None]:
     """Copies what is appended to some files to standard output. Files that are missing are made."""
     for path in paths:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        os.close(os.open(path, flags, 0o640))
     argv = ["tail", "-q", "-n", "0", "-F", f"--pid={os.getpid()}", "--", *paths]
     tail = await asyncio.create_subprocess_exec(
         *argv, stderr=asyncio.subprocess.DEVNULL, start_new_session=True

@@ -1,19 +1,20 @@
-"""The mail folder: where a mailbox lies, and its deletion.
+"""The mail folder: where a mailbox lies, and how it is made, renamed and deleted.
 
-Every path is made from a checked address and proved to lie below the mail folder before anything
-is touched.
+Root only looks here. Whatever changes something runs as the mail's user (`mail_user`), below a
+descriptor of the mail folder.
 """
 
 import os
+from collections.abc import Callable, Collection, Iterable, Sequence
 
-from mailroster.address import Address
+from mailroster.address import Address, account, split
 from mailroster.compile.dovecot import maildir
-from mailroster.finding import Busy, Refused
+from mailroster.finding import Busy, Fault, Refused
+from mailroster.mail_user import MailUser, work
+from mailroster.mail_work import DELETED, DELETING, UIDLIST_LOCK
+from mailroster.settings import Settings
 
-#: A lock of the list of a mailbox's messages; in it stands who has it, PID:HOST.
-UIDLIST_LOCK = "dovecot-uidlist.lock"
-#: The folders of the messages themselves (maildir(5)).
-_MESSAGES = {"cur", "new", "tmp"}
+__all__ = ["DELETED", "UIDLIST_LOCK", "MailFolder", "folder", "mail_folder", "prove_below"]
 
 
 def folder(mail: str, address: Address) -> str:
@@ -28,29 +29,116 @@ def prove_below(mail: str, folder: str) -> None:
         raise Refused(f"{folder} leads out of the mail folder {mail}; its mail is not touched")
 
 
-def unlock(mail: str) -> int:
-    """Removes the locks that a killed Dovecot has left, of which none may run; how many.
+class MailFolder:
+    """A mail folder and its user. Raises Busy, besides what each method says, where the work was
+    stopped half-way."""
 
-    Dovecot waits for the process with the number in a lock, whoever has that number by now: as soon
-    as that is another one, as it is in a container that was started again, nobody sees new mail.
-    """
-    count = 0
-    for path, folders, files in os.walk(mail):
-        folders[:] = [name for name in folders if name not in _MESSAGES]
-        if UIDLIST_LOCK in files:
-            os.unlink(os.path.join(path, UIDLIST_LOCK))
-            count += 1
-    return count
+    def __init__(self, path: str, user: MailUser) -> None:
+        self.path, self._user = path, user
+
+    def folder(self, address: Address) -> str:
+        return folder(self.path, address)
+
+    # -- deletion
+
+    def announce_deletion(self, addresses: Collection[Address]) -> None:
+        """Notes that mailboxes are about to be deleted, on the disk when this returns. Raises
+        Refused where they can't be: then nothing else may be changed."""
+        try:
+            self._work("announce", map(maildir, addresses))
+        except OSError as error:
+            raise Refused(f"{error.filename}: {error.strerror}; nothing was changed") from error
+
+    def is_announced(self, address: Address) -> bool:
+        """Whether the mailbox of an address is about to be deleted."""
+        user, domain = split(address)
+        return os.path.lexists(os.path.join(self.path, domain, DELETING + user))
+
+    def set_aside(self, addresses: Collection[Address]) -> int:
+        """Renames mailboxes that are about to be deleted, so that no mail arrives in them; how many
+        of them were there."""
+        return int(self._work("set_aside", map(maildir, addresses)) or 0)
+
+    def purge(self, domains: Iterable[str]) -> None:
+        """Deletes what was set aside. Raises Busy if something of it stays."""
+        try:
+            self._work("purge", domains)
+        except OSError as error:
+            words = f"{error.filename}: {error.strerror}; not all of the mail is deleted"
+            raise Busy(f"{words}; the next 'setup email del', or start, goes on") from error
+
+    def withdraw(self, addresses: Collection[Address]) -> None:
+        """Notes that the deletion of mailboxes is over."""
+        self._work("withdraw", map(maildir, addresses))
+
+    def finish_deletions(
+        self,
+        is_account: Callable[[str], bool],
+        is_served: Callable[[str], bool],
+        domains: Sequence[str] = (),
+    ) -> int:
+        """Finishes what a crash has left of deletions, in some domains or all of them; how many
+        mailboxes that were. What is an account again stays; so does the note of what is still
+        served, since mail may arrive there."""
+        lines = self._work("unfinished", domains).split("\n")
+        announced = [address for line in lines if (address := _address(line))]
+        gone = [address for address in announced if not is_account(address)]
+        count = self.set_aside(gone) if gone else 0
+        over = [address for address in announced if is_account(address) or not is_served(address)]
+        if over:
+            self.withdraw(over)
+        left = [line[1:] for line in lines if line.startswith("/")]
+        domains = sorted({*left, *(split(address)[1] for address in gone)})
+        if domains:
+            self.purge(domains)
+        return count + len(left)
+
+    # -- another name
+
+    def move(self, old: Address, new: Address, *, make: bool, may_step: bool) -> None:
+        """Gives a mailbox another name, to which the old one leads (mail_work.move). `make`: one
+        that isn't there is made. `may_step`: not in one step, where the file system can't."""
+        self._work("move", [maildir(old), maildir(new), _yes(make), _yes(may_step)])
+
+    def move_back(self, old: Address, new: Address, *, may_step: bool) -> None:
+        """Undoes `move`, as far as it got. Safe to repeat."""
+        self._work("move_back", [maildir(old), maildir(new), _yes(may_step)])
+
+    def drop_link(self, old: Address, new: Address) -> None:
+        """Takes away the link that `move` has left at the old name. Safe to repeat."""
+        self._work("drop_link", [maildir(old), maildir(new)])
+
+    # -- locks
+
+    def unlock(self) -> int:
+        """Removes the locks that a killed Dovecot has left, of which none may run; how many.
+
+        Dovecot waits for the process with the number in a lock, whoever has that number by now: as
+        soon as that is another one, as it is in a container that was started again, nobody sees new
+        mail.
+        """
+        return int(self._work("unlock", ()) or 0)
+
+    def _work(self, name: str, words: Iterable[str]) -> str:
+        """Without a mail folder there is nothing to do."""
+        words = list(words)
+        return work(self.path, self._user, name, words) if os.path.isdir(self.path) else ""
 
 
-def delete(mail: str, folder: str) -> None:
-    """Deletes a mailbox; one that does not exist is no error."""
-    if not os.path.lexists(folder):
-        return
-    prove_below(mail, folder)
-    import shutil
+def mail_folder(settings: Settings) -> MailFolder:
+    """The mail folder of some settings, with the user of the mail."""
+    return MailFolder(settings.mail, MailUser(settings.vmail_uid, settings.vmail_gid))
 
+
+def _address(line: str) -> Address | None:
+    """The address of a mailbox `DOMAIN/USER`; None for what is none."""
+    domain, _, user = line.partition("/")
     try:
-        shutil.rmtree(folder)
-    except OSError as error:
-        raise Busy(f"{error.filename}: {error.strerror}; not all of the mail is deleted") from error
+        address = account(f"{user}@{domain}")
+    except Fault:
+        return None
+    return address if maildir(address) == line else None
+
+
+def _yes(holds: bool) -> str:
+    return "yes" if holds else "no"

@@ -5,7 +5,7 @@ At every moment both names lead to the one folder, or the new one is not asked f
 1. The move is noted (`.mailroster-moves` in the config folder).
 2. At the new name a link is made that leads to that very name, and so nowhere. It and the folder
    exchange their names in one step (renameat2(2)): now the folder has the new name, and the link
-   stands at the old one and leads to it.
+   stands at the old one and leads to it. The mail's user does this (`mail_work.move`).
 3. The text files are changed, then the tables: new logins and deliveries use the new name.
 4. The sessions of the old address end. A delivery that was under way knows the old name; so the
    link stays until no process of Dovecot's LMTP service is left that was there before.
@@ -14,21 +14,19 @@ Killed before 3, the move is taken back by the next command; after it, it is com
 Sieve script in the config folder is linked to its new name before 3 and loses the old one after it.
 """
 
-import errno
 import fcntl
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from mailroster import mailstore
 from mailroster.address import Address, account, fold
 from mailroster.commit import MOVES
-from mailroster.compile.dovecot import maildir
 from mailroster.disk import Disk, read
 from mailroster.finding import Busy, Fault, Refused
 from mailroster.formats.sieve import SUFFIX
 from mailroster.instance.layout import Layout
+from mailroster.mailstore import MailFolder, prove_below
 from mailroster.reopen import catches, processes
 from mailroster.running import dovecot_pid
 from mailroster.sessions import end_sessions
@@ -43,9 +41,6 @@ if TYPE_CHECKING:
 BEGUN, COUNTS, LIVE = "begun", "counts", "live"
 _STEP_S = 0.02
 _LOCK_STEP_S = 0.05
-_EXCHANGE = 2  # linux/fs.h: RENAME_EXCHANGE
-_AT_FDCWD = -100
-_NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class Move(NamedTuple):
@@ -125,20 +120,21 @@ class Record:
 
 
 class Mover:
-    """The effects of moves, below one mail folder and in one config folder."""
+    """The effects of moves, in a mail folder and in one config folder."""
 
-    def __init__(self, config: str, mail: str, layout: Layout) -> None:
+    def __init__(self, config: str, mail: MailFolder, layout: Layout) -> None:
         self._config, self._mail, self._layout = config, mail, layout
-        self._disk = Disk()
 
     def check(self, move: Move) -> None:
         """Refused if the new name is taken, or if a name leads out of the mail folder."""
-        old, new = self._folder(move.old), self._folder(move.new)
+        old, new = self._mail.folder(move.old), self._mail.folder(move.new)
         if os.path.lexists(new):
             raise Refused(f"{new} is there already; move its mail away first")
         if os.path.lexists(old):
-            mailstore.prove_below(self._mail, old)
-            mailstore.prove_below(self._mail, new)
+            prove_below(self._mail.path, old)
+        for folder in (old, new):
+            if os.path.islink(os.path.dirname(folder)):
+                prove_below(self._mail.path, folder)
         if self._script(move.old) and (script := self._script(move.new)):
             raise Refused(f"{script} is there already; move it away first")
 
@@ -150,57 +146,37 @@ class Mover:
         if record.moves().get(move, ("",))[0] == BEGUN:
             return  # the edit is made anew, since somebody wrote a file meanwhile
         self.check(move)
-        old, new = self._folder(move.old), self._folder(move.new)
         record.note(BEGUN, move)
-        if not os.path.lexists(old) and self._is_served():
-            self._make(old)
-        if os.path.lexists(old):
-            self._make_domain(os.path.dirname(new), os.path.dirname(old))
-            os.symlink(_target(move.new), new)
-            self._swap(old, new)
+        self._mail.move(move.old, move.new, make=self._is_served(), may_step=self._may_step())
         script = self._script(move.old)
         if script:
             os.link(script, os.path.join(self._config, move.new + SUFFIX), follow_symlinks=False)
 
     def take_back(self, move: Move) -> None:
         """Undoes what `begin` did, as far as it got. Safe to repeat."""
-        old, new = self._folder(move.old), self._folder(move.new)
-        if _leads_to(old, move.new) and os.path.isdir(new) and not os.path.islink(new):
-            self._swap(new, old)
-        elif not os.path.lexists(old) and os.path.isdir(new) and not os.path.islink(new):
-            os.rename(new, old)  # between the two steps of a file system that can't exchange
-        if _leads_to(new, move.new):
-            os.unlink(new)
-        self._sync(old, new)
+        try:
+            self._mail.move_back(move.old, move.new, may_step=self._may_step())
+        except Refused:
+            pass  # somebody's link has the place of a domain: nothing of ours is behind it
         theirs, ours = self._script(move.old), self._script(move.new)
         if theirs and ours and os.path.samestat(os.lstat(theirs), os.lstat(ours)):
             os.unlink(ours)
 
-    def _swap(self, one: str, other: str) -> None:
-        """Exchanges a folder and a link. Where the file system can't, and no Dovecot runs that
-        could find one of them missing, in steps."""
-        try:
-            exchange(one, other)
-        except OSError as error:
-            if error.errno not in _NO_EXCHANGE or dovecot_pid(self._layout) is not None:
-                raise
-            target = os.readlink(other)
-            os.unlink(other)
-            os.rename(one, other)
-            os.symlink(target, one)
-        self._sync(one, other)
+    def _may_step(self) -> bool:
+        """Whether no Dovecot runs that could find a mailbox missing for a moment."""
+        return dovecot_pid(self._layout) is None
 
     def finish(self, move: Move, roster: "Roster", live_s: float, wait_s: float) -> bool:
         """Takes the old name away once nobody can use it any more, or somebody has to have it;
         False if that is not yet. Safe to repeat."""
         self._drop_script(move)
-        old = self._folder(move.old)
-        quiet = self._is_quiet(move.old, live_s, wait_s)
+        quiet = is_quiet(self._layout, (move.old,), live_s, wait_s)
         if not quiet and move.old not in roster.accounts:
             return False
-        if _leads_to(old, move.new):
-            os.unlink(old)
-            self._sync(old, old)
+        try:
+            self._mail.drop_link(move.old, move.new)
+        except Refused:
+            pass  # as above
         return True
 
     def _drop_script(self, move: Move) -> None:
@@ -208,36 +184,7 @@ class Mover:
         if theirs and ours and os.path.samestat(os.lstat(theirs), os.lstat(ours)):
             os.unlink(theirs)
 
-    def _is_quiet(self, old: Address, live_s: float, wait_s: float) -> bool:
-        """Whether no session of the old address is left, and no delivery that began before a time;
-        asks them to end, and waits so long."""
-        deadline = time.monotonic() + wait_s
-        while end_sessions(self._layout, (old,)) or self._delivering(live_s):
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(_STEP_S)
-        return True
-
-    def _delivering(self, live_s: float) -> bool:
-        """Whether a process of the LMTP service is left that began before a time. Each is asked to
-        end if it is idle: to SIGINT Dovecot's processes end between two clients only. One that is
-        still starting would die of it, for which Dovecot lets all deliveries wait for seconds."""
-        import signal
-
-        master = dovecot_pid(self._layout)
-        old = [] if master is None else list(processes(master, b"lmtp", live_s))
-        for pid in old:
-            try:
-                if catches(pid, signal.SIGINT):
-                    os.kill(pid, signal.SIGINT)
-            except ProcessLookupError:
-                pass
-        return bool(old)
-
     # -- names
-
-    def _folder(self, address: Address) -> str:
-        return mailstore.folder(self._mail, address)
 
     def _script(self, address: Address) -> str:
         """The Sieve script of an account in the config folder, in any spelling; "" for none."""
@@ -248,23 +195,35 @@ class Mover:
 
     def _is_served(self) -> bool:
         """Whether mail may arrive at any time."""
-        return os.path.isdir(self._layout.tables) and os.path.isdir(self._mail)
+        return os.path.isdir(self._layout.tables) and os.path.isdir(self._mail.path)
 
-    def _make(self, folder: str) -> None:
-        """An empty mailbox for mail that arrives meanwhile."""
-        domain = os.path.dirname(folder)
-        self._make_domain(domain, self._mail)
-        _make_alike(folder, domain, 0o700)
 
-    def _make_domain(self, domain: str, model: str) -> None:
-        if not os.path.isdir(domain):
-            _make_alike(domain, model, os.stat(model).st_mode & 0o7777)
-            self._disk.sync_folder(os.path.dirname(domain))
+def is_quiet(layout: Layout, addresses: Collection[Address], live_s: float, wait_s: float) -> bool:
+    """Whether no session of some addresses is left, and no delivery that began before a time; asks
+    them to end, and waits so long."""
+    deadline = time.monotonic() + wait_s
+    while end_sessions(layout, addresses) or _delivering(layout, live_s):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_STEP_S)
+    return True
 
-    def _sync(self, *paths: str) -> None:
-        for folder in {os.path.dirname(path) for path in paths}:
-            if os.path.isdir(folder):
-                self._disk.sync_folder(folder)
+
+def _delivering(layout: Layout, live_s: float) -> bool:
+    """Whether a process of the LMTP service is left that began before a time. Each is asked to end
+    if it is idle: to SIGINT Dovecot's processes end between two clients only. One that is still
+    starting would die of it, for which Dovecot lets all deliveries wait for seconds."""
+    import signal
+
+    master = dovecot_pid(layout)
+    old = [] if master is None else list(processes(master, b"lmtp", live_s))
+    for pid in old:
+        try:
+            if catches(pid, signal.SIGINT):
+                os.kill(pid, signal.SIGINT)
+        except ProcessLookupError:
+            pass
+    return bool(old)
 
 
 def settle(
@@ -306,40 +265,3 @@ def _is_live(move: Move, says: "Roster", live: "Roster | None") -> bool:
     if move.old in live.accounts:
         return False
     return move.new in live.accounts or move.new not in says.accounts
-
-
-def exchange(one: str, other: str) -> None:
-    """Two names change places in one step (renameat2(2)). Raises OSError."""
-    import ctypes
-
-    library = ctypes.CDLL(None, use_errno=True)
-    done = library.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _EXCHANGE)
-    if done:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), one)
-
-
-def _target(address: Address) -> str:
-    """What a link says that leads to a mail folder: it means the same at any other's name."""
-    return os.path.join("..", maildir(address))
-
-
-def _leads_to(path: str, address: Address) -> bool:
-    return os.path.islink(path) and os.readlink(path) == _target(address)
-
-
-def _make_alike(path: str, model: str, mode: int) -> None:
-    """A folder that is its owner's, as a model is, from the moment on that it is there; unless
-    Dovecot, which delivers meanwhile, has made it first."""
-    parent, name = os.path.split(path)
-    made = os.path.join(parent, f".{name}.new")
-    os.makedirs(made, exist_ok=True)
-    os.chmod(made, mode)
-    status = os.stat(model)
-    os.chown(made, status.st_uid, status.st_gid)
-    try:
-        os.rename(made, path)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-        os.rmdir(made)

@@ -8,8 +8,9 @@ comes last, so that what was cut short is gone through again.
 import grp
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Callable
 
+from mailroster import beneath
 from mailroster.instance.layout import Layout
 
 #: The folders of a queue that are Postfix's, the mark first; and those that are postdrop's too.
@@ -18,21 +19,32 @@ _QUEUES = (
     "private", "public", "saved", "trace",
 )  # fmt: skip
 _POSTDROP = ("maildrop", "public")
+#: Postfix hashes a queue into folders of folders (postconf(5), hash_queue_depth).
+_DEPTH = 16
 
 
 def hand_over_queue(layout: Layout) -> None:
-    """Makes Postfix's user the owner of the queue, and of Postfix's data."""
-    mark = os.path.join(layout.spool, _QUEUES[0])
-    ours, its = pwd.getpwnam("postfix").pw_uid, _owner(mark)
+    """Makes Postfix's user the owner of the queue, and of Postfix's data.
+
+    Files with another name elsewhere, and links, stay as they are: both users could have put those
+    there (beneath.give).
+    """
+    ours, its = pwd.getpwnam("postfix").pw_uid, _owner(os.path.join(layout.spool, _QUEUES[0]))
     if its is None or its == ours:
         return
-    group = grp.getgrnam("postdrop").gr_gid
-    for path in _below(layout.postfix_data):
-        _give(path, its, ours)
+    postdrop = grp.getgrnam("postdrop").gr_gid
+
+    def give(name: str, folder: int) -> None:
+        beneath.give(name, folder, ours, -1, of_uid=its)
+
+    def give_to_postdrop(name: str, folder: int) -> None:
+        beneath.give(name, folder, ours, postdrop, of_uid=its)
+
+    _hand_over(layout.postfix_data, give)
     for name in reversed(_QUEUES):
         # A message in maildrop belongs to who has sent it.
-        for path in _below(os.path.join(layout.spool, name), files=name != "maildrop"):
-            _give(path, its, ours, group if name in _POSTDROP else -1)
+        path = os.path.join(layout.spool, name)
+        _hand_over(path, give_to_postdrop if name in _POSTDROP else give, files=name != "maildrop")
 
 
 def hand_over_database(layout: Layout) -> None:
@@ -40,9 +52,12 @@ def hand_over_database(layout: Layout) -> None:
     gives it away."""
     ours = grp.getgrnam("dovecot").gr_gid
     if os.path.isdir(layout.sql) and os.lstat(layout.sql).st_gid != ours:
-        for path in _below(layout.sql):
-            if path != layout.sql:
-                os.lchown(path, -1, ours)
+        fd = os.open(layout.sql, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for name in os.listdir(fd):
+                beneath.give(name, fd, -1, ours)
+        finally:
+            os.close(fd)
 
 
 def _owner(path: str) -> int | None:
@@ -52,14 +67,23 @@ def _owner(path: str) -> int | None:
         return None
 
 
-def _below(folder: str, *, files: bool = True) -> Iterator[str]:
-    """A folder after all that is in it."""
-    for place, _, names in os.walk(folder, topdown=False):
-        if files:
-            yield from (os.path.join(place, name) for name in names)
-        yield place
-
-
-def _give(path: str, its: int, ours: int, group: int = -1) -> None:
-    if _owner(path) == its:
-        os.lchown(path, ours, group)
+def _hand_over(path: str, give: Callable[[str, int], None], *, files: bool = True) -> None:
+    """Gives away what is in a folder, and then the folder itself."""
+    above, name = os.path.split(path)
+    if not os.path.isdir(above):
+        return
+    parent = os.open(above, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if not beneath.is_folder(name, parent):
+            return
+        top = beneath.open_folder(name, parent)
+        try:
+            for folder, names in beneath.walk(top, _DEPTH, with_folders=True):
+                for inner in names:
+                    if files or beneath.is_folder(inner, folder):
+                        give(inner, folder)
+        finally:
+            os.close(top)
+        give(name, parent)
+    finally:
+        os.close(parent)

@@ -8,7 +8,7 @@ import stat
 import time
 from collections.abc import Callable, Sequence
 
-from mailroster import installed, owners, places, quota_warning, running
+from mailroster import beneath, installed, owners, places, quota_warning, running
 from mailroster.adopt.mail_folder import owned
 from mailroster.disk import Disk, read
 from mailroster.finding import Refused
@@ -148,11 +148,16 @@ def prepare(
 
 def remove_sockets(layout: Layout) -> None:
     """Takes away what a Dovecot with other settings has left: it would be asked, and not answer."""
-    for folder, _, names in os.walk(layout.run):
-        for name in names:
-            path = os.path.join(folder, name)
-            if stat.S_ISSOCK(os.lstat(path).st_mode):
-                os.unlink(path)
+    if not os.path.isdir(layout.run):
+        return
+    top = os.open(layout.run, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for folder, names in beneath.walk(top, _SOCKET_DEPTH):
+            for name in names:
+                if beneath.is_socket(name, folder):
+                    beneath.remove(name, folder)
+    finally:
+        os.close(top)
 
 
 def _listening(listen: str) -> str:
@@ -174,6 +179,8 @@ def _quota_warning(settings: Settings, layout: Layout) -> None:
     Disk().replace(layout.quota_warning, script.encode(), mode=0o755)
 
 
+#: Folders below Dovecot's base_dir that hold sockets.
+_SOCKET_DEPTH = 3
 #: A folder, its owner and group, and its mode.
 _Folder = tuple[str, tuple[int, int], int]
 _ROOT = (0, 0)
@@ -186,10 +193,11 @@ def _of_tables(settings: Settings, layout: Layout) -> list[_Folder]:
     return [
         (layout.state, _ROOT, 0o755),
         (layout.tables, _ROOT, 0o755),
-        (layout.sql, dovecot, 0o2770),
+        # Sticky: Dovecot makes logs of its database there, and replaces no file of root's.
+        (layout.sql, dovecot, 0o3770),
         (layout.sieve, scripts, 0o2750),
         (layout.sieve_accounts, scripts, 0o2750),
-        (layout.warning, mail, 0o700),
+        (layout.warning, scripts, 0o710),
         (settings.logs, _ROOT, 0o755),
         (settings.mail, mail, 0o770),
     ]
@@ -213,18 +221,23 @@ def _of_servers(layout: Layout) -> list[_Folder]:
 def _make(settings: Settings, layout: Layout, folders: Sequence[_Folder]) -> None:
     owners.hand_over_database(layout)
     for path, owner, mode in folders:
-        # One without anything in it is as a container engine has made it, for nobody.
-        fresh = not os.path.isdir(path) or (path == settings.mail and _is_empty(path))
+        fresh = not os.path.isdir(path)
         os.makedirs(path, exist_ok=True)
-        if fresh or path.startswith(layout.state):
-            os.chown(path, *owner)
-            os.chmod(path, mode)
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            # One without anything in it is as a container engine has made it, for nobody.
+            fresh = fresh or (path == settings.mail and _is_empty(fd))
+            if fresh or path.startswith(layout.state):
+                os.fchown(fd, *owner)
+                os.fchmod(fd, mode)
+        finally:
+            os.close(fd)
     os.makedirs(settings.config, exist_ok=True)
     _passable(layout.state)
     _passable(settings.mail)
 
 
-def _is_empty(folder: str) -> bool:
+def _is_empty(folder: int) -> bool:
     """Whether there is nothing in a folder but what ext4 puts into the root of a new volume."""
     with os.scandir(folder) as entries:
         return all(entry.name == "lost+found" for entry in entries)
@@ -237,7 +250,8 @@ def _postfix_log(path: str, uid: int) -> None:
         return
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
-        os.fchown(fd, uid, -1)
+        if os.fstat(fd).st_nlink == 1:  # else it may be somebody's file
+            os.fchown(fd, uid, -1)
     finally:
         os.close(fd)
 

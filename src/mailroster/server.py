@@ -6,14 +6,15 @@ import signal
 import time
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 
-from mailroster import mailstore, readiness, running
+from mailroster import readiness, running
 from mailroster.disk import Disk
-from mailroster.finding import ServiceFailed
+from mailroster.finding import Busy, Refused, ServiceFailed
 from mailroster.follow import Follower, log, only_one
 from mailroster.health import silent
 from mailroster.instance.layout import Layout
 from mailroster.instance.postfix import needs_policy
 from mailroster.log_stream import streamed
+from mailroster.mailstore import mail_folder
 from mailroster.policy.service import argv as policy_argv
 from mailroster.prepare import check, prepare, remove_sockets
 from mailroster.services import run
@@ -77,6 +78,7 @@ class Up:
         try:
             await self._start_policy()
             await asyncio.to_thread(self._unlock)
+            await asyncio.to_thread(self._follower.finish_deletions)
             for server in self._servers:
                 await server.start()
             await self._ready(stop)
@@ -103,10 +105,10 @@ class Up:
             Disk().remove(self._layout.stopped)
             return
         try:
-            if count := mailstore.unlock(self._settings.mail):
+            if count := mail_folder(self._settings).unlock():
                 log(f"folders of mail that a killed Dovecot had left locked are open: {count}")
-        except OSError as error:
-            log(f"a mailbox may be locked: {error.filename}: {error.strerror}")
+        except (Busy, Refused, OSError) as error:
+            log(f"a mailbox may be locked: {error}")
 
     def _flush(self) -> None:
         """What waits for a server that was down goes out now, not when its next try is due."""

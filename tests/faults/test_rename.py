@@ -1,6 +1,7 @@
 """A rename that is killed at any effect: the next command makes it whole, or takes it back."""
 
 import errno
+import mmap
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,16 +10,20 @@ from typing import Any
 
 import pytest
 
-from mailroster import moving
+from mailroster import beneath, moving
+from mailroster.address import Address
 from mailroster.cli import main
 from mailroster.commit import MOVES
 from mailroster.finding import Busy
+from mailroster.mailstore import MailFolder
 from tests.faults.faulty import HASH, debris, die, in_child
+from tests.mailboxes import give_to_mail_user
 
 ACCOUNTS, QUOTAS, VIRTUAL = "postfix-accounts.cf", "dovecot-quotas.cf", "postfix-virtual.cf"
 OLD, NEW = "old@a.com", "new@b.com"
-EFFECTS = ("symlink", "link", "unlink", "rename", "mkdir", "fsync", "write", "open")
+EFFECTS = ("symlink", "link", "unlink", "rename", "mkdir", "fsync", "write", "open", "fork")
 MOST = 300
+DEAD = 1 << 32
 
 
 def home(folder: Path) -> Path:
@@ -32,31 +37,35 @@ def home(folder: Path) -> Path:
     mail = folder / "mail-data/a.com/old/new"
     mail.mkdir(parents=True)
     (mail / "1").write_text("Subject: kept\n\n")
+    give_to_mail_user(folder / "mail-data")
     return folder
 
 
 @contextmanager
 def dying(at: int, *, no_exchange: bool = False) -> Iterator[None]:
-    """Everything that changes a file or a name counts; at the one with a number the process dies,
-    before it. In a child process only: nothing is put back."""
-    count = 0
+    """Everything that changes a file or a name counts, in the command and in the process that works
+    as the mail's user; at the one with a number both die, before it. In a child process only:
+    nothing is put back."""
+    count = memoryview(mmap.mmap(-1, 8)).cast("Q")
 
     def counted(act: Callable[..., Any]) -> Callable[..., Any]:
         def counting(*arguments: Any, **named: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count == at:
+            count[0] += 1
+            if count[0] == at:
+                count[0] = DEAD  # the other process, which this one may not kill, is next
+                die()
+            if count[0] > DEAD:
                 die()
             return act(*arguments, **named)
 
         return counting
 
-    def refusing(one: str, other: str) -> None:
+    def refusing(one: str, one_in: int, other: str, other_in: int) -> None:
         raise OSError(errno.EINVAL, "no exchange", one)
 
     for name in EFFECTS:
         setattr(os, name, counted(getattr(os, name)))
-    moving.exchange = counted(refusing if no_exchange else moving.exchange)
+    beneath.exchange = counted(refusing if no_exchange else beneath.exchange)
     yield
 
 
@@ -138,16 +147,16 @@ def test_a_command_that_fails_takes_it_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = home(tmp_path)
-    exchange = moving.exchange
+    move = MailFolder.move
 
-    def exchanging(one: str, other: str) -> None:
-        exchange(one, other)
+    def moved(mail: MailFolder, old: Address, new: Address, *, make: bool, may_step: bool) -> None:
+        move(mail, old, new, make=make, may_step=may_step)
         accounts = folder / "config" / ACCOUNTS  # somebody saves at just this moment
         accounts.write_text(accounts.read_text() + f"{NEW}|{HASH}\n")
 
-    monkeypatch.setattr(moving, "exchange", exchanging)
+    monkeypatch.setattr(MailFolder, "move", moved)
     assert setup(folder, "email", "rename", OLD, NEW) == 1
-    monkeypatch.setattr(moving, "exchange", exchange)
+    monkeypatch.setattr(MailFolder, "move", move)
     assert (folder / "mail-data/a.com/old/new/1").is_file()
     assert links(folder) == []
     assert not (folder / "mail-data/b.com/new").exists()

@@ -61,5 +61,5 @@ def test_the_list_tells_use_limit_and_default(server: Instance) -> None:
 
 def test_the_socket_of_the_warnings_is_closed_to_others(server: Instance) -> None:
     folder = (server.state / "run/warning").stat()
-    assert (folder.st_mode & 0o777, folder.st_uid) == (0o700, 5000)
+    assert (folder.st_mode & 0o777, folder.st_uid, folder.st_gid) == (0o710, 0, 5000)
     until(lambda: (server.state / "run/warning/quota-warning").exists())

@@ -17,6 +17,7 @@ from mailroster.cli import main
 from mailroster.cli.commands import COMMANDS
 from mailroster.history import HISTORY
 from mailroster.settings import FOLDERS, SETTINGS
+from tests.mailboxes import give_to_mail_user
 
 H = "{SHA512-CRYPT}$6$abc$def"
 ACCOUNTS, QUOTAS, VIRTUAL = "postfix-accounts.cf", "dovecot-quotas.cf", "postfix-virtual.cf"
@@ -297,6 +298,7 @@ def test_the_mail_goes_only_with_y(folder: Folder, option: str, stays: bool) -> 
     folder.write(ACCOUNTS, f"a@x.com|{H}\nb@x.com|{H}\n")
     for user in "ab":
         (folder.mail / "x.com" / user / "cur").mkdir(parents=True)
+    give_to_mail_user(folder.mail)
     ran = folder.setup("email", "del", *[option][: bool(option)], "a@x.com")
     assert ran.code == 0
     assert (folder.mail / "x.com" / "a").exists() is stays
@@ -714,6 +716,7 @@ def test_on_a_terminal_the_mail_is_asked_about_and_stays_by_default(
 ) -> None:
     folder.write(ACCOUNTS, f"a@x.com|{H}\n")
     (folder.mail / "x.com" / "a").mkdir(parents=True)
+    give_to_mail_user(folder.mail)
     ran = on_a_terminal(command(folder.home, "email", "del", "a@x.com"), answer)
     assert ran.code == 0
     assert "[y/N]" in ran.out
@@ -762,6 +765,7 @@ def test_odd_surroundings_hang_nothing_and_show_no_traceback(
 ) -> None:
     folder.write(ACCOUNTS, f"b@x.com|{H}\n")
     (folder.mail / "x.com" / "b").mkdir(parents=True)
+    give_to_mail_user(folder.mail)
     ran = process(folder.home, line)
     assert ran.code == code, ran.err
     assert "Traceback" not in ran.err

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mailroster.history import HISTORY
+from tests.mailboxes import give_to_mail_user
 from tests.unit.test_cli import ACCOUNTS, QUOTAS, VIRTUAL, Folder, Ran
 
 H = "{SHA512-CRYPT}$6$abc$def"
@@ -197,6 +198,7 @@ def test_a_dry_run_shows_the_change_and_makes_none(folder: Folder) -> None:
 def test_that_mail_does_not_come_back_is_told(folder: Folder) -> None:
     (folder.mail / "x.com/jane").mkdir(parents=True)
     (folder.mail / "x.com/john").mkdir()
+    give_to_mail_user(folder.mail)
     folder.setup("email", "del", "-y", "jane@x.com")
     said = "setup: there is no mail of jane@x.com: what 'email del -y' has deleted does not come"
     assert folder.setup("undo").err.startswith(said)
@@ -207,6 +209,7 @@ def test_that_mail_does_not_come_back_is_told(folder: Folder) -> None:
 def test_an_undo_of_a_rename_takes_the_mail_along_and_so_does_a_redo(folder: Folder) -> None:
     old, new = folder.mail / "x.com/jane", folder.mail / "y.org/joan"
     (old / "cur").mkdir(parents=True)
+    give_to_mail_user(folder.mail)
     before = files(folder)
     folder.setup("email", "rename", "jane@x.com", "joan@y.org")
     assert ((new / "cur").is_dir(), old.exists()) == (True, False)

@@ -17,6 +17,7 @@ from mailroster.formats.accounts import ACCOUNTS
 from mailroster.instance.layout import Layout
 from mailroster.moving import BEGUN, COUNTS, Move, Mover, Record, settle
 from mailroster.roster import Roster
+from tests.mailboxes import give_to_mail_user, mail_folder
 
 A, B, C = Address("a@x.com"), Address("b@x.com"), Address("c@y.org")
 
@@ -31,7 +32,9 @@ def test_a_rename_of_what_was_renamed_ends_both(tmp_path: Path, word: str, live:
     config, mail = tmp_path / "config", tmp_path / "mail"
     config.mkdir()
     (mail / "x.com/a/cur").mkdir(parents=True)
-    mover = Mover(str(config), str(mail), Layout(str(tmp_path / "state")))
+    mover = Mover(
+        str(config), mail_folder(give_to_mail_user(mail)), Layout(str(tmp_path / "state"))
+    )
     with Record(str(config)) as record:
         mover.begin(record, Move(A, B))
         if word == COUNTS:
@@ -74,7 +77,8 @@ def test_only_a_delivery_that_takes_the_signal_is_asked_to_end(
 ) -> None:
     """One that has no handler yet dies of it, and Dovecot would throttle the service."""
     monkeypatch.setattr(moving, "dovecot_pid", lambda _: os.getpid())
-    mover = Mover(str(tmp_path), str(tmp_path), Layout(str(tmp_path)))
+    mail = give_to_mail_user(tmp_path)
+    mover = Mover(str(tmp_path), mail_folder(mail), Layout(str(tmp_path)))
     with delivering(f"{source}\nprint('ready', flush=True)\ntime.sleep(100)") as process:
         now_s = time.clock_gettime(time.CLOCK_BOOTTIME)
         assert not mover.finish(Move(A, B), of(B), now_s, 0), "it may use the old name"
@@ -95,15 +99,18 @@ def test_a_mailbox_that_dovecot_makes_at_that_moment_is_the_one_that_moves(
     layout, mail = Layout(str(tmp_path / "state")), tmp_path / "mail"
     Path(layout.tables).mkdir(parents=True)
     (mail / "x.com").mkdir(parents=True)
-    chown = os.chown
+    make = os.mkdir
 
-    def delivered(path: str, uid: int, gid: int) -> None:
-        assert Path(path).stat().st_mode & 0o7777 == 0o700
-        (mail / "x.com/a" / first).mkdir(parents=True, exist_ok=True)
-        chown(path, uid, gid)
+    def delivered(name: str, mode: int, *, dir_fd: int) -> None:
+        if name == "a":
+            assert mode == 0o700
+            make(name, mode, dir_fd=dir_fd)
+            if first:
+                make(f"{name}/{first}", mode, dir_fd=dir_fd)
+        make(name, mode, dir_fd=dir_fd)
 
-    monkeypatch.setattr(os, "chown", delivered)
-    mover = Mover(str(tmp_path), str(mail), layout)
+    monkeypatch.setattr(os, "mkdir", delivered)
+    mover = Mover(str(tmp_path), mail_folder(give_to_mail_user(mail)), layout)
     with Record(str(tmp_path)) as record:
         mover.begin(record, Move(A, B))
     assert (mail / "x.com/a").readlink() == Path("../x.com/b")

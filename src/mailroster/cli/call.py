@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mailroster.apply import Tables
     from mailroster.cli.grammar import Invocation
     from mailroster.finding import Finding
+    from mailroster.mailstore import MailFolder
     from mailroster.roster import Roster
 
 
@@ -110,6 +111,7 @@ class Call(NamedTuple):
         tables = self.tables() if self.is_served() else None
 
         def announce(plan: Plan) -> None:
+            self._forget_deleted_mail(plan)
             before()
             if tables is not None:
                 tables.announce(plan)
@@ -152,6 +154,24 @@ class Call(NamedTuple):
             from mailroster.cli.renaming import settle
 
             settle(self)
+
+    def mail_folder(self) -> "MailFolder":
+        from mailroster.mailstore import mail_folder
+
+        return mail_folder(self.settings)
+
+    def _forget_deleted_mail(self, plan: Plan) -> None:
+        """An account that is added never gets the mail of one whose deletion was cut short."""
+        edit = next((edit for edit in plan.edits if edit.field == "accounts"), None)
+        if edit is None or not os.path.isdir(self.settings.mail):
+            return
+        mail = self.mail_folder()
+        keys = map(address.Address, plan.keys["accounts"])
+        added = [key for key in keys if key in edit.after and key not in edit.before]
+        if old := [key for key in added if "/" not in key and mail.is_announced(key)]:
+            from mailroster.cli.deletion import forget
+
+            forget(self, old)
 
     def _make_live(self, store: Store, tables: "Tables", edited: Edited) -> None:
         from mailroster.apply import converge

@@ -59,17 +59,23 @@ def delete(call: Call) -> int:
     for address in addresses:
         if address not in roster.accounts:
             raise Refused(f"there is no account {address!r}")
-    folders = [mailstore.folder(call.settings.mail, address) for address in addresses]
+    folders = {mailstore.folder(call.settings.mail, address): address for address in addresses}
     there = [folder for folder in folders if os.path.lexists(folder)]
     dry_run = "--dry-run" in call.options
     silent = "-n" in call.options or dry_run
     doomed = there if "-y" in call.options or (not silent and _asked(there)) else []
     for folder in doomed:
         mailstore.prove_below(call.settings.mail, folder)
-    call.edit(lambda roster: edits.delete_accounts(roster, addresses), deletes=doomed)
-    for folder in [] if dry_run else doomed:
-        mailstore.delete(call.settings.mail, folder)
-    return 0
+
+    def verb(roster: Roster) -> Roster:
+        return edits.delete_accounts(roster, addresses)
+
+    if dry_run or not ("-y" in call.options or doomed):
+        return call.edit(verb, deletes=doomed)
+    from mailroster.cli.deletion import edit_and_delete
+
+    mail = addresses if "-y" in call.options else [folders[folder] for folder in doomed]
+    return edit_and_delete(call, verb, mail)
 
 
 def _asked(folders: list[str]) -> bool:

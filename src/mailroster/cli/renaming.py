@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from mailroster import mailstore
 from mailroster.cli.call import Call, account_address, warn
-from mailroster.finding import Busy
+from mailroster.finding import Busy, Refused
 from mailroster.moving import COUNTS, Move, Mover, Record
 from mailroster.moving import settle as settle_moves
 from mailroster.rename import rename_account
@@ -69,6 +69,8 @@ def settle(call: Call) -> None:
             _settled(call, record, 0)
     except Busy:
         pass
+    except (Refused, OSError) as error:
+        warn(f"warning: a renamed mail folder is not in its place: {error}")
 
 
 def _settled(call: Call, record: Record, wait_s: float) -> bool:
@@ -85,7 +87,7 @@ def _is_left(record: Record, address: str) -> bool:
 
 
 def _mover(call: Call) -> Mover:
-    return Mover(call.settings.config, call.settings.mail, call.layout())
+    return Mover(call.settings.config, call.mail_folder(), call.layout())
 
 
 def _rehearsed(call: Call, verb: Callable[[Roster], Roster], mover: Mover, move: Move) -> int:

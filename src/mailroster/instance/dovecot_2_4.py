@@ -7,6 +7,7 @@ from mailroster.compile.dovecot import PASSDB_FIELDS
 from mailroster.formats.hashed import DEFAULT_SCHEME
 from mailroster.instance.dovecot_common import (
     INBOX,
+    auth_worker,
     listeners,
     log_timestamp,
     penalty,
@@ -84,11 +85,16 @@ protocol lda {{
   postmaster_address = {postmaster}
 }}
 
-{ports(s)}{listeners(layout)}{penalty(s)}{warning_service(s, layout)}
+{ports(s)}{listeners(layout)}{_services(s, layout)}
 {_sieve(layout)}
 # What the folder adds, last of all.
 !include_try {layout.overrides}/dovecot.cf
 """
+
+
+def _services(settings: Settings, layout: Layout) -> str:
+    worker = auth_worker("$SET:default_internal_user")
+    return f"{worker}{penalty(settings)}{warning_service(settings, layout)}"
 
 
 def drop_in(settings: Settings, layout: Layout, had: Mapping[str, str]) -> str:

@@ -88,7 +88,8 @@ service anvil {
 
 def warning_service(settings: Settings, layout: Layout) -> str:
     """Runs our script as root, which dovecot-lda wants to be; asked by who writes the mail. A
-    listener can't belong to a number without a name, so that its folder keeps others out."""
+    listener can't belong to a number without a name, so that its folder lets only the group of the
+    mail in."""
     if not settings.enable_quotas or not percentages(settings.quota_warnings):
         return ""
     return f"""\
@@ -97,6 +98,16 @@ service quota-warning {{
   unix_listener {layout.from_dovecot(layout.warning)}/quota-warning {{
     mode = 0666
   }}
+}}
+"""
+
+
+def auth_worker(user: str) -> str:
+    """What looks up our databases runs as Dovecot's own user. By default it is root, for the sake
+    of shadow(5), which is not asked here. `user`: how that user is named."""
+    return f"""\
+service auth-worker {{
+  user = {user}
 }}
 """
 

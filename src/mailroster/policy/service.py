@@ -20,6 +20,7 @@ from mailroster.policy.answers import Policy
 USER = "postfix"
 _BACKLOG = 128
 _REQUEST_MAX_BYTES = 1 << 16
+_LOG_FILE = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 #: Modules that are first needed when their files can't be read any more.
 _LATE = ("lmdb", "asyncio.subprocess", "subprocess", "tempfile", "traceback", "idna")
 
@@ -67,12 +68,18 @@ def _listen(path: str) -> socket.socket:
     listening = socket.socket(socket.AF_UNIX)
     if os.path.lexists(path):
         os.unlink(path)
+    owner = pwd.getpwnam(USER).pw_uid
+    # In a folder of Postfix's own user, who could replace the socket before it is given away.
+    theirs = os.stat(os.path.dirname(path)).st_uid == owner
     umask = os.umask(0o177)
+    os.seteuid(owner if theirs else 0)
     try:
         listening.bind(path)
     finally:
+        os.seteuid(0)
         os.umask(umask)
-    os.chown(path, pwd.getpwnam(USER).pw_uid, -1)
+    if not theirs:
+        os.chown(path, owner, -1, follow_symlinks=False)
     listening.listen(_BACKLOG)
     return listening
 
@@ -80,7 +87,7 @@ def _listen(path: str) -> socket.socket:
 def _speak_to(log: str) -> None:
     """Standard error goes to a file; nothing else is read or said."""
     nothing = os.open(os.devnull, os.O_RDWR)
-    said = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    said = os.open(log, _LOG_FILE, 0o644)
     for old, new in ((nothing, 0), (nothing, 1), (said, 2)):
         os.dup2(old, new)
 

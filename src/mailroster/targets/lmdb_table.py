@@ -93,7 +93,7 @@ class LmdbTable:
     def _build(self, given: "Iterator[Item]") -> Filled:
         """A new table beside, renamed over."""
         self._disk.step(self._new)
-        if os.path.exists(self._new):  # half of one, from a crash
+        if os.path.lexists(self._new):  # half of one, from a crash
             self._disk.remove(self._new)
         count = 0
         with self._environment(self._new, sync=False) as env:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mailroster.compile.dovecot import AccountRow, MasterRow
-from mailroster.disk import Disk, identity
+from mailroster.disk import Disk, identity, is_own
 from mailroster.tables import Changes, Row, Rows
 from mailroster.targets import Filled
 from mailroster.values import NamedTuple
@@ -138,12 +138,15 @@ class SqliteTable:
         return filled
 
     def _exists(self) -> bool:
-        """A crash may leave an empty file, which is no database yet."""
-        return identity(self._path).size > 0
+        """A crash may leave an empty file, which is no database yet. One that another user has put
+        there is none of ours: user dovecot may write to the folder."""
+        return is_own(self._path) and identity(self._path).size > 0
 
     def _header(self) -> int:
         """`user_version` by the first bytes of the file. Raises OSError if it is no database, or
         was cut short."""
+        if not is_own(self._path):
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), self._path)
         with open(self._path, "rb") as file:
             head = file.read(_HEADER_BYTES)
             size = os.fstat(file.fileno()).st_size
@@ -184,8 +187,7 @@ class SqliteTable:
         self._disk.step(new)
         for path in (new, *(new + end for end in _BESIDE)):
             self._remove(path)
-        os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        os.chmod(new, 0o660)
+        self._disk.create(new, b"", 0o660, None)
         with SqliteTable(new, self._shape, self._disk)._connected(log=False) as connection:
             if salvage:
                 connection.execute("ATTACH DATABASE ? AS old", (self._path,))
@@ -224,6 +226,12 @@ class SqliteTable:
         if os.path.lexists(path):
             self._disk.remove(path)
 
+    def _remove_links(self) -> None:
+        """SQLite follows none for its log, and would refuse to open the database."""
+        for end in _BESIDE:
+            if os.path.islink(path := self._path + end):
+                self._disk.remove(path)
+
     def _standing(self) -> "Iterator[Item]":
         """Every row in order, read a part at a time, so that the log can be emptied in between."""
         shape, last = self._shape, ""
@@ -254,10 +262,13 @@ class SqliteTable:
         import _sqlite3 as sqlite3
 
         try:
-            if not os.path.exists(self._path):
+            if not is_own(self._path):
                 raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), self._path)
+            self._remove_links()
             connection = sqlite3.connect(self._path, timeout=30, isolation_level=None)
             try:
+                # User dovecot may write the schema, and gets no function run by it.
+                connection.execute("PRAGMA trusted_schema = OFF")
                 connection.execute(f"PRAGMA journal_mode = {'WAL' if log else 'OFF'}")
                 connection.execute(f"PRAGMA synchronous = {'NORMAL' if log else 'OFF'}")
                 yield connection

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterable
 
-from mailroster.disk import Disk, identity, owner_and_mode, read
+from mailroster.disk import Disk, identity, is_own, owner_and_mode, read_own
 from mailroster.tables import Changes, Row, Rows
 from mailroster.targets import Filled
 
@@ -16,7 +16,12 @@ class TextTable:
         self._path, self._disk = path, disk
 
     def is_there(self) -> bool:
-        return os.path.isfile(self._path)
+        return is_own(self._path)
+
+    def content(self) -> bytes:
+        """What the file holds. Nothing, where another user has put one in its place: user dovecot
+        may write to the folder of exceptions, and could have a file of root's read and copied."""
+        return read_own(self._path)
 
     def damage(self) -> str:
         return "" if self.is_there() else "there is none"
@@ -29,7 +34,7 @@ class PcreTable(TextTable):
     """`pcre:PATH`, one row under the key "": the file. Readers see it after the generation."""
 
     def read(self) -> Rows:
-        return {"": read(self._path).decode("utf-8", "surrogateescape")}
+        return {"": self.content().decode("utf-8", "surrogateescape")}
 
     def apply(self, changes: Changes) -> None:
         text = changes.get("", self.read()[""])
@@ -57,7 +62,7 @@ class PasswdFile(TextTable):
         self.seen_at = 0.0
 
     def read(self) -> Rows:
-        lines = read(self._path).decode("utf-8", "surrogateescape").split("\n")
+        lines = self.content().decode("utf-8", "surrogateescape").split("\n")
         return {line.partition(":")[0]: line for line in lines if line}
 
     def apply(self, changes: Changes) -> None:
@@ -79,7 +84,7 @@ class PasswdFile(TextTable):
         given, standing, fresh = dict(rows), self.read(), not self.is_there()
         changed: Changes = {k: row for k, row in given.items() if standing.get(k) != row}
         # Lines that have no place there, as a key twice, go with the rows that stay.
-        if changed or fresh or read(self._path) != _lines(standing):
+        if changed or fresh or self.content() != _lines(standing):
             self.apply(changed or {**given})
         return Filled(len(changed), sorted(standing.keys() - given.keys()), replaced=fresh)
 

@@ -1,0 +1,224 @@
+"""Files below an open folder, without following a link.
+
+Another user may write to a folder that we work in. What a path leads to can then change between two
+calls; what an open folder is can't. So each function takes the descriptor of a folder, and one name
+in it (openat(2)).
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Collection, Iterator
+from itertools import islice
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_EXCHANGE = 2  # linux/fs.h: RENAME_EXCHANGE
+_EMPTY_PATH = 0x1000  # linux/fcntl.h: AT_EMPTY_PATH
+#: How many names of a folder are in memory at once.
+_NAMES_MAX = 10_000
+
+
+def open_folder(name: str, within: int) -> int:
+    """A descriptor of a folder in an open folder. Raises NotADirectoryError for a link."""
+    try:
+        return os.open(name, _FOLDER, dir_fd=within)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name) from None
+
+
+def is_there(name: str, within: int) -> bool:
+    """Whether a name is in an open folder, a link that leads nowhere included."""
+    try:
+        os.stat(name, dir_fd=within, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def is_folder(name: str, within: int) -> bool:
+    """Whether a name in an open folder is a folder, and no link."""
+    try:
+        return stat.S_ISDIR(os.stat(name, dir_fd=within, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def is_socket(name: str, within: int) -> bool:
+    """Whether a name in an open folder is a socket."""
+    try:
+        return stat.S_ISSOCK(os.stat(name, dir_fd=within, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def link_target(name: str, within: int) -> str:
+    """What a link in an open folder says; "" for what is no link, or isn't there."""
+    try:
+        return os.readlink(name, dir_fd=within)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT):
+            raise
+        return ""
+
+
+def exchange(one: str, one_within: int, other: str, other_within: int) -> None:
+    """Two names change places in one step (renameat2(2)). Raises OSError."""
+    import ctypes
+
+    library = ctypes.CDLL(None, use_errno=True)
+    names = os.fsencode(one), os.fsencode(other)
+    if library.renameat2(one_within, names[0], other_within, names[1], _EXCHANGE):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), one)
+
+
+def remove(name: str, within: int) -> bool:
+    """Deletes a file or a link; whether it was there."""
+    try:
+        os.unlink(name, dir_fd=within)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def remove_tree(name: str, within: int, alive: Callable[[], object]) -> None:
+    """Deletes a file, a link, or a folder with all that is in it, however deep and however many.
+
+    Two folders are open at a time: a folder that lies deeper is moved up first, so that neither the
+    depth nor the length of a path has a limit. `alive` is called again and again; it may raise to
+    end the work. Not for root: a mode that is in the way is changed by its path.
+    """
+    try:
+        top = _open_to_empty(name, within)
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        remove(name, within)
+        return
+    try:
+        while folders := _without_files(top, alive):
+            for folder in folders:
+                _move_up(folder, top, alive)
+                _remove_empty(folder, top)
+    finally:
+        os.close(top)
+    _remove_empty(name, within)
+
+
+def _move_up(folder: str, top: int, alive: Callable[[], object]) -> None:
+    """Empties a folder in `top`: its files are deleted, its folders get a name in `top`."""
+    try:
+        fd = _open_to_empty(folder, top)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    try:
+        while inner := _without_files(fd, alive):
+            for name in inner:
+                alive()
+                free = f".{os.urandom(8).hex()}"
+                try:
+                    os.rename(name, free, src_dir_fd=fd, dst_dir_fd=top)
+                except PermissionError:  # its ".." is written, too
+                    os.chmod(name, 0o700, dir_fd=fd)
+                    os.rename(name, free, src_dir_fd=fd, dst_dir_fd=top)
+    finally:
+        os.close(fd)
+
+
+def _without_files(folder: int, alive: Callable[[], object]) -> list[str]:
+    """Deletes what is no folder in an open folder; the names of some folders that are left."""
+    while True:
+        files, folders = list[str](), list[str]()
+        with os.scandir(folder) as entries:
+            for entry in islice(entries, _NAMES_MAX):
+                (folders if entry.is_dir(follow_symlinks=False) else files).append(entry.name)
+        for name in files:
+            alive()
+            remove(name, folder)
+        if not files:
+            return folders
+
+
+def _open_to_empty(name: str, within: int) -> int:
+    """A folder that its owner may have closed to himself."""
+    try:
+        fd = open_folder(name, within)
+    except PermissionError:
+        os.chmod(name, 0o700, dir_fd=within)
+        fd = open_folder(name, within)
+    try:
+        if os.fstat(fd).st_mode & 0o700 != 0o700:
+            os.fchmod(fd, 0o700)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _remove_empty(name: str, within: int) -> None:
+    """A folder that isn't empty, since somebody writes to it, stays."""
+    try:
+        os.rmdir(name, dir_fd=within)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+
+
+def walk(
+    top: int, depth: int, without: Collection[str] = (), *, with_folders: bool = False
+) -> Iterator[tuple[int, list[str]]]:
+    """The descriptor of an open folder and the names of what is no folder in it; then the same of
+    each folder below, so many levels deep. A descriptor is open until the next one is asked for.
+
+    Left out are folders with the names `without`, and those that can't be opened. `with_folders`:
+    the names of folders as well.
+    """
+    folders, names = list[str](), list[str]()
+    with os.scandir(top) as entries:
+        for entry in entries:
+            (folders if entry.is_dir(follow_symlinks=False) else names).append(entry.name)
+    yield top, [*names, *folders] if with_folders else names
+    for folder in folders if depth else ():
+        if folder in without:
+            continue
+        try:
+            fd = open_folder(folder, top)
+        except OSError:
+            continue
+        try:
+            yield from walk(fd, depth - 1, without, with_folders=with_folders)
+        finally:
+            os.close(fd)
+
+
+def give(name: str, within: int, uid: int, gid: int, of_uid: int | None = None) -> bool:
+    """Makes a user and a group the owners of what a name in an open folder is (-1: as before);
+    whether that was done.
+
+    Not done for a link, for a file with another name elsewhere, and for what belongs to another
+    user than `of_uid`: who may write to the folder could have put a foreign file there.
+    """
+    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=within)
+    try:
+        status = os.fstat(fd)
+        if stat.S_ISLNK(status.st_mode) or (of_uid is not None and status.st_uid != of_uid):
+            return False
+        if not stat.S_ISDIR(status.st_mode) and status.st_nlink != 1:
+            return False
+        _chown(fd, uid, gid)
+        return True
+    finally:
+        os.close(fd)
+
+
+def _chown(fd: int, uid: int, gid: int) -> None:
+    """fchown(2) for a descriptor that is only a place, of a socket, say."""
+    import ctypes
+
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.fchownat(fd, b"", ctypes.c_uint32(uid & 0xFFFFFFFF),
+                        ctypes.c_uint32(gid & 0xFFFFFFFF), _EMPTY_PATH):  # fmt: skip
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

@@ -1,0 +1,75 @@
+"""Accounts that go with their mail: `setup email del -y`, and what a crash has left of one."""
+
+import time
+from collections.abc import Callable, Collection, Sequence
+
+from mailroster.address import Address, split
+from mailroster.cli.call import Call, warn
+from mailroster.finding import Busy, Refused
+from mailroster.moving import is_quiet
+from mailroster.roster import Roster
+
+#: How long the command waits for deliveries that began before the account was gone.
+_PATIENCE_S = 2.0
+#: How often it deletes what such deliveries make anew.
+_ROUNDS = 20
+_STEP_S = 0.05
+
+
+def edit_and_delete(
+    call: Call, verb: Callable[[Roster], Roster], addresses: Collection[Address]
+) -> int:
+    """`Call.edit` for a verb that deletes accounts, and then their mail: all of it, what arrives
+    meanwhile included. Returns the exit status."""
+    mail, domains = call.mail_folder(), _domains(addresses)
+    finish(call, domains)
+    try:
+        call.edit(verb, before=lambda: mail.announce_deletion(addresses))
+    except BaseException:
+        _delete_what_is_gone(call, domains)
+        raise
+    live_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+    mail.set_aside(addresses)
+    if "--no-wait" in call.options and call.is_served():
+        mail.purge(domains)  # what is still live is finished by who makes the change live
+        return 0
+    quiet = is_quiet(call.layout(), addresses, live_s, _PATIENCE_S)
+    for _ in range(_ROUNDS):
+        mail.purge(domains)
+        if not mail.set_aside(addresses):
+            break
+        time.sleep(_STEP_S)
+    else:
+        raise Busy(f"mail goes on arriving for {', '.join(addresses)}; not all of it is deleted")
+    mail.withdraw(addresses)
+    if not quiet:
+        warn("warning: a delivery that began before the account was deleted may still write mail")
+    return 0
+
+
+def _delete_what_is_gone(call: Call, domains: Sequence[str]) -> None:
+    """Once an edit has failed: mail goes only of accounts that are gone all the same."""
+    try:
+        finish(call, domains)
+    except (Busy, Refused, OSError) as error:
+        warn(f"the mail is not deleted: {error}; the next 'setup email del', or start, goes on")
+
+
+def finish(call: Call, domains: Sequence[str]) -> None:
+    """Finishes what a crash has left of deletions in some domains."""
+    says, serves = call.roster(), call.copies.roster() if call.is_served() else Roster()
+    call.mail_folder().finish_deletions(
+        says.accounts.__contains__, serves.accounts.__contains__, domains
+    )
+
+
+def forget(call: Call, addresses: Sequence[Address]) -> None:
+    """Deletes the mail that a crash has left of deleted accounts, before they are added again."""
+    mail = call.mail_folder()
+    mail.set_aside(addresses)
+    mail.withdraw(addresses)
+    mail.purge(_domains(addresses))
+
+
+def _domains(addresses: Collection[Address]) -> list[str]:
+    return sorted({split(address)[1] for address in addresses})

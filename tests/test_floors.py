@@ -19,8 +19,9 @@ FLOORS = (
     "senders edits relays patterns rename annotations locks expiry rows/ bulk plan noting "
     "entry revert by_hand settle",
     "tables compile/ effects/ explain instance/",
-    "child disk settling lock append history commit targets/ index store served password "
-    "verification password_policy running services installed pcre sockets auth agreement picture "
+    "child processes disk file_lock pid_file log_file settling lock append history commit targets/ "
+    "index store served password verification password_policy running services installed pcre "
+    "sockets auth agreement picture "
     "mailstore quota_warning policy/ sessions reopen sievec sieve overrides source brought overlay "
     "companions adopt/ places owners prepare apply damage deadlines moving watch follow health "
     "log_stream readiness host_files integration supervise",

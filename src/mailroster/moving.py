@@ -18,10 +18,10 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from mailroster import mailstore
+from mailroster import mailstore, processes
 from mailroster.address import Address, account, fold
 from mailroster.commit import MOVES
 from mailroster.compile.dovecot import maildir
@@ -29,7 +29,6 @@ from mailroster.disk import Disk, read
 from mailroster.finding import Busy, Fault, Refused
 from mailroster.formats.sieve import SUFFIX
 from mailroster.instance.layout import Layout
-from mailroster.reopen import catches, processes
 from mailroster.running import dovecot_pid
 from mailroster.sessions import end_sessions
 from mailroster.values import NamedTuple
@@ -225,13 +224,10 @@ class Mover:
         import signal
 
         master = dovecot_pid(self._layout)
-        old = [] if master is None else list(processes(master, b"lmtp", live_s))
+        old = list(_deliveries(master, live_s))
         for pid in old:
-            try:
-                if catches(pid, signal.SIGINT):
-                    os.kill(pid, signal.SIGINT)
-            except ProcessLookupError:
-                pass
+            if processes.catches(pid, signal.SIGINT):
+                processes.send(pid, signal.SIGINT, lambda pid: _is_delivery(pid, master))
         return bool(old)
 
     # -- names
@@ -317,6 +313,24 @@ def exchange(one: str, other: str) -> None:
     if done:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), one)
+
+
+def _deliveries(master: int | None, before_s: float) -> Iterator[int]:
+    """The processes of the LMTP service of a Dovecot that began before a time, in seconds since the
+    machine started."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    for pid in processes.children(master) if master is not None else ():
+        try:
+            state, _, *rest = processes.stat(pid)
+        except OSError:
+            continue  # it has ended
+        began_s = int(rest[17]) / ticks
+        if state != "Z" and began_s <= before_s and _is_delivery(pid, master):
+            yield pid
+
+
+def _is_delivery(pid: int, master: int | None) -> bool:
+    return processes.parent(pid) == master and processes.program_name(pid) == "lmtp"
 
 
 def _target(address: Address) -> str:

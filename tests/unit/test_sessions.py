@@ -54,7 +54,7 @@ def test_a_list_that_names_the_processes_of_others_ends_none_of_them(
     programs = {"sleep": None, "dovecot/imap": -15, "dovecot/auth": None, "imap": None}
     processes = {name: subprocess.Popen([name, "60"], executable="/bin/sleep") for name in programs}
     # Not a child of Dovecot's master: a child of a child of ours.
-    program = "(exec -a dovecot/imap sleep 60 >/dev/null) & echo $!"
+    program = "(exec -a dovecot/imap sleep 60 >/dev/null 2>&1) & echo $!"
     stranger = int(subprocess.run(["bash", "-c", program], capture_output=True, check=True).stdout)
     lines = [f"imap/::1/a@x.com\t{p.pid}\t1\n" for n, p in processes.items() if n != "imap"]
     lines += [

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
+from mailroster import file_lock
 from mailroster.changes import Change, change, changed_keys
 from mailroster.compile import dovecot, postfix, relay
 from mailroster.disk import ABSENT, Disk, Identity, read
@@ -117,10 +118,10 @@ class Tables:
         every row has to be looked at."""
         self.make_folder()
         if not os.path.exists(self._layout.dialect) or self.version() != version:
-            self._disk.replace(self._layout.dialect, f"{version}\n".encode())
+            self._disk.replace(self._layout.dialect, f"{version}\n".encode(), mode=0o644)
         self._version = version
         if not os.path.exists(self._layout.origin) or self.origin() != origin:
-            self._disk.replace(self._layout.origin, f"{origin}\n".encode())
+            self._disk.replace(self._layout.origin, f"{origin}\n".encode(), mode=0o644)
             self._disk.replace(self._layout.unfinished, EVERYTHING)
 
     def origin(self) -> str:
@@ -202,7 +203,7 @@ class Tables:
     def _asked(self) -> Iterator[BinaryIO]:
         """The file of what was asked for, which commands write without the lock of the state."""
         with open(self._layout.asked, "ab", opener=_private) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            file_lock.lock(file.fileno(), self._layout.asked, how=fcntl.flock)
             yield file
 
     # -- changes
@@ -221,7 +222,7 @@ class Tables:
         for router in (changed.before, changed.after):
             prime(router, changed.dependents)
         changes = {table.name: delta(table, changed, every=bool(redo)) for table in self._tables}
-        self._disk.replace(self._layout.unfinished, _written(changed.keys) or b"\n", mode=0o600)
+        self._disk.replace(self._layout.unfinished, _written(changed.keys) or b"\n")
         self._write(changes)
         shut = [key for key in changed.keys["accounts"] if not _may_log_in(after.roster, key)]
         self._end_sessions([key for key in shut if redo or _may_log_in(before.roster, key)])

@@ -232,7 +232,7 @@ class Commit:
             owner, mode = owner_and_mode(target)
         except FileNotFoundError:
             place = os.path.dirname(target)
-            mode = 0o600 if getattr(Roster(), edit.field).format.secret else 0o644
+            mode = 0o600 if getattr(Roster(), edit.field).format.secret else 0o640
         if not os.access(place, os.W_OK):
             raise PermissionError(errno.EACCES, "can't be written", place)
         try:

@@ -170,7 +170,7 @@ class Disk:
         self,
         path: str,
         content: Content,
-        mode: int = 0o644,
+        mode: int = 0o600,
         *,
         group: int = -1,
         mtime_s: int | None = None,
@@ -284,6 +284,18 @@ def mode_for_all(path: str) -> int | None:
     except OSError:
         return None
     return mode if mode & stat.S_IROTH else None
+
+
+def make_folder(path: str) -> None:
+    """A folder with those above it, each of mode 0755 whatever the umask is. What is there stays
+    as it is."""
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path) or "."
+    for folder in reversed(missing):
+        os.mkdir(folder)
+        os.chmod(folder, 0o755)
 
 
 def owner_and_mode(path: str) -> tuple[tuple[int, int], int]:

@@ -4,18 +4,18 @@ What runs on does this beside servers (`up`), or for servers of somebody else (`
 """
 
 import asyncio
-import fcntl
 import os
 import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from mailroster import pid_file, running
 from mailroster.apply import Outcome, Tables, converge
 from mailroster.commit import MOVES
 from mailroster.damage import damaged
 from mailroster.deadlines import Deadlines, now, put_over
-from mailroster.disk import identity
+from mailroster.disk import identity, make_folder
 from mailroster.finding import Busy, Finding, Refused, ServiceFailed
 from mailroster.history import user_name
 from mailroster.installed import version
@@ -49,23 +49,32 @@ def log(text: str) -> None:
 @contextmanager
 def only_one(layout: Layout) -> Iterator[None]:
     """The lock of the one `up` or `watch` of an instance; its file says which process that is."""
-    os.makedirs(layout.state, exist_ok=True)
-    fd = os.open(layout.up_pid, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    make_folder(layout.state)
+    if (pid := running.up_pid(layout)) is not None:
+        raise Refused(_runs_already(layout, pid))
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = os.read(fd, 20).decode().strip()
-            name = "watch" if layout.kind == "host" else "up"
-            raise Refused(f"'mailroster {name}' runs here already, as process {pid}") from None
-        os.ftruncate(fd, 0)
-        os.write(fd, f"{os.getpid()}\n".encode())
+        fd = pid_file.claim(layout.up_pid)
+    except BlockingIOError:
+        raise Refused(_runs_already(layout, running.up_pid(layout))) from None
+    except OSError as error:
+        raise Refused(f"{error.filename}: {error.strerror}") from None
+    try:
+        pid_file.write(fd)
+        with suppress(FileNotFoundError):
+            os.unlink(layout.old_up_pid)
         try:
             yield
         finally:
             os.ftruncate(fd, 0)
     finally:
         os.close(fd)
+
+
+def _runs_already(layout: Layout, pid: int | None) -> str:
+    name = "watch" if layout.kind == "host" else "up"
+    if pid is None:
+        return f"another process keeps {layout.up_pid} locked; end it, then start again"
+    return f"'mailroster {name}' runs here already, as process {pid}"
 
 
 def _author(name: str) -> str:

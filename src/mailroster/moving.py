@@ -17,9 +17,10 @@ Sieve script in the config folder is linked to its new name before 3 and loses t
 import fcntl
 import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
+from mailroster import processes
 from mailroster.address import Address, account, fold
 from mailroster.commit import MOVES
 from mailroster.disk import Disk, read
@@ -27,7 +28,6 @@ from mailroster.finding import Busy, Fault, Refused
 from mailroster.formats.sieve import SUFFIX
 from mailroster.instance.layout import Layout
 from mailroster.mailstore import MailFolder, prove_below
-from mailroster.reopen import catches, processes
 from mailroster.running import dovecot_pid
 from mailroster.sessions import end_sessions
 from mailroster.values import NamedTuple
@@ -216,13 +216,10 @@ def _delivering(layout: Layout, live_s: float) -> bool:
     import signal
 
     master = dovecot_pid(layout)
-    old = [] if master is None else list(processes(master, b"lmtp", live_s))
+    old = list(_deliveries(master, live_s))
     for pid in old:
-        try:
-            if catches(pid, signal.SIGINT):
-                os.kill(pid, signal.SIGINT)
-        except ProcessLookupError:
-            pass
+        if processes.catches(pid, signal.SIGINT):
+            processes.send(pid, signal.SIGINT, lambda pid: _is_delivery(pid, master))
     return bool(old)
 
 
@@ -265,3 +262,21 @@ def _is_live(move: Move, says: "Roster", live: "Roster | None") -> bool:
     if move.old in live.accounts:
         return False
     return move.new in live.accounts or move.new not in says.accounts
+
+
+def _deliveries(master: int | None, before_s: float) -> Iterator[int]:
+    """The processes of the LMTP service of a Dovecot that began before a time, in seconds since the
+    machine started."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    for pid in processes.children(master) if master is not None else ():
+        try:
+            state, _, *rest = processes.stat(pid)
+        except OSError:
+            continue  # it has ended
+        began_s = int(rest[17]) / ticks
+        if state != "Z" and began_s <= before_s and _is_delivery(pid, master):
+            yield pid
+
+
+def _is_delivery(pid: int, master: int | None) -> bool:
+    return processes.parent(pid) == master and processes.program_name(pid) == "lmtp"

@@ -61,7 +61,7 @@ def take(settings: Settings, layout: Layout) -> Taken:
         raise Refused("\n".join(str(finding) for finding in found if finding.severity == ERROR))
     chosen = Overrides(*((before if f in bad else wanted).of(f) for f in FILES))
     if not os.path.isdir(layout.overrides):
-        Disk().make_folder(layout.overrides, 0o755)
+        Disk().make_folder(layout.overrides, 0o700)
     for file in FILES:
         if not os.path.exists(path := _copy(layout, file)) or chosen.of(file) != before.of(file):
             Disk().replace(path, chosen.of(file).encode("utf-8", "surrogateescape"))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from mailroster.disk import make_folder
 from mailroster.finding import Refused
 
 #: What is kept has this behind its name; a second one a number as well.
@@ -36,7 +37,7 @@ def claim(links: Mapping[str, str], tell: Callable[[str], object]) -> None:
     for place, to in links.items():
         if not os.path.lexists(place):
             with _refusing(place):
-                os.makedirs(os.path.dirname(place), exist_ok=True)
+                make_folder(os.path.dirname(place))
                 os.symlink(to, place)
 
 

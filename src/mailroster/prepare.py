@@ -8,9 +8,9 @@ import stat
 import time
 from collections.abc import Callable, Sequence
 
-from mailroster import beneath, installed, owners, places, quota_warning, running
+from mailroster import beneath, installed, log_file, owners, places, quota_warning, running
 from mailroster.adopt.mail_folder import owned
-from mailroster.disk import Disk, read
+from mailroster.disk import Disk, make_folder, mode_for_all, read
 from mailroster.finding import Refused
 from mailroster.instance import overrides, postfix
 from mailroster.instance.dialect import dialect
@@ -67,7 +67,7 @@ def prepare_host(settings: Settings, layout: Layout) -> None:
     """
     _make(settings, layout, _of_tables(settings, layout))
     _quota_warning(settings, layout)
-    Disk().replace(layout.note, f"{layout.kind}\n".encode())
+    Disk().replace(layout.note, f"{layout.kind}\n".encode(), mode=0o644)
 
 
 def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
@@ -137,13 +137,43 @@ def prepare(
     for name, text in its.files(settings, layout).items():
         files[os.path.join(layout.dovecot, name)] = text
     _quota_warning(settings, layout)
+    if layout.kind == "system" and not _is_open(settings, layout, taken.overrides.main):
+        tell(
+            f"warning: {overrides.MAIN} is closed to other users, so main.cf is closed too, and "
+            f"their sendmail and mailq fail; if it has no secret in it: chmod o+r {overrides.MAIN}"
+        )
     changed = before != read(f"{layout.overrides}/dovecot.cf")
     for path, text in files.items():
         raw = text.encode("utf-8", "surrogateescape")
+        group, mode = 0, 0o600
+        if path == f"{layout.postfix}/main.cf":
+            group, mode = _main_cf_access(settings, layout, taken.overrides.main)
         if read(path) != raw:
-            Disk().replace(path, raw, mtime_s=int(time.time()) - HOT_MAIN_CF_S)
+            mtime_s = int(time.time()) - HOT_MAIN_CF_S
+            Disk().replace(path, raw, mode, group=group, mtime_s=mtime_s)
             changed = True
+        else:  # which may be as an earlier version has made it
+            os.chown(path, 0, group)
+            os.chmod(path, mode)
     return changed
+
+
+def _is_open(settings: Settings, layout: Layout, override: str) -> bool:
+    """Whether every user of the machine may read main.cf: only where it is the machine's own, which
+    sendmail(1) and mailq(1) of every user read, and no override that is closed stands in it."""
+    source = os.path.join(settings.config, overrides.MAIN)
+    return layout.kind == "system" and (not override or mode_for_all(source) is not None)
+
+
+def _main_cf_access(settings: Settings, layout: Layout, override: str) -> tuple[int, int]:
+    """The group and the mode of main.cf. All of Postfix that reads it begins as root.
+
+    Where it is the machine's own and can't be open, it is open to the mail's group: what a Sieve
+    script sends goes through sendmail(1), too.
+    """
+    if layout.kind != "system":
+        return 0, 0o600
+    return (0, 0o644) if _is_open(settings, layout, override) else (settings.vmail_gid, 0o640)
 
 
 def remove_sockets(layout: Layout) -> None:
@@ -176,7 +206,7 @@ def _quota_warning(settings: Settings, layout: Layout) -> None:
     sender = settings.postmaster_address or f"postmaster@{settings.hostname}"
     not_enforced = dialect(installed.version()).NOT_ENFORCED
     script = quota_warning.script(settings.config, layout.dovecot_conf, sender, not_enforced)
-    Disk().replace(layout.quota_warning, script.encode(), mode=0o755)
+    Disk().replace(layout.quota_warning, script.encode(), mode=0o700)
 
 
 #: Folders below Dovecot's base_dir that hold sockets.
@@ -188,33 +218,41 @@ _ROOT = (0, 0)
 
 def _of_tables(settings: Settings, layout: Layout) -> list[_Folder]:
     dovecot = (0, grp.getgrnam("dovecot").gr_gid)
+    postfix = (0, grp.getgrnam("postfix").gr_gid)
     mail = (settings.vmail_uid, settings.vmail_gid)
     scripts = (0, settings.vmail_gid)
     return [
-        (layout.state, _ROOT, 0o755),
-        (layout.tables, _ROOT, 0o755),
+        # The servers' users pass through it, each to the folders that are open to that user.
+        (layout.state, _ROOT, 0o711),
+        (layout.locks, _ROOT, 0o700),
+        (layout.tables, postfix, 0o2750),
+        (layout.postmap, postfix, 0o2750),
         # Sticky: Dovecot makes logs of its database there, and replaces no file of root's.
         (layout.sql, dovecot, 0o3770),
         (layout.sieve, scripts, 0o2750),
         (layout.sieve_accounts, scripts, 0o2750),
         (layout.warning, scripts, 0o710),
-        (settings.logs, _ROOT, 0o755),
+        # Postfix's own user writes there at a start; its readers are those of /var/log.
+        (settings.logs, (0, log_file.readers()), 0o751),
         (settings.mail, mail, 0o770),
     ]
 
 
 def _of_servers(layout: Layout) -> list[_Folder]:
     """The folders of servers that are ours."""
-    postfix = (pwd.getpwnam("postfix").pw_uid, 0)
+    user = pwd.getpwnam("postfix")
+    # In the layout `system` sendmail(1) and postdrop(1) of every user work with this Postfix.
+    is_machines = layout.kind == "system"
+    spool = (_ROOT, 0o711) if is_machines else ((0, user.pw_gid), 0o750)
     return [
-        (layout.postfix, _ROOT, 0o755),
-        (layout.dovecot, _ROOT, 0o755),
-        (layout.spool, _ROOT, 0o755),
-        (os.path.dirname(layout.postfix_data), _ROOT, 0o755),
-        (layout.postfix_data, postfix, 0o700),
-        (layout.dovecot_data, _ROOT, 0o755),
-        (layout.run, _ROOT, 0o755),
-        (layout.tls, _ROOT, 0o755),
+        (layout.postfix, _ROOT, 0o711 if is_machines else 0o700),
+        (layout.dovecot, _ROOT, 0o700),
+        (layout.spool, *spool),
+        (os.path.dirname(layout.postfix_data), _ROOT, 0o711),
+        (layout.postfix_data, (user.pw_uid, 0), 0o700),
+        (layout.dovecot_data, _ROOT, 0o700),
+        (layout.run, _ROOT, 0o755),  # which Dovecot insists on; each socket has a mode of its own
+        (layout.tls, _ROOT, 0o711),
     ]
 
 
@@ -222,7 +260,7 @@ def _make(settings: Settings, layout: Layout, folders: Sequence[_Folder]) -> Non
     owners.hand_over_database(layout)
     for path, owner, mode in folders:
         fresh = not os.path.isdir(path)
-        os.makedirs(path, exist_ok=True)
+        make_folder(path)
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             # One without anything in it is as a container engine has made it, for nobody.
@@ -232,9 +270,35 @@ def _make(settings: Settings, layout: Layout, folders: Sequence[_Folder]) -> Non
                 os.fchmod(fd, mode)
         finally:
             os.close(fd)
-    os.makedirs(settings.config, exist_ok=True)
+    make_folder(settings.config)
     _passable(layout.state)
     _passable(settings.mail)
+    _tighten(settings, layout)
+
+
+def _tighten(settings: Settings, layout: Layout) -> None:
+    """Closes what an earlier version has left open to other users."""
+    group = grp.getgrnam("postfix").gr_gid
+    for entry in os.scandir(layout.tables):
+        mode = stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode)
+        if entry.is_file(follow_symlinks=False) and mode != 0o600:
+            os.chown(entry.path, 0, group)
+            os.chmod(entry.path, 0o640)
+    for folder in (layout.overrides, layout.served):
+        if os.path.isdir(folder):
+            os.chmod(folder, 0o700)
+            for entry in os.scandir(folder):
+                os.chmod(entry.path, 0o600)
+    if os.path.isdir(settings.logs):
+        log_file.tighten(settings.logs, ("mail.log", "dovecot.log", "policy.log"))
+    main_cf = "# Written by mailroster, for the user of Postfix.\ncompatibility_level = 3.6\n"
+    _postmap(layout, f"{main_cf}meta_directory = /etc/postfix\nmyhostname = {settings.hostname}\n")
+
+
+def _postmap(layout: Layout, main_cf: str) -> None:
+    path, raw = f"{layout.postmap}/main.cf", main_cf.encode("utf-8", "surrogateescape")
+    if read(path) != raw:
+        Disk().replace(path, raw, 0o640, mtime_s=int(time.time()) - HOT_MAIN_CF_S)
 
 
 def _is_empty(folder: int) -> bool:
@@ -246,14 +310,8 @@ def _is_empty(folder: int) -> bool:
 def _postfix_log(path: str, uid: int) -> None:
     """Postfix's log belongs to Postfix's user: before postlogd runs, postsuper tells there which
     queue files it has renamed, as after a copy or a restore, and a start fails if it can't."""
-    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
-        return
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-    try:
-        if os.fstat(fd).st_nlink == 1:  # else it may be somebody's file
-            os.fchown(fd, uid, -1)
-    finally:
-        os.close(fd)
+    if not log_file.is_elsewhere(path):
+        os.close(log_file.opened(path, uid))
 
 
 def _passable(path: str) -> None:

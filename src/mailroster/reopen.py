@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Iterator
 
+from mailroster import processes
 from mailroster.instance.layout import Layout
 from mailroster.running import dovecot_pid, postfix_pid
 
@@ -28,7 +29,7 @@ def reload_postfix(layout: Layout) -> None:
 
     master = postfix_pid(layout)
     if master is not None:
-        os.kill(master, signal.SIGHUP)
+        processes.send(master, signal.SIGHUP, lambda pid: pid == postfix_pid(layout))
 
 
 def reopen_database(layout: Layout) -> int:
@@ -40,76 +41,39 @@ def reopen_database(layout: Layout) -> int:
     while waiting := set(_behind(layout)) - ended:
         for pid in waiting:
             if _sleeps(pid) or time.monotonic() > deadline:
-                try:
-                    os.kill(pid, signal.SIGTERM)
-                except ProcessLookupError:
-                    pass
+                processes.send(pid, signal.SIGTERM, lambda pid: _is_behind(pid, layout))
                 ended.add(pid)
         time.sleep(_STEP_S)
     return len(ended)
 
 
-def processes(master: int, name: bytes, before_s: float) -> Iterator[int]:
-    """The children of a process whose command line has a word, and that began before a time, in
-    seconds since the machine started."""
-    ticks = os.sysconf("SC_CLK_TCK")
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            state, parent, *rest = _status(pid)
-            began_s = int(rest[17]) / ticks
-            ours = int(parent) == master and state != "Z" and began_s <= before_s
-            if ours and name in _command(pid):
-                yield int(pid)
-        except OSError:
-            pass  # it has ended
-
-
-def catches(pid: int, signal: int) -> bool:
-    """Whether a process has a handler for a signal (proc(5), SigCgt). Raises ProcessLookupError."""
-    try:
-        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
-            masks = (line.partition(":\t")[2] for line in file if line.startswith("SigCgt:"))
-            return bool(int(next(masks), 16) >> (signal - 1) & 1)
-    except FileNotFoundError:
-        raise ProcessLookupError(pid) from None
-
-
 def _behind(layout: Layout) -> Iterator[int]:
     """The auth workers of our Dovecot whose database has lost its name."""
     master = dovecot_pid(layout)
-    if master is None:
-        return
-    old = layout.database + _GONE
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if _parent(name) == master and b"auth" in _command(name) and old in _files(name):
-                yield int(name)
-        except OSError:
-            pass  # it has ended
+    if master is not None:
+        yield from (pid for pid in processes.children(master) if _has_old(pid, layout))
+
+
+def _is_behind(pid: int, layout: Layout) -> bool:
+    master = dovecot_pid(layout)
+    return master is not None and processes.parent(pid) == master and _has_old(pid, layout)
+
+
+def _has_old(pid: int, layout: Layout) -> bool:
+    is_auth = any(b"auth" in word for word in processes.arguments(pid))
+    return is_auth and layout.database + _GONE in _files(pid)
 
 
 def _sleeps(pid: int) -> bool:
     try:
-        return _status(str(pid))[0] == "S"
+        return processes.stat(pid)[0] == "S"
     except OSError:
         return False
 
 
-def _status(pid: str) -> list[str]:
-    """State, parent, … (proc(5), stat)."""
-    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-        return file.read().rpartition(")")[2].split()
-
-
-def _parent(pid: str) -> int:
-    return int(_status(pid)[1])
-
-
-def _command(pid: str) -> bytes:
-    with open(f"/proc/{pid}/cmdline", "rb") as file:
-        return file.read()
-
-
-def _files(pid: str) -> Iterator[str]:
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        yield os.readlink(f"/proc/{pid}/fd/{fd}")
+def _files(pid: int) -> list[str]:
+    """What a process has open; nothing for one that has ended."""
+    try:
+        return [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    except OSError:
+        return []

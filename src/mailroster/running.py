@@ -1,10 +1,22 @@
-"""Whether the servers of an instance run: by the locks and pid files that they keep."""
+"""Whether the servers of an instance run: by the locks and pid files that they keep.
+
+A pid file may be an old one, and its number may be that of another process by now. So a number
+counts only if the process is the program: by its command line, its users and its folder.
+"""
 
 import fcntl
 import os
+import pwd
+from collections.abc import Callable
 
+from mailroster import processes
 from mailroster.instance.layout import Layout
 from mailroster.values import NamedTuple
+
+#: The module that is our policy service, and the user as which it runs.
+POLICY_MODULE, POLICY_USER = "mailroster.policy.service", "postfix"
+#: Postfix writes its number behind blanks.
+_PID_FILE_MAX = 100
 
 
 class Usage(NamedTuple):
@@ -22,53 +34,97 @@ def is_running(layout: Layout) -> bool:
 
 def postfix_pid(layout: Layout) -> int | None:
     """The pid of Postfix's master, which keeps its pid file locked (master(8))."""
-    return _pid(os.path.join(layout.spool, "pid", "master.pid"), locked=True)
+    path = os.path.join(layout.spool, "pid", "master.pid")
+    return _pid(path, lambda pid: _is_postfix(pid, layout.spool), locked=True)
 
 
 def dovecot_pid(layout: Layout) -> int | None:
-    """The pid of Dovecot's master, which does not lock its pid file: so it has to be a process with
-    our configuration. A killed one that nobody has reaped has no command line, and one that has
-    only got its number has another."""
-    pid = _pid(layout.dovecot_pid, locked=False)
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = file.read().split(b"\0")
-    except OSError:
-        return None
-    if layout.kind == "host":  # which needs no `-c`
-        return pid if os.path.basename(words[0]) == b"dovecot" else None
-    conf = os.fsencode(os.path.realpath(layout.dovecot_conf))
-    return pid if conf in map(os.path.realpath, words) else None
+    """The pid of Dovecot's master, which does not lock its pid file. A killed one that nobody has
+    reaped has no command line, so that it does not count."""
+    return _pid(layout.dovecot_pid, lambda pid: _is_dovecot(pid, layout), locked=False)
 
 
 def policy_pid(layout: Layout) -> int | None:
-    """The pid of our policy service."""
-    return _pid(layout.policy_pid, locked=True)
+    """The pid of our policy service, also of one that an earlier version has started."""
+    paths = layout.policy_pid, layout.old_policy_pid
+    found = (_pid(path, lambda pid: _is_policy(pid, layout), locked=True) for path in paths)
+    return next((pid for pid in found if pid is not None), None)
 
 
 def up_pid(layout: Layout) -> int | None:
-    """The pid of the `mailroster up` that keeps this instance."""
-    return _pid(layout.up_pid, locked=True)
+    """The pid of the `mailroster up` of this instance, also of one of an earlier version."""
+    paths = layout.up_pid, layout.old_up_pid
+    found = (_pid(path, _is_up, locked=True) for path in paths)
+    return next((pid for pid in found if pid is not None), None)
 
 
 def strangers() -> dict[str, int]:
     """Servers that run at their packages' own places, name -> pid. Ours have other places."""
     found = {
-        "postfix": _pid("/var/spool/postfix/pid/master.pid", locked=True),
-        "dovecot": _pid("/run/dovecot/master.pid", locked=False),
+        "postfix": _pid(
+            "/var/spool/postfix/pid/master.pid",
+            lambda pid: _is_postfix(pid, "/var/spool/postfix"),
+            locked=True,
+        ),
+        "dovecot": _pid("/run/dovecot/master.pid", _is_any_dovecot, locked=False),
     }
     return {name: pid for name, pid in found.items() if pid is not None}
 
 
-def _pid(path: str, *, locked: bool) -> int | None:
+def _is_postfix(pid: int, spool: str) -> bool:
+    """Its master works in the queue folder."""
+    is_master = processes.program_name(pid) == "master" and processes.is_trusted(pid)
+    return is_master and processes.works_in(pid, spool)
+
+
+def _is_any_dovecot(pid: int) -> bool:
+    return processes.program_name(pid) == "dovecot" and processes.is_trusted(pid)
+
+
+def _is_dovecot(pid: int, layout: Layout) -> bool:
+    """Its master is started with our configuration; the one of a host needs no `-c`."""
+    if not _is_any_dovecot(pid):
+        return False
+    conf = os.fsencode(os.path.realpath(layout.dovecot_conf))
+    return layout.kind == "host" or conf in map(os.path.realpath, processes.arguments(pid))
+
+
+def _is_policy(pid: int, layout: Layout) -> bool:
+    words = processes.arguments(pid)
+    is_service = POLICY_MODULE.encode() in words and os.fsencode(layout.state) in words
+    return is_service and processes.is_trusted(pid, *_uids(POLICY_USER))
+
+
+def _is_up(pid: int) -> bool:
+    """`mailroster up` or `watch`, by either name of the program."""
+    words = processes.arguments(pid)
+    names = {os.path.basename(word) for word in words}
+    is_ours = bool(names & {b"mailroster", b"setup"}) and bool(names & {b"up", b"watch"})
+    return is_ours and processes.is_trusted(pid)
+
+
+def _uids(user: str) -> list[int]:
     try:
-        with open(path, encoding="ascii") as file:
-            pid = int(file.read().strip() or 0)
-            if not pid or not os.path.exists(f"/proc/{pid}"):
-                return None  # before the look at the lock, which another may be about to take
-            return pid if not locked or _is_locked(file.fileno()) else None
+        return [pwd.getpwnam(user).pw_uid]
+    except KeyError:
+        return []
+
+
+def _pid(path: str, is_meant: Callable[[int], bool], *, locked: bool) -> int | None:
+    """The number in a pid file, if the process is the one that is meant."""
+    try:
+        with open(path, encoding="ascii", opener=_without_waiting) as file:
+            pid = int(file.read(_PID_FILE_MAX).strip() or 0)
+            # The look at the lock comes last: another process may be about to take it.
+            if pid <= 0 or not is_meant(pid) or (locked and not _is_locked(file.fileno())):
+                return None
+            return pid
     except (OSError, ValueError):
         return None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
 
 
 def _is_locked(fd: int) -> bool:

@@ -58,6 +58,7 @@ class Up:
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises Refused or ServiceFailed if it can't begin."""
+        os.umask(0o077)  # also of the daemons that it starts
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)

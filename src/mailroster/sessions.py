@@ -8,15 +8,22 @@ kick` does, without the 50 ms that it takes to start.
 
 import os
 from collections.abc import Collection, Iterator
+from functools import partial
 
+from mailroster import processes
 from mailroster.installed import noted
 from mailroster.instance.layout import Layout
+from mailroster.running import dovecot_pid
 from mailroster.services import number
 from mailroster.sockets import connected
 
 #: Linux gives no pid from here on (PID_MAX_LIMIT).
 PID_LIMIT = 1 << 22
 _TIMEOUT_S = 5.0
+#: The programs of Dovecot in which a client has a session.
+_OF_SESSIONS = frozenset(
+    f"{protocol}{kind}" for protocol in ("imap", "pop3", "managesieve") for kind in ("", "-login")
+)
 #: The handshake of each version: 2.4's has a second line, empty for who is no service.
 _OLD, _NEW = b"VERSION\tanvil\t1\t0\n", b"VERSION\tanvil-client\t2\t0\n\n"
 
@@ -27,7 +34,7 @@ def end_sessions(layout: Layout, users: Collection[str]) -> int:
     if not os.path.exists(path):
         return 0
     if noted(layout) == "2.3":
-        return _terminate(pids_of(_dump(path, _OLD), users))
+        return _terminate(layout, pids_of(_dump(path, _OLD), users))
     return _kick(path, users_of(_dump(path, _NEW)) & set(users))
 
 
@@ -47,17 +54,21 @@ def users_of(dump: str) -> set[str]:
     return {words[1] for words in lines if len(words) > 2 and number(words[0]) is not None}
 
 
-def _terminate(pids: Iterator[int]) -> int:
+def _terminate(layout: Layout, pids: Iterator[int]) -> int:
+    """Ends processes of our Dovecot; how many. The list of sessions is made by a process of the
+    user `dovecot`: it has no say over the processes of others."""
     import signal
 
-    ended = 0
-    for pid in pids:
-        try:
-            os.kill(pid, signal.SIGTERM)
-            ended += 1
-        except (ProcessLookupError, PermissionError):
-            pass
-    return ended
+    master = dovecot_pid(layout)
+    if master is None:
+        return 0
+    is_meant = partial(_is_session, master=master)
+    return sum(processes.send(pid, signal.SIGTERM, is_meant) for pid in pids)
+
+
+def _is_session(pid: int, master: int) -> bool:
+    """Whether a process is one of our Dovecot's in which a client has a session."""
+    return processes.parent(pid) == master and processes.program_name(pid) in _OF_SESSIONS
 
 
 def _kick(path: str, users: Collection[str]) -> int:

@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Callable
 
+from mailroster import processes
 from mailroster.finding import ServiceFailed
 from mailroster.services import start
 from mailroster.values import NamedTuple
@@ -87,17 +88,21 @@ class Supervisor:
     async def stop(self) -> None:
         """Stops the server: SIGTERM, and SIGKILL if it takes too long."""
         pid = self._server.pid()
-        if pid is None:
+        # It is asked once more when the pidfd is open: until then the number may become another's.
+        fd = None if pid is None else processes.opened(pid, lambda pid: pid == self._server.pid())
+        if fd is None:
             return
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.kill(pid, number)
-                await asyncio.wait_for(_ended(pid, asyncio.Event()), STOP_S)
-                return
-            except ProcessLookupError:
-                return
-            except TimeoutError:
-                self._log(f"{self._server.name} does not stop; it is killed")
+        try:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                if not processes.send_to(fd, number):
+                    return
+                try:
+                    await asyncio.wait_for(_readable(fd, asyncio.Event()), STOP_S)
+                    return
+                except TimeoutError:
+                    self._log(f"{self._server.name} does not stop; it is killed")
+        finally:
+            os.close(fd)
 
 
 async def _ended(pid: int, stop: asyncio.Event) -> None:
@@ -106,17 +111,24 @@ async def _ended(pid: int, stop: asyncio.Event) -> None:
         fd = os.pidfd_open(pid)
     except ProcessLookupError:
         return
+    try:
+        await _readable(fd, stop)
+    finally:
+        os.close(fd)
+
+
+async def _readable(pidfd: int, stop: asyncio.Event) -> None:
+    """Until the process of a pidfd has ended, or `stop` is set."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
-    loop.add_reader(fd, ended.set)
+    loop.add_reader(pidfd, ended.set)
     try:
         tasks = [asyncio.create_task(event.wait()) for event in (ended, stop)]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
     finally:
-        loop.remove_reader(fd)
-        os.close(fd)
+        loop.remove_reader(pidfd)
 
 
 async def _pause(seconds: float, stop: asyncio.Event) -> None:

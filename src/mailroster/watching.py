@@ -6,7 +6,7 @@ import signal
 import time
 
 from mailroster import readiness, running
-from mailroster.disk import read
+from mailroster.disk import make_folder, read
 from mailroster.finding import Refused, ServiceFailed
 from mailroster.follow import Follower, log, only_one
 from mailroster.instance.layout import Layout
@@ -57,6 +57,7 @@ class Watch:
             time.sleep(self._settings.settle_seconds / 4)
 
     def _begin(self) -> None:
+        os.umask(0o077)
         prepare_host(self._settings, self._layout)
         self._follower.begin()
         self._follower.compile_scripts()
@@ -86,7 +87,7 @@ class Watch:
     async def _start_policy(self) -> None:
         """Without it mail goes on; it is tried again."""
         try:
-            os.makedirs(os.path.dirname(self._layout.policy), exist_ok=True)
+            make_folder(os.path.dirname(self._layout.policy))
             await self._policy.start()
         except (OSError, ServiceFailed) as error:
             log(str(error))

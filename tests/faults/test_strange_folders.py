@@ -106,7 +106,7 @@ def test_in_a_folder_that_hands_down_its_group_a_file_keeps_its_own(folder: Path
     assert (folder / ACCOUNTS).stat().st_gid == 0
 
 
-@pytest.mark.parametrize(("file", "mode"), ((ACCOUNTS, 0o600), (QUOTAS, 0o644), (VIRTUAL, 0o644)))
+@pytest.mark.parametrize(("file", "mode"), ((ACCOUNTS, 0o600), (QUOTAS, 0o640), (VIRTUAL, 0o640)))
 def test_a_new_file_is_secret_if_it_holds_secrets(folder: Path, file: str, mode: int) -> None:
     for name in FILES:
         (folder / name).unlink()

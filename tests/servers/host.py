@@ -162,7 +162,7 @@ class Host:
 
     def stop_watch(self) -> int:
         assert self._watch is not None
-        pid = self.read("/var/lib/mailroster/up.pid").strip()
+        pid = self.read("/var/lib/mailroster/locks/up.pid").strip()
         self.run("sh", "-c", 'kill -TERM "$0"', pid)
         code = self._watch.wait(30)
         self._watch = None

@@ -330,7 +330,7 @@ def test_it_runs_as_postfix_and_its_socket_is_closed_to_others(post: Instance) -
 
 def test_status_tells_when_it_is_down(post: Instance) -> None:
     assert "policy" not in post.run("status").stdout
-    service = post.state / "policy.pid"
+    service = post.state / "locks/policy.pid"
     hidden = service.rename(post.state / "hidden.pid")
     try:
         done = post.run("status")

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,10 +53,11 @@ def test_a_rename_of_what_was_renamed_ends_both(tmp_path: Path, word: str, live:
 @contextmanager
 def delivering(source: str) -> Iterator[subprocess.Popen[str]]:
     """A process that looks like one of the LMTP service, once it has said a word."""
-    argv = [sys.executable, "-c", f"import signal, sys, time\n{source}", "lmtp"]
+    argv = ["dovecot/lmtp", "-c", f"import signal, sys, time\n{source}"]
     with subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+        argv, executable="/usr/bin/python3", stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        text=True,
+    ) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         yield process

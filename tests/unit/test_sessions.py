@@ -1,7 +1,18 @@
 """Whose sessions end: what is made of anvil's list."""
 
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import pytest
 
+from mailroster import sessions
+from mailroster.instance.layout import Layout
 from mailroster.sessions import pids_of, users_of
 
 DUMP = """\
@@ -30,3 +41,54 @@ def test_who_has_a_session_by_the_list_of_a_newer_dovecot() -> None:
 def test_what_is_no_process_of_a_session_is_left_alone(pid: str) -> None:
     """0 would be ourselves, with all that we started."""
     assert list(pids_of(f"imap/::1/a@x.com\t{pid}\t1\n", {"a@x.com"})) == []
+
+
+def test_a_list_that_names_the_processes_of_others_ends_none_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dovecot's anvil runs as the user `dovecot`, and who has that user writes the list."""
+    monkeypatch.setattr(sessions, "dovecot_pid", lambda _: os.getpid())
+    layout = Layout(str(tmp_path))
+    Path(layout.run).mkdir()
+    Path(layout.dialect).write_text("2.3\n")
+    programs = {"sleep": None, "dovecot/imap": -15, "dovecot/auth": None, "imap": None}
+    processes = {name: subprocess.Popen([name, "60"], executable="/bin/sleep") for name in programs}
+    # Not a child of Dovecot's master: a child of a child of ours.
+    program = "(exec -a dovecot/imap sleep 60 >/dev/null 2>&1) & echo $!"
+    stranger = int(subprocess.run(["bash", "-c", program], capture_output=True, check=True).stdout)
+    lines = [f"imap/::1/a@x.com\t{p.pid}\t1\n" for n, p in processes.items() if n != "imap"]
+    lines += [
+        f"imap/::1/a@x.com\t{stranger}\t1\n",
+        f"imap/::1/b@x.com\t{processes['imap'].pid}\t1\n",
+    ]
+    try:
+        with anvil(Path(layout.run, "anvil"), "".join(lines) + "\n"):
+            assert sessions.end_sessions(layout, {"a@x.com"}) == 1
+        assert processes["dovecot/imap"].wait(20) == programs["dovecot/imap"]
+        assert {n: p.poll() for n, p in processes.items()} == programs
+        os.kill(stranger, 0)
+    finally:
+        os.kill(stranger, signal.SIGKILL)
+        for process in processes.values():
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def anvil(path: Path, dump: str) -> Iterator[None]:
+    """One that answers a client with a list."""
+
+    def answer() -> None:
+        client, _ = server.accept()
+        with client, client.makefile("rb") as lines:
+            for line in lines:
+                if line == b"CONNECT-DUMP\n":
+                    client.sendall(dump.encode())
+
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield
+        thread.join()

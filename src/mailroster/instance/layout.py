@@ -49,9 +49,16 @@ class Layout:
         self.run = os.path.join(state, "run")
         #: Closed to all but the owner of the mail.
         self.warning = os.path.join(self.run, "warning")
-        #: The socket of our policy service, and its pid file, which it keeps locked.
+        #: The socket of our policy service.
         self.policy = os.path.join(self.run, "policy")
-        self.policy_pid = os.path.join(state, "policy.pid")
+        #: Pid files, which their processes keep locked: closed to all but root.
+        self.locks = os.path.join(state, "locks")
+        self.policy_pid = os.path.join(self.locks, "policy.pid")
+        #: Where earlier versions had them.
+        self.old_policy_pid = os.path.join(state, "policy.pid")
+        self.old_up_pid = os.path.join(state, "up.pid")
+        #: A main.cf for the user of Postfix, who asks postmap and can't read the real one.
+        self.postmap = os.path.join(state, "postmap")
         #: Those of Dovecot's at which Postfix delivers, asks for logins, and for room.
         self.lmtp = os.path.join(self.run, "lmtp")
         self.auth = os.path.join(self.run, "auth-postfix")
@@ -75,7 +82,7 @@ class Layout:
         #: Says that the layout is `host`, to commands that nobody tells.
         self.note = os.path.join(state, NOTE)
         #: Held locked by `up` as long as it runs; says which process that is.
-        self.up_pid = os.path.join(state, "up.pid")
+        self.up_pid = os.path.join(self.locks, "up.pid")
 
     def _of_a_host(self) -> None:
         """The places of Debian's packages. Their smtpd runs in its queue folder and sees no other,

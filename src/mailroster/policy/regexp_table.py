@@ -19,7 +19,7 @@ class Patterns:
     """The regexp table of an instance."""
 
     def __init__(self, layout: Layout) -> None:
-        self._path, self._config = layout.table("regexp"), layout.postfix
+        self._path, self._config = layout.table("regexp"), layout.postmap
         self._seen: Identity = ABSENT
         self._known: dict[str, str | None] = {}
         self._wanted: set[str] = set()  # asked for and not known

@@ -6,37 +6,36 @@ Like Postfix and Dovecot it is found by its pid file, which it keeps locked, and
 """
 
 import asyncio
-import fcntl
 import os
 import pwd
 import socket
 import sys
 from collections.abc import Sequence
 
+from mailroster import log_file, pid_file
 from mailroster.disk import read
 from mailroster.instance.layout import Layout
 from mailroster.policy.answers import Policy
+from mailroster.running import POLICY_MODULE, POLICY_USER
 
-USER = "postfix"
 _BACKLOG = 128
 _REQUEST_MAX_BYTES = 1 << 16
-_LOG_FILE = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 #: Modules that are first needed when their files can't be read any more.
 _LATE = ("lmdb", "asyncio.subprocess", "subprocess", "tempfile", "traceback", "idna")
 
 
 def argv(layout: Layout, logs: str) -> tuple[str, ...]:
     """The program and its arguments."""
-    return (sys.executable, "-P", "-m", __name__, layout.state, layout.kind, logs)
+    return (sys.executable, "-P", "-m", POLICY_MODULE, layout.state, layout.kind, logs)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Returns 0 when the service answers; it goes on in the background."""
     state, kind, logs = arguments
     layout, log = Layout(state, kind), os.path.join(logs, "policy.log")
-    pid = os.open(layout.policy_pid, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    os.umask(0o077)
     try:
-        fcntl.flock(pid, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        pid = pid_file.claim(layout.policy_pid)
     except BlockingIOError:
         print("the policy service runs already", file=sys.stderr)
         return 1
@@ -49,10 +48,9 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     os.setsid()
     _speak_to(log)
-    os.ftruncate(pid, 0)
-    os.pwrite(pid, f"{os.getpid()}\n".encode(), 0)
+    pid_file.write(pid)
     origin = read(layout.origin).decode().strip()
-    _become(USER)
+    _become(POLICY_USER)
     asyncio.run(_serve(layout, origin, listening))
     return 0
 
@@ -68,7 +66,7 @@ def _listen(path: str) -> socket.socket:
     listening = socket.socket(socket.AF_UNIX)
     if os.path.lexists(path):
         os.unlink(path)
-    owner = pwd.getpwnam(USER).pw_uid
+    owner = pwd.getpwnam(POLICY_USER).pw_uid
     # In a folder of Postfix's own user, who could replace the socket before it is given away.
     theirs = os.stat(os.path.dirname(path)).st_uid == owner
     umask = os.umask(0o177)
@@ -87,7 +85,7 @@ def _listen(path: str) -> socket.socket:
 def _speak_to(log: str) -> None:
     """Standard error goes to a file; nothing else is read or said."""
     nothing = os.open(os.devnull, os.O_RDWR)
-    said = os.open(log, _LOG_FILE, 0o644)
+    said = log_file.opened(log)
     for old, new in ((nothing, 0), (nothing, 1), (said, 2)):
         os.dup2(old, new)
 

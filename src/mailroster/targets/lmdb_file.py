@@ -5,11 +5,11 @@ with an assertion. So the head is read by hand, and all the rest by a child.
 """
 
 import errno
-import fcntl
 import os
 import struct
 import sys
 
+from mailroster import file_lock
 from mailroster.child import in_child, in_program, is_alone
 
 # MDB_page's header, then MDB_meta (lmdb, mdb.c), in the machine's own sizes and order.
@@ -78,7 +78,7 @@ def _walked(path: str) -> str:
         size = 2 * os.path.getsize(path) + 2 * _TRIAL_BYTES
         env = lmdb.open(path, subdir=False, lock=False, map_size=size)
         with open(path, "rb") as file:
-            fcntl.lockf(file, fcntl.LOCK_SH)
+            file_lock.lock(file.fileno(), path, shared=True)
             transaction = env.begin(write=True)
             count, before = 0, b""
             for key, value in transaction.cursor():
@@ -91,6 +91,8 @@ def _walked(path: str) -> str:
             transaction.put(b"\0\0", bytes(_TRIAL_BYTES))
             transaction.abort()
         return ""
+    except BlockingIOError:
+        return ""  # a writer is at work for long, which is no damage
     except (lmdb.Error, OSError, ValueError) as error:
         return str(error)
 

@@ -9,9 +9,12 @@ import os
 from io import FileIO
 from typing import Any
 
+from mailroster import file_lock
 from mailroster.disk import ABSENT, Identity, identity
 
 _MAP_MIN_BYTES = 1 << 24
+#: Less than Postfix waits for an answer.
+_WAIT_S = 1.0
 #: LMDB's own limit; a longer key is in no table.
 _KEY_MAX_BYTES = 511
 
@@ -48,7 +51,9 @@ class LmdbLookup:
             self._open(found)
         assert self._file is not None
         # The lock that Postfix takes, and our writer: pages that are read are not used again.
-        fcntl.lockf(self._file, fcntl.LOCK_SH)
+        file_lock.lock(
+            self._file.fileno(), self._path, shared=True, wait_s=_WAIT_S, wait_for_root_s=_WAIT_S
+        )
         try:
             with self._env.begin() as transaction:
                 value = transaction.get(raw)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from mailroster import file_lock
 from mailroster.disk import ABSENT, Disk, identity
 from mailroster.tables import Changes, Row, Rows
 from mailroster.targets import Filled
@@ -28,9 +29,12 @@ _FULL_BYTES = 1 << 20
 
 
 class LmdbTable:
-    """`lmdb:PATH`, the file being PATH.lmdb, with a mode of its own where it holds secrets."""
+    """`lmdb:PATH`, the file being PATH.lmdb, with a mode of its own where it holds secrets.
 
-    def __init__(self, path: str, disk: Disk | None = None, mode: int = 0o644) -> None:
+    The group of the file is that of the folder, by its set-group-id bit: Postfix's.
+    """
+
+    def __init__(self, path: str, disk: Disk | None = None, mode: int = 0o640) -> None:
         self._mode = mode
         self._file, self._new = f"{path}.lmdb", f"{path}.new.lmdb"
         self._disk = disk or Disk()
@@ -66,7 +70,7 @@ class LmdbTable:
         self._disk.step(self._file)
         check(self._file)
         with self._environment(self._file) as env, open(self._file, "r+b") as file:
-            fcntl.lockf(file, fcntl.LOCK_EX)
+            file_lock.lock(file.fileno(), self._file)
             try:
                 _commit(env, self._disk, self._file, sorted(changes.items()))
                 # Pages that a transaction took and freed again are counted, but not written.
@@ -118,7 +122,7 @@ class LmdbTable:
     def _window(self, last: bytes) -> list[tuple[bytes, bytes]]:
         """The rows behind a key."""
         with self._environment(self._file, readonly=True) as env, open(self._file, "rb") as file:
-            fcntl.lockf(file, fcntl.LOCK_SH)
+            file_lock.lock(file.fileno(), self._file, shared=True)
             with env.begin() as transaction:
                 cursor = transaction.cursor()
                 found = cursor.set_range(last) if last else cursor.first()

@@ -39,7 +39,8 @@ class PcreTable(TextTable):
     def apply(self, changes: Changes) -> None:
         text = changes.get("", self.read()[""])
         assert isinstance(text, str | None)
-        self._disk.replace(self._path, (text or "").encode("utf-8", "surrogateescape"))
+        raw = (text or "").encode("utf-8", "surrogateescape")
+        self._disk.replace(self._path, raw, mode=0o640)
 
     def fill(self, rows: Iterable[tuple[str, Row]]) -> Filled:
         given: Rows = dict(rows) or {"": ""}

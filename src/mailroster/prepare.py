@@ -17,6 +17,7 @@ from mailroster.instance.dialect import dialect
 from mailroster.instance.layout import Layout
 from mailroster.overrides import take
 from mailroster.services import HOT_MAIN_CF_S, program, run
+from mailroster.setting_rules import path_fault
 from mailroster.settings import Settings
 
 #: Debian's packages, by a file that each brings.
@@ -82,9 +83,6 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
         raise Refused("Postfix's master wants root: run this as root")
     if missing := missing_packages():
         raise Refused(f"these Debian packages are missing: {' '.join(missing)}")
-    if settings.relay_tls_level not in postfix.RELAY_TLS_LEVELS:
-        levels = ", ".join(postfix.RELAY_TLS_LEVELS)
-        raise Refused(f"relay_tls_level: {settings.relay_tls_level!r} is none of {levels}")
     check_paths(settings, layout)
     places.check(layout.links, adopt)
     if layout.links and (strangers := running.strangers()):
@@ -96,8 +94,8 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
 def check_paths(settings: Settings, layout: Layout) -> None:
     """Raises Refused for folders that the servers can't have, or can't get to."""
     for path in (settings.mail, settings.state, settings.logs):
-        if bad := sorted(set(path) & set(" \t\"'$%{},:;#\\|<>")):
-            raise Refused(f"the path {path!r} has {bad[0]!r}, which the servers would misread")
+        if wrong := path_fault(path):
+            raise Refused(f"{path!r} is {wrong}")
     if room := layout.socket_room():
         raise Refused(f"the path {layout.state} is {room} octets too long for sockets; use another")
     for path in (settings.mail, layout.state):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mailroster.finding import NotUnderstood, printable
+from mailroster.setting_rules import EVERYWHERE, fault
 from mailroster.values import NamedTuple
 
 HOME = "docker-data/dms"
@@ -94,8 +95,6 @@ SYSTEM: Mapping[str, str | int] = {
     "listen": "*", "smtp_port": 25, "submission_port": 587, "submissions_port": 465,
     "imap_port": 143, "imaps_port": 993, "pop3_port": 110, "pop3s_port": 995, "sieve_port": 4190,
 }  # fmt: skip
-#: Values of `listen` that are every address of the machine.
-EVERYWHERE = ("0.0.0.0", "*", "::", "*, ::")
 
 
 class Settings(NamedTuple):
@@ -228,9 +227,9 @@ def load(sources: Sources) -> Settings:
     for setting in SETTINGS:
         text = sources.given(setting)
         if text is not None:
-            values[setting.name] = _typed(setting, text)
+            values[setting.name] = _judged(setting, text)
         elif setting.name in toml:
-            values[setting.name] = _typed(setting, str(toml[setting.name]))
+            values[setting.name] = _judged(setting, str(toml[setting.name]))
         else:
             values[setting.name] = setting.default
         if setting.name == "layout":
@@ -239,12 +238,28 @@ def load(sources: Sources) -> Settings:
             values[setting.name] = SYSTEM.get(setting.name, setting.default)
     if values["layout"] == "host":
         values["hostname"] = _line(os.path.join(values["state"], ORIGIN), sources.read)
-    if not values["hostname"]:
-        name = os.uname().nodename
-        values["hostname"] = name if "." in name else f"{name}.localdomain"
-    values["hostname"] = values["hostname"].lower()
+    values["hostname"] = _hostname(values["hostname"], os.uname().nodename)
     percentages(values["quota_warnings"])
+    _check_ports(values)
     return Settings(**values)
+
+
+def _hostname(given: str, machine: str) -> str:
+    """The server's name in lower case: the given one, or that of the machine. Raises
+    NotUnderstood."""
+    name = given or (machine if "." in machine else f"{machine}.localdomain")
+    if wrong := fault("hostname", name):
+        more = "" if given else ", the name of this machine; set OVERRIDE_HOSTNAME"
+        raise NotUnderstood(printable(wrong + more))
+    return name.lower()
+
+
+def _check_ports(values: Mapping[str, Any]) -> None:
+    """Raises NotUnderstood for two services on one port: the servers could not start."""
+    seen: dict[int, str] = {}
+    for name in values:
+        if name.endswith("_port") and (other := seen.setdefault(values[name], name)) != name:
+            raise NotUnderstood(f"{name}: {values[name]} is the {other} already; set another port")
 
 
 def percentages(text: str) -> tuple[int, ...]:
@@ -304,6 +319,14 @@ def _toml(path: str, read: Callable[[str], bytes]) -> dict[str, Any]:
         return tomllib.loads(raw.decode())
     except (OSError, ValueError, RecursionError) as error:
         raise NotUnderstood(printable(f"{path}: {error}")) from None
+
+
+def _judged(setting: Setting, text: str) -> str | int | bool:
+    """The value of a setting. Raises NotUnderstood for one of another type, or against its rule."""
+    value = _typed(setting, text)
+    if wrong := fault(setting.name, value):
+        raise NotUnderstood(printable(wrong))
+    return value
 
 
 def _typed(setting: Setting, text: str) -> str | int | bool:

@@ -235,3 +235,36 @@ def test_types_of_the_toml() -> None:
 
 def test_the_host_name_has_a_domain() -> None:
     assert "." in settings().hostname
+
+
+@pytest.mark.parametrize(
+    ("environment", "name"),
+    [
+        pytest.param(
+            {"POSTMASTER_ADDRESS": "</etc/shadow"}, "postmaster_address", id="environment"
+        ),
+        pytest.param({"DMS_VMAIL_UID": "0"}, "vmail_uid", id="root as owner of the mail"),
+        pytest.param({"LOG_LEVEL__FILE": "/s"}, "log_level", id="a file that a variable names"),
+    ],
+)
+def test_a_value_against_its_rule_is_refused_by_the_name_of_the_setting(
+    environment: dict[str, str], name: str
+) -> None:
+    with pytest.raises(NotUnderstood, match=f"^{name}: "):
+        settings(environment=environment, files={"/s": "anything\n"})
+
+
+def test_two_services_on_one_port_are_refused() -> None:
+    with pytest.raises(NotUnderstood, match="submission_port: 2525 is the smtp_port already"):
+        settings({"smtp_port": "2525", "submission_port": "2525"})
+
+
+def test_the_name_of_the_machine_keeps_the_rule_of_a_host_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    node = os.uname()
+    changed = os.uname_result((node[0], "a x={", *node[2:]))
+    monkeypatch.setattr(os, "uname", lambda: changed)
+    with pytest.raises(NotUnderstood, match="the name of this machine; set OVERRIDE_HOSTNAME"):
+        settings()
+    assert settings({"hostname": "mail.x.com"}).hostname == "mail.x.com"

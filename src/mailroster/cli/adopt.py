@@ -7,6 +7,7 @@ from typing import Any
 from mailroster.adopt import environment, place
 from mailroster.adopt.outlook import Outlook, in_order, of_paths, outlook, roster_of
 from mailroster.adopt.place import Place
+from mailroster.adopt.project import Value
 from mailroster.adopt.remark import DIFFERS, MEND, MISSING, NOTE, OTHER_WAY, Remark, named
 from mailroster.checks.secrets import is_known, scheme_of
 from mailroster.cli import adoption
@@ -31,6 +32,7 @@ def adopt(call: Call) -> int:
         here = {name: getattr(call.settings, name) for name in ("mail", "state", "logs")}
         found = found._replace(**{k: v for k, v in here.items() if v and not getattr(found, k)})
         found.project.variables.update(environment.inherited(os.environ))
+    _take_hostname(found)
     judged = environment.judged(found.project.variables)
     settings = _settings(call, found, judged.honoured)
     call = call._replace(settings=settings)
@@ -51,6 +53,15 @@ def adopt(call: Call) -> int:
     return _status(call, said, theirs)
 
 
+def _take_hostname(found: Place) -> None:
+    """Takes the host name of a compose project as the variable that it stands for."""
+    variables, name = found.project.variables, found.project.hostname
+    given = variables.get("OVERRIDE_HOSTNAME")
+    if name and (given is None or given.text == ""):
+        variables.pop("OVERRIDE_HOSTNAME", None)  # an empty one; the next commands name this last
+        variables["OVERRIDE_HOSTNAME"] = Value(name, "the compose file")
+
+
 def _said(call: Call) -> dict[str, str]:
     """The folders that are named besides: by options, or by the environment."""
     usual = load(Sources({}, {}, lambda path: b"", os.path.isdir))
@@ -61,8 +72,6 @@ def _said(call: Call) -> dict[str, str]:
 
 def _settings(call: Call, found: Place, honoured: dict[str, str]) -> Settings:
     """The settings with which it would be served."""
-    if found.project.hostname:
-        honoured.setdefault("OVERRIDE_HOSTNAME", found.project.hostname)
     paths = {name: getattr(found, name) for name in _FOLDERS}
     options = {name: path or str(getattr(call.settings, name)) for name, path in paths.items()}
     return load(Sources(options, honoured, read, os.path.isdir))

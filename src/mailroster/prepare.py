@@ -18,7 +18,7 @@ from mailroster.instance.layout import Layout
 from mailroster.overrides import take
 from mailroster.services import HOT_MAIN_CF_S, program, run
 from mailroster.setting_rules import path_fault
-from mailroster.settings import Settings
+from mailroster.settings import NOWHERE, Settings
 
 #: Debian's packages, by a file that each brings.
 PACKAGES = {
@@ -93,7 +93,13 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
 
 def check_paths(settings: Settings, layout: Layout) -> None:
     """Raises Refused for folders that the servers can't have, or can't get to."""
-    for path in (settings.mail, settings.state, settings.logs):
+    for name in ("mail", "state", "logs"):
+        path = getattr(settings, name)
+        if path.startswith(NOWHERE):
+            raise Refused(
+                f"the folder for {name} can't be in {os.getcwd()}, where other users could make "
+                f"it; name it with --{name} PATH or --home PATH"
+            )
         if wrong := path_fault(path):
             raise Refused(f"{path!r} is {wrong}")
     if room := layout.socket_room():

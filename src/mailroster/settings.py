@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mailroster.finding import NotUnderstood, printable
+from mailroster.finding import NotUnderstood, Refused, printable
 from mailroster.setting_rules import EVERYWHERE, fault
 from mailroster.values import NamedTuple
 
@@ -18,6 +18,10 @@ HOST_CONFIG = "/etc/mailroster"
 #: Below the state folder: which layout its tables are for, if it is `host`; and for which domain.
 NOTE, ORIGIN = "layout", "origin"
 TOML = "mailroster.toml"
+
+
+class UnsafeDefault(Refused):
+    """A default folder is there that another user could have filled."""
 
 
 class Setting(NamedTuple):
@@ -44,6 +48,10 @@ _IN_CONTAINER = {
     "state": "/var/mail-state",
     "logs": "/var/log/mail",
 }
+
+#: Stands for a default folder that is missing, where another user could make it: only root can
+#: make this one, so that nothing is read there (Debian's home of users without one).
+NOWHERE = "/nonexistent"
 
 #: Of who has /etc/mailroster, where there is no home and no container.
 _ON_HOST = {
@@ -148,22 +156,34 @@ class Settings(NamedTuple):
 
 
 class Sources(NamedTuple):
-    """Where settings come from. `read` gives the bytes of a file, none if there is no file."""
+    """Where settings come from. `read` gives the bytes of a file, none if there is no file.
+
+    `fault` says why a default folder is not safe and whether it exists, given its path and the uid
+    and gid of the mail; of a named folder it is never asked (folder_trust.judge)."""
 
     options: Mapping[str, str]  # by the setting's name
     environment: Mapping[str, str]
     read: Callable[[str], bytes]
     is_folder: Callable[[str], bool]
+    fault: Callable[[str, tuple[int, int]], tuple[str, bool]] = lambda path, mail: ("", True)
+    in_container: Callable[[], bool] = lambda: False
+    is_mount: Callable[[str], bool] = lambda path: False
 
     def are_of_a_container(self) -> bool:
-        """Whether the folders are those of a container, as nobody names a home and only they are
-        there."""
+        """Whether the folders are those of a container: this is one, no home is named, and only
+        they exist."""
         named = self.given(FOLDERS[0])
-        return not named and not self.is_folder(HOME) and self.is_folder(CONTAINER_CONFIG)
+        there = not named and not self.is_folder(HOME) and self.is_folder(CONTAINER_CONFIG)
+        return there and self.in_container()
 
     def are_of_a_host(self) -> bool:
-        """Whether the folders are those of a host with its own servers, as there are no others."""
-        others = self.given(FOLDERS[0]) or self.is_folder(HOME) or self.is_folder(CONTAINER_CONFIG)
+        """Whether the folders are those of a host with its own servers: its config folder is named,
+        or exists and no other default does."""
+        if self.given(FOLDERS[0]):
+            return False
+        if config := self.given(FOLDERS[1]):
+            return os.path.normpath(config) == HOST_CONFIG
+        others = self.is_folder(HOME) or self.are_of_a_container()
         return not others and self.is_folder(HOST_CONFIG)
 
     def given(self, setting: Setting) -> str | None:
@@ -186,9 +206,11 @@ class Sources(NamedTuple):
 
 def config_folders(sources: Sources) -> tuple[str, str]:
     """The fields `config` and `source` of the settings, which say where `mailroster.toml` is.
-    Raises NotUnderstood."""
+    Raises NotUnderstood, and UnsafeDefault."""
     folders = _folders(sources)
     named = os.path.abspath(folders["config"])
+    if "config" in _defaults(sources) and not _is_mounted_config(named, sources):
+        _prove_config(named, sources)
     said = sources.options.get("overlay")
     # What the environment says is about the config folder of the environment.
     if not said and not (sources.options.get("config") or sources.options.get("home")):
@@ -204,7 +226,8 @@ def config_folders(sources: Sources) -> tuple[str, str]:
 
 
 def load(sources: Sources) -> Settings:
-    """The settings in force. Raises NotUnderstood for an unknown name or a value of another type."""
+    """The settings in force. Raises NotUnderstood for an unknown name or a value that can't be, and
+    UnsafeDefault for a default folder that other users could write."""
     folders = _folders(sources)
     config, source = config_folders(sources)
     toml = _toml(os.path.join(config, TOML), sources.read)
@@ -216,13 +239,17 @@ def load(sources: Sources) -> Settings:
             raise NotUnderstood(f"{TOML}: {name!r} can't be of the type {type(value).__name__}")
         if isinstance(value, int) and value.bit_length() > 63:
             raise NotUnderstood(f"{TOML}: {name!r} is too large a number")
+    defaults = _defaults(sources)
     for setting in FOLDERS[2:]:
         if setting.name in toml and not (sources.given(setting) or sources.given(FOLDERS[0])):
             folders[setting.name] = os.path.join(folders["config"], toml[setting.name])
+            defaults -= {setting.name}
     for name, path in folders.items():
         if any(char < " " for char in path):
             raise NotUnderstood(f"{name}: a control character")
     values: dict[str, Any] = {name: os.path.abspath(path) for name, path in folders.items()}
+    for name in defaults - {"config", "mail"}:
+        values[name] = _safe(name, values[name], sources)
     values |= {"config": config, "source": source}
     for setting in SETTINGS:
         text = sources.given(setting)
@@ -238,6 +265,9 @@ def load(sources: Sources) -> Settings:
             values[setting.name] = SYSTEM.get(setting.name, setting.default)
     if values["layout"] == "host":
         values["hostname"] = _line(os.path.join(values["state"], ORIGIN), sources.read)
+    if "mail" in defaults:
+        mail = values["vmail_uid"], values["vmail_gid"]
+        values["mail"] = _safe("mail", values["mail"], sources, mail)
     values["hostname"] = _hostname(values["hostname"], os.uname().nodename)
     percentages(values["quota_warnings"])
     _check_ports(values)
@@ -307,6 +337,45 @@ def _folders(sources: Sources) -> dict[str, str]:
         said = sources.options.get(setting.name) if option else sources.given(setting)
         folders[setting.name] = said or default
     return folders
+
+
+def _defaults(sources: Sources) -> set[str]:
+    """The folders that are named nowhere and that other users might make or change. On a host and
+    in a container all but the config folder are places of the system, which only root can make."""
+    of_system = sources.are_of_a_container() or sources.are_of_a_host()
+    kinds = FOLDERS[1:2] if of_system else FOLDERS[1:]
+    if sources.given(FOLDERS[0]):
+        return set()
+    return {setting.name for setting in kinds if not sources.given(setting)}
+
+
+def _is_mounted_config(path: str, sources: Sources) -> bool:
+    """Whether a config folder is mounted into a container: who runs that has named it."""
+    return path == CONTAINER_CONFIG and sources.are_of_a_container() and sources.is_mount(path)
+
+
+def _prove_config(path: str, sources: Sources) -> None:
+    """Raises UnsafeDefault for a default config folder that other users could write, or make."""
+    fault, _ = sources.fault(path, (0, 0))
+    if fault:
+        raise _unsafe("config", path, fault)
+
+
+def _safe(name: str, path: str, sources: Sources, mail: tuple[int, int] = (0, 0)) -> str:
+    """A default folder if it is safe; NOWHERE for one that is missing and that other users could
+    make. Raises UnsafeDefault for one that exists and isn't safe."""
+    fault, exists = sources.fault(path, mail)
+    if fault and exists:
+        raise _unsafe(name, path, fault)
+    return os.path.join(NOWHERE, name) if fault else path
+
+
+def _unsafe(name: str, path: str, fault: str) -> UnsafeDefault:
+    """Of a fault as `what is wrong; the command against it`."""
+    what, _, command = fault.partition("; ")
+    use = f"if you trust it, name it with --{name} PATH or --home PATH"
+    remedy = f"; else: {command}" if command else ""
+    return UnsafeDefault(f"the default folder {printable(path)} is not used: {what}; {use}{remedy}")
 
 
 def _toml(path: str, read: Callable[[str], bytes]) -> dict[str, Any]:

@@ -11,15 +11,14 @@ from mailroster.adopt.project import Value
 from mailroster.adopt.remark import DIFFERS, MEND, MISSING, NOTE, OTHER_WAY, Remark, named
 from mailroster.checks.secrets import is_known, scheme_of
 from mailroster.cli import adoption
-from mailroster.cli.call import Call
+from mailroster.cli.call import Call, sources_of
 from mailroster.cli.check import findings
-from mailroster.disk import read
 from mailroster.document import Document
 from mailroster.finding import ERROR, WARNING, Finding, Refused, ServiceFailed
 from mailroster.resolve import Router, quoted
 from mailroster.roster import Roster
 from mailroster.services import Captures, prime, run
-from mailroster.settings import FOLDERS, Settings, Sources, load
+from mailroster.settings import FOLDERS, NOWHERE, Settings, Sources, load
 
 _FOLDERS = tuple(setting.name for setting in FOLDERS[1:])
 
@@ -67,14 +66,17 @@ def _said(call: Call) -> dict[str, str]:
     usual = load(Sources({}, {}, lambda path: b"", os.path.isdir))
     names = ("mail", "state", "logs")
     said = {name: str(getattr(call.settings, name)) for name in names}
-    return {name: path for name, path in said.items() if path != getattr(usual, name)}
+    return {
+        name: path for name, path in said.items()
+        if path != getattr(usual, name) and not path.startswith(NOWHERE)
+    }  # fmt: skip
 
 
 def _settings(call: Call, found: Place, honoured: dict[str, str]) -> Settings:
     """The settings with which it would be served."""
     paths = {name: getattr(found, name) for name in _FOLDERS}
     options = {name: path or str(getattr(call.settings, name)) for name, path in paths.items()}
-    return load(Sources(options, honoured, read, os.path.isdir))
+    return load(sources_of(options, honoured))
 
 
 def _trouble(settings: Settings, call: Call) -> str:

@@ -3,17 +3,18 @@ change live."""
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from mailroster import address
 from mailroster.commit import MOVES
 from mailroster.disk import read
 from mailroster.finding import Busy, Fault, NotUnderstood, Refused, ServiceFailed
+from mailroster.folder_trust import in_container, judge
 from mailroster.instance.layout import Layout
 from mailroster.plan import Plan
 from mailroster.served import Served
-from mailroster.settings import Settings, Sources, config_folders, load
+from mailroster.settings import NOWHERE, Settings, Sources, UnsafeDefault, config_folders, load
 from mailroster.store import Edited, Store
 from mailroster.values import NamedTuple
 
@@ -43,11 +44,7 @@ class Call(NamedTuple):
             raise NotUnderstood("--json shows what a change would do: it goes with --dry-run")
         # `--smtp-port` is the setting `smtp_port`; an option that is no setting is not looked at.
         named = {name[2:].replace("-", "_"): value for name, value in found.options.items()}
-        sources = Sources({**named, **found.settings}, os.environ, read, os.path.isdir)
-        config, source = config_folders(sources)
-        if source:
-            _bring(source, config)
-        settings = load(sources)
+        settings = _settings({**named, **found.settings}, found.command.folders)
         copies = Served(
             Layout(settings.state, settings.layout).served, index_from=settings.index_from_bytes
         )
@@ -165,6 +162,36 @@ class Call(NamedTuple):
                 f"the files are changed, but the change is not live yet: {error}; "
                 "the running server will put it in force, or run 'setup apply'"
             ) from error
+
+
+def _settings(options: Mapping[str, str], folders: str) -> Settings:
+    """The settings of a command that uses the folders in one of the ways of cli.grammar. Raises
+    NotUnderstood, and Refused for a default folder that is not safe."""
+    from mailroster.cli.grammar import OPTIONAL, UNUSED
+
+    without = {**options, "home": NOWHERE}
+    if folders == UNUSED:
+        return load(sources_of(without, {}))
+    sources = sources_of(options, os.environ)
+    try:
+        config, source = config_folders(sources)
+        if source:
+            _bring(source, config)
+        return load(sources)
+    except UnsafeDefault:
+        if folders != OPTIONAL:
+            raise
+        return load(sources_of(without, os.environ))
+
+
+def sources_of(options: Mapping[str, str], environment: Mapping[str, str]) -> Sources:
+    """Sources of settings on this machine, for the user who runs the command."""
+
+    def fault(path: str, mail: tuple[int, int]) -> tuple[str, bool]:
+        return judge(path, os.geteuid(), mail)
+
+    is_mount = os.path.ismount
+    return Sources(options, environment, read, os.path.isdir, fault, in_container, is_mount)
 
 
 def _bring(source: str, overlay: str) -> None:

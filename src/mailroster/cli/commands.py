@@ -1,6 +1,6 @@
 """Every command, in the order of the help."""
 
-from mailroster.cli.grammar import Command, Option
+from mailroster.cli.grammar import OPTIONAL, UNUSED, Command, Option
 
 _DRY_RUN = Option("--dry-run", "show what would change and its effect; change nothing")
 _NO_WAIT = Option("--no-wait", "don't put the change in force; the running server will")
@@ -319,6 +319,7 @@ COMMANDS = (
         "FOLDER is its config folder, the folder with config/ and mail-data/, or that of its compose "
         "project, whose compose.yaml and mailserver.env are read too. Tells what is served, what differs, "
         "what is not done here, and the next command. Needs no server, and changes nothing.",
+        folders=OPTIONAL,
     ),
     Command(
         ("up",), "", "run a mail server on this folder until it is told to stop",
@@ -363,6 +364,9 @@ COMMANDS = (
         ("health",), "", "say by the exit status whether SMTP and IMAP answer", "server:health",
     ),
     Command(("status",), "", "what runs, what is live, what is held back", "server:status", (_JSON,)),
-    Command(("completion",), "bash|zsh|fish", "print a script for the shell", "completion:script"),
-    Command(("version",), "", "print the version", "help:version"),
+    Command(
+        ("completion",), "bash|zsh|fish", "print a script for the shell", "completion:script",
+        folders=UNUSED,
+    ),
+    Command(("version",), "", "print the version", "help:version", folders=UNUSED),
 )  # fmt: skip

@@ -23,7 +23,7 @@ from mailroster.instance.layout import Layout
 from mailroster.moving import Mover, Record, settle
 from mailroster.noting import author, command
 from mailroster.overlay import Overlay
-from mailroster.overrides import Pending
+from mailroster.overrides import Pending, ignored
 from mailroster.roster import Roster
 from mailroster.served import Served
 from mailroster.settings import Settings
@@ -106,6 +106,8 @@ class Follower:
     def begin(self) -> bool:
         """Brings the tables in step, before anybody relies on them; whether time alone will bring
         more in force. Raises ServiceFailed if there are none in the end."""
+        for line in ignored(self._settings):
+            log(line)
         self._tables.begin(self._settings.hostname, version())
         self._bring()
         self._put_over()

@@ -67,6 +67,7 @@ def prepare_host(settings: Settings, layout: Layout) -> None:
     Raises Refused for a folder that a person has to mend.
     """
     _make(settings, layout, _of_tables(settings, layout))
+    _note_trust(settings, layout)
     _quota_warning(settings, layout)
     Disk().replace(layout.note, f"{layout.kind}\n".encode())
 
@@ -122,6 +123,7 @@ def prepare(
     its = dialect(installed.version())
     owners.hand_over_queue(layout)
     _make(settings, layout, [*_of_tables(settings, layout), *_of_servers(layout)])
+    _note_trust(settings, layout)
     _postfix_log(f"{settings.logs}/mail.log", pwd.getpwnam("postfix").pw_uid)
     if os.path.exists(layout.note):  # somebody has said otherwise
         Disk().remove(layout.note)
@@ -226,6 +228,15 @@ def _make(settings: Settings, layout: Layout, folders: Sequence[_Folder]) -> Non
     os.makedirs(settings.config, exist_ok=True)
     _passable(layout.state)
     _passable(settings.mail)
+
+
+def _note_trust(settings: Settings, layout: Layout) -> None:
+    """Notes for commands, which may lack our environment, that the config folder is not trusted."""
+    there = os.path.lexists(layout.untrusted)
+    if settings.trust_config and there:
+        Disk().remove(layout.untrusted)
+    if not settings.trust_config and not there:
+        Disk().replace(layout.untrusted, b"trust_config is off\n")
 
 
 def _is_empty(folder: str) -> bool:

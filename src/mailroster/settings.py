@@ -17,6 +17,9 @@ CONTAINER_CONFIG = "/tmp/docker-mailserver"
 HOST_CONFIG = "/etc/mailroster"
 #: Below the state folder: which layout its tables are for, if it is `host`; and for which domain.
 NOTE, ORIGIN = "layout", "origin"
+#: Below the state folder: there if `up` was started with `trust_config` off, so that commands without
+#: its environment trust the folder no more than it does.
+UNTRUSTED = "config-not-trusted"
 TOML = "mailroster.toml"
 
 
@@ -92,11 +95,14 @@ SETTINGS = (
     Setting("password_refused", "PASSWORD_REFUSED", "", "file of refused passwords, one a line; from the config folder"),
     Setting("tls_certificate", "SSL_CERT_PATH", "", "PEM file; self-signed at the first start if empty"),
     Setting("tls_key", "SSL_KEY_PATH", "", "PEM file"),
+    Setting("trust_config", "MAILROSTER_TRUST_CONFIG", True, "whether mailroster.toml, postfix-main.cf, postfix-master.cf and dovecot.cf of the config folder count"),
     Setting("index_from_bytes", "", 1 << 18, "size of a config file from which on it is looked up by an index"),
     Setting("settle_seconds", "", 1, "how long a removal by hand waits"),
     Setting("history_bytes", "", 1 << 22, "how large the history of changes may grow; 0: none is kept"),
 )  # fmt: skip
 
+#: They say how far the config folder is trusted: it can't say so itself.
+NOT_IN_TOML = frozenset({"trust_config"})
 LAYOUTS = ("private", "system", "host")
 #: Defaults of the layout `system`, and of `host`, where they tell of servers that are not ours.
 SYSTEM: Mapping[str, str | int] = {
@@ -144,6 +150,7 @@ class Settings(NamedTuple):
     password_refused: str
     tls_certificate: str
     tls_key: str
+    trust_config: bool
     index_from_bytes: int
     settle_seconds: int
     history_bytes: int
@@ -228,18 +235,57 @@ def config_folders(sources: Sources) -> tuple[str, str]:
 def load(sources: Sources) -> Settings:
     """The settings in force. Raises NotUnderstood for an unknown name or a value that can't be, and
     UnsafeDefault for a default folder that other users could write."""
-    folders = _folders(sources)
     config, source = config_folders(sources)
-    toml = _toml(os.path.join(config, TOML), sources.read)
-    known = {setting.name for setting in (*FOLDERS[2:], *SETTINGS)}
+    trusted = _trusts_config(_folders(sources)["state"], sources)
+    toml = _toml(os.path.join(config, TOML), sources.read) if trusted else {}
+    _check_toml(toml)
+    values: dict[str, Any] = _values(sources, toml)
+    mail = values["vmail_uid"], values["vmail_gid"]
+    folders = _places(sources, toml, mail)
+    values |= {**folders, "config": config, "source": source, "trust_config": trusted}
+    values["layout"] = _layout(values["layout"], values["state"], sources)
+    if values["layout"] != "private":
+        given = [s.name for s in SETTINGS if s.name in toml or sources.given(s) is not None]
+        values |= {name: value for name, value in SYSTEM.items() if name not in given}
+    if values["layout"] == "host":
+        values["hostname"] = _line(os.path.join(values["state"], ORIGIN), sources.read)
+    values["hostname"] = _hostname(values["hostname"], os.uname().nodename)
+    percentages(values["quota_warnings"])
+    _check_ports(values)
+    return Settings(**values)
+
+
+def _check_toml(toml: Mapping[str, Any]) -> None:
+    """Raises NotUnderstood for a name that can't stand in mailroster.toml, or for a value of a type
+    that no setting has."""
+    folders = {setting.name for setting in FOLDERS[2:]}
+    known = folders | {setting.name for setting in SETTINGS}
     for name, value in toml.items():
+        if name in NOT_IN_TOML:
+            raise NotUnderstood(f"{TOML}: {name!r} can't be set in the config folder itself")
         if name not in known:
             raise NotUnderstood(f"{TOML}: unknown setting {name!r}")
         if not isinstance(value, str | int) or (name in folders and not isinstance(value, str)):
             raise NotUnderstood(f"{TOML}: {name!r} can't be of the type {type(value).__name__}")
         if isinstance(value, int) and value.bit_length() > 63:
             raise NotUnderstood(f"{TOML}: {name!r} is too large a number")
-    defaults = _defaults(sources)
+
+
+def _values(sources: Sources, toml: Mapping[str, Any]) -> dict[str, str | int | bool]:
+    """Every setting that is no folder, as given or by default. Raises NotUnderstood."""
+    values = {}
+    for setting in SETTINGS:
+        text = sources.given(setting)
+        if text is None and setting.name in toml:
+            text = str(toml[setting.name])
+        values[setting.name] = setting.default if text is None else _judged(setting, text)
+    return values
+
+
+def _places(sources: Sources, toml: Mapping[str, Any], mail: tuple[int, int]) -> dict[str, str]:
+    """The folders as absolute paths, each default one judged, but for the config folder, which was
+    judged before its mailroster.toml was read. Raises NotUnderstood, and UnsafeDefault."""
+    folders, defaults = _folders(sources), _defaults(sources) - {"config"}
     for setting in FOLDERS[2:]:
         if setting.name in toml and not (sources.given(setting) or sources.given(FOLDERS[0])):
             folders[setting.name] = os.path.join(folders["config"], toml[setting.name])
@@ -247,31 +293,11 @@ def load(sources: Sources) -> Settings:
     for name, path in folders.items():
         if any(char < " " for char in path):
             raise NotUnderstood(f"{name}: a control character")
-    values: dict[str, Any] = {name: os.path.abspath(path) for name, path in folders.items()}
-    for name in defaults - {"config", "mail"}:
-        values[name] = _safe(name, values[name], sources)
-    values |= {"config": config, "source": source}
-    for setting in SETTINGS:
-        text = sources.given(setting)
-        if text is not None:
-            values[setting.name] = _judged(setting, text)
-        elif setting.name in toml:
-            values[setting.name] = _judged(setting, str(toml[setting.name]))
-        else:
-            values[setting.name] = setting.default
-        if setting.name == "layout":
-            values["layout"] = _layout(values["layout"], values["state"], sources)
-        elif values["layout"] != "private" and text is None and setting.name not in toml:
-            values[setting.name] = SYSTEM.get(setting.name, setting.default)
-    if values["layout"] == "host":
-        values["hostname"] = _line(os.path.join(values["state"], ORIGIN), sources.read)
-    if "mail" in defaults:
-        mail = values["vmail_uid"], values["vmail_gid"]
-        values["mail"] = _safe("mail", values["mail"], sources, mail)
-    values["hostname"] = _hostname(values["hostname"], os.uname().nodename)
-    percentages(values["quota_warnings"])
-    _check_ports(values)
-    return Settings(**values)
+    places = {name: os.path.abspath(path) for name, path in folders.items()}
+    for name in sorted(defaults):
+        owner = mail if name == "mail" else (0, 0)
+        places[name] = _safe(name, places[name], sources, owner)
+    return places
 
 
 def _hostname(given: str, machine: str) -> str:
@@ -290,6 +316,16 @@ def _check_ports(values: Mapping[str, Any]) -> None:
     for name in values:
         if name.endswith("_port") and (other := seen.setdefault(values[name], name)) != name:
             raise NotUnderstood(f"{name}: {values[name]} is the {other} already; set another port")
+
+
+def _trusts_config(state: str, sources: Sources) -> bool:
+    """The setting `trust_config`: as given, else as `up` has noted in the state folder, which the
+    config folder has no say in here."""
+    setting = next(setting for setting in SETTINGS if setting.name == "trust_config")
+    text = sources.given(setting)
+    if text is not None:
+        return bool(_judged(setting, text))
+    return not _line(os.path.join(state, UNTRUSTED), sources.read)
 
 
 def percentages(text: str) -> tuple[int, ...]:
@@ -361,7 +397,7 @@ def _prove_config(path: str, sources: Sources) -> None:
         raise _unsafe("config", path, fault)
 
 
-def _safe(name: str, path: str, sources: Sources, mail: tuple[int, int] = (0, 0)) -> str:
+def _safe(name: str, path: str, sources: Sources, mail: tuple[int, int]) -> str:
     """A default folder if it is safe; NOWHERE for one that is missing and that other users could
     make. Raises UnsafeDefault for one that exists and isn't safe."""
     fault, exists = sources.fault(path, mail)

@@ -350,3 +350,27 @@ def test_a_folder_that_is_mounted_into_a_container_is_as_good_as_named() -> None
     assert (found.config, found.layout) == (CONTAINER, "system")
     with pytest.raises(UnsafeDefault):
         settings(folders=(CONTAINER,), unsafe=unsafe)
+
+
+def test_a_config_folder_that_is_not_trusted_has_no_toml() -> None:
+    files = {"/c/mailroster.toml": 'imap_port = 1\nstate = "/t"'}
+    off = settings({"config": "/c"}, {"MAILROSTER_TRUST_CONFIG": "0"}, files)
+    assert (off.trust_config, off.imap_port) == (False, 10143)
+    on = settings({"config": "/c"}, {}, files)
+    assert (on.trust_config, on.imap_port, on.state) == (True, 1, "/t")
+
+
+def test_what_up_noted_in_the_state_folder_counts_where_nothing_is_said() -> None:
+    files = {"/s/config-not-trusted": "x", "/c/mailroster.toml": 'state = "/t"'}
+    folders = {"config": "/c", "state": "/s"}
+    assert settings(folders, {}, files).trust_config is False
+    assert settings(folders, {"MAILROSTER_TRUST_CONFIG": "1"}, files).trust_config is True
+    # A state folder that the config folder names itself has no say.
+    away = {"/t/config-not-trusted": "x", "/c/mailroster.toml": 'state = "/t"'}
+    assert settings({"config": "/c"}, {}, away).trust_config is True
+
+
+def test_the_folder_does_not_say_how_far_it_is_trusted() -> None:
+    for text in ("trust_config = true", "trust_config = false"):
+        with pytest.raises(NotUnderstood, match="can't be set in the config folder itself"):
+            settings({"config": "/c"}, files={"/c/mailroster.toml": text})

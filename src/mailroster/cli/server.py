@@ -4,6 +4,7 @@ from mailroster import running
 from mailroster.cli.call import Call, finding_fields, print_json, warn
 from mailroster.finding import Finding
 from mailroster.instance.postfix import needs_policy
+from mailroster.overrides import ignored
 
 
 def up(call: Call) -> int:
@@ -51,6 +52,7 @@ def status(call: Call) -> int:
                 "live": live,
                 "in_step": in_step,
                 "held": [finding_fields(finding) for finding in findings],
+                "ignored": ignored(settings),
             }
         )
         return 0 if healthy else 1
@@ -65,6 +67,8 @@ def status(call: Call) -> int:
         print("in step: " + ("yes" if in_step else "no"))
     for finding in findings:
         print(f"held: {finding}")
+    for line in ignored(settings):
+        print(f"note: {line}")
     return 0 if healthy else 1
 
 

@@ -25,7 +25,8 @@ _PICTURE = (
 _DELETE = (Option("-y", "and its mail"), Option("-n", "keep its mail, without a question"))
 _ASKED = (
     "Without PASSWORD it is asked for twice on a terminal, without echo. A password on the command "
-    "line can be seen by other users of the machine while the command runs."
+    "line can be seen by every user of the machine while the command runs; on a terminal a warning "
+    "says so."
 )
 _PORTS = (
     ("smtp", "SMTP"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mailroster import address
 from mailroster.commit import MOVES
-from mailroster.disk import read
+from mailroster.disk import read_small
 from mailroster.finding import Busy, Fault, NotUnderstood, Refused, ServiceFailed
 from mailroster.folder_trust import in_container, judge
 from mailroster.instance.layout import Layout
@@ -191,7 +191,7 @@ def sources_of(options: Mapping[str, str], environment: Mapping[str, str]) -> So
         return judge(path, os.geteuid(), mail)
 
     is_mount = os.path.ismount
-    return Sources(options, environment, read, os.path.isdir, fault, in_container, is_mount)
+    return Sources(options, environment, read_small, os.path.isdir, fault, in_container, is_mount)
 
 
 def _bring(source: str, overlay: str) -> None:

@@ -85,7 +85,7 @@ class Call(NamedTuple):
 
     def rehearse(self, verb: Callable[["Roster"], "Roster"]) -> None:
         """Raises what an edit would raise, and changes nothing."""
-        self.store().transact(verb, dry_run=True)
+        self.store().transact(self._guarded(verb), dry_run=True)
 
     def edit(
         self,
@@ -105,13 +105,16 @@ class Call(NamedTuple):
         if not dry_run:
             self.settle_moves()
         tables = self.tables() if self.is_served() else None
+        dropped: set[str] = set()
 
         def announce(plan: Plan) -> None:
             before()
             if tables is not None:
                 tables.announce(plan)
+                if dropped:
+                    tables.note({"accounts": frozenset(dropped)})
 
-        edited = store.transact(verb, dry_run=dry_run, announce=announce)
+        edited = store.transact(self._guarded(verb, dropped), dry_run=dry_run, announce=announce)
         if edited.plan.edits and not dry_run:
             done()
         if edited.unnoted:
@@ -126,6 +129,43 @@ class Call(NamedTuple):
             self._make_live(store, tables, edited)
             self.settle_moves()
         return 0
+
+    def _guarded(
+        self, verb: Callable[["Roster"], "Roster"], dropped: set[str] | None = None
+    ) -> Callable[["Roster"], "Roster"]:
+        """A verb that raises Refused where the accounts file has lost all of its accounts, they are
+        still served, and the edit would make a file without them: then they would be gone for good.
+
+        With `--removals` they go into `dropped` instead.
+        """
+
+        def guarded(roster: "Roster") -> "Roster":
+            after = verb(roster)
+            if roster.accounts.size_hint() or not after.accounts.size_hint():
+                return after
+            lost = self._vanished(roster, after)
+            if lost and "--removals" not in self.options:
+                file, many = roster.accounts.format.file, len(lost)
+                raise Refused(
+                    f"{file} has lost all of its accounts, and {many} of them are still served; "
+                    "restore the file, or add --removals if they are meant to go"
+                )
+            if dropped is not None:
+                dropped.update(lost)
+            return after
+
+        return guarded
+
+    def _vanished(self, before: "Roster", after: "Roster") -> frozenset[str]:
+        from mailroster.settle import vanished
+
+        if not self.is_served():
+            return frozenset()
+        tables = self.tables()
+        if not tables.have_copy():
+            return frozenset()
+        asked = tables.noted()[1].get("accounts", frozenset())
+        return vanished(self.copies.roster(), before, after, asked)
 
     def says_notes(self) -> bool:
         """Whether `--comment` or `--until` says something about an entry."""

@@ -7,6 +7,7 @@ _NO_WAIT = Option("--no-wait", "don't put the change in force; the running serve
 _JSON = Option("--json", "as JSON")
 _TABLE = Option("--table", "in columns; with tabs between them if not on a terminal")
 _EDIT = (_DRY_RUN, Option("--json", "with --dry-run: as JSON"), _NO_WAIT)
+_REMOVALS = Option("--removals", "let the accounts of a lost accounts file go")
 _SCHEME = Option("--scheme", "SHA512-CRYPT, BLF-CRYPT or ARGON2ID", "SCHEME")
 _PASSWORD = (
     Option("--password-stdin", "read the password from standard input, one line"),
@@ -44,7 +45,7 @@ COMMANDS = (
         ("email", "add"), "ADDRESS [PASSWORD]", "make an account", "email:add",
         (
             *_PASSWORD, Option("--if-not-exists", "an account that exists is fine, and stays"),
-            *_NOTES, *_EDIT,
+            *_NOTES, _REMOVALS, *_EDIT,
         ),
         f"{_ASKED} With --until it is locked at that time.",
     ),
@@ -223,7 +224,7 @@ COMMANDS = (
     ),
     Command(
         ("overlay", "drop"), "FILE…", "give up what was changed here: files follow the source again",
-        "overlay:drop", _EDIT,
+        "overlay:drop", (_REMOVALS, *_EDIT),
     ),
     Command(
         ("import",), "SOURCE", "take accounts and aliases from a file or a folder",
@@ -232,7 +233,7 @@ COMMANDS = (
             _FORMAT,
             Option("--update", "what exists already gets what its row says"),
             Option("--skip-bad", "take the good rows even if others are bad"),
-            _SCHEME, *_EDIT,
+            _SCHEME, _REMOVALS, *_EDIT,
         ),
         "SOURCE is a CSV file, a file of JSON lines, another config folder, or - for standard input. "
         "Nothing is changed if any row is bad; each that is bad is named.",
@@ -270,7 +271,8 @@ COMMANDS = (
         "With ADDRESS the changes whose command or lines name it.",
     ),
     Command(
-        ("undo",), "[ID]", "take back the newest change, or another one", "undo:undo", _EDIT,
+        ("undo",), "[ID]", "take back the newest change, or another one", "undo:undo",
+        (_REMOVALS, *_EDIT),
         "That is a change too, so undo it to have it again. Refused if the lines that it would "
         "touch were changed since.",
     ),

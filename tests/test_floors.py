@@ -19,7 +19,7 @@ FLOORS = (
     "senders edits relays patterns rename annotations locks expiry rows/ bulk plan noting "
     "entry revert by_hand settle",
     "tables compile/ effects/ explain instance/",
-    "child disk folder_trust settling lock append history commit targets/ index store served "
+    "child disk clock folder_trust settling lock append history commit targets/ index store served "
     "password verification password_policy running services installed pcre sockets auth agreement "
     "picture mailstore quota_warning policy/ sessions reopen sievec sieve overrides source "
     "brought overlay companions adopt/ places owners prepare apply damage deadlines moving watch "

@@ -308,6 +308,7 @@ COMMANDS = (
         (
             Option("--removals", "also the removals that are held back"),
             Option("--verify", "compare every row of every table"),
+            Option("--clock-is-right", "put end dates into effect that wait for the clock"),
         ),
     ),
     Command(

@@ -74,6 +74,7 @@ def status(call: Call) -> int:
 
 def _held(call: Call) -> tuple[dict[str, int], tuple[Finding, ...], bool] | None:
     """Entries served by file, what is held back, and whether the tables are what was asked for."""
+    from mailroster import deadlines
     from mailroster.apply import outlook
     from mailroster.companions import waiting
     from mailroster.settling import Settling
@@ -82,6 +83,8 @@ def _held(call: Call) -> tuple[dict[str, int], tuple[Finding, ...], bool] | None
     if not tables.exist():
         return None
     served = tables.copies.roster()
-    findings, in_step = outlook(call.store(), tables, Settling(call.settings.settle_seconds))
+    store, layout = call.store(), call.layout()
+    findings, in_step = outlook(store, tables, Settling(call.settings.settle_seconds))
     counts = {d.format.file: sum(1 for _ in d.items()) for _, d in served.documents()}
-    return counts, (*findings, *waiting(call.settings, call.layout())), in_step
+    late = deadlines.waiting(store, layout)
+    return counts, (*findings, *waiting(call.settings, layout), *late), in_step

@@ -76,6 +76,8 @@ class Layout:
         self.note = os.path.join(state, NOTE)
         #: There if the config folder is not trusted, for commands without the environment of `up`.
         self.untrusted = os.path.join(state, UNTRUSTED)
+        #: The clock when it was believed last (mailroster.clock).
+        self.clock = os.path.join(state, "clock")
         #: Held locked by `up` as long as it runs; says which process that is.
         self.up_pid = os.path.join(state, "up.pid")
 

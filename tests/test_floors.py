@@ -12,19 +12,19 @@ ROOT = Path(mailroster.__file__).parent
 #: From the ground up; on a floor, the order of the line counts. `room/` is every module of a room,
 #: which may import each other.
 FLOORS = (
-    "values finding address quota until settings",
+    "values finding address quota until setting_rules settings",
     "text hunks document lines splices base indexed notes formats/",
     "roster",
     "resolve graph paths charts changes limits leads checks/",
     "senders edits relays patterns rename annotations locks expiry rows/ bulk plan noting entry "
     "revert by_hand settle",
     "tables compile/ effects/ explain instance/",
-    "child processes disk beneath file_lock pid_file log_file mail_work mail_user settling lock "
-    "append history commit targets/ index store served password verification password_policy "
-    "running services installed pcre sockets auth agreement picture mailstore quota_warning "
-    "policy/ sessions reopen sievec sieve overrides source brought overlay companions adopt/ "
-    "places owners prepare apply damage deadlines moving watch follow health log_stream "
-    "readiness host_files integration supervise",
+    "child processes disk clock folder_trust beneath file_lock pid_file log_file mail_work "
+    "mail_user settling lock append history commit targets/ index store served password "
+    "verification password_policy running services installed pcre sockets auth agreement "
+    "picture mailstore quota_warning policy/ sessions reopen sievec sieve overrides source "
+    "brought overlay companions adopt/ places owners prepare apply damage deadlines moving "
+    "watch follow health log_stream readiness host_files integration supervise",
     "server watching cli/",
 )
 #: Names itself only (`__version__`), and starts the faces.

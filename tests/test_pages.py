@@ -34,7 +34,7 @@ JUDGES = (
 #: Said by commands only, though by a judge.
 COMMANDS_ONLY = {
     "clear-password", "no-password", "malformed-user", "malformed-password", "held-back",
-    "restart-needed",
+    "restart-needed", "clock-ahead",
 }  # fmt: skip
 FIELDS = {document.format.file: field for field, document in Roster().documents()}
 #: What no page can show: bytes, modes, and two folders.

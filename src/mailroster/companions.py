@@ -16,10 +16,11 @@ from mailroster.settings import Settings
 def findings(
     settings: Settings, layout: Layout, roster: Roster, warn: Callable[[str], None]
 ) -> list[Finding]:
-    """Everything that is wrong. `warn` is told what nobody here can judge."""
+    """Everything that is wrong. `warn` gets a line for what is not judged."""
+    for line in overrides.ignored(settings):
+        warn(line)
     try:
-        wanted = overrides.in_folder(settings.config)
-        found = overrides.judged(wanted, settings, layout)
+        found = overrides.judged(overrides.wanted(settings), settings, layout)
     except OSError as error:
         found = [sieve.unreadable(os.path.basename(error.filename), error)]
     except ServiceFailed as error:

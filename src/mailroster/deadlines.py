@@ -4,12 +4,17 @@ The files are searched for notes when they have become others, not at every look
 without its entry, so that something may seem to be over that isn't: the verb decides.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 
 from mailroster.apply import Tables
+from mailroster.clock import Clock
 from mailroster.disk import ABSENT, Identity, identity, identity_of, opened
 from mailroster.expiry import ends_in, expire
+from mailroster.finding import WARNING, Finding, Location
+from mailroster.history import HISTORY
+from mailroster.instance.layout import Layout
 from mailroster.notes import WORD
 from mailroster.password import hash_clear
 from mailroster.roster import ENDING, Roster
@@ -27,7 +32,26 @@ _LINE_BYTES = 1 << 12
 
 def now() -> str:
     """The local time, as mailroster.until writes moments."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S")
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time()))
+
+
+def clock_of(store: Store, layout: Layout) -> Clock:
+    """The clock of an instance; without a note of it the files of the folder tell the time."""
+    files = [document.format.file for _, document in Roster().documents()]
+    return Clock(layout.clock, map(store.path, (*files, HISTORY)))
+
+
+def waiting(store: Store, layout: Layout) -> tuple[Finding, ...]:
+    """What waits since the clock is not believed: a finding for each file with an end date that
+    would be over."""
+    if not (doubt := clock_of(store, layout).doubt()):
+        return ()
+    what, _, mend = doubt.partition("; ")
+    files = Deadlines(store.path).over(now())
+    return tuple(
+        Finding(Location(file), WARNING, "clock-ahead", f"end dates wait: {what}", mend)
+        for file in files
+    )
 
 
 def put_over(store: Store, tables: Tables, moment: str) -> Edited:
@@ -60,11 +84,19 @@ class Deadlines:
 
     def due(self, moment: str) -> bool:
         """Whether something is over that nobody has seen to."""
+        return bool(self.over(moment))
+
+    def over(self, moment: str) -> list[str]:
+        """The names of the files with something that is over and that nobody has seen to."""
         for path, known in self._files.items():
             found = identity(path)
             if found != known.seen and self._monotonic() >= known.next_look:
                 self._files[path] = self._looked(path)
-        return any(end <= moment for known in self._files.values() for end in known.ends)
+        return [
+            os.path.basename(path)
+            for path, known in self._files.items()
+            if any(end <= moment for end in known.ends)
+        ]
 
     def done(self, moment: str) -> None:
         """What is over at a moment has been seen to."""

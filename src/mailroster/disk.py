@@ -26,6 +26,11 @@ class Identity(NamedTuple):
 
 
 ABSENT = Identity(0, 0, 0, 0)
+#: A file that is read whole has no more than this: five million accounts. A sparse file of any size
+#: costs its writer nothing.
+WHOLE_MAX_BYTES = 1 << 30
+#: Nor a file with one setting or with the settings of mailroster.toml more than this.
+SMALL_MAX_BYTES = 1 << 20
 
 #: How a file is made: never one that is there already, nor what a link leads to.
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -45,12 +50,18 @@ def identity(path: str) -> Identity:
 def look(path: str) -> tuple[bytes, Identity]:
     """All bytes of a file, and which file they are of; none and ABSENT if there is no such file.
 
-    Raises OSError for what can't be read or is no regular file; never waits, as a FIFO would make
-    it. A file that is written meanwhile has another identity afterwards.
+    Raises OSError for what can't be read, is no regular file or is too large; never waits, as a
+    FIFO would make it. A file that is written meanwhile has another identity afterwards.
     """
+    return _look(path, WHOLE_MAX_BYTES)
+
+
+def _look(path: str, most: int) -> tuple[bytes, Identity]:
     try:
         with opened(path) as file:
             found = identity_of(file.fileno())
+            if found.size > most:
+                raise OSError(errno.EFBIG, f"larger than {most} bytes", path)
             return file.readall(), found
     except (FileNotFoundError, NotADirectoryError):
         return b"", ABSENT
@@ -99,6 +110,11 @@ def identity_of(fd: int) -> Identity:
 def read(path: str) -> bytes:
     """All bytes of a file, as `look` gives them."""
     return look(path)[0]
+
+
+def read_small(path: str) -> bytes:
+    """The same of a file that is never large. Raises OSError for one that is."""
+    return _look(path, SMALL_MAX_BYTES)[0]
 
 
 def _identity(status: os.stat_result) -> Identity:

@@ -14,7 +14,7 @@ from mailroster import pid_file, running
 from mailroster.apply import Outcome, Tables, converge
 from mailroster.commit import MOVES
 from mailroster.damage import damaged
-from mailroster.deadlines import Deadlines, now, put_over
+from mailroster.deadlines import Deadlines, clock_of, now, put_over
 from mailroster.disk import identity, make_folder
 from mailroster.finding import Busy, Finding, Refused, ServiceFailed
 from mailroster.history import user_name
@@ -24,7 +24,7 @@ from mailroster.mailstore import mail_folder
 from mailroster.moving import Mover, Record, settle
 from mailroster.noting import author, command
 from mailroster.overlay import Overlay
-from mailroster.overrides import Pending
+from mailroster.overrides import Pending, ignored
 from mailroster.roster import Roster
 from mailroster.served import Served
 from mailroster.settings import Settings
@@ -106,6 +106,7 @@ class Follower:
         self._overlay = Overlay(settings.source, settings.config) if settings.source else None
         self._apart: tuple[str, ...] = ()  # what of the source was told
         self._deadlines = Deadlines(self._store.path)
+        self._clock = clock_of(self._store, layout)
         self._next_try = 0.0  # to put into effect what is over
         self._refusal = ""  # why that could not be done
         self._told: tuple[Finding, ...] = ()
@@ -116,6 +117,8 @@ class Follower:
     def begin(self) -> bool:
         """Brings the tables in step, before anybody relies on them; whether time alone will bring
         more in force. Raises ServiceFailed if there are none in the end."""
+        for line in ignored(self._settings):
+            log(line)
         self._tables.begin(self._settings.hostname, version())
         self._bring()
         self._put_over()
@@ -232,7 +235,13 @@ class Follower:
         """Puts into effect what has come to its end date, in the files; the next convergence sees
         it there."""
         moment = now()
+        self._keep_clock()
         if time.monotonic() < self._next_try or not self._deadlines.due(moment):
+            return
+        if doubt := self._clock.doubt():
+            if doubt != self._refusal:
+                log(f"end dates wait: {doubt}")
+            self._refusal = doubt
             return
         try:
             edited = put_over(self._store, self._tables, moment)
@@ -247,6 +256,13 @@ class Follower:
         for edit in edited.plan.edits:
             for key in sorted(edited.plan.keys[edit.field]):
                 log(f"{edit.file}: the time of {key!r} is over")
+
+    def _keep_clock(self) -> None:
+        """Notes the time, so that the next look knows whether the clock has jumped."""
+        try:
+            self._clock.keep()
+        except OSError:
+            pass  # the state folder can't be written: the convergence reports that
 
     def _converge(self, broken: Collection[str] = ()) -> Outcome | None:
         """Converges and tells what is new about it; None if it has to be tried again."""

@@ -27,7 +27,7 @@ from mailroster.instance.overrides import (
     master_cf,
 )
 from mailroster.services import HOT_MAIN_CF_S, number, program, run
-from mailroster.settings import Settings
+from mailroster.settings import TOML, Settings
 from mailroster.values import NamedTuple
 
 _MEND = "mend it (postconf(5))"
@@ -45,21 +45,35 @@ def in_folder(folder: str) -> Overrides:
     return Overrides(*(_text(os.path.join(folder, file)) for file in FILES))
 
 
+def wanted(settings: Settings) -> Overrides:
+    """The files of the config folder, as far as the settings trust it. Raises OSError for one that
+    can't be read."""
+    return in_folder(settings.config) if settings.trust_config else Overrides()
+
+
+def ignored(settings: Settings) -> list[str]:
+    """The files that do not count since the config folder is not trusted, one line for each."""
+    if settings.trust_config:
+        return []
+    files = [f for f in (TOML, *FILES) if os.path.lexists(os.path.join(settings.config, f))]
+    return [f"{file} is ignored: the setting trust_config is off" for file in files]
+
+
 def take(settings: Settings, layout: Layout) -> Taken:
     """Puts the files of the config folder in force, for servers that are about to start.
 
     Raises Refused for a file with an error where none was ever in force.
     """
     try:
-        wanted = in_folder(settings.config)
+        files = wanted(settings)
     except OSError as error:
         raise Refused(f"{error.filename}: {error.strerror}") from None
     before = in_folder(layout.overrides)
-    found = judged(wanted, settings, layout)
+    found = judged(files, settings, layout)
     bad = {finding.where.file for finding in found if finding.severity == ERROR}
     if bad and not os.path.isdir(layout.overrides):
         raise Refused("\n".join(str(finding) for finding in found if finding.severity == ERROR))
-    chosen = Overrides(*((before if f in bad else wanted).of(f) for f in FILES))
+    chosen = Overrides(*((before if f in bad else files).of(f) for f in FILES))
     if not os.path.isdir(layout.overrides):
         Disk().make_folder(layout.overrides, 0o700)
     for file in FILES:
@@ -76,9 +90,11 @@ class Pending:
 
     def __init__(self, settings: Settings, layout: Layout) -> None:
         self._settings, self._layout = settings, layout
-        self._seen: tuple[list[Identity], tuple[Finding, ...]] = [], ()
+        self._seen: tuple[list[Identity] | None, tuple[Finding, ...]] = None, ()
 
     def identities(self) -> list[Identity]:
+        if not self._settings.trust_config:
+            return []
         return [identity(os.path.join(self._settings.config, file)) for file in FILES]
 
     def findings(self) -> tuple[Finding, ...]:
@@ -92,16 +108,16 @@ class Pending:
         if not os.path.isdir(self._layout.overrides):
             return ()
         try:
-            wanted = in_folder(self._settings.config)
+            files = wanted(self._settings)
         except OSError as error:
             where, what = Location(os.path.basename(error.filename)), f"{error.strerror}"
             mend = "mend its owner or its mode"
             return (Finding(where, ERROR, "unreadable-file", what, mend),)
         before = in_folder(self._layout.overrides)
-        changed = [file for file in FILES if wanted.of(file) != before.of(file)]
+        changed = [file for file in FILES if files.of(file) != before.of(file)]
         if not changed:
             return ()
-        judgement = judged(wanted, self._settings, self._layout)
+        judgement = judged(files, self._settings, self._layout)
         found = [f for f in judgement if f.where.file in changed and f.severity == ERROR]
         bad = {finding.where.file for finding in found}
         for file in [file for file in changed if file not in bad]:

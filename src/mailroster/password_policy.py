@@ -6,10 +6,11 @@ The file holds one refused password a line, in any case; an empty line is none. 
 since such lists have millions of lines.
 """
 
+import errno
 import os
 from collections.abc import Collection, Iterator
 
-from mailroster.disk import opened
+from mailroster.disk import WHOLE_MAX_BYTES, identity_of, opened
 from mailroster.finding import Refused
 from mailroster.values import NamedTuple
 
@@ -52,6 +53,8 @@ def _parts(path: str) -> Iterator[list[str]]:
     """The lines of a file in folded case, some megabytes at a time."""
     try:
         with opened(path) as file:
+            if identity_of(file.fileno()).size > WHOLE_MAX_BYTES:
+                raise OSError(errno.EFBIG, f"larger than {WHOLE_MAX_BYTES} bytes")
             rest = b""
             while part := file.read(_PART_BYTES):
                 whole, feed, last = (rest + part).rpartition(b"\n")

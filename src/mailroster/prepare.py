@@ -17,7 +17,8 @@ from mailroster.instance.dialect import dialect
 from mailroster.instance.layout import Layout
 from mailroster.overrides import take
 from mailroster.services import HOT_MAIN_CF_S, program, run
-from mailroster.settings import Settings
+from mailroster.setting_rules import path_fault
+from mailroster.settings import NOWHERE, Settings
 
 #: Debian's packages, by a file that each brings.
 PACKAGES = {
@@ -66,6 +67,7 @@ def prepare_host(settings: Settings, layout: Layout) -> None:
     Raises Refused for a folder that a person has to mend.
     """
     _make(settings, layout, _of_tables(settings, layout))
+    _note_trust(settings, layout)
     _quota_warning(settings, layout)
     Disk().replace(layout.note, f"{layout.kind}\n".encode(), mode=0o644)
 
@@ -82,9 +84,6 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
         raise Refused("Postfix's master wants root: run this as root")
     if missing := missing_packages():
         raise Refused(f"these Debian packages are missing: {' '.join(missing)}")
-    if settings.relay_tls_level not in postfix.RELAY_TLS_LEVELS:
-        levels = ", ".join(postfix.RELAY_TLS_LEVELS)
-        raise Refused(f"relay_tls_level: {settings.relay_tls_level!r} is none of {levels}")
     check_paths(settings, layout)
     places.check(layout.links, adopt)
     if layout.links and (strangers := running.strangers()):
@@ -95,9 +94,15 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
 
 def check_paths(settings: Settings, layout: Layout) -> None:
     """Raises Refused for folders that the servers can't have, or can't get to."""
-    for path in (settings.mail, settings.state, settings.logs):
-        if bad := sorted(set(path) & set(" \t\"'$%{},:;#\\|<>")):
-            raise Refused(f"the path {path!r} has {bad[0]!r}, which the servers would misread")
+    for name in ("mail", "state", "logs"):
+        path = getattr(settings, name)
+        if path.startswith(NOWHERE):
+            raise Refused(
+                f"the folder for {name} can't be in {os.getcwd()}, where other users could make "
+                f"it; name it with --{name} PATH or --home PATH"
+            )
+        if wrong := path_fault(path):
+            raise Refused(f"{path!r} is {wrong}")
     if room := layout.socket_room():
         raise Refused(f"the path {layout.state} is {room} octets too long for sockets; use another")
     for path in (settings.mail, layout.state):
@@ -118,6 +123,7 @@ def prepare(
     its = dialect(installed.version())
     owners.hand_over_queue(layout)
     _make(settings, layout, [*_of_tables(settings, layout), *_of_servers(layout)])
+    _note_trust(settings, layout)
     _postfix_log(f"{settings.logs}/mail.log", pwd.getpwnam("postfix").pw_uid)
     if os.path.exists(layout.note):  # somebody has said otherwise
         Disk().remove(layout.note)
@@ -274,6 +280,15 @@ def _make(settings: Settings, layout: Layout, folders: Sequence[_Folder]) -> Non
     _passable(layout.state)
     _passable(settings.mail)
     _tighten(settings, layout)
+
+
+def _note_trust(settings: Settings, layout: Layout) -> None:
+    """Notes for commands, which may lack our environment, that the config folder is not trusted."""
+    there = os.path.lexists(layout.untrusted)
+    if settings.trust_config and there:
+        Disk().remove(layout.untrusted)
+    if not settings.trust_config and not there:
+        Disk().replace(layout.untrusted, b"trust_config is off\n", mode=0o644)
 
 
 def _tighten(settings: Settings, layout: Layout) -> None:

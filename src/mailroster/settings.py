@@ -8,7 +8,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mailroster.finding import NotUnderstood, printable
+from mailroster.finding import NotUnderstood, Refused, printable
+from mailroster.setting_rules import EVERYWHERE, fault
 from mailroster.values import NamedTuple
 
 HOME = "docker-data/dms"
@@ -16,7 +17,14 @@ CONTAINER_CONFIG = "/tmp/docker-mailserver"
 HOST_CONFIG = "/etc/mailroster"
 #: Below the state folder: which layout its tables are for, if it is `host`; and for which domain.
 NOTE, ORIGIN = "layout", "origin"
+#: Below the state folder: there if `up` was started with `trust_config` off, so that commands without
+#: its environment trust the folder no more than it does.
+UNTRUSTED = "config-not-trusted"
 TOML = "mailroster.toml"
+
+
+class UnsafeDefault(Refused):
+    """A default folder is there that another user could have filled."""
 
 
 class Setting(NamedTuple):
@@ -43,6 +51,10 @@ _IN_CONTAINER = {
     "state": "/var/mail-state",
     "logs": "/var/log/mail",
 }
+
+#: Stands for a default folder that is missing, where another user could make it: only root can
+#: make this one, so that nothing is read there (Debian's home of users without one).
+NOWHERE = "/nonexistent"
 
 #: Of who has /etc/mailroster, where there is no home and no container.
 _ON_HOST = {
@@ -83,19 +95,20 @@ SETTINGS = (
     Setting("password_refused", "PASSWORD_REFUSED", "", "file of refused passwords, one a line; from the config folder"),
     Setting("tls_certificate", "SSL_CERT_PATH", "", "PEM file; self-signed at the first start if empty"),
     Setting("tls_key", "SSL_KEY_PATH", "", "PEM file"),
+    Setting("trust_config", "MAILROSTER_TRUST_CONFIG", True, "whether mailroster.toml, postfix-main.cf, postfix-master.cf and dovecot.cf of the config folder count"),
     Setting("index_from_bytes", "", 1 << 18, "size of a config file from which on it is looked up by an index"),
     Setting("settle_seconds", "", 1, "how long a removal by hand waits"),
     Setting("history_bytes", "", 1 << 22, "how large the history of changes may grow; 0: none is kept"),
 )  # fmt: skip
 
+#: They say how far the config folder is trusted: it can't say so itself.
+NOT_IN_TOML = frozenset({"trust_config"})
 LAYOUTS = ("private", "system", "host")
 #: Defaults of the layout `system`, and of `host`, where they tell of servers that are not ours.
 SYSTEM: Mapping[str, str | int] = {
     "listen": "*", "smtp_port": 25, "submission_port": 587, "submissions_port": 465,
     "imap_port": 143, "imaps_port": 993, "pop3_port": 110, "pop3s_port": 995, "sieve_port": 4190,
 }  # fmt: skip
-#: Values of `listen` that are every address of the machine.
-EVERYWHERE = ("0.0.0.0", "*", "::", "*, ::")
 
 
 class Settings(NamedTuple):
@@ -137,6 +150,7 @@ class Settings(NamedTuple):
     password_refused: str
     tls_certificate: str
     tls_key: str
+    trust_config: bool
     index_from_bytes: int
     settle_seconds: int
     history_bytes: int
@@ -149,22 +163,34 @@ class Settings(NamedTuple):
 
 
 class Sources(NamedTuple):
-    """Where settings come from. `read` gives the bytes of a file, none if there is no file."""
+    """Where settings come from. `read` gives the bytes of a file, none if there is no file.
+
+    `fault` says why a default folder is not safe and whether it exists, given its path and the uid
+    and gid of the mail; of a named folder it is never asked (folder_trust.judge)."""
 
     options: Mapping[str, str]  # by the setting's name
     environment: Mapping[str, str]
     read: Callable[[str], bytes]
     is_folder: Callable[[str], bool]
+    fault: Callable[[str, tuple[int, int]], tuple[str, bool]] = lambda path, mail: ("", True)
+    in_container: Callable[[], bool] = lambda: False
+    is_mount: Callable[[str], bool] = lambda path: False
 
     def are_of_a_container(self) -> bool:
-        """Whether the folders are those of a container, as nobody names a home and only they are
-        there."""
+        """Whether the folders are those of a container: this is one, no home is named, and only
+        they exist."""
         named = self.given(FOLDERS[0])
-        return not named and not self.is_folder(HOME) and self.is_folder(CONTAINER_CONFIG)
+        there = not named and not self.is_folder(HOME) and self.is_folder(CONTAINER_CONFIG)
+        return there and self.in_container()
 
     def are_of_a_host(self) -> bool:
-        """Whether the folders are those of a host with its own servers, as there are no others."""
-        others = self.given(FOLDERS[0]) or self.is_folder(HOME) or self.is_folder(CONTAINER_CONFIG)
+        """Whether the folders are those of a host with its own servers: its config folder is named,
+        or exists and no other default does."""
+        if self.given(FOLDERS[0]):
+            return False
+        if config := self.given(FOLDERS[1]):
+            return os.path.normpath(config) == HOST_CONFIG
+        others = self.is_folder(HOME) or self.are_of_a_container()
         return not others and self.is_folder(HOST_CONFIG)
 
     def given(self, setting: Setting) -> str | None:
@@ -187,9 +213,11 @@ class Sources(NamedTuple):
 
 def config_folders(sources: Sources) -> tuple[str, str]:
     """The fields `config` and `source` of the settings, which say where `mailroster.toml` is.
-    Raises NotUnderstood."""
+    Raises NotUnderstood, and UnsafeDefault."""
     folders = _folders(sources)
     named = os.path.abspath(folders["config"])
+    if "config" in _defaults(sources) and not _is_mounted_config(named, sources):
+        _prove_config(named, sources)
     said = sources.options.get("overlay")
     # What the environment says is about the config folder of the environment.
     if not said and not (sources.options.get("config") or sources.options.get("home")):
@@ -205,46 +233,99 @@ def config_folders(sources: Sources) -> tuple[str, str]:
 
 
 def load(sources: Sources) -> Settings:
-    """The settings in force. Raises NotUnderstood for an unknown name or a value of another type."""
-    folders = _folders(sources)
+    """The settings in force. Raises NotUnderstood for an unknown name or a value that can't be, and
+    UnsafeDefault for a default folder that other users could write."""
     config, source = config_folders(sources)
-    toml = _toml(os.path.join(config, TOML), sources.read)
-    known = {setting.name for setting in (*FOLDERS[2:], *SETTINGS)}
+    trusted = _trusts_config(_folders(sources)["state"], sources)
+    toml = _toml(os.path.join(config, TOML), sources.read) if trusted else {}
+    _check_toml(toml)
+    values: dict[str, Any] = _values(sources, toml)
+    mail = values["vmail_uid"], values["vmail_gid"]
+    folders = _places(sources, toml, mail)
+    values |= {**folders, "config": config, "source": source, "trust_config": trusted}
+    values["layout"] = _layout(values["layout"], values["state"], sources)
+    if values["layout"] != "private":
+        given = [s.name for s in SETTINGS if s.name in toml or sources.given(s) is not None]
+        values |= {name: value for name, value in SYSTEM.items() if name not in given}
+    if values["layout"] == "host":
+        values["hostname"] = _line(os.path.join(values["state"], ORIGIN), sources.read)
+    values["hostname"] = _hostname(values["hostname"], os.uname().nodename)
+    percentages(values["quota_warnings"])
+    _check_ports(values)
+    return Settings(**values)
+
+
+def _check_toml(toml: Mapping[str, Any]) -> None:
+    """Raises NotUnderstood for a name that can't stand in mailroster.toml, or for a value of a type
+    that no setting has."""
+    folders = {setting.name for setting in FOLDERS[2:]}
+    known = folders | {setting.name for setting in SETTINGS}
     for name, value in toml.items():
+        if name in NOT_IN_TOML:
+            raise NotUnderstood(f"{TOML}: {name!r} can't be set in the config folder itself")
         if name not in known:
             raise NotUnderstood(f"{TOML}: unknown setting {name!r}")
         if not isinstance(value, str | int) or (name in folders and not isinstance(value, str)):
             raise NotUnderstood(f"{TOML}: {name!r} can't be of the type {type(value).__name__}")
         if isinstance(value, int) and value.bit_length() > 63:
             raise NotUnderstood(f"{TOML}: {name!r} is too large a number")
+
+
+def _values(sources: Sources, toml: Mapping[str, Any]) -> dict[str, str | int | bool]:
+    """Every setting that is no folder, as given or by default. Raises NotUnderstood."""
+    values = {}
+    for setting in SETTINGS:
+        text = sources.given(setting)
+        if text is None and setting.name in toml:
+            text = str(toml[setting.name])
+        values[setting.name] = setting.default if text is None else _judged(setting, text)
+    return values
+
+
+def _places(sources: Sources, toml: Mapping[str, Any], mail: tuple[int, int]) -> dict[str, str]:
+    """The folders as absolute paths, each default one judged, but for the config folder, which was
+    judged before its mailroster.toml was read. Raises NotUnderstood, and UnsafeDefault."""
+    folders, defaults = _folders(sources), _defaults(sources) - {"config"}
     for setting in FOLDERS[2:]:
         if setting.name in toml and not (sources.given(setting) or sources.given(FOLDERS[0])):
             folders[setting.name] = os.path.join(folders["config"], toml[setting.name])
+            defaults -= {setting.name}
     for name, path in folders.items():
         if any(char < " " for char in path):
             raise NotUnderstood(f"{name}: a control character")
-    values: dict[str, Any] = {name: os.path.abspath(path) for name, path in folders.items()}
-    values |= {"config": config, "source": source}
-    for setting in SETTINGS:
-        text = sources.given(setting)
-        if text is not None:
-            values[setting.name] = _typed(setting, text)
-        elif setting.name in toml:
-            values[setting.name] = _typed(setting, str(toml[setting.name]))
-        else:
-            values[setting.name] = setting.default
-        if setting.name == "layout":
-            values["layout"] = _layout(values["layout"], values["state"], sources)
-        elif values["layout"] != "private" and text is None and setting.name not in toml:
-            values[setting.name] = SYSTEM.get(setting.name, setting.default)
-    if values["layout"] == "host":
-        values["hostname"] = _line(os.path.join(values["state"], ORIGIN), sources.read)
-    if not values["hostname"]:
-        name = os.uname().nodename
-        values["hostname"] = name if "." in name else f"{name}.localdomain"
-    values["hostname"] = values["hostname"].lower()
-    percentages(values["quota_warnings"])
-    return Settings(**values)
+    places = {name: os.path.abspath(path) for name, path in folders.items()}
+    for name in sorted(defaults):
+        owner = mail if name == "mail" else (0, 0)
+        places[name] = _safe(name, places[name], sources, owner)
+    return places
+
+
+def _hostname(given: str, machine: str) -> str:
+    """The server's name in lower case: the given one, or that of the machine. Raises
+    NotUnderstood."""
+    name = given or (machine if "." in machine else f"{machine}.localdomain")
+    if wrong := fault("hostname", name):
+        more = "" if given else ", the name of this machine; set OVERRIDE_HOSTNAME"
+        raise NotUnderstood(printable(wrong + more))
+    return name.lower()
+
+
+def _check_ports(values: Mapping[str, Any]) -> None:
+    """Raises NotUnderstood for two services on one port: the servers could not start."""
+    seen: dict[int, str] = {}
+    for name in values:
+        if name.endswith("_port") and (other := seen.setdefault(values[name], name)) != name:
+            raise NotUnderstood(f"{name}: {values[name]} is the {other} already; set another port")
+
+
+def _trusts_config(state: str, sources: Sources) -> bool:
+    """The setting `trust_config`: as given, else as `up` has noted in the state folder, which the
+    config folder has no say in here."""
+    setting = next(setting for setting in SETTINGS if setting.name == "trust_config")
+    text = sources.given(setting)
+    if text is not None:
+        return bool(_judged(setting, text))
+    return not _line(os.path.join(state, UNTRUSTED), sources.read)
 
 
 def percentages(text: str) -> tuple[int, ...]:
@@ -294,6 +375,45 @@ def _folders(sources: Sources) -> dict[str, str]:
     return folders
 
 
+def _defaults(sources: Sources) -> set[str]:
+    """The folders that are named nowhere and that other users might make or change. On a host and
+    in a container all but the config folder are places of the system, which only root can make."""
+    of_system = sources.are_of_a_container() or sources.are_of_a_host()
+    kinds = FOLDERS[1:2] if of_system else FOLDERS[1:]
+    if sources.given(FOLDERS[0]):
+        return set()
+    return {setting.name for setting in kinds if not sources.given(setting)}
+
+
+def _is_mounted_config(path: str, sources: Sources) -> bool:
+    """Whether a config folder is mounted into a container: who runs that has named it."""
+    return path == CONTAINER_CONFIG and sources.are_of_a_container() and sources.is_mount(path)
+
+
+def _prove_config(path: str, sources: Sources) -> None:
+    """Raises UnsafeDefault for a default config folder that other users could write, or make."""
+    fault, _ = sources.fault(path, (0, 0))
+    if fault:
+        raise _unsafe("config", path, fault)
+
+
+def _safe(name: str, path: str, sources: Sources, mail: tuple[int, int]) -> str:
+    """A default folder if it is safe; NOWHERE for one that is missing and that other users could
+    make. Raises UnsafeDefault for one that exists and isn't safe."""
+    fault, exists = sources.fault(path, mail)
+    if fault and exists:
+        raise _unsafe(name, path, fault)
+    return os.path.join(NOWHERE, name) if fault else path
+
+
+def _unsafe(name: str, path: str, fault: str) -> UnsafeDefault:
+    """Of a fault as `what is wrong; the command against it`."""
+    what, _, command = fault.partition("; ")
+    use = f"if you trust it, name it with --{name} PATH or --home PATH"
+    remedy = f"; else: {command}" if command else ""
+    return UnsafeDefault(f"the default folder {printable(path)} is not used: {what}; {use}{remedy}")
+
+
 def _toml(path: str, read: Callable[[str], bytes]) -> dict[str, Any]:
     try:
         raw = read(path)
@@ -304,6 +424,14 @@ def _toml(path: str, read: Callable[[str], bytes]) -> dict[str, Any]:
         return tomllib.loads(raw.decode())
     except (OSError, ValueError, RecursionError) as error:
         raise NotUnderstood(printable(f"{path}: {error}")) from None
+
+
+def _judged(setting: Setting, text: str) -> str | int | bool:
+    """The value of a setting. Raises NotUnderstood for one of another type, or against its rule."""
+    value = _typed(setting, text)
+    if wrong := fault(setting.name, value):
+        raise NotUnderstood(printable(wrong))
+    return value
 
 
 def _typed(setting: Setting, text: str) -> str | int | bool:

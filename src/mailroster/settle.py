@@ -145,6 +145,21 @@ def _alarm(served: Roster, found: Found, asked: frozenset[str]) -> str:
     return ""
 
 
+def vanished(
+    served: Roster, before: Roster, after: Roster, asked: frozenset[str]
+) -> frozenset[str]:
+    """Accounts that an edit would take away unseen: the accounts file has lost all of its entries,
+    and the edit writes a new one without them. `asked`: keys that a command took away before."""
+    if before.accounts.size_hint() or not after.accounts.size_hint():
+        return frozenset()
+    old, new = served.accounts, after.accounts
+    return frozenset(
+        key
+        for key in changed_keys(old, new) - asked
+        if old.positions(key) and not new.positions(key)
+    )
+
+
 def _errors(document: Document[object]) -> bool:
     return document.faulty() > 0 or any(
         finding.severity == ERROR for finding in document.format.faults(document)

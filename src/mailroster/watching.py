@@ -14,6 +14,7 @@ from mailroster.instance.postfix import needs_policy
 from mailroster.policy.service import argv as policy_argv
 from mailroster.prepare import check_host, prepare_host
 from mailroster.services import run
+from mailroster.setting_rules import fault
 from mailroster.settings import Settings
 from mailroster.supervise import Server, Supervisor
 
@@ -28,6 +29,8 @@ def origin(layout: Layout) -> str:
         name = read(name).decode("utf-8", "replace").split("\n")[0].strip()
     if not name:
         raise Refused(f"Postfix has no $myorigin; set it in {layout.postfix}/main.cf")
+    if wrong := fault("hostname", name):
+        raise Refused(f"Postfix's $myorigin: {wrong}; set it in {layout.postfix}/main.cf")
     return name.lower()
 
 

@@ -91,3 +91,11 @@ def test_watch_works_with_the_rights_and_the_folders_of_its_unit(host: Host) -> 
         assert host.stop_watch() == 0
     finally:
         host.stop()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_unit_starts_when_the_clock_is_set(name: str) -> None:
+    """End dates stand on it (mailroster.clock)."""
+    text = (UNITS / f"{name}.service").read_text()
+    (after,) = [line for line in text.splitlines() if line.startswith("After=")]
+    assert "time-sync.target" in after.split()

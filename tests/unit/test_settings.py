@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mailroster.finding import NotUnderstood
-from mailroster.settings import Settings, Sources, load, percentages
+from mailroster.settings import Settings, Sources, UnsafeDefault, load, percentages
 
 CONTAINER = "/tmp/docker-mailserver"
 
@@ -17,13 +17,31 @@ def settings(
     environment: Mapping[str, str] | None = None,
     files: Mapping[str, str] | None = None,
     folders: tuple[str, ...] = (),
+    unsafe: Mapping[str, bool] | None = None,
+    mounts: tuple[str, ...] = (),
+    *,
+    container: bool = True,
 ) -> Settings:
-    """The settings from sources that are all in memory; a toml is that of /c."""
+    """The settings from sources that are all in memory; a toml is that of /c. `unsafe`: the default
+    folders that others can write, and whether they exist."""
+    faults = {os.path.abspath(path): exists for path, exists in (unsafe or {}).items()}
+
+    def fault(path: str, mail: tuple[int, int]) -> tuple[str, bool]:
+        return (
+            ("every user can write to it; chmod o-w it", faults[path])
+            if path in faults
+            else ("", True)
+        )
 
     def read(path: str) -> bytes:
         return (files or {}).get(path, "").encode("utf-8", "surrogateescape")
 
-    return load(Sources(options or {}, environment or {}, read, lambda path: path in folders))
+    return load(
+        Sources(
+            options or {}, environment or {}, read, lambda path: path in folders, fault,
+            lambda: container, lambda path: path in mounts,
+        )
+    )  # fmt: skip
 
 
 def test_the_default_home_is_in_the_current_folder() -> None:
@@ -235,3 +253,124 @@ def test_types_of_the_toml() -> None:
 
 def test_the_host_name_has_a_domain() -> None:
     assert "." in settings().hostname
+
+
+@pytest.mark.parametrize(
+    ("environment", "name"),
+    [
+        pytest.param(
+            {"POSTMASTER_ADDRESS": "</etc/shadow"}, "postmaster_address", id="environment"
+        ),
+        pytest.param({"DMS_VMAIL_UID": "0"}, "vmail_uid", id="root as owner of the mail"),
+        pytest.param({"LOG_LEVEL__FILE": "/s"}, "log_level", id="a file that a variable names"),
+    ],
+)
+def test_a_value_against_its_rule_is_refused_by_the_name_of_the_setting(
+    environment: dict[str, str], name: str
+) -> None:
+    with pytest.raises(NotUnderstood, match=f"^{name}: "):
+        settings(environment=environment, files={"/s": "anything\n"})
+
+
+def test_two_services_on_one_port_are_refused() -> None:
+    with pytest.raises(NotUnderstood, match="submission_port: 2525 is the smtp_port already"):
+        settings({"smtp_port": "2525", "submission_port": "2525"})
+
+
+def test_the_name_of_the_machine_keeps_the_rule_of_a_host_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    node = os.uname()
+    changed = os.uname_result((node[0], "a x={", *node[2:]))
+    monkeypatch.setattr(os, "uname", lambda: changed)
+    with pytest.raises(NotUnderstood, match="the name of this machine; set OVERRIDE_HOSTNAME"):
+        settings()
+    assert settings({"hostname": "mail.x.com"}).hostname == "mail.x.com"
+
+
+def test_the_folder_of_containers_is_none_on_a_host() -> None:
+    """Any user can make a folder in /tmp."""
+    assert settings(folders=(CONTAINER,), container=False).config.endswith("docker-data/dms/config")
+    both = settings(folders=(CONTAINER, "/etc/mailroster"), container=False)
+    assert (both.config, both.layout) == ("/etc/mailroster", "host")
+
+
+def test_the_config_folder_of_a_host_that_is_named_has_the_other_folders_of_a_host() -> None:
+    found = settings({"config": "/etc/mailroster/"}, folders=("docker-data/dms",))
+    assert found[:4] == (
+        "/etc/mailroster", "/var/mail/vhosts", "/var/lib/mailroster", "/var/log/mailroster",
+    )  # fmt: skip
+    assert found.layout == "host"
+
+
+@pytest.mark.parametrize("name", ["config", "mail-data", "mail-state", "mail-logs"])
+def test_a_default_folder_that_others_can_write_is_refused_with_the_way_out(name: str) -> None:
+    path = f"docker-data/dms/{name}"
+    with pytest.raises(UnsafeDefault) as refused:
+        settings(unsafe={path: True}, folders=("docker-data/dms",))
+    said = str(refused.value)
+    assert os.path.abspath(path) in said
+    for word in ("--home PATH", "every user can write", "chmod o-w it", "if you trust it, name it"):
+        assert word in said
+
+
+def test_a_folder_that_is_named_is_used_as_it_is() -> None:
+    every = {f"/h/{name}": True for name in ("config", "mail-data", "mail-state", "mail-logs")}
+    assert settings({"home": "/h"}, unsafe=every).config == "/h/config"
+    assert settings({}, {"MAILROSTER_HOME": "/h"}, unsafe=every).config == "/h/config"
+    there = {
+        os.path.abspath(f"docker-data/dms/{name}"): True for name in ("mail-data", "mail-logs")
+    }
+    files = {"/c/mailroster.toml": 'mail = "/m"\nlogs = "/l"'}
+    found = settings({"config": "/c"}, files=files, unsafe=there)
+    assert (found.mail, found.logs) == ("/m", "/l")
+
+
+def test_a_missing_default_folder_that_others_could_make_is_nowhere() -> None:
+    missing = {
+        f"docker-data/dms/{name}": False for name in ("mail-data", "mail-state", "mail-logs")
+    }
+    found = settings({"config": "/c"}, unsafe=missing)
+    assert {found.mail, found.state, found.logs} == {
+        "/nonexistent/mail", "/nonexistent/state", "/nonexistent/logs",
+    }  # fmt: skip
+    with pytest.raises(UnsafeDefault, match="--config PATH"):
+        settings(unsafe={"docker-data/dms/config": False})
+
+
+def test_nothing_is_read_in_a_default_folder_before_it_is_judged() -> None:
+    path = os.path.abspath("docker-data/dms/config/mailroster.toml")
+    with pytest.raises(UnsafeDefault):
+        settings(files={path: "?"}, unsafe={"docker-data/dms/config": True})
+
+
+def test_a_folder_that_is_mounted_into_a_container_is_as_good_as_named() -> None:
+    unsafe = {CONTAINER: True}
+    found = settings(folders=(CONTAINER,), unsafe=unsafe, mounts=(CONTAINER,))
+    assert (found.config, found.layout) == (CONTAINER, "system")
+    with pytest.raises(UnsafeDefault):
+        settings(folders=(CONTAINER,), unsafe=unsafe)
+
+
+def test_a_config_folder_that_is_not_trusted_has_no_toml() -> None:
+    files = {"/c/mailroster.toml": 'imap_port = 1\nstate = "/t"'}
+    off = settings({"config": "/c"}, {"MAILROSTER_TRUST_CONFIG": "0"}, files)
+    assert (off.trust_config, off.imap_port) == (False, 10143)
+    on = settings({"config": "/c"}, {}, files)
+    assert (on.trust_config, on.imap_port, on.state) == (True, 1, "/t")
+
+
+def test_what_up_noted_in_the_state_folder_counts_where_nothing_is_said() -> None:
+    files = {"/s/config-not-trusted": "x", "/c/mailroster.toml": 'state = "/t"'}
+    folders = {"config": "/c", "state": "/s"}
+    assert settings(folders, {}, files).trust_config is False
+    assert settings(folders, {"MAILROSTER_TRUST_CONFIG": "1"}, files).trust_config is True
+    # A state folder that the config folder names itself has no say.
+    away = {"/t/config-not-trusted": "x", "/c/mailroster.toml": 'state = "/t"'}
+    assert settings({"config": "/c"}, {}, away).trust_config is True
+
+
+def test_the_folder_does_not_say_how_far_it_is_trusted() -> None:
+    for text in ("trust_config = true", "trust_config = false"):
+        with pytest.raises(NotUnderstood, match="can't be set in the config folder itself"):
+            settings({"config": "/c"}, files={"/c/mailroster.toml": text})

@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from mailroster.document import Document
+from mailroster.formats.accounts import ACCOUNTS
 from mailroster.roster import Roster
-from mailroster.settle import Found, Held, hold_back, new_faults
+from mailroster.settle import Found, Held, hold_back, new_faults, vanished
 
 H = "{S}h"
 
@@ -285,3 +286,28 @@ def test_a_note_that_cannot_be_read_is_told_with_its_number() -> None:
     (fault,) = new_faults(old.virtual, new.virtual)
     assert (fault.where.line, fault.code) == (2, "malformed-until")
     assert new_faults(new.virtual, new.virtual) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "asked", "lost"),
+    [
+        pytest.param("", "c", "", "ab", id="a file without entries gets a new one"),
+        pytest.param("", "ac", "", "b", id="that brings back some"),
+        pytest.param("", "abc", "", "", id="that brings back all"),
+        pytest.param("", "", "", "", id="that stays without entries"),
+        pytest.param("c", "cd", "", "", id="a file with an entry is one that somebody wrote"),
+        pytest.param("", "c", "a", "b", id="what a command took away is no accident"),
+        pytest.param("", "c", "ab", "", id="all of it"),
+    ],
+)
+def test_accounts_that_an_edit_would_take_away_unseen(
+    before: str, after: str, asked: str, lost: str
+) -> None:
+    def roster(names: str) -> Roster:
+        text = "".join(f"{name}@x.com|{{PLAIN}}x\n" for name in names)
+        return Roster(accounts=Document(ACCOUNTS, f"# head\n{text}"))
+
+    def keys(names: str) -> frozenset[str]:
+        return frozenset(f"{name}@x.com" for name in names)
+
+    assert vanished(roster("ab"), roster(before), roster(after), keys(asked)) == keys(lost)

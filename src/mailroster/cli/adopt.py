@@ -7,18 +7,18 @@ from typing import Any
 from mailroster.adopt import environment, place
 from mailroster.adopt.outlook import Outlook, in_order, of_paths, outlook, roster_of
 from mailroster.adopt.place import Place
+from mailroster.adopt.project import Value
 from mailroster.adopt.remark import DIFFERS, MEND, MISSING, NOTE, OTHER_WAY, Remark, named
 from mailroster.checks.secrets import is_known, scheme_of
 from mailroster.cli import adoption
-from mailroster.cli.call import Call
+from mailroster.cli.call import Call, sources_of
 from mailroster.cli.check import findings
-from mailroster.disk import read
 from mailroster.document import Document
 from mailroster.finding import ERROR, WARNING, Finding, Refused, ServiceFailed
 from mailroster.resolve import Router, quoted
 from mailroster.roster import Roster
 from mailroster.services import Captures, prime, run
-from mailroster.settings import FOLDERS, Settings, Sources, load
+from mailroster.settings import FOLDERS, NOWHERE, Settings, Sources, load
 
 _FOLDERS = tuple(setting.name for setting in FOLDERS[1:])
 
@@ -31,6 +31,7 @@ def adopt(call: Call) -> int:
         here = {name: getattr(call.settings, name) for name in ("mail", "state", "logs")}
         found = found._replace(**{k: v for k, v in here.items() if v and not getattr(found, k)})
         found.project.variables.update(environment.inherited(os.environ))
+    _take_hostname(found)
     judged = environment.judged(found.project.variables)
     settings = _settings(call, found, judged.honoured)
     call = call._replace(settings=settings)
@@ -51,21 +52,31 @@ def adopt(call: Call) -> int:
     return _status(call, said, theirs)
 
 
+def _take_hostname(found: Place) -> None:
+    """Takes the host name of a compose project as the variable that it stands for."""
+    variables, name = found.project.variables, found.project.hostname
+    given = variables.get("OVERRIDE_HOSTNAME")
+    if name and (given is None or given.text == ""):
+        variables.pop("OVERRIDE_HOSTNAME", None)  # an empty one; the next commands name this last
+        variables["OVERRIDE_HOSTNAME"] = Value(name, "the compose file")
+
+
 def _said(call: Call) -> dict[str, str]:
     """The folders that are named besides: by options, or by the environment."""
     usual = load(Sources({}, {}, lambda path: b"", os.path.isdir))
     names = ("mail", "state", "logs")
     said = {name: str(getattr(call.settings, name)) for name in names}
-    return {name: path for name, path in said.items() if path != getattr(usual, name)}
+    return {
+        name: path for name, path in said.items()
+        if path != getattr(usual, name) and not path.startswith(NOWHERE)
+    }  # fmt: skip
 
 
 def _settings(call: Call, found: Place, honoured: dict[str, str]) -> Settings:
     """The settings with which it would be served."""
-    if found.project.hostname:
-        honoured.setdefault("OVERRIDE_HOSTNAME", found.project.hostname)
     paths = {name: getattr(found, name) for name in _FOLDERS}
     options = {name: path or str(getattr(call.settings, name)) for name, path in paths.items()}
-    return load(Sources(options, honoured, read, os.path.isdir))
+    return load(sources_of(options, honoured))
 
 
 def _trouble(settings: Settings, call: Call) -> str:

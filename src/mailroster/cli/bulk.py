@@ -10,8 +10,8 @@ from mailroster.bulk import BadRows, Merged
 from mailroster.cli.call import Call, warn
 from mailroster.cli.progress import Bar
 from mailroster.cli.secret import hashing_for, policy_for
-from mailroster.disk import Disk
-from mailroster.finding import ERROR, Finding, NotUnderstood, Refused
+from mailroster.disk import ABSENT, WHOLE_MAX_BYTES, Disk, look
+from mailroster.finding import ERROR, Finding, NotUnderstood, Refused, printable
 from mailroster.formats.cost import Cost
 from mailroster.password_policy import Policy
 from mailroster.resolve import Router
@@ -88,13 +88,31 @@ def _read(call: Call, source: str) -> Rows:
 
 
 def _bytes(source: str) -> bytes:
+    """What a regular file or standard input holds. Raises Refused for what is neither, or too
+    large; never waits for a file, as a FIFO would make it."""
     if source == _STREAM:
-        return sys.stdin.buffer.read() if sys.stdin is not None else b""
+        raw = sys.stdin.buffer.read(WHOLE_MAX_BYTES + 1) if sys.stdin is not None else b""
+        if len(raw) > WHOLE_MAX_BYTES:
+            raise Refused(
+                f"standard input: larger than {WHOLE_MAX_BYTES} bytes; import it in parts"
+            )
+        return raw
     try:
-        with open(source, "rb") as file:
-            return file.read()
+        raw, found = look(source)
     except OSError as error:
-        raise Refused(f"{source}: {error.strerror}") from error
+        raise Refused(f"{printable(source)}: {_why(error)}") from error
+    if found == ABSENT:
+        raise Refused(f"{printable(source)}: {os.strerror(errno.ENOENT)}")
+    return raw
+
+
+def _why(error: OSError) -> str:
+    """Why a file can't be read, and what to do."""
+    remedies = {
+        errno.EINVAL: "; write '-' to read a pipe, as in: … | setup import --format csv -",
+        errno.EFBIG: "; import it in parts",
+    }
+    return f"{error.strerror}{remedies.get(error.errno or 0, '')}"
 
 
 def _format(asked: str | None, name: str) -> str:

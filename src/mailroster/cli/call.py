@@ -3,17 +3,18 @@ change live."""
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from mailroster import address
 from mailroster.commit import MOVES
-from mailroster.disk import read
+from mailroster.disk import read_small
 from mailroster.finding import Busy, Fault, NotUnderstood, Refused, ServiceFailed
+from mailroster.folder_trust import in_container, judge
 from mailroster.instance.layout import Layout
 from mailroster.plan import Plan
 from mailroster.served import Served
-from mailroster.settings import Settings, Sources, config_folders, load
+from mailroster.settings import NOWHERE, Settings, Sources, UnsafeDefault, config_folders, load
 from mailroster.store import Edited, Store
 from mailroster.values import NamedTuple
 
@@ -44,11 +45,7 @@ class Call(NamedTuple):
             raise NotUnderstood("--json shows what a change would do: it goes with --dry-run")
         # `--smtp-port` is the setting `smtp_port`; an option that is no setting is not looked at.
         named = {name[2:].replace("-", "_"): value for name, value in found.options.items()}
-        sources = Sources({**named, **found.settings}, os.environ, read, os.path.isdir)
-        config, source = config_folders(sources)
-        if source:
-            _bring(source, config)
-        settings = load(sources)
+        settings = _settings({**named, **found.settings}, found.command.folders)
         copies = Served(
             Layout(settings.state, settings.layout).served, index_from=settings.index_from_bytes
         )
@@ -89,7 +86,7 @@ class Call(NamedTuple):
 
     def rehearse(self, verb: Callable[["Roster"], "Roster"]) -> None:
         """Raises what an edit would raise, and changes nothing."""
-        self.store().transact(verb, dry_run=True)
+        self.store().transact(self._guarded(verb), dry_run=True)
 
     def edit(
         self,
@@ -109,14 +106,17 @@ class Call(NamedTuple):
         if not dry_run:
             self.settle_moves()
         tables = self.tables() if self.is_served() else None
+        dropped: set[str] = set()
 
         def announce(plan: Plan) -> None:
             self._forget_deleted_mail(plan)
             before()
             if tables is not None:
                 tables.announce(plan)
+                if dropped:
+                    tables.note({"accounts": frozenset(dropped)})
 
-        edited = store.transact(verb, dry_run=dry_run, announce=announce)
+        edited = store.transact(self._guarded(verb, dropped), dry_run=dry_run, announce=announce)
         if edited.plan.edits and not dry_run:
             done()
         if edited.unnoted:
@@ -131,6 +131,43 @@ class Call(NamedTuple):
             self._make_live(store, tables, edited)
             self.settle_moves()
         return 0
+
+    def _guarded(
+        self, verb: Callable[["Roster"], "Roster"], dropped: set[str] | None = None
+    ) -> Callable[["Roster"], "Roster"]:
+        """A verb that raises Refused where the accounts file has lost all of its accounts, they are
+        still served, and the edit would make a file without them: then they would be gone for good.
+
+        With `--removals` they go into `dropped` instead.
+        """
+
+        def guarded(roster: "Roster") -> "Roster":
+            after = verb(roster)
+            if roster.accounts.size_hint() or not after.accounts.size_hint():
+                return after
+            lost = self._vanished(roster, after)
+            if lost and "--removals" not in self.options:
+                file, many = roster.accounts.format.file, len(lost)
+                raise Refused(
+                    f"{file} has lost all of its accounts, and {many} of them are still served; "
+                    "restore the file, or add --removals if they are meant to go"
+                )
+            if dropped is not None:
+                dropped.update(lost)
+            return after
+
+        return guarded
+
+    def _vanished(self, before: "Roster", after: "Roster") -> frozenset[str]:
+        from mailroster.settle import vanished
+
+        if not self.is_served():
+            return frozenset()
+        tables = self.tables()
+        if not tables.have_copy():
+            return frozenset()
+        asked = tables.noted()[1].get("accounts", frozenset())
+        return vanished(self.copies.roster(), before, after, asked)
 
     def says_notes(self) -> bool:
         """Whether `--comment` or `--until` says something about an entry."""
@@ -185,6 +222,36 @@ class Call(NamedTuple):
                 f"the files are changed, but the change is not live yet: {error}; "
                 "the running server will put it in force, or run 'setup apply'"
             ) from error
+
+
+def _settings(options: Mapping[str, str], folders: str) -> Settings:
+    """The settings of a command that uses the folders in one of the ways of cli.grammar. Raises
+    NotUnderstood, and Refused for a default folder that is not safe."""
+    from mailroster.cli.grammar import OPTIONAL, UNUSED
+
+    without = {**options, "home": NOWHERE}
+    if folders == UNUSED:
+        return load(sources_of(without, {}))
+    sources = sources_of(options, os.environ)
+    try:
+        config, source = config_folders(sources)
+        if source:
+            _bring(source, config)
+        return load(sources)
+    except UnsafeDefault:
+        if folders != OPTIONAL:
+            raise
+        return load(sources_of(without, os.environ))
+
+
+def sources_of(options: Mapping[str, str], environment: Mapping[str, str]) -> Sources:
+    """Sources of settings on this machine, for the user who runs the command."""
+
+    def fault(path: str, mail: tuple[int, int]) -> tuple[str, bool]:
+        return judge(path, os.geteuid(), mail)
+
+    is_mount = os.path.ismount
+    return Sources(options, environment, read_small, os.path.isdir, fault, in_container, is_mount)
 
 
 def _bring(source: str, overlay: str) -> None:

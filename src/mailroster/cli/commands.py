@@ -1,12 +1,13 @@
 """Every command, in the order of the help."""
 
-from mailroster.cli.grammar import Command, Option
+from mailroster.cli.grammar import OPTIONAL, UNUSED, Command, Option
 
 _DRY_RUN = Option("--dry-run", "show what would change and its effect; change nothing")
 _NO_WAIT = Option("--no-wait", "don't put the change in force; the running server will")
 _JSON = Option("--json", "as JSON")
 _TABLE = Option("--table", "in columns; with tabs between them if not on a terminal")
 _EDIT = (_DRY_RUN, Option("--json", "with --dry-run: as JSON"), _NO_WAIT)
+_REMOVALS = Option("--removals", "let the accounts of a lost accounts file go")
 _SCHEME = Option("--scheme", "SHA512-CRYPT, BLF-CRYPT or ARGON2ID", "SCHEME")
 _PASSWORD = (
     Option("--password-stdin", "read the password from standard input, one line"),
@@ -25,7 +26,8 @@ _PICTURE = (
 _DELETE = (Option("-y", "and its mail"), Option("-n", "keep its mail, without a question"))
 _ASKED = (
     "Without PASSWORD it is asked for twice on a terminal, without echo. A password on the command "
-    "line can be seen by other users of the machine while the command runs."
+    "line can be seen by every user of the machine while the command runs; on a terminal a warning "
+    "says so."
 )
 _PORTS = (
     ("smtp", "SMTP"),
@@ -43,7 +45,7 @@ COMMANDS = (
         ("email", "add"), "ADDRESS [PASSWORD]", "make an account", "email:add",
         (
             *_PASSWORD, Option("--if-not-exists", "an account that exists is fine, and stays"),
-            *_NOTES, *_EDIT,
+            *_NOTES, _REMOVALS, *_EDIT,
         ),
         f"{_ASKED} With --until it is locked at that time.",
     ),
@@ -222,7 +224,7 @@ COMMANDS = (
     ),
     Command(
         ("overlay", "drop"), "FILE…", "give up what was changed here: files follow the source again",
-        "overlay:drop", _EDIT,
+        "overlay:drop", (_REMOVALS, *_EDIT),
     ),
     Command(
         ("import",), "SOURCE", "take accounts and aliases from a file or a folder",
@@ -231,7 +233,7 @@ COMMANDS = (
             _FORMAT,
             Option("--update", "what exists already gets what its row says"),
             Option("--skip-bad", "take the good rows even if others are bad"),
-            _SCHEME, *_EDIT,
+            _SCHEME, _REMOVALS, *_EDIT,
         ),
         "SOURCE is a CSV file, a file of JSON lines, another config folder, or - for standard input. "
         "Nothing is changed if any row is bad; each that is bad is named.",
@@ -269,7 +271,8 @@ COMMANDS = (
         "With ADDRESS the changes whose command or lines name it.",
     ),
     Command(
-        ("undo",), "[ID]", "take back the newest change, or another one", "undo:undo", _EDIT,
+        ("undo",), "[ID]", "take back the newest change, or another one", "undo:undo",
+        (_REMOVALS, *_EDIT),
         "That is a change too, so undo it to have it again. Refused if the lines that it would "
         "touch were changed since.",
     ),
@@ -305,6 +308,7 @@ COMMANDS = (
         (
             Option("--removals", "also the removals that are held back"),
             Option("--verify", "compare every row of every table"),
+            Option("--clock-is-right", "put end dates into effect that wait for the clock"),
         ),
     ),
     Command(
@@ -319,6 +323,7 @@ COMMANDS = (
         "FOLDER is its config folder, the folder with config/ and mail-data/, or that of its compose "
         "project, whose compose.yaml and mailserver.env are read too. Tells what is served, what differs, "
         "what is not done here, and the next command. Needs no server, and changes nothing.",
+        folders=OPTIONAL,
     ),
     Command(
         ("up",), "", "run a mail server on this folder until it is told to stop",
@@ -363,6 +368,9 @@ COMMANDS = (
         ("health",), "", "say by the exit status whether SMTP and IMAP answer", "server:health",
     ),
     Command(("status",), "", "what runs, what is live, what is held back", "server:status", (_JSON,)),
-    Command(("completion",), "bash|zsh|fish", "print a script for the shell", "completion:script"),
-    Command(("version",), "", "print the version", "help:version"),
+    Command(
+        ("completion",), "bash|zsh|fish", "print a script for the shell", "completion:script",
+        folders=UNUSED,
+    ),
+    Command(("version",), "", "print the version", "help:version", folders=UNUSED),
 )  # fmt: skip

@@ -10,17 +10,16 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mailroster.address import split
-from mailroster.cli.call import Call
+from mailroster.cli.call import Call, sources_of
 from mailroster.cli.commands import COMMANDS
 from mailroster.cli.grammar import Command, find, may_be_many
 from mailroster.cli.quota_list import ORDERS
-from mailroster.disk import read
 from mailroster.document import Document
-from mailroster.finding import NotUnderstood
+from mailroster.finding import Busy, NotUnderstood, Refused
 from mailroster.formats.cost import SCHEMES
 from mailroster.roster import Roster
 from mailroster.rows import FORMATS as ROW_FORMATS
-from mailroster.settings import FOLDERS, OVERLAY, Sources, load
+from mailroster.settings import FOLDERS, OVERLAY, load
 from mailroster.store import Store
 
 LINE, BREAKS = "MAILROSTER_COMPLETE", "MAILROSTER_BREAKS"
@@ -178,9 +177,13 @@ def _domains(roster: Roster) -> set[str]:
 
 
 def _read_roster(given: Mapping[str, str]) -> Roster:
+    """The roster to complete from; an empty one where the folder can't be used."""
     options = {name: os.path.expanduser(value) for name, value in given.items()}
-    settings = load(Sources(options, os.environ, read, os.path.isdir))
-    return Store(settings.config, wait_s=_WAIT_S).read().roster
+    try:
+        settings = load(sources_of(options, os.environ))
+        return Store(settings.config, wait_s=_WAIT_S).read().roster
+    except (Busy, NotUnderstood, Refused, OSError):
+        return Roster()
 
 
 def _apart(line: str, breaks: str) -> str:

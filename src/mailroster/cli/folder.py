@@ -7,7 +7,7 @@ from mailroster.finding import Busy, Refused
 def apply(call: Call) -> int:
     """Brings the tables in step now."""
     from mailroster.apply import converge
-    from mailroster.deadlines import now, put_over
+    from mailroster.deadlines import clock_of, now, put_over, waiting
     from mailroster.overrides import Pending
     from mailroster.settling import Settling
     from mailroster.sieve import SieveScripts
@@ -16,8 +16,14 @@ def apply(call: Call) -> int:
     tables = call.tables()
     if not tables.exist():
         raise Refused(f"no server was ever started on {call.settings.state}; run 'mailroster up'")
+    clock = clock_of(store, layout)
+    if "--clock-is-right" in call.options:
+        clock.note()
+    for finding in waiting(store, layout):
+        warn(str(finding))
     try:
-        put_over(store, tables, now())
+        if not clock.doubt():
+            put_over(store, tables, now())
     except (Busy, Refused) as error:
         warn(f"what has come to its end date stays in force: {error}")
     outcome = converge(

@@ -25,11 +25,17 @@ class Option(NamedTuple):
         return f"{self.name} {self.value}" if self.value else self.name
 
 
+#: How a command uses the folders of the settings: it can't do without; it can, where the default
+#: ones are not safe; it never reads them.
+NEEDED, OPTIONAL, UNUSED = "needed", "optional", "unused"
+
+
 class Command(NamedTuple):
     """One command. `arguments` is its usage: `ADDRESS [PASSWORD]`, `ADDRESS…` for one or more,
     `[ADDRESS…]` for any number.
 
-    `run` names the function that does it, as `module:function` below mailroster.cli.
+    `run` names the function that does it, as `module:function` below mailroster.cli. `folders` is
+    NEEDED, OPTIONAL or UNUSED.
     """
 
     words: tuple[str, ...]
@@ -38,6 +44,7 @@ class Command(NamedTuple):
     run: str
     options: tuple[Option, ...] = ()
     detail: str = ""
+    folders: str = NEEDED
 
     def name(self) -> str:
         return " ".join(self.words)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mailroster.cli.call import Call
+from mailroster.cli.call import Call, warn
 from mailroster.finding import NotUnderstood, Refused
 from mailroster.formats import hashed
 from mailroster.values import NamedTuple
@@ -12,6 +12,10 @@ from mailroster.values import NamedTuple
 if TYPE_CHECKING:
     from mailroster.formats.cost import Cost
     from mailroster.password_policy import Policy
+
+
+#: No password is longer.
+_LINE_MAX_BYTES = 1 << 16
 
 
 class Secret(NamedTuple):
@@ -53,6 +57,8 @@ def secret_for(call: Call, name: str, check: Callable[[], object]) -> Secret:
     from mailroster import password
 
     policy, generated = policy_for(call), ""
+    if given is not None:
+        _warn_of_arguments(call)
     if "--generate" in call.options:
         given = generated = password.generate(policy.min_length)
     elif given is None:
@@ -70,12 +76,26 @@ def clear_password(call: Call, name: str, place: int) -> str:
     given = call.arguments[place] if len(call.arguments) > place else None
     if given is not None and "--password-stdin" in call.options:
         raise NotUnderstood("give a password or --password-stdin, only one of them")
-    if given is None:
+    if given is not None:
+        _warn_of_arguments(call)
+    else:
         given = line() if "--password-stdin" in call.options else _asked(name, lambda: None)
     from mailroster import password
 
     password.check(given)
     return given
+
+
+def _warn_of_arguments(call: Call) -> None:
+    """Warns, on a terminal, that a password on the command line is no secret. A script, whose
+    standard error is a file or a pipe, gets no warning."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return
+    short = " ".join(["setup", *call.typed[:-1]])
+    warn(
+        "warning: every user of this machine can see a password on the command line; "
+        f"leave it out, and {short!r} asks for it, or give it with --password-stdin"
+    )
 
 
 def policy_for(call: Call) -> "Policy":
@@ -104,8 +124,11 @@ def hashing_for(call: Call) -> "tuple[str, Cost]":
 
 
 def line() -> str:
-    """One line of standard input, without its end."""
-    raw = sys.stdin.buffer.readline() if sys.stdin is not None else b""
+    """One line of standard input, without its end. Raises Refused for one without an end in sight,
+    as /dev/zero has."""
+    raw = sys.stdin.buffer.readline(_LINE_MAX_BYTES + 1) if sys.stdin is not None else b""
+    if len(raw) > _LINE_MAX_BYTES:
+        raise Refused(f"the password is longer than {_LINE_MAX_BYTES} bytes")
     return raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
 
 

@@ -4,6 +4,7 @@ from mailroster import running
 from mailroster.cli.call import Call, finding_fields, print_json, warn
 from mailroster.finding import Finding
 from mailroster.instance.postfix import needs_policy
+from mailroster.overrides import ignored
 
 
 def up(call: Call) -> int:
@@ -51,6 +52,7 @@ def status(call: Call) -> int:
                 "live": live,
                 "in_step": in_step,
                 "held": [finding_fields(finding) for finding in findings],
+                "ignored": ignored(settings),
             }
         )
         return 0 if healthy else 1
@@ -65,11 +67,14 @@ def status(call: Call) -> int:
         print("in step: " + ("yes" if in_step else "no"))
     for finding in findings:
         print(f"held: {finding}")
+    for line in ignored(settings):
+        print(f"note: {line}")
     return 0 if healthy else 1
 
 
 def _held(call: Call) -> tuple[dict[str, int], tuple[Finding, ...], bool] | None:
     """Entries served by file, what is held back, and whether the tables are what was asked for."""
+    from mailroster import deadlines
     from mailroster.apply import outlook
     from mailroster.companions import waiting
     from mailroster.settling import Settling
@@ -78,6 +83,8 @@ def _held(call: Call) -> tuple[dict[str, int], tuple[Finding, ...], bool] | None
     if not tables.exist():
         return None
     served = tables.copies.roster()
-    findings, in_step = outlook(call.store(), tables, Settling(call.settings.settle_seconds))
+    store, layout = call.store(), call.layout()
+    findings, in_step = outlook(store, tables, Settling(call.settings.settle_seconds))
     counts = {d.format.file: sum(1 for _ in d.items()) for _, d in served.documents()}
-    return counts, (*findings, *waiting(call.settings, call.layout())), in_step
+    late = deadlines.waiting(store, layout)
+    return counts, (*findings, *waiting(call.settings, layout), *late), in_step

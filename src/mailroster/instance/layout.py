@@ -2,7 +2,7 @@
 
 import os
 
-from mailroster.settings import NOTE, ORIGIN, Settings
+from mailroster.settings import NOTE, ORIGIN, UNTRUSTED, Settings
 
 #: The longest path of a socket that the kernel takes (unix(7): sun_path), and the longest that
 #: Dovecot adds to its base_dir.
@@ -81,6 +81,10 @@ class Layout:
         self.tls = os.path.join(state, "tls")
         #: Says that the layout is `host`, to commands that nobody tells.
         self.note = os.path.join(state, NOTE)
+        #: There if the config folder is not trusted, for commands without the environment of `up`.
+        self.untrusted = os.path.join(state, UNTRUSTED)
+        #: The clock when it was believed last (mailroster.clock).
+        self.clock = os.path.join(state, "clock")
         #: Held locked by `up` as long as it runs; says which process that is.
         self.up_pid = os.path.join(self.locks, "up.pid")
 

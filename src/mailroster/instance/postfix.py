@@ -3,7 +3,8 @@
 from mailroster.compile.relay import RELAYED, RELAYED_TLS, transport
 from mailroster.instance.layout import Layout
 from mailroster.instance.lookups import lookups, policy, quota_status
-from mailroster.settings import EVERYWHERE, Settings
+from mailroster.setting_rules import EVERYWHERE, RELAY_TLS_LEVELS
+from mailroster.settings import Settings
 
 
 def main_cf(settings: Settings, layout: Layout) -> str:
@@ -103,9 +104,6 @@ def needs_policy(settings: Settings) -> bool:
     return settings.enable_quotas or settings.spoof_protection
 
 
-#: What a relay must offer, from the least on (postconf(5), smtp_tls_security_level).
-RELAY_TLS_LEVELS = ("may", "encrypt", "verify", "secure")
-
 _SERVICES = """\
 # service   type  private unpriv chroot wakeup maxproc command
 pickup      unix  n       -      n      60     1       pickup
@@ -143,7 +141,8 @@ SUBMISSION = """\
 
 def listeners(settings: Settings) -> dict[str, str]:
     """Our three listeners in master.cf, and the names by which others know them."""
-    at = "" if settings.listen in EVERYWHERE else f"{settings.listen}:"
+    host = f"[{settings.listen}]" if ":" in settings.listen else settings.listen
+    at = "" if settings.listen in EVERYWHERE else f"{host}:"
     return {
         f"{at}{settings.smtp_port}": "smtp",
         f"{at}{settings.submission_port}": "submission",

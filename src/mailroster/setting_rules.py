@@ -1,0 +1,170 @@
+"""What each setting may be, beyond its type.
+
+A value goes into main.cf, master.cf, dovecot.conf, an SQL query of Dovecot or a script. A rule
+accepts only what all of them read as one plain value, so that no setting can become a second one.
+"""
+
+from collections.abc import Callable, Mapping
+
+from mailroster import address
+from mailroster.finding import Fault
+
+#: What a relay must offer, from the least on (postconf(5), smtp_tls_security_level).
+RELAY_TLS_LEVELS = ("may", "encrypt", "verify", "secure")
+LOG_LEVELS = ("error", "warn", "info", "debug", "trace")
+#: The names of formats.cost.SCHEMES.
+PASSWORD_SCHEMES = ("SHA512-CRYPT", "BLF-CRYPT", "ARGON2ID")
+#: Values of `listen` that are every address of the machine.
+EVERYWHERE = ("0.0.0.0", "*", "::", "*, ::")
+
+PORT_MAX = 65535
+#: The largest uid that every program of the machine takes for one (a signed 32-bit number).
+ID_MAX = (1 << 31) - 1
+SIZE_MAX_BYTES = 1 << 60
+#: A longer password has no hash by SHA512-CRYPT (password.CRYPT_MAX_BYTES).
+PASSWORD_LENGTH_MAX = 500
+SETTLE_MAX_S = 3600
+HOST_MAX_OCTETS = 253
+#: What main.cf, dovecot.conf or a query of Dovecot would read as their own in a path.
+_NOT_IN_PATHS = frozenset(" \t\"'$%{},:;#\\|<>*?[]")
+#: The local part of a postmaster: the plain characters of an address, and an extension.
+_POSTMASTER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._+-")
+
+#: Gives what a value has to be; "" if it is that.
+Rule = Callable[[str], str]
+
+
+def fault(name: str, value: str | int) -> str:
+    """What is wrong with the value of a setting, and what it has to be; "" if nothing is."""
+    if isinstance(value, bool) or name not in RULES or value == "":
+        return ""
+    wanted = RULES[name](str(value))
+    return f"{name}: {value!r} is {wanted}" if wanted else ""
+
+
+def host_fault(name: str) -> str:
+    """What is wrong with the name of a host (RFC 952, RFC 1123); "" if nothing is."""
+    wanted = "no host name; write letters, digits, hyphens and dots, as mail.example.com"
+    if len(name) > HOST_MAX_OCTETS or not name.isascii() or name.rpartition(".")[2].isdigit():
+        return wanted
+    try:
+        address.fold_domain(name)
+    except Fault:
+        return wanted
+    return ""
+
+
+def path_fault(path: str) -> str:
+    """What is wrong with a path that goes into the servers' configuration; "" if nothing is."""
+    if bad := sorted(char for char in path if char in _NOT_IN_PATHS or not char.isprintable()):
+        return f"a path with {bad[0]!r}, which the servers would misread; use another path"
+    return ""
+
+
+def _absolute(path: str) -> str:
+    return path_fault(path) or ("" if path[0] == "/" else "no absolute path; begin it with /")
+
+
+def _port(text: str) -> str:
+    return "" if 1 <= int(text) <= PORT_MAX else f"no port; write a number from 1 to {PORT_MAX}"
+
+
+def _id(text: str) -> str:
+    if 1 <= int(text) <= ID_MAX:
+        return ""
+    return f"no id for the mail; write a number from 1 to {ID_MAX} (0 is root)"
+
+
+def _at_most(most: int) -> Rule:
+    return lambda text: "" if int(text) <= most else f"too large; write {most} at most"
+
+
+def _one_of(*words: str) -> Rule:
+    return lambda text: "" if text in words else f"none of {', '.join(words)}"
+
+
+def _scheme(text: str) -> str:
+    return _one_of(*PASSWORD_SCHEMES)(text.upper())
+
+
+def _listen(text: str) -> str:
+    return "" if text in EVERYWHERE or _is_ip(text) else "no IP address, and not * for all of them"
+
+
+def _is_ip(text: str) -> bool:
+    import socket  # 3 ms: only where an address is set
+
+    families = (socket.AF_INET, socket.AF_INET6)
+    return any(_is_of(family, text) for family in families)
+
+
+def _is_of(family: int, text: str) -> bool:
+    import socket
+
+    try:
+        socket.inet_pton(family, text)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _postmaster(text: str) -> str:
+    wanted = "no address; write one as postmaster@example.com"
+    local, _, domain = text.partition("@")
+    plain = local and domain and _POSTMASTER.issuperset(local.lower()) and local[0] not in "-+."
+    if not plain or len(local) > address.LOCAL_MAX_OCTETS or ".." in f"{local}.":
+        return wanted
+    return wanted if not domain.isascii() or host_fault(domain) else ""
+
+
+def _relays(text: str) -> str:
+    """One relay, or several with commas or blanks between them (docs/relay.md)."""
+    for word in text.replace(",", " ").split():
+        if not _is_relay(word):
+            return "no relay; write [host]:port, or host for the MX of a domain"
+    return ""
+
+
+def _is_relay(text: str) -> bool:
+    host, port = text, ""
+    if text[:1] == "[":
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or rest[:1] not in ("", ":"):
+            return False
+        port = rest[1:] if rest else "25"
+    elif ":" in text:
+        host, _, port = text.partition(":")
+    else:
+        port = "25"
+    literal = host.removeprefix("ipv6:") if text[:1] == "[" else host
+    # Containers often have an underscore in their names, which Postfix accepts.
+    if host_fault(host.replace("_", "x")) and not (
+        _is_ip(literal) and (text[:1] == "[" or "." in literal)
+    ):
+        return False
+    if port.isdecimal():
+        return port.isascii() and len(port) <= 5 and not _port(port)
+    return bool(port) and port.isascii() and port.replace("-", "").isalnum() and port[0].isalpha()
+
+
+_PORTS = ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "sieve")
+RULES: Mapping[str, Rule] = {
+    **{f"{port}_port": _port for port in _PORTS},
+    "hostname": host_fault,
+    "listen": _listen,
+    "postmaster_address": _postmaster,
+    "mailbox_size_limit": _at_most(SIZE_MAX_BYTES),
+    "message_size_limit": _at_most(SIZE_MAX_BYTES),
+    "relayhost": _relays,
+    "relay_tls_level": _one_of(*RELAY_TLS_LEVELS),
+    "log_level": _one_of(*LOG_LEVELS),
+    "vmail_uid": _id,
+    "vmail_gid": _id,
+    "password_scheme": _scheme,
+    "password_min_length": _at_most(PASSWORD_LENGTH_MAX),
+    "tls_certificate": _absolute,
+    "tls_key": _absolute,
+    "index_from_bytes": _at_most(SIZE_MAX_BYTES),
+    "settle_seconds": _at_most(SETTLE_MAX_S),
+    "history_bytes": _at_most(SIZE_MAX_BYTES),
+}

@@ -1,0 +1,171 @@
+"""Which folders are safe: owner, mode and links of every step, on real folders of other users."""
+
+import grp
+import os
+import pwd
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mailroster.folder_trust import in_container, judge
+
+NOBODY = 65534
+ROOT = 0
+#: What changes about `base/home/config`; and which words say so, "" for safe.
+Case = Callable[[Path], object]
+
+
+def link_elsewhere(base: Path, owner: int) -> None:
+    """`home` is a link that somebody owns to a folder of root's."""
+    (base / "home").rename(base / "real")
+    (base / "home").symlink_to(base / "real")
+    os.chown(base / "home", owner, 0, follow_symlinks=False)
+
+
+def link_to_unsafe(base: Path) -> None:
+    """`config` is root's link to a folder that anybody can write."""
+    (base / "open").mkdir()
+    (base / "open").chmod(0o777)
+    (base / "home/config").rmdir()
+    (base / "home/config").symlink_to("../open")
+
+
+def link_to_itself(base: Path) -> None:
+    (base / "home/config").rmdir()
+    (base / "home/config").symlink_to("config")
+
+
+def open_to_a_group(base: Path) -> None:
+    os.chown(base / "home/config", 0, 8)
+    (base / "home/config").chmod(0o2775)
+
+
+def user_group() -> int:
+    """The private group of a user that has one, such as `backup`."""
+    for user in pwd.getpwall():
+        sharing = [other for other in pwd.getpwall() if other.pw_gid == user.pw_gid]
+        if len(sharing) == 1 and user.pw_uid and not set(grp.getgrgid(user.pw_gid).gr_mem):
+            return user.pw_uid
+    raise AssertionError("no user has a group of its own")
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    (tmp_path / "home/config").mkdir(parents=True)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param(lambda b: None, "", id="root's"),
+        pytest.param(
+            lambda b: os.chown(b / "home/config", NOBODY, 0),
+            "config belongs to nobody; chown",
+            id="the folder is another's",
+        ),
+        pytest.param(
+            lambda b: os.chown(b / "home", NOBODY, 0),
+            "home belongs to nobody",
+            id="a folder above is another's",
+        ),
+        pytest.param(
+            lambda b: (b / "home/config").chmod(0o777),
+            "every user can write to",
+            id="others can write",
+        ),
+        pytest.param(
+            lambda b: (b / "home/config").chmod(0o1777),
+            "(mode 1777); chmod o-w",
+            id="others can write, sticky",
+        ),
+        pytest.param(
+            lambda b: (b / "home").chmod(0o777), "home (mode 0777)", id="others can write above"
+        ),
+        pytest.param(lambda b: (b / "home").chmod(0o1777), "", id="a sticky folder above, as /tmp"),
+        pytest.param(
+            lambda b: (b / "home").chmod(0o1775), "", id="a sticky folder of a group above"
+        ),
+        pytest.param(
+            lambda b: (b / "home/config").chmod(0o2775), "", id="root's own group can write"
+        ),
+        pytest.param(open_to_a_group, "a group can write to", id="a group can write"),
+        pytest.param(
+            lambda b: link_elsewhere(b, NOBODY),
+            "home belongs to nobody; chown -h",
+            id="another's link",
+        ),
+        pytest.param(lambda b: link_elsewhere(b, ROOT), "", id="a link of root's"),
+        pytest.param(
+            link_to_unsafe, "open (mode 0777)", id="a link that leads to what others write"
+        ),
+        pytest.param(link_to_itself, "too many symlinks", id="a link to itself"),
+    ],
+)
+def test_every_step_down_to_a_folder_is_judged(base: Path, change: Case, said: str) -> None:
+    change(base)
+    fault = judge(str(base / "home/config"), ROOT).fault
+    assert said in fault
+    assert bool(said) == bool(fault)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param(lambda b: None, "", id="where only root can make it"),
+        pytest.param(
+            lambda b: (b / "home").chmod(0o1777),
+            "every user can write to",
+            id="where all can, sticky",
+        ),
+        pytest.param(
+            lambda b: (b / "home").chmod(0o777), "every user can write to", id="where all can"
+        ),
+        pytest.param(
+            lambda b: os.chown(b / "home", NOBODY, 0), "belongs to nobody", id="where another can"
+        ),
+    ],
+)
+def test_a_missing_folder_is_as_safe_as_the_place_for_it(
+    base: Path, change: Case, said: str
+) -> None:
+    change(base)
+    judged = judge(str(base / "home/new/config"), ROOT)
+    assert said in judged.fault
+    assert (bool(judged.fault), judged.exists) == (bool(said), False)
+
+
+def test_a_user_has_own_folders_and_those_of_root(base: Path) -> None:
+    config = base / "home/config"
+    os.chown(config, 33, 33)
+    assert judge(str(config), 33).fault == ""
+    assert "belongs to www-data" in judge(str(config), ROOT).fault
+    os.chown(config, ROOT, ROOT)
+    assert judge(str(config), 33).fault == ""
+
+
+def test_a_group_with_its_owner_as_the_only_member_is_no_other_user(base: Path) -> None:
+    uid, config = user_group(), base / "home/config"
+    os.chown(config, uid, pwd.getpwuid(uid).pw_gid)
+    config.chmod(0o775)
+    assert judge(str(config), uid).fault == ""
+    os.chown(config, uid, 8)  # `mail`, which is the group of others
+    assert "a group can write to" in judge(str(config), uid).fault
+
+
+def test_the_mail_folder_may_belong_to_the_mail_and_no_folder_above_it(base: Path) -> None:
+    mail = base / "home/config"
+    os.chown(mail, 5000, 5000)
+    mail.chmod(0o770)
+    assert judge(str(mail), ROOT, (5000, 5000)).fault == ""
+    assert judge(str(mail), ROOT).fault
+    os.chown(base / "home", 5000, 5000)
+    assert judge(str(mail), ROOT, (5000, 5000)).fault
+
+
+def test_a_container_is_known_by_what_only_root_can_make(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    assert not in_container((str(mark),))
+    mark.touch()
+    assert in_container((str(mark),))

@@ -106,7 +106,7 @@ class Follower:
     def begin(self) -> bool:
         """Brings the tables in step, before anybody relies on them; whether time alone will bring
         more in force. Raises ServiceFailed if there are none in the end."""
-        self._tables.begin(self._settings.hostname, version())
+        self._tables.begin(self._settings.hostname, version(), self._settings.mail)
         self._bring()
         self._put_over()
         outcome = self._converge()

@@ -38,7 +38,9 @@ def note(**notes: str) -> str:
     [
         pytest.param(f"{A}|{H}", Said(), f"{A}|{L}", id="a mark is all it takes"),
         pytest.param(f"{A}|{L}", Said(), f"{A}|{L}", id="once is enough"),
-        pytest.param(f"{A}|$6$a$b|fail\r\n", Said(), f"{A}|!$6$a$b|fail\r\n", id="no scheme, and CRLF"),
+        pytest.param(
+            f"{A}|$6$a$b|fail\r\n", Said(), f"{A}|!$6$a$b|fail\r\n", id="no scheme, and CRLF"
+        ),
         pytest.param(f"{A}|{{PLAIN}}secret", Said(), f"{A}|{L}", id="a clear password is hashed"),
         pytest.param(
             f"# mine\nA@x.com | {H} |fail\n", Said("gone", "2027-01-01"),

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import threading
+import time
 from itertools import count
 from pathlib import Path
 from subprocess import PIPE
@@ -36,6 +37,7 @@ def push(server: Instance, *lines: str) -> None:
     text = "".join(f"{line}\n" for line in (f"keep@x.com|{HASH}", *lines, f"{seen}|{HASH}"))
     server.file("postfix-accounts.cf").write_text(text)
     until(lambda: server.can_log_in(seen))
+    time.sleep(1.2)  # Dovecot looks at a passwd-file once a second
 
 
 def write_script(server: Instance, user: str, text: str) -> None:
@@ -48,7 +50,7 @@ def write_script(server: Instance, user: str, text: str) -> None:
 
 
 def test_no_line_runs_a_program(server: Instance) -> None:
-    mark = server.mail / "x.com" / "program-ran"
+    mark = server.mail / "x.com" / "ext" / "program-ran"
     write_script(server, "ext", SCRIPT.format(mark))
     push(server, f"ext@x.com|{HASH}")
     assert server.can_log_in("ext@x.com")

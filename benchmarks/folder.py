@@ -47,7 +47,7 @@ def make_tables(home: Path) -> None:
     for folder in (layout.tables, layout.sql):
         os.makedirs(folder, exist_ok=True)
     tables = Tables(layout)
-    tables.begin("mail.example.test", VERSIONS[0])
+    tables.begin("mail.example.test", VERSIONS[0], str(home / "mail-data"))
     converge(Store(str(home / "config")), tables, layout, Settling(1.0))
 
 

@@ -50,6 +50,8 @@ _POSTFIX: tuple[Table, ...] = (
 GENERATION = "generation"
 #: From so many aliases that a change may concern on, whole files are read for it.
 _MANY = 2000
+#: Which list of extra fields the tables were made by: another one makes every row anew.
+_FIELDS_LIST = "allowed-1"
 #: In the mark of work that was cut short: nothing of the tables and copies is known.
 EVERYTHING = b"everything\n"
 
@@ -113,19 +115,25 @@ class Tables:
         if not os.path.isdir(self._layout.served):
             self._disk.make_folder(self._layout.served, 0o700)
 
-    def begin(self, origin: str, version: str) -> None:
-        """Notes the server's own domain and the version of Dovecot; if one of them is another,
-        every row has to be looked at."""
+    def begin(self, origin: str, version: str, mail: str) -> None:
+        """Notes the server's own domain, the version of Dovecot and the mail folder; if one of them
+        is another, every row has to be looked at."""
         self.make_folder()
         if not os.path.exists(self._layout.dialect) or self.version() != version:
             self._disk.replace(self._layout.dialect, f"{version}\n".encode(), mode=0o644)
         self._version = version
-        if not os.path.exists(self._layout.origin) or self.origin() != origin:
-            self._disk.replace(self._layout.origin, f"{origin}\n".encode(), mode=0o644)
-            self._disk.replace(self._layout.unfinished, EVERYTHING)
+        noted = ((self._layout.origin, origin), (self._layout.mail_folder, mail))
+        for path, value in noted:
+            if not os.path.exists(path) or _line(path) != value:
+                self._disk.replace(path, f"{value}\n".encode(), mode=0o644)
+                self._disk.replace(self._layout.unfinished, EVERYTHING)
 
     def origin(self) -> str:
-        return read(self._layout.origin).decode().strip()
+        return _line(self._layout.origin)
+
+    def mail(self) -> str:
+        """The mail folder for which the tables are made."""
+        return _line(self._layout.mail_folder)
 
     def version(self) -> str:
         """The version of Dovecot for which the tables are made."""
@@ -250,7 +258,7 @@ class Tables:
         roster = after.roster.in_memory()
         for document in roster:
             document.counted()
-        after = Router(roster, after.origin, after.captured).remembering()
+        after = after._replace(roster=roster).remembering()
         prime(after, (key for document in roster.aliases() for key in document.counted()))
         rows = 0
         surplus: dict[str, Changes] = {table.name: {} for table in self._tables}
@@ -329,16 +337,21 @@ def _may_log_in(roster: Roster, key: str) -> bool:
     return account is not None and not account.is_locked()
 
 
+def _line(path: str) -> str:
+    return read(path).decode("utf-8", "surrogateescape").rstrip("\n")
+
+
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
 def _build(version: str) -> bytes:
-    """What the tables were built for: this form of them, a version of Dovecot, and this run of the
-    machine, since they are not synced and a power cut may have taken back a part."""
+    """What the tables were built for: this form of them, this list of extra fields, a version of
+    Dovecot, and this run of the machine, since they are not synced and a power cut may have taken
+    back a part."""
     columns = ",".join((*ACCOUNT.columns(), *MASTER.columns()))
     boot = read("/proc/sys/kernel/random/boot_id").decode()
-    return f"{SCHEMA_VERSION} {version} {columns} {boot}".encode()
+    return f"{SCHEMA_VERSION} {_FIELDS_LIST} {version} {columns} {boot}".encode()
 
 
 def _written(keys: Keys) -> bytes:
@@ -465,8 +478,9 @@ def _judge(state: _State, tables: Tables, asked: Keys, *, accept: bool = False) 
     found, faults = _without_bad_regexp(state.found, served)
     held = hold_back(served if tables.have_copy() else found.roster, found, asked, accept=accept)
     origin = tables.origin()
-    before = Router(served, origin, Captures(served.regexp))
-    after = Router(held.roster, origin, Captures(held.roster.regexp))
+    mail = tables.mail()
+    before = Router(served, origin, Captures(served.regexp), mail=mail)
+    after = Router(held.roster, origin, Captures(held.roster.regexp), mail=mail)
     loops: list[Finding] = []
     if held.roster.regexp.index:
         pairs = zip(served.aliases(), held.roster.aliases(), strict=True)

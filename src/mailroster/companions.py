@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 
 from mailroster import installed, overrides, sieve
-from mailroster.compile.dovecot import unserved, with_fields
+from mailroster.compile.dovecot import misplaced, unserved, with_fields
 from mailroster.finding import Finding, ServiceFailed
 from mailroster.instance.layout import Layout
 from mailroster.overlay import Overlay
@@ -31,6 +31,7 @@ def findings(
     except ServiceFailed as error:
         warn(f"the Sieve scripts are not checked: {error}")
     if fielded := list(with_fields(roster.accounts)):
+        found += misplaced(roster.accounts, fielded, settings.mail)
         try:
             found += unserved(roster.accounts, fielded, installed.known(layout))
         except ServiceFailed as error:

@@ -117,8 +117,6 @@ def login(router: Router, way: Way) -> Login:
         reason = fields.get("reason", "")
         told = f": {reason}" if reason else ""
         return Login(False, f"{where}: it has the extra field nologin{told}")
-    if not {"proxy", "proxy_maybe", "proxy_always"}.isdisjoint(fields):
-        return Login(True, f"{where}: on the server {fields.get('host', '')}")
     return Login(True, str(where), fields.get("allow_nets", ""))
 
 

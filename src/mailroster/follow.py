@@ -119,7 +119,7 @@ class Follower:
         more in force. Raises ServiceFailed if there are none in the end."""
         for line in ignored(self._settings):
             log(line)
-        self._tables.begin(self._settings.hostname, version())
+        self._tables.begin(self._settings.hostname, version(), self._settings.mail)
         self._bring()
         self._put_over()
         outcome = self._converge()

@@ -63,6 +63,8 @@ class Router(NamedTuple):
     captured: Callable[[str], str | None]
     #: What `expand` has found out, for one who asks for all there is.
     known: dict[str, list[str] | Fault] | None = None
+    #: The mail folder, in which an account may have its mail; "" where it does not matter.
+    mail: str = ""
 
     def remembering(self) -> "Router":
         """The same, but what is asked twice is worked out once."""

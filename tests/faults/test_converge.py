@@ -66,7 +66,7 @@ class Home:
         (self.config / REGEXP).write_text("/^q[0-9]@x\\.com$/ a@x.com\n")
         for folder in (self.layout.tables, self.layout.sql, self.layout.served):
             os.makedirs(folder)
-        self.within(Disk(), lambda store, tables: tables.begin(ORIGIN, "2.3"))
+        self.within(Disk(), lambda store, tables: tables.begin(ORIGIN, "2.3", "/srv/mail"))
         self.converge()
 
     def within(self, disk: Disk, act: Callable[[Store, Tables], Any]) -> Any:

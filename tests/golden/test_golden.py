@@ -12,7 +12,7 @@ import pytest
 from mailroster.apply import tables_for
 from mailroster.checks import check
 from mailroster.checks.subject import Subject
-from mailroster.compile.dovecot import unserved, with_fields
+from mailroster.compile.dovecot import misplaced, unserved, with_fields
 from mailroster.compile.fields import VERSIONS
 from mailroster.disk import read
 from mailroster.instance import postfix
@@ -44,9 +44,11 @@ def shown(row: Row) -> str:
 def made(case: str) -> dict[str, str]:
     """Everything that is made of a case's folder, by name of file."""
     roster = Store(str(HERE / case / "in")).read().roster
-    router = Router(roster, "mail.example.com", lambda address: None)
+    router = Router(roster, "mail.example.com", lambda address: None, mail="/srv")
     accounts = roster.accounts
-    found = {"findings.txt": "".join(f"{finding}\n" for finding in check(Subject(router)))}
+    outside = misplaced(accounts, with_fields(accounts), router.mail)
+    findings = check(Subject(router), outside)
+    found = {"findings.txt": "".join(f"{finding}\n" for finding in findings)}
     seen: set[str] = set()
     for version in VERSIONS:
         # What a newer Dovecot has as the older ones is not shown again.

@@ -37,7 +37,7 @@ lines: dict[str, st.SearchStrategy[str]] = {
         "{}|{}{}".format,
         addresses,
         st.sampled_from([HASH, "{PLAIN}other"]),
-        st.sampled_from(["", "|nologin", "|userdb_home=/h userdb_mail=mbox:~/m", "|odd=1"]),
+        st.sampled_from(["", "|nologin", "|userdb_home=/h userdb_mail=mbox:~/m", "|fail=1"]),
     ),
     "quotas": st.builds("{}:{}".format, addresses, st.sampled_from(["1G", "2g", "0", "bad"])),
     "virtual": st.builds(

@@ -65,8 +65,8 @@ def test_its_queue_is_delivered_and_its_accounts_log_in(server: Instance, number
 
 def test_its_tables_are_made_anew_for_the_dovecot_that_is_installed(server: Instance) -> None:
     with server.file("postfix-accounts.cf").open("a") as accounts:
-        accounts.write(f"rule@x.com|{HASH}|userdb_quota_rule=*:storage=7M x=%Lu\n")
-        accounts.write(f"size@x.com|{HASH}|userdb_quota/user/storage_size=8M x=%{{user}}\n")
+        accounts.write(f"rule@x.com|{HASH}|userdb_quota_rule=*:storage=7M reason=%Lu\n")
+        accounts.write(f"size@x.com|{HASH}|userdb_quota/user/storage_size=8M reason=%{{user}}\n")
     server.setup("apply")
     assert server.stop() == 0
     exceptions, noted = server.state / "sql/exceptions", server.state / "dovecot-version"

@@ -18,7 +18,7 @@ SETTINGS = {
 LOCKED = HASH.replace("}", "}!")
 ACCOUNTS = (
     f"john@x.test|{HASH}\nlocked@x.test|{LOCKED}\nno@x.test|{HASH}|nologin\n"
-    f"nets@x.test|{HASH}|allow_nets=10.0.0.0/8\nvar@x.test|{HASH}|userdb_mail=maildir:/tmp/%n\n"
+    f"nets@x.test|{HASH}|allow_nets=10.0.0.0/8\nvar@x.test|{HASH}|userdb_mail=maildir:~/%n\n"
     f"full@x.test|{HASH}\nshut@x.test|{HASH}\n"
 )
 VIRTUAL = (

@@ -12,7 +12,7 @@ from tests.servers.instance import HASH, until
 MAIN, MASTER = "/etc/postfix/main.cf", "/etc/postfix/master.cf"
 AUTH, DROP_IN = "/etc/dovecot/conf.d/10-auth.conf", "/etc/dovecot/conf.d/99-mailroster.conf"
 #: With it an account is no row, but a line of a passwd-file.
-FIELD = "userdb_note=a"
+FIELD = "userdb_nice=3"
 TOUCHED = (MAIN, MASTER, AUTH)
 
 

@@ -96,7 +96,7 @@ class Post:
         main_cf.write_text(f"{text}in_flow_delay = 0\n")
         old = time.time() - HOT_MAIN_CF_S
         os.utime(main_cf, (old, old))
-        self.tables.begin(ORIGIN, version())
+        self.tables.begin(ORIGIN, version(), "/srv/mail")
         self.put(Sample())
         self._postfix("start")
         subprocess.run(["dovecot", "-c", self.layout.dovecot_conf], check=True, timeout=60)

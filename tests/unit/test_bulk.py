@@ -67,7 +67,7 @@ def test_many_rows_are_as_the_single_commands_one_by_one() -> None:
     start = roster("# ours\r\nold@x.com|{PLAIN}x", "old@x.com:1G\n", "z@x.com old@x.com\n")
     after = start
     verbs: tuple[Callable[[Roster], Roster], ...] = (
-        lambda r: edits.add_account(r, Account(Address("a@x.com"), H, "x=y")),
+        lambda r: edits.add_account(r, Account(Address("a@x.com"), H, "fail=y")),
         lambda r: edits.set_quota(r, Quota(Address("a@x.com"), "5G")),
         lambda r: edits.add_account(r, Account(Address("b@x.com"), H)),
         lambda r: edits.add_alias(r, "i@x.com", ["a@x.com", "b@x.com"], ORIGIN),
@@ -76,7 +76,7 @@ def test_many_rows_are_as_the_single_commands_one_by_one() -> None:
         after = verb(after)
     done = merged(
         start,
-        account("a@x.com", H, "5G", "x=y"),
+        account("a@x.com", H, "5G", "fail=y"),
         alias("i@x.com", "a@x.com", "b@x.com"),
         account("b@x.com", H),
     )
@@ -97,7 +97,7 @@ def test_what_exists_is_refused_in_every_row_that_names_it() -> None:
 
 def test_an_update_changes_what_a_row_says_and_keeps_the_rest() -> None:
     start = roster(
-        f"# x\r\n A@x.com | {H} | a=b c\r\nb@x.com|{H}\r\nbad\r\n",
+        f"# x\r\n A@x.com | {H} | fail\r\nb@x.com|{H}\r\nbad\r\n",
         "a@X.com : 1G \nb@x.com:2G\n",
         "I@x.com a@x.com,\n  b@x.com\nj b\n# end",
     )
@@ -111,7 +111,7 @@ def test_an_update_changes_what_a_row_says_and_keeps_the_rest() -> None:
         update=True,
     )
     assert texts(done.roster) == (
-        f"# x\r\n A@x.com | {{PLAIN}}new | a=b c\r\nb@x.com|{H}|nologin\r\nbad\r\nc@x.com|{H}\r\n",
+        f"# x\r\n A@x.com | {{PLAIN}}new | fail\r\nb@x.com|{H}|nologin\r\nbad\r\nc@x.com|{H}\r\n",
         "a@X.com : 1G \nb@x.com:3G\nc@x.com:1G\n",
         "i@x.com b@x.com\nj b\n# end",
     )

@@ -93,14 +93,14 @@ def test_a_password_that_the_scheme_cannot_take_is_a_bad_row(folder: Folder) -> 
 
 
 def test_an_update_changes_passwords_quotas_and_recipients(folder: Folder) -> None:
-    folder.write(ACCOUNTS, f"# ours\nann@x.com|{H}|a=b\nbob@x.com|{{PLAIN}}x|nologin\n")
+    folder.write(ACCOUNTS, f"# ours\nann@x.com|{H}|fail=b\nbob@x.com|{{PLAIN}}x|nologin\n")
     folder.write(VIRTUAL, "info@x.com   ann@x.com,\n  Bob@x.com\n")
     path = source(folder, PEOPLE)
     assert folder.setup("import", path).code == 1
     ran = folder.setup("import", "--update", path)
     assert (ran.code, ran.out) == (0, "1 account changed, 1 unchanged; 1 alias unchanged\n")
     assert H not in folder.read(ACCOUNTS)
-    assert folder.read(ACCOUNTS).splitlines()[1].endswith("|a=b")
+    assert folder.read(ACCOUNTS).splitlines()[1].endswith("|fail=b")
     assert folder.read(VIRTUAL) == "info@x.com   ann@x.com,\n  Bob@x.com\n"
     before = folder.state()
     path = source(folder, PEOPLE.replace('" p""ä,w "', ""))
@@ -170,7 +170,7 @@ def test_another_folder_is_taken_and_its_bad_lines_are_named(folder: Folder) -> 
 
 
 ENTRIES = {
-    ACCOUNTS: f"a@x.com|{H}|x=y z\nb@x.com|{{PLAIN}}x\n",
+    ACCOUNTS: f"a@x.com|{H}|fail=y nologin\nb@x.com|{{PLAIN}}x\n",
     QUOTAS: "a@x.com:5G\n",
     VIRTUAL: "info@x.com a@x.com,B@x.com\n@x.com a@x.com\n",
 }
@@ -197,7 +197,7 @@ def test_without_secrets_an_export_has_no_hashes_and_updates_nothing(folder: Fol
     path = f"{folder.home}/out.csv"
     assert folder.setup("export", path).code == 0
     assert Path(path).read_text() == (
-        "address,quota,extra,alias,recipients\na@x.com,5G,x=y z,,\nb@x.com,,,,\n"
+        "address,quota,extra,alias,recipients\na@x.com,5G,fail=y nologin,,\nb@x.com,,,,\n"
         ',,,info@x.com,"a@x.com, B@x.com"\n,,,@x.com,a@x.com\n'
     )
     before = folder.state()
@@ -207,9 +207,9 @@ def test_without_secrets_an_export_has_no_hashes_and_updates_nothing(folder: Fol
 
 
 def test_an_export_goes_to_standard_output_and_tells_what_it_leaves_out(folder: Folder) -> None:
-    folder.write(ACCOUNTS, f"ü\na@x.com|{H}|x=ü\n")
+    folder.write(ACCOUNTS, f"ü\na@x.com|{H}|reason=ü\n")
     ran = folder.setup("export", "--format", "jsonl")
-    assert ran.out == '{"address": "a@x.com", "extra": "x=ü"}\n'
+    assert ran.out == '{"address": "a@x.com", "extra": "reason=ü"}\n'
     assert ran.err.startswith(f"setup: left out: {ACCOUNTS}:1: error: ")
     assert folder.setup("export", "-").out.startswith("address,quota,")
 

@@ -179,7 +179,7 @@ def test_what_is_not_in_force_yet(filled: Folder) -> None:
     for path in (layout.tables, layout.sql):
         Path(path).mkdir(parents=True)
     tables = Tables(layout)
-    tables.begin("mail.example.test", "2.3")
+    tables.begin("mail.example.test", "2.3", "/srv/mail")
     converge(store, tables, layout, Settling(0))
     assert filled.setup("diff", "--served").out == "no file would change\n"
     filled.write(QUOTAS, "a@x.com:2G\n")

@@ -120,15 +120,15 @@ def test_an_entry_that_is_there_takes_notes_and_without_any_is_refused(folder: F
 
 
 def test_a_lock(folder: Folder) -> None:
-    folder.write(ACCOUNTS, f"A@x.com|{H}|x=1\n")
+    folder.write(ACCOUNTS, f"A@x.com|{H}|fail=1\n")
     assert folder.setup("email", "lock", "nobody@x.com").code == 1
     assert folder.setup("email", "unlock", "nobody@x.com").code == 1
     shown = folder.setup("email", "lock", "a@x.com", "--dry-run").out
-    assert "+A@x.com|{SHA512-CRYPT}!…|x=1" in shown
+    assert "+A@x.com|{SHA512-CRYPT}!…|fail=1" in shown
     assert "$6$" not in shown
     assert folder.setup("email", "lock", "a@x.com") == (0, "", "")
     assert folder.setup("email", "lock", "a@x.com") == (0, "", "")
-    assert folder.read(ACCOUNTS) == f"A@x.com|{L}|x=1\n"
+    assert folder.read(ACCOUNTS) == f"A@x.com|{L}|fail=1\n"
     assert folder.setup("email", "list").out == "* a@x.com\n    [ locked ]\n"
     other = H.replace("def", "other")
     updated = folder.setup("email", "update", "a@x.com", "--hash", other)
@@ -139,7 +139,7 @@ def test_a_lock(folder: Folder) -> None:
     assert "secret" not in refused.err
     assert folder.setup("email", "unlock", "a@x.com") == (0, "", "")
     assert folder.setup("email", "unlock", "a@x.com") == (0, "", "")
-    assert folder.read(ACCOUNTS) == f"A@x.com|{other}|x=1\n"
+    assert folder.read(ACCOUNTS) == f"A@x.com|{other}|fail=1\n"
 
 
 def test_a_lock_that_comes_with_the_hash(folder: Folder) -> None:

@@ -49,10 +49,10 @@ def test_fields_with_a_column_are_a_row(extra: str, columns: dict[str, str]) -> 
 @pytest.mark.parametrize(
     ("extra", "fields"),
     [
-        ("x nologin", "x nologin"),
-        ("x=a:b|c=d  \t y=", "x=a:b|c=d y="),
-        ("x=1 y=2 x=3", "x=3 y=2"),
-        ("userdb_uid=7 x=1 userdb_gid=8", "x=1"),
+        ("fail nologin", "fail nologin"),
+        ("fail=a:b|c=d  \t noauthenticate=", "fail=a:b|c=d noauthenticate="),
+        ("fail=1 userdb_nice=2 fail=3", "fail=3 userdb_nice=2"),
+        ("userdb_uid=7 fail=1 userdb_gid=8", "fail=1"),
         ("reason=%n", "reason=%n"),
         ("userdb_mail=maildir:/srv/%d/%n", "userdb_mail=maildir:/srv/%d/%n"),
     ],
@@ -67,9 +67,9 @@ def test_any_other_field_and_any_variable_is_a_line_of_the_passwd_file(
 
 def test_a_quota_of_the_file_stands_behind_the_fields_unless_they_have_one() -> None:
     quotas = "a@x.com:5G\n"
-    line = EXCEPTIONS.row(router("x=1", quotas), "a@x.com")
-    assert line == START + "x=1 userdb_quota_rule=*:storage=5G"
-    own = "x=1 userdb_quota_rule=*:storage=7M"
+    line = EXCEPTIONS.row(router("fail=1", quotas), "a@x.com")
+    assert line == START + "fail=1 userdb_quota_rule=*:storage=5G"
+    own = "fail=1 userdb_quota_rule=*:storage=7M"
     assert EXCEPTIONS.row(router(own, quotas), "a@x.com") == START + own
 
 
@@ -104,12 +104,12 @@ def test_an_alias_has_no_row_if_only_dovecot_knows_where_the_mail_is(value: str)
 
 
 @pytest.mark.parametrize("hash", ["{SHA512-CRYPT}!$6$a", "{SSHA}!x", "!$6$a", "{FOO}!x"])
-@pytest.mark.parametrize("extra", ["", "|x=1"])
+@pytest.mark.parametrize("extra", ["", "|fail=1"])
 def test_a_locked_account_has_a_hash_that_no_password_has(hash: str, extra: str) -> None:
     asked = router("")
     accounts = Document(asked.roster.accounts.format, f"a@x.com|{hash}{extra}\n")
     asked = asked._replace(roster=asked.roster._replace(accounts=accounts))
     if extra:
-        assert EXCEPTIONS.row(asked, "a@x.com") == f"a@x.com:{LOCKED}::::::x=1"
+        assert EXCEPTIONS.row(asked, "a@x.com") == f"a@x.com:{LOCKED}::::::fail=1"
     else:
         assert ACCOUNTS.row(asked, "a@x.com") == AccountRow(LOCKED, "x.com/a")

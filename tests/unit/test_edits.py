@@ -86,7 +86,7 @@ def test_an_account_that_is_not_there_is_refused(login: str) -> None:
 
 def test_a_deleted_account_takes_every_line_of_its_own_with_it() -> None:
     before = Roster(
-        accounts=Document(ACCOUNTS, f"Bob@X.com|{HASH}\nbob@x.com|bad\nbob@x.com|{HASH}|x=1\n"),
+        accounts=Document(ACCOUNTS, f"Bob@X.com|{HASH}\nbob@x.com|bad\nbob@x.com|{HASH}|fail=1\n"),
         quotas=Document(QUOTAS, "bob@x.com:bad\nBOB@x.com:1G\n"),
         virtual=Document(VIRTUAL, "a@x Bob@x.com\nb@x bob@X.com, c@x\nBob@x.com d@x\n"),
     )

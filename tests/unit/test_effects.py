@@ -60,9 +60,9 @@ def told(before: Texts, after: Texts) -> list[str]:
             id="a lock with no hash behind it",
         ),
         pytest.param(
-            {"accounts": f"bob@a.test|{H}|nologin allow_nets=10.0.0.0/8 pass=s3cret\n"},
+            {"accounts": f"bob@a.test|{H}|nologin allow_nets=10.0.0.0/8 reason=s3cret\n"},
             {"accounts": f"bob@a.test|{H}|allow_nets=10.0.0.0/9 userdb_nice=3\n"},
-            ["extra fields of bob@a.test: userdb_nice new, nologin and pass gone, "
+            ["extra fields of bob@a.test: userdb_nice new, nologin and reason gone, "
              "allow_nets changed"],
             id="extra fields, by their names",
         ),

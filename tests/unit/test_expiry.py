@@ -38,11 +38,13 @@ def note(**notes: str) -> str:
     [
         pytest.param(f"{A}|{H}", Said(), f"{A}|{L}", id="a mark is all it takes"),
         pytest.param(f"{A}|{L}", Said(), f"{A}|{L}", id="once is enough"),
-        pytest.param(f"{A}|$6$a$b|x\r\n", Said(), f"{A}|!$6$a$b|x\r\n", id="no scheme, and CRLF"),
+        pytest.param(
+            f"{A}|$6$a$b|fail\r\n", Said(), f"{A}|!$6$a$b|fail\r\n", id="no scheme, and CRLF"
+        ),
         pytest.param(f"{A}|{{PLAIN}}secret", Said(), f"{A}|{L}", id="a clear password is hashed"),
         pytest.param(
-            f"# mine\nA@x.com | {H} |x\n", Said("gone", "2027-01-01"),
-            f"# mine\n{note(comment='locked: gone', until='2027-01-01')}A@x.com | {L} |x\n",
+            f"# mine\nA@x.com | {H} |fail\n", Said("gone", "2027-01-01"),
+            f"# mine\n{note(comment='locked: gone', until='2027-01-01')}A@x.com | {L} |fail\n",
             id="a reason and an end stand above it",
         ),
         pytest.param(
@@ -73,7 +75,7 @@ def test_lock(before: str, said: Said, after: str) -> None:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        pytest.param(f"{A}|{L}|x", f"{A}|{H}|x", id="the mark goes"),
+        pytest.param(f"{A}|{L}|fail", f"{A}|{H}|fail", id="the mark goes"),
         pytest.param(f"{note(until='2027-01-01')}{A}|{H}", None, id="one that isn't locked stays"),
         pytest.param(
             f"{note(comment='Jane; locked: gone', until='2027-01-01', allow='x')}{A}|{L}",

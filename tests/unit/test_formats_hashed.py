@@ -20,7 +20,7 @@ def test_a_hash_is_locked_and_unlocked_again(hash: str, marked: str) -> None:
     assert locked(hash) == locked(marked) == marked
     assert is_locked(marked)
     assert unlocked(marked) == unlocked(hash) == hash
-    assert ACCOUNTS.parse(f"a@x.com|{marked}|x=1").is_locked()
+    assert ACCOUNTS.parse(f"a@x.com|{marked}|fail=1").is_locked()
 
 
 @pytest.mark.parametrize("scheme", ["PLAIN", "plain", "CLEAR", "CLEARTEXT"])

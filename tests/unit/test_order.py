@@ -62,7 +62,7 @@ def test_no_row_leads_to_what_is_not_there(
     for folder in (layout.tables, layout.sql, layout.served):
         Path(folder).mkdir(parents=True)
     tables = Tables(layout)
-    tables.begin("host.test", "2.3")
+    tables.begin("host.test", "2.3", "/srv/mail")
     tables.put_all(old)
     looks = 0
 

@@ -169,7 +169,6 @@ def settings(**options: str) -> Settings:
         ("a@a|$6$h", "a@a", True, "cf:1"),
         ("a@a|{S}h|nologin reason=leave", "a@a", False, "nologin: leave"),
         ("a@a|{S}h|nologin=", "a@a", False, "nologin"),
-        ("a@a|{S}h|proxy host=b", "a@a", True, "on the server b"),
         ("a@a|{S}h", "a+x@a", False, "log in as a@a"),
         ("a@a|{S}h", "al@a", False, "postfix-virtual.cf:1 makes it an alias"),
         ("a@a|{S}h", "b@a", False, "no account"),

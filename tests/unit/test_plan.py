@@ -9,14 +9,15 @@ from mailroster.plan import diff, plan
 from mailroster.roster import Roster
 
 BEFORE = Roster(
-    accounts=Document(ACCOUNTS, "# us\na@x|{S}one\nb@x|{S}two|x=1\nc@x {S}three\n\n"),
+    accounts=Document(ACCOUNTS, "# us\na@x|{S}one\nb@x|{S}two|fail\nc@x {S}three\n\n"),
     virtual=Document(VIRTUAL, "l@x a@x\n"),
 )
 
 
 def test_a_plan_names_files_bytes_and_keys() -> None:
     after = BEFORE._replace(
-        accounts=Document(ACCOUNTS, "# us\nb@x|{S}two|x=1\n"), quotas=Document(QUOTAS, "b@x:1G\n")
+        accounts=Document(ACCOUNTS, "# us\nb@x|{S}two|fail\n"),
+        quotas=Document(QUOTAS, "b@x:1G\n"),
     )
     found = plan(BEFORE, after)
     assert [(e.field, e.file) for e in found.edits] == [
@@ -25,7 +26,7 @@ def test_a_plan_names_files_bytes_and_keys() -> None:
     ]
     assert (bytes(found.edits[0].before), bytes(found.edits[0].after)) == (
         bytes(BEFORE.accounts),
-        b"# us\nb@x|{S}two|x=1\n",
+        b"# us\nb@x|{S}two|fail\n",
     )
     assert set(found.keys) == {"accounts", "quotas"}
     assert "a@x" in found.keys["accounts"]
@@ -38,11 +39,11 @@ def test_an_edit_that_changes_nothing_is_no_plan() -> None:
 
 
 def test_a_new_password_shows_as_a_change_without_its_hash() -> None:
-    accounts = BEFORE.accounts.replace(2, "b@x|{NEW}new|x=1")
+    accounts = BEFORE.accounts.replace(2, "b@x|{NEW}new|fail")
     shown = diff(plan(BEFORE, BEFORE._replace(accounts=accounts)))
     assert shown == (
         "--- a/postfix-accounts.cf\n+++ b/postfix-accounts.cf\n@@ -1,5 +1,5 @@\n # us\n"
-        " a@x|{S}…\n-b@x|{S}…|x=1\n+b@x|{NEW}…|x=1\n c@x…\n \n"
+        " a@x|{S}…\n-b@x|{S}…|fail\n+b@x|{NEW}…|fail\n c@x…\n \n"
     )
 
 

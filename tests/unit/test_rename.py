@@ -164,7 +164,7 @@ def test_its_own_address_is_no_other() -> None:
 
 
 def test_a_place_that_does_not_follow_the_address_is_kept() -> None:
-    line = f"old@a.com|{H}|userdb_mail=mbox:~/mail:INBOX=~/in%%box userdb_home=/srv/a.com/older"
+    line = f"old@a.com|{H}|userdb_mail=mbox:~/mail:INBOX=~/in%%u userdb_home=/srv/a.com/older"
     assert renamed(roster(line)).accounts.text == line.replace("old@a.com", "new@b.com", 1)
 
 

@@ -49,7 +49,7 @@ def _about(call: Call, roster: Roster, address: Address) -> dict[str, Any]:
         "cost": None if cost is None else str(cost),
         "locked": account.is_locked(),
         **fields_of(notes_of(roster.accounts, position)),
-        "fields": {name: _open(name, value) for name, value in account.fields()},
+        "fields": dict(account.fields()),
         "mailbox": {"folder": folder, "exists": os.path.isdir(folder)},
         "quota": _quota(call, roster, address),
         "delivered_to": _delivered(router, address),
@@ -64,11 +64,6 @@ def _about(call: Call, roster: Roster, address: Address) -> dict[str, Any]:
 
 def _where(document: Document[Any], position: int) -> dict[str, object]:
     return document.location(position)._asdict()
-
-
-def _open(name: str, value: str) -> str:
-    """The value of an extra field; hidden where it is a password, as a proxy's is."""
-    return "…" if "pass" in name.lower() else value
 
 
 def _quota(call: Call, roster: Roster, address: Address) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from mailroster.cli.call import Call, warn
 from mailroster.cli.progress import Bar
 from mailroster.cli.secret import hashing_for, policy_for
 from mailroster.disk import ABSENT, WHOLE_MAX_BYTES, Disk, look
-from mailroster.finding import ERROR, Finding, NotUnderstood, Refused, printable
+from mailroster.finding import ERROR, Fault, Finding, NotUnderstood, Refused, printable
+from mailroster.formats import extra_fields
+from mailroster.formats.accounts import Account
 from mailroster.formats.cost import Cost
 from mailroster.password_policy import Policy
 from mailroster.resolve import Router
@@ -27,7 +29,8 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 def import_rows(call: Call) -> int:
     """Everything that can be refused is, before the first password is hashed."""
     scheme, cost = hashing_for(call)
-    rows = _with_schemes(_read(call, call.arguments[0]), scheme, policy_for(call))
+    given = _with_places(_read(call, call.arguments[0]), call.settings.mail)
+    rows = _with_schemes(given, scheme, policy_for(call))
     verb = _Import(call, rows)
     try:
         call.rehearse(verb)
@@ -148,6 +151,22 @@ def _with_schemes(given: Rows, scheme: str, policy: Policy) -> Rows:
                 findings.append(Finding(row.where, ERROR, "bad-password", str(refused), mend))
                 continue
             row = row._replace(entry=entry._replace(hash=f"{{{effective}}}to-be-hashed"))
+        rows.append(row)
+    return Rows(rows, findings)
+
+
+def _with_places(given: Rows, mail: str) -> Rows:
+    """The rows whose extra fields name no place outside of the mail folder."""
+    rows: list[Row] = []
+    findings = [*given.findings]
+    for row in given.rows:
+        if isinstance(row.entry, AccountRow) and row.entry.extra:
+            try:
+                account = Account(row.entry.address, row.entry.hash, row.entry.extra)
+                extra_fields.check_places(account.fields(), mail)
+            except Fault as fault:
+                findings.append(fault.at(row.where))
+                continue
         rows.append(row)
     return Rows(rows, findings)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from mailroster.address import split
 from mailroster.changes import Change, dependents
-from mailroster.compile.fields import VERSIONS, Fields, form
+from mailroster.compile.fields import VERSIONS, WAITS, Fields, form
 from mailroster.document import Document
 from mailroster.finding import ERROR, WARNING, Fault, Finding
 from mailroster.formats.accounts import OWNER, Account
@@ -24,7 +24,9 @@ from mailroster.values import NamedTuple
 #: has nothing to complain of in its log, as it has of a `!` in a scheme of base64.
 LOCKED = "{SHA512-CRYPT}!"
 
-#: passdb fields that are columns under their own name (Dovecot: passdb extra fields).
+#: passdb fields that are columns under their own name (Dovecot: passdb extra fields). Those of a
+#: proxy are never set, as no account may have them; the columns stay, since a Dovecot that was
+#: started by an older version asks for them.
 PASSDB_FIELDS = (
     "nologin", "allow_nets", "nodelay", "proxy", "proxy_maybe", "host", "port", "ssl", "starttls",
     "destuser", "reason",
@@ -86,7 +88,9 @@ class Accounts:
         account = router.roster.accounts.get(key)
         if account is not None:
             return (
-                _account_row(router, account) if not is_exception(account, self._version) else None
+                None
+                if is_exception(account, self._version, router.mail)
+                else _account_row(router, account)
             )
         return _alias_row(router, key)
 
@@ -112,7 +116,7 @@ class Exceptions:
 
     def row(self, router: Router, key: str) -> str | None:
         account = router.roster.accounts.get(key)
-        if account is None or not is_exception(account, self._version):
+        if account is None or not is_exception(account, self._version, router.mail):
             return None
         fields = _fields(router, account, self._version).written
         return f"{key}:{_with_scheme(account.password)}::::::{' '.join(fields.values())}"
@@ -142,17 +146,47 @@ def with_fields(accounts: Document[Account]) -> Iterator[str]:
     return (key for key, at in accounts.counted().items() if accounts.line(at).count("|") > 1)
 
 
-def is_exception(account: Account, version: str) -> bool:
-    """Whether an account has a field that no column serves for a version of Dovecot."""
+def is_exception(account: Account, version: str, mail: str) -> bool:
+    """Whether an account has a field that no column serves for a version of Dovecot. `mail` is the
+    mail folder."""
     if not account.extra:
         return False
     its = form(version)
     return any(
         "%" in written  # a variable, which Dovecot puts in for a passwd-file only
         or (name not in PASSDB_FIELDS and name not in its.COLUMNS)
-        for name, written in its.fields(account.extra).written.items()
+        for name, written in its.fields(_extra(account, mail)).written.items()
         if name not in OWNER
     )
+
+
+def _extra(account: Account, mail: str) -> str:
+    """The extra fields of an account. One that names a place outside of the mail folder becomes one
+    that no lookup can answer: nobody can log in, and mail waits."""
+    if not mail or "/" not in account.extra:
+        return account.extra
+    from mailroster.formats.extra_fields import is_outside
+
+    return " ".join(
+        f"{name}={WAITS}" if is_outside(name, value, mail) else field
+        for (name, value), field in zip(account.fields(), account.extra.split(), strict=True)
+    )
+
+
+def misplaced(accounts: Document[Account], keys: Iterable[str], mail: str) -> Iterator[Finding]:
+    """The extra fields of some accounts that name a place outside of the mail folder `mail`."""
+    from mailroster.formats.extra_fields import check_places
+
+    for key in keys:
+        account = accounts.get(key)
+        if account is None or "/" not in account.extra:
+            continue
+        try:
+            check_places(account.fields(), mail)
+        except Fault as fault:
+            what = f"{fault.what}; logins fail, and mail waits"
+            where = accounts.location(accounts.counted()[key])
+            yield Finding(where, ERROR, fault.code, what, fault.mend)
 
 
 def unserved(accounts: Document[Account], keys: Iterable[str], version: str) -> Iterator[Finding]:
@@ -196,7 +230,7 @@ def _account_row(router: Router, account: Account) -> AccountRow:
 def _fields(router: Router, account: Account, version: str) -> Fields:
     """The extra fields of an account as a version has them, with its quota."""
     its = form(version)
-    written, lost = its.fields(account.extra)
+    written, lost = its.fields(_extra(account, router.mail))
     written = {name: field for name, field in written.items() if name not in OWNER}
     quota = router.roster.quotas.get(account.address)
     if quota is not None and not any(name in written for name in its.QUOTAS):
@@ -221,17 +255,17 @@ def _alias_row(router: Router, key: str) -> AccountRow | None:
     columns = _quota_columns(router, account.address)
     if account.extra:
         try:
-            columns |= _places(account)
+            columns |= _places(account, router.mail)
         except KeyError:
-            return None  # a variable that only Dovecot knows
+            return None  # a variable that only Dovecot knows, or a place that nobody may name
     return AccountRow(None, maildir(account.address), **columns)
 
 
-def _places(account: Account) -> dict[str, str | None]:
+def _places(account: Account, mail: str) -> dict[str, str | None]:
     """The columns of home, mail and quota with the variables of an address put in. Raises KeyError
     for any other variable."""
     old, new = (form(version) for version in VERSIONS)
-    fields = old.fields(account.extra)
+    fields = old.fields(_extra(account, mail))
     plain = {name: _expanded(fields.value(name), account.address) for name in old.COLUMNS}
     known = {name: value for name, value in plain.items() if value is not None}
     columns: dict[str, str | None] = {old.COLUMNS[name]: value for name, value in known.items()}

@@ -1,9 +1,9 @@
 """Extra fields as Dovecot 2.3 has them (doc.dovecot.org/2.3, extra fields). Pure."""
 
-import re
-
 from mailroster.compile.fields import WAITS, Fields, Lost
 from mailroster.compile.mail_location import SETTINGS, location
+from mailroster.formats.accounts import OWNER
+from mailroster.formats.extra_fields import allowed
 
 COLUMNS = {"userdb_home": "home", "userdb_mail": "mail", "userdb_quota_rule": "quota_rule"}
 QUOTA = "userdb_quota_rule"
@@ -11,12 +11,6 @@ QUOTAS: tuple[str, ...] = (QUOTA,)
 _STORAGE = ("userdb_quota/user/storage_size", "userdb_quota_storage_size")
 _MESSAGES = ("userdb_quota/user/message_count", "userdb_quota_message_count")
 _TRANSLATED = frozenset((*_STORAGE, *_MESSAGES, *(f"userdb_{name}" for name in SETTINGS)))
-#: Settings that came with 2.4.
-_NEWER = re.compile(
-    r"userdb_(?:quota/|quota_(?:storage|message|mail_size|mailbox|over_status)|sieve_script|"
-    r"mail_ext_attachment|mailbox_list_(?:index_prefix|storage|visible)|.*/mailbox/.*/quota|"
-    r"lazy_expunge_mailbox|acl_driver|fs_)"
-)
 
 
 def quota(size: str) -> str:
@@ -39,11 +33,11 @@ def fields(extra: str) -> Fields:
                 value = WAITS
         if name in _TRANSLATED:
             newer[name] = value
-        elif _NEWER.match(name):
-            lost.append(Lost(name, "it is a setting that came with 2.4"))
-        else:
+        elif (known := allowed(name)) is not None and "2.3" in known.versions:
             # As it is written: what a name without "=" means is Dovecot's to say.
             written[name] = f"{name}{equals}{value}"
+        elif name not in OWNER:
+            lost.append(Lost(name, "it is a setting that came with 2.4"))
     for name, value in _translated(newer).items():
         written.setdefault(name, f"{name}={value}")
     return Fields(written, tuple(lost))

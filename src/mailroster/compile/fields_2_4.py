@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 from mailroster.compile.fields import WAITS, Fields, Lost
 from mailroster.compile.mail_location import NoSuchOption, settings
+from mailroster.formats.accounts import OWNER
+from mailroster.formats.extra_fields import allowed
 
 COLUMNS = {
     "userdb_home": "home", "userdb_mail_driver": "mail_driver",
@@ -20,19 +22,8 @@ _LIMIT = re.compile(r"(storage|bytes|messages)=(\d+)([bkmgt]?)", re.IGNORECASE)
 _RENAMED = {
     "userdb_quota_max_mail_size": "userdb_quota_mail_size",
     "userdb_mail_attachment_dir": "userdb_mail_ext_attachment_path",
-    "userdb_mail_attachment_hash": "userdb_mail_ext_attachment_hash",
     "userdb_mail_attachment_min_size": "userdb_mail_ext_attachment_min_size",
-    "userdb_lazy_expunge": "userdb_lazy_expunge_mailbox",
-    "userdb_fts_index_timeout": "userdb_fts_search_timeout",
 }
-#: Settings of 2.3 that have no counterpart, or one that isn't a single setting.
-_GONE = re.compile(
-    r"userdb_(?:quota(?:\d+|_rules?|_warning\d*|_over_\w+|_grace\d*|_set|_vsizes)?|acl\d*|acl_\w*|"
-    r"fts|fts_(?:autoindex_exclude\d*|decoder|enforced|languages?|filters\w*|tokenizers\w*|solr|"
-    r"tika)|sieve_(?:before|after|default|global|dir|quota_max)\w*|mail_debug|auth_debug|"
-    r"mail_attribute_dict|mail_attachment_fs|mail_location|namespace/[^/]+/location|"
-    r"imap_id_log|verbose_ssl|mail_log_events|zlib_save\w*)"
-)
 
 
 def quota(size: str) -> str:
@@ -46,8 +37,6 @@ def fields(extra: str) -> Fields:
     lost: list[Lost] = []
     for field in extra.split():
         name, equals, value = field.partition("=")
-        if name.endswith(":protected"):
-            name = f"{name.removesuffix('protected')}default"
         if name.startswith("userdb_plugin/"):
             name = f"userdb_{name.removeprefix('userdb_plugin/')}"
         # A rule of quotas is put through twice, and has its percent signs four times.
@@ -55,11 +44,13 @@ def fields(extra: str) -> Fields:
             value = _variables(name, value, lost)
         if name in ("userdb_mail", "userdb_sieve") or _RULE.fullmatch(name):
             older[name] = value
-        elif _GONE.fullmatch(name):
-            lost.append(Lost(name, "2.4 has no such setting"))
-        else:
-            name = _RENAMED.get(name, name)
+            continue
+        name = _RENAMED.get(name, name)
+        known = allowed(name)
+        if known is not None and "2.4" in known.versions:
             written[name] = f"{name}{equals}{value}"
+        elif name not in OWNER:
+            lost.append(Lost(name, "2.4 has no such setting"))
     for name, value in older.items():
         translate = {"userdb_mail": _mail, "userdb_sieve": _sieve}.get(name, _rule)
         for new, its in translate(name, value, lost).items():

@@ -7,20 +7,8 @@ mail_driver=mbox mail_path=~/mail mail_inbox_path=~/inbox    doc.dovecot.org/2.4
 import re
 from collections.abc import Mapping
 
-#: 2.3's options, as settings of 2.4.
-OPTIONS = {
-    "INBOX": "mail_inbox_path", "INDEX": "mail_index_path",
-    "INDEXPVT": "mail_index_private_path", "CONTROL": "mail_control_path",
-    "ALT": "mail_alt_path", "VOLATILEDIR": "mail_volatile_path",
-    "LAYOUT": "mailbox_list_layout", "DIRNAME": "mailbox_directory_name",
-    "MAILBOXDIR": "mailbox_root_directory_name",
-    "SUBSCRIPTIONS": "mailbox_subscriptions_filename",
-}  # fmt: skip
-#: Those that stand without a value.
-FLAGS = {
-    "UTF-8": "mailbox_list_utf8", "ITERINDEX": "mailbox_list_iter_from_index_dir",
-    "NO-NOSELECT": "mailbox_list_drop_noselect",
-}  # fmt: skip
+from mailroster.formats.places import FLAGS, OPTIONS
+
 #: The settings of 2.4 that make a place of mail.
 SETTINGS = ("mail_driver", "mail_path", *OPTIONS.values(), *FLAGS.values())
 _OLD = {setting: option for option, setting in {**OPTIONS, **FLAGS}.items()}

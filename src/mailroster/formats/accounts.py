@@ -5,7 +5,7 @@
     john.doe@example.com|{SHA512-CRYPT}$6$Fp…|userdb_mail=mbox:~/mail:INBOX=~/inbox
 
 One physical line each. The extra fields are Dovecot's (passwd-file extra fields), separated by
-blanks, and are carried over as they are; mailroster.formats.extra_fields says which can't be.
+blanks; mailroster.formats.extra_fields has the list of those that are allowed.
 Limits: see mailroster.address.
 """
 

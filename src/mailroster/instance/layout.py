@@ -31,6 +31,8 @@ class Layout:
         #: Keys that commands changed, but could not put in force.
         self.asked = os.path.join(self.served, "asked")
         self.origin = os.path.join(state, ORIGIN)
+        #: The mail folder for which the tables are made.
+        self.mail_folder = os.path.join(state, "mail-folder")
         self.postfix = os.path.join(state, "postfix")
         #: The version of Dovecot for which the tables are made.
         self.dialect = os.path.join(state, "dovecot-version")

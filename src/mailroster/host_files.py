@@ -17,6 +17,7 @@ from mailroster.finding import Refused, ServiceFailed
 from mailroster.instance import host
 from mailroster.instance.dialect import dialect
 from mailroster.instance.layout import Layout
+from mailroster.instance.smtp_safety import UNSAFE
 from mailroster.services import run
 from mailroster.settings import Settings
 from mailroster.values import NamedTuple
@@ -24,6 +25,8 @@ from mailroster.values import NamedTuple
 DROP_IN = "conf.d/99-mailroster.conf"
 #: The lines of ours in master.cf stand between these.
 _BEGIN, _END = "# mailroster: services of ours begin", "# mailroster: and end"
+#: Lists of restrictions that decide who may send to elsewhere.
+_ALLOWED = ("smtpd_relay_restrictions", "smtpd_recipient_restrictions")
 #: In front of a line of somebody else's that doesn't count while we are here.
 OFF = "#mailroster: "
 _SYSTEM_USERS = re.compile(
@@ -88,7 +91,8 @@ def _postfix(settings: Settings, layout: Layout, folder: str) -> Planned:
     submits = host.submits(had, services)
     entries = host.services(settings, layout, services, submits=submits)
     default = _postconf(copy, "-dh", "mydestination").strip()
-    wanted = host.parameters(settings, layout, had, default, submits=submits)
+    hides = f"{host.CLEANUP}/unix" in entries
+    wanted = host.parameters(settings, layout, had, default, submits=submits, hides=hides)
     if taken := sorted(services & entries.keys()):
         raise Refused(
             f"{layout.postfix}/master.cf has a service {taken[0]} already; that is a name "
@@ -132,6 +136,19 @@ def _postfix_warnings(had: Mapping[str, str], copy: str) -> Iterator[str]:
         yield (
             f"relayhost is {had['relayhost']}: mail of domains that 'setup relay exclude-domain' "
             "excludes leaves by it all the same"
+        )
+    for name, values in UNSAFE.items():
+        if had.get(name) in values:
+            yield (
+                f"{name} is {had[name]!r}, so that a client can hide a second message in one; "
+                f"remove it from main.cf"
+            )
+    trusted = " ".join(_postconf(copy, "-xh", "mynetworks").split())
+    allowed = _postconf(copy, "-xh", *_ALLOWED)
+    if trusted and "permit_mynetworks" in allowed:
+        yield (
+            f"clients of mynetworks ({trusted}) send to anybody without a login; remove "
+            f"permit_mynetworks from {' and '.join(_ALLOWED)} if no program needs it"
         )
     for line in _postconf(copy, "-P").split("\n"):
         place, _, value = line.partition(" = ")

@@ -79,6 +79,8 @@ SETTINGS = (
     Setting("enable_quotas", "ENABLE_QUOTAS", True, "whether quotas hold"),
     Setting("spoof_protection", "SPOOF_PROTECTION", False, "send only as oneself and one's aliases"),
     Setting("spoof_catch_all", "SPOOF_CATCH_ALL", False, "a catch-all counts as one's alias for sending, too"),
+    Setting("reject_forged_senders", "REJECT_FORGED_SENDERS", False, "refuse mail from outside whose sender is of a served domain"),
+    Setting("hide_client", "HIDE_CLIENT", True, "take the address and the program of the client out of submitted mail"),
     Setting("postmaster_address", "POSTMASTER_ADDRESS", "", "where mail to the postmaster goes"),
     Setting("mailbox_size_limit", "POSTFIX_MAILBOX_SIZE_LIMIT", 0, "default quota in bytes; 0: none"),
     Setting("quota_warnings", "QUOTA_WARNINGS", "80,95", "percentages at which an owner is warned by mail, or none"),
@@ -134,6 +136,8 @@ class Settings(NamedTuple):
     enable_quotas: bool
     spoof_protection: bool
     spoof_catch_all: bool
+    reject_forged_senders: bool
+    hide_client: bool
     postmaster_address: str
     mailbox_size_limit: int
     quota_warnings: str

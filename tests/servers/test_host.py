@@ -83,7 +83,9 @@ def test_it_is_integrated_once(served: Host) -> None:
         done = served.setup(*words)
         assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "integrated"), done.stderr
     told = json.loads(served.setup("integrate", "--json").stdout)
-    assert told == {"integrated": True, "files": [], "settings": [], "warnings": []}
+    (warning,) = told.pop("warnings")
+    assert warning.startswith("clients of mynetworks (127.0.0.0/8 [::1]/128) send to anybody")
+    assert told == {"integrated": True, "files": [], "settings": []}
     assert {path: served.read(path) for path in files} == files
 
 

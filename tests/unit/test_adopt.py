@@ -608,7 +608,7 @@ def test_the_page_names_every_variable_and_file_that_is_judged() -> None:
     names = {name for row in VARIABLES for name in row.names.split()}
     theirs = {name for name in environment.HONOURED if not name.startswith("MAILROSTER_")}
     ours = {"QUOTA_WARNINGS", "PASSWORD_SCHEME", "PASSWORD_COST", "SPOOF_CATCH_ALL"}
-    ours |= {"PASSWORD_MIN_LENGTH", "PASSWORD_REFUSED"}
+    ours |= {"PASSWORD_MIN_LENGTH", "PASSWORD_REFUSED", "REJECT_FORGED_SENDERS", "HIDE_CLIENT"}
     assert [name for name in sorted(names | theirs - ours) if f"`{name}`" not in page] == []
     for file in (*known_files.ROSTER, *OVERRIDES):
         assert f"`{file}`" in page

@@ -39,6 +39,46 @@ def test_main_cf_has_each_name_once_and_the_folder_s_last(text: str, expected: s
     assert main_cf(BASE, text) == expected
 
 
+def test_a_replaced_setting_goes_with_the_lines_that_continue_it() -> None:
+    assert main_cf("a = {\n  1\n  2}\nb = 3\n", "a = 4\n") == "b = 3\n\n# postfix-main.cf\na = 4\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "header", "mime", "nested"),
+    [
+        ("header_checks = T:1\n", "T:1, $hidden_headers", "T:1, $hidden_mime_headers", "T:1"),
+        (
+            "header_checks = T:1\nmime_header_checks =\nnested_header_checks = T:2\n",
+            "T:1, $hidden_headers", "$hidden_mime_headers", "T:2",
+        ),
+        ("mime_header_checks = T:1\n", "$hidden_headers", "T:1, $hidden_mime_headers", ""),
+        (
+            "header_checks = T:1\nsubmission_header_checks = T:2\n",
+            "T:2", "T:1, $hidden_mime_headers", "T:1",
+        ),
+    ],
+)  # fmt: skip
+def test_checks_of_headers_apply_to_submissions_too(
+    text: str, header: str, mime: str, nested: str
+) -> None:
+    made = main_cf(_main_cf(), text)
+    for name, value in (("header", header), ("mime_header", mime), ("nested_header", nested)):
+        assert made.count(f"\nsubmission_{name}_checks =") == 1
+        assert f"\nsubmission_{name}_checks = {value}\n" in made
+
+
+def test_without_hidden_clients_there_are_no_checks_of_submissions() -> None:
+    assert "submission_header" not in main_cf(_main_cf(hide_client="0"), "header_checks = T:1\n")
+
+
+def _main_cf(**options: str) -> str:
+    sources = Sources(
+        {"hostname": "mail.example.com", **options}, {}, lambda _: b"", lambda _: False
+    )
+    settings = load(sources)
+    return postfix.main_cf(settings, Layout(settings.state))
+
+
 @pytest.mark.parametrize(
     ("line", "where", "option"),
     [

@@ -44,7 +44,7 @@ VARIABLES = (
         "smtpd_tls_chain_files in postfix-main.cf, ssl_alt_cert and ssl_alt_key in dovecot.cf",
     ),
     Variable(
-        "TLS_LEVEL", "modern", OTHER_WAY, "TLS begins at 1.2 for IMAP and POP3",
+        "TLS_LEVEL", "modern", OTHER_WAY, "TLS begins at 1.2 on every port",
         "ssl_min_protocol in dovecot.cf, smtpd_tls_protocols in postfix-main.cf",
     ),
     Variable(
@@ -58,7 +58,7 @@ VARIABLES = (
     ),
     Variable(
         "PERMIT_DOCKER", "none container", OTHER_WAY, "nobody sends without a login",
-        "give the program that sends an account, or set mynetworks in postfix-main.cf",
+        "give the program that sends an account",
     ),
     Variable(
         "POSTFIX_INET_PROTOCOLS", "all", OTHER_WAY, "not set so", "inet_protocols in postfix-main.cf",

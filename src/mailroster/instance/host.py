@@ -15,7 +15,16 @@ from collections.abc import Mapping
 from mailroster.compile.relay import RELAYED, RELAYED_TLS
 from mailroster.instance.layout import Layout
 from mailroster.instance.lookups import lookups, policy, quota_status
-from mailroster.instance.postfix import SUBMISSION, relay_tls
+from mailroster.instance.postfix import relay_tls, submission_options
+from mailroster.instance.smtp_safety import (
+    DATA_RESTRICTIONS,
+    NOT_OFFERED,
+    SAFE,
+    cleanup_service,
+    forged_senders,
+    hidden_headers,
+    submission_checks,
+)
 from mailroster.settings import Settings
 
 #: Classes of restrictions, for what our policy service can't tell. It never says OK here, which
@@ -23,6 +32,9 @@ from mailroster.settings import Settings
 QUOTA_CLASS, SENDER_CLASS = "mailroster_quota_status", "mailroster_sender_match"
 _OURS = re.compile(r"(?:(?<=[\s,])|^)!?(?:\$\{?)?mailroster_\w+\}?")
 _CLASSES = "smtpd_restriction_classes"
+_HELO = "smtpd_helo_restrictions"
+#: The cleanup service of submissions, and what the names of our parameters begin with.
+CLEANUP, _PREFIX = "mailroster-cleanup", "mailroster_"
 _SENDERS = "  -o smtpd_sender_restrictions=$mailroster_submission_restrictions"
 #: By service of master.cf: the names under which one may have it already.
 _SUBMISSIONS = {
@@ -38,9 +50,11 @@ def parameters(
     default_destination: str,
     *,
     submits: bool,
+    hides: bool,
 ) -> dict[str, str]:
     """Settings of main.cf by name. `had` is what main.cf sets now, with ours in it or without;
-    `default_destination` is Postfix's own mydestination. `submits` as below."""
+    `default_destination` is Postfix's own mydestination. `submits` as below; `hides` is whether a
+    service of ours takes the client out of submitted mail."""
     s, found = settings, lookups(settings, layout)
     senders, recipients, classes = [*found.senders], [*found.recipients], []
     ours: dict[str, str] = {}
@@ -62,13 +76,32 @@ def parameters(
         "smtpd_sender_login_maps": ("mailroster_sender_logins", found.sender_logins),
         "smtpd_sender_restrictions": ("mailroster_sender_restrictions", senders),
         "smtpd_recipient_restrictions": ("mailroster_recipient_restrictions", recipients),
+        "smtpd_data_restrictions": ("mailroster_data_restrictions", [DATA_RESTRICTIONS]),
+        # Where users submit to a service of the administrator, this would concern them too.
+        "smtpd_discard_ehlo_keywords": (
+            "mailroster_not_offered", [NOT_OFFERED] if submits else [],
+        ),
         "sender_dependent_default_transport_maps": ("mailroster_relays", found.relays),
-    }
+    }  # fmt: skip
     ours |= {name: ", ".join(values) for name, values in lists.values()}
     theirs = {parameter: without_ours(had.get(parameter, "")) for parameter in lists}
     said = {parameter: _listed(f"${lists[parameter][0]}", theirs[parameter]) for parameter in lists}
     if kept := _listed(*classes, without_ours(had.get(_CLASSES, ""))):
         said[_CLASSES] = kept
+    helo = without_ours(had.get(_HELO, ""))
+    if s.reject_forged_senders:
+        # Last in a list of the client, since an OK here is the end of a list.
+        ours["mailroster_forged_senders"] = (
+            f"permit_mynetworks, permit_sasl_authenticated, {forged_senders(layout)}"
+        )
+        helo = _listed(helo, "$mailroster_forged_senders")
+    if helo:
+        said[_HELO] = helo
+    if hides:
+        for name, tables in hidden_headers(_PREFIX).items():
+            ours[name] = " ".join(tables.split())  # as postconf shows it
+        ours |= submission_checks(had, _PREFIX)
+    said |= {name: had.get(name, value) for name, value in SAFE.items()}
     local = without_ours(had.get("mydestination", default_destination))
     # A domain that is served is none of the machine's own, even if it is listed there.
     said["mydestination"] = _listed("!$mailroster_domains", local)
@@ -82,11 +115,9 @@ def parameters(
 
 
 def stale(had: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
-    """Parameters of ours that nothing names any more, or the list of classes that was only ours."""
-    gone = [name for name in had if name.startswith("mailroster_") and name not in wanted]
-    if _CLASSES in had and _CLASSES not in wanted:
-        gone.append(_CLASSES)
-    return gone
+    """Parameters of ours that nothing names any more, and lists in which only ours was."""
+    gone = [name for name in had if name.startswith(_PREFIX) and name not in wanted]
+    return gone + [name for name in (_CLASSES, _HELO) if had.get(name) and name not in wanted]
 
 
 def submits(had: Mapping[str, str], services: set[str]) -> bool:
@@ -106,6 +137,7 @@ def services(settings: Settings, layout: Layout, had: set[str], *, submits: bool
     logins = lookups(settings, layout).relay_logins
     logged_in = ["  -o smtp_sasl_auth_enable=yes"]
     logged_in += [f"  -o {{ {name} = {value} }}" for name, value in logins.items()]
+    options = submission_options(settings, CLEANUP)
     found = {
         f"{RELAYED}/unix": [
             f"{RELAYED} unix - - n - - smtp", *logged_in, relay_tls(settings),
@@ -116,16 +148,18 @@ def services(settings: Settings, layout: Layout, had: set[str], *, submits: bool
         ],
         "submission/inet": [
             "submission inet n - n - - smtpd", "  -o syslog_name=postfix/submission",
-            "  -o smtpd_tls_security_level=encrypt", *senders, SUBMISSION,
+            "  -o smtpd_tls_security_level=encrypt", *senders, options,
         ],
         "submissions/inet": [
             "submissions inet n - n - - smtpd", "  -o syslog_name=postfix/submissions",
-            "  -o smtpd_tls_wrappermode=yes", *senders, SUBMISSION,
+            "  -o smtpd_tls_wrappermode=yes", *senders, options,
         ],
     }  # fmt: skip
     for service, names in _SUBMISSIONS.items():
         if any(f"{name}/inet" in had for name in names):
             del found[service]
+    if settings.hide_client and found.keys() & _SUBMISSIONS.keys():
+        found[f"{CLEANUP}/unix"] = [cleanup_service(CLEANUP, _PREFIX)]
     return {service: "\n".join(lines).rstrip("\n") for service, lines in found.items()}
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 
 from mailroster.finding import ERROR, WARNING, Finding, Location
+from mailroster.instance.smtp_safety import CHECKS, SUBMISSION_CHECKS, submission_checks
 from mailroster.text import only_comments
 from mailroster.values import NamedTuple
 
@@ -124,11 +125,19 @@ def _risky(where: Location, name: str) -> Finding:
 
 def main_cf(base: str, text: str) -> str:
     """main.cf with what a `postfix-main.cf` says in place of its own; the last of a name counts,
-    and each name stands once, as Postfix warns of two."""
+    and each name stands once, as Postfix warns of two. Checks of headers apply to submissions too,
+    which have parameters of their own for them."""
     said = {entry.name: entry.value for entry in entries(MAIN, text)}
     if not said:
         return base
-    kept = [line for line in base.split("\n") if line.partition("=")[0].strip() not in said]
+    if f"\n{SUBMISSION_CHECKS[0]} =" in base and not said.keys().isdisjoint(CHECKS):
+        said = {**submission_checks(said), **said}
+    kept, dropping = [], False
+    for line in base.split("\n"):
+        if not line.startswith(" "):  # else it continues the line before
+            dropping = line.partition("=")[0].strip() in said
+        if not dropping:
+            kept.append(line)
     added = "".join(f"{name} = {value}\n" for name, value in said.items())
     return "\n".join(kept) + f"\n# {MAIN}\n{added}"
 

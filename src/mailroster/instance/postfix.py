@@ -1,8 +1,20 @@
 """main.cf and master.cf of a private Postfix (postconf(5), master(5)). Pure text."""
 
+from collections.abc import Mapping
+
 from mailroster.compile.relay import RELAYED, RELAYED_TLS, transport
 from mailroster.instance.layout import Layout
 from mailroster.instance.lookups import lookups, policy, quota_status
+from mailroster.instance.smtp_safety import (
+    CLEANUP,
+    DATA_RESTRICTIONS,
+    NOT_OFFERED,
+    SAFE,
+    cleanup_service,
+    forged_senders,
+    hidden_headers,
+    submission_checks,
+)
 from mailroster.setting_rules import EVERYWHERE, RELAY_TLS_LEVELS
 from mailroster.settings import Settings
 
@@ -22,7 +34,9 @@ def main_cf(settings: Settings, layout: Layout) -> str:
         # Dovecot itself tells of the mailboxes that it knows under the very name.
         recipient_restrictions.append(policy(layout, "quota"))
         recipient_restrictions.append(quota_status(layout))
-    relay_logins = "".join(f"{name} = {value}\n" for name, value in found.relay_logins.items())
+    sender_restrictions = found.senders[:1]
+    if s.reject_forged_senders:
+        sender_restrictions.append(forged_senders(layout))
     certificate, key = layout.certificate(s)
     return f"""\
 # Written by mailroster: changes made here are lost.
@@ -40,8 +54,8 @@ myhostname = {s.hostname}
 myorigin = $myhostname
 inet_interfaces = {"all" if s.listen in EVERYWHERE else s.listen}
 inet_protocols = all
-# Nobody relays by address alone, not even from this machine.
-mynetworks = 127.0.0.2/32
+# No client may do more because of its address, not even one on this machine.
+mynetworks =
 smtpd_client_event_limit_exceptions = 127.0.0.0/8
 
 # No local(8) world: every address is one of the tables. What is sent to an IP address is nobody's.
@@ -73,13 +87,14 @@ virtual_transport = lmtp:unix:{layout.from_postfix(layout.lmtp)}
 relayhost =
 default_transport = {transport(s.relayhost.replace(",", " ").split())}
 sender_dependent_default_transport_maps = {", ".join(found.relays)}
-{relay_logins}smtp_sasl_auth_enable = no
+{_lines(found.relay_logins)}smtp_sasl_auth_enable = no
 
 smtpd_tls_cert_file = {certificate}
 smtpd_tls_key_file = {key}
 smtpd_tls_security_level = may
 smtpd_tls_auth_only = yes
 smtp_tls_security_level = may
+smtp_tls_mandatory_protocols = >=TLSv1.2
 
 smtpd_sasl_type = dovecot
 smtpd_sasl_path = {layout.from_postfix(layout.auth)}
@@ -90,13 +105,29 @@ smtpd_sender_login_maps = {", ".join(found.sender_logins)}
 smtpd_helo_required = yes
 disable_vrfy_command = yes
 show_user_unknown_table_name = no
-smtpd_sender_restrictions = {found.senders[0]}
+# Only CRLF.CRLF ends a message, and TLS is 1.2 or newer.
+{_lines(SAFE)}smtpd_data_restrictions = {DATA_RESTRICTIONS}
+# Strangers are offered no delivery notices.
+smtpd_discard_ehlo_keywords = {NOT_OFFERED}
+smtpd_sender_restrictions = {", ".join(sender_restrictions)}
 submission_sender_restrictions = {", ".join(submission_restrictions)}
-smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination
+smtpd_relay_restrictions = permit_sasl_authenticated, reject_unauth_destination
 smtpd_recipient_restrictions = {", ".join(recipient_restrictions)}
 # With Dovecot down for a moment mail goes on; the mailbox itself still refuses what is too much.
 smtpd_policy_service_default_action = DUNNO
-"""
+{_hidden(s)}"""
+
+
+def _hidden(settings: Settings) -> str:
+    if not settings.hide_client:
+        return ""
+    return f"""
+# Submitted mail loses the address and the program of the client.
+{_lines(hidden_headers())}{_lines(submission_checks({}))}"""
+
+
+def _lines(parameters: Mapping[str, str]) -> str:
+    return "".join(f"{name} = {value}".rstrip() + "\n" for name, value in parameters.items())
 
 
 def needs_policy(settings: Settings) -> bool:
@@ -130,13 +161,17 @@ scache      unix  -       -      n      -      1       scache
 postlog     unix-dgram n  -      n      -      1       postlogd
 """
 
-#: What makes an smtpd one to which people submit.
-SUBMISSION = """\
+
+def submission_options(settings: Settings, cleanup: str = CLEANUP) -> str:
+    """Options that make an smtpd(8) one to which users submit mail."""
+    hidden = f"  -o cleanup_service_name={cleanup}\n" if settings.hide_client else ""
+    return f"""\
   -o smtpd_sasl_auth_enable=yes
   -o smtpd_tls_auth_only=yes
-  -o { smtpd_client_restrictions = permit_sasl_authenticated, reject }
-  -o { smtpd_relay_restrictions = permit_sasl_authenticated, reject }
-"""
+  -o {{ smtpd_client_restrictions = permit_sasl_authenticated, reject }}
+  -o {{ smtpd_relay_restrictions = permit_sasl_authenticated, reject }}
+  -o smtpd_discard_ehlo_keywords=
+{hidden}"""
 
 
 def listeners(settings: Settings) -> dict[str, str]:
@@ -165,17 +200,21 @@ def master_cf(settings: Settings) -> str:
   -o smtp_tls_wrappermode=yes
 {relay_tls(s, at_least="encrypt")}
 
-{smtp} inet n - n - - smtpd
+{_cleanup(s)}{smtp} inet n - n - - smtpd
 {submission} inet n - n - - smtpd
   -o syslog_name=postfix/submission
   -o smtpd_tls_security_level=encrypt
   -o smtpd_sender_restrictions=$submission_sender_restrictions
-{SUBMISSION}
+{submission_options(s)}
 {submissions} inet n - n - - smtpd
   -o syslog_name=postfix/submissions
   -o smtpd_tls_wrappermode=yes
   -o smtpd_sender_restrictions=$submission_sender_restrictions
-{SUBMISSION}"""
+{submission_options(s)}"""
+
+
+def _cleanup(settings: Settings) -> str:
+    return f"{cleanup_service(CLEANUP)}\n\n" if settings.hide_client else ""
 
 
 def relay_tls(settings: Settings, at_least: str = "") -> str:

@@ -42,9 +42,10 @@ def in_container(marks: Collection[str] = CONTAINER_MARKS) -> bool:
     return any(os.path.lexists(mark) for mark in marks)
 
 
-def judge(path: str, uid: int, mail: tuple[int, int] = (0, 0)) -> Judgement:
-    """Judges a folder for a user, who is the caller. `mail`: a uid and a gid to which the folder
-    itself, but none above it, may belong as well.
+def judge(path: str, uid: int, *, owned: bool = True) -> Judgement:
+    """Judges a folder for a user, who is the caller. `owned=False`: the folder itself may belong to
+    anybody, such as the mail folder, which was given to the owner of the mail: what counts is that
+    nobody else could put it there.
 
     Where the folder is missing, the lowest one that is there is judged as if it were the folder:
     who can write to it could make the rest.
@@ -53,11 +54,9 @@ def judge(path: str, uid: int, mail: tuple[int, int] = (0, 0)) -> Judgement:
         steps, exists = _steps(os.path.abspath(path))
     except OSError as error:
         return Judgement(f"{printable(error.filename or path)}: {error.strerror}", False)
-    for place, step in enumerate(steps):
-        last = place == len(steps) - 1
-        owners = {0, uid, mail[0]} if last and exists else {0, uid}
-        group = mail[1] if last and exists else 0
-        if fault := _fault(step, owners, uid, group, last=last):
+    last = steps[-1]
+    for step in steps if owned or not exists else steps[:-1]:
+        if fault := _fault(step, uid, last=step is last):
             return Judgement(fault, exists)
     return Judgement("", exists)
 
@@ -90,10 +89,10 @@ def _steps(path: str) -> tuple[list[_Step], bool]:
     return steps, True
 
 
-def _fault(step: _Step, owners: set[int], uid: int, group: int, *, last: bool) -> str:
+def _fault(step: _Step, uid: int, *, last: bool) -> str:
     """What is wrong with one entry on the way, with a remedy; "" if nothing is."""
     path, status = printable(step.path), step.status
-    if status.st_uid not in owners:
+    if status.st_uid not in (0, uid):
         return f"{path} belongs to {_name(status.st_uid)}; chown -h {_name(uid)} {path}"
     if stat.S_ISLNK(status.st_mode):
         return ""
@@ -103,8 +102,7 @@ def _fault(step: _Step, owners: set[int], uid: int, group: int, *, last: bool) -
     mode = f"(mode {stat.S_IMODE(status.st_mode):04o})"
     if status.st_mode & stat.S_IWOTH:
         return f"every user can write to {path} {mode}; chmod o-w {path}"
-    of_mail = group != 0 and status.st_gid == group
-    if status.st_mode & stat.S_IWGRP and not of_mail and not _is_private(step):
+    if status.st_mode & stat.S_IWGRP and not _is_private(step):
         return f"a group can write to {path} {mode}; chmod g-w {path}"
     return ""
 

@@ -169,14 +169,14 @@ class Settings(NamedTuple):
 class Sources(NamedTuple):
     """Where settings come from. `read` gives the bytes of a file, none if there is no file.
 
-    `fault` says why a default folder is not safe and whether it exists, given its path and the uid
-    and gid of the mail; of a named folder it is never asked (folder_trust.judge)."""
+    `fault` says why a default folder is not safe and whether it exists, given its path and whether
+    its own owner matters; of a named folder it is never asked (folder_trust.judge)."""
 
     options: Mapping[str, str]  # by the setting's name
     environment: Mapping[str, str]
     read: Callable[[str], bytes]
     is_folder: Callable[[str], bool]
-    fault: Callable[[str, tuple[int, int]], tuple[str, bool]] = lambda path, mail: ("", True)
+    fault: Callable[[str, bool], tuple[str, bool]] = lambda path, owned: ("", True)
     in_container: Callable[[], bool] = lambda: False
     is_mount: Callable[[str], bool] = lambda path: False
 
@@ -244,9 +244,12 @@ def load(sources: Sources) -> Settings:
     toml = _toml(os.path.join(config, TOML), sources.read) if trusted else {}
     _check_toml(toml)
     values: dict[str, Any] = _values(sources, toml)
-    mail = values["vmail_uid"], values["vmail_gid"]
-    folders = _places(sources, toml, mail)
-    values |= {**folders, "config": config, "source": source, "trust_config": trusted}
+    values |= {
+        **_places(sources, toml),
+        "config": config,
+        "source": source,
+        "trust_config": trusted,
+    }
     values["layout"] = _layout(values["layout"], values["state"], sources)
     if values["layout"] != "private":
         given = [s.name for s in SETTINGS if s.name in toml or sources.given(s) is not None]
@@ -286,7 +289,7 @@ def _values(sources: Sources, toml: Mapping[str, Any]) -> dict[str, str | int | 
     return values
 
 
-def _places(sources: Sources, toml: Mapping[str, Any], mail: tuple[int, int]) -> dict[str, str]:
+def _places(sources: Sources, toml: Mapping[str, Any]) -> dict[str, str]:
     """The folders as absolute paths, each default one judged, but for the config folder, which was
     judged before its mailroster.toml was read. Raises NotUnderstood, and UnsafeDefault."""
     folders, defaults = _folders(sources), _defaults(sources) - {"config"}
@@ -299,8 +302,7 @@ def _places(sources: Sources, toml: Mapping[str, Any], mail: tuple[int, int]) ->
             raise NotUnderstood(f"{name}: a control character")
     places = {name: os.path.abspath(path) for name, path in folders.items()}
     for name in sorted(defaults):
-        owner = mail if name == "mail" else (0, 0)
-        places[name] = _safe(name, places[name], sources, owner)
+        places[name] = _safe(name, places[name], sources)
     return places
 
 
@@ -396,15 +398,15 @@ def _is_mounted_config(path: str, sources: Sources) -> bool:
 
 def _prove_config(path: str, sources: Sources) -> None:
     """Raises UnsafeDefault for a default config folder that other users could write, or make."""
-    fault, _ = sources.fault(path, (0, 0))
+    fault, _ = sources.fault(path, True)
     if fault:
         raise _unsafe("config", path, fault)
 
 
-def _safe(name: str, path: str, sources: Sources, mail: tuple[int, int]) -> str:
+def _safe(name: str, path: str, sources: Sources) -> str:
     """A default folder if it is safe; NOWHERE for one that is missing and that other users could
     make. Raises UnsafeDefault for one that exists and isn't safe."""
-    fault, exists = sources.fault(path, mail)
+    fault, exists = sources.fault(path, name != "mail")
     if fault and exists:
         raise _unsafe(name, path, fault)
     return os.path.join(NOWHERE, name) if fault else path

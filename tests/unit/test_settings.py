@@ -26,7 +26,7 @@ def settings(
     folders that others can write, and whether they exist."""
     faults = {os.path.abspath(path): exists for path, exists in (unsafe or {}).items()}
 
-    def fault(path: str, mail: tuple[int, int]) -> tuple[str, bool]:
+    def fault(path: str, owned: bool) -> tuple[str, bool]:
         return (
             ("every user can write to it; chmod o-w it", faults[path])
             if path in faults

@@ -247,8 +247,8 @@ def _settings(options: Mapping[str, str], folders: str) -> Settings:
 def sources_of(options: Mapping[str, str], environment: Mapping[str, str]) -> Sources:
     """Sources of settings on this machine, for the user who runs the command."""
 
-    def fault(path: str, mail: tuple[int, int]) -> tuple[str, bool]:
-        return judge(path, os.geteuid(), mail)
+    def fault(path: str, owned: bool) -> tuple[str, bool]:
+        return judge(path, os.geteuid(), owned=owned)
 
     is_mount = os.path.ismount
     return Sources(options, environment, read_small, os.path.isdir, fault, in_container, is_mount)

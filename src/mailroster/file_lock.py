@@ -10,7 +10,7 @@ from mailroster import processes
 from mailroster.finding import printable
 
 #: So long for any process, which is long for Postfix: a lookup holds its lock for microseconds.
-WAIT_S = 5.0
+WAIT_S = 3.0
 #: And so long while only processes of root have it, such as a check of a large table.
 WAIT_FOR_ROOT_S = 60.0
 _STEP_S = 0.0005

@@ -299,6 +299,8 @@ def _tighten(settings: Settings, layout: Layout) -> None:
         if entry.is_file(follow_symlinks=False) and mode != 0o600:
             os.chown(entry.path, 0, group)
             os.chmod(entry.path, 0o640)
+    if os.path.exists(layout.old_policy_pid):  # by which one that still runs is stopped
+        os.chmod(layout.old_policy_pid, 0o600)
     for folder in (layout.overrides, layout.served):
         if os.path.isdir(folder):
             os.chmod(folder, 0o700)

@@ -11,6 +11,7 @@ import pwd
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from mailroster import log_file, pid_file
 from mailroster.disk import read
@@ -39,6 +40,8 @@ def main(arguments: Sequence[str]) -> int:
     except BlockingIOError:
         print("the policy service runs already", file=sys.stderr)
         return 1
+    with suppress(FileNotFoundError):
+        os.unlink(layout.old_policy_pid)
     from importlib import import_module
 
     for name in _LATE:

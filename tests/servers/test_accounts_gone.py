@@ -73,6 +73,21 @@ def test_an_import_and_an_undo_that_bring_all_of_them_back_restore_the_file(
     assert "in step: yes" in server.run("status").stdout
 
 
+def test_neither_is_a_folder_made_that_was_unmounted(server: Instance) -> None:
+    names = fill(server, 5)
+    away = server.home / "unmounted"
+    server.config.rename(away)
+    try:
+        refused = server.run("email", "add", "new@x.com", PASSWORD)
+        assert refused.returncode in (1, 2), refused
+        assert not server.file(ACCOUNTS).exists()
+    finally:
+        if server.config.exists():
+            server.config.rmdir()
+        away.rename(server.config)
+    assert all(map(server.can_log_in, names))
+
+
 def test_who_deletes_the_last_account_by_a_command_may_add_the_next(server: Instance) -> None:
     (name,) = fill(server, 1)
     server.setup("email", "del", "-y", "--no-wait", name)

@@ -3,6 +3,7 @@
 import grp
 import os
 import pwd
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -172,3 +173,17 @@ def test_a_container_is_known_by_what_only_root_can_make(tmp_path: Path) -> None
     assert not in_container((str(mark),))
     mark.touch()
     assert in_container((str(mark),))
+
+
+def test_an_access_list_gives_a_right_that_the_mode_shows_as_the_groups(base: Path) -> None:
+    """acl(5): the group bits of such a folder are the mask of the list."""
+    config = base / "home/config"
+    os.chown(config, 0, 0)
+    # Of the owner, of nobody, of the group, the mask, of others: rwx, rwx, r-x, rwx, r-x.
+    entries = [(1, 7, -1), (2, 7, NOBODY), (4, 5, -1), (16, 7, -1), (32, 5, -1)]
+    raw = struct.pack("<I", 2) + b"".join(
+        struct.pack("<HHI", tag, rights, number & 0xFFFFFFFF) for tag, rights, number in entries
+    )
+    os.setxattr(config, "system.posix_acl_access", raw)
+    assert config.stat().st_mode & 0o777 == 0o775
+    assert "a group can write to" in judge(str(config), ROOT).fault

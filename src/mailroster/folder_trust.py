@@ -1,4 +1,4 @@
-"""Whether a folder that nobody named is safe: no other user may decide what is in it.
+"""Whether a default folder is safe: no other user may decide what is in it.
 
 As OpenSSH's StrictModes and git's safe.directory do, every step from `/` down to the folder is
 judged: its owner, who else can write to it, and the owner of each symlink on the way.
@@ -44,8 +44,8 @@ def in_container(marks: Collection[str] = CONTAINER_MARKS) -> bool:
 
 def judge(path: str, uid: int, *, owned: bool = True) -> Judgement:
     """Judges a folder for a user, who is the caller. `owned=False`: the folder itself may belong to
-    anybody, such as the mail folder, which was given to the owner of the mail: what counts is that
-    nobody else could put it there.
+    any user, such as the mail folder, which was given to the owner of the mail: what counts is that
+    no other user could put it there.
 
     Where the folder is missing, the lowest one that is there is judged as if it were the folder:
     who can write to it could make the rest.

@@ -37,7 +37,7 @@ def test_no_command_makes_a_new_file_while_accounts_of_the_old_one_are_served(
         for more in ((), ("--dry-run",), ("--no-wait",)):
             refused = server.run(*words, *more, stdin=stdin)
             assert refused.returncode == 1, refused
-            assert f"{count} of them are still served" in refused.stderr
+            assert f"has lost all of its accounts (still served: {count})" in refused.stderr
             assert "restore the file, or add --removals" in refused.stderr
     server.setup("alias", "add", "info@x.com", names[0])  # makes no accounts file
     server.setup("alias", "del", "info@x.com", names[0])

@@ -39,7 +39,7 @@ else a host's
 .I /etc/mailroster
 and
 .IR /var/lib/mailroster .
-A folder that nobody names is used only if it and all above it belong to root or to the caller, and
+A folder that was not named is used only if it and all above it belong to root or to the caller, and
 no other user can write to them.
 """
 _TAIL = r""".SH EXIT STATUS

@@ -64,7 +64,7 @@ class Clock:
         if not known or now - known <= AHEAD_MAX_S or self._is_synchronised():
             return ""
         return (
-            f"the clock says {_shown(now)}, but {_shown(known)} was the last time known here, and "
+            f"the clock says {_shown(now)}, but {_shown(known)} was the last known time, and "
             "the clock is not synchronised; correct it, or if it is right: "
             "setup apply --clock-is-right"
         )

@@ -87,7 +87,7 @@ class Deadlines:
         return bool(self.over(moment))
 
     def over(self, moment: str) -> list[str]:
-        """The names of the files with something that is over and that nobody has seen to."""
+        """The names of the files with an end date that is over and was not put into effect yet."""
         for path, known in self._files.items():
             found = identity(path)
             if found != known.seen and self._monotonic() >= known.next_look:

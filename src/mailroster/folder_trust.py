@@ -1,4 +1,4 @@
-"""Whether a folder that nobody named is safe: no other user may decide what is in it.
+"""Whether a default folder is safe: no other user may decide what is in it.
 
 As OpenSSH's StrictModes and git's safe.directory do, every step from `/` down to the folder is
 judged: its owner, who else can write to it, and the owner of each symlink on the way.
@@ -6,7 +6,7 @@ judged: its owner, who else can write to it, and the owner of each symlink on th
 
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from mailroster.finding import printable
 from mailroster.values import NamedTuple
@@ -44,8 +44,8 @@ def in_container(marks: Collection[str] = CONTAINER_MARKS) -> bool:
 
 def judge(path: str, uid: int, *, owned: bool = True) -> Judgement:
     """Judges a folder for a user, who is the caller. `owned=False`: the folder itself may belong to
-    anybody, such as the mail folder, which was given to the owner of the mail: what counts is that
-    nobody else could put it there.
+    any user, such as the mail folder, which was given to the owner of the mail: what counts is that
+    no other user could put it there.
 
     Where the folder is missing, the lowest one that is there is judged as if it were the folder:
     who can write to it could make the rest.
@@ -56,7 +56,7 @@ def judge(path: str, uid: int, *, owned: bool = True) -> Judgement:
         return Judgement(f"{printable(error.filename or path)}: {error.strerror}", False)
     last = steps[-1]
     for step in steps if owned or not exists else steps[:-1]:
-        if fault := _fault(step, uid, last=step is last):
+        if fault := _fault(step, uid, also, last=step is last):
             return Judgement(fault, exists)
     return Judgement("", exists)
 
@@ -89,10 +89,10 @@ def _steps(path: str) -> tuple[list[_Step], bool]:
     return steps, True
 
 
-def _fault(step: _Step, uid: int, *, last: bool) -> str:
+def _fault(step: _Step, uid: int, also: Collection[int], *, last: bool) -> str:
     """What is wrong with one entry on the way, with a remedy; "" if nothing is."""
     path, status = printable(step.path), step.status
-    if status.st_uid not in (0, uid):
+    if status.st_uid not in (0, uid, *also):
         return f"{path} belongs to {_name(status.st_uid)}; chown -h {_name(uid)} {path}"
     if stat.S_ISLNK(status.st_mode):
         return ""

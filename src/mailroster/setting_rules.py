@@ -25,6 +25,7 @@ SIZE_MAX_BYTES = 1 << 60
 PASSWORD_LENGTH_MAX = 500
 SETTLE_MAX_S = 3600
 HOST_MAX_OCTETS = 253
+_SHOWN_MAX = 80
 #: What main.cf, dovecot.conf or a query of Dovecot would read as their own in a path.
 _NOT_IN_PATHS = frozenset(" \t\"'$%{},:;#\\|<>*?[]")
 #: The local part of a postmaster: the plain characters of an address, and an extension.
@@ -39,7 +40,12 @@ def fault(name: str, value: str | int) -> str:
     if isinstance(value, bool) or name not in RULES or value == "":
         return ""
     wanted = RULES[name](str(value))
-    return f"{name}: {value!r} is {wanted}" if wanted else ""
+    return f"{name}: {_short(repr(value))} is {wanted}" if wanted else ""
+
+
+def _short(text: str) -> str:
+    """A value as a message shows it: it may be of any length."""
+    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}…"
 
 
 def host_fault(name: str) -> str:

@@ -325,8 +325,8 @@ def _check_ports(values: Mapping[str, Any]) -> None:
 
 
 def _trusts_config(state: str, sources: Sources) -> bool:
-    """The setting `trust_config`: as given, else as `up` has noted in the state folder, which the
-    config folder has no say in here."""
+    """The setting `trust_config`: as given, else as `up` noted in the state folder. `state` is that
+    folder without the mailroster.toml, which could name another one."""
     setting = next(setting for setting in SETTINGS if setting.name == "trust_config")
     text = sources.given(setting)
     if text is not None:

@@ -37,7 +37,7 @@ def test_no_command_makes_a_new_file_while_accounts_of_the_old_one_are_served(
         for more in ((), ("--dry-run",), ("--no-wait",)):
             refused = server.run(*words, *more, stdin=stdin)
             assert refused.returncode == 1, refused
-            assert f"{count} of them are still served" in refused.stderr
+            assert f"has lost all of its accounts (still served: {count})" in refused.stderr
             assert "restore the file, or add --removals" in refused.stderr
     server.setup("alias", "add", "info@x.com", names[0])  # makes no accounts file
     server.setup("alias", "del", "info@x.com", names[0])
@@ -71,6 +71,21 @@ def test_an_import_and_an_undo_that_bring_all_of_them_back_restore_the_file(
     assert done.returncode == 0, done
     assert all(map(server.can_log_in, names))
     assert "in step: yes" in server.run("status").stdout
+
+
+def test_neither_is_a_folder_made_that_was_unmounted(server: Instance) -> None:
+    names = fill(server, 5)
+    away = server.home / "unmounted"
+    server.config.rename(away)
+    try:
+        refused = server.run("email", "add", "new@x.com", PASSWORD)
+        assert refused.returncode in (1, 2), refused
+        assert not server.file(ACCOUNTS).exists()
+    finally:
+        if server.config.exists():
+            server.config.rmdir()
+        away.rename(server.config)
+    assert all(map(server.can_log_in, names))
 
 
 def test_who_deletes_the_last_account_by_a_command_may_add_the_next(server: Instance) -> None:

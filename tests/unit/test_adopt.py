@@ -315,6 +315,11 @@ def with_variables(project: Path, text: str) -> None:
         ("DOVECOT_MAILBOX_FORMAT=mdbox", MEND, "userdb_mail"),
         ("ENABLE_SASLAUTHD=1", MEND, "saslauthd"),
         ("POSTFIX_MAILBOX_SIZE_LIMIT=5G", MEND, "not a number"),
+        ("DMS_VMAIL_UID=0", MEND, "no id for the mail"),
+        ("LOG_LEVEL=anything", MEND, "none of error, warn, info, debug, trace"),
+        ("POSTMASTER_ADDRESS=</etc/shadow", MEND, "no address"),
+        ("OVERRIDE_HOSTNAME=mail_x.example", MEND, "no host name"),
+        ("DEFAULT_RELAY_HOST=a b={", MEND, "no relay"),
         ("SSL_TYPE=letsencrypt", OTHER_WAY, "SSL_CERT_PATH"),
         ("RELAY_HOST=smtp.provider.test", OTHER_WAY, "DEFAULT_RELAY_HOST"),
         ("RELAY_PASSWORD=very-secret", OTHER_WAY, "add-auth"),
@@ -336,6 +341,17 @@ def test_a_variable_that_does_not_count_as_it_stands_is_named(
     ran = run(str(project), "--json")
     assert words in text_of(ran, kind, line.partition("=")[0])
     assert "very-secret" not in ran.out
+
+
+def test_a_host_name_of_the_compose_file_that_cannot_be_one_is_named(
+    run: Run, project: Path
+) -> None:
+    text = left_behind.COMPOSE.replace("hostname: mail.example.com", "hostname: mail_x.example")
+    assert "mail_x" in text
+    (project / "compose.yaml").write_text(text)
+    ran = run(str(project), "--json")
+    assert "no host name" in text_of(ran, MEND, "OVERRIDE_HOSTNAME")
+    assert "mail_x" not in " ".join(json.loads(ran.out)["next"])
 
 
 @pytest.mark.parametrize(

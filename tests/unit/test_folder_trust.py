@@ -3,12 +3,13 @@
 import grp
 import os
 import pwd
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mailroster.folder_trust import in_container, judge
+from mailroster.folder_trust import in_container, judge, sudo_user
 
 NOBODY = 65534
 ROOT = 0
@@ -145,6 +146,27 @@ def test_a_user_has_own_folders_and_those_of_root(base: Path) -> None:
     assert judge(str(config), 33).fault == ""
 
 
+def test_root_by_sudo_works_in_folders_of_the_user_who_called_it(base: Path) -> None:
+    config = base / "home/config"
+    os.chown(config, 33, 33)
+    assert sudo_user(ROOT, {"SUDO_UID": "33"}) == (33,)
+    assert judge(str(config), ROOT, also=sudo_user(ROOT, {"SUDO_UID": "33"})).fault == ""
+    assert judge(str(config), ROOT, also=sudo_user(ROOT, {"SUDO_UID": "34"})).fault
+
+
+@pytest.mark.parametrize(
+    ("uid", "environment"),
+    [
+        pytest.param(ROOT, {}, id="no sudo"),
+        pytest.param(ROOT, {"SUDO_UID": "-1"}, id="no number"),
+        pytest.param(ROOT, {"SUDO_UID": "³"}, id="a digit that is no number"),
+        pytest.param(1000, {"SUDO_UID": "33"}, id="an ordinary user can't borrow another"),
+    ],
+)
+def test_only_root_has_a_user_of_sudo(uid: int, environment: dict[str, str]) -> None:
+    assert sudo_user(uid, environment) == ()
+
+
 def test_a_group_with_its_owner_as_the_only_member_is_no_other_user(base: Path) -> None:
     uid, config = user_group(), base / "home/config"
     os.chown(config, uid, pwd.getpwuid(uid).pw_gid)
@@ -172,3 +194,17 @@ def test_a_container_is_known_by_what_only_root_can_make(tmp_path: Path) -> None
     assert not in_container((str(mark),))
     mark.touch()
     assert in_container((str(mark),))
+
+
+def test_an_access_list_gives_a_right_that_the_mode_shows_as_the_groups(base: Path) -> None:
+    """acl(5): the group bits of such a folder are the mask of the list."""
+    config = base / "home/config"
+    os.chown(config, 0, 0)
+    # Of the owner, of nobody, of the group, the mask, of others: rwx, rwx, r-x, rwx, r-x.
+    entries = [(1, 7, -1), (2, 7, NOBODY), (4, 5, -1), (16, 7, -1), (32, 5, -1)]
+    raw = struct.pack("<I", 2) + b"".join(
+        struct.pack("<HHI", tag, rights, number & 0xFFFFFFFF) for tag, rights, number in entries
+    )
+    os.setxattr(config, "system.posix_acl_access", raw)
+    assert config.stat().st_mode & 0o777 == 0o775
+    assert "a group can write to" in judge(str(config), ROOT).fault

@@ -33,7 +33,7 @@ root=$1
 mount -t tmpfs tmpfs "$root"
 for entry in /*; do
 	case $entry in
-	/tmp | /run | /srv | /nonexistent) continue ;;
+	/tmp | /run | /srv | /proc | /nonexistent) continue ;;
 	esac
 	if [ -L "$entry" ]; then
 		cp -P "$entry" "$root$entry"
@@ -42,7 +42,8 @@ for entry in /*; do
 		mount --rbind "$entry" "$root$entry"
 	fi
 done
-mkdir "$root/tmp" "$root/run" "$root/srv" "$root/repo"
+mkdir "$root/tmp" "$root/run" "$root/srv" "$root/repo" "$root/proc"
+mount -t proc proc "$root/proc"
 chmod 1777 "$root/tmp"
 mount --bind "$2" "$root/repo"
 for name in setup mailroster; do
@@ -63,9 +64,11 @@ class Machine:
         self._folder = folder
 
     def run(self, script: str) -> subprocess.CompletedProcess[str]:
-        argv = ["unshare", "--mount", *propagation(), "sh", "-c", _MAKE, "sh", str(self._folder)]
+        # With process ids of its own, so that nothing that a script starts outlives it.
+        argv = ["unshare", "--mount", *propagation(), "--pid", "--fork", "--kill-child"]
+        argv += ["sh", "-c", _MAKE, "sh", str(self._folder), str(ROOT)]
         return subprocess.run(
-            [*argv, str(ROOT)], input=f"cd /\n{_AS_NOBODY}{script}", capture_output=True, text=True,
+            argv, input=f"cd /\n{_AS_NOBODY}{script}", capture_output=True, text=True,
             timeout=120,
         )  # fmt: skip
 
@@ -210,3 +213,26 @@ setup --home /tmp/t email list
 MAILROSTER_CONFIG=/tmp/t/config setup email list
 """)
     assert done.stdout == "* boss@example.com\n* ghost@evil.test\n* ghost@evil.test\n", done
+
+
+def test_a_race_of_making_and_removing_the_folder_is_not_won(machine: Machine) -> None:
+    """The look and the use are two moments: a folder that comes and goes must not slip between."""
+    done = machine.run(f"""
+nobody 'mkdir -p /tmp/theirs/dms/config /tmp/theirs/dms/mail-state/tables
+echo "{GHOST}" >/tmp/theirs/dms/config/postfix-accounts.cf'
+find /tmp/theirs | sort | xargs ls -ld --time-style=full-iso >/srv/before
+nobody 'while :; do ln -s /tmp/theirs /tmp/docker-data; rm /tmp/docker-data; done' >/dev/null 2>&1 &
+mkdir /srv/config; cd /tmp
+for number in $(seq 25); do
+	setup email list
+	setup --config /srv/config email add "boss$number@example.com" s3cret
+done >/srv/out 2>/srv/err
+kill %1
+grep -c "is not used" /srv/err
+grep -c ghost /srv/out /srv/err
+find /tmp/theirs | sort | xargs ls -ld --time-style=full-iso | cmp - /srv/before && echo unchanged
+""")
+    refused, *ghosts, end = done.stdout.split("\n")[:-1]
+    assert int(refused) >= 25, done
+    assert ghosts == ["/srv/out:0", "/srv/err:0"]
+    assert end == "unchanged", done

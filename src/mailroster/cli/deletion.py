@@ -10,7 +10,7 @@ from mailroster.moving import is_quiet
 from mailroster.roster import Roster
 
 #: How long the command waits for deliveries that began before the account was gone.
-_PATIENCE_S = 2.0
+_PATIENCE_S = 10.0
 #: How often it deletes what such deliveries make anew.
 _ROUNDS = 20
 _STEP_S = 0.05
@@ -41,9 +41,13 @@ def edit_and_delete(
         time.sleep(_STEP_S)
     else:
         raise Busy(f"mail goes on arriving for {', '.join(addresses)}; not all of it is deleted")
-    mail.withdraw(addresses)
-    if not quiet:
-        warn("warning: a delivery that began before the account was deleted may still write mail")
+    if quiet:
+        mail.withdraw(addresses)
+    else:
+        warn(
+            "warning: a delivery that began before the account was deleted goes on; the next "
+            "'setup email del', or start, deletes what it writes"
+        )
     return 0
 
 

@@ -80,11 +80,17 @@ def _each(root: int, mailboxes: Sequence[str]) -> Iterator[tuple[int, str]]:
 # -- deletion
 
 
-def announce(root: int, mailboxes: Sequence[str], alive: Alive) -> str:
-    """Notes that mailboxes are about to be deleted. Raises Refused for one that is a link, or that
-    another user owns; OSError where it can't be noted. Then nothing may be deleted."""
+def announce(root: int, words: Sequence[str], alive: Alive) -> str:
+    """Notes that mailboxes are about to be deleted: MAKE MAILBOX…. Raises Refused for one that is a
+    link, or that another user owns; OSError where it can't be noted. Then nothing may be deleted.
+
+    `MAKE` "yes": the folder of the domain is made, as mail may arrive before the account is gone.
+    """
+    make, *mailboxes = words
     for mailbox in mailboxes:
         _prove_deletable(root, mailbox)
+        if make == "yes":
+            _make_folder(_parts(mailbox)[0], root, os.fstat(root).st_mode)
     for fd, user in _each(root, mailboxes):
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with suppress(FileExistsError):  # whatever it is: the name alone counts

@@ -17,7 +17,7 @@ from mailroster.mailstore import MailFolder
 from tests.attacks.parties import MAIL_UID, PYTHON, python_as, run_as
 from tests.faults.faulty import in_child
 from tests.mailboxes import give_to_mail_user, mail_folder
-from tests.servers.instance import HASH, PASSWORD, Instance, until
+from tests.servers.instance import HASH, PASSWORD, Instance, save, until
 
 #: How often an account is deleted while mail arrives. 1 of 25 left mail before.
 DELETIONS = int(os.environ.get("DELETIONS", "8"))
@@ -209,8 +209,11 @@ def _address() -> Address:
 
 
 def _gone(server: Instance) -> None:
+    """As a command does that is killed once its edit counts, and that a hand edit completes."""
     STEPS["announced"](server)
-    server.setup("email", "del", "-n", A)
+    accounts = server.file("postfix-accounts.cf")
+    save(accounts, accounts.read_text().replace(f"{A}|{HASH}\n", ""))
+    server.setup("apply", "--removals")
 
 
 def _set_aside(server: Instance) -> None:
@@ -263,6 +266,32 @@ def test_an_account_that_is_added_while_its_mail_is_deleted_keeps_its_new_mail(
     folder.purge(["x.test"])
     assert server.subjects(A) == ["new"]
     server.setup("email", "del", "-y", A)
+
+
+def test_mail_that_is_to_be_kept_is_kept_whatever_an_earlier_deletion_has_left(
+    server: Instance, mailbox: Path
+) -> None:
+    server.setup("email", "add", "b@x.test", "--if-not-exists", "--hash", HASH)
+    as_mail("sh", "-c", f"echo kept > {mailbox}/cur/message")
+    mail_folder(server.mail).announce_deletion([_address()])  # of the same address, long ago
+    server.setup("email", "del", "-n", A)
+    server.setup("email", "del", "-y", "b@x.test")
+    assert (mailbox / "cur/message").read_text() == "kept\n"
+    added(server)
+    server.setup("email", "del", "-y", A)
+
+
+def test_mail_that_arrives_before_an_account_without_any_is_gone_goes_too(
+    server: Instance,
+) -> None:
+    server.setup("email", "add", "new@fresh.test", "--hash", HASH)
+    address, domain = Address("new@fresh.test"), server.mail / "fresh.test"
+    folder = mail_folder(server.mail)
+    folder.announce_deletion([address], served=True)
+    server.send(address)  # as a delivery that is under way
+    until(lambda: (domain / "new").is_dir())
+    server.setup("email", "del", "-y", address)
+    assert os.listdir(domain) == []
 
 
 def test_killed_at_any_moment_the_mail_is_there_with_the_account_or_gets_deleted(

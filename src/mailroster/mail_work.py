@@ -20,7 +20,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from mailroster import beneath
 from mailroster.finding import Refused
@@ -80,14 +80,21 @@ def _each(root: int, mailboxes: Sequence[str]) -> Iterator[tuple[int, str]]:
 # -- deletion
 
 
-def announce(root: int, mailboxes: Sequence[str], alive: Alive) -> str:
-    """Notes that mailboxes are about to be deleted. Raises Refused for one that is a link, or that
-    another user owns; OSError where it can't be noted. Then nothing may be deleted."""
+def announce(root: int, words: Sequence[str], alive: Alive) -> str:
+    """Notes that mailboxes are about to be deleted: MAKE MAILBOX…. Raises Refused for one that is a
+    link, or that another user owns; OSError where it can't be noted. Then nothing may be deleted.
+
+    `MAKE` "yes": the folder of the domain is made, as mail may arrive before the account is gone.
+    """
+    make, *mailboxes = words
     for mailbox in mailboxes:
         _prove_deletable(root, mailbox)
+        if make == "yes":
+            _make_folder(_parts(mailbox)[0], root, os.fstat(root).st_mode)
     for fd, user in _each(root, mailboxes):
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        os.close(os.open(DELETING + user, flags, 0o600, dir_fd=fd))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with suppress(FileExistsError):  # whatever it is: the name alone counts
+            os.close(os.open(DELETING + user, flags, 0o600, dir_fd=fd))
         _sync(fd)
     return ""
 
@@ -149,8 +156,8 @@ def _purge(name: str, within: int, alive: Alive) -> None:
 def withdraw(root: int, mailboxes: Sequence[str], alive: Alive) -> str:
     """Takes back that mailboxes are about to be deleted, or ends it."""
     for fd, user in _each(root, mailboxes):
-        if beneath.remove(DELETING + user, fd):
-            _sync(fd)
+        beneath.remove_tree(DELETING + user, fd, alive)
+        _sync(fd)
     return ""
 
 

@@ -41,11 +41,12 @@ class MailFolder:
 
     # -- deletion
 
-    def announce_deletion(self, addresses: Collection[Address]) -> None:
+    def announce_deletion(self, addresses: Collection[Address], *, served: bool = False) -> None:
         """Notes that mailboxes are about to be deleted, on the disk when this returns. Raises
-        Refused where they can't be: then nothing else may be changed."""
+        Refused where they can't be: then nothing else may be changed. `served`: mail may arrive
+        even where there is none yet."""
         try:
-            self._work("announce", map(maildir, addresses))
+            self._work("announce", [_yes(served), *map(maildir, addresses)])
         except OSError as error:
             raise Refused(f"{error.filename}: {error.strerror}; nothing was changed") from error
 

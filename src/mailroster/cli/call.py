@@ -197,17 +197,20 @@ class Call(NamedTuple):
         return mail_folder(self.settings)
 
     def _forget_deleted_mail(self, plan: Plan) -> None:
-        """An account that is added never gets the mail of one whose deletion was cut short."""
+        """An account that is added never gets the mail of one whose deletion was cut short; one
+        that goes keeps its mail, unless that is to be deleted this time."""
         edit = next((edit for edit in plan.edits if edit.field == "accounts"), None)
         if edit is None or not os.path.isdir(self.settings.mail):
             return
         mail = self.mail_folder()
-        keys = map(address.Address, plan.keys["accounts"])
-        added = [key for key in keys if key in edit.after and key not in edit.before]
-        if old := [key for key in added if "/" not in key and mail.is_announced(key)]:
+        keys = [address.Address(key) for key in plan.keys["accounts"] if "/" not in key]
+        changed = [key for key in keys if (key in edit.after) != (key in edit.before)]
+        if announced := [key for key in changed if mail.is_announced(key)]:
             from mailroster.cli.deletion import forget
 
-            forget(self, old)
+            forget(self, [key for key in announced if key in edit.after])
+            if kept := [key for key in announced if key in edit.before]:
+                mail.withdraw(kept)
 
     def _make_live(self, store: Store, tables: "Tables", edited: Edited) -> None:
         from mailroster.apply import converge

@@ -10,7 +10,7 @@ from mailroster.moving import is_quiet
 from mailroster.roster import Roster
 
 #: How long the command waits for deliveries that began before the account was gone.
-_PATIENCE_S = 2.0
+_PATIENCE_S = 10.0
 #: How often it deletes what such deliveries make anew.
 _ROUNDS = 20
 _STEP_S = 0.05
@@ -21,16 +21,16 @@ def edit_and_delete(
 ) -> int:
     """`Call.edit` for a verb that deletes accounts, and then their mail: all of it, what arrives
     meanwhile included. Returns the exit status."""
-    mail, domains = call.mail_folder(), _domains(addresses)
+    mail, domains, served = call.mail_folder(), _domains(addresses), call.is_served()
     finish(call, domains)
     try:
-        call.edit(verb, before=lambda: mail.announce_deletion(addresses))
+        call.edit(verb, before=lambda: mail.announce_deletion(addresses, served=served))
     except BaseException:
         _delete_what_is_gone(call, domains)
         raise
     live_s = time.clock_gettime(time.CLOCK_BOOTTIME)
     mail.set_aside(addresses)
-    if "--no-wait" in call.options and call.is_served():
+    if "--no-wait" in call.options and served:
         mail.purge(domains)  # what is still live is finished by who makes the change live
         return 0
     quiet = is_quiet(call.layout(), addresses, live_s, _PATIENCE_S)
@@ -41,9 +41,13 @@ def edit_and_delete(
         time.sleep(_STEP_S)
     else:
         raise Busy(f"mail goes on arriving for {', '.join(addresses)}; not all of it is deleted")
-    mail.withdraw(addresses)
-    if not quiet:
-        warn("warning: a delivery that began before the account was deleted may still write mail")
+    if quiet:
+        mail.withdraw(addresses)
+    else:
+        warn(
+            "warning: a delivery that began before the account was deleted goes on; the next "
+            "'setup email del', or start, deletes what it writes"
+        )
     return 0
 
 
@@ -65,6 +69,8 @@ def finish(call: Call, domains: Sequence[str]) -> None:
 
 def forget(call: Call, addresses: Sequence[Address]) -> None:
     """Deletes the mail that a crash has left of deleted accounts, before they are added again."""
+    if not addresses:
+        return
     mail = call.mail_folder()
     mail.set_aside(addresses)
     mail.withdraw(addresses)

@@ -7,9 +7,9 @@ from mailroster.compile.dovecot import PASSDB_FIELDS
 from mailroster.formats.hashed import DEFAULT_SCHEME
 from mailroster.instance.dovecot_common import (
     INBOX,
+    anvil,
     listeners,
     log_timestamp,
-    penalty,
     ports,
     warning_service,
 )
@@ -116,7 +116,7 @@ protocol lda {{
   postmaster_address = {s.postmaster_address or f"postmaster@{s.hostname}"}
 }}
 
-{ports(s)}{listeners(layout)}{penalty(s)}{warning_service(s, layout)}
+{ports(s, "service_count = 0")}{listeners(layout)}{anvil(s)}{warning_service(s, layout)}
 {_plugin(s, layout)}
 # What the folder adds, last of all.
 !include_try {layout.overrides}/dovecot.cf

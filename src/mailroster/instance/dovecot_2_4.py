@@ -7,9 +7,9 @@ from mailroster.compile.dovecot import PASSDB_FIELDS
 from mailroster.formats.hashed import DEFAULT_SCHEME
 from mailroster.instance.dovecot_common import (
     INBOX,
+    anvil,
     listeners,
     log_timestamp,
-    penalty,
     ports,
     warning_service,
 )
@@ -84,7 +84,8 @@ protocol lda {{
   postmaster_address = {postmaster}
 }}
 
-{ports(s)}{listeners(layout)}{penalty(s)}{warning_service(s, layout)}
+{ports(s, "restart_request_count = unlimited")}{listeners(layout)}{anvil(s)}\
+{warning_service(s, layout)}
 {_sieve(layout)}
 # What the folder adds, last of all.
 !include_try {layout.overrides}/dovecot.cf

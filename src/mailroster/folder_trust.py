@@ -42,10 +42,18 @@ def in_container(marks: Collection[str] = CONTAINER_MARKS) -> bool:
     return any(os.path.lexists(mark) for mark in marks)
 
 
-def judge(path: str, uid: int, *, owned: bool = True) -> Judgement:
-    """Judges a folder for a user, who is the caller. `owned=False`: the folder itself may belong to
-    any user, such as the mail folder, which was given to the owner of the mail: what counts is that
-    no other user could put it there.
+def sudo_user(uid: int, environment: Mapping[str, str]) -> tuple[int, ...]:
+    """The user who became root by sudo(8), as SUDO_UID says: root works for that user, as git's
+    safe.directory sees it too. Empty for a caller who is not root."""
+    word = environment.get("SUDO_UID", "")
+    return (int(word),) if uid == 0 and word.isascii() and word.isdecimal() else ()
+
+
+def judge(path: str, uid: int, *, owned: bool = True, also: Collection[int] = ()) -> Judgement:
+    """Judges a folder for a user, who is the caller; `also`: other users who may own it.
+
+    `owned=False`: the folder itself may belong to any user, such as the mail folder, which was
+    given to the owner of the mail: what counts is that no other user could put it there.
 
     Where the folder is missing, the lowest one that is there is judged as if it were the folder:
     who can write to it could make the rest.

@@ -13,6 +13,8 @@ from mailroster.resolve import Router, quoted
 from mailroster.running import Usage
 from mailroster.values import NamedTuple
 
+#: Open files of a server: `client_limit` of Dovecot's auth, and some.
+OPEN_FILES = 8192
 TIMEOUT_S = 60.0
 #: How often what the rules made of addresses is asked for, all of it at once.
 _ROUNDS = 4
@@ -62,6 +64,7 @@ def start(argv: Sequence[str]) -> tuple[int, str]:
     import tempfile
 
     path = _installed(argv[0])
+    _allow_open_files()
     with tempfile.TemporaryFile() as output:
         try:
             code = subprocess.call(
@@ -76,6 +79,17 @@ def start(argv: Sequence[str]) -> tuple[int, str]:
             raise ServiceFailed(f"{argv[0]}: {error}") from None
         output.seek(0)
         return code, output.read().decode("utf-8", "replace")
+
+
+def _allow_open_files() -> None:
+    """Raises the soft limit for what this process starts, up to the hard limit: often it is 1024,
+    and each connection is an open file of a Dovecot that serves many."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _installed(name: str) -> str:

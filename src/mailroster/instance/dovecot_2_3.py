@@ -7,10 +7,10 @@ from mailroster.compile.dovecot import PASSDB_FIELDS
 from mailroster.formats.hashed import DEFAULT_SCHEME
 from mailroster.instance.dovecot_common import (
     INBOX,
+    anvil,
     auth_worker,
     listeners,
     log_timestamp,
-    penalty,
     ports,
     warning_service,
 )
@@ -117,7 +117,7 @@ protocol lda {{
   postmaster_address = {s.postmaster_address or f"postmaster@{s.hostname}"}
 }}
 
-{ports(s)}{listeners(layout)}{_services(s, layout)}
+{ports(s, "service_count = 0")}{listeners(layout)}{_services(s, layout)}
 {_plugin(s, layout)}
 # What the folder adds, last of all.
 !include_try {layout.overrides}/dovecot.cf
@@ -126,7 +126,7 @@ protocol lda {{
 
 def _services(settings: Settings, layout: Layout) -> str:
     worker = auth_worker("$default_internal_user")
-    return f"{worker}{penalty(settings)}{warning_service(settings, layout)}"
+    return f"{worker}{anvil(settings)}{warning_service(settings, layout)}"
 
 
 def drop_in(settings: Settings, layout: Layout, had: Mapping[str, str]) -> str:

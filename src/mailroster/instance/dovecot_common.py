@@ -1,6 +1,7 @@
 """What dovecot.conf says alike to all versions of Dovecot. Pure text."""
 
 from mailroster.instance.layout import Layout
+from mailroster.instance.smtp_safety import SMTPD_PROCESSES
 from mailroster.settings import Settings, percentages
 
 INBOX = """\
@@ -27,39 +28,52 @@ namespace inbox {
 """
 
 
-def ports(settings: Settings) -> str:
-    """Where clients log in."""
-    return f"""\
-service imap-login {{
-  inet_listener imap {{
-    port = {settings.imap_port}
-  }}
-  inet_listener imaps {{
-    port = {settings.imaps_port}
-    ssl = yes
-  }}
-}}
-service pop3-login {{
-  inet_listener pop3 {{
-    port = {settings.pop3_port}
-  }}
-  inet_listener pop3s {{
-    port = {settings.pop3s_port}
-    ssl = yes
-  }}
-}}
-service managesieve-login {{
-  inet_listener sieve {{
-    port = {settings.sieve_port}
-  }}
-}}
+#: Clients of one login process, at 50 kB each with TLS; and login processes of one protocol.
+_LOGIN_CLIENTS, _LOGIN_PROCESSES = 1000, 8
+#: More than all processes of Dovecot and Postfix that ask auth(8) or anvil(8) at once.
+_ASKING = 4096
+#: As many as Postfix has smtpd(8) processes on its three ports, each of which keeps a connection.
+_QUOTA_STATUS_PROCESSES = 3 * SMTPD_PROCESSES
+
+
+def ports(settings: Settings, never_ends: str) -> str:
+    """Where clients log in. `never_ends` is the setting with which a process serves any number.
+
+    A login process serves many clients, as Dovecot's LoginProcess page calls the high-performance
+    mode: with one process for each, which stays as long as a session with TLS lasts, a hundred
+    connections keep all others out. Of too many, the oldest that has not logged in is dropped.
+    """
+    found = {
+        "imap": (("imap", settings.imap_port), ("imaps", settings.imaps_port)),
+        "pop3": (("pop3", settings.pop3_port), ("pop3s", settings.pop3s_port)),
+        "managesieve": (("sieve", settings.sieve_port),),
+    }
+    return "".join(
+        f"""\
+service {protocol}-login {{
+  {never_ends}
+  client_limit = {_LOGIN_CLIENTS}
+  process_limit = {_LOGIN_PROCESSES}
+  process_min_avail = {2 if protocol == "imap" else 1}
+{"".join(_listener(name, port) for name, port in listening)}}}
 """
+        for protocol, listening in found.items()
+    )
+
+
+def _listener(name: str, port: int) -> str:
+    tls = "    ssl = yes\n" if name in ("imaps", "pop3s") else ""
+    return f"  inet_listener {name} {{\n    port = {port}\n{tls}  }}\n"
 
 
 def listeners(layout: Layout) -> str:
     """Where Postfix delivers, asks for logins, and for room in a mailbox."""
     sockets = {"lmtp": layout.lmtp, "auth": layout.auth, "quota-status": layout.quota_status}
-    more = {"quota-status": "  executable = quota-status -p postfix\n  client_limit = 1\n"}
+    quota_status = "  executable = quota-status -p postfix\n  client_limit = 1\n"
+    more = {"quota-status": quota_status}
+    if layout.kind != "host":  # where limits are the administrator's
+        more["quota-status"] += f"  process_limit = {_QUOTA_STATUS_PROCESSES}\n"
+        more["auth"] = f"  client_limit = {_ASKING}\n"
     return "".join(
         f"""\
 service {service} {{
@@ -73,17 +87,13 @@ service {service} {{
     )
 
 
-def penalty(settings: Settings) -> str:
-    """On loopback all clients look alike: one's wrong password would slow them all."""
-    if not settings.listen.startswith("127."):
-        return ""
-    return """\
-service anvil {
-  unix_listener anvil-auth-penalty {
-    mode = 0
-  }
-}
-"""
+def anvil(settings: Settings) -> str:
+    """Counts connections, and slows wrong passwords down. On loopback all clients look alike: the
+    wrong password of one would slow them all."""
+    penalty = ""
+    if settings.listen.startswith("127."):
+        penalty = "  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n"
+    return f"service anvil {{\n  client_limit = {_ASKING}\n{penalty}}}\n"
 
 
 def warning_service(settings: Settings, layout: Layout) -> str:

@@ -7,9 +7,11 @@ from mailroster.instance.layout import Layout
 from mailroster.instance.lookups import lookups, policy, quota_status
 from mailroster.instance.smtp_safety import (
     CLEANUP,
+    CONNECTIONS_OF_ONE_CLIENT,
     DATA_RESTRICTIONS,
     NOT_OFFERED,
     SAFE,
+    SMTPD_PROCESSES,
     cleanup_service,
     forged_senders,
     hidden_headers,
@@ -57,6 +59,9 @@ inet_protocols = all
 # No client may do more because of its address, not even one on this machine.
 mynetworks =
 smtpd_client_event_limit_exceptions = 127.0.0.0/8
+# Idle clients of many addresses must not keep the others out; each port has so many processes.
+default_process_limit = {SMTPD_PROCESSES}
+smtpd_client_connection_count_limit = {CONNECTIONS_OF_ONE_CLIENT}
 
 # No local(8) world: every address is one of the tables. What is sent to an IP address is nobody's.
 mydestination =
@@ -149,13 +154,13 @@ verify      unix  -       -      n      -      1       verify
 flush       unix  n       -      n      1000?  0       flush
 proxymap    unix  -       -      n      -      -       proxymap
 proxywrite  unix  -       -      n      -      1       proxymap
-smtp        unix  -       -      n      -      -       smtp
-relay       unix  -       -      n      -      -       smtp
+smtp        unix  -       -      n      -      100     smtp
+relay       unix  -       -      n      -      100     smtp
 showq       unix  n       -      n      -      -       showq
 error       unix  -       -      n      -      -       error
 retry       unix  -       -      n      -      -       error
 discard     unix  -       -      n      -      -       discard
-lmtp        unix  -       -      n      -      -       lmtp
+lmtp        unix  -       -      n      -      100     lmtp
 anvil       unix  -       -      n      -      1       anvil
 scache      unix  -       -      n      -      1       scache
 postlog     unix-dgram n  -      n      -      1       postlogd
@@ -192,10 +197,10 @@ def master_cf(settings: Settings) -> str:
     return f"""\
 # Written by mailroster: changes made here are lost.
 {_SERVICES}
-{RELAYED}     unix  -       -      n      -      -       smtp
+{RELAYED}     unix  -       -      n      -      100     smtp
   -o smtp_sasl_auth_enable=yes
 {relay_tls(s)}
-{RELAYED_TLS} unix - -  n      -      -       smtp
+{RELAYED_TLS} unix - -  n      -      100     smtp
   -o smtp_sasl_auth_enable=yes
   -o smtp_tls_wrappermode=yes
 {relay_tls(s, at_least="encrypt")}

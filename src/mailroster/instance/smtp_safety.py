@@ -17,6 +17,10 @@ SAFE: Mapping[str, str] = {
     "smtpd_tls_mandatory_protocols": ">=TLSv1.2",
     "smtpd_tls_exclude_ciphers": "aNULL, eNULL, EXPORT, LOW, DES, 3DES, RC4, MD5",
 }
+#: How many clients each port of SMTP serves at once, at 2 MB each, and how many of them may have
+#: one address: other servers open up to 20 connections for their mail. postscreen(8) does not help
+#: against clients that say nothing: it hands them over, and its test delays honest ones.
+SMTPD_PROCESSES, CONNECTIONS_OF_ONE_CLIENT = 300, 20
 #: Values of these that let a client hide a second message in the first.
 UNSAFE: Mapping[str, tuple[str, ...]] = {
     "smtpd_forbid_bare_newline": ("no", "note"),

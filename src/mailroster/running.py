@@ -15,8 +15,8 @@ from mailroster.values import NamedTuple
 
 #: The module that is our policy service, and the user as which it runs.
 POLICY_MODULE, POLICY_USER = "mailroster.policy.service", "postfix"
-#: Postfix writes its number behind blanks.
-_PID_FILE_MAX = 100
+#: Postfix writes its number behind blanks, and cuts nothing off that stood below that line.
+_PID_LINE_MAX = 100
 
 
 class Usage(NamedTuple):
@@ -114,7 +114,7 @@ def _pid(path: str, is_meant: Callable[[int], bool], *, locked: bool) -> int | N
     """The number in a pid file, if the process is the one that is meant."""
     try:
         with open(path, encoding="ascii", opener=_without_waiting) as file:
-            pid = int(file.read(_PID_FILE_MAX).strip() or 0)
+            pid = int(file.readline(_PID_LINE_MAX).strip() or 0)
             # The look at the lock comes last: another process may be about to take it.
             if pid <= 0 or not is_meant(pid) or (locked and not _is_locked(file.fileno())):
                 return None

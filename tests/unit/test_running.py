@@ -62,6 +62,15 @@ def test_postfix_runs_as_long_as_its_pid_file_is_locked(layout: Layout, how: str
     assert not running.is_running(layout)
 
 
+def test_only_the_first_line_of_a_pid_file_counts(layout: Layout) -> None:
+    """Postfix writes a line of its own over what was there, and cuts nothing off."""
+    process = master(layout)
+    with open(os.path.join(layout.spool, "pid", "master.pid"), "a", encoding="ascii") as file:
+        file.write("9" * 5000)
+    assert running.postfix_pid(layout) == process.pid
+    process.communicate()
+
+
 def test_a_master_of_another_queue_is_not_ours(layout: Layout) -> None:
     process = master(layout, cwd="/")
     assert running.postfix_pid(layout) is None

@@ -85,14 +85,19 @@ def _is_dovecot(pid: int, layout: Layout) -> bool:
     """Its master is started with our configuration; the one of a host needs no `-c`."""
     if not _is_any_dovecot(pid):
         return False
-    conf = os.fsencode(os.path.realpath(layout.dovecot_conf))
-    return layout.kind == "host" or conf in map(os.path.realpath, processes.arguments(pid))
+    return layout.kind == "host" or _names(pid, layout.dovecot_conf)
 
 
 def _is_policy(pid: int, layout: Layout) -> bool:
-    words = processes.arguments(pid)
-    is_service = POLICY_MODULE.encode() in words and os.fsencode(layout.state) in words
-    return is_service and processes.is_trusted(pid, *_uids(POLICY_USER))
+    is_service = POLICY_MODULE.encode() in processes.arguments(pid)
+    is_trusted = is_service and processes.is_trusted(pid, *_uids(POLICY_USER))
+    return is_trusted and _names(pid, layout.state)
+
+
+def _names(pid: int, path: str) -> bool:
+    """Whether a word of the command line is a path, by any of its names."""
+    meant = os.fsencode(os.path.realpath(path))
+    return meant in map(os.path.realpath, processes.arguments(pid))
 
 
 def _is_up(pid: int) -> bool:

@@ -119,6 +119,20 @@ def test_a_service_of_an_earlier_version_is_seen_at_its_old_place(layout: Layout
     process.communicate()
 
 
+def test_the_policy_service_is_known_by_every_name_of_its_state_folder(
+    layout: Layout, tmp_path: Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(layout.state)
+    words = ("-m", running.POLICY_MODULE, layout.state, "private", "/logs")
+    process = held(Path(layout.policy_pid), "flock", *words)
+    assert running.policy_pid(Layout(str(link))) == process.pid
+    (tmp_path / "other").mkdir()
+    os.link(layout.policy_pid, tmp_path / "other/policy.pid")
+    assert running.policy_pid(Layout(str(tmp_path / "other"))) is None
+    process.communicate()
+
+
 @pytest.mark.parametrize("text", ["", "\n", "pid\n", "0\n", "999999999\n", "\udcff"])
 def test_a_pid_file_that_says_nothing_true_is_no_server(layout: Layout, text: str) -> None:
     for path in (Path(layout.run, "master.pid"), Path(layout.spool, "pid", "master.pid")):

@@ -15,8 +15,8 @@ from mailroster.values import NamedTuple
 
 #: The module that is our policy service, and the user as which it runs.
 POLICY_MODULE, POLICY_USER = "mailroster.policy.service", "postfix"
-#: Postfix writes its number behind blanks.
-_PID_FILE_MAX = 100
+#: Postfix writes its number behind blanks, and cuts nothing off that stood below that line.
+_PID_LINE_MAX = 100
 
 
 class Usage(NamedTuple):
@@ -85,14 +85,19 @@ def _is_dovecot(pid: int, layout: Layout) -> bool:
     """Its master is started with our configuration; the one of a host needs no `-c`."""
     if not _is_any_dovecot(pid):
         return False
-    conf = os.fsencode(os.path.realpath(layout.dovecot_conf))
-    return layout.kind == "host" or conf in map(os.path.realpath, processes.arguments(pid))
+    return layout.kind == "host" or _names(pid, layout.dovecot_conf)
 
 
 def _is_policy(pid: int, layout: Layout) -> bool:
-    words = processes.arguments(pid)
-    is_service = POLICY_MODULE.encode() in words and os.fsencode(layout.state) in words
-    return is_service and processes.is_trusted(pid, *_uids(POLICY_USER))
+    is_service = POLICY_MODULE.encode() in processes.arguments(pid)
+    is_trusted = is_service and processes.is_trusted(pid, *_uids(POLICY_USER))
+    return is_trusted and _names(pid, layout.state)
+
+
+def _names(pid: int, path: str) -> bool:
+    """Whether a word of the command line is a path, by any of its names."""
+    meant = os.fsencode(os.path.realpath(path))
+    return meant in map(os.path.realpath, processes.arguments(pid))
 
 
 def _is_up(pid: int) -> bool:
@@ -114,7 +119,7 @@ def _pid(path: str, is_meant: Callable[[int], bool], *, locked: bool) -> int | N
     """The number in a pid file, if the process is the one that is meant."""
     try:
         with open(path, encoding="ascii", opener=_without_waiting) as file:
-            pid = int(file.read(_PID_FILE_MAX).strip() or 0)
+            pid = int(file.readline(_PID_LINE_MAX).strip() or 0)
             # The look at the lock comes last: another process may be about to take it.
             if pid <= 0 or not is_meant(pid) or (locked and not _is_locked(file.fileno())):
                 return None

@@ -62,6 +62,15 @@ def test_postfix_runs_as_long_as_its_pid_file_is_locked(layout: Layout, how: str
     assert not running.is_running(layout)
 
 
+def test_only_the_first_line_of_a_pid_file_counts(layout: Layout) -> None:
+    """Postfix writes a line of its own over what was there, and cuts nothing off."""
+    process = master(layout)
+    with open(os.path.join(layout.spool, "pid", "master.pid"), "a", encoding="ascii") as file:
+        file.write("9" * 5000)
+    assert running.postfix_pid(layout) == process.pid
+    process.communicate()
+
+
 def test_a_master_of_another_queue_is_not_ours(layout: Layout) -> None:
     process = master(layout, cwd="/")
     assert running.postfix_pid(layout) is None
@@ -107,6 +116,20 @@ def test_a_service_of_an_earlier_version_is_seen_at_its_old_place(layout: Layout
     words = ("-m", running.POLICY_MODULE, layout.state, "private", "/logs")
     process = held(Path(layout.old_policy_pid), "flock", *words)
     assert running.policy_pid(layout) == process.pid
+    process.communicate()
+
+
+def test_the_policy_service_is_known_by_every_name_of_its_state_folder(
+    layout: Layout, tmp_path: Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(layout.state)
+    words = ("-m", running.POLICY_MODULE, layout.state, "private", "/logs")
+    process = held(Path(layout.policy_pid), "flock", *words)
+    assert running.policy_pid(Layout(str(link))) == process.pid
+    (tmp_path / "other").mkdir()
+    os.link(layout.policy_pid, tmp_path / "other/policy.pid")
+    assert running.policy_pid(Layout(str(tmp_path / "other"))) is None
     process.communicate()
 
 

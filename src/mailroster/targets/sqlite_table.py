@@ -66,6 +66,8 @@ _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES, _VERSION_AT = 100, 60  # sqlite.org/fileformat: user_version, four octets
 _PAGE_BYTES_AT, _PAGES_AT = 16, 28
 _WINDOW_ROWS = 20_000
+#: For a lock of another process: Dovecot's user can write the database, and so lock it.
+_WAIT_S = 10
 _LARGE_WAL_BYTES = 64 << 20
 _BESIDE = ("-wal", "-shm", "-journal")
 #: The system's numbers of SQLite's result codes; all others are EIO.
@@ -265,7 +267,7 @@ class SqliteTable:
             if not is_own(self._path):
                 raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), self._path)
             self._remove_links()
-            connection = sqlite3.connect(self._path, timeout=30, isolation_level=None)
+            connection = sqlite3.connect(self._path, timeout=_WAIT_S, isolation_level=None)
             try:
                 # User dovecot may write the schema, and gets no function run by it.
                 connection.execute("PRAGMA trusted_schema = OFF")

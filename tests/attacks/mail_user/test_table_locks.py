@@ -64,3 +64,23 @@ def test_an_exclusive_lock_wants_a_right_that_postfix_has_not(server: Instance) 
     assert "Bad file descriptor" in done.stderr
     with (server.state / TABLE).open("rb") as file:
         fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+#: Keeps the database locked against every other writer.
+WRITER = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN EXCLUSIVE")
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_lock_on_the_database_of_dovecot_has_a_limit(server: Instance) -> None:
+    """Who runs as `dovecot` can write it. Logins go on meanwhile."""
+    with python_as("dovecot", WRITER, str(server.state / "sql/roster.db")):
+        done = server.run("email", "add", "later@example.com", PASSWORD)
+        assert done.returncode == 75
+        assert "sql/roster.db: database is locked" in done.stderr
+        assert server.can_log_in("john@example.com")
+    until(lambda: server.can_log_in("later@example.com"), 40)

@@ -1,10 +1,14 @@
 """Whether the servers answer those who connect: a greeting on the ports of SMTP and IMAP."""
 
+import select
 import socket
 
 from mailroster.settings import Settings
 
 TIMEOUT_S = 5.0
+#: A port behind a load balancer may wait for the line of the PROXY protocol before it greets. Any
+#: other port that is slow takes it for an unknown command.
+_PROXY_AFTER_MS, _PROXY = 1000, b"PROXY TCP4 127.0.0.1 127.0.0.1 1024 25\r\n"
 
 
 def silent(settings: Settings) -> list[str]:
@@ -24,6 +28,10 @@ def silent(settings: Settings) -> list[str]:
 def _greets(host: str, port: int, greeting: bytes, farewell: bytes) -> bool:
     try:
         with socket.create_connection((host, port), TIMEOUT_S) as session:
+            greets = select.poll()
+            greets.register(session, select.POLLIN)
+            if not greets.poll(_PROXY_AFTER_MS):
+                session.sendall(_PROXY)
             with session.makefile("rb") as file:
                 line = file.readline(1000)
             session.sendall(farewell)

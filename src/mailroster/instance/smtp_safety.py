@@ -38,10 +38,13 @@ CHECKS = ("header_checks", "mime_header_checks", "nested_header_checks")
 SUBMISSION_CHECKS = tuple(f"submission_{name}" for name in CHECKS)
 #: Headers in which programs write themselves or the address of their user.
 _TELLING = (
-    "User-Agent", "X-User-Agent", "X-Mailer", "X-Enigmail", "X-MimeOLE", "X-Originating-[-0-9A-Z]+",
-    "X-(Client|Sender|Source|Remote|Real)-(IP|Addr|Address|Host)", "X-Forwarded-For",
-    "X-PHP-(Originating-)?Script",
+    "User-Agent", "X-Mailer", "X-Newsreader", "X-Enigmail", "X-MimeOLE", "X-Originating-[-0-9A-Z]+",
+    "X-[-0-9A-Z]*(User-?Agent|-IP)", "X-Forwarded-For",
+    "X-(Client|Sender|Source|Remote|Real)-(Host-)?(Addr|Address|Host)",
+    "X-Received", "X-PHP-(Originating-)?Script", "X-(Authenticated-)?Sender",
+    "X-Get-Message-Sender-Via",
 )  # fmt: skip
+_OURS = r"\n\tby $myhostname \([^()]*\) with ESMTPS?A id \w+(\n\tfor <[^\n]*>)?"
 _DATE = r"([A-Z]+,\s+)?\d{1,2}\s+[A-Z]{3}\s+\d{4}\s+[0-9:]{4,8}\s+[-+0-9A-Z]{1,5}"
 
 
@@ -54,7 +57,7 @@ def hidden_headers(prefix: str = "") -> dict[str, str]:
     """
     client = "REPLACE Received: from authenticated-user ($myhostname [127.0.0.1])"
     rules = (
-        rf"/^Received: from .*?(\n\tby $myhostname \([^()]*\) with ESMTPS?A id .*)/ {client}$$1",
+        rf"/^Received: from .*?({_OURS}; {_DATE} \([-+0-9A-Z]+\))$$/ {client}$$1",
         rf"/^Received\s*:.*;\s*({_DATE})\b[^;]*$$/ {client} by $myhostname; $$1",
         r"/^Received\s*:/ IGNORE",
         rf"/^({'|'.join(_TELLING)})\s*:/ IGNORE",

@@ -46,6 +46,17 @@ TELLING = (
     "Received:\r\n from secret-laptop\r\n by secret-laptop id x; Mon, 30 Nov 2026 06:12:48 +0100",
     "Received : from secret-laptop by secret-laptop; ; Mon, 30 Nov 2026 06:12:48 +0100 (10.9.8.7)",
     "received: from secret-laptop by 10.9.8.7; secret-laptop",
+    "Received: from a\r\n\tby mail.example.test (Postfix) with ESMTPSA id 1; secret-laptop",
+    "Received: " + "; " * 20000 + "secret-laptop",
+    "X-Mailer: " + "SecretMail " * 20000,
+    "X-Mailer\t:\tSecretMail",
+    "X-Http-User-Agent: SecretMail",
+    "X-Newsreader: SecretMail",
+    "X-AOL-IP: 10.9.8.7",
+    "X-Sender-Host-Address: 10.9.8.7",
+    "X-Received: by 10.9.8.7",
+    "X-Sender: u@secret-laptop",
+    "X-Authenticated-Sender: secret-laptop: u@x.com",
 )
 KEPT = (
     "Subject: User-Agent: of a subject",
@@ -54,6 +65,8 @@ KEPT = (
     "References: <1@secret-laptop>",
     "DKIM-Signature: v=1; h=User-Agent:X-Mailer",
     "X-Mailer-Daemon: kept",
+    "X-Sender-Score: kept",
+    "X-Recipient: kept",
     "MIME-Version: 1.0",
 )
 

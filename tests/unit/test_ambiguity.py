@@ -46,8 +46,9 @@ def test_many_loops_that_can_share_a_text_are_a_power(body: str) -> None:
 @pytest.mark.parametrize(
     "body",
     ["a?" * 200 + "a" * 200, "(a?){200}a{200}", "(.{1,9999}){1,9999}", "((a{9999}){9999}){9999}",
-     "(((a{1,4}){1,4}){1,4}){1,4}", "(a{1,9}){1,9}", "(" * 5000 + "a*", "(" * 500 + "a*" + ")" * 500,
-     ".*" * 500, "(" + "|".join(f"a{n}" for n in range(3000)) + ")*x"],
+     "(((a{1,4}){1,4}){1,4}){1,4}", "(a{1,9}){1,9}", "(" * 5000 + "a*",
+     "(" * 500 + "a*" + ")" * 500, ".*" * 500,
+     "(" + "|".join(f"a{n}" for n in range(3000)) + ")*x"],
 )  # fmt: skip
 def test_what_is_too_complex_is_not_passed_over(body: str) -> None:
     assert judge(body).work in (UNKNOWN, EXPONENTIAL)

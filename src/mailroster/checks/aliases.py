@@ -1,10 +1,12 @@
 """Rules about aliases."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from mailroster.address import split
 from mailroster.checks.subject import Subject, entries, some
 from mailroster.finding import INFO, WARNING, Fault, Finding
+from mailroster.resolve import NOT_FOLLOWED
 from mailroster.text import content
 
 #: Names of the server's own that its configuration may take.
@@ -18,6 +20,16 @@ def unreasonable(subject: Subject) -> Iterator[Finding]:
             try:
                 subject.router.follow(key)
             except Fault as fault:
+                if fault.code == NOT_FOLLOWED:
+                    what = (
+                        "the aliases from this line on are not followed: all take too many lookups"
+                    )
+                    where = document.location(position)
+                    mend = (
+                        "give aliases fewer recipients; what Postfix does with them is not checked"
+                    )
+                    yield Finding(where, WARNING, "not-followed", what, mend)
+                    return
                 yield fault.at(document.location(position))
 
 
@@ -126,7 +138,8 @@ def repeating(subject: Subject) -> Iterator[Finding]:
             continue
         words = content(line).lower().replace(",", " ").split()[1:]
         if len(words) > len(alias.recipients):
-            twice = dict.fromkeys(word for word in words if words.count(word) > 1)
+            count = Counter(words)
+            twice = [word for word in count if count[word] > 1]
             what = f"{key!r} has {some(twice)} more than once"
             where = document.location(position)
             mend = "write it once; it counts once"

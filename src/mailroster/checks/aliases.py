@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from mailroster.address import split
 from mailroster.checks.subject import Subject, entries, some
 from mailroster.finding import INFO, WARNING, Fault, Finding
-from mailroster.resolve import NOT_FOLLOWED
+from mailroster.resolve import EXPANSION_LIMIT, NOT_FOLLOWED
 from mailroster.text import content
 
 #: Names of the server's own that its configuration may take.
@@ -37,6 +37,8 @@ def dangling(subject: Subject) -> Iterator[Finding]:
     """A recipient in a domain of ours that nobody takes: its mail is accepted, and comes back."""
     for document in subject.roster.aliases():
         for key, position, alias in entries(document):
+            if len(alias.recipients) > EXPANSION_LIMIT:
+                continue  # Postfix refuses its mail, as `unreasonable` says
             lost = nobodies(subject, alias.recipients)
             if key in alias.recipients and key not in lost and subject.router.mailbox(key) is None:
                 lost.append(key)  # to itself: there the way ends
@@ -133,6 +135,8 @@ def repeating(subject: Subject) -> Iterator[Finding]:
     """A recipient that stands twice in one alias, in whatever case: it counts once."""
     document = subject.roster.virtual
     for key, position, alias in entries(document):
+        if len(alias.recipients) > EXPANSION_LIMIT:
+            continue
         line = document.line(position)
         if len(alias.recipients) == 1 and "," not in line:
             continue

@@ -119,8 +119,8 @@ def test_patterns_that_take_too_long_are_found_and_left_out(tmp_path: Path) -> N
     assert "Traceback" not in done.stderr
 
 
-def test_a_recipient_that_stands_often_is_found_at_once(tmp_path: Path) -> None:
+def test_an_alias_that_postfix_refuses_is_not_judged_further(tmp_path: Path) -> None:
     text = "all@x.com " + ", ".join(f"m{n % 50_000}@y.com" for n in range(100_000)) + "\n"
     done = setup(write(tmp_path, virtual=text), "check", "--info")
-    assert "[duplicate-recipient]" in done.stdout
+    assert "[duplicate-recipient]" not in done.stdout
     assert "[unreasonable-alias]" in done.stdout

@@ -42,6 +42,7 @@ UNSHOWN = {
     "changed-in-both",
     "control-character",
     "no-source",
+    "not-followed",
     "not-utf-8",
     "odd-blank",
     "unreadable-file",

@@ -35,6 +35,8 @@ _WORD = rf"{_PART}(?:[.@%!]{_PART})*"
 _DOT_ATOM = r'[^\s()<>@,;:\\".\[\]]+(\.[^\s()<>@,;:\\".\[\]]+)*'
 
 
+#: The code of an alias that is not followed to its end, as all of them take too long.
+NOT_FOLLOWED = "not-followed"
 #: The forms of a key, in the order in which they are asked for.
 WHOLE, BARE, NAME, DOMAIN = "address", "without extension", "name", "domain"
 
@@ -45,6 +47,25 @@ class Match(NamedTuple):
     file: str
     key: str
     results: list[str]
+
+
+class Memory:
+    """What `Router.expand` has worked out, for callers that ask for all there is.
+
+    `lookups_max`: after so many lookups `expand` gives up and raises Fault (`not-followed`).
+    """
+
+    def __init__(self, lookups_max: int | None = None) -> None:
+        self.lookups, self._lookups_max = 0, lookups_max
+        #: By address: its recipients, or why it has none.
+        self.results: dict[str, list[str] | Fault] = {}
+        #: By address: through how many aliases with one recipient each it leads, and to where.
+        self.chains: dict[str, tuple[int, str]] = {}
+        #: By address: how many aliases its first recipient has behind it.
+        self.nestings: dict[str, int] = {}
+
+    def is_exhausted(self) -> bool:
+        return self._lookups_max is not None and self.lookups > self._lookups_max
 
 
 #: One lookup of an address: in which file, the form of the key, the key, and what it found.
@@ -61,14 +82,13 @@ class Router(NamedTuple):
     roster: Roster
     origin: str
     captured: Callable[[str], str | None]
-    #: What `expand` has found out, for one who asks for all there is.
-    known: dict[str, list[str] | Fault] | None = None
+    memory: Memory | None = None
     #: The mail folder, in which an account may have its mail; "" where it does not matter.
     mail: str = ""
 
-    def remembering(self) -> "Router":
-        """The same, but what is asked twice is worked out once."""
-        return self._replace(known={})
+    def remembering(self, lookups_max: int | None = None) -> "Router":
+        """The same, but what is asked twice is worked out once. `lookups_max` is Memory's."""
+        return self._replace(memory=Memory(lookups_max))
 
     def qualified(self, address: str) -> str:
         """An address with its domain, the server's own for a bare name."""
@@ -113,22 +133,75 @@ class Router(NamedTuple):
 
     def expand(self, address: str) -> list[str]:
         """Final recipients, each once, in Postfix's order. Raises Fault where Postfix says 451."""
-        if self.known is None:
-            return self._expand(address)
-        found = self.known.get(address)
+        memory = self.memory
+        if memory is None:
+            straight = self._straight(address)
+            return self.walk(address) if straight is None else [straight]
+        found = memory.results.get(address)
         if found is None:
             try:
-                found = self._expand(address)
+                found = self._expand(address, memory)
             except Fault as fault:
                 found = fault
-            self.known[address] = found
+            memory.results[address] = found
         if isinstance(found, Fault):
             raise found
         return found
 
-    def _expand(self, address: str) -> list[str]:
-        straight = self._straight(address)
-        return self.walk(address) if straight is None else [straight]
+    def _expand(self, address: str, memory: Memory) -> list[str]:
+        """As `expand`. A chain of aliases is followed once, not once from each of its links."""
+        if memory.is_exhausted():
+            what = f"{address!r} is not followed to its end: all aliases together take too long"
+            raise Fault(NOT_FOLLOWED, what, "give the aliases before it fewer recipients")
+        if (straight := self._straight(address)) is not None:
+            return [straight]
+        hops, end = self._chain(address, memory)
+        if hops >= RECURSION_LIMIT:
+            raise _endless(address)
+        if hops:
+            try:
+                recipients = self.expand(end)
+            except Fault as fault:
+                what = fault.what.replace(repr(end), repr(address), 1)
+                raise Fault(fault.code, what, fault.mend) from None
+            if hops + memory.nestings.get(end, RECURSION_LIMIT) <= RECURSION_LIMIT:
+                return recipients
+        recipients, memory.nestings[address] = self._walked(address, self.lookup)
+        return recipients
+
+    def _chain(self, address: str, memory: Memory) -> tuple[int, str]:
+        """How many aliases with one recipient each lead from an address to one that is none, and
+        to which; RECURSION_LIMIT or more for a circle."""
+        path: dict[str, None] = {}
+        current = address
+        while current not in memory.chains:
+            memory.lookups += 1
+            following = self._only_recipient(current)
+            if following is None:
+                memory.chains[current] = (0, current)
+                break
+            path[current] = None
+            if following in path:
+                memory.chains[current] = (RECURSION_LIMIT, current)
+                break
+            current = following
+        hops, end = memory.chains[current]
+        for link in reversed(path):
+            if link not in memory.chains:
+                hops += 1
+                memory.chains[link] = (hops, end)
+        return memory.chains[address]
+
+    def _only_recipient(self, address: str) -> str | None:
+        """The one address that the alias of a whole address leads to; None if there is no such
+        alias, if it has more, and for what `walk` looks at more closely."""
+        alias = self.roster.virtual.get(address.lower()) if address.find("@") > 0 else None
+        if alias is None or len(alias.recipients) != 1:
+            return None
+        (result,) = self._results(alias.recipients, address, "")
+        if result.lower() == address.lower() or _length(result) > ADDRESS_LENGTH_LIMIT:
+            return None
+        return result
 
     def _straight(self, address: str) -> str | None:
         """The account to which an alias leads that has just this one recipient; None if it isn't
@@ -144,9 +217,12 @@ class Router(NamedTuple):
 
     def walk(self, address: str, look: Callable[[str], Match | None] | None = None) -> list[str]:
         """As `expand`, step by step; `look` stands in for `lookup`, for who wants to see them."""
-        look = look or self.lookup
+        return self._walked(address, look or self.lookup)[0]
+
+    def _walked(self, address: str, look: Callable[[str], Match | None]) -> tuple[list[str], int]:
+        """As `walk`, with how many aliases stand behind the first recipient."""
         queue, done = [self.qualified(address)], set()
-        place = 0
+        place = nesting_of_first = 0
         while place < len(queue):
             if len(queue) > EXPANSION_LIMIT:
                 what = f"{address!r} leads to more than {EXPANSION_LIMIT} recipients"
@@ -154,9 +230,10 @@ class Router(NamedTuple):
             nesting = 0
             while (current := queue[place]).lower() not in done:
                 if nesting >= RECURSION_LIMIT:
-                    what = f"{address!r} leads to a loop or an endless chain of aliases"
-                    raise _unreasonable(what, "give it an end")
+                    raise _endless(address)
                 nesting += 1
+                if self.memory is not None:
+                    self.memory.lookups += 1
                 match = look(current)
                 if match is None:
                     break
@@ -168,13 +245,14 @@ class Router(NamedTuple):
                         done.add(current.lower())
                 queue[place] = match.results[0]
                 queue += match.results[1:]
+            nesting_of_first = nesting if place == 0 else nesting_of_first
             place += 1
         if len(queue) == 1:
-            return queue
+            return queue, nesting_of_first
         recipients: dict[str, str] = {}
         for recipient in queue:
             recipients.setdefault(recipient.lower(), recipient)
-        return list(recipients.values())
+        return list(recipients.values()), nesting_of_first
 
     def follow(self, key: str) -> list[str]:
         """Final recipients of an alias (a catch-all: of what nobody else takes). Raises Fault."""
@@ -254,6 +332,11 @@ def quoted(address: str) -> str:
 def _unquoted(word: str) -> str:
     """An address without its quotes and backslashes."""
     return re.sub(r'\\(.)|"', r"\1", word)
+
+
+def _endless(address: str) -> Fault:
+    what = f"{address!r} leads to a loop or an endless chain of aliases"
+    return _unreasonable(what, "give it an end")
 
 
 def _unreasonable(what: str, mend: str) -> Fault:

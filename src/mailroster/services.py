@@ -16,6 +16,8 @@ from mailroster.values import NamedTuple
 #: Open files of a server: `client_limit` of Dovecot's auth, and some.
 OPEN_FILES = 8192
 TIMEOUT_S = 60.0
+#: How long Postfix may look for what the patterns make of some addresses.
+_ANSWERS_TIMEOUT_S = 20.0
 #: How often what the rules made of addresses is asked for, all of it at once.
 _ROUNDS = 4
 #: Where Debian keeps what an ordinary user's PATH may lack.
@@ -35,7 +37,12 @@ def program(name: str) -> str | None:
     return None
 
 
-def run(argv: Sequence[str], stdin: str = "", pass_fds: Iterable[int] = ()) -> tuple[int, str, str]:
+def run(
+    argv: Sequence[str],
+    stdin: str = "",
+    pass_fds: Iterable[int] = (),
+    timeout_s: float = TIMEOUT_S,
+) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a program. Raises ServiceFailed if it can't run or hangs."""
     path = _installed(argv[0])
     import subprocess
@@ -45,11 +52,13 @@ def run(argv: Sequence[str], stdin: str = "", pass_fds: Iterable[int] = ()) -> t
             [path, *argv[1:]],
             input=stdin.encode("utf-8", "surrogateescape"),
             capture_output=True,
-            timeout=TIMEOUT_S,
+            timeout=timeout_s,
             pass_fds=tuple(pass_fds),
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired:
+        raise ServiceFailed(f"{argv[0]} did not end within {timeout_s:g} seconds") from None
+    except OSError as error:
         raise ServiceFailed(f"{argv[0]}: {error}") from None
     out, err = (raw.decode("utf-8", "surrogateescape") for raw in (done.stdout, done.stderr))
     return done.returncode, out, err
@@ -123,7 +132,8 @@ def ask_regexp(text: str, addresses: Iterable[str]) -> Answers:
     try:
         name = f"/proc/self/fd/{table}"
         argv = ["postmap", "-c", folder, "-q", "-", f"pcre:{name}"]
-        _, out, err = run(argv, "".join(f"{key}\n" for key in [*keys, "@"]), [table])
+        asked = "".join(f"{key}\n" for key in [*keys, "@"])
+        _, out, err = run(argv, asked, [table], _ANSWERS_TIMEOUT_S)
     finally:
         os.close(table)
         if main_cf:
@@ -164,6 +174,10 @@ class Captures:
                 self._empty = self.is_blind = True
                 return
             self._known.update((address, results.get(address)) for address in asked)
+
+    def give_up(self) -> None:
+        """From now on nothing is captured: the patterns take too long."""
+        self._empty = self.is_blind = True
 
     def __call__(self, address: str) -> str | None:
         if self._empty:

@@ -84,9 +84,11 @@ def test_each_address_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
     real = services.run
 
-    def counted(argv: list[str], stdin: str, fds: list[int]) -> tuple[int, str, str]:
+    def counted(
+        argv: list[str], stdin: str, fds: list[int], timeout_s: float
+    ) -> tuple[int, str, str]:
         asked.append(stdin.split())
-        return real(argv, stdin, fds)
+        return real(argv, stdin, fds, timeout_s)
 
     monkeypatch.setattr(services, "run", counted)
     captures = Captures(Document(REGEXP, RULES))
@@ -143,9 +145,11 @@ def test_what_the_rules_make_of_many_addresses_is_asked_for_together(
     calls: list[str] = []
     real = services.run
 
-    def counted(argv: list[str], stdin: str, fds: list[int]) -> tuple[int, str, str]:
+    def counted(
+        argv: list[str], stdin: str, fds: list[int], timeout_s: float
+    ) -> tuple[int, str, str]:
         calls.append(stdin)
-        return real(argv, stdin, fds)
+        return real(argv, stdin, fds, timeout_s)
 
     monkeypatch.setattr(services, "run", counted)
     rules = "/^(.*)@old\\.com$/ $1@new.com\n/^(.*)@new\\.com$/ $1@newer.com, all@x.com\n"

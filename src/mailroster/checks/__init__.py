@@ -39,6 +39,7 @@ RULES: tuple[Rule, ...] = (
     regexps.capturing,
     regexps.unanchored,
     regexps.with_bare_dot,
+    regexps.backtracking,
     regexps.unreachable,
     regexps.unserved,
     domains.misspelt,

@@ -1,10 +1,12 @@
 """Rules about aliases."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from mailroster.address import split
 from mailroster.checks.subject import Subject, entries, some
 from mailroster.finding import INFO, WARNING, Fault, Finding
+from mailroster.resolve import EXPANSION_LIMIT, NOT_FOLLOWED
 from mailroster.text import content
 
 #: Names of the server's own that its configuration may take.
@@ -18,6 +20,16 @@ def unreasonable(subject: Subject) -> Iterator[Finding]:
             try:
                 subject.router.follow(key)
             except Fault as fault:
+                if fault.code == NOT_FOLLOWED:
+                    what = (
+                        "the aliases from this line on are not followed: all take too many lookups"
+                    )
+                    where = document.location(position)
+                    mend = (
+                        "give aliases fewer recipients; what Postfix does with them is not checked"
+                    )
+                    yield Finding(where, WARNING, "not-followed", what, mend)
+                    return
                 yield fault.at(document.location(position))
 
 
@@ -25,6 +37,8 @@ def dangling(subject: Subject) -> Iterator[Finding]:
     """A recipient in a domain of ours that nobody takes: its mail is accepted, and comes back."""
     for document in subject.roster.aliases():
         for key, position, alias in entries(document):
+            if len(alias.recipients) > EXPANSION_LIMIT:
+                continue  # Postfix refuses its mail, as `unreasonable` says
             lost = nobodies(subject, alias.recipients)
             if key in alias.recipients and key not in lost and subject.router.mailbox(key) is None:
                 lost.append(key)  # to itself: there the way ends
@@ -121,12 +135,15 @@ def repeating(subject: Subject) -> Iterator[Finding]:
     """A recipient that stands twice in one alias, in whatever case: it counts once."""
     document = subject.roster.virtual
     for key, position, alias in entries(document):
+        if len(alias.recipients) > EXPANSION_LIMIT:
+            continue
         line = document.line(position)
         if len(alias.recipients) == 1 and "," not in line:
             continue
         words = content(line).lower().replace(",", " ").split()[1:]
         if len(words) > len(alias.recipients):
-            twice = dict.fromkeys(word for word in words if words.count(word) > 1)
+            count = Counter(words)
+            twice = [word for word in count if count[word] > 1]
             what = f"{key!r} has {some(twice)} more than once"
             where = document.location(position)
             mend = "write it once; it counts once"

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from mailroster.address import is_idna, split
 from mailroster.checks.subject import Subject, entries
 from mailroster.finding import WARNING, Finding
+from mailroster.resolve import EXPANSION_LIMIT
 
 #: Shorter parts of a domain have too many neighbours that are meant.
 _LABEL_MIN = 4
@@ -38,6 +39,8 @@ def misspelt_recipients(subject: Subject) -> Iterator[Finding]:
     near = Neighbours(domain for domain, number in count.items() if number >= _ENTRIES_MIN)
     roster, document = subject.roster, subject.roster.virtual
     for key, position, alias in entries(document):
+        if len(alias.recipients) > EXPANSION_LIMIT:
+            continue
         for recipient in alias.recipients:
             local, domain = split(recipient.lower())
             if not domain or domain in count or not (other := near.of(domain)):

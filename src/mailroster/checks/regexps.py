@@ -3,12 +3,22 @@
 from collections.abc import Iterator
 
 from mailroster.address import split
+from mailroster.checks import ambiguity
 from mailroster.checks.aliases import nobodies
 from mailroster.checks.patterns import Pattern
 from mailroster.checks.subject import Subject, shown, some
 from mailroster.finding import INFO, WARNING, Fault, Finding, Location
 from mailroster.formats.regexp import Rule
 from mailroster.values import NamedTuple
+
+#: Steps that all patterns of a file may take to be judged; some seconds.
+_STEPS_MAX = 1_000_000
+_SIMPLER = "write it so that a text can be matched in one way only"
+_SLOW = {
+    ambiguity.EXPONENTIAL: "can match one text in very many ways",
+    ambiguity.POWER: "has many repetitions that can share one text",
+    ambiguity.UNKNOWN: "is too complex to tell how much work it is",
+}
 
 
 class Placed(NamedTuple):
@@ -104,6 +114,33 @@ def with_bare_dot(subject: Subject) -> Iterator[Finding]:
             what = f"a dot in {shown(plain)!r} matches any character"
             mend = f"write {shown(plain.replace('.', chr(92) + '.'))}"
             yield Finding(found.where, WARNING, "regexp-bare-dot", what, mend)
+
+
+def backtracking(subject: Subject) -> Iterator[Finding]:
+    """Patterns with which one address can keep pcre busy up to its limit."""
+    steps, known = 0, dict[Pattern, str]()
+    for found in placed(subject):
+        pattern = found.pattern
+        if steps > _STEPS_MAX:
+            what = "it is not known how much work the patterns from this line on are: too many"
+            yield Finding(found.where, WARNING, "regexp-backtracking", what, _SIMPLER)
+            return
+        if pattern not in known:
+            known[pattern], more = ambiguity.judge(pattern.body, pattern.flags)
+            steps += more
+        if known[pattern]:
+            what = f"{shown(found.rule.pattern)} {_slowness(known[pattern])}"
+            yield Finding(found.where, WARNING, "regexp-backtracking", what, _SIMPLER)
+
+
+def slowness(pattern: Pattern) -> str:
+    """Why a pattern may be too much work, and what to do; "" if it is not."""
+    work = ambiguity.judge(pattern.body, pattern.flags).work
+    return f"{_slowness(work)}; {_SIMPLER}" if work else ""
+
+
+def _slowness(work: str) -> str:
+    return f"{_SLOW[work]}: one address may keep smtpd busy for 0.1 s, and does not match then"
 
 
 def unreachable(subject: Subject) -> Iterator[Finding]:

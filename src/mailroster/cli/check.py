@@ -5,9 +5,12 @@ import os
 from mailroster.cli import pages, reports
 from mailroster.cli.call import Call, warn
 from mailroster.disk import mode_for_all
-from mailroster.finding import ERROR, INFO, WARNING, Finding, NotUnderstood, Refused
+from mailroster.finding import ERROR, INFO, WARNING, Finding, NotUnderstood, Refused, ServiceFailed
 from mailroster.resolve import Router, quoted
 from mailroster.roster import Roster
+
+#: Lookups that aliases may take to be followed to their ends; some seconds.
+_LOOKUPS_MAX = 1_000_000
 
 
 def check(call: Call) -> int:
@@ -38,15 +41,17 @@ def findings(call: Call, roster: Roster, folder: str) -> list[Finding]:
 
     roster = roster.in_memory()
     captures = Captures(roster.regexp)
-    router = Router(roster, call.settings.hostname, captures).remembering()
+    router = Router(roster, call.settings.hostname, captures).remembering(_LOOKUPS_MAX)
     theirs, taken = [], {}
     try:
         theirs = regexp_findings(roster.regexp)
         captures.prime(map(quoted, roster.accounts.counted()))
         taken = captors(roster.regexp, filter(captures, map(quoted, roster.accounts.counted())))
-    except NoPcre as error:
-        warn(f"the patterns of {roster.regexp.format.file} are not checked: {error}")
-    prime(router, [*roster.virtual.index, *roster.local_aliases.index], _restricted(roster))
+        prime(router, [*roster.virtual.index, *roster.local_aliases.index], _restricted(roster))
+    except (NoPcre, ServiceFailed) as error:
+        captures.give_up()
+        file = roster.regexp.format.file
+        warn(f"the patterns of {file} are not checked: {error}")
     theirs += companions.findings(
         call.settings._replace(config=folder), call.layout(), roster, warn
     )

@@ -260,6 +260,8 @@ _OF_PLUGINS = (
     "userdb_quota_rule#", "userdb_quota_grace", "userdb_quota_max_mail_size", "userdb_acl_groups",
     "userdb_sieve",
 )  # fmt: skip
+#: What a name is made of; anything else may be a hash or a password in a wrong column.
+_NAME = re.compile(r"[a-z#][a-z0-9_/:.+#%-]{0,59}")
 _RULE_NAME = re.compile(r"(userdb_quota_rule)(?:[1-9]\d{0,3})?")
 _MAILBOX_NAME = re.compile(r"(userdb_namespace/inbox/mailbox/)\w[\w.+&-]*(/[a-z_]+)", re.ASCII)
 
@@ -349,4 +351,5 @@ def _check_variables(name: str, value: str) -> None:
 
 
 def _unsafe(name: str, what: str, mend: str) -> Fault:
-    return Fault("unsafe-field", f"the extra field {name!r} {what}", mend)
+    shown = repr(name) if _NAME.fullmatch(name) else "whose name is not shown"
+    return Fault("unsafe-field", f"the extra field {shown} {what}", mend)

@@ -75,17 +75,27 @@ def catches(pid: int, signal: int) -> bool:
 
 
 def _behind(layout: Layout) -> Iterator[int]:
-    """The auth workers of our Dovecot whose database has lost its name."""
+    """The auth workers of our Dovecot that have another database open than the one with its name:
+    one that was renamed over, or that lies below a folder that was moved or mounted over."""
     master = dovecot_pid(layout)
     if master is None:
         return
-    old = layout.database + _GONE
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            if _parent(name) == master and b"auth" in _command(name) and old in _files(name):
+            if _parent(name) == master and b"auth" in _command(name) and _is_old(name, layout):
                 yield int(name)
         except OSError:
             pass  # it has ended
+
+
+def _is_old(pid: str, layout: Layout) -> bool:
+    """Whether a process has a database open that is not ours any more. Raises OSError."""
+    now = os.stat(layout.database)
+    name = f"/{os.path.basename(layout.database)}"
+    return any(
+        path.removesuffix(_GONE).endswith(name) and not os.path.samestat(os.stat(fd), now)
+        for fd, path in _files(pid)
+    )
 
 
 def _sleeps(pid: int) -> bool:
@@ -110,6 +120,11 @@ def _command(pid: str) -> bytes:
         return file.read()
 
 
-def _files(pid: str) -> Iterator[str]:
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        yield os.readlink(f"/proc/{pid}/fd/{fd}")
+def _files(pid: str) -> Iterator[tuple[str, str]]:
+    """The open files of a process: the link in /proc, and where it leads."""
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        fd = f"/proc/{pid}/fd/{number}"
+        try:
+            yield fd, os.readlink(fd)
+        except FileNotFoundError:
+            pass  # closed meanwhile

@@ -9,15 +9,20 @@ import asyncio
 import fcntl
 import os
 import pwd
+import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
 from mailroster.disk import read
 from mailroster.instance.layout import Layout
 from mailroster.policy.answers import Policy
 
 USER = "postfix"
+#: Signals that would end the service, which is to go on: it has nothing to reload.
+_WITHOUT_MEANING = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 _BACKLOG = 128
 _REQUEST_MAX_BYTES = 1 << 16
 #: Modules that are first needed when their files can't be read any more.
@@ -52,12 +57,21 @@ def main(arguments: Sequence[str]) -> int:
     os.pwrite(pid, f"{os.getpid()}\n".encode(), 0)
     origin = read(layout.origin).decode().strip()
     _become(USER)
-    asyncio.run(_serve(layout, origin, listening))
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_serve(layout, origin, listening))
     return 0
 
 
 async def _serve(layout: Layout, origin: str, listening: socket.socket) -> None:
-    policy = Policy(layout, origin)
+    loop, policy = asyncio.get_running_loop(), Policy(layout, origin)
+    for number in _WITHOUT_MEANING:
+        loop.add_signal_handler(number, lambda: None)
+
+    def unseen(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What no task waits for, such as a connection that there is no descriptor for."""
+        policy.complain(f"{context.get('message')}: {context.get('exception')!r}")
+
+    loop.set_exception_handler(unseen)
     server = await asyncio.start_unix_server(policy.serve, sock=listening, limit=_REQUEST_MAX_BYTES)
     await server.serve_forever()
 

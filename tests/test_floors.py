@@ -23,7 +23,7 @@ FLOORS = (
     "verification password_policy running services installed pcre sockets auth agreement picture "
     "mailstore quota_warning policy/ sessions reopen sievec sieve overrides source brought overlay "
     "companions adopt/ places owners prepare apply damage deadlines moving log threads watch "
-    "follow health log_stream readiness host_files integration processes supervise tasks signals "
+    "follow health log_stream readiness host_files integration families supervise tasks signals "
     "essentials",
     "healing server watching cli/",
 )

@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext, suppress
 from typing import Any
 
-from mailroster import mailstore, processes, readiness, running, signals
+from mailroster import families, mailstore, readiness, running, signals
 from mailroster.disk import Disk
 from mailroster.finding import Refused, ServiceFailed
 from mailroster.follow import Follower, only_one
@@ -20,7 +20,7 @@ from mailroster.log import log, words_of
 from mailroster.log_stream import streamed
 from mailroster.policy.service import argv as policy_argv
 from mailroster.prepare import check, check_certificate, prepare, remove_sockets
-from mailroster.processes import Process
+from mailroster.families import Process
 from mailroster.services import run
 from mailroster.settings import Settings
 from mailroster.supervise import STOP_S, Server, Supervisor
@@ -63,7 +63,7 @@ class Up:
             )
         ]
         self._told: set[str] = set()  # by `prepare`
-        self._spare = processes.SpareDescriptors()
+        self._spare = families.SpareDescriptors()
         self._healer = Healer(
             settings, layout, self._follower, self._kept(), self._prepare, self._flush
         )
@@ -93,7 +93,7 @@ class Up:
         except Stopped:
             pass
         finally:
-            await processes.kill_descendants(os.getpid())
+            await families.kill_descendants(os.getpid())
         log("stopped")
 
     async def _serve(self, stop: asyncio.Event) -> None:
@@ -208,14 +208,14 @@ class Up:
         """Ends servers of this instance that no pid file names: their state folder was lost."""
         pid_files = (running.postfix_pid, running.dovecot_pid, running.policy_pid)
         named = {pid(self._layout) for pid in pid_files}
-        for pid, name in (await in_thread(processes.servers_of, self._layout)).items():
+        for pid, name in (await in_thread(families.servers_of, self._layout)).items():
             if pid in named:
                 continue
             log(f"{name} (process {pid}) still runs without its pid file; it is stopped")
             with suppress(ProcessLookupError):
                 process = Process(pid)
                 try:
-                    await processes.end(process, STOP_S, lambda: None)
+                    await families.end(process, STOP_S, lambda: None)
                 finally:
                     process.close()
 

@@ -10,10 +10,10 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from mailroster import processes
+from mailroster import families
 from mailroster.finding import ServiceFailed
 from mailroster.log import words_of
-from mailroster.processes import Process
+from mailroster.families import Process
 from mailroster.services import start
 from mailroster.threads import in_thread
 from mailroster.values import NamedTuple
@@ -149,7 +149,7 @@ class Supervisor:
         if process is None:
             return
         name = self._server.name
-        gone = await processes.end(
+        gone = await families.end(
             process, STOP_S, lambda: self._log(f"{name} does not stop; it is killed")
         )
         if not gone:

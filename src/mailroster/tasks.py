@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from mailroster.log import log, words_of
-from mailroster.processes import kill_descendants
+from mailroster.families import kill_descendants
 
 #: What tasks have to come to their end after a stop, before the programs that they wait for are
 #: killed, and after that.

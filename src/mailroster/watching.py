@@ -5,7 +5,7 @@ import os
 import time
 from contextlib import ExitStack
 
-from mailroster import processes, readiness, running, signals
+from mailroster import families, readiness, running, signals
 from mailroster.disk import read
 from mailroster.finding import Refused, ServiceFailed
 from mailroster.follow import Follower, only_one
@@ -88,7 +88,7 @@ class Watch:
         except Stopped:
             pass
         finally:
-            await processes.kill_descendants(os.getpid())
+            await families.kill_descendants(os.getpid())
         log("stopped")
 
     async def _follow(self, stop: asyncio.Event) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mailroster.processes import Entry, Process, end, entries, kill_descendants, members
+from mailroster.families import Entry, Process, end, entries, kill_descendants, members
 
 LEADER = Entry(10, "S", 1, 10, 100)
 
@@ -100,7 +100,7 @@ def test_nothing_outlives_the_end(
     cleanup: list[subprocess.Popen[bytes]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mailroster.processes.CHILDREN_S", 0.3)
+    monkeypatch.setattr("mailroster.families.CHILDREN_S", 0.3)
     daemon = subprocess.Popen(
         [sys.executable, "-c", DAEMON, children, leader], stdout=subprocess.PIPE
     )
@@ -135,7 +135,7 @@ def test_all_that_a_process_has_started_can_be_killed() -> None:
     inner = "import subprocess; subprocess.run(['sh', '-c', 'setsid sleep 600 & sleep 600'])"
     program = f"""
 import asyncio, os, subprocess, sys, time
-from mailroster.processes import entries, kill_descendants
+from mailroster.families import entries, kill_descendants
 subprocess.Popen([sys.executable, "-c", {inner!r}])
 deadline = time.monotonic() + 20
 while sum(b"sleep" in open(f"/proc/{{p}}/cmdline", "rb").read() for p, e in entries().items()

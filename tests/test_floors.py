@@ -23,9 +23,10 @@ FLOORS = (
     "mail_user settling lock append history commit targets/ index store served password "
     "verification password_policy running services installed pcre sockets auth agreement "
     "picture mailstore quota_warning policy/ sessions reopen sievec sieve overrides source "
-    "brought overlay companions adopt/ places owners prepare apply damage deadlines moving "
-    "watch follow health log_stream readiness host_files integration supervise",
-    "server watching cli/",
+    "brought overlay companions adopt/ places owners prepare apply damage deadlines moving log "
+    "threads watch follow health log_stream readiness host_files integration families supervise "
+    "tasks signals essentials",
+    "healing server watching cli/",
 )
 #: Names itself only (`__version__`), and starts the faces.
 OUTSIDE = ("__init__", "__main__")
@@ -126,6 +127,11 @@ def test_start_up_imports_nothing_slow() -> None:
         "watch",
         "follow",
         "log_stream",
+        "families",
+        "tasks",
+        "threads",
+        "signals",
+        "healing",
         "watching",
         "host_files",
         "integration",

@@ -328,7 +328,7 @@ class Tables:
 
     def _wait_for_exceptions(self) -> None:
         """Until Dovecot has seen the passwd-file: it looks once a second at most."""
-        time.sleep(max(0.0, self.exceptions.seen_at - time.time()))
+        time.sleep(max(0.0, self.exceptions.seen_at - time.monotonic()))
 
 
 def _may_log_in(roster: Roster, key: str) -> bool:

@@ -5,9 +5,9 @@ What runs on does this beside servers (`up`), or for servers of somebody else (`
 
 import asyncio
 import os
-import sys
+import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 
 from mailroster import pid_file, running
@@ -20,6 +20,7 @@ from mailroster.finding import Busy, Finding, Refused, ServiceFailed
 from mailroster.history import user_name
 from mailroster.installed import version
 from mailroster.instance.layout import Layout
+from mailroster.log import Retry, log, words_of
 from mailroster.mailstore import mail_folder
 from mailroster.moving import Mover, Record, settle
 from mailroster.noting import author, command
@@ -31,6 +32,7 @@ from mailroster.settings import Settings
 from mailroster.settling import Settling
 from mailroster.sieve import SieveScripts
 from mailroster.store import Store
+from mailroster.threads import patiently
 from mailroster.watch import hints
 
 #: Tables that were written are looked through this often at the most, and in this part of the time.
@@ -38,12 +40,11 @@ LOOK_S = 2.0
 LOOK_SHARE = 50
 #: What is over but can't be put into effect is tried again after this time.
 TRY_AGAIN_S = 60.0
+#: What changes at each convergence is left alone until the next hint after so many.
+ROUNDS_MAX = 20
+#: A look at the folders that takes longer is reported.
+SLOW_S = 60.0
 _QUIET = {"error": 0, "warn": 1}
-
-
-def log(text: str) -> None:
-    """One line on stderr, with the time."""
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -84,25 +85,20 @@ def _author(name: str) -> str:
 
 
 class Follower:
-    """What one process knows of a config folder, and of what is in force of it."""
+    """What one process knows of a config folder, and of what is in force of it.
+
+    `renew` and `follow` may be called from different threads: one of them works at a time.
+    """
 
     def __init__(
         self, settings: Settings, layout: Layout, name: str = "up", *, observer: bool = True
     ) -> None:
         """`name`: the command that follows, as the history notes what it changes. `observer`: it
         looks again and again, and so sees itself how long a file stays as it is."""
-        self._settings, self._layout = settings, layout
-        copies = Served(layout.served, index_from=settings.index_from_bytes)
-        self._store = Store(
-            settings.config, find=copies.current, history_bytes=settings.history_bytes,
-            author=lambda: _author(name),
-        )  # fmt: skip
-        self._tables = Tables(layout, copies)
+        self._settings, self._layout, self._observer = settings, layout, observer
+        self._open(name)
+        self._name = name
         self._settling = Settling(settings.settle_seconds, observer=observer)
-        self._pending = Pending(settings, layout)
-        self._scripts = SieveScripts(
-            settings.config, layout, settings.settle_seconds, observer=observer
-        )
         self._overlay = Overlay(settings.source, settings.config) if settings.source else None
         self._apart: tuple[str, ...] = ()  # what of the source was told
         self._deadlines = Deadlines(self._store.path)
@@ -111,8 +107,35 @@ class Follower:
         self._refusal = ""  # why that could not be done
         self._told: tuple[Finding, ...] = ()
         self._unnoted = ""
+        self._turn = threading.Lock()  # whoever has it works on the tables
+        self._had_accounts = False  # whether there was a file of accounts
+        self._seen: list[object] = []  # what was in step when it was looked at last
+        self._retry = Retry("not in step", "in step again")
+        self._failed_at: list[object] = []  # the config folder at the last failure
+        self._errands = {
+            act: Retry(f"{what} failed", f"{what} works again")
+            for act, what in (
+                (self._bring, "bringing the overlay in step with its source"),
+                (self._put_over, "putting end dates into effect"),
+                (self._settle_moves, "moving renamed mail folders"),
+            )
+        }
         self._next_look = 0.0  # at whether tables that were written are sound
-        self._look: asyncio.Task[tuple[list[str], float]] | None = None
+        self._look_at_tables: _Look | None = None
+
+    def _open(self, name: str) -> None:
+        """Knows nothing yet of what is in the state folder."""
+        settings, layout, observer = self._settings, self._layout, self._observer
+        copies = Served(layout.served, index_from=settings.index_from_bytes)
+        self._store = Store(
+            settings.config, find=copies.current, history_bytes=settings.history_bytes,
+            author=lambda: _author(name),
+        )  # fmt: skip
+        self._tables = Tables(layout, copies)
+        self._pending = Pending(settings, layout)
+        self._scripts = SieveScripts(
+            settings.config, layout, settings.settle_seconds, observer=observer
+        )
 
     def begin(self) -> bool:
         """Brings the tables in step, before anybody relies on them; whether time alone will bring
@@ -127,6 +150,26 @@ class Follower:
             raise ServiceFailed("there are no tables to start with")
         return outcome is not None and outcome.waits
 
+    def renew(self) -> None:
+        """Makes the tables and the scripts anew after the state folder was lost, or a part of it.
+        Raises as `begin` does, and Refused if the accounts are lost as well."""
+        with self._turn:
+            self._check_accounts()
+            self._open(self._name)
+            self._seen = []
+            self.begin()
+            self.compile_scripts()
+
+    def _check_accounts(self) -> None:
+        """Raises Refused if both the file of accounts and the copies of what is served are lost:
+        nothing remembers the accounts then, and their mail would be refused for good."""
+        file = Roster().accounts.format.file
+        is_there = os.path.exists(self._store.path(file))
+        self._had_accounts = self._had_accounts or is_there
+        if self._had_accounts and not is_there and not self._tables.have_copy():
+            mend = f"restore it, or start '{self._name}' anew if it is meant"
+            raise Refused(f"{file} is gone, and so are the copies of what is served; {mend}")
+
     def compile_scripts(self) -> None:
         """Puts the Sieve scripts in force before there is mail, compiled by this Dovecot."""
         s = self._settings
@@ -137,27 +180,58 @@ class Follower:
 
     async def follow(self) -> None:
         """Converges whenever a file has become another, or something that is held may pass; without
-        end."""
-        seen: list[object] = []
+        end. Whatever fails is logged, and tried again later."""
         tables = (self._layout.tables, self._layout.sql)
-        async for _ in hints(self._settings.config, tables, self._settings.source):
-            await asyncio.to_thread(self._bring)
-            await asyncio.to_thread(self._put_over)
-            await asyncio.to_thread(self._settle_moves)
-            broken = self._broken()
-            while (found := self._identities()) != seen or broken:
-                try:
-                    outcome = await asyncio.to_thread(self._converge, broken)
-                except Exception as error:  # noqa: BLE001 - mail goes on, and so does the next look
-                    log(f"not in step: {type(error).__name__}: {error}")
-                    break
-                if outcome is None:
-                    break
-                broken = []
-                if outcome.waits:
-                    await asyncio.sleep(self._settings.settle_seconds / 4)
-                else:
-                    seen = found
+        retry = Retry("the config folder can't be followed", "the config folder is followed again")
+        while True:
+            try:
+                async for _ in hints(self._settings.config, tables, self._settings.source):
+                    while await patiently(self._slow, SLOW_S, self.look):
+                        await asyncio.sleep(self._settings.settle_seconds / 4)
+                    retry.worked()
+            except Exception as error:  # noqa: BLE001 - mail goes on, and so does the next look
+                retry.failed(words_of(error))
+            while not retry.is_due():
+                await asyncio.sleep(0.2)
+
+    def _slow(self) -> None:
+        log(
+            f"a look at {self._settings.config} takes more than {SLOW_S:g} s; changes wait: does a "
+            f"file system not answer?"
+        )
+
+    def look(self) -> bool:
+        """Brings in step what has changed since the last look; whether to look again soon, as
+        something is held that time alone releases. Never raises."""
+        with self._turn:
+            try:
+                return self._looked_at_all()
+            except Exception as error:  # noqa: BLE001 - mail goes on, and so does the next look
+                self._retry.failed(words_of(error))
+                return False
+
+    def _looked_at_all(self) -> bool:
+        for act, retry in self._errands.items():
+            _try(act, retry)
+        broken = self._broken()
+        for _ in range(ROUNDS_MAX):
+            if (found := self._identities()) == self._seen and not broken:
+                break
+            folder = self._of_folder()
+            if not self._retry.is_due(changed=folder != self._failed_at):
+                return False
+            try:
+                outcome = self._converged(broken)
+            except Exception as error:  # noqa: BLE001 - mail goes on, and so does the next look
+                self._failed_at = folder
+                self._retry.failed(error if isinstance(error, _EXPECTED) else words_of(error))
+                return False
+            self._retry.worked()
+            broken = []
+            if outcome.waits:
+                return True
+            self._seen = found
+        return False
 
     def _bring(self) -> None:
         """Takes over what is new in the source, where the folder is an overlay, and tells what
@@ -184,9 +258,10 @@ class Follower:
             with Record(config, 0) as record:
                 mover = Mover(config, mail_folder(self._settings), self._layout)
                 settle(record, mover, self._says, self._serves)
-        except (Busy, Refused, OSError) as error:
-            if not isinstance(error, Busy):
-                log(f"a renamed mail folder is not in its place: {error}")
+        except Busy:
+            pass  # another command does it
+        except (Refused, OSError) as error:
+            raise Refused(f"a renamed mail folder is not in its place: {error}") from error
 
     def finish_deletions(self) -> None:
         """Deletes the mail that a killed 'setup email del' has left."""
@@ -206,30 +281,29 @@ class Follower:
 
     def _identities(self) -> list[object]:
         """Of the folder's files, of what commands left to do, and of the folders of the tables."""
-        files = [self._store.path(document.format.file) for _, document in Roster().documents()]
         layout = self._layout
-        paths = (*files, layout.tables, layout.sql, layout.asked)
-        found = [*map(identity, paths), *self._scripts.identities()]
+        folders = (layout.tables, layout.sql, layout.sieve, layout.sieve_accounts, layout.asked)
+        return [*self._of_folder(), *map(identity, folders)]
+
+    def _of_folder(self) -> list[object]:
+        """Of the files of the config folder."""
+        files = [self._store.path(document.format.file) for _, document in Roster().documents()]
+        found = [*map(identity, files), *self._scripts.identities()]
         return [*found, *self._pending.identities()]
 
     def _broken(self) -> list[str]:
         """Tables that somebody has damaged. A look takes a while: it is made now and then, and
         what it has found is told when it is over."""
         now = time.monotonic()
-        if self._look is None and now >= self._next_look and (names := self._tables.suspects()):
-            self._look = asyncio.create_task(asyncio.to_thread(self._looked, names))
-        if self._look is None or not self._look.done():
+        look = self._look_at_tables
+        if look is None and now >= self._next_look and (names := self._tables.suspects()):
+            look = self._look_at_tables = _Look(lambda: damaged(self._layout, names))
+        if look is None or look.is_alive():
             return []
-        broken, took_s = self._look.result()
-        self._look, self._next_look = None, now + max(LOOK_S, LOOK_SHARE * took_s)
-        for name in broken:
+        self._look_at_tables, self._next_look = None, now + max(LOOK_S, LOOK_SHARE * look.took_s)
+        for name in look.found:
             log(f"the table {name} is damaged; it is made anew")
-        return broken
-
-    def _looked(self, names: Sequence[str]) -> tuple[list[str], float]:
-        """The damaged ones of some tables, and how long it took to tell."""
-        began = time.monotonic()
-        return damaged(self._layout, names), time.monotonic() - began
+        return look.found
 
     def _put_over(self) -> None:
         """Puts into effect what has come to its end date, in the files; the next convergence sees
@@ -264,17 +338,20 @@ class Follower:
         except OSError:
             pass  # the state folder can't be written: the convergence reports that
 
-    def _converge(self, broken: Collection[str] = ()) -> Outcome | None:
-        """Converges and tells what is new about it; None if it has to be tried again."""
+    def _converge(self) -> Outcome | None:
+        """Converges; None if it has to be tried again."""
         try:
-            self._settle_moves()
-            outcome = converge(
-                self._store, self._tables, self._layout, self._settling, broken=broken
-            )
-            scripts = self._scripts.converge()
-        except (Busy, Refused, ServiceFailed) as error:
+            return self._converged()
+        except _EXPECTED as error:
             log(f"not in step: {error}")
             return None
+
+    def _converged(self, broken: Collection[str] = ()) -> Outcome:
+        """Converges and logs what is new about it. Raises as `converge` does."""
+        _try(self._settle_moves, self._errands[self._settle_moves])
+        self._check_accounts()
+        outcome = converge(self._store, self._tables, self._layout, self._settling, broken=broken)
+        scripts = self._scripts.converge()
         held = (*outcome.held, *scripts.findings, *self._pending.findings())
         findings = tuple(dict.fromkeys((*outcome.faults, *held)))
         for finding in findings:
@@ -289,3 +366,39 @@ class Follower:
         if scripts.changed and self._settings.log_level not in _QUIET:
             log(f"{scripts.changed} Sieve scripts changed")
         return outcome._replace(waits=outcome.waits or scripts.waits)
+
+
+#: What a convergence raises for reasons that it names itself.
+_EXPECTED = (Busy, Refused, ServiceFailed)
+
+
+def _try(act: Callable[[], None], retry: Retry) -> None:
+    """Does something if its next try is due. Never raises: a failure is logged."""
+    if not retry.is_due():
+        return
+    try:
+        act()
+    except Exception as error:  # noqa: BLE001 - the rest goes on
+        retry.failed(error if isinstance(error, _EXPECTED) else words_of(error))
+    else:
+        retry.worked()
+
+
+class _Look(threading.Thread):
+    """One search for damaged tables, in a thread that starts at once. A search that fails has
+    found nothing: the next one is made all the same."""
+
+    def __init__(self, search: Callable[[], list[str]]) -> None:
+        super().__init__(name="look at tables", daemon=True)
+        self._search = search
+        self.found: list[str] = []
+        self.took_s = 0.0
+        self.start()
+
+    def run(self) -> None:
+        began = time.monotonic()
+        try:
+            self.found = self._search()
+        except Exception as error:  # noqa: BLE001 - in a thread that nobody waits for
+            log(f"the tables can't be searched for damage: {words_of(error)}")
+        self.took_s = time.monotonic() - began

@@ -341,6 +341,23 @@ def _passable(path: str) -> None:
             )
 
 
+def check_certificate(settings: Settings, layout: Layout) -> None:
+    """Raises Refused for a TLS certificate that is not there, or that its key does not fit."""
+    import ssl
+
+    certificate, key = layout.certificate(settings)
+    for path in (certificate, key):
+        if not os.path.isfile(path):
+            raise Refused(f"there is no TLS file {path}")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key, password=lambda: "")  # it never asks a person
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise Refused(
+            f"the TLS certificate {certificate} can't be used with the key {key}: {error}"
+        ) from None
+
+
 def _certificate(settings: Settings, layout: Layout) -> None:
     """A self-signed certificate, once; a key that is given must be there."""
     certificate, key = layout.certificate(settings)

@@ -48,7 +48,8 @@ def reopen_database(layout: Layout) -> int:
 
 
 def _behind(layout: Layout) -> Iterator[int]:
-    """The auth workers of our Dovecot whose database has lost its name."""
+    """The auth workers of our Dovecot that have another database open than the one with its name:
+    one that was renamed over, or that lies below a folder that was moved or mounted over."""
     master = dovecot_pid(layout)
     if master is not None:
         yield from (pid for pid in processes.children(master) if _has_old(pid, layout))
@@ -60,8 +61,18 @@ def _is_behind(pid: int, layout: Layout) -> bool:
 
 
 def _has_old(pid: int, layout: Layout) -> bool:
-    is_auth = any(b"auth" in word for word in processes.arguments(pid))
-    return is_auth and layout.database + _GONE in _files(pid)
+    """Whether an auth process has another database open than ours."""
+    if not any(b"auth" in word for word in processes.arguments(pid)):
+        return False
+    name = f"/{os.path.basename(layout.database)}"
+    try:
+        now = os.stat(layout.database)
+        return any(
+            path.removesuffix(_GONE).endswith(name) and not os.path.samestat(os.stat(fd), now)
+            for fd, path in _files(pid)
+        )
+    except OSError:
+        return False  # it has ended, or there is no database
 
 
 def _sleeps(pid: int) -> bool:
@@ -71,9 +82,11 @@ def _sleeps(pid: int) -> bool:
         return False
 
 
-def _files(pid: int) -> list[str]:
-    """What a process has open; nothing for one that has ended."""
-    try:
-        return [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
-    except OSError:
-        return []
+def _files(pid: int) -> Iterator[tuple[str, str]]:
+    """The open files of a process: the link in /proc, and where it leads. Raises OSError."""
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        fd = f"/proc/{pid}/fd/{number}"
+        try:
+            yield fd, os.readlink(fd)
+        except FileNotFoundError:
+            pass  # closed meanwhile

@@ -4,22 +4,29 @@ import asyncio
 import os
 import signal
 import time
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext, suppress
+from typing import Any
 
-from mailroster import readiness, running
+from mailroster import families, readiness, running, signals
 from mailroster.disk import Disk
+from mailroster.families import Process
 from mailroster.finding import Busy, Refused, ServiceFailed
-from mailroster.follow import Follower, log, only_one
+from mailroster.follow import Follower, only_one
+from mailroster.healing import Displaced, Healer
 from mailroster.health import silent
 from mailroster.instance.layout import Layout
 from mailroster.instance.postfix import needs_policy
+from mailroster.log import log, words_of
 from mailroster.log_stream import streamed
 from mailroster.mailstore import mail_folder
 from mailroster.policy.service import argv as policy_argv
-from mailroster.prepare import check, prepare, remove_sockets
+from mailroster.prepare import check, check_certificate, prepare, remove_sockets
 from mailroster.services import run
 from mailroster.settings import Settings
-from mailroster.supervise import Server, Supervisor
+from mailroster.supervise import STOP_S, Server, Supervisor
+from mailroster.tasks import Stopped, log_the_unseen, run_until_stopped, unless_stopped
+from mailroster.threads import in_thread
 
 READY_S = 60.0
 
@@ -38,9 +45,10 @@ class Up:
                 lambda: running.policy_pid(layout),
             ),
             log,
+            check=self._check_owner,
         )
         self._servers = [
-            Supervisor(server, log, self._flush)
+            Supervisor(server, log, self._flush, self._check_owner)
             for server in (
                 Server(
                     "dovecot",
@@ -55,42 +63,90 @@ class Up:
                 ),
             )
         ]
+        self._told: set[str] = set()  # by `prepare`
+        self._spare = families.SpareDescriptors()
+        self._healer = Healer(
+            settings, layout, self._follower, self._kept(), self._prepare, self._flush
+        )
+        self._is_displaced = False
+
+    def _check_owner(self) -> None:
+        self._healer.check_owner()
 
     async def run(self) -> None:
-        """Until SIGTERM or SIGINT. Raises Refused or ServiceFailed if it can't begin."""
+        """Until a signal ends it (mailroster.signals). Raises Refused or ServiceFailed if it can't
+        begin, or can't go on."""
         os.umask(0o077)  # also of the daemons that it starts
         stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        check(self._settings, self._layout, adopt=self._adopt)
-        with only_one(self._layout):
-            if prepare(self._settings, self._layout, log):
-                await self._stop_servers()
-                remove_sockets(self._layout)
-            async with self._logs_shown():
-                await self._serve(stop)
-            log("stopped")
+        signals.handle(stop, self._reload)
+        log_the_unseen()
+        try:
+            check(self._settings, self._layout, adopt=self._adopt)
+            with ExitStack() as locks:
+                locks.enter_context(only_one(self._layout))
+                self._healer.hold(locks)
+                changed = await unless_stopped(stop, in_thread(self._prepare))
+                await self._end_strays()
+                if changed:
+                    await self._stop_servers()
+                    await in_thread(remove_sockets, self._layout)
+                async with self._logs_shown():
+                    await self._serve(stop)
+        except Stopped:
+            pass
+        finally:
+            await families.kill_descendants(os.getpid())
+        log("stopped")
 
     async def _serve(self, stop: asyncio.Event) -> None:
         """Starts the servers and keeps them until `stop` is set."""
-        self._follower.begin()
-        await self._policy.stop()  # one of another version, which would do no harm either
-        self._follower.compile_scripts()
         try:
-            await self._start_policy()
-            await asyncio.to_thread(self._unlock)
-            await asyncio.to_thread(self._follower.finish_deletions)
+            await unless_stopped(stop, in_thread(self._follower.begin))
+            await self._policy.stop()  # one of another version, which would do no harm either
+            await unless_stopped(stop, in_thread(self._follower.compile_scripts))
+            await unless_stopped(stop, self._start_policy(), to_its_end=True)
+            await unless_stopped(stop, in_thread(self._unlock))
+            await unless_stopped(stop, in_thread(self._follower.finish_deletions))
             for server in self._servers:
-                await server.start()
+                await unless_stopped(stop, server.start(), to_its_end=True)
             await self._ready(stop)
-            await asyncio.to_thread(self._flush)
-            follower = asyncio.create_task(self._follower.follow())
-            kept = [*self._servers, *([self._policy] if self._has_policy() else [])]
-            await asyncio.gather(*(server.keep(stop) for server in kept))
-            follower.cancel()
+            await unless_stopped(stop, in_thread(self._flush))
+            await self._healer.record()
+            work: list[Coroutine[Any, Any, None]] = [server.keep(stop) for server in self._kept()]
+            await run_until_stopped(
+                stop, [*work, self._healer.watch(stop)], self._follower.follow()
+            )
+        except Displaced:
+            self._is_displaced = True
+            raise
         finally:
-            readiness.notify(readiness.STOPPING)
+            stop.set()
+            with suppress(OSError):
+                readiness.notify(readiness.STOPPING)
             await self._stop_servers()
+
+    def _kept(self) -> list[Supervisor]:
+        return [*([self._policy] if self._has_policy() else []), *self._servers]
+
+    def _prepare(self) -> bool:
+        """Makes what is missing; what it tells is logged once."""
+
+        def tell(text: str) -> None:
+            if text not in self._told:
+                self._told.add(text)
+                log(text)
+
+        return prepare(self._settings, self._layout, tell)
+
+    async def _reload(self) -> None:
+        """Has the servers read their certificates again: they keep their sessions."""
+        try:
+            await in_thread(check_certificate, self._settings, self._layout)
+        except Refused as error:
+            log(f"the certificate is not reloaded: {error}")
+            return
+        reloaded = [each.name for each in self._servers if each.signal(signal.SIGHUP)]
+        log(f"certificates are reloaded by {' and '.join(reloaded) or 'no server: none runs'}")
 
     def _logs_shown(self) -> AbstractAsyncContextManager[None]:
         s = self._settings
@@ -132,24 +188,50 @@ class Up:
             log(str(error))
 
     async def _stop_servers(self) -> None:
-        ran = running.dovecot_pid(self._layout) is not None
+        """Ends all servers, also those whose pid files are gone. Where another `up` has taken the
+        state folder over, only those that this one has started."""
+        found = not self._is_displaced
+        self._spare.release()
+        dovecot, _ = self._servers
+        ran = dovecot.is_running() or running.dovecot_pid(self._layout) is not None
         for server in (*reversed(self._servers), self._policy):
-            await server.stop()
+            try:
+                await server.stop(found=found)
+            except OSError as error:
+                log(f"{server.name} can't be stopped: {words_of(error)}")
+        if not found:
+            return
+        with suppress(OSError):
+            await self._end_strays()
         if ran and not os.path.lexists(self._layout.dovecot_pid):  # which a killed one leaves
             with suppress(OSError):
                 Disk().replace(self._layout.stopped, b"")
 
+    async def _end_strays(self) -> None:
+        """Ends servers of this instance that no pid file names: their state folder was lost."""
+        pid_files = (running.postfix_pid, running.dovecot_pid, running.policy_pid)
+        named = {pid(self._layout) for pid in pid_files}
+        for pid, name in (await in_thread(families.servers_of, self._layout)).items():
+            if pid in named:
+                continue
+            log(f"{name} (process {pid}) still runs without its pid file; it is stopped")
+            with suppress(ProcessLookupError):
+                process = Process(pid)
+                try:
+                    await families.end(process, STOP_S, lambda: None)
+                finally:
+                    process.close()
+
     async def _ready(self, stop: asyncio.Event) -> None:
         """Says "ready" when SMTP and IMAP answer."""
         s, deadline = self._settings, time.monotonic() + READY_S
-        while (found := await asyncio.to_thread(silent, s)) and not stop.is_set():
+        while found := await unless_stopped(stop, in_thread(silent, s)):
             if time.monotonic() > deadline:
                 raise ServiceFailed(f"no answer: {', '.join(found)}; see {s.logs}")
             await asyncio.sleep(0.05)
-        if not stop.is_set():
-            readiness.notify(readiness.READY)
-            log(
-                f"ready: SMTP {s.smtp_port}, submission {s.submission_port} and "
-                f"{s.submissions_port}, IMAP {s.imap_port} and {s.imaps_port}, "
-                f"POP3 {s.pop3_port} and {s.pop3s_port}, ManageSieve {s.sieve_port} on {s.listen}"
-            )
+        readiness.notify(readiness.READY)
+        log(
+            f"ready: SMTP {s.smtp_port}, submission {s.submission_port} and "
+            f"{s.submissions_port}, IMAP {s.imap_port} and {s.imaps_port}, "
+            f"POP3 {s.pop3_port} and {s.pop3s_port}, ManageSieve {s.sieve_port} on {s.listen}"
+        )

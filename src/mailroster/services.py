@@ -69,6 +69,7 @@ def start(argv: Sequence[str]) -> tuple[int, str]:
 
     The daemon may keep the output open, so it goes to a file: a pipe would never end.
     """
+    import signal
     import subprocess
     import tempfile
 
@@ -76,14 +77,20 @@ def start(argv: Sequence[str]) -> tuple[int, str]:
     _allow_open_files()
     with tempfile.TemporaryFile() as output:
         try:
-            code = subprocess.call(
+            starter = subprocess.Popen(
                 [path, *argv[1:]],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                timeout=TIMEOUT_S,
                 start_new_session=True,
             )
+            try:
+                code = starter.wait(TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                # With all that it has started; a daemon leads a session of its own by then.
+                os.killpg(starter.pid, signal.SIGKILL)
+                starter.wait()
+                raise
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ServiceFailed(f"{argv[0]}: {error}") from None
         output.seek(0)

@@ -104,7 +104,7 @@ class SieveScripts:
         folder_ctime_ns = identity(self._config).ctime_ns
         for name, file in scripts.files.items():
             which = identity(self._path(file))
-            if not anew and name in self._known and self._known[name][0] == which:
+            if not anew and self._is_known(name, which):
                 found.known[name] = self._known[name]
                 continue
             try:
@@ -123,6 +123,11 @@ class SieveScripts:
                 found.texts[name], found.looked[name] = text, which
                 found.changed.update(() if same else (name,))
         return found
+
+    def _is_known(self, name: str, which: Identity) -> bool:
+        """Whether a file was looked at already, and its script is still in force if it is good."""
+        seen, findings = self._known.get(name, (None, ()))
+        return seen == which and (_errors(findings) or os.path.exists(binary(self.path(name))))
 
     def _put(
         self, texts: Mapping[str, bytes], files: Mapping[str, str]

@@ -2,21 +2,25 @@
 
 import asyncio
 import os
-import signal
 import time
+from contextlib import ExitStack
 
-from mailroster import readiness, running
+from mailroster import families, readiness, running, signals
 from mailroster.disk import make_folder, read
 from mailroster.finding import Refused, ServiceFailed
-from mailroster.follow import Follower, log, only_one
+from mailroster.follow import Follower, only_one
+from mailroster.healing import Displaced, Healer
 from mailroster.instance.layout import Layout
 from mailroster.instance.postfix import needs_policy
+from mailroster.log import log
 from mailroster.policy.service import argv as policy_argv
 from mailroster.prepare import check_host, prepare_host
 from mailroster.services import run
 from mailroster.setting_rules import fault
 from mailroster.settings import Settings
 from mailroster.supervise import Server, Supervisor
+from mailroster.tasks import Stopped, log_the_unseen, run_until_stopped, unless_stopped
+from mailroster.threads import in_thread
 
 
 def origin(layout: Layout) -> str:
@@ -50,7 +54,10 @@ class Watch:
             policy_argv(layout, settings.logs),
             lambda: running.policy_pid(layout),
         )
-        self._policy = Supervisor(server, log)
+        self._policy = Supervisor(server, log, check=lambda: self._healer.check_owner())
+        self._has_policy = needs_policy(settings)
+        kept = [self._policy] if self._has_policy else []
+        self._healer = Healer(settings, layout, self._follower, kept, self._prepare)
 
     def once(self) -> None:
         """Makes what is missing, and brings all in step that needs no more than time. Raises as
@@ -65,27 +72,49 @@ class Watch:
         self._follower.begin()
         self._follower.compile_scripts()
 
+    def _prepare(self) -> bool:
+        """Makes what is missing; no file of the servers is ours."""
+        prepare_host(self._settings, self._layout)
+        return False
+
     async def run(self) -> None:
-        """Until SIGTERM or SIGINT. Raises Refused or ServiceFailed if it can't begin."""
+        """Until a signal ends it (mailroster.signals). Raises Refused or ServiceFailed if it can't
+        begin, or can't go on."""
         stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        with only_one(self._layout):
-            await asyncio.to_thread(self._begin)
+        signals.handle(stop)
+        log_the_unseen()
+        try:
+            with ExitStack() as locks:
+                locks.enter_context(only_one(self._layout))
+                self._healer.hold(locks)
+                await unless_stopped(stop, in_thread(self._begin))
+                await self._follow(stop)
+        except Stopped:
+            pass
+        finally:
+            await families.kill_descendants(os.getpid())
+        log("stopped")
+
+    async def _follow(self, stop: asyncio.Event) -> None:
+        found = True
+        try:
             await self._policy.stop()  # one of another version
-            follower = asyncio.create_task(self._follower.follow())
-            has_policy = needs_policy(self._settings)
-            try:
-                if has_policy:
-                    await self._start_policy()
-                log(f"in step: {self._settings.config} is followed")
-                readiness.notify(readiness.READY)
-                await (self._policy.keep(stop) if has_policy else stop.wait())
-            finally:
-                readiness.notify(readiness.STOPPING)
-                follower.cancel()
-                await self._policy.stop()
-            log("stopped")
+            if self._has_policy:
+                await unless_stopped(stop, self._start_policy(), to_its_end=True)
+            await self._healer.record()
+            log(f"in step: {self._settings.config} is followed")
+            readiness.notify(readiness.READY)
+            work = [self._policy.keep(stop)] if self._has_policy else []
+            await run_until_stopped(
+                stop, [*work, self._healer.watch(stop)], self._follower.follow()
+            )
+        except Displaced:
+            found = False  # what the pid file names belongs to another process now
+            raise
+        finally:
+            stop.set()
+            readiness.notify(readiness.STOPPING)
+            await self._policy.stop(found=found)
 
     async def _start_policy(self) -> None:
         """Without it mail goes on; it is tried again."""

@@ -1,11 +1,15 @@
 """Hints: soon after every kind of save, and again and again regardless."""
 
 import asyncio
+import errno
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from asyncinotify import Inotify
 
 from mailroster import watch
 from tests.kubelet import Volume
@@ -134,3 +138,81 @@ def test_a_folder_that_was_replaced_is_watched_again(folder: Path, only_events: 
         await asyncio.wait_for(anext(stream), WAIT_S)
 
     asyncio.run(replaced())
+
+
+def hints_without(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, code: int, which: str
+) -> list[str]:
+    """What is said while inotify fails with a code, and after that; hints come all the time."""
+    said: list[str] = []
+    monkeypatch.setattr(watch, "REGARDLESS_S", 0.01)
+    monkeypatch.setattr(watch, "WATCH_AGAIN_S", 0.05)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    async def run() -> None:
+        stream = watch.hints(str(folder), (), "", said.append)
+        with monkeypatch.context() as broken:
+            if which == "instance":
+                broken.setattr(watch, "Inotify", fail)
+            else:
+                broken.setattr(Inotify, "add_watch", fail)
+            for _ in range(50):
+                await asyncio.wait_for(anext(stream), WAIT_S)
+        while len(said) < 2:
+            await asyncio.wait_for(anext(stream), WAIT_S)
+
+    asyncio.run(run())
+    return said
+
+
+@pytest.mark.parametrize("which", ["instance", "watch"])
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOMEM])
+def test_without_inotify_hints_come_regardless_and_it_is_said_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, code: int, which: str
+) -> None:
+    said = hints_without(folder, monkeypatch, code, which)
+    assert len(said) == 2
+    assert os.strerror(code) in said[0]
+    assert "every second instead; raise " in said[0]
+    assert said[1] == "the folders are watched by inotify again"
+
+
+def test_a_real_limit_of_inotify_is_said_and_hints_come(folder: Path) -> None:
+    """In a user namespace of its own, whose limit is 0 (user_namespaces(7))."""
+    program = f"""
+import asyncio
+from mailroster import watch
+async def run():
+    said, count = [], 0
+    async for _ in watch.hints({str(folder)!r}, (), "", said.append):
+        count += 1
+        if count == 3: break
+    print(said)
+asyncio.run(run())
+"""
+    inside = 'echo 0 >/proc/sys/user/max_inotify_instances && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "sh", "-c", inside, "sh",
+         sys.executable, "-c", program],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Too many open files" in done.stdout
+
+
+def test_events_without_end_do_not_hold_hints_up(folder: Path) -> None:
+    async def run() -> None:
+        stream = watch.hints(str(folder))
+        await anext(stream)
+
+        async def get(_: object) -> None:
+            """Something happens all the time."""
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Inotify, "get", get)
+            for _ in range(3):
+                await asyncio.wait_for(anext(stream), WAIT_S)
+
+    asyncio.run(run())

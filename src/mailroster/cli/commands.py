@@ -336,7 +336,8 @@ COMMANDS = (
             *(Option(f"--{port}-port", f"port of {what}", "PORT") for port, what in _PORTS),
         ),
         "Writes the servers' configuration below the state folder, starts Postfix and Dovecot, "
-        "follows edits by hand, and restarts what dies. Stops both on SIGTERM and SIGINT.",
+        "follows edits by hand, restarts what dies, and makes the state folder anew if it is lost. "
+        "Stops both on SIGTERM, SIGINT and SIGQUIT; SIGHUP reloads certificates.",
     ),
     Command(
         ("tables",), "", "make the tables for a Postfix and a Dovecot of the host's own, once",
@@ -346,8 +347,9 @@ COMMANDS = (
     ),
     Command(
         ("watch",), "", "keep these tables in step until it is told to stop", "host:watch", (),
-        "Follows edits by hand, and runs the policy service if the settings need it. Stops on "
-        "SIGTERM and SIGINT; mail goes on without it.",
+        "Follows edits by hand, makes the state folder anew if it is lost, and runs the policy "
+        "service if the settings need it. Stops on SIGTERM, SIGINT and SIGQUIT; mail goes on "
+        "without it.",
     ),
     Command(
         ("integrate",), "", "show what the host's servers lack to read the tables",

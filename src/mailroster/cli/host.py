@@ -25,8 +25,10 @@ def watch(call: Call) -> int:
     import asyncio
     import gc
 
+    from mailroster.log import open_standard_streams
     from mailroster.watching import Watch
 
+    open_standard_streams()
     gc.enable()  # unlike the other commands, this one stays
     asyncio.run(Watch(of_host(call.settings)).run())
     return 0

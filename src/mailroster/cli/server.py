@@ -12,8 +12,10 @@ def up(call: Call) -> int:
     import asyncio
     import gc
 
+    from mailroster.log import open_standard_streams
     from mailroster.server import Up
 
+    open_standard_streams()
     gc.enable()  # unlike the other commands, this one stays
     asyncio.run(Up(call.settings, adopt="--adopt" in call.options).run())
     return 0

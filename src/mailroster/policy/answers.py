@@ -47,6 +47,8 @@ class Policy:
                 await writer.drain()
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
             pass
+        except Exception as error:  # noqa: BLE001 - of this connection; the others go on
+            self.complain(f"{type(error).__name__}: {error}")
         finally:
             writer.close()
 
@@ -73,7 +75,7 @@ class Policy:
             async with asyncio.timeout(ANSWER_S):
                 return await judge
         except Exception as error:  # noqa: BLE001 - whatever it is, mail goes on
-            self._complain(f"{type(error).__name__}: {error}")
+            self.complain(f"{type(error).__name__}: {error}")
             return NO_OPINION
 
     async def quota(self, recipient: str, size: int) -> str:
@@ -135,7 +137,7 @@ class Policy:
             found = (self._router.mailbox(recipient) for recipient in recipients)
             return list(dict.fromkeys(mailbox for mailbox in found if mailbox is not None))
 
-    def _complain(self, words: str) -> None:
+    def complain(self, words: str) -> None:
         """A line of the log for a kind of trouble, once a minute; a full disk is no matter."""
         now = time.monotonic()
         if now - self._complained.get(words, -_COMPLAIN_S) < _COMPLAIN_S:

@@ -8,10 +8,12 @@ Like Postfix and Dovecot it is found by its pid file, which it keeps locked, and
 import asyncio
 import os
 import pwd
+import signal
 import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 from mailroster import log_file, pid_file
 from mailroster.disk import read
@@ -19,6 +21,8 @@ from mailroster.instance.layout import Layout
 from mailroster.policy.answers import Policy
 from mailroster.running import POLICY_MODULE, POLICY_USER
 
+#: Signals that would end the service, which is to go on: it has nothing to reload.
+_WITHOUT_MEANING = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 _BACKLOG = 128
 _REQUEST_MAX_BYTES = 1 << 16
 #: Modules that are first needed when their files can't be read any more.
@@ -54,12 +58,21 @@ def main(arguments: Sequence[str]) -> int:
     pid_file.write(pid)
     origin = read(layout.origin).decode().strip()
     _become(POLICY_USER)
-    asyncio.run(_serve(layout, origin, listening))
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_serve(layout, origin, listening))
     return 0
 
 
 async def _serve(layout: Layout, origin: str, listening: socket.socket) -> None:
-    policy = Policy(layout, origin)
+    loop, policy = asyncio.get_running_loop(), Policy(layout, origin)
+    for number in _WITHOUT_MEANING:
+        loop.add_signal_handler(number, lambda: None)
+
+    def unseen(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What no task waits for, such as a connection that there is no descriptor for."""
+        policy.complain(f"{context.get('message')}: {context.get('exception')!r}")
+
+    loop.set_exception_handler(unseen)
     server = await asyncio.start_unix_server(policy.serve, sock=listening, limit=_REQUEST_MAX_BYTES)
     await server.serve_forever()
 

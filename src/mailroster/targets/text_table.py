@@ -55,7 +55,8 @@ class PasswdFile(TextTable):
     """A Dovecot passwd-file, a line a row, sorted.
 
     Dovecot looks at it once a second at most, and sees a change only in its mtime or size: so the
-    mtime always grows by a whole second, and `seen_at` says from when on every lookup is right.
+    mtime always grows by a whole second, and `seen_at` says from when on, by the monotonic clock,
+    every lookup is right.
     """
 
     def __init__(self, path: str, disk: Disk) -> None:
@@ -79,7 +80,7 @@ class PasswdFile(TextTable):
             mtime_s=max(int(now), int(before) + 1),
         )
         if changes:
-            self.seen_at = int(now) + 1.01
+            self.seen_at = time.monotonic() + int(now) + 1.01 - now
 
     def fill(self, rows: Iterable[tuple[str, Row]]) -> Filled:
         given, standing, fresh = dict(rows), self.read(), not self.is_there()

@@ -19,11 +19,11 @@ FLOORS = (
     "senders edits relays patterns rename annotations locks expiry rows/ bulk plan noting "
     "entry revert by_hand settle",
     "tables compile/ effects/ explain instance/",
-    "child disk settling lock append history commit targets/ index store served password "
-    "verification password_policy running services installed pcre sockets auth agreement picture "
-    "mailstore quota_warning policy/ sessions reopen sievec sieve overrides source brought overlay "
-    "companions adopt/ places owners prepare apply damage deadlines moving watch follow health "
-    "log_stream readiness host_files integration supervise",
+    "child disk config_folder settling lock append recovery history commit targets/ index store "
+    "served password verification password_policy running services installed pcre sockets auth "
+    "agreement picture mailstore quota_warning policy/ sessions reopen sievec sieve overrides "
+    "source brought overlay companions adopt/ places owners prepare apply damage deadlines moving "
+    "watch follow health log_stream readiness host_files integration supervise",
     "server watching cli/",
 )
 #: Names itself only (`__version__`), and starts the faces.

@@ -6,6 +6,7 @@ without its entry, so that something may seem to be over that isn't: the verb de
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from io import FileIO
 
 from mailroster.apply import Tables
 from mailroster.disk import ABSENT, Identity, identity, identity_of, opened
@@ -51,12 +52,15 @@ class Deadlines:
     """The end dates of the files of a folder."""
 
     def __init__(
-        self, path: Callable[[str], str], monotonic: Callable[[], float] = time.monotonic
+        self,
+        path: Callable[[str], str],
+        monotonic: Callable[[], float] = time.monotonic,
+        opened: Callable[[str], FileIO] = opened,
     ) -> None:
-        """`path` gives where a file of the folder lies."""
+        """`path` gives where a file of the folder lies, `opened` opens it there."""
         empty = Roster()
         self._files = {path(getattr(empty, field).format.file): _File() for field in ENDING}
-        self._monotonic = monotonic
+        self._monotonic, self._opened = monotonic, opened
 
     def due(self, moment: str) -> bool:
         """Whether something is over that nobody has seen to."""
@@ -75,7 +79,7 @@ class Deadlines:
     def _looked(self, path: str) -> _File:
         began = self._monotonic()
         try:
-            with opened(path) as file:
+            with self._opened(path) as file:
                 found = identity_of(file.fileno())
                 pieces = iter(lambda: file.read(_CHUNK_BYTES) or b"", b"")
                 ends = tuple(sorted(set(ends_among(pieces))))

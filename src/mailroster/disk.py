@@ -99,8 +99,9 @@ class Disk:
         os.rename(old, new)
 
     def overwrite(self, path: str, content: bytes) -> None:
-        """In place, for a file that can't be renamed over (a mount point, another's file)."""
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        """In place, for a file that can't be renamed over (a mount point, another's file). Follows
+        no link."""
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             self.write(fd, content)
             os.ftruncate(fd, len(content))
@@ -172,8 +173,8 @@ class Disk:
         sync: bool = False,
     ) -> None:
         """Changes a file in place: moves parts of it (from, to, how many bytes), in their order,
-        writes others, and cuts it. Half done if it is stopped."""
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        writes others, and cuts it. Half done if it is stopped. Follows no link."""
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             if moves:
                 import mmap
@@ -248,9 +249,10 @@ def mode_for_all(path: str) -> int | None:
 
 
 def owner_and_mode(path: str) -> tuple[tuple[int, int], int]:
-    """(uid, gid) and the permission bits of a file."""
-    status = os.stat(path)
-    return (status.st_uid, status.st_gid), stat.S_IMODE(status.st_mode)
+    """(uid, gid) and the permission bits of a file or of a link, without those that run a program
+    as its owner."""
+    status = os.lstat(path)
+    return (status.st_uid, status.st_gid), status.st_mode & 0o777
 
 
 def owner_of(*paths: str) -> int:

@@ -8,9 +8,11 @@ taken: at the first start nothing starts, later what was in force stays.
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 
 from mailroster import installed
-from mailroster.disk import Disk, Identity, identity, read
+from mailroster.config_folder import ConfigFolder
+from mailroster.disk import Disk, Identity, identity
 from mailroster.finding import ERROR, WARNING, Finding, Location, Refused, printable
 from mailroster.instance import postfix
 from mailroster.instance.dialect import Dialect, dialect
@@ -40,9 +42,11 @@ class Taken(NamedTuple):
     findings: list[Finding]
 
 
-def in_folder(folder: str) -> Overrides:
+def in_folder(folder: str, linked: Sequence[str] = ()) -> Overrides:
     """The files of a folder. Raises OSError for one that can't be read."""
-    return Overrides(*(_text(os.path.join(folder, file)) for file in FILES))
+    config = ConfigFolder(folder, tuple(linked))
+    texts = (config.read(file).decode("utf-8", "surrogateescape") for file in FILES)
+    return Overrides(*texts)
 
 
 def take(settings: Settings, layout: Layout) -> Taken:
@@ -51,7 +55,7 @@ def take(settings: Settings, layout: Layout) -> Taken:
     Raises Refused for a file with an error where none was ever in force.
     """
     try:
-        wanted = in_folder(settings.config)
+        wanted = in_folder(settings.config, settings.linked())
     except OSError as error:
         raise Refused(f"{error.filename}: {error.strerror}") from None
     before = in_folder(layout.overrides)
@@ -92,7 +96,7 @@ class Pending:
         if not os.path.isdir(self._layout.overrides):
             return ()
         try:
-            wanted = in_folder(self._settings.config)
+            wanted = in_folder(self._settings.config, self._settings.linked())
         except OSError as error:
             where, what = Location(os.path.basename(error.filename)), f"{error.strerror}"
             mend = "mend its owner or its mode"
@@ -199,7 +203,3 @@ def _of_dovecot(stderr: str, path: str, manual: str) -> list[Finding]:
 
 def _copy(layout: Layout, file: str) -> str:
     return os.path.join(layout.overrides, file)
-
-
-def _text(path: str) -> str:
-    return read(path).decode("utf-8", "surrogateescape")

@@ -5,7 +5,7 @@ Every variable may have `__FILE` behind its name: then it names a file that hold
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mailroster.finding import NotUnderstood, printable
@@ -37,6 +37,11 @@ FOLDERS = (
 )
 #: A folder, too, which nobody has unless it is named.
 OVERLAY = Setting("overlay", "MAILROSTER_OVERLAY", "", "takes changes where `config` is only read")
+#: Counts from the environment only: other users may write the folder, and `mailroster.toml` in it.
+LINKED = Setting(
+    "linked_folders", "MAILROSTER_LINKED_FOLDERS", "",
+    "folders outside of `config` to which links in it may lead: whole paths, with colons or commas between; not from mailroster.toml",
+)  # fmt: skip
 _IN_CONTAINER = {
     "config": CONTAINER_CONFIG,
     "mail": "/var/mail",
@@ -84,9 +89,13 @@ SETTINGS = (
     Setting("tls_certificate", "SSL_CERT_PATH", "", "PEM file; self-signed at the first start if empty"),
     Setting("tls_key", "SSL_KEY_PATH", "", "PEM file"),
     Setting("index_from_bytes", "", 1 << 18, "size of a config file from which on it is looked up by an index"),
+    LINKED,
     Setting("settle_seconds", "", 1, "how long a removal by hand waits"),
     Setting("history_bytes", "", 1 << 22, "how large the history of changes may grow; 0: none is kept"),
 )  # fmt: skip
+
+#: What the folder can't say of itself.
+NOT_IN_TOML = ("linked_folders",)
 
 LAYOUTS = ("private", "system", "host")
 #: Defaults of the layout `system`, and of `host`, where they tell of servers that are not ours.
@@ -138,8 +147,13 @@ class Settings(NamedTuple):
     tls_certificate: str
     tls_key: str
     index_from_bytes: int
+    linked_folders: str
     settle_seconds: int
     history_bytes: int
+
+    def linked(self) -> tuple[str, ...]:
+        """The setting `linked_folders`, one by one."""
+        return linked_folders(self.linked_folders)
 
     def near(self) -> str:
         """An address on which the ports can be reached from this machine."""
@@ -155,6 +169,14 @@ class Sources(NamedTuple):
     environment: Mapping[str, str]
     read: Callable[[str], bytes]
     is_folder: Callable[[str], bool]
+    #: Gives the bytes of a file of a config folder: the folder, the file, and `linked_folders`.
+    read_there: Callable[[str, str, Sequence[str]], bytes] | None = None
+
+    def toml(self, config: str) -> bytes:
+        """The bytes of `mailroster.toml`. Raises OSError or NotUnderstood."""
+        if self.read_there is None:
+            return self.read(os.path.join(config, TOML))
+        return self.read_there(config, TOML, linked_folders(self.given(LINKED) or ""))
 
     def are_of_a_container(self) -> bool:
         """Whether the folders are those of a container, as nobody names a home and only they are
@@ -208,9 +230,14 @@ def load(sources: Sources) -> Settings:
     """The settings in force. Raises NotUnderstood for an unknown name or a value of another type."""
     folders = _folders(sources)
     config, source = config_folders(sources)
-    toml = _toml(os.path.join(config, TOML), sources.read)
+    toml = _toml(config, sources)
     known = {setting.name for setting in (*FOLDERS[2:], *SETTINGS)}
     for name, value in toml.items():
+        if name in NOT_IN_TOML:
+            raise NotUnderstood(
+                f"{TOML}: {name!r} does not count there, as other users may write the file; "
+                f"set {LINKED.variable} in the environment"
+            )
         if name not in known:
             raise NotUnderstood(f"{TOML}: unknown setting {name!r}")
         if not isinstance(value, str | int) or (name in folders and not isinstance(value, str)):
@@ -244,7 +271,19 @@ def load(sources: Sources) -> Settings:
         values["hostname"] = name if "." in name else f"{name}.localdomain"
     values["hostname"] = values["hostname"].lower()
     percentages(values["quota_warnings"])
+    linked_folders(values["linked_folders"])
     return Settings(**values)
+
+
+def linked_folders(text: str) -> tuple[str, ...]:
+    """The setting `linked_folders` as whole paths. Raises NotUnderstood."""
+    folders = tuple(word for word in text.replace(",", ":").split(":") if word)
+    for folder in folders:
+        if not os.path.isabs(folder) or os.path.normpath(folder) == "/":
+            raise NotUnderstood(
+                f"linked_folders: {folder!r} is not the whole path of a folder below /"
+            )
+    return folders
 
 
 def percentages(text: str) -> tuple[int, ...]:
@@ -294,9 +333,10 @@ def _folders(sources: Sources) -> dict[str, str]:
     return folders
 
 
-def _toml(path: str, read: Callable[[str], bytes]) -> dict[str, Any]:
+def _toml(config: str, sources: Sources) -> dict[str, Any]:
+    path = os.path.join(config, TOML)
     try:
-        raw = read(path)
+        raw = sources.toml(config)
         if not raw:
             return {}
         import tomllib  # 10 ms: only for those who have the file

@@ -10,7 +10,7 @@ from mailroster.adopt.place import Place
 from mailroster.adopt.remark import DIFFERS, MEND, MISSING, NOTE, OTHER_WAY, Remark, named
 from mailroster.checks.secrets import is_known, scheme_of
 from mailroster.cli import adoption
-from mailroster.cli.call import Call
+from mailroster.cli.call import Call, read_there
 from mailroster.cli.check import findings
 from mailroster.disk import read
 from mailroster.document import Document
@@ -65,7 +65,7 @@ def _settings(call: Call, found: Place, honoured: dict[str, str]) -> Settings:
         honoured.setdefault("OVERRIDE_HOSTNAME", found.project.hostname)
     paths = {name: getattr(found, name) for name in _FOLDERS}
     options = {name: path or str(getattr(call.settings, name)) for name, path in paths.items()}
-    return load(Sources(options, honoured, read, os.path.isdir))
+    return load(Sources(options, honoured, read, os.path.isdir, read_there))
 
 
 def _trouble(settings: Settings, call: Call) -> str:

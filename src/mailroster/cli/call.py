@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mailroster import address
 from mailroster.commit import MOVES
+from mailroster.config_folder import ConfigFolder
 from mailroster.disk import read
 from mailroster.finding import Busy, Fault, NotUnderstood, Refused, ServiceFailed
 from mailroster.instance.layout import Layout
 from mailroster.plan import Plan
 from mailroster.served import Served
-from mailroster.settings import Settings, Sources, config_folders, load
+from mailroster.settings import (
+    LINKED,
+    Settings,
+    Sources,
+    config_folders,
+    linked_folders,
+    load,
+)
 from mailroster.store import Edited, Store
 from mailroster.values import NamedTuple
 
@@ -43,10 +51,11 @@ class Call(NamedTuple):
             raise NotUnderstood("--json shows what a change would do: it goes with --dry-run")
         # `--smtp-port` is the setting `smtp_port`; an option that is no setting is not looked at.
         named = {name[2:].replace("-", "_"): value for name, value in found.options.items()}
-        sources = Sources({**named, **found.settings}, os.environ, read, os.path.isdir)
+        options = {**named, **found.settings}
+        sources = Sources(options, os.environ, read, os.path.isdir, read_there)
         config, source = config_folders(sources)
         if source:
-            _bring(source, config)
+            _bring(source, config, linked_folders(sources.given(LINKED) or ""))
         settings = load(sources)
         copies = Served(
             Layout(settings.state, settings.layout).served, index_from=settings.index_from_bytes
@@ -59,6 +68,7 @@ class Call(NamedTuple):
             find=self.copies.current,
             history_bytes=self.settings.history_bytes,
             author=self._author,
+            linked=self.settings.linked(),
         )
 
     def _author(self) -> str:
@@ -167,12 +177,17 @@ class Call(NamedTuple):
             ) from error
 
 
-def _bring(source: str, overlay: str) -> None:
+def read_there(config: str, file: str, linked: Sequence[str]) -> bytes:
+    """The bytes of a file of a config folder (Sources.read_there)."""
+    return ConfigFolder(config, tuple(linked)).read(file)
+
+
+def _bring(source: str, overlay: str, linked: Sequence[str]) -> None:
     """Takes over what is new in the source of an overlay, first of all: settings are there too."""
     from mailroster.overlay import Overlay
 
     try:
-        Overlay(source, overlay).bring()
+        Overlay(source, overlay, linked=linked).bring()
     except (Busy, Refused) as error:
         if not os.path.isdir(overlay) or not os.listdir(overlay):
             raise

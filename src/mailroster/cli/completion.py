@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mailroster.address import split
-from mailroster.cli.call import Call
+from mailroster.cli.call import Call, read_there
 from mailroster.cli.commands import COMMANDS
 from mailroster.cli.grammar import Command, find, may_be_many
 from mailroster.cli.quota_list import ORDERS
@@ -179,8 +179,9 @@ def _domains(roster: Roster) -> set[str]:
 
 def _read_roster(given: Mapping[str, str]) -> Roster:
     options = {name: os.path.expanduser(value) for name, value in given.items()}
-    settings = load(Sources(options, os.environ, read, os.path.isdir))
-    return Store(settings.config, wait_s=_WAIT_S).read().roster
+    settings = load(Sources(options, os.environ, read, os.path.isdir, read_there))
+    store = Store(settings.config, wait_s=_WAIT_S, linked=settings.linked())
+    return store.read().roster
 
 
 def _apart(line: str, breaks: str) -> str:

@@ -185,11 +185,12 @@ def read_there(config: str, file: str, linked: Sequence[str]) -> bytes:
 def _bring(source: str, overlay: str, linked: Sequence[str]) -> None:
     """Takes over what is new in the source of an overlay, first of all: settings are there too."""
     from mailroster.overlay import Overlay
+    from mailroster.source import names
 
     try:
         Overlay(source, overlay, linked=linked).bring()
     except (Busy, Refused) as error:
-        if not os.path.isdir(overlay) or not os.listdir(overlay):
+        if not os.path.isdir(overlay) or not names(overlay):
             raise
         warn(f"warning: {error}")
 

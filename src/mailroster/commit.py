@@ -420,6 +420,8 @@ class Commit:
                 f"{self._words(error)}, who may not write {self.folder}; look at the files "
                 f"{self.folder}/.*mailroster-*, and remove them"
             ) from error
+        except IsADirectoryError as error:
+            raise Refused(f"{self._words(error)}, where a file should be; remove it") from error
         except OSError as error:
             if error.errno in _NO_RIGHT and not self._journal_stands():
                 return  # only leftovers: what there is to read is right

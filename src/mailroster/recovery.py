@@ -15,6 +15,7 @@ import errno
 import os
 import stat
 from collections.abc import Mapping
+from io import FileIO
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
@@ -186,15 +187,23 @@ class Leftovers:
             if error.errno != errno.ELOOP:
                 raise
             raise Untrusted(errno.EINVAL, "is a link", path) from None
-        with os.fdopen(fd, "rb", buffering=0) as opened:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-                raise Untrusted(errno.EINVAL, "is not a regular file with one name", path)
-            if 0 <= limit < status.st_size:
-                raise Untrusted(errno.EINVAL, "is too large", path)
-            if not self._is_trusted(status.st_uid, file):
-                raise Foreign(errno.EINVAL, f"belongs to {user(status.st_uid)}", path)
-            return opened.read()
+        try:
+            self._judge(path, file, os.fstat(fd), limit)
+        except OSError:
+            os.close(fd)
+            raise
+        with FileIO(fd) as opened:
+            return opened.readall()
+
+    def _judge(self, path: str, file: str, status: os.stat_result, limit: int) -> None:
+        if stat.S_ISDIR(status.st_mode):
+            raise Untrusted(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise Untrusted(errno.EINVAL, "is not a regular file with one name", path)
+        if 0 <= limit < status.st_size:
+            raise Untrusted(errno.EINVAL, "is too large", path)
+        if not self._is_trusted(status.st_uid, file):
+            raise Foreign(errno.EINVAL, f"belongs to {user(status.st_uid)}", path)
 
     def _is_trusted(self, uid: int, file: str) -> bool:
         folder = os.stat(self._config.path)

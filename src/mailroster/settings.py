@@ -279,7 +279,7 @@ def linked_folders(text: str) -> tuple[str, ...]:
     """The setting `linked_folders` as whole paths. Raises NotUnderstood."""
     folders = tuple(word for word in text.replace(",", ":").split(":") if word)
     for folder in folders:
-        if not os.path.isabs(folder) or os.path.normpath(folder) == "/":
+        if not os.path.isabs(folder) or not os.path.normpath(folder).strip("/"):
             raise NotUnderstood(
                 f"linked_folders: {folder!r} is not the whole path of a folder below /"
             )

@@ -97,7 +97,7 @@ def files(folder: str, linked: Sequence[str] = ()) -> Files | None:
             raise OSError(errno.ELOOP, why, os.path.join(folder, DATA))
         which = identity(here)
         try:
-            found = _read(ConfigFolder(here, (*linked, around)), which)
+            found = _read(ConfigFolder(around, tuple(linked)), here, which)
         except FileNotFoundError:
             if place(folder) == here:
                 raise
@@ -107,18 +107,20 @@ def files(folder: str, linked: Sequence[str] = ()) -> Files | None:
     return None
 
 
-def _read(folder: ConfigFolder, which: Identity) -> Files:
-    seen, unreadable = {}, {}
-    for name in names(folder.path):
+def _read(folder: ConfigFolder, here: str, which: Identity) -> Files:
+    """The files of a folder at a place in it, or to which a link in it leads."""
+    seen, unreadable, below = {}, {}, os.path.relpath(here, folder.path)
+    for name in names(here):
         try:
-            if os.path.isdir(folder.path_of(name)):
+            path = os.path.join(here, name)
+            if os.path.isdir(path):
                 continue
-            with folder.opened(name) as file:
+            with folder.opened(name if below == os.curdir else os.path.join(below, name)) as file:
                 found, content = identity_of(file.fileno()), file.readall()
                 mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             seen[name] = Seen(digest(content), found, content, mode)
         except FileNotFoundError:
-            if not os.path.islink(folder.path_of(name)):
+            if not os.path.islink(path):
                 raise  # all of them may have been swapped
         except OSError as error:
             unreadable[name] = error

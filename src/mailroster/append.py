@@ -9,6 +9,9 @@ power cut) with zeros in their place: then they are completed.
 
 from mailroster.values import NamedTuple
 
+#: Of the size of a file.
+_DIGITS_MAX = 20
+
 
 class Append(NamedTuple):
     """Lines, and the size of the file they are added to."""
@@ -27,6 +30,8 @@ class Append(NamedTuple):
         head, _, lines = raw.partition(b"\n")
         words = head.decode("utf-8", "surrogateescape").split(" ", 3)
         if len(words) < 4 or words[0] != "append" or str(len(lines)) != words[2]:
+            return None
+        if not (words[1].isascii() and words[1].isdecimal() and len(words[1]) < _DIGITS_MAX):
             return None
         return cls(words[3], int(words[1]), lines)
 

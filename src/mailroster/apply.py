@@ -401,6 +401,7 @@ def converge(
     Busy if the tables can't be written.
     """
     try:
+        store.recover()
         with FolderLock(layout.state):
             tables.make_folder()
             noted, keys = tables.noted()  # before the files: what is noted now stands in them

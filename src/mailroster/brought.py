@@ -12,7 +12,7 @@ lost: then what differs from the source counts as changed in both.
 from collections.abc import Mapping
 
 from mailroster.disk import Identity
-from mailroster.source import NOTHING
+from mailroster.source import NOTHING, belongs
 from mailroster.values import NamedTuple
 
 RECORD = ".mailroster-source"
@@ -54,7 +54,7 @@ def parse(raw: bytes) -> Record:
     folder, lines = None, dict[str, Line]()
     for text in raw.decode("utf-8", "surrogateescape").split("\n"):
         words = text.split(" ", 4)
-        if len(words) == 5 and words[0] != "#":
+        if len(words) == 5 and words[0] != "#" and belongs(words[4]):
             brought, coming, source, own, file = words
             lines[file] = Line(brought, coming, _identity(source), _identity(own))
         elif len(words) == 2 and words[0] == "folder":

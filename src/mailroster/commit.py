@@ -30,9 +30,9 @@ import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import zip_longest
 from typing import TYPE_CHECKING, NoReturn
 
+from mailroster.config_folder import ConfigFolder, Target
 from mailroster.disk import (
     ABSENT,
     Disk,
@@ -40,29 +40,40 @@ from mailroster.disk import (
     content_of,
     identity,
     identity_of,
-    opened,
     owner_and_mode,
-    read,
 )
 from mailroster.document import Document
 from mailroster.finding import Busy, Conflict, Refused
 from mailroster.indexed import Indexed, appended
 from mailroster.plan import FileEdit
+from mailroster.recovery import (
+    JOURNAL,
+    JOURNAL_MAX_BYTES,
+    NEW,
+    NOTHING,
+    OLD,
+    Foreign,
+    Leftovers,
+    Recovery,
+    Unreadable,
+    Untrusted,
+    checksum,
+    named,
+)
 from mailroster.roster import Roster
 
 if TYPE_CHECKING:
     from mailroster.append import Append
     from mailroster.history import History, Note
 
-JOURNAL = ".mailroster-journal"
 #: Mail folders that are about to get another name (moving.py).
 MOVES = ".mailroster-moves"
-NEW = ".mailroster-new"
-OLD = ".mailroster-old"
 #: Our version of a file that somebody wrote while our edit lay half finished after a crash.
 UNAPPLIED = ".mailroster-unapplied"
 
 UNCHANGED = "nothing was changed"
+_COUNTS = "the edit is committed; the next edit finishes writing it"
+_UNDECIDED = "the edit was cut short; the next edit completes it or takes it back"
 _READ_ONLY = (
     "the folder is mounted read-only: change it where it comes from, or name a writable folder "
     "with --overlay"
@@ -75,12 +86,17 @@ _NOT_RENAMED = (*_NO_RIGHT, errno.EBUSY, errno.EXDEV)
 _NOT_GIVEN = (errno.EPERM, errno.EACCES, errno.EINVAL)
 
 
+class SetAside(Busy):
+    """A file was written by somebody else while an edit lay half finished after a crash."""
+
+
 class Commit:
     """Transactions in one folder. Whoever calls holds its lock."""
 
-    def __init__(self, folder: str, disk: Disk) -> None:
-        self.folder = folder
-        self._disk = disk
+    def __init__(self, config: ConfigFolder, disk: Disk) -> None:
+        self.folder = config.path
+        self._config, self._disk = config, disk
+        self._left = Leftovers(config)
         self._history: History | None = None
 
     @property
@@ -88,7 +104,7 @@ class Commit:
         if self._history is None:
             from mailroster.history import History  # for edits only
 
-            self._history = History(self.folder, self._disk)
+            self._history = History(self._config, self._disk)
         return self._history
 
     def path(self, file: str) -> str:
@@ -109,7 +125,8 @@ class Commit:
         if a file no longer holds what the edit was made of. Busy or Refused, if something fails,
         say whether the edit counts.
         """
-        if len(edits) == 1 and (lines := appended(edits[0].after)):
+        lines = appended(edits[0].after) if len(edits) == 1 else b""
+        if lines and len(lines) < JOURNAL_MAX_BYTES // 2:
             from mailroster.append import Append  # for large files only
 
             there = found[edits[0].field]
@@ -129,7 +146,7 @@ class Commit:
             for edit in edits:
                 if not self._holds(edit, found[edit.field]):
                     raise Conflict(edit.file)
-            staged = [identity(self._new(file)) for file in files]
+            staged = [identity(self._left.new(file)) for file in files]
         except (OSError, Conflict) as error:
             self._take_back(error)
         held = {edit.file: partial(self._holds, edit, found[edit.field]) for edit in edits}
@@ -138,11 +155,9 @@ class Commit:
         except Conflict as error:
             self._take_back(error)
         except OSError as error:
-            if self._waits(files[0]) and not self._read_journal():
+            if self._is_not_begun(files[0]):
                 self._take_back(error)
-            raise Busy(
-                f"{self._words(error)}; the edit counts, any command completes it"
-            ) from error
+            raise Busy(f"{self._words(error)}; {_COUNTS}") from error
         self._noted(note, history_bytes)
         if theirs:
             raise _set_aside(theirs)
@@ -169,19 +184,33 @@ class Commit:
         path = self.path(edit.file)
         if isinstance(edit.before, Indexed):
             return identity(path) == found
-        return read(path) == bytes(edit.before)
+        return self._config.read(edit.file) == bytes(edit.before)
+
+    def _is_not_begun(self, file: str) -> bool:
+        """Whether the first file is not in its place yet, and no journal says that it will be."""
+        try:
+            return self._left.waits(file) and not self._left.journal()
+        except OSError:
+            return False  # the next edit looks again
 
     def _append(self, append: "Append", found: Identity, note: "Note | None") -> Identity:
         """Adds lines to a file in place. Raises as `put` does."""
-        path = self.path(append.file)
-        if not os.access(path, os.W_OK):
-            raise self.explained(PermissionError(errno.EACCES, "can't be written", path))
+        with Target(self._config, append.file) as path:
+            if not os.access(path, os.W_OK):
+                where = self.path(append.file)
+                raise self.explained(PermissionError(errno.EACCES, "can't be written", where))
+            return self._append_at(path, append, found, note)
+
+    def _append_at(
+        self, path: str, append: "Append", found: Identity, note: "Note | None"
+    ) -> Identity:
         try:
             if identity(path) != found:
                 raise Conflict(append.file)
             self._begin(note)
             self._write_journal(bytes(append))
-            fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+            fd = os.open(path, flags)
             try:
                 if identity_of(fd) != found:
                     raise Conflict(append.file)
@@ -189,52 +218,55 @@ class Commit:
             finally:
                 os.close(fd)
         except (OSError, Conflict) as error:
-            self._take_back_append(append, error)
-        there = identity(path)
+            self._take_back_append(path, append, error)
+        there = identity(self.path(append.file))
         try:
             whole = there.size == append.size + len(append.lines)
             behind = append.size if whole else 0  # else somebody has written it at the same time
-            lost = there.inode != found.inode or not append.is_in(_behind(path, behind))
+            lost = there.inode != found.inode or not append.is_in(self._behind(append, behind))
             self._drop_journal()
         except OSError as error:
-            raise Busy(f"{self._words(error)}; the edit counts") from error
+            raise Busy(f"{self._words(error)}; {_COUNTS}") from error
         if lost:  # somebody has put another file in its place
             self._not_noted()
             raise Conflict(append.file)
         return there if whole else ABSENT
 
-    def _take_back_append(self, append: "Append", error: OSError | Conflict) -> NoReturn:
-        path = self.path(append.file)
+    def _behind(self, append: "Append", size: int) -> bytes:
+        """What the file of an append holds from an offset on."""
+        with self._config.opened(append.file) as file:
+            file.seek(size)
+            return file.readall()
+
+    def _take_back_append(self, path: str, append: "Append", error: OSError | Conflict) -> NoReturn:
         try:
-            behind = _behind(path, append.size)
+            behind = self._behind(append, append.size)
             if behind and append.was_cut(behind):
                 self._disk.patch(path, (), (), append.size, sync=True)
         except OSError as another:
-            words = f"{self._words(another)}; any command completes the edit, or takes it back"
-            raise Busy(words) from another
+            raise Busy(f"{self._words(another)}; {_UNDECIDED}") from another
         self._take_back(error)
 
     def _finish_append(self, append: "Append") -> None:
         """Completes one that a crash has cut short; what somebody else has written stays."""
-        path = self.path(append.file)
-        if identity(path).size < append.size:
+        if self._left.appended(append) is None:
             return
-        behind = _behind(path, append.size)
-        if append.was_cut(behind) and not append.is_in(behind):
-            size = append.size + len(append.lines)
+        size = append.size + len(append.lines)
+        with Target(self._config, append.file) as path:
             self._disk.patch(path, (), [(append.size, append.lines)], size, sync=True)
 
     def _stage(self, edit: FileEdit) -> None:
         """Writes the new file. Refused here is what could not be put in its place later."""
-        new, target = self._new(edit.file), os.path.realpath(self.path(edit.file))
-        place, owner = target, None
-        try:
-            owner, mode = owner_and_mode(target)
-        except FileNotFoundError:
-            place = os.path.dirname(target)
-            mode = 0o600 if getattr(Roster(), edit.field).format.secret else 0o640
-        if not os.access(place, os.W_OK):
-            raise PermissionError(errno.EACCES, "can't be written", place)
+        new, owner = self._left.new(edit.file), None
+        with Target(self._config, edit.file) as target:
+            place = target
+            try:
+                owner, mode = owner_and_mode(target)
+            except FileNotFoundError:
+                place = os.path.dirname(target)
+                mode = 0o600 if getattr(Roster(), edit.field).format.secret else 0o640
+            if not os.access(place, os.W_OK):
+                raise PermissionError(errno.EACCES, "can't be written", place)
         try:
             self._disk.create(new, content_of(edit.after), mode, owner)
         except OSError as error:
@@ -260,36 +292,39 @@ class Commit:
             except Conflict:
                 if not number:
                     raise
-                self._disk.rename(self._new(file), self.path(file) + UNAPPLIED)
+                self._set_aside(file)
                 theirs.append(file)
         self._disk.sync_folder(self.folder)
         self._drop_journal()
         return theirs
 
-    def _place(self, file: str, still: Callable[[], bool]) -> None:
-        try:
-            renamed = self._rename(file, still)
-        except OSError as error:
-            if error.errno not in _NOT_RENAMED:
-                raise
-            renamed = False
-        if not renamed and self._waits(file):
-            self._overwrite(file, still)
-        self._remove_if_there(self._new(file))
+    def _set_aside(self, file: str) -> None:
+        self._disk.rename(self._left.new(file), self.path(file) + UNAPPLIED)
 
-    def _rename(self, file: str, still: Callable[[], bool]) -> bool:
+    def _place(self, file: str, still: Callable[[], bool]) -> None:
+        with Target(self._config, file) as target:
+            try:
+                renamed = self._rename(file, target, still)
+            except OSError as error:
+                if error.errno not in _NOT_RENAMED:
+                    raise
+                renamed = False
+            if not renamed and self._left.waits(file):
+                self._overwrite(file, target, still)
+        self._remove_if_there(self._left.new(file))
+
+    def _rename(self, file: str, target: str, still: Callable[[], bool]) -> bool:
         """By a rename; False if that would change the owner or the mode."""
-        new, path = self._new(file), self.path(file)
-        if os.path.exists(path) and owner_and_mode(path) != owner_and_mode(new):
+        new = self._left.new(file)
+        if os.path.lexists(target) and owner_and_mode(target) != owner_and_mode(new):
             return False
-        if not os.path.islink(path):
+        if target == self.path(file):
             _look(file, still)
-            self._disk.rename(new, path)
+            self._disk.rename(new, target)
             return True
-        target = os.path.realpath(path)
         beside = _beside(target)
         owner, mode = owner_and_mode(new)
-        content = read(new)  # first: it may be a link to what is removed now
+        content = self._staged(file)  # first: it may be a link to what is removed now
         self._remove_if_there(beside)
         try:
             self._disk.create(beside, content, mode, owner)
@@ -301,40 +336,36 @@ class Commit:
         self._disk.remove(new)
         return True
 
-    def _overwrite(self, file: str, still: Callable[[], bool]) -> None:
+    def _overwrite(self, file: str, target: str, still: Callable[[], bool]) -> None:
         """In place. The copy of the old bytes is made once, not from what a crash left of them."""
-        new, old, path = self._new(file), self._old(file), self.path(file)
-        if not self._is_cut(file):
-            held = read(path)
+        new, old = self._left.new(file), self._left.old(file)
+        if not self._left.is_cut(file):
+            held = self._config.read(file)
             if not self._journal_stands():
                 self._disk.sync_folder(self.folder)
-                self._write_journal(_lines({file: _checksum(held)}))
+                self._write_journal(_lines({file: checksum(held)}))
             self._remove_if_there(old)
             self._disk.create(old, held, 0o600, None)
             self._disk.sync_folder(self.folder)
             _look(file, still)
-        self._disk.overwrite(path, read(new))
+        self._disk.overwrite(target, self._staged(file))
         self._disk.remove(new)
         self._disk.remove(old)
 
-    # -- the journal: "STAMP FILE" for each file, as it was before; then a checksum of the journal
+    def _staged(self, file: str) -> bytes:
+        """Raises FileNotFoundError if there is none."""
+        content = self._left.staged(file)
+        if content is None:
+            path = self._left.new(file)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return content
+
+    # -- the journal
 
     def _write_journal(self, content: bytes) -> None:
-        end = f"{_checksum(content)} {JOURNAL}\n".encode()
+        end = f"{checksum(content)} {JOURNAL}\n".encode()
         self._disk.create(self.path(JOURNAL), content + end, 0o600, None)
         self._disk.sync_folder(self.folder)
-
-    def _read_journal(self) -> bytes:
-        """What it says, without its checksum; nothing if it is not whole."""
-        whole = read(self.path(JOURNAL))
-        end = len(f"{_checksum(b'')} {JOURNAL}\n")
-        content = whole[:-end]
-        return content if whole[-end:] == f"{_checksum(content)} {JOURNAL}\n".encode() else b""
-
-    def _bears(self, file: str, stamp: str) -> bool:
-        """Whether a file is still the one with a stamp."""
-        path = self.path(file)
-        return stamp == (_named(identity(path)) if "-" in stamp else _checksum(read(path)))
 
     def _drop_journal(self) -> None:
         if self._journal_stands():
@@ -346,63 +377,81 @@ class Commit:
 
     # -- after a crash
 
+    def pending(self) -> Recovery:
+        """What `recover` would complete, for commands that only read. Costs one look at the folder
+        if nothing was left. Raises Busy for an edit that we may not read."""
+        if not self._journal_stands():
+            return NOTHING._replace(seen={self.path(JOURNAL): ABSENT})
+        try:
+            return self._left.recovery()
+        except Untrusted:
+            return NOTHING
+        except OSError as error:
+            raise self._cut_short(error) from error
+
+    def content(self, file: str, pending: Recovery) -> bytes:
+        """What a file will hold then. Raises OSError."""
+        if file in pending.staged:
+            return pending.staged[file]
+        if pending.append is not None and pending.append.file == file:
+            content = self._left.appended(pending.append)
+            if content is not None:
+                return content
+        return self._config.read(file)
+
+    def is_left(self) -> bool:
+        """Whether an edit is under way, or was cut short."""
+        return self._journal_stands()
+
     def recover(self) -> None:
         """Finishes or takes back what a crash left. Costs one listing of the folder if it left
-        nothing."""
-        if not self._debris():
+        nothing.
+
+        Refused if another user left it who may not write the folder.
+        """
+        if not self._debris() and not self._linked():
             return
         try:
             unapplied = self._finish()
             self._sweep()
             self.history.settle()
+        except Foreign as error:
+            raise Refused(
+                f"{self._words(error)}, who may not write {self.folder}; look at the files "
+                f"{self.folder}/.*mailroster-*, and remove them"
+            ) from error
+        except IsADirectoryError as error:
+            raise Refused(f"{self._words(error)}, where a file should be; remove it") from error
         except OSError as error:
             if error.errno in _NO_RIGHT and not self._journal_stands():
                 return  # only leftovers: what there is to read is right
-            raise Busy(
-                f"{self._words(error)}; {self.folder} holds an edit that was cut short: any "
-                "command of somebody who may write there completes it"
-            ) from error
+            raise self._cut_short(error) from error
         if unapplied:
             raise _set_aside(unapplied)
 
-    def _finish(self) -> list[str]:
-        """Completes what the journal names; gives the files that somebody else wrote meanwhile."""
-        from mailroster.append import Append
-
-        journal = self._read_journal()
-        if append := Append.of(journal):
-            if append.file in {document.format.file for document in Roster()}:
-                self._finish_append(append)
-            return []
-        named = [line.split() for line in journal.decode("ascii", "replace").splitlines()]
-        # A line that is not ours, under a checksum that is right, is of another version of us.
-        held = {words[1]: words[0] for words in named if len(words) == 2}
-        waiting = [file for file in held if self._waits(file)]
-        cut = [file for file in waiting if self._is_cut(file)]
-        theirs = [file for file in waiting if file not in cut and not self._bears(file, held[file])]
-        if theirs and waiting == list(held) and not cut:
-            return []  # nothing of it is in its place, and nobody was told that it would be
-        for file in theirs:
-            self._disk.rename(self._new(file), self.path(file) + UNAPPLIED)
-        self._install([file for file in waiting if file not in theirs])
-        return theirs
-
-    def _waits(self, file: str) -> bool:
-        """Whether a staged file is not in its place yet."""
-        new = self._new(file)
-        return os.path.lexists(new) and read(new) != read(self.path(file))
-
-    def _is_cut(self, file: str) -> bool:
-        """Whether a file holds what an overwriting leaves that was cut short: from each place on
-        the old bytes, the new ones, or (after a power cut) zeros."""
-        old_path = self._old(file)
-        if not os.path.lexists(old_path):
-            return False
-        old, new, found = read(old_path), read(self._new(file)), read(self.path(file))
-        return len(found) >= min(len(old), len(new)) and all(
-            byte in (before, after, 0)
-            for byte, before, after in zip_longest(found, old, new, fillvalue=0)
+    def _cut_short(self, error: OSError) -> Busy:
+        return Busy(
+            f"{self._words(error)}; an edit of {self.folder} was cut short: the next edit of a "
+            "user who may write there completes it"
         )
+
+    def _finish(self) -> Sequence[str]:
+        """Completes what the journal names; gives the files that somebody else wrote meanwhile."""
+        if not self._journal_stands():
+            return ()
+        try:
+            recovery = self._left.recovery()
+        except (Foreign, Unreadable):
+            raise
+        except Untrusted:
+            return ()  # nobody of us wrote it: it is swept away
+        if recovery.append:
+            self._finish_append(recovery.append)
+        for file in recovery.set_aside:
+            self._set_aside(file)
+        if recovery.staged or recovery.set_aside:
+            self._install(list(recovery.staged))
+        return recovery.set_aside
 
     def _take_back(self, error: OSError | Conflict) -> NoReturn:
         """Undoes a transaction of which nothing is in its place yet, and raises why."""
@@ -410,8 +459,7 @@ class Commit:
             self._sweep()
         except OSError as another:
             if self._journal_stands():
-                words = f"{self._words(another)}; any command completes the edit, or takes it back"
-                raise Busy(words) from another
+                raise Busy(f"{self._words(another)}; {_UNDECIDED}") from another
         self._not_noted()
         if isinstance(error, OSError):
             raise self.explained(error) from error
@@ -421,28 +469,33 @@ class Commit:
         self._drop_journal()
         for path in self._debris():
             self._disk.remove(path)
+        for file in self._linked():
+            with Target(self._config, file) as target:
+                self._remove_if_there(_beside(target))
 
     def _debris(self) -> list[str]:
-        """What a transaction left here, and beside the files that links lead to."""
-        files = {document.format.file for _, document in Roster().documents()}
-        debris = []
+        """What a transaction left in the folder."""
         with os.scandir(self.folder) as entries:
-            for entry in entries:
-                if entry.name in files:
-                    if entry.is_symlink():
-                        beside = _beside(os.path.realpath(entry.path))
-                        debris += [beside] if os.path.lexists(beside) else []
-                elif entry.name[0] == "." and entry.name.endswith((NEW, OLD, JOURNAL)):
-                    debris.append(entry.path)
-        return debris
+            return [
+                entry.path
+                for entry in entries
+                if entry.name[0] == "." and entry.name.endswith((NEW, OLD, JOURNAL))
+            ]
+
+    def _linked(self) -> list[str]:
+        """The files whose link leads to where something was staged, and is there still."""
+        linked = []
+        for _, document in Roster().documents():
+            file = document.format.file
+            try:
+                with Target(self._config, file) as target:
+                    beside = target != self.path(file) and os.path.lexists(_beside(target))
+            except OSError:
+                continue  # a link that is not followed
+            linked += [file] if beside else []
+        return linked
 
     # -- names and words
-
-    def _new(self, file: str) -> str:
-        return self.path(f".{file}{NEW}")
-
-    def _old(self, file: str) -> str:
-        return self.path(f".{file}{OLD}")
 
     def _remove_if_there(self, path: str) -> None:
         if os.path.lexists(path):
@@ -475,8 +528,8 @@ def _look(file: str, still: Callable[[], bool]) -> None:
         raise Conflict(file)
 
 
-def _set_aside(files: Sequence[str]) -> Busy:
-    return Busy(
+def _set_aside(files: Sequence[str]) -> SetAside:
+    return SetAside(
         f"{', '.join(files)}: written by somebody while an edit of ours lay there half finished; "
         f"that stays, and ours is kept as *{UNAPPLIED}: compare them, and run the command again"
     )
@@ -487,13 +540,6 @@ def _beside(target: str) -> str:
     return os.path.join(folder, f".{name}{NEW}")
 
 
-def _behind(path: str, size: int) -> bytes:
-    """What a file holds from an offset on."""
-    with opened(path) as file:
-        file.seek(size)
-        return file.readall()
-
-
 def _lines(stamps: Mapping[str, str]) -> bytes:
     return "".join(f"{stamp} {file}\n" for file, stamp in stamps.items()).encode()
 
@@ -501,14 +547,4 @@ def _lines(stamps: Mapping[str, str]) -> bytes:
 def _stamp(document: Document[object], found: Identity) -> str:
     """What tells a file from another version of it: a checksum, or for a large one which file it
     is."""
-    return _named(found) if isinstance(document, Indexed) else _checksum(bytes(document))
-
-
-def _named(found: Identity) -> str:
-    return "-".join(map(str, found))
-
-
-def _checksum(content: bytes) -> str:
-    from zlib import crc32  # not for edits of one file
-
-    return f"{crc32(content):08x}"
+    return named(found) if isinstance(document, Indexed) else checksum(bytes(document))

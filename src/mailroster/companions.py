@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from mailroster import installed, overrides, sieve
 from mailroster.compile.dovecot import misplaced, unserved, with_fields
+from mailroster.config_folder import ConfigFolder
 from mailroster.finding import Finding, ServiceFailed
 from mailroster.instance.layout import Layout
 from mailroster.overlay import Overlay
@@ -27,7 +28,8 @@ def findings(
         warn(f"the settings for the servers are not checked: {error}")
         found = []
     try:
-        found += sieve.findings_in(settings.config, installed.conf(layout), roster.accounts)
+        config = ConfigFolder(settings.config, settings.linked())
+        found += sieve.findings_in(config, installed.conf(layout), roster.accounts)
     except ServiceFailed as error:
         warn(f"the Sieve scripts are not checked: {error}")
     if fielded := list(with_fields(roster.accounts)):
@@ -43,11 +45,15 @@ def waiting(settings: Settings, layout: Layout) -> tuple[Finding, ...]:
     """What of them is not in force on a server that was started here, and why."""
     if not os.path.isdir(settings.config):
         return ()
-    scripts = sieve.SieveScripts(settings.config, layout, settings.settle_seconds)
+    scripts = sieve.SieveScripts(
+        settings.config, layout, settings.settle_seconds, linked=settings.linked()
+    )
     pending = overrides.Pending(settings, layout)
     return (*scripts.waiting(), *pending.findings(), *apart(settings))
 
 
 def apart(settings: Settings) -> tuple[Finding, ...]:
     """What keeps the files of an overlay from following its source."""
-    return Overlay(settings.source, settings.config).findings() if settings.source else ()
+    if not settings.source:
+        return ()
+    return Overlay(settings.source, settings.config, linked=settings.linked()).findings()

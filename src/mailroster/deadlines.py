@@ -7,6 +7,7 @@ without its entry, so that something may seem to be over that isn't: the verb de
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from io import FileIO
 
 from mailroster.apply import Tables
 from mailroster.clock import Clock
@@ -47,7 +48,7 @@ def waiting(store: Store, layout: Layout) -> tuple[Finding, ...]:
     if not (doubt := clock_of(store, layout).doubt()):
         return ()
     what, _, mend = doubt.partition("; ")
-    files = Deadlines(store.path).over(now())
+    files = Deadlines(store.path, opened=store.opened).over(now())
     return tuple(
         Finding(Location(file), WARNING, "clock-ahead", f"end dates wait: {what}", mend)
         for file in files
@@ -75,12 +76,15 @@ class Deadlines:
     """The end dates of the files of a folder."""
 
     def __init__(
-        self, path: Callable[[str], str], monotonic: Callable[[], float] = time.monotonic
+        self,
+        path: Callable[[str], str],
+        monotonic: Callable[[], float] = time.monotonic,
+        opened: Callable[[str], FileIO] = opened,
     ) -> None:
-        """`path` gives where a file of the folder lies."""
+        """`path` gives where a file of the folder lies, `opened` opens it there."""
         empty = Roster()
         self._files = {path(getattr(empty, field).format.file): _File() for field in ENDING}
-        self._monotonic = monotonic
+        self._monotonic, self._opened = monotonic, opened
 
     def due(self, moment: str) -> bool:
         """Whether something is over that nobody has seen to."""
@@ -107,7 +111,7 @@ class Deadlines:
     def _looked(self, path: str) -> _File:
         began = self._monotonic()
         try:
-            with opened(path) as file:
+            with self._opened(path) as file:
                 found = identity_of(file.fileno())
                 pieces = iter(lambda: file.read(_CHUNK_BYTES) or b"", b"")
                 ends = tuple(sorted(set(ends_among(pieces))))

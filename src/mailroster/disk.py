@@ -149,8 +149,9 @@ class Disk:
         os.rename(old, new)
 
     def overwrite(self, path: str, content: bytes) -> None:
-        """In place, for a file that can't be renamed over (a mount point, another's file)."""
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        """In place, for a file that can't be renamed over (a mount point, another's file). Follows
+        no link."""
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             self.write(fd, content)
             os.ftruncate(fd, len(content))
@@ -223,12 +224,10 @@ class Disk:
         size: int,
         *,
         sync: bool = False,
-        follow: bool = True,
     ) -> None:
         """Changes a file in place: moves parts of it (from, to, how many bytes), in their order,
-        writes others, and cuts it. Half done if it is stopped. `follow`: the file may be a link, as
-        one that an administrator has made in the config folder."""
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
+        writes others, and cuts it. Half done if it is stopped. Follows no link."""
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             if moves:
                 import mmap
@@ -315,9 +314,10 @@ def make_folder(path: str) -> None:
 
 
 def owner_and_mode(path: str) -> tuple[tuple[int, int], int]:
-    """(uid, gid) and the permission bits of a file."""
-    status = os.stat(path)
-    return (status.st_uid, status.st_gid), stat.S_IMODE(status.st_mode)
+    """(uid, gid) and the permission bits of a file or of a link, without those that run a program
+    as its owner."""
+    status = os.lstat(path)
+    return (status.st_uid, status.st_gid), status.st_mode & 0o777
 
 
 def owner_of(*paths: str) -> int:

@@ -101,7 +101,7 @@ class Follower:
         self._settling = Settling(settings.settle_seconds, observer=observer)
         self._overlay = Overlay(settings.source, settings.config) if settings.source else None
         self._apart: tuple[str, ...] = ()  # what of the source was told
-        self._deadlines = Deadlines(self._store.path)
+        self._deadlines = Deadlines(self._store.path, opened=self._store.opened)
         self._clock = clock_of(self._store, layout)
         self._next_try = 0.0  # to put into effect what is over
         self._refusal = ""  # why that could not be done
@@ -129,12 +129,18 @@ class Follower:
         copies = Served(layout.served, index_from=settings.index_from_bytes)
         self._store = Store(
             settings.config, find=copies.current, history_bytes=settings.history_bytes,
-            author=lambda: _author(name),
+            author=lambda: _author(name), linked=settings.linked(),
         )  # fmt: skip
         self._tables = Tables(layout, copies)
         self._pending = Pending(settings, layout)
         self._scripts = SieveScripts(
-            settings.config, layout, settings.settle_seconds, observer=observer
+            settings.config, layout, settings.settle_seconds, observer=observer,
+            linked=settings.linked(),
+        )  # fmt: skip
+        self._overlay = (
+            Overlay(settings.source, settings.config, linked=settings.linked())
+            if settings.source
+            else None
         )
 
     def begin(self) -> bool:
@@ -174,7 +180,8 @@ class Follower:
         """Puts the Sieve scripts in force before there is mail, compiled by this Dovecot."""
         s = self._settings
         try:
-            SieveScripts(s.config, self._layout, s.settle_seconds).converge(anew=True)
+            scripts = SieveScripts(s.config, self._layout, s.settle_seconds, linked=s.linked())
+            scripts.converge(anew=True)
         except (Busy, ServiceFailed) as error:
             log(f"not in step: {error}")
 

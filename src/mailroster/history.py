@@ -7,12 +7,16 @@ or takes it out: so of a change that was cut short the entry is neither lost nor
 History is never in the way of a change: what can't be written is told, and missing in it.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
+from io import FileIO
 from typing import TYPE_CHECKING
 
-from mailroster.disk import Disk, opened, owner_and_mode, read
+from mailroster.config_folder import ConfigFolder
+from mailroster.disk import Disk, owner_and_mode
+from mailroster.roster import Roster
 
 if TYPE_CHECKING:
     from mailroster.entry import Entry, FileChange
@@ -25,14 +29,16 @@ _TAIL_BYTES = 64
 
 #: Gives the text of an entry by its number.
 Note = Callable[[int], bytes]
+#: Gives what a file of the folder holds. Raises OSError.
+Content = Callable[[str], bytes]
 
 
 class History:
     """The history of one folder. Whoever calls what writes holds the folder's lock."""
 
-    def __init__(self, folder: str, disk: Disk) -> None:
-        self._folder, self._disk = folder, disk
-        self._path = os.path.join(folder, HISTORY)
+    def __init__(self, config: ConfigFolder, disk: Disk) -> None:
+        self._config, self._disk = config, disk
+        self._path = config.path_of(HISTORY)
         self._fd, self._began, self._number = -1, 0, 0
         self.fault = ""  # why the last change is not in it
 
@@ -73,7 +79,7 @@ class History:
             return
         try:
             if os.fstat(self._fd).st_size > self._began:
-                self._disk.patch(self._path, (), (), self._began, follow=False)
+                self._disk.patch(self._path, (), (), self._began)
         except OSError:
             pass  # who comes next will see that it was not made
         finally:
@@ -89,9 +95,12 @@ class History:
                 self._halve(limit // 2)
 
     def settle(self) -> None:
-        """Marks the last entry as done, or takes it out, if a crash has left that open."""
+        """Marks the last entry as done, or takes it out, if a crash has left that open.
+
+        Opens the file for writing only then: to close it would wake who watches the folder.
+        """
         try:
-            if os.path.exists(self._path):
+            if not self.is_settled():
                 self._fd = self._open()
                 self._settled(self._fd)
         except OSError:
@@ -99,14 +108,29 @@ class History:
         finally:
             self._close()
 
+    def is_settled(self) -> bool:
+        """Whether the last entry is marked as done, or there is none. Raises OSError."""
+        try:
+            with self._opened() as file:
+                size = os.fstat(file.fileno()).st_size
+                return not size or _last_number(file.fileno(), size) is not None
+        except FileNotFoundError:
+            return True
+
+    def _opened(self) -> FileIO:
+        """For reading. Never follows a link. Raises OSError."""
+        if os.path.islink(self._path):
+            raise OSError(errno.ELOOP, "is a link; put a file there, or remove it", self._path)
+        return self._config.opened(HISTORY)
+
     def _open(self) -> int:
         """For appending; made, and closed to others, if need be. Never follows a link."""
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         fd = os.open(self._path, flags, 0o600)
         try:
             status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                raise OSError(0, "not a regular file")
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+                raise OSError(0, "not a regular file with one name")
             if status.st_mode & 0o077:
                 os.fchmod(fd, 0o600)
         except OSError:
@@ -125,10 +149,9 @@ class History:
         """Where the next entry begins, and its number, once the last one is marked as done or
         taken out."""
         size = os.fstat(fd).st_size
-        tail = os.pread(fd, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
-        word, _, number = tail[tail.rfind(b"\n", 0, -1) + 1 :].partition(b" ")
-        if word == b"done" and number.endswith(b"\n") and number[:-1].isdigit():
-            return size, int(number) + 1
+        last = _last_number(fd, size)
+        if last is not None:
+            return size, last + 1
         if not size:
             self._disk.write(fd, _HEAD)
             return len(_HEAD), 1
@@ -140,9 +163,9 @@ class History:
         last = 0
         for start, raw in _backwards(fd, size):
             entry = parse(raw)
-            if entry is None or not (entry.done or (entry.whole and self._was_made(entry))):
+            if entry is None or not self._counts(entry, self._config.read):
                 if not last:
-                    self._disk.patch(self._path, (), (), start, follow=False)
+                    self._disk.patch(self._path, (), (), start)
                     size = start
                 if entry is not None:
                     last = max(last, entry.id - 1)
@@ -150,7 +173,7 @@ class History:
             if not entry.done:  # a part of the mark may stand there
                 end = f"\nend {entry.id}\n".encode()
                 size = start + raw.index(end) + len(end)
-                self._disk.patch(self._path, (), (), size, follow=False)
+                self._disk.patch(self._path, (), (), size)
                 self._disk.write(fd, _mark(entry.id))
             last = max(last, entry.id)
             break
@@ -160,37 +183,14 @@ class History:
             size += 1
         return size, last + 1
 
-    def _was_made(self, entry: "Entry") -> bool:
-        """Whether a change that was cut short counts: by what the files hold. All of its files
-        are old or all are new, but for what somebody has saved since."""
-        states = [self._stands(change) for change in entry.files]
-        if True in states or False in states:
-            return True in states
-        return any(self._shows(change) for change in entry.files)
-
-    def _stands(self, change: "FileChange") -> bool | None:
-        """Whether a file is the new one, or the old one (False); None for neither."""
-        content = read(os.path.join(self._folder, change.file))
-        shift, old, new = 0, len(content) == change.old_size, len(content) == change.new_size
-        for hunk in change.hunks:
-            start = hunk.offset - shift
-            old = old and content[start : start + len(hunk.gone)] == hunk.gone
-            new = new and content[hunk.offset : hunk.offset + len(hunk.come)] == hunk.come
-            shift += len(hunk.come) - len(hunk.gone)
-        return new if new != old else None
-
-    def _shows(self, change: "FileChange") -> bool:
-        """Whether the lines that came stand in a file, or none of those that went."""
-        lines = set(read(os.path.join(self._folder, change.file)).split(b"\n"))
-        come = {line for hunk in change.hunks for line in hunk.come.split(b"\n") if line}
-        gone = {line for hunk in change.hunks for line in hunk.gone.split(b"\n") if line}
-        return come <= lines if come else lines.isdisjoint(gone)
+    def _counts(self, entry: "Entry", content: Content) -> bool:
+        return entry.done or (entry.whole and _was_made(entry, content))
 
     def _halve(self, wanted: int) -> None:
         """Drops entries, so that the newest ones remain that fit into some bytes."""
         new = f"{self._path}.mailroster-new"
         try:
-            content = read(self._path)
+            content = self.text()
             place = content.find(_START, len(content) - wanted)
             if place < 0:
                 place = content.rfind(_START)
@@ -206,23 +206,66 @@ class History:
 
     # -- reading
 
-    def newest_first(self) -> "Iterator[Entry]":
-        """The changes that were made. Raises OSError."""
+    def newest_first(self, content: Content) -> "Iterator[Entry]":
+        """The changes that were made; by `content` also the last one, if a crash has left it
+        without its mark. Raises OSError."""
         from mailroster.entry import parse
 
         try:
-            file = opened(self._path)
+            file = self._opened()
         except FileNotFoundError:
             return
         with file:
+            last = True
             for _, raw in _backwards(file.fileno(), os.fstat(file.fileno()).st_size):
                 entry = parse(raw)
-                if entry is not None and entry.done:
-                    yield entry
+                if entry is not None and (self._counts(entry, content) if last else entry.done):
+                    last = False
+                    yield entry._replace(done=True)
 
     def text(self) -> bytes:
         """All of it. Raises OSError."""
-        return read(self._path)
+        try:
+            with self._opened() as file:
+                return file.readall()
+        except FileNotFoundError:
+            return b""
+
+
+# -- whether a change that was cut short counts, by what the files hold
+
+
+def _was_made(entry: "Entry", content: Content) -> bool:
+    """All of its files are old or all are new, but for what somebody has saved since."""
+    ours = {document.format.file for document in Roster()}
+    changes = [change for change in entry.files if change.file in ours]
+    try:
+        held = {change.file: content(change.file) for change in changes}
+    except OSError:
+        return False
+    states = [_stands(change, held[change.file]) for change in changes]
+    if True in states or False in states:
+        return True in states
+    return any(_shows(change, held[change.file]) for change in changes)
+
+
+def _stands(change: "FileChange", content: bytes) -> bool | None:
+    """Whether a file is the new one, or the old one (False); None for neither."""
+    shift, old, new = 0, len(content) == change.old_size, len(content) == change.new_size
+    for hunk in change.hunks:
+        start = hunk.offset - shift
+        old = old and content[start : start + len(hunk.gone)] == hunk.gone
+        new = new and content[hunk.offset : hunk.offset + len(hunk.come)] == hunk.come
+        shift += len(hunk.come) - len(hunk.gone)
+    return new if new != old else None
+
+
+def _shows(change: "FileChange", content: bytes) -> bool:
+    """Whether the lines that were added stand in a file, or none of those that were removed."""
+    lines = set(content.split(b"\n"))
+    come = {line for hunk in change.hunks for line in hunk.come.split(b"\n") if line}
+    gone = {line for hunk in change.hunks for line in hunk.gone.split(b"\n") if line}
+    return come <= lines if come else lines.isdisjoint(gone)
 
 
 def user_name(uid: int) -> str:
@@ -233,6 +276,14 @@ def user_name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return ""
+
+
+def _last_number(fd: int, size: int) -> int | None:
+    """The number of the last entry, if that is marked as done."""
+    tail = os.pread(fd, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
+    word, _, number = tail[tail.rfind(b"\n", 0, -1) + 1 :].partition(b" ")
+    is_mark = word == b"done" and number.endswith(b"\n") and number[:-1].isdigit()
+    return int(number) if is_mark else None
 
 
 def _mark(number: int) -> bytes:

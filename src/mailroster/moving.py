@@ -14,8 +14,10 @@ Killed before 3, the move is taken back by the next command; after it, it is com
 Sieve script in the config folder is linked to its new name before 3 and loses the old one after it.
 """
 
+import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
@@ -79,7 +81,7 @@ class Record:
         os.close(self._fd)
 
     def _try(self) -> bool:
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        fd = self._open()
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(fd), os.stat(self.path)):
@@ -90,6 +92,24 @@ class Record:
             if self._fd != fd:
                 os.close(fd)
         return self._fd == fd
+
+    def _open(self) -> int:
+        """Never follows a link. Raises Refused for what another user put there."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            fd = os.open(self.path, flags, 0o600)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+                raise
+            raise Refused(f"{self.path} is not a regular file; remove it") from None
+        status = os.fstat(fd)
+        owners = (os.stat(os.path.dirname(self.path)).st_uid, 0, os.geteuid())
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1 or status.st_uid not in owners:
+            os.close(fd)
+            raise Refused(f"{self.path} is not a regular file of the folder's owner; remove it")
+        if status.st_mode & 0o077:
+            os.fchmod(fd, 0o600)  # who can open it can lock it
+        return fd
 
     def moves(self) -> dict[Move, tuple[str, float]]:
         """Every move that is not over: how far it is, and when (s since the machine started) it

@@ -16,14 +16,16 @@ before any file is replaced, so that a file is known as brought wherever that is
 
 import errno
 import os
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from mailroster.brought import RECORD, Line, Record, parse
-from mailroster.commit import NEW, Commit
-from mailroster.disk import Disk, identity, look, owner_and_mode, read
+from mailroster.commit import Commit
+from mailroster.config_folder import ConfigFolder
+from mailroster.disk import Disk, identity, owner_and_mode
 from mailroster.finding import WARNING, Busy, Finding, Location, Refused
 from mailroster.formats.accounts import ACCOUNTS
 from mailroster.lock import FolderLock
+from mailroster.recovery import NEW
 from mailroster.roster import Roster
 from mailroster.source import NOTHING, Files, Seen, digest, files, is_lasting, names, place
 from mailroster.values import NamedTuple
@@ -53,9 +55,19 @@ class Standing(NamedTuple):
 class Overlay:
     """The overlay of one source."""
 
-    def __init__(self, source: str, folder: str, disk: Disk | None = None) -> None:
+    def __init__(
+        self,
+        source: str,
+        folder: str,
+        disk: Disk | None = None,
+        *,
+        linked: Sequence[str] = (),
+    ) -> None:
+        """`linked`: other folders to which links in these two may lead."""
         self.source, self.folder = source, folder
         self._disk = disk or Disk()
+        self._linked = tuple(map(os.path.realpath, linked))
+        self._here = ConfigFolder(folder, self._linked)
 
     def path(self, file: str) -> str:
         return os.path.join(self.folder, file)
@@ -71,7 +83,7 @@ class Overlay:
             if not os.path.isdir(self.folder):
                 self._disk.make_folder(self.folder, 0o700)
             with FolderLock(self.folder, wait_s):
-                Commit(self.folder, self._disk).recover()
+                Commit(self._here, self._disk).recover()
                 if found := self._found():
                     self._bring(found)
             return True
@@ -83,7 +95,7 @@ class Overlay:
     def standings(self) -> list[Standing]:
         """How every file stands, by name. Raises OSError, or Busy if the source is swapped all
         along."""
-        if found := files(self.source):
+        if found := files(self.source, self._linked):
             return list(self._standings(found, self._record()))
         raise Busy(f"{self.source} is being changed all along")
 
@@ -91,7 +103,7 @@ class Overlay:
         """What keeps files from following the source."""
         where, told = Location(ACCOUNTS.file), list[Finding]()
         try:
-            found, record = files(self.source), self._record()
+            found, record = files(self.source, self._linked), self._record()
         except OSError as error:
             what = f"the source {self.source} can't be read ({error.strerror or error}); {_KEPT}"
             return (Finding(where, WARNING, "no-source", what, "mount it again"),)
@@ -131,7 +143,7 @@ class Overlay:
         """A file of here; one that somebody has made a link, or no file at all, is theirs."""
         path = self.path(file)
         try:
-            content, which = look(path)
+            content, which = self._here.look(file)
         except PermissionError:
             raise
         except OSError:
@@ -154,7 +166,7 @@ class Overlay:
     def _found(self) -> Files | None:
         """The source, unless it can't be read and there is something to go on with."""
         try:
-            return files(self.source)
+            return files(self.source, self._linked)
         except OSError as error:
             if names(self.folder):
                 return None
@@ -215,13 +227,15 @@ class Overlay:
     def give_up(self, standing: Standing, wait_s: float = 60.0) -> None:
         """Makes a file that of the source, whatever was done here. Raises OSError or Busy."""
         with FolderLock(self.folder, wait_s):
-            Commit(self.folder, self._disk).recover()
+            Commit(self._here, self._disk).recover()
             if not self._put(standing):
                 raise Busy(f"{standing.file} has just been written by somebody; try again")
             self._disk.sync_folder(self.folder)
 
     def _record(self) -> Record:
-        return parse(read(self.path(RECORD)))
+        if os.path.islink(self.path(RECORD)):
+            return parse(b"")  # not ours: it is replaced
+        return parse(self._here.read(RECORD))
 
     def _write_record(self, record: Record) -> None:
         path, new = self.path(RECORD), self.path(f"{RECORD}{NEW}")

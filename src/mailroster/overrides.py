@@ -8,9 +8,11 @@ taken: at the first start nothing starts, later what was in force stays.
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 
 from mailroster import installed
-from mailroster.disk import Disk, Identity, identity, read
+from mailroster.config_folder import ConfigFolder
+from mailroster.disk import Disk, Identity, identity
 from mailroster.finding import ERROR, WARNING, Finding, Location, Refused, printable
 from mailroster.instance import postfix
 from mailroster.instance.dialect import Dialect, dialect
@@ -40,15 +42,17 @@ class Taken(NamedTuple):
     findings: list[Finding]
 
 
-def in_folder(folder: str) -> Overrides:
+def in_folder(folder: str, linked: Sequence[str] = ()) -> Overrides:
     """The files of a folder. Raises OSError for one that can't be read."""
-    return Overrides(*(_text(os.path.join(folder, file)) for file in FILES))
+    config = ConfigFolder(folder, tuple(linked))
+    texts = (config.read(file).decode("utf-8", "surrogateescape") for file in FILES)
+    return Overrides(*texts)
 
 
 def wanted(settings: Settings) -> Overrides:
     """The files of the config folder, as far as the settings trust it. Raises OSError for one that
     can't be read."""
-    return in_folder(settings.config) if settings.trust_config else Overrides()
+    return in_folder(settings.config, settings.linked()) if settings.trust_config else Overrides()
 
 
 def ignored(settings: Settings) -> list[str]:
@@ -215,7 +219,3 @@ def _of_dovecot(stderr: str, path: str, manual: str) -> list[Finding]:
 
 def _copy(layout: Layout, file: str) -> str:
     return os.path.join(layout.overrides, file)
-
-
-def _text(path: str) -> str:
-    return read(path).decode("utf-8", "surrogateescape")

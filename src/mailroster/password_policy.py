@@ -9,7 +9,9 @@ since such lists have millions of lines.
 import errno
 import os
 from collections.abc import Collection, Iterator
+from io import FileIO
 
+from mailroster.config_folder import ConfigFolder
 from mailroster.disk import WHOLE_MAX_BYTES, identity_of, opened
 from mailroster.finding import Refused
 from mailroster.values import NamedTuple
@@ -18,10 +20,12 @@ _PART_BYTES = 1 << 22
 
 
 class Policy(NamedTuple):
-    """What a password has to be. `refused` is the path of a file, "" for none."""
+    """What a password has to be. `refused` is the path of a file, "" for none; one that is not a
+    whole path lies in `folder`."""
 
     min_length: int = 1  # characters
     refused: str = ""
+    folder: ConfigFolder = ConfigFolder("")
 
     def check(self, password: str) -> None:
         """Raises Refused for a password that is not taken, and where the file can't be read."""
@@ -44,35 +48,33 @@ class Policy(NamedTuple):
         """Those of some passwords, in folded case, that the file holds."""
         listed: set[str] = set()
         if self.refused and folded:
-            for lines in _parts(self.refused):
+            for lines in self._parts():
                 listed |= set(folded).intersection(lines)
         return listed
 
+    def _parts(self) -> Iterator[list[str]]:
+        """The lines of the file in folded case, some megabytes at a time."""
+        try:
+            with self._opened() as file:
+                if identity_of(file.fileno()).size > WHOLE_MAX_BYTES:
+                    raise OSError(errno.EFBIG, f"larger than {WHOLE_MAX_BYTES} bytes")
+                rest = b""
+                while part := file.read(_PART_BYTES):
+                    whole, feed, last = (rest + part).rpartition(b"\n")
+                    rest = last
+                    if feed:
+                        yield _lines(whole)
+                yield _lines(rest)
+        except OSError as error:
+            why = f"{self.folder.path_of(self.refused)}: {error.strerror}"
+            raise Refused(f"the list of refused passwords can't be read ({why})") from None
 
-def _parts(path: str) -> Iterator[list[str]]:
-    """The lines of a file in folded case, some megabytes at a time."""
-    try:
-        with opened(path) as file:
-            if identity_of(file.fileno()).size > WHOLE_MAX_BYTES:
-                raise OSError(errno.EFBIG, f"larger than {WHOLE_MAX_BYTES} bytes")
-            rest = b""
-            while part := file.read(_PART_BYTES):
-                whole, feed, last = (rest + part).rpartition(b"\n")
-                rest = last
-                if feed:
-                    yield _lines(whole)
-            yield _lines(rest)
-    except OSError as error:
-        why = f"{path}: {error.strerror}"
-        raise Refused(f"the list of refused passwords can't be read ({why})") from None
+    def _opened(self) -> FileIO:
+        if os.path.isabs(self.refused):
+            return opened(self.refused)
+        return self.folder.opened(self.refused)
 
 
 def _lines(raw: bytes) -> list[str]:
     text = raw.decode("utf-8", "surrogateescape").casefold()
     return text.replace("\r\n", "\n").removesuffix("\r").split("\n")
-
-
-def policy_path(config: str, named: str) -> str:
-    """The path that the setting `password_refused` names: from the config folder, if not a whole
-    one; "" for none."""
-    return os.path.join(config, named) if named else ""

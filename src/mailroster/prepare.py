@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from mailroster import beneath, installed, log_file, owners, places, quota_warning, running
 from mailroster.adopt.mail_folder import owned
+from mailroster.config_folder import ConfigFolder
 from mailroster.disk import Disk, make_folder, mode_for_all, read
 from mailroster.finding import Refused
 from mailroster.instance import overrides, postfix
@@ -211,7 +212,8 @@ def _listening(listen: str) -> str:
 def _quota_warning(settings: Settings, layout: Layout) -> None:
     sender = settings.postmaster_address or f"postmaster@{settings.hostname}"
     not_enforced = dialect(installed.version()).NOT_ENFORCED
-    script = quota_warning.script(settings.config, layout.dovecot_conf, sender, not_enforced)
+    config = ConfigFolder(settings.config, settings.linked())
+    script = quota_warning.script(config, layout.dovecot_conf, sender, not_enforced)
     Disk().replace(layout.quota_warning, script.encode(), mode=0o700)
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from mailroster import address
-from mailroster.disk import read
+from mailroster.config_folder import ConfigFolder
 from mailroster.finding import Fault, ServiceFailed, printable
 from mailroster.quota import human_size
 from mailroster.running import Usage
@@ -31,13 +31,14 @@ _LDA = "/usr/lib/dovecot/dovecot-lda"
 _TEXT_MAX_BYTES = 1 << 16
 
 
-def script(config: str, dovecot_conf: str, sender: str, not_enforced: str) -> str:
+def script(config: ConfigFolder, dovecot_conf: str, sender: str, not_enforced: str) -> str:
     """The script that Dovecot runs: this module, with all that it has to know; `not_enforced` is
     the option of dovecot-lda with which it delivers to who is over quota."""
     import shlex
 
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    words = [sys.executable, "-m", __name__, config, dovecot_conf, sender, not_enforced]
+    words = [sys.executable, "-m", __name__, config.path, ":".join(config.linked)]
+    words += [dovecot_conf, sender, not_enforced]
     return f"""\
 #!/bin/sh
 # Written by mailroster: changes made here are lost.
@@ -73,8 +74,27 @@ def message(text: str, sender: str, values: Mapping[str, str]) -> bytes:
     return found.as_bytes()
 
 
+def text_of(config: ConfigFolder) -> str:
+    """The text of the folder, or ours if it has none, or one that can't be read; that is told on
+    stderr, which Dovecot logs."""
+    try:
+        with config.opened(TEXT) as file:
+            raw = file.read(_TEXT_MAX_BYTES) or b""
+    except FileNotFoundError:
+        return DEFAULT
+    except OSError as error:
+        print(f"quota-warning: {TEXT} is not used: {error.strerror}", file=sys.stderr)
+        return DEFAULT
+    return raw.decode("utf-8", "replace") or DEFAULT
+
+
 def warn(
-    config: str, dovecot_conf: str, sender: str, not_enforced: str, percent: str, user: str
+    config: ConfigFolder,
+    dovecot_conf: str,
+    sender: str,
+    not_enforced: str,
+    percent: str,
+    user: str,
 ) -> None:
     """Sends one warning. Raises Fault for who can't have a mailbox, ServiceFailed if Dovecot does
     not take it."""
@@ -82,15 +102,13 @@ def warn(
     if number(percent) is None:
         raise ServiceFailed(f"{percent!r} is no percentage")
     use = usage(dovecot_conf, owner) or Usage(0, 0, 0)
-    raw = read(os.path.join(config, TEXT))[:_TEXT_MAX_BYTES]
     values = {
         "address": owner,
         "percent": percent,
         "used": human_size(use.used),
         "limit": human_size(use.limit),
     }
-    text = raw.decode("utf-8", "replace") or DEFAULT
-    mail = message(text, sender, values).decode("ascii", "surrogateescape")
+    mail = message(text_of(config), sender, values).decode("ascii", "surrogateescape")
     argv = [_LDA, "-c", dovecot_conf, "-d", owner, "-f", "", "-e", "-o", not_enforced]
     code, out, err = run(argv, mail)
     if code:
@@ -100,8 +118,9 @@ def warn(
 def main(argv: Sequence[str]) -> int:
     """The script's own: 0, or 1 with the reason on stderr, which Dovecot logs."""
     try:
-        warn(*argv)
-    except (Fault, ServiceFailed, OSError, TypeError) as error:
+        config, linked, *rest = argv
+        warn(ConfigFolder(config, tuple(filter(None, linked.split(":")))), *rest)
+    except (Fault, ServiceFailed, OSError, TypeError, ValueError) as error:
         print(f"quota-warning: {error}", file=sys.stderr)
         return 1
     return 0

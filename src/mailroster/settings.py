@@ -5,7 +5,7 @@ Every variable may have `__FILE` behind its name: then it names a file that hold
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mailroster.finding import NotUnderstood, Refused, printable
@@ -45,6 +45,11 @@ FOLDERS = (
 )
 #: A folder, too, which nobody has unless it is named.
 OVERLAY = Setting("overlay", "MAILROSTER_OVERLAY", "", "takes changes where `config` is only read")
+#: Counts from the environment only: other users may write the folder, and `mailroster.toml` in it.
+LINKED = Setting(
+    "linked_folders", "MAILROSTER_LINKED_FOLDERS", "",
+    "folders outside of `config` to which links in it may lead: whole paths, with colons or commas between; not from mailroster.toml",
+)  # fmt: skip
 _IN_CONTAINER = {
     "config": CONTAINER_CONFIG,
     "mail": "/var/mail",
@@ -99,12 +104,13 @@ SETTINGS = (
     Setting("tls_key", "SSL_KEY_PATH", "", "PEM file"),
     Setting("trust_config", "MAILROSTER_TRUST_CONFIG", True, "whether mailroster.toml, postfix-main.cf, postfix-master.cf and dovecot.cf of the config folder count"),
     Setting("index_from_bytes", "", 1 << 18, "size of a config file from which on it is looked up by an index"),
+    LINKED,
     Setting("settle_seconds", "", 1, "how long a removal by hand waits"),
     Setting("history_bytes", "", 1 << 22, "how large the history of changes may grow; 0: none is kept"),
 )  # fmt: skip
 
 #: They say how far the config folder is trusted: it can't say so itself.
-NOT_IN_TOML = frozenset({"trust_config"})
+NOT_IN_TOML = frozenset({"trust_config", "linked_folders"})
 LAYOUTS = ("private", "system", "host")
 #: Defaults of the layout `system`, and of `host`, where they tell of servers that are not ours.
 SYSTEM: Mapping[str, str | int] = {
@@ -156,8 +162,13 @@ class Settings(NamedTuple):
     tls_key: str
     trust_config: bool
     index_from_bytes: int
+    linked_folders: str
     settle_seconds: int
     history_bytes: int
+
+    def linked(self) -> tuple[str, ...]:
+        """The setting `linked_folders`, one by one."""
+        return linked_folders(self.linked_folders)
 
     def near(self) -> str:
         """An address on which the ports can be reached from this machine."""
@@ -179,6 +190,14 @@ class Sources(NamedTuple):
     fault: Callable[[str, bool], tuple[str, bool]] = lambda path, owned: ("", True)
     in_container: Callable[[], bool] = lambda: False
     is_mount: Callable[[str], bool] = lambda path: False
+    #: Gives the bytes of a file of a config folder: the folder, the file, and `linked_folders`.
+    read_there: Callable[[str, str, Sequence[str]], bytes] | None = None
+
+    def toml(self, config: str) -> bytes:
+        """The bytes of `mailroster.toml`. Raises OSError or NotUnderstood."""
+        if self.read_there is None:
+            return self.read(os.path.join(config, TOML))
+        return self.read_there(config, TOML, linked_folders(self.given(LINKED) or ""))
 
     def are_of_a_container(self) -> bool:
         """Whether the folders are those of a container: this is one, no home is named, and only
@@ -241,7 +260,7 @@ def load(sources: Sources) -> Settings:
     UnsafeDefault for a default folder that other users could write."""
     config, source = config_folders(sources)
     trusted = _trusts_config(_folders(sources)["state"], sources)
-    toml = _toml(os.path.join(config, TOML), sources.read) if trusted else {}
+    toml = _toml(config, sources) if trusted else {}
     _check_toml(toml)
     values: dict[str, Any] = _values(sources, toml)
     values |= {
@@ -258,6 +277,7 @@ def load(sources: Sources) -> Settings:
         values["hostname"] = _line(os.path.join(values["state"], ORIGIN), sources.read)
     values["hostname"] = _hostname(values["hostname"], os.uname().nodename)
     percentages(values["quota_warnings"])
+    linked_folders(values["linked_folders"])
     _check_ports(values)
     return Settings(**values)
 
@@ -332,6 +352,17 @@ def _trusts_config(state: str, sources: Sources) -> bool:
     if text is not None:
         return bool(_judged(setting, text))
     return not _line(os.path.join(state, UNTRUSTED), sources.read)
+
+
+def linked_folders(text: str) -> tuple[str, ...]:
+    """The setting `linked_folders` as whole paths. Raises NotUnderstood."""
+    folders = tuple(word for word in text.replace(",", ":").split(":") if word)
+    for folder in folders:
+        if not os.path.isabs(folder) or not os.path.normpath(folder).strip("/"):
+            raise NotUnderstood(
+                f"linked_folders: {folder!r} is not the whole path of a folder below /"
+            )
+    return folders
 
 
 def percentages(text: str) -> tuple[int, ...]:
@@ -420,9 +451,10 @@ def _unsafe(name: str, path: str, fault: str) -> UnsafeDefault:
     return UnsafeDefault(f"the default folder {printable(path)} is not used: {what}; {use}{remedy}")
 
 
-def _toml(path: str, read: Callable[[str], bytes]) -> dict[str, Any]:
+def _toml(config: str, sources: Sources) -> dict[str, Any]:
+    path = os.path.join(config, TOML)
     try:
-        raw = read(path)
+        raw = sources.toml(config)
         if not raw:
             return {}
         import tomllib  # 10 ms: only for those who have the file

@@ -13,7 +13,8 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 
-from mailroster.disk import ABSENT, Disk, Identity, identity, look, read
+from mailroster.config_folder import ConfigFolder
+from mailroster.disk import ABSENT, Disk, Identity, identity, read
 from mailroster.document import Document
 from mailroster.finding import ERROR, WARNING, Busy, Finding, Location
 from mailroster.formats.accounts import ACCOUNTS, Account
@@ -42,9 +43,17 @@ class SieveScripts:
     """The scripts of one instance. Who keeps this for long looks only at what has changed."""
 
     def __init__(
-        self, config: str, layout: Layout, settle_s: float, *, observer: bool = False
+        self,
+        config: str,
+        layout: Layout,
+        settle_s: float,
+        *,
+        observer: bool = False,
+        linked: Iterable[str] = (),
     ) -> None:
+        """`linked`: other folders to which links in the config folder may lead."""
         self._config, self._layout = config, layout
+        self._folder = ConfigFolder(config, tuple(linked))
         self._settle = Settling(settle_s, observer=observer)
         self._quiet = Settling(min(QUIET_S, settle_s), observer=observer)
         self._disk = Disk()
@@ -108,7 +117,7 @@ class SieveScripts:
                 found.known[name] = self._known[name]
                 continue
             try:
-                text, which = look(self._path(file))
+                text, which = self._folder.look(file)
             except OSError as error:
                 found.findings.append(unreadable(file, error))
                 continue
@@ -181,7 +190,7 @@ class SieveScripts:
         live = self.live()
         for name, file in scripts.files.items():
             try:
-                text = look(self._path(file))[0]
+                text = self._folder.read(file)
             except OSError as error:
                 found.append(unreadable(file, error))
                 continue
@@ -215,14 +224,16 @@ class _Found(NamedTuple):
     waits: bool
 
 
-def findings_in(config: str, dovecot_conf: str, accounts: Document[Account]) -> list[Finding]:
+def findings_in(
+    config: ConfigFolder, dovecot_conf: str, accounts: Document[Account]
+) -> list[Finding]:
     """Everything that is wrong with the scripts of a config folder. Raises ServiceFailed where
     there is no sievec."""
-    scripts = scripts_among(os.listdir(config) if os.path.isdir(config) else ())
+    scripts = scripts_among(os.listdir(config.path) if os.path.isdir(config.path) else ())
     found, texts = list(scripts.findings), {}
     for name, file in scripts.files.items():
         try:
-            texts[name] = look(os.path.join(config, file))[0]
+            texts[name] = config.read(file)
         except OSError as error:
             found.append(unreadable(file, error))
         if name not in (BEFORE, AFTER) and name not in accounts:

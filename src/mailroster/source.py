@@ -11,12 +11,14 @@ The files are those on its top level, whatever they are called: not other folder
 name begins with a dot, and no leftovers of our own.
 """
 
+import errno
 import os
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from mailroster.disk import ABSENT, Identity, identity, look, opened
+from mailroster.config_folder import ConfigFolder, is_below
+from mailroster.disk import ABSENT, Identity, identity, identity_of
 from mailroster.values import NamedTuple
 
 DATA = "..data"
@@ -82,16 +84,20 @@ def names(folder: str) -> list[str]:
     return sorted(filter(belongs, os.listdir(folder)))
 
 
-def files(folder: str) -> Files | None:
-    """All files of a folder, as they stood together; None if they were swapped all along.
+def files(folder: str, linked: Sequence[str] = ()) -> Files | None:
+    """All files of a folder, as they stood together; None if they were swapped all along. `linked`:
+    other folders to which links in it may lead.
 
     Raises OSError if the folder is not there or can't be read.
     """
     for _ in range(TRIES):
-        here = place(folder)
+        here, around = place(folder), os.path.realpath(folder)
+        if not any(is_below(f"{here}/", each) for each in (around, *linked)):
+            why = f"leads to {here}, outside of the source; name that in linked_folders"
+            raise OSError(errno.ELOOP, why, os.path.join(folder, DATA))
         which = identity(here)
         try:
-            found = _read(here, which)
+            found = _read(ConfigFolder(around, tuple(linked)), here, which)
         except FileNotFoundError:
             if place(folder) == here:
                 raise
@@ -101,26 +107,26 @@ def files(folder: str) -> Files | None:
     return None
 
 
-def _read(folder: str, which: Identity) -> Files:
-    seen, unreadable = {}, {}
-    for name in names(folder):
-        path = os.path.join(folder, name)
+def _read(folder: ConfigFolder, here: str, which: Identity) -> Files:
+    """The files of a folder at a place in it, or to which a link in it leads."""
+    seen, unreadable, below = {}, {}, os.path.relpath(here, folder.path)
+    for name in names(here):
         try:
+            path = os.path.join(here, name)
             if os.path.isdir(path):
                 continue
-            content, found = look(path)
-            if found != ABSENT:  # a link that leads nowhere
-                seen[name] = Seen(digest(content), found, content, _mode(path))
+            with folder.opened(name if below == os.curdir else os.path.join(below, name)) as file:
+                found, content = identity_of(file.fileno()), file.readall()
+                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            seen[name] = Seen(digest(content), found, content, mode)
+        except FileNotFoundError:
+            if not os.path.islink(path):
+                raise  # all of them may have been swapped
         except OSError as error:
             unreadable[name] = error
     return Files(which, seen, unreadable)
 
 
-def _mode(path: str) -> int:
-    with opened(path) as file:
-        return stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-
-
 def belongs(name: str) -> bool:
     """Whether a file of that name is one of a config folder."""
-    return not name.startswith(".") and _OURS not in name and name.isprintable()
+    return "/" not in name and not name.startswith(".") and _OURS not in name and name.isprintable()

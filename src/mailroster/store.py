@@ -1,26 +1,43 @@
-"""The config folder: read, and changed by transactions, by one at a time."""
+"""The config folder: read, and changed by transactions, by one at a time.
+
+A reader takes no lock and writes nothing. It reads all files and looks then whether they, and the
+journal of an edit, are still as they were; else it reads again. An edit that was cut short and
+counts is read as if it had been completed.
+"""
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from io import FileIO
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mailroster.commit import UNCHANGED, Commit
-from mailroster.disk import Disk, Identity, identity, look, owner_of
+from mailroster.commit import UNCHANGED, Commit, SetAside
+from mailroster.config_folder import ConfigFolder, handle_path
+from mailroster.disk import ABSENT, Disk, Identity, identity, identity_of, owner_of
 from mailroster.document import Document
 from mailroster.finding import Busy, Conflict, Refused
 from mailroster.lock import FolderLock
 from mailroster.plan import Plan, plan
+from mailroster.recovery import NOTHING, Recovery
 from mailroster.roster import Roster, document_of
 from mailroster.values import NamedTuple
 
 if TYPE_CHECKING:
+    from mailroster.by_hand import Part
     from mailroster.entry import Entry
     from mailroster.history import Note
 
 #: How often an edit is made anew when somebody wrote the file meanwhile.
 TRIES = 10
 _PAUSE_S = 0.002
+#: How often the folder is read without the lock, which the next reading takes if it can.
+READS = 12
+#: How often a journal must have been seen, until its edit counts as cut short.
+_LOOKS = 6
+#: Where to read takes long, it is not tried so often.
+_READS_MAX_S = 0.5
+#: How long a convergence waits for the lock of an edit whose journal it sees.
+_RECOVERY_WAIT_S = 1.0
 #: What part of the history a single entry may take.
 ROOM = 4
 
@@ -33,6 +50,7 @@ class Snapshot(NamedTuple):
     roster: Roster
     identities: Mapping[str, Identity]  # field -> identity; ABSENT if there is no file
     unreadable: Mapping[str, str] = {}  # field -> the system's words
+    pending: bool = False  # whether a part of it is an edit that was cut short
 
     def readable(self) -> Roster:
         """The roster, if every file could be read. Raises Refused."""
@@ -80,19 +98,63 @@ class Store:
         find: Find = _by_reading,
         history_bytes: int = 0,
         author: Author = _nobody,
+        linked: Sequence[str] = (),
     ) -> None:
+        """`linked`: other folders to which links in this one may lead."""
         self.folder = folder
         self._disk = disk or Disk()
-        self._files = Commit(folder, self._disk)
+        self._config = ConfigFolder(folder, tuple(linked))
+        self._files = Commit(self._config, self._disk)
         self._wait_s, self._find = wait_s, find
         self._history_bytes, self._author = history_bytes, author
 
     def read(self, known: Iterable[Roster] = (), find: Find | None = None) -> Snapshot:
-        """All documents, as they stand between two transactions.
+        """All documents, as they stand between two transactions. Changes nothing.
 
-        A document of `known` whose text still stands in the folder is used again.
+        A document of `known` whose text still stands in the folder is used again. Raises Busy if
+        the folder changes all along.
         """
-        return self._alone(lambda: self._read(known, find or self._find))
+        self._must_exist()
+        known, find = tuple(known), find or self._find
+        began = time.monotonic()
+        try:
+            for tried in range(READS):
+                time.sleep(tried * _PAUSE_S)
+                try:
+                    snapshot, is_sure = self._look(known, find)
+                except Busy:
+                    continue  # an edit of another user is under way
+                if is_sure and (not snapshot.pending or tried >= _LOOKS):
+                    return snapshot
+                if tried > 1 and time.monotonic() - began > _READS_MAX_S:
+                    break
+            return self._read_locked(known, find)
+        except OSError as error:
+            raise self._files.explained(error) from error
+
+    def _look(self, known: Iterable[Roster], find: Find) -> tuple[Snapshot, bool]:
+        """What is read, and whether all of it stood there at one moment."""
+        pending = self._files.pending()
+        snapshot = self._read(known, find, pending)
+        # In this order: while the files are the same, no edit was half in place at this moment.
+        is_sure = pending.is_current() and self._stands(snapshot, pending)
+        return snapshot, is_sure
+
+    def _read_locked(self, known: Iterable[Roster], find: Find) -> Snapshot:
+        """While no edit is under way, if we may keep others from it. Somebody who saves a file
+        again and again is not waited for."""
+        with FolderLock(self.folder, self._wait_s, make=False) as lock:
+            snapshot, is_sure = self._look(known, find)
+            if not (is_sure or lock.is_held() or lock.is_absent()):
+                raise Busy(f"{self.folder} is changed again and again; try again later")
+            return snapshot
+
+    def _stands(self, snapshot: Snapshot, pending: Recovery) -> bool:
+        return all(
+            identity(self.path(document.format.file)) == snapshot.identities[field]
+            for field, document in snapshot.roster.documents()
+            if document.format.file not in pending.files()
+        )
 
     def transact(
         self,
@@ -116,49 +178,84 @@ class Store:
                 self._disk.make_folder(self.folder)
             except OSError as error:
                 raise self._files.explained(error) from error
-        return self._alone(lambda: self._transact(edit, dry_run, announce))
+        if dry_run:
+            before = self.read().readable()
+            after = edit(before)
+            return Edited(plan(before, after), before, after, {})
+        return self._alone(lambda: self._transact(edit, announce))
+
+    def recover(self) -> None:
+        """Completes an edit that was cut short, or takes it back, if we may: readers see it as
+        completed anyway. Raises SetAside and Refused as Commit.recover does."""
+        if not self._files.is_left():
+            return
+        try:
+            self._alone(lambda: None, _RECOVERY_WAIT_S)
+        except SetAside:
+            raise
+        except Busy:
+            return  # its own command is at it, or another user has to
 
     def path(self, file: str) -> str:
         return os.path.join(self.folder, file)
 
-    def _alone(self, act: Callable[[], T]) -> T:
-        """Does something while nobody else does, in a folder that no crash has left half edited."""
+    def opened(self, path: str) -> FileIO:
+        """A file of the folder to be read, by its path. Raises OSError as ConfigFolder does."""
+        return self._config.opened(os.path.basename(path))
+
+    def _must_exist(self) -> None:
         if not os.path.isdir(self.folder):
             raise Refused(
                 f"there is no config folder {self.folder}; name yours with --config or --home, "
                 "or make it with the first 'setup email add'"
             )
+
+    def _alone(self, act: Callable[[], T], wait_s: float | None = None) -> T:
+        """Does something while nobody else does, in a folder that no crash has left half edited."""
+        self._must_exist()
         try:
-            with FolderLock(self.folder, self._wait_s):
+            with FolderLock(self.folder, self._wait_s if wait_s is None else wait_s):
                 self._files.recover()
                 return act()
         except OSError as error:
             raise self._files.explained(error) from error
 
-    def _read(self, known: Iterable[Roster], find: Find) -> Snapshot:
+    def _read(self, known: Iterable[Roster], find: Find, pending: Recovery = NOTHING) -> Snapshot:
+        """The files as they stand, or as a recovery completes them."""
+        os.close(os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))  # or an error
         documents: dict[str, Document[Any]] = {}
         identities: dict[str, Identity] = {}
         unreadable: dict[str, str] = {}
         for field, empty in Roster().documents():
-            path = self.path(empty.format.file)
-            documents[field], identities[field] = empty, identity(path)
+            file = empty.format.file
             try:
-                found = find(field, path, identities[field])
-                if found is None:
-                    content, identities[field] = look(path)
-                    found = document_of(field, content, known), identities[field]
+                if file in pending.files():
+                    found = document_of(field, self._files.content(file, pending), known)
+                    documents[field], identities[field] = found, pending.identity(file)
+                else:
+                    documents[field], identities[field] = self._found(field, file, known, find)
             except OSError as error:
+                documents[field], identities[field] = empty, identity(self.path(file))
                 unreadable[field] = error.strerror or str(error)
-                continue
-            documents[field], identities[field] = found
-        return Snapshot(Roster(**documents), identities, unreadable)
+        return Snapshot(Roster(**documents), identities, unreadable, bool(pending.files()))
+
+    def _found(
+        self, field: str, file: str, known: Iterable[Roster], find: Find
+    ) -> tuple[Document[Any], Identity]:
+        try:
+            opened = self._config.opened(file)
+        except (FileNotFoundError, NotADirectoryError):
+            return getattr(Roster(), field), ABSENT
+        with opened:
+            which = identity_of(opened.fileno())
+            found = find(field, handle_path(opened.fileno()), which)
+            return found or (document_of(field, opened.readall(), known), which)
 
     # -- the transaction
 
     def _transact(
         self,
         edit: Callable[[Roster], Roster],
-        dry_run: bool,
         announce: Callable[[Plan], None] | None,
     ) -> Edited:
         for tried in range(TRIES):
@@ -167,7 +264,7 @@ class Store:
             before = snapshot.readable()
             after = edit(before)
             changes = plan(before, after)
-            if dry_run or not changes.edits:
+            if not changes.edits:
                 return Edited(changes, before, after, {})
             if announce is not None:
                 announce(changes)
@@ -208,22 +305,33 @@ class Store:
         if not self._history_bytes:
             return ""
         try:
+            if self._files.history.is_settled() and not self._by_hand(before, after, found):
+                return ""
             return self._alone(lambda: self._note_by_hand(before, after, found))
         except (Refused, Busy) as error:
             return str(error)
+        except OSError as error:
+            return f"{error.filename}: {error.strerror}"
+
+    def _by_hand(
+        self, before: Roster, after: Roster, found: Mapping[str, Identity]
+    ) -> "list[Part]":
+        """What the history lacks of a change."""
+        from mailroster.by_hand import by_hand
+
+        files = {field: self.path(d.format.file) for field, d in after.documents()}
+        later = any(identity(path) != found[field] for field, path in files.items())
+        room = self._history_bytes // ROOM
+        return by_hand(before, after, self._files.history.text(), room, later=later)
 
     def _note_by_hand(self, before: Roster, after: Roster, found: Mapping[str, Identity]) -> str:
-        from mailroster.by_hand import by_hand
         from mailroster.entry import BY_HAND
         from mailroster.history import user_name
         from mailroster.noting import author
 
         history = self._files.history
         history.settle()
-        files = {field: self.path(d.format.file) for field, d in after.documents()}
-        later = any(identity(path) != found[field] for field, path in files.items())
-        room = self._history_bytes // ROOM
-        parts = by_hand(before, after, history.text(), room, later=later)
+        parts = self._by_hand(before, after, found)
         if not parts:
             return ""
         uid = owner_of(self.path(parts[0].file), self.folder)
@@ -232,6 +340,8 @@ class Store:
         return history.fault
 
     def history(self) -> "Iterator[Entry]":
-        """The changes that were made, the newest first. Raises OSError, Refused or Busy."""
-        self._alone(self._files.history.settle)
-        return self._files.history.newest_first()
+        """The changes that were made, the newest first. Changes nothing. Raises OSError or
+        Refused."""
+        self._must_exist()
+        pending = self._files.pending()
+        return self._files.history.newest_first(lambda file: self._files.content(file, pending))

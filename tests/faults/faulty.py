@@ -16,6 +16,7 @@ from mailroster.address import account
 from mailroster.disk import Content, Disk
 from mailroster.finding import Busy, Refused
 from mailroster.history import HISTORY
+from mailroster.lock import LOCK_FILE
 from mailroster.roster import Roster
 from mailroster.store import Store
 
@@ -134,12 +135,45 @@ def in_child(act: Callable[[], object], *, uid: int | None = None) -> str:
 
 def edited(folder: Path, edit: Edit, disk: Disk | None = None, *, uid: int | None = None) -> str:
     """How a child ends that makes an edit."""
-    return in_child(lambda: Store(str(folder), disk, wait_s=1).transact(edit), uid=uid)
+    store = Store(str(folder), disk, wait_s=1, linked=elsewhere(folder))
+    return in_child(lambda: store.transact(edit), uid=uid)
 
 
 def recovered(folder: Path, disk: Disk | None = None, *, uid: int | None = None) -> str:
-    """How a child ends that does what any command does first, and waits for nobody."""
-    return in_child(lambda: Store(str(folder), disk, wait_s=0).read(), uid=uid)
+    """How a child ends that does what any edit does first, and waits for nobody. Another one has
+    read the folder before: that changed nothing, and what it saw is what the recovery makes."""
+
+    def act() -> None:
+        reader = Store(str(folder), wait_s=0, linked=elsewhere(folder))
+        before = listing(folder)
+        seen = reader.read()
+        assert listing(folder) == before, "a look changes nothing"
+        store = Store(str(folder), disk, wait_s=0, linked=elsewhere(folder))
+        store.transact(lambda roster: roster) if not seen.unreadable else store.recover()
+        assert texts(reader.read().roster) == texts(seen.roster), (
+            "a look sees what a recovery makes"
+        )
+
+    return in_child(act, uid=uid)
+
+
+def elsewhere(folder: Path) -> tuple[str, ...]:
+    """The folder to which links may lead, in these tests."""
+    return (str(folder.parent / "elsewhere"),)
+
+
+def texts(roster: Roster) -> list[bytes]:
+    return [bytes(document) for document in roster]
+
+
+def listing(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Every file of a folder and the folder itself: which it is, its mode, size and times."""
+    paths = [folder, *(folder.iterdir() if os.access(folder, os.R_OK) else ())]
+    return {
+        path.name: (s.st_ino, s.st_mode, s.st_size, s.st_mtime_ns, s.st_ctime_ns)
+        for path in paths
+        for s in (path.lstat(),)
+    }
 
 
 @contextmanager
@@ -247,4 +281,5 @@ def after(edit: Edit) -> dict[str, bytes]:
 def debris(*folders: Path) -> list[str]:
     """What a transaction has left lying about; the history is meant to stay."""
     names = (path.name for folder in folders for path in folder.iterdir())
-    return sorted(name for name in names if ".mailroster-" in name and name != HISTORY)
+    stays = (HISTORY, LOCK_FILE)
+    return sorted(name for name in names if ".mailroster" in name and name not in stays)

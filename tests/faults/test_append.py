@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.commit import JOURNAL
 from mailroster.disk import Content, Disk
+from mailroster.recovery import JOURNAL
 from mailroster.roster import Roster
 from mailroster.store import Store
 from tests.faults.faulty import ACCOUNTS, HASH, contents, debris, recovered

@@ -7,10 +7,10 @@ from zlib import crc32
 
 import pytest
 
-from mailroster import commit as commit_module
 from mailroster.commit import UNAPPLIED
 from mailroster.disk import Content, Disk
 from mailroster.finding import Busy
+from mailroster.recovery import JOURNAL, NEW
 from mailroster.roster import Roster
 from mailroster.store import TRIES, Store
 from tests.faults.faulty import (
@@ -33,6 +33,7 @@ from tests.faults.faulty import (
     own_mounts,
     public_folder,
     set_password,
+    texts,
 )
 
 Save = Callable[[Path, bytes], None]
@@ -156,6 +157,13 @@ def test_a_config_map_that_is_swapped_meanwhile_is_read_again(folder: Path) -> N
 # -- between a crash and the next command
 
 
+def recover(folder: Path) -> None:
+    """What an edit does first; a reader has seen before what that makes of the folder."""
+    seen = Store(str(folder)).read().roster
+    Store(str(folder)).transact(lambda roster: roster)
+    assert texts(Store(str(folder)).read().roster) == texts(seen)
+
+
 def crashed(folder: Path, *, after_renames: int) -> None:
     """Leaves the edit of three files as a crash does behind the journal and some renames."""
 
@@ -172,7 +180,7 @@ def crashed(folder: Path, *, after_renames: int) -> None:
             die()
 
     assert edited(folder, delete_with_all, Crashing()) == "killed"
-    assert (folder / commit_module.JOURNAL).exists()
+    assert (folder / JOURNAL).exists()
 
 
 @pytest.mark.parametrize("save", (renamed, written))
@@ -182,7 +190,7 @@ def test_of_a_crashed_edit_nothing_is_done_if_somebody_wrote_a_file_before_it_be
 ) -> None:
     crashed(folder, after_renames=0)
     save(folder / file, b"# by hand\n" + (folder / file).read_bytes())
-    Store(str(folder)).read()
+    recover(folder)
     expected = {name: text.encode() for name, text in BEFORE.items()}
     expected[file] = b"# by hand\n" + expected[file]
     assert contents(folder) == expected
@@ -199,18 +207,18 @@ def test_of_a_half_done_edit_the_hand_made_file_stays_and_ours_is_kept_beside_it
     by_hand = b"# by hand\n" + (folder / theirs).read_bytes()
     renamed(folder / theirs, by_hand)
     with pytest.raises(Busy, match=theirs):
-        Store(str(folder)).read()
+        recover(folder)
     assert (folder / theirs).read_bytes() == by_hand
     assert (folder / (theirs + UNAPPLIED)).read_bytes() == expected[theirs]
     assert contents(folder)[other] == expected[other]
     assert debris(folder) == [theirs + UNAPPLIED]
-    Store(str(folder)).read()  # told once
+    recover(folder)  # told once
 
 
 def test_a_file_written_after_its_rename_is_as_it_was_written(folder: Path) -> None:
     crashed(folder, after_renames=3)
     (folder / VIRTUAL).write_bytes(b"all@x.com c@x.com\n")
-    Store(str(folder)).read()
+    recover(folder)
     assert contents(folder) == after(delete_with_all) | {VIRTUAL: b"all@x.com c@x.com\n"}
     assert debris(folder) == []
 
@@ -240,7 +248,7 @@ def test_a_mounted_file_written_by_hand_after_a_crash_is_told_from_a_cut_overwri
         cut += path.read_bytes() not in (BEFORE[ACCOUNTS].encode(), after(set_password)[ACCOUNTS])
         saved = by_hand(path.read_bytes())
         path.write_bytes(saved)
-        Store(str(folder)).read()
+        recover(folder)
         assert path.read_bytes() == saved, at
         assert debris(folder) == [], at
     assert cut, "the overwriting was stopped half-way at least once"
@@ -248,20 +256,20 @@ def test_a_mounted_file_written_by_hand_after_a_crash_is_told_from_a_cut_overwri
 
 @pytest.mark.parametrize("journal", (b"", b"0000", b"\0" * 50, b"00000000 postfix-accounts.cf\n"))
 def test_a_journal_that_is_not_whole_counts_for_nothing(folder: Path, journal: bytes) -> None:
-    (folder / commit_module.JOURNAL).write_bytes(journal)
-    (folder / f".{ACCOUNTS}{commit_module.NEW}").write_bytes(b"half")
-    Store(str(folder)).read()
+    (folder / JOURNAL).write_bytes(journal)
+    (folder / f".{ACCOUNTS}{NEW}").write_bytes(b"half")
+    recover(folder)
     assert contents(folder) == {file: text.encode() for file, text in BEFORE.items()}
     assert debris(folder) == []
 
 
 def test_a_line_of_a_journal_that_is_not_ours_is_passed_over(folder: Path) -> None:
     """Under a checksum that is right: of another version, which had more to say."""
-    (folder / f".{ACCOUNTS}{commit_module.NEW}").write_bytes(b"new")
+    (folder / f".{ACCOUNTS}{NEW}").write_bytes(b"new")
     lines = f"{crc32(BEFORE[ACCOUNTS].encode()):08x} {ACCOUNTS}\nversion\na b c\n\n"
-    whole = f"{lines}{crc32(lines.encode()):08x} {commit_module.JOURNAL}\n"
-    (folder / commit_module.JOURNAL).write_text(whole)
-    Store(str(folder)).read()
+    whole = f"{lines}{crc32(lines.encode()):08x} {JOURNAL}\n"
+    (folder / JOURNAL).write_text(whole)
+    recover(folder)
     assert (folder / ACCOUNTS).read_bytes() == b"new"
     assert debris(folder) == []
 
@@ -270,6 +278,6 @@ def test_a_folder_moved_after_a_crash_is_mended_where_it_is(folder: Path) -> Non
     crashed(folder, after_renames=1)
     moved = folder.with_name("moved")
     folder.rename(moved)
-    Store(str(moved)).read()
+    recover(moved)
     assert contents(moved) == after(delete_with_all)
     assert debris(moved) == []

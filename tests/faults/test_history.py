@@ -34,6 +34,7 @@ from tests.faults.faulty import (
     delete_with_all,
     delete_with_quota,
     die,
+    elsewhere,
     fail,
     fill,
     in_child,
@@ -52,7 +53,12 @@ OLD = {file: text.encode() for file, text in BEFORE.items()}
 
 def store(folder: Path, disk: Disk | None = None, limit: int = LIMIT, wait_s: int = 1) -> Store:
     return Store(
-        str(folder), disk, wait_s, history_bytes=limit, author=lambda: "0:root - setup test"
+        str(folder),
+        disk,
+        wait_s,
+        history_bytes=limit,
+        author=lambda: "0:root - setup test",
+        linked=elsewhere(folder),
     )
 
 

@@ -88,24 +88,24 @@ def plain(folder: Path) -> None:
 
 def linked(folder: Path) -> None:
     """Each file a link to one elsewhere."""
-    other = folder.with_name("other")
-    other.mkdir(exist_ok=True)
+    elsewhere = folder.with_name("elsewhere")
+    elsewhere.mkdir(exist_ok=True)
     for file in FILES:
-        (other / file).unlink(missing_ok=True)
+        (elsewhere / file).unlink(missing_ok=True)
         if not (folder / file).is_symlink():
-            (folder / file).symlink_to(f"../other/{file}")
+            (folder / file).symlink_to(f"../elsewhere/{file}")
     fill(folder)
 
 
 def mounted(folder: Path) -> None:
     """Each file a mount of one elsewhere, which can't be renamed over."""
-    other = folder.with_name("other")
-    if not other.exists():
-        other.mkdir()
+    elsewhere = folder.with_name("elsewhere")
+    if not elsewhere.exists():
+        elsewhere.mkdir()
         fill(folder)
-        fill(other)
+        fill(elsewhere)
         for file in FILES:
-            mount("--bind", other / file, folder / file)
+            mount("--bind", elsewhere / file, folder / file)
     fill(folder)
 
 
@@ -133,7 +133,7 @@ def test_what_is_saved_at_any_step_before_a_file_is_replaced_is_kept_and_so_is_t
             path = (folder / file).resolve()
             by_hand = path.read_bytes().replace(*BY_HAND[file])
             disk = Meanwhile(at, partial(save, path, by_hand))
-            Store(str(folder), disk).transact(change)
+            Store(str(folder), disk, linked=(str(folder.with_name("elsewhere")),)).transact(change)
             if disk.count < at:
                 break
             if not disk.acted:
@@ -158,7 +158,7 @@ def test_an_accounts_file_that_is_removed_meanwhile_is_not_made_again(
         plain(folder)
         disk = Meanwhile(at, (folder / ACCOUNTS).unlink)
         try:
-            Store(str(folder), disk).transact(change)
+            Store(str(folder), disk, linked=(str(folder.with_name("elsewhere")),)).transact(change)
         except Refused as refused:
             assert "there is no account" in str(refused)
         if disk.count < at:

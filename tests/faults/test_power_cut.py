@@ -27,6 +27,7 @@ from tests.faults.faulty import (
     delete_with_all,
     delete_with_quota,
     set_password,
+    texts,
 )
 
 Files = dict[str, bytes]  # by path below the root
@@ -183,7 +184,8 @@ class Run:
         self.ends = [0]
 
     def edit(self, edit: Edit) -> None:
-        Store(str(self._folder), self._recorder).transact(edit)
+        linked = (str(self._folder.parent / "elsewhere"),)
+        Store(str(self._folder), self._recorder, linked=linked).transact(edit)
         self.states.append(contents(self._folder))
         self.ends.append(len(self._recorder.log))
         assert play(self._before, self._recorder.log) == files_of(self._root / "recorded")
@@ -200,7 +202,12 @@ class Run:
                 (root / path).unlink()
             for path, content in disk.items():
                 (root / path).write_bytes(content)
-            Store(str(folder), Recorder(root, mounted=self._mounted), wait_s=0).read()
+            linked = (str(root / "elsewhere"),)
+            seen = Store(str(folder), linked=linked, wait_s=0).read().roster
+            recorder = Recorder(root, mounted=self._mounted)
+            store = Store(str(folder), recorder, wait_s=0, linked=linked)
+            store.transact(lambda roster: roster)
+            assert texts(store.read().roster) == texts(seen), "a look sees what a recovery makes"
             assert contents(folder) in self.states, disk
             assert debris(folder, root / "elsewhere") == [], disk
             told = sum(end <= length for end in self.ends) - 1

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.commit import JOURNAL
+from mailroster.recovery import JOURNAL
 from mailroster.store import Store
 from tests.faults.faulty import (
     ACCOUNTS,

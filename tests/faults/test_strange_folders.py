@@ -75,7 +75,7 @@ def test_a_link_to_a_file_that_is_not_there_yet_makes_it_there(folder: Path) -> 
 @pytest.mark.parametrize("file", FILES)
 def test_a_link_into_a_folder_that_does_not_exist_is_refused(folder: Path, file: str) -> None:
     (folder / file).unlink()
-    (folder / file).symlink_to("/nowhere/at/all")
+    (folder / file).symlink_to("../elsewhere/at/all")
 
     def add(roster: Roster) -> Roster:
         return roster._replace(
@@ -86,9 +86,34 @@ def test_a_link_into_a_folder_that_does_not_exist_is_refused(folder: Path, file:
 
     before = {name: (folder / name).read_bytes() for name in FILES if name != file}
     said = edited(folder, add)
-    assert said.startswith("Refused: /nowhere/at: "), said
+    assert said.startswith(f"Refused: {folder.parent}/elsewhere/at: "), said
     assert {name: (folder / name).read_bytes() for name in before} == before
     assert debris(folder) == []
+
+
+@pytest.mark.parametrize("target", ("../other/file", "/etc/hostname", "/nowhere/at/all"))
+def test_a_link_into_a_folder_that_was_not_named_is_refused(folder: Path, target: str) -> None:
+    (folder.parent / "other").mkdir()
+    (folder.parent / "other" / "file").write_text("kept")
+    (folder / QUOTAS).unlink()
+    (folder / QUOTAS).symlink_to(target)
+    said = edited(folder, set_password)
+    assert said.startswith(f"Refused: {QUOTAS}: leads to /"), said
+    assert "linked_folders" in said
+    assert (folder.parent / "other" / "file").read_text() == "kept"
+    assert debris(folder) == []
+
+
+def test_a_link_inside_of_the_folder_is_followed(folder: Path) -> None:
+    """As Kubernetes has it, and git-sync."""
+    (folder / "..one").mkdir()
+    (folder / "..data").symlink_to("..one")
+    (folder / ACCOUNTS).rename(folder / "..one" / ACCOUNTS)
+    (folder / ACCOUNTS).symlink_to(f"..data/{ACCOUNTS}")
+    assert edited(folder, delete_with_all) == "done"
+    assert contents(folder) == after(delete_with_all)
+    assert (folder / ACCOUNTS).readlink() == Path(f"..data/{ACCOUNTS}")
+    assert debris(folder, folder / "..one") == []
 
 
 def test_a_copied_file_keeps_the_owner_and_mode_of_the_old_one(folder: Path) -> None:

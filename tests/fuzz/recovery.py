@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from zlib import crc32
 
-from mailroster.commit import JOURNAL, NEW, OLD, UNAPPLIED
+from mailroster.commit import UNAPPLIED
 from mailroster.finding import Busy, Refused
+from mailroster.lock import LOCK_FILE
+from mailroster.recovery import JOURNAL, NEW, OLD
 from mailroster.store import Store
 
 _FILES = ("postfix-accounts.cf", "dovecot-quotas.cf", "postfix-virtual.cf")
@@ -41,7 +43,11 @@ def crash(raw: bytes) -> None:
         before = _contents(folder)
         named = _journal(before.get(JOURNAL, b""))
         regular = all(path.is_file() for path in folder.iterdir())
+        looked = _looked(folder)
+        assert _contents(folder) == before, "a look changes nothing"
         first = _opened(folder)
+        if first == "done":
+            assert looked == _looked(folder), "what is seen is what a recovery makes of it"
         _only_named_files_changed(before, _contents(folder), named)
         assert (elsewhere / "other").read_bytes() == b"other"
         if regular:
@@ -93,13 +99,26 @@ def _journal(whole: bytes) -> dict[str, str]:
 
 def _contents(folder: Path) -> dict[str, bytes]:
     """What every file of a folder holds, links followed."""
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    files = (path for path in folder.iterdir() if path.is_file() and path.name != LOCK_FILE)
+    return {path.name: path.read_bytes() for path in files}
+
+
+def _store(folder: Path) -> Store:
+    return Store(str(folder), wait_s=0, linked=(str(folder.parent / "elsewhere"),))
+
+
+def _looked(folder: Path) -> list[bytes] | str:
+    """What a command sees that only reads."""
+    try:
+        return [bytes(document) for document in _store(folder).read().roster]
+    except (Busy, Refused) as error:
+        return type(error).__name__
 
 
 def _opened(folder: Path) -> str:
-    """How it ends to open a folder as every command does."""
+    """How it ends to open a folder as every command does that edits."""
     try:
-        Store(str(folder), wait_s=0).read()
+        _store(folder).transact(lambda roster: roster)
     except (Busy, Refused) as error:
         assert str(error)
         return type(error).__name__

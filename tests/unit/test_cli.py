@@ -16,6 +16,7 @@ import pytest
 from mailroster.cli import main
 from mailroster.cli.commands import COMMANDS
 from mailroster.history import HISTORY
+from mailroster.lock import LOCK_FILE
 from mailroster.settings import FOLDERS, SETTINGS
 from tests.mailboxes import give_to_mail_user
 
@@ -52,7 +53,8 @@ class Folder:
         return path.read_bytes().decode("utf-8", "surrogateescape") if path.exists() else ""
 
     def state(self) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in self.config.iterdir()}
+        files = (path for path in self.config.iterdir() if path.name != LOCK_FILE)
+        return {path.name: path.read_bytes() for path in files}
 
     def keys(self, file: str) -> list[str]:
         """What stands before the separator of each line."""

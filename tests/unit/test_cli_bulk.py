@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from mailroster.lock import LOCK_FILE
 from tests.unit.test_cli import ACCOUNTS, QUOTAS, VIRTUAL, Folder, H, folder
 
 __all__ = ["folder"]  # the fixture
@@ -227,7 +228,7 @@ def test_an_export_writes_over_nothing_without_force(folder: Folder) -> None:
     (out / VIRTUAL).write_text("mine a@x.com\n")
     assert folder.setup("export", str(out)).code == 2, "a folder has the hashes in it"
     assert folder.setup("export", "--secrets", str(out)).code == 1
-    assert [path.name for path in out.iterdir()] == [VIRTUAL]
+    assert {path.name for path in out.iterdir()} == {VIRTUAL, LOCK_FILE}
     assert folder.setup("export", "--secrets", "--force", str(out)).code == 0
     assert (out / VIRTUAL).read_text() == ENTRIES[VIRTUAL]
     before = folder.state()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mailroster.brought import RECORD
+from mailroster.lock import LOCK_FILE
 from mailroster.settings import FOLDERS, OVERLAY, SETTINGS
 from tests.faults.faulty import NOBODY, in_child, public_folder
 from tests.kubelet import Volume
@@ -241,10 +242,11 @@ def test_somebody_who_may_not_write_the_overlay_reads_what_is_there(
         overlay.bring()
         for path in (root / "overlay", *(root / "overlay").iterdir()):
             path.chmod(0o755 if path.is_dir() else 0o644)
+        (root / "overlay" / LOCK_FILE).chmod(0o600)
         volume.put({**FILES, VIRTUAL: "new@x.com john@x.com\n"})
         word = in_child(overlay.bring, uid=NOBODY)
         assert word.startswith("Refused: ")
         assert "Permission denied" in word
         assert "is not taken over" in word
         assert (root / "overlay" / VIRTUAL).read_text() == FILES[VIRTUAL]
-        assert sorted(os.listdir(root / "overlay")) == sorted([RECORD, *FILES])
+        assert sorted(os.listdir(root / "overlay")) == sorted([RECORD, LOCK_FILE, *FILES])

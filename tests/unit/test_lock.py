@@ -3,7 +3,9 @@
 import errno
 import fcntl
 import os
+import select
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -11,11 +13,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from asyncinotify import Inotify, Mask
 
 from mailroster.finding import Busy
 from mailroster.lock import LOCK_FILE, FolderLock
 from mailroster.store import Store
-from tests.faults.faulty import mount, own_mounts
+from tests.faults.faulty import NOBODY, in_child, listing, mount, own_mounts, public_folder
 
 _HOLD = (
     "import sys; from mailroster.lock import FolderLock\n"
@@ -95,13 +98,85 @@ def test_a_dead_holder_holds_nothing(tmp_path: Path, hold: Callable[[Path], Hold
         pass
 
 
-def test_it_leaves_no_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("folder_mode", "mode"), ((0o755, 0o600), (0o2775, 0o660), (0o700, 0o600), (0o777, 0o666))
+)
+def test_its_file_is_open_to_those_who_may_write_the_folder(
+    tmp_path: Path, folder_mode: int, mode: int
+) -> None:
+    os.chown(tmp_path, 1234, 4321)
+    tmp_path.chmod(folder_mode)
+    for _ in range(2):
+        with FolderLock(str(tmp_path)):
+            status = (tmp_path / LOCK_FILE).stat()
+            assert (status.st_uid, status.st_gid) == (1234, 4321)
+            assert stat.S_IMODE(status.st_mode) == mode
+        (tmp_path / LOCK_FILE).chmod(0o644)  # as git checks it out
+    assert [path.name for path in tmp_path.iterdir()] == [LOCK_FILE]
+
+
+def test_to_take_it_wakes_nobody_who_watches_the_folder(tmp_path: Path) -> None:
     with FolderLock(str(tmp_path)):
-        assert list(tmp_path.iterdir()) == []
-    assert list(tmp_path.iterdir()) == []
+        pass
+    before = listing(tmp_path)
+    with Inotify() as inotify:
+        inotify.add_watch(tmp_path, Mask.MODIFY | Mask.CLOSE_WRITE | Mask.ATTRIB | Mask.CREATE)
+        with FolderLock(str(tmp_path)):
+            pass
+        assert not select.select([inotify.fd], [], [], 0)[0]
+    assert listing(tmp_path) == before
 
 
-def test_where_folders_cannot_be_locked_a_file_in_it_is(
+@pytest.mark.parametrize("kind", ("link", "dangling link", "fifo", "folder", "hard link"))
+def test_what_is_no_lock_file_is_refused_and_stays(tmp_path: Path, kind: str) -> None:
+    folder, outside = tmp_path / "config", tmp_path / "outside"
+    folder.mkdir()
+    outside.write_text("kept")
+    path = folder / LOCK_FILE
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "hard link":
+        path.hardlink_to(outside)
+    else:
+        path.symlink_to(outside if kind == "link" else tmp_path / "nowhere")
+    with pytest.raises(OSError, match="should be a lock; remove it"), FolderLock(str(folder)):
+        pass
+    assert outside.read_text() == "kept"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_message_names_the_holder(tmp_path: Path, hold: Callable[[Path], Holder]) -> None:
+    holder = hold(tmp_path)
+    words = rf"process {holder.process.pid} of user root\); try again"
+    with pytest.raises(Busy, match=words), FolderLock(str(tmp_path), wait_s=0):
+        pass
+
+
+def test_a_lock_of_another_user_is_told_by_its_owner() -> None:
+    with public_folder() as folder:
+        os.chown(folder, NOBODY, NOBODY)
+        (folder / LOCK_FILE).touch(0o600)
+        os.utime(folder / LOCK_FILE)
+        said = in_child(lambda: _wait_for_age(folder), uid=NOBODY)
+    assert "belongs to user root" in said, said
+
+
+def _wait_for_age(folder: Path) -> None:
+    try:
+        with FolderLock(str(folder)):
+            pass
+    except PermissionError as error:
+        raise Busy(str(error)) from None
+
+
+def test_who_may_not_write_the_folder_needs_no_lock(tmp_path: Path) -> None:
+    with public_folder() as folder, FolderLock(str(folder)):
+        assert in_child(lambda: FolderLock(str(folder), 0).__enter__(), uid=NOBODY) == "done"
+
+
+def test_where_files_cannot_be_flocked_they_are_locked_by_fcntl(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(fd: int, operation: int) -> None:
@@ -119,15 +194,7 @@ def test_where_folders_cannot_be_locked_a_file_in_it_is(
         pass
 
 
-def test_where_nobody_can_write_there_is_nobody_to_keep_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As on an NFS that is mounted read-only: neither the folder can be locked nor a file made."""
-
-    def refuse(fd: int, operation: int) -> None:
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
+def test_where_nobody_can_write_there_is_nobody_to_keep_out(tmp_path: Path) -> None:
     with own_mounts():
         mount("--bind", tmp_path, tmp_path)
         mount("-o", "remount,bind,ro", tmp_path)
@@ -186,10 +253,7 @@ def test_the_lock_of_a_folder_that_was_replaced_meanwhile_is_not_taken_for_that_
         return
     with lock:
         assert len(calls) == 2
-        if any_file_system == "flock":
-            assert os.path.samestat(os.fstat(calls[-1]), folder.stat())
-        else:
-            assert os.path.samestat(os.fstat(calls[-1]), (folder / LOCK_FILE).stat())
+        assert os.path.samestat(os.fstat(calls[-1]), (folder / LOCK_FILE).stat())
 
 
 def test_a_folder_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
@@ -197,12 +261,12 @@ def test_a_folder_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
         pass
 
 
-def test_the_store_waits_as_long_as_it_is_told_and_says_who_is_busy(
+def test_an_edit_waits_as_long_as_it_is_told_and_a_reader_does_not(
     tmp_path: Path, hold: Callable[[Path], Holder]
 ) -> None:
     hold(tmp_path)
-    with pytest.raises(Busy, match="locked by another command"):
-        Store(str(tmp_path), wait_s=0.01).read()
+    Store(str(tmp_path), wait_s=0.01).read()
+    Store(str(tmp_path), wait_s=0.01).transact(lambda roster: roster, dry_run=True)
     with pytest.raises(Busy, match="locked by another command"):
         Store(str(tmp_path), wait_s=0.01).transact(lambda roster: roster)
 
@@ -217,5 +281,5 @@ def test_unless_told_otherwise_it_waits_for_a_minute(
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
     with pytest.raises(Busy):
-        Store(str(tmp_path)).read()
+        Store(str(tmp_path)).transact(lambda roster: roster)
     assert 60 < clock[0] < 61

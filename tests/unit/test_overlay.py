@@ -3,14 +3,17 @@
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from io import FileIO
 from pathlib import Path
 
 import pytest
 
 from mailroster import source
 from mailroster.brought import RECORD, Line, Record, parse
-from mailroster.disk import ABSENT, Identity, look
+from mailroster.config_folder import ConfigFolder
+from mailroster.disk import ABSENT, Identity
 from mailroster.finding import Refused
+from mailroster.lock import LOCK_FILE
 from mailroster.overlay import BEHIND, BOTH, EDITED, FOLLOWS, Overlay
 from tests.faults.faulty import mount, own_mounts
 from tests.kubelet import Volume
@@ -271,7 +274,7 @@ def test_any_file_of_the_folder_comes(plain: Pair, name: str) -> None:
 def test_what_does_not_belong_to_it_does_not(plain: Pair, name: str) -> None:
     plain.put({**FIRST, name: "text"})
     plain.overlay.bring()
-    names = {path.name for path in plain.here.iterdir()} - {RECORD}
+    names = {path.name for path in plain.here.iterdir()} - {RECORD, LOCK_FILE}
     assert names == set(FIRST)
 
 
@@ -316,6 +319,7 @@ def test_secrets_are_closed_and_other_files_have_the_mode_that_they_have_there(p
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in plain.here.iterdir()}
     assert modes == {
         ACCOUNTS: 0o600, VIRTUAL: 0o644, "dovecot.cf": 0o640, "run.sh": 0o755, RECORD: 0o600,
+        LOCK_FILE: 0o600,
     }  # fmt: skip
     assert stat.S_IMODE(plain.here.stat().st_mode) == 0o700
 
@@ -349,24 +353,28 @@ def test_a_swap_in_the_middle_of_a_look_is_seen_as_a_whole(
 ) -> None:
     left = [{"a": "2", "b": "2"}]
 
-    def looking(path: str) -> object:
-        found = look(path)
+    opened = ConfigFolder.opened
+
+    def opening(folder: ConfigFolder, file: str) -> FileIO:
+        found = opened(folder, file)
         if left:
             volume.put(left.pop())
         return found
 
-    monkeypatch.setattr("mailroster.source.look", looking)
+    monkeypatch.setattr(ConfigFolder, "opened", opening)
     assert texts(volume) == {"a": b"2", "b": b"2"}
 
 
 def test_one_that_is_swapped_all_along_is_not_taken(
     volume: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def looking(path: str) -> object:
-        volume.put({"a": "x", "b": "x"})
-        return look(path)
+    opened = ConfigFolder.opened
 
-    monkeypatch.setattr("mailroster.source.look", looking)
+    def opening(folder: ConfigFolder, file: str) -> FileIO:
+        volume.put({"a": "x", "b": "x"})
+        return opened(folder, file)
+
+    monkeypatch.setattr(ConfigFolder, "opened", opening)
     assert texts(volume) is None
 
 

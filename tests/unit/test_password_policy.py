@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from mailroster import password, password_policy
+from mailroster.config_folder import ConfigFolder
 from mailroster.finding import Refused
-from mailroster.password_policy import Policy, policy_path
+from mailroster.password_policy import Policy
 
 
 @pytest.fixture
@@ -65,10 +66,14 @@ def test_a_list_that_cannot_be_read_refuses_every_password(tmp_path: Path, kind:
         Policy(1, str(path)).check("secret")
 
 
-def test_a_list_is_named_from_the_config_folder() -> None:
-    assert policy_path("/config", "") == ""
-    assert policy_path("/config", "refused") == "/config/refused"
-    assert policy_path("/config", "/etc/refused") == "/etc/refused"
+def test_a_list_is_named_from_the_config_folder(tmp_path: Path) -> None:
+    (tmp_path / "config" / "lists").mkdir(parents=True)
+    folder = ConfigFolder(str(tmp_path / "config"))
+    (tmp_path / "config" / "lists" / "refused").write_text("hunter2\n")
+    with pytest.raises(Refused, match="password_refused"):
+        Policy(1, "lists/refused", folder).check("hunter2")
+    Policy(1, "", folder).check("hunter2")
+    assert Policy(1, str(tmp_path / "config/lists/refused"), ConfigFolder("/")).faults(["hunter2"])
 
 
 def test_a_generated_one_has_a_hundred_bits_and_no_sign_that_looks_like_another() -> None:

@@ -5,6 +5,7 @@ from email.policy import default
 
 import pytest
 
+from mailroster.config_folder import ConfigFolder
 from mailroster.quota_warning import DEFAULT, main, message, script
 
 VALUES = {"address": "a@x.com", "percent": "80", "used": "82K", "limit": "100K"}
@@ -74,4 +75,6 @@ def test_what_is_no_user_or_percentage_is_told_and_sends_nothing(
 
 
 def test_the_script_quotes_what_it_is_given() -> None:
-    assert " '/a folder; rm x' " in script("/a folder; rm x", "/d.conf", "p@x.com", "x=y")
+    assert " '/a folder; rm x' " in script(
+        ConfigFolder("/a folder; rm x"), "/d.conf", "p@x.com", "x=y"
+    )

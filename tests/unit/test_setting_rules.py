@@ -92,7 +92,7 @@ def test_the_table_has_rules_for_settings_only() -> None:
 def test_every_setting_that_reaches_a_server_has_a_rule() -> None:
     """The rest are switches, or have a judge of their own (layout, quota_warnings, password_cost),
     or name a file that only we read."""
-    free = {"layout", "quota_warnings", "password_cost", "password_refused"}
+    free = {"layout", "linked_folders", "quota_warnings", "password_cost", "password_refused"}
     switches = {setting.name for setting in SETTINGS if isinstance(setting.default, bool)}
     assert {setting.name for setting in SETTINGS} - set(RULES) == free | switches
 

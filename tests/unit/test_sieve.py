@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from mailroster import sieve
+from mailroster.config_folder import ConfigFolder
 from mailroster.document import Document
 from mailroster.finding import ERROR, WARNING
 from mailroster.formats.accounts import ACCOUNTS
@@ -192,7 +193,7 @@ def test_check_names_every_fault(home: Home) -> None:
     home.write("b@x.com", BAD)
     home.write("nobody", GOOD)
     accounts = Document(ACCOUNTS, "b@x.com|{A}x\n")
-    found = findings_in(str(home.config), home.layout.dovecot_conf, accounts)
+    found = findings_in(ConfigFolder(str(home.config)), home.layout.dovecot_conf, accounts)
     assert sorted((f.where.file, f.where.line, f.code) for f in found) == [
         ("a@x.com.dovecot.sieve", 0, "sieve-without-account"),
         ("b@x.com.dovecot.sieve", 2, "bad-sieve"),

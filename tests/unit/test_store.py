@@ -80,6 +80,7 @@ def test_an_edit_gives_its_plan_and_the_rosters_before_and_after(folder: Path) -
 
 
 def test_of_an_edit_that_changes_nothing_nothing_is_written(folder: Path) -> None:
+    Store(str(folder)).transact(lambda roster: roster)  # makes the lock file
     disk, before = Effects(), identity(str(folder))
     Store(str(folder), disk).transact(lambda roster: roster)
     assert disk.names == []

@@ -82,7 +82,8 @@ def _read(call: Call, source: str) -> Rows:
     if format == "folder":
         if source == _STREAM or not os.path.isdir(source):
             raise Refused(f"there is no folder {source}")
-        return folder.read(Store(source).read().readable(), source)
+        store = Store(source, linked=call.settings.linked())
+        return folder.read(store.read().readable(), source)
     raw = _bytes(source)
     if raw.startswith(_UTF_16):
         raise Refused(f"{source}: this is UTF-16; save it as UTF-8")
@@ -268,4 +269,4 @@ def _put_folder(call: Call, roster: Roster, path: str) -> None:
             accounts=roster.accounts, quotas=roster.quotas, virtual=roster.virtual
         )
 
-    Store(path).transact(verb)
+    Store(path, linked=call.settings.linked()).transact(verb)

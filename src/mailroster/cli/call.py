@@ -8,12 +8,22 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mailroster import address
 from mailroster.commit import MOVES
-from mailroster.disk import read_small
+from mailroster.config_folder import ConfigFolder
+from mailroster.disk import SMALL_MAX_BYTES, read_small
 from mailroster.finding import Busy, Fault, NotUnderstood, Refused, ServiceFailed
 from mailroster.instance.layout import Layout
 from mailroster.plan import Plan
 from mailroster.served import Served
-from mailroster.settings import NOWHERE, Settings, Sources, UnsafeDefault, config_folders, load
+from mailroster.settings import (
+    LINKED,
+    NOWHERE,
+    Settings,
+    Sources,
+    UnsafeDefault,
+    config_folders,
+    linked_folders,
+    load,
+)
 from mailroster.store import Edited, Store
 from mailroster.values import NamedTuple
 
@@ -56,6 +66,7 @@ class Call(NamedTuple):
             find=self.copies.current,
             history_bytes=self.settings.history_bytes,
             author=self._author,
+            linked=self.settings.linked(),
         )
 
     def _author(self) -> str:
@@ -238,7 +249,7 @@ def _settings(options: Mapping[str, str], folders: str) -> Settings:
     try:
         config, source = config_folders(sources)
         if source:
-            _bring(source, config)
+            _bring(source, config, linked_folders(sources.given(LINKED) or ""))
         return load(sources)
     except UnsafeDefault:
         if folders != OPTIONAL:
@@ -262,17 +273,25 @@ def sources_of(options: Mapping[str, str], environment: Mapping[str, str]) -> So
         return folder_trust.in_container()
 
     is_mount = os.path.ismount
-    return Sources(options, environment, read_small, os.path.isdir, fault, in_container, is_mount)
+    return Sources(
+        options, environment, read_small, os.path.isdir, fault, in_container, is_mount, read_there
+    )
 
 
-def _bring(source: str, overlay: str) -> None:
+def read_there(config: str, file: str, linked: Sequence[str]) -> bytes:
+    """The bytes of a file of a config folder (Sources.read_there)."""
+    return ConfigFolder(config, tuple(linked)).look(file, SMALL_MAX_BYTES)[0]
+
+
+def _bring(source: str, overlay: str, linked: Sequence[str]) -> None:
     """Takes over what is new in the source of an overlay, first of all: settings are there too."""
     from mailroster.overlay import Overlay
+    from mailroster.source import names
 
     try:
-        Overlay(source, overlay).bring()
+        Overlay(source, overlay, linked=linked).bring()
     except (Busy, Refused) as error:
-        if not os.path.isdir(overlay) or not os.listdir(overlay):
+        if not os.path.isdir(overlay) or not names(overlay):
             raise
         warn(f"warning: {error}")
 

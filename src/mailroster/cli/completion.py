@@ -181,7 +181,8 @@ def _read_roster(given: Mapping[str, str]) -> Roster:
     options = {name: os.path.expanduser(value) for name, value in given.items()}
     try:
         settings = load(sources_of(options, os.environ))
-        return Store(settings.config, wait_s=_WAIT_S).read().roster
+        store = Store(settings.config, wait_s=_WAIT_S, linked=settings.linked())
+        return store.read().roster
     except (Busy, NotUnderstood, Refused, OSError):
         return Roster()
 

@@ -18,7 +18,7 @@ def diff(call: Call) -> int:
     if not call.arguments and not served:
         raise NotUnderstood("name a FOLDER to compare with, or say --served")
     before = _served(call) if served else call.roster()
-    after = _folder(call.arguments[0]) if call.arguments else call.roster()
+    after = _folder(call, call.arguments[0]) if call.arguments else call.roster()
     changes = plan(before, after)
     findings = _fresh(call, before, after) if changes.edits else []
     served_then = _in_force(before, after, findings)
@@ -35,14 +35,14 @@ def _served(call: Call) -> Roster:
     return tables.copies.roster()
 
 
-def _folder(path: str) -> Roster:
+def _folder(call: Call, path: str) -> Roster:
     """The roster of another folder; a file that it lacks is one without entries."""
     if not os.path.isdir(path):
         raise Refused(f"there is no folder {path}")
     files = [document.format.file for document in Roster()]
     if not any(os.path.lexists(os.path.join(path, file)) for file in files):
         raise Refused(f"{path} is no config folder: it has none of {', '.join(files)}")
-    return Store(path).read().readable()
+    return Store(path, linked=call.settings.linked()).read().readable()
 
 
 def _fresh(call: Call, before: Roster, after: Roster) -> list[Finding]:

@@ -35,9 +35,10 @@ def apply(call: Call) -> int:
         verify="--verify" in call.options,
     )
     call.settle_moves()
-    scripts = SieveScripts(call.settings.config, layout, call.settings.settle_seconds).converge(
-        accept="--removals" in call.options, anew="--verify" in call.options
-    )
+    settings = call.settings
+    scripts = SieveScripts(
+        settings.config, layout, settings.settle_seconds, linked=settings.linked()
+    ).converge(accept="--removals" in call.options, anew="--verify" in call.options)
     pending = Pending(call.settings, layout).findings()
     for finding in (*outcome.faults, *outcome.held, *scripts.findings, *pending):
         warn(str(finding))

@@ -99,7 +99,8 @@ def _overlay(call: Call) -> Overlay:
             f"{call.settings.config} is no overlay; name a writable folder for changes with "
             "--overlay or MAILROSTER_OVERLAY"
         )
-    return Overlay(call.settings.source, call.settings.config)
+    settings = call.settings
+    return Overlay(settings.source, settings.config, linked=settings.linked())
 
 
 def _chosen(call: Call, overlay: Overlay) -> list[Standing]:
@@ -146,6 +147,8 @@ def _compile(call: Call) -> None:
     from mailroster.sieve import SieveScripts
 
     settings = call.settings
-    scripts = SieveScripts(settings.config, call.layout(), settings.settle_seconds)
+    scripts = SieveScripts(
+        settings.config, call.layout(), settings.settle_seconds, linked=settings.linked()
+    )
     for finding in scripts.converge(accept=True).findings:
         warn(str(finding))

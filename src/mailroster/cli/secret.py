@@ -100,11 +100,12 @@ def _warn_of_arguments(call: Call) -> None:
 
 def policy_for(call: Call) -> "Policy":
     """What new passwords have to be."""
-    from mailroster.password_policy import Policy, policy_path
+    from mailroster.config_folder import ConfigFolder
+    from mailroster.password_policy import Policy
 
     settings = call.settings
-    refused = policy_path(settings.config, settings.password_refused)
-    return Policy(settings.password_min_length, refused)
+    folder = ConfigFolder(settings.config, settings.linked())
+    return Policy(settings.password_min_length, settings.password_refused, folder)
 
 
 def hashing_for(call: Call) -> "tuple[str, Cost]":

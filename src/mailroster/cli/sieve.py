@@ -3,6 +3,7 @@
 import os
 
 from mailroster.cli.call import Call, print_json, print_list
+from mailroster.config_folder import ConfigFolder
 from mailroster.disk import read
 from mailroster.formats.sieve import AFTER, BEFORE, scripts_among
 from mailroster.sieve import SieveScripts
@@ -11,15 +12,17 @@ from mailroster.sieve import SieveScripts
 def show(call: Call) -> int:
     """Each script with the file it stands in, and whether it is in force as it stands."""
     settings, roster = call.settings, call.roster()
-    scripts = SieveScripts(settings.config, call.layout(), settings.settle_seconds)
+    scripts = SieveScripts(
+        settings.config, call.layout(), settings.settle_seconds, linked=settings.linked()
+    )
+    folder = ConfigFolder(settings.config, settings.linked())
     live, rows = scripts.live(), []
     for name, file in scripts_among(os.listdir(settings.config)).files.items():
-        path = os.path.join(settings.config, file)
         rows.append(
             {
                 "name": name,
                 "file": file,
-                "live": name in live and read(scripts.path(name)) == read(path),
+                "live": name in live and read(scripts.path(name)) == _text(folder, file),
                 "account": None if name in (BEFORE, AFTER) else name in roster.accounts,
             }
         )
@@ -35,3 +38,11 @@ def show(call: Call) -> int:
         ]
     )
     return 0
+
+
+def _text(folder: ConfigFolder, file: str) -> bytes | None:
+    """A script of the folder; None for one that can't be read, which `check` reports."""
+    try:
+        return folder.read(file)
+    except OSError:
+        return None

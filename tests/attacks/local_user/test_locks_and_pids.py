@@ -50,8 +50,7 @@ while True:
     first = False
     time.sleep(0.02)
 """
-#: Not the config folder: whose locks are its own matter (tests/attacks/pusher).
-FOLDERS = ("mail-state", "mail-logs", "mail-data")
+FOLDERS = ("config", "mail-state", "mail-logs", "mail-data")
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,8 @@ _SPOOL = (
 )  # fmt: skip
 #: It has to be the very file or folder that it was, or only one of that name.
 _SAME, _ANY = True, False
+#: No file has this device and inode.
+_NOTHING = (0, 0)
 
 
 class Essential(NamedTuple):
@@ -32,6 +34,7 @@ class Essential(NamedTuple):
     servers: tuple[str, ...] = ()  # those that have to be restarted when it is missing
     same: bool = _ANY
     maker: str = ""  # the server that makes it at its start; while that is down, it may be missing
+    always: bool = False  # every start makes it: it counts even if it was gone when this began
 
 
 class Essentials:
@@ -44,9 +47,9 @@ class Essentials:
     def record(self) -> None:
         """Takes what there is now for complete."""
         self._recorded = {
-            each: found
+            each: found or _NOTHING
             for each in essentials(self._settings, self._layout)
-            if (found := _found(each.path))
+            if (found := _found(each.path)) or each.always
         }
 
     def lost(self, is_running: Callable[[str], bool]) -> list[Essential]:
@@ -76,9 +79,9 @@ def _of_tables(layout: Layout) -> Iterator[Essential]:
         layout.state, layout.locks, layout.tables, layout.postmap, layout.sql, layout.sieve,
         layout.sieve_accounts,
     ):  # fmt: skip
-        yield Essential(folder, (), _SAME)
-    yield Essential(layout.served, (), _SAME)
-    yield Essential(layout.up_pid, (), _SAME)
+        yield Essential(folder, (), _SAME, always=True)
+    yield Essential(layout.served, (), _SAME, always=True)
+    yield Essential(layout.up_pid, (), _SAME, always=True)
     yield Essential(layout.warning, (DOVECOT,), _SAME)
     for file in (
         layout.origin, layout.dialect, layout.mail_folder, layout.built, layout.note,
@@ -91,10 +94,10 @@ def _of_tables(layout: Layout) -> Iterator[Essential]:
 
 def _of_servers(settings: Settings, layout: Layout) -> Iterator[Essential]:
     for folder in (layout.dovecot, layout.dovecot_data):
-        yield Essential(folder, (DOVECOT,), _SAME)
+        yield Essential(folder, (DOVECOT,), _SAME, always=True)
     for folder in (layout.postfix, layout.postfix_data, layout.spool):
-        yield Essential(folder, (POSTFIX,), _SAME)
-    yield Essential(layout.run, (DOVECOT, POLICY), _SAME)
+        yield Essential(folder, (POSTFIX,), _SAME, always=True)
+    yield Essential(layout.run, (DOVECOT, POLICY), _SAME, always=True)
     yield Essential(layout.tls, (DOVECOT, POSTFIX), _SAME)
     yield Essential(layout.overrides, (), _SAME)
     for name in _SPOOL:

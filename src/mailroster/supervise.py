@@ -104,7 +104,11 @@ class Supervisor:
                 self._log(f"{self._server.name} can't be watched: {words_of(error)}")
                 process = None
             if process is not None:
-                await _ended(process, stop)
+                try:
+                    await _ended(process, stop)
+                except OSError as error:
+                    self._log(f"{self._server.name} can't be watched: {words_of(error)}")
+                    await pause(BACK_OFF_S[-1], stop)
             if stop.is_set():
                 return
             async with self._turn:  # who has it may have stopped the server, to start it again

@@ -131,9 +131,9 @@ PARTS = [
     pytest.param("tls", "", id="the certificate"),
     pytest.param("overrides", "", id="the overrides in force"),
     pytest.param("../mail-logs", "", id="the folder of the logs"),
-    pytest.param("policy.pid", "both", id="the pid file of the policy service"),
+    pytest.param("locks/policy.pid", "both", id="the pid file of the policy service"),
     pytest.param("run/policy", "both", id="the socket of the policy service"),
-    pytest.param("up.pid", "both", id="the lock of up"),
+    pytest.param("locks/up.pid", "both", id="the lock of up"),
 ]
 
 

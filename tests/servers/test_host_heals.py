@@ -54,7 +54,7 @@ def test_what_watch_has_lost_is_made_anew(served: Host, number: int, lose: str) 
 
 
 def test_it_stops_although_everything_is_lost(served: Host) -> None:
-    pid = served.read(f"{STATE}/up.pid").strip()
+    pid = served.read(f"{STATE}/locks/up.pid").strip()
     served.run("sh", "-c", f"rm -rf {STATE}/*; kill -TERM {pid}")
     assert served._watch is not None
     assert served._watch.wait(60) == 0

@@ -3,6 +3,7 @@ signals, terminals that are closed, outputs that are closed or full."""
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from tests.servers import processes
 from tests.servers.instance import Instance, trusting, until
 
 STOP_S = 60
+MASTER = re.compile("sbin/master|/dovecot -c")
 _AGAIN = b"policy service runs again"
 
 
@@ -77,7 +79,7 @@ def names(number: int) -> str:
 def works_on(instance: Instance, before: dict[int, str]) -> None:
     assert instance.up is not None
     assert instance.up.poll() is None
-    masters = {pid for pid, command in before.items() if "master" in command or "-c" in command}
+    masters = {pid for pid, command in before.items() if MASTER.search(command)}
     assert masters <= processes.of(instance).keys()
     assert instance.can_log_in("a@x.com")
 
@@ -283,14 +285,14 @@ def test_a_stop_while_a_server_hangs_at_its_start_leaves_nothing(
 
 def test_the_policy_service_outlives_signals_without_a_meaning(instance: Instance) -> None:
     started(instance)
-    policy = int((instance.state / "policy.pid").read_text())
+    policy = int((instance.state / "locks/policy.pid").read_text())
     for name in ("HUP", "USR1", "USR2", "PIPE", "ALRM"):
         os.kill(policy, signal.Signals[f"SIG{name}"])
     until(lambda: instance.rcpt("a@x.com")[0] == 250)
     assert policy in processes.of(instance)
     for name in ("TERM", "QUIT", "INT"):
         before = instance.log.stat().st_size
-        os.kill(int((instance.state / "policy.pid").read_text()), signal.Signals[f"SIG{name}"])
+        os.kill(int((instance.state / "locks/policy.pid").read_text()), signal.Signals[f"SIG{name}"])
         until(lambda before=before: _AGAIN in instance.log.read_bytes()[before:])  # type: ignore[misc]
 
 

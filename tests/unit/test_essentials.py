@@ -22,9 +22,20 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "served",
         "dovecot",
         "locks",
+        "postmap",
+        "sieve/accounts",
+        "postfix",
+        "lib/postfix",
+        "lib/dovecot",
     ):
         (path / folder).mkdir(parents=True)
-    for file in ("run/master.pid", "locks/policy.pid", "dovecot/dovecot.conf", "origin"):
+    for file in (
+        "run/master.pid",
+        "locks/policy.pid",
+        "locks/up.pid",
+        "dovecot/dovecot.conf",
+        "origin",
+    ):
         (path / file).touch()
     for name in ("run/lmtp", "run/policy", "run/srv.imap-login/4062", "spool/private/smtp"):
         socket.socket(socket.AF_UNIX).bind(f"mail-state/{name}")
@@ -41,6 +52,16 @@ def essentials(state: Path) -> Essentials:
 
 def lost(found: Essentials, *running: str) -> dict[str, tuple[str, ...]]:
     return {Path(each.path).name: each.servers for each in found.lost(lambda name: name in running)}
+
+
+def test_what_every_start_makes_is_lost_even_if_it_went_before_the_record(state: Path) -> None:
+    (state / "tables").rename(state / "away")
+    found = essentials(state)
+    assert lost(found, *ALL) == {"tables": ()}
+    (state / "tables").mkdir()
+    assert lost(found, *ALL) == {"tables": ()}, "the servers had the other one"
+    found.record()
+    assert lost(found, *ALL) == {}
 
 
 ALL = (DOVECOT, POSTFIX, POLICY)

@@ -2,8 +2,9 @@
 
 It stages every new file in the folder (`.FILE.mailroster-new`), whole and on the disk;
 then writes a journal that names them; then renames each over its place, and drops the journal. From
-the journal on the edit counts: who opens the folder next finishes it, or takes it back if there is
-no whole journal. A single rename needs no journal: it is the edit.
+the journal on the edit counts: the next edit finishes it, or takes it back if there is no whole
+journal; commands that only read see it as finished (recovery.py). A single rename needs no journal:
+it is the edit.
 
 What a power cut may lose is whatever was not synced, in any order. So the staged names are synced
 before the journal is written, the journal before the first rename, the renames before the journal
@@ -11,15 +12,16 @@ is dropped, and its drop before the next transaction may stage a file of the sam
 that was cut short lacks its own checksum, and then nothing has been renamed yet. It has names, not
 paths, so it means the same wherever the folder is mounted.
 
-Two kinds of file can't be had by one rename. One behind a symlink is copied beside its place first.
-One that can't be renamed over (a mount point, a folder where we may not write, an owner that we
-can't give) is overwritten in place, always under the journal and with a copy of what it held
-(`.FILE.mailroster-old`), by which an overwriting that was cut short is told from an edit by hand.
+Two kinds of file can't be had by one rename. One behind a symlink that is followed
+(config_folder.py) is copied beside its place first. One that can't be renamed over (a mount point,
+a folder where we may not write, an owner that we can't give) is overwritten in place, always under
+the journal and with a copy of what it held (`.FILE.mailroster-old`), by which an overwriting that
+was cut short is told from an edit by hand.
 
 Lines at the end of a large file are added in place, under a journal that holds them (append.py).
 
 The entry of an edit in the history (history.py) is written before the edit counts, and marked as
-done behind it; who mends what a crash left mends that too.
+done behind it; a recovery settles that too.
 
 Others write the files without our lock. A file that no longer holds what we read is never replaced:
 before the first rename the edit is made anew, and a crashed one is taken back. Between that look
@@ -61,6 +63,7 @@ from mailroster.recovery import (
     named,
 )
 from mailroster.roster import Roster
+from mailroster.values import NamedTuple
 
 if TYPE_CHECKING:
     from mailroster.append import Append
@@ -88,6 +91,14 @@ _NOT_GIVEN = (errno.EPERM, errno.EACCES, errno.EINVAL)
 
 class SetAside(Busy):
     """A file was written by somebody else while an edit lay half finished after a crash."""
+
+
+class _Debris(NamedTuple):
+    """What a transaction left: paths in the folder, and files beside whose links' targets there is
+    something."""
+
+    paths: list[str]
+    beside: list[str]
 
 
 class Commit:
@@ -409,7 +420,7 @@ class Commit:
 
         Refused if another user left it who may not write the folder.
         """
-        if not self._debris() and not self._linked():
+        if not any(self._debris()):
             return
         try:
             unapplied = self._finish()
@@ -467,33 +478,32 @@ class Commit:
 
     def _sweep(self) -> None:
         self._drop_journal()
-        for path in self._debris():
+        left = self._debris()
+        for path in left.paths:
             self._disk.remove(path)
-        for file in self._linked():
+        for file in left.beside:
             with Target(self._config, file) as target:
                 self._remove_if_there(_beside(target))
 
-    def _debris(self) -> list[str]:
-        """What a transaction left in the folder."""
+    def _debris(self) -> "_Debris":
+        """What a transaction left here, and beside the files that links lead to."""
+        files = {document.format.file for _, document in Roster().documents()}
+        paths, links = [], []
         with os.scandir(self.folder) as entries:
-            return [
-                entry.path
-                for entry in entries
-                if entry.name[0] == "." and entry.name.endswith((NEW, OLD, JOURNAL))
-            ]
+            for entry in entries:
+                if entry.name in files:
+                    links += [entry.name] if entry.is_symlink() else []
+                elif entry.name[0] == "." and entry.name.endswith((NEW, OLD, JOURNAL)):
+                    paths.append(entry.path)
+        return _Debris(paths, [file for file in links if self._is_beside(file)])
 
-    def _linked(self) -> list[str]:
-        """The files whose link leads to where something was staged, and is there still."""
-        linked = []
-        for _, document in Roster().documents():
-            file = document.format.file
-            try:
-                with Target(self._config, file) as target:
-                    beside = target != self.path(file) and os.path.lexists(_beside(target))
-            except OSError:
-                continue  # a link that is not followed
-            linked += [file] if beside else []
-        return linked
+    def _is_beside(self, file: str) -> bool:
+        """Whether something that was staged beside the target of a link is there still."""
+        try:
+            with Target(self._config, file) as target:
+                return os.path.lexists(_beside(target))
+        except OSError:
+            return False  # a link that is not followed
 
     # -- names and words
 

@@ -5,12 +5,15 @@ FAULTS=1 in the environment stops at every effect of every kind of folder; else 
 
 import errno
 import os
-from collections.abc import Callable
+import select
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from asyncinotify import Inotify
 
 from mailroster.apply import converge
 from mailroster.disk import Disk
@@ -20,6 +23,7 @@ from mailroster.revert import revert
 from mailroster.roster import Roster
 from mailroster.settling import Settling
 from mailroster.store import Store
+from mailroster.watch import _MASK
 from tests.faults.faulty import (
     ACCOUNTS,
     BEFORE,
@@ -38,6 +42,7 @@ from tests.faults.faulty import (
     fail,
     fill,
     in_child,
+    listing,
     public_folder,
     set_password,
 )
@@ -293,6 +298,66 @@ def test_of_changes_at_once_each_is_noted_once_and_has_its_own_number(root: Path
     for entry in found[:20]:
         store(place.folder, limit=0).transact(partial(reverted, entry=entry))
     assert contents(place.folder) == OLD
+
+
+# -- looking
+
+
+@contextmanager
+def watched(folder: Path) -> Iterator[Callable[[], bool]]:
+    """Gives whether `up`, which watches a folder, would be woken by now."""
+    with Inotify() as inotify:
+        inotify.add_watch(folder, _MASK)
+        yield lambda: bool(select.select([inotify.fd], [], [], 0)[0])
+
+
+def test_a_look_at_the_history_wakes_nobody(root: Path) -> None:
+    place = Place(root)
+    first(place)
+    roster = Store(str(place.folder)).read()
+    with watched(place.folder) as woken:
+        assert [entry.id for entry in history(place.folder)] == [2, 1]
+        noting = store(place.folder)
+        assert noting.note_by_hand(roster.roster, roster.roster, roster.identities) == ""
+        Store(str(place.folder)).read()
+        assert not woken()
+        in_place(place, Disk(), set_password)
+        assert woken(), "the test sees"
+
+
+def test_tables_that_can_not_be_written_wake_nobody_again_and_again(root: Path) -> None:
+    """A hand edit is noted once; to try again opens nothing for writing."""
+    home = Home(root, 1 << 20)
+    home.make()
+    before = store(home.config).read()
+    path = home.config / ACCOUNTS
+    path.write_bytes(path.read_bytes() + f"\nhand@x.com|{HASH}\n".encode())
+    noting = store(home.config)
+    now = noting.read()
+    assert noting.note_by_hand(before.roster, now.roster, now.identities) == ""
+    assert [entry.by_hand for entry in history(home.config)] == [True]
+    with watched(home.config) as woken:
+        for _ in range(3):
+            assert noting.note_by_hand(before.roster, now.roster, now.identities) == ""
+        assert not woken()
+    assert len(history(home.config)) == 1
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_after_a_kill_at_every_effect_the_history_is_seen_as_a_recovery_makes_it(
+    root: Path, edit: Edit
+) -> None:
+    place, ended, at = Place(root), "killed", 0
+    while ended == "killed":
+        at += 1
+        first(place)
+        ended = in_place(place, FaultyDisk(at, die), edit)
+        before = listing(place.folder)
+        seen = history(place.folder)
+        assert listing(place.folder) == before, at
+        assert place.recover() == "done", at
+        assert in_child(lambda: store(place.folder).transact(twice)) == "done"
+        assert history(place.folder)[1:] == seen, at
 
 
 # -- large files, and a convergence

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from mailroster.disk import Content, Disk
+from mailroster.lock import LOCK_FILE
 from mailroster.store import Store
 from tests.faults.faulty import (
     BEFORE,
@@ -160,7 +161,9 @@ def make(root: Path, place: Callable[[Path], None]) -> Path:
 
 
 def files_of(root: Path) -> Files:
+    """But for the lock file, which holds nothing."""
     paths = (path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
+    paths = (path for path in paths if path.name != LOCK_FILE)
     return {str(path.relative_to(root)): path.read_bytes() for path in paths}
 
 

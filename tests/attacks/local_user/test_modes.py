@@ -74,6 +74,7 @@ OPEN = (
     Open("config/mailroster.toml", "read", _THEIRS),
     Open("mail-state", "enter", _SERVERS),
     Open("mail-state/origin", "read", _PUBLIC),
+    Open("mail-state/mail-folder", "read", _PUBLIC),
     Open("mail-state/dovecot-version", "read", _PUBLIC),
     Open("mail-state/lib", "enter", _SERVERS),
     Open("mail-state/tls", "enter", "for the certificate"),
@@ -102,6 +103,7 @@ OPEN_IN_SYSTEM = (
 OPEN_ON_A_HOST = (
     Open("mail-state", "enter", _SERVERS),
     Open("mail-state/origin", "read", _PUBLIC),
+    Open("mail-state/mail-folder", "read", _PUBLIC),
     Open("mail-state/dovecot-version", "read", _PUBLIC),
     Open("mail-state/layout", "read", "it says `host`; commands of other users read it"),
     Open("mail-logs", "enter", "the files are closed"),

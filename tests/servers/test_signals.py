@@ -292,7 +292,8 @@ def test_the_policy_service_outlives_signals_without_a_meaning(instance: Instanc
     assert policy in processes.of(instance)
     for name in ("TERM", "QUIT", "INT"):
         before = instance.log.stat().st_size
-        os.kill(int((instance.state / "locks/policy.pid").read_text()), signal.Signals[f"SIG{name}"])
+        pid = int((instance.state / "locks/policy.pid").read_text())
+        os.kill(pid, signal.Signals[f"SIG{name}"])
         until(lambda before=before: _AGAIN in instance.log.read_bytes()[before:])  # type: ignore[misc]
 
 

@@ -23,7 +23,7 @@ from mailroster.finding import Busy, Refused
 from mailroster.values import NamedTuple
 
 #: A child that works says so this often; one that is silent for longer than `_SILENT_S` is killed.
-_ALIVE_S, _SILENT_S = 0.5, 20.0
+_ALIVE_S, _SILENT_S = 0.5, 30.0
 #: No work takes longer: somebody may make new files as fast as they are deleted.
 _WORK_S = 600.0
 _SET_PDEATHSIG = 1  # linux/prctl.h

@@ -404,7 +404,9 @@ def converge(
         store.recover()
         with FolderLock(layout.state):
             tables.make_folder()
-            noted, keys = tables.noted()  # before the files: what is noted now stands in them
+            noted, keys = tables.noted()
+            if keys:
+                store.wait()  # for the edit that has noted them: now the files have it
             state = _state(store, tables, settling, edited)
             judged = _judge(state, tables, keys, accept=accept)
             fresh = _fresh_faults(judged.before.roster, state.found.roster)

@@ -196,6 +196,16 @@ class Store:
         except Busy:
             return  # its own command is at it, or another user has to
 
+    def wait(self) -> None:
+        """Returns when no edit is under way that was when this was called. Raises Busy."""
+        try:
+            with FolderLock(self.folder, self._wait_s, make=False):
+                return
+        except FileNotFoundError:
+            return  # no folder, no edit
+        except OSError as error:
+            raise self._files.explained(error) from error
+
     def path(self, file: str) -> str:
         return os.path.join(self.folder, file)
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from mailroster import address, auth, quota, services, sessions
-from mailroster.commit import Commit
 from mailroster.document import Document
 from mailroster.finding import Fault
 from mailroster.formats import (
@@ -20,6 +19,7 @@ from mailroster.formats import (
     sasl_password,
     virtual,
 )
+from mailroster.recovery import Leftovers
 from tests.fuzz import words
 from tests.fuzz.chance import inputs
 from tests.fuzz.targets import CASES, TARGETS, cases, keep
@@ -100,7 +100,7 @@ FLAWS: dict[str, tuple[Any, str, Any]] = {
     "settings": (words, "load", raising(ValueError())),
     "command_line": (words, "parse", raising(KeyError())),
     "completion": (words, "candidates", lambda line, roster: ["else"]),
-    "crash": (Commit, "_is_cut", lambda *_: True),
+    "crash": (Leftovers, "is_cut", lambda *_: True),
     "postmap_warnings": (services, "printable", lambda text: text + "\n"),
     "postmap_results": (services, "results_of", lambda out, keys: dict([out.split("\t")[:2]])),
     "doveadm_quota": (services, "number", lambda text: -1),

@@ -289,7 +289,9 @@ def _check_toml(toml: Mapping[str, Any]) -> None:
     known = folders | {setting.name for setting in SETTINGS}
     for name, value in toml.items():
         if name in NOT_IN_TOML:
-            raise NotUnderstood(f"{TOML}: {name!r} can't be set in the config folder itself")
+            variable = next(setting.variable for setting in SETTINGS if setting.name == name)
+            why = f"{name!r} can't be set in the config folder itself; set {variable} instead"
+            raise NotUnderstood(f"{TOML}: {why}")
         if name not in known:
             raise NotUnderstood(f"{TOML}: unknown setting {name!r}")
         if not isinstance(value, str | int) or (name in folders and not isinstance(value, str)):

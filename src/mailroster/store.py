@@ -5,6 +5,7 @@ journal of an edit, are still as they were; else it reads again. An edit that wa
 counts is read as if it had been completed.
 """
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +14,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mailroster.commit import UNCHANGED, Commit, SetAside
 from mailroster.config_folder import ConfigFolder, handle_path
-from mailroster.disk import ABSENT, Disk, Identity, identity, identity_of, owner_of
+from mailroster.disk import (
+    ABSENT,
+    WHOLE_MAX_BYTES,
+    Disk,
+    Identity,
+    identity,
+    identity_of,
+    owner_of,
+)
 from mailroster.document import Document
 from mailroster.finding import Busy, Conflict, Refused
 from mailroster.lock import FolderLock
@@ -258,8 +267,11 @@ class Store:
             return getattr(Roster(), field), ABSENT
         with opened:
             which = identity_of(opened.fileno())
-            found = find(field, handle_path(opened.fileno()), which)
-            return found or (document_of(field, opened.readall(), known), which)
+            if found := find(field, handle_path(opened.fileno()), which):
+                return found
+            if which.size > WHOLE_MAX_BYTES:
+                raise OSError(errno.EFBIG, f"larger than {WHOLE_MAX_BYTES} bytes", self.path(file))
+            return document_of(field, opened.readall(), known), which
 
     # -- the transaction
 

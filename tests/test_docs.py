@@ -304,10 +304,12 @@ def test_every_kind_of_effect_is_explained() -> None:
 
 
 GUARANTEES = (ROOT / "docs/guarantees.md").read_text(encoding="utf-8")
+SECURITY = (ROOT / "docs/security.md").read_text(encoding="utf-8")
 NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", GUARANTEES)
+IN_SECURITY = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", SECURITY)
 
 
-@pytest.mark.parametrize(("path", "name"), sorted(set(NAMED)), ids=lambda word: word)
+@pytest.mark.parametrize(("path", "name"), sorted({*NAMED, *IN_SECURITY}), ids=lambda word: word)
 def test_every_proof_of_a_promise_is_a_test(path: str, name: str) -> None:
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
@@ -322,6 +324,14 @@ def test_every_promise_has_a_proof() -> None:
     assert len(promises) > 20
     assert [row for row in promises if "::test_" not in row] == []
     assert len(NAMED) == GUARANTEES.count("::")
+
+
+def test_every_attack_has_a_test_or_is_not_promised() -> None:
+    rows = [line for line in SECURITY.splitlines() if line.startswith("| ") and "tests/" in line]
+    assert len(rows) > 40
+    assert len(IN_SECURITY) == SECURITY.count("::")
+    without = re.findall(r"^\| .* \| (.*) \| none \|$", SECURITY, re.MULTILINE)
+    assert [row for row in without if "not promised" not in row] == []
 
 
 def options_in(text: str) -> set[str]:

@@ -224,7 +224,7 @@ class Tables:
         documents = [(field, new) for field, _, new in differing(before.roster, after.roster)]
         if not documents and not redo:
             return 0
-        changed = change(before, after, redo)
+        changed = change(before.remembering(), after.remembering(), redo)
         if len(changed.dependents) > _MANY:
             changed = in_memory(changed)
         for router in (changed.before, changed.after):

@@ -15,7 +15,7 @@ from mailroster.formats import accounts, hashed, quotas, virtual
 from mailroster.formats.accounts import Account
 from mailroster.formats.quotas import Quota
 from mailroster.formats.virtual import Alias
-from mailroster.resolve import Router
+from mailroster.resolve import NotFollowed, Router
 from mailroster.roster import Roster
 from mailroster.rows import AccountRow, Row, Rows
 from mailroster.values import NamedTuple
@@ -190,6 +190,7 @@ def _unreasonable(before: Router, after: Router, rows: Iterable[Row]) -> list[Fi
     old, new = before.roster.virtual, after.roster.virtual
     places = {row.entry.key: row.where for row in rows if isinstance(row.entry, Alias)}
     changed = {key for key in places if new.get(key) != old.get(key)}
+    before, after = before.remembering(), after.remembering()
     found = []
     for key in sorted(changed | dependents(after, changed)):
         fault = _fault(after, key)
@@ -202,6 +203,8 @@ def _unreasonable(before: Router, after: Router, rows: Iterable[Row]) -> list[Fi
 def _fault(router: Router, key: str) -> Fault | None:
     try:
         router.follow(key)
+    except NotFollowed:
+        return None
     except Fault as fault:
         return fault
     return None

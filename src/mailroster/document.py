@@ -23,6 +23,9 @@ E = TypeVar("E")
 _SEARCHES = 16
 #: How many entries are kept that have been asked for.
 _KNOWN = 4096
+#: The entry of a line with so many characters is kept once it was read: to read it takes longer
+#: than any lookup, and a million aliases may lead to it.
+_LONG_CHARS = 1 << 14
 #: How much of a file tells how its lines end.
 NEWLINE_CHARS = 4096
 #: A user that no address has.
@@ -86,6 +89,7 @@ class Document(Generic[E]):
         "_index",
         "_known",
         "_lines",
+        "_long",
         "_mentioned",
         "_mentions_asked",
         "_more",
@@ -104,6 +108,7 @@ class Document(Generic[E]):
         self._more: dict[str, list[int]] = {}  # of keys that stand more than once
         self._folded: tuple[str, list[int]] | None = None
         self._known: dict[str, tuple[int, E] | None] = {}  # what has been asked for
+        self._long: dict[str, E] = {}  # by line: entries of long ones
         self._searches = 0
         self._counted: dict[str, int] | None = None
         self._domains: set[str] | None = None
@@ -209,9 +214,18 @@ class Document(Generic[E]):
 
     def _read(self, line: str) -> E | None:
         try:
-            return self._parse(line)
+            return self._parsed(line)
         except Fault:
             return None
+
+    def _parsed(self, line: str) -> E:
+        """The entry of a line. Raises Fault."""
+        if len(line) < _LONG_CHARS:
+            return self._parse(line)
+        entry = self._long.get(line)
+        if entry is None:
+            entry = self._long[line] = self._parse(line)
+        return entry
 
     def size_hint(self) -> int:
         """About how many entries there are."""
@@ -221,7 +235,7 @@ class Document(Generic[E]):
         """The entry that counts for a key, or None."""
         if self._counted is not None:
             place = self._counted.get(key)
-            return None if place is None else self._parse(self.lines[place])
+            return None if place is None else self._parsed(self.lines[place])
         found = self._counting(key)
         return None if found is None else found[1]
 
@@ -255,7 +269,7 @@ class Document(Generic[E]):
     def items(self) -> Iterator[tuple[str, E]]:
         """Every entry that counts, with its key, in the order of the file."""
         for key, position in self.counted().items():
-            yield key, self._parse(self.lines[position])
+            yield key, self._parsed(self.lines[position])
 
     def positions(self, key: str) -> list[int]:
         """Where every line stands that claims a key, in the order of the file.
@@ -375,12 +389,12 @@ class Document(Generic[E]):
     def findings(self) -> list[Finding]:
         """Everything that is wrong with the file by itself, in the order of its lines."""
         found: list[Finding] = []
-        parse = self.format.quick()
+        self._parse = self.format.quick()
         for key, first in self.index.items():
             counted = None
             for position in self._more.get(key, (first,)):
                 try:
-                    parse(self.lines[position])
+                    self._parsed(self.lines[position])
                 except Fault as fault:
                     found.append(fault.at(self.location(position)))
                     continue

@@ -15,7 +15,7 @@ from mailroster.formats import accounts, hashed, quotas, virtual
 from mailroster.formats.access import Restriction
 from mailroster.formats.accounts import Account
 from mailroster.formats.quotas import Quota
-from mailroster.resolve import Router
+from mailroster.resolve import NotFollowed, Router
 from mailroster.roster import Roster
 
 E = TypeVar("E")
@@ -206,10 +206,14 @@ def _expandable(before: Router, after: Router, key: str) -> None:
 
 
 def refuse_worse(before: Router, after: Router, keys: Iterable[str]) -> None:
-    """Refused if Postfix could not follow one of some addresses to its end, and could before."""
+    """Refused if Postfix could not follow one of some addresses to its end, and could before. If
+    all of them take too many lookups, the rest is not judged."""
+    before, after = before.remembering(), after.remembering()
     for key in keys:
         try:
             after.follow(key)
+        except NotFollowed:
+            return
         except Fault as fault:
             try:
                 before.follow(key)

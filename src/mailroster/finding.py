@@ -5,6 +5,8 @@ we can't go on, and are named by whose fault it is; only the faces turn them int
 codes.
 """
 
+from typing import Self
+
 from mailroster.values import NamedTuple
 
 #: The longest description in characters: a line of a damaged file may be of any length.
@@ -54,6 +56,10 @@ class Fault(Exception):
             what = f"{what[: _WHAT_MAX // 2]}…{what[-_WHAT_MAX // 2 :]}"
         super().__init__(f"{what}; {mend} [{code}]")
         self.code, self.what, self.mend = code, what, mend
+
+    def again(self) -> Self:
+        """The same fault, that was not raised yet."""
+        return type(self)(self.code, self.what, self.mend)
 
     def at(self, where: Location) -> Finding:
         return Finding(where, ERROR, self.code, self.what, self.mend)

@@ -134,23 +134,25 @@ def removing(document: Document[E], position: int) -> dict[int, str | None]:
 
 def noted(document: Document[E]) -> dict[int, Notes]:
     """The notes of every line that has any, by its position, in the order of the file."""
-    entries: dict[int, None] = {}
-    for note in document.holding(WORD):
-        entry = entry_of(document, note)
-        if entry is not None:
-            entries[entry] = None
-    return {entry: notes_of(document, entry) for entry in entries}
+    entries = dict.fromkeys(entries_of_notes(document).values())
+    return {entry: notes_of(document, entry) for entry in entries if entry is not None}
 
 
-def entry_of(document: Document[E], note: int) -> int | None:
-    """The position of the entry to which a note belongs; None if the line there is no note, or
-    stands above no entry."""
-    at: int | None = note
-    if words(document.line(note)) is None:
-        return None
-    while at is not None and words(document.line(at)) is not None:
-        at = document.below(at)
-    return at if at is not None and document.format.key(document.line(at)) else None
+def entries_of_notes(document: Document[E]) -> dict[int, int | None]:
+    """By the position of each note, in the order of the file: the position of the entry to which
+    it belongs, None if it stands above no entry. Each line is read once, however many notes stand
+    one below the other."""
+    entries: dict[int, int | None] = {}
+    for note in reversed(document.holding(WORD)):
+        if words(document.line(note)) is None:
+            continue
+        below = document.below(note)
+        if below in entries:
+            entries[note] = entries[below]
+        else:
+            is_entry = below is not None and document.format.key(document.line(below))
+            entries[note] = below if is_entry else None
+    return dict(reversed(entries.items()))
 
 
 def check_note(line: str) -> None:

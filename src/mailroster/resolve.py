@@ -35,8 +35,16 @@ _WORD = rf"{_PART}(?:[.@%!]{_PART})*"
 _DOT_ATOM = r'[^\s()<>@,;:\\".\[\]]+(\.[^\s()<>@,;:\\".\[\]]+)*'
 
 
-#: The code of an alias that is not followed to its end, as all of them take too long.
+#: The code of an alias that is not followed to its end, as it takes too many lookups.
 NOT_FOLLOWED = "not-followed"
+#: Lookups for one address. Postfix makes up to a million: so many addresses, each behind so many
+#: aliases. With twenty for each address that it delivers to, no alias of a person needs more.
+WALK_MAX = 20 * EXPANSION_LIMIT
+#: Lookups for all aliases together: so many, and a few for each alias, which need no more if they
+#: don't lead to one another.
+_ALL_MAX, _EACH_MAX = 1_000_000, 10
+#: So many results of a lookup cost as much as the lookup.
+_RESULTS = 8
 #: The forms of a key, in the order in which they are asked for.
 WHOLE, BARE, NAME, DOMAIN = "address", "without extension", "name", "domain"
 
@@ -49,23 +57,43 @@ class Match(NamedTuple):
     results: list[str]
 
 
+class NotFollowed(Fault):
+    """An alias is not followed since all of them together took too many lookups. Postfix may well
+    be able to follow it."""
+
+
 class Memory:
     """What `Router.expand` has worked out, for callers that ask for all there is.
 
-    `lookups_max`: after so many lookups `expand` gives up and raises Fault (`not-followed`).
+    `lookups_max`: after so many lookups `expand` gives up and raises NotFollowed. Without it the
+    limit is _ALL_MAX, and _EACH_MAX for each alias of the roster.
     """
 
-    def __init__(self, lookups_max: int | None = None) -> None:
-        self.lookups, self._lookups_max = 0, lookups_max
+    def __init__(self, roster: Roster, lookups_max: int | None = None) -> None:
+        self.lookups, self._lookups_max, self._roster = 0, lookups_max, roster
         #: By address: its recipients, or why it has none.
         self.results: dict[str, list[str] | Fault] = {}
         #: By address: through how many aliases with one recipient each it leads, and to where.
         self.chains: dict[str, tuple[int, str]] = {}
-        #: By address: how many aliases its first recipient has behind it.
-        self.nestings: dict[str, int] = {}
+        #: By address: how it was followed to its end.
+        self.walks: dict[str, Walk] = {}
 
     def is_exhausted(self) -> bool:
-        return self._lookups_max is not None and self.lookups > self._lookups_max
+        if self._lookups_max is None:
+            if self.lookups <= _ALL_MAX:
+                return False  # no need to count the aliases, which a large file takes a while for
+            aliases = sum(len(document.index) for document in self._roster.aliases())
+            self._lookups_max = _ALL_MAX + _EACH_MAX * aliases
+        return self.lookups > self._lookups_max
+
+
+class Walk(NamedTuple):
+    """An address followed to its end: the recipients, how many aliases the first of them has behind
+    it, and how many lookups it took."""
+
+    recipients: list[str]
+    nesting: int
+    lookups: int
 
 
 #: One lookup of an address: in which file, the form of the key, the key, and what it found.
@@ -88,7 +116,7 @@ class Router(NamedTuple):
 
     def remembering(self, lookups_max: int | None = None) -> "Router":
         """The same, but what is asked twice is worked out once. `lookups_max` is Memory's."""
-        return self._replace(memory=Memory(lookups_max))
+        return self._replace(memory=Memory(self.roster, lookups_max))
 
     def qualified(self, address: str) -> str:
         """An address with its domain, the server's own for a bare name."""
@@ -142,19 +170,20 @@ class Router(NamedTuple):
             try:
                 found = self._expand(address, memory)
             except Fault as fault:
-                found = fault
+                # Without what it was raised from: that would keep a kilobyte for each alias.
+                memory.results[address] = fault.again()
+                raise
             memory.results[address] = found
         if isinstance(found, Fault):
-            raise found
+            raise found.again()
         return found
 
     def _expand(self, address: str, memory: Memory) -> list[str]:
         """As `expand`. A chain of aliases is followed once, not once from each of its links."""
-        if memory.is_exhausted():
-            what = f"{address!r} is not followed to its end: all aliases together take too long"
-            raise Fault(NOT_FOLLOWED, what, "give the aliases before it fewer recipients")
         if (straight := self._straight(address)) is not None:
             return [straight]
+        if memory.is_exhausted():
+            raise _not_followed(address)
         hops, end = self._chain(address, memory)
         if hops >= RECURSION_LIMIT:
             raise _endless(address)
@@ -163,11 +192,14 @@ class Router(NamedTuple):
                 recipients = self.expand(end)
             except Fault as fault:
                 what = fault.what.replace(repr(end), repr(address), 1)
-                raise Fault(fault.code, what, fault.mend) from None
-            if hops + memory.nestings.get(end, RECURSION_LIMIT) <= RECURSION_LIMIT:
+                raise type(fault)(fault.code, what, fault.mend) from None
+            walk = memory.walks.get(end)
+            if walk is not None and hops + walk.nesting <= RECURSION_LIMIT:
+                if hops + walk.lookups > WALK_MAX:
+                    raise _too_long(address)
                 return recipients
-        recipients, memory.nestings[address] = self._walked(address, self.lookup)
-        return recipients
+        walk = memory.walks[address] = self._walked(address, self.lookup)
+        return walk.recipients
 
     def _chain(self, address: str, memory: Memory) -> tuple[int, str]:
         """How many aliases with one recipient each lead from an address to one that is none, and
@@ -217,26 +249,30 @@ class Router(NamedTuple):
 
     def walk(self, address: str, look: Callable[[str], Match | None] | None = None) -> list[str]:
         """As `expand`, step by step; `look` stands in for `lookup`, for who wants to see them."""
-        return self._walked(address, look or self.lookup)[0]
+        return self._walked(address, look or self.lookup).recipients
 
-    def _walked(self, address: str, look: Callable[[str], Match | None]) -> tuple[list[str], int]:
-        """As `walk`, with how many aliases stand behind the first recipient."""
+    def _walked(self, address: str, look: Callable[[str], Match | None]) -> Walk:
+        """As `walk`. Work has a limit: once there are more recipients than Postfix accepts, or
+        WALK_MAX lookups, nothing that comes later makes it deliver."""
         queue, done = [self.qualified(address)], set()
-        place = nesting_of_first = 0
+        place = nesting_of_first = lookups = 0
         while place < len(queue):
-            if len(queue) > EXPANSION_LIMIT:
-                what = f"{address!r} leads to more than {EXPANSION_LIMIT} recipients"
-                raise _unreasonable(what, "give it fewer")
             nesting = 0
             while (current := queue[place]).lower() not in done:
                 if nesting >= RECURSION_LIMIT:
                     raise _endless(address)
+                if lookups >= WALK_MAX:
+                    raise _too_long(address)
                 nesting += 1
-                if self.memory is not None:
-                    self.memory.lookups += 1
+                lookups += 1
                 match = look(current)
+                if self.memory is not None:
+                    self.memory.lookups += 1 + (len(match.results) // _RESULTS if match else 0)
                 if match is None:
                     break
+                if len(queue) + len(match.results) - 1 > EXPANSION_LIMIT:
+                    what = f"{address!r} leads to more than {EXPANSION_LIMIT} recipients"
+                    raise _unreasonable(what, "give it fewer")
                 for result in match.results:
                     if _length(result) > ADDRESS_LENGTH_LIMIT:
                         what = f"{address!r} leads to an address that grows without end"
@@ -248,11 +284,11 @@ class Router(NamedTuple):
             nesting_of_first = nesting if place == 0 else nesting_of_first
             place += 1
         if len(queue) == 1:
-            return queue, nesting_of_first
+            return Walk(queue, nesting_of_first, lookups)
         recipients: dict[str, str] = {}
         for recipient in queue:
             recipients.setdefault(recipient.lower(), recipient)
-        return list(recipients.values()), nesting_of_first
+        return Walk(list(recipients.values()), nesting_of_first, lookups)
 
     def follow(self, key: str) -> list[str]:
         """Final recipients of an alias (a catch-all: of what nobody else takes). Raises Fault."""
@@ -261,7 +297,8 @@ class Router(NamedTuple):
         try:
             return self.expand(example(key))
         except Fault as fault:
-            raise Fault(fault.code, fault.what.replace(example(key), key), fault.mend) from None
+            what = fault.what.replace(example(key), key)
+            raise type(fault)(fault.code, what, fault.mend) from None
 
     def mailbox(self, address: str) -> str | None:
         """The account in whose mailbox mail to a final recipient lands, or None."""
@@ -304,7 +341,9 @@ class Router(NamedTuple):
 
     def _results(self, words: tuple[str, ...], address: str, extension: str) -> list[str]:
         """Addresses that a lookup result stands for: `@domain` keeps the user, names get $myorigin,
-        and the extension that the key did not have is carried over."""
+        and the extension that the key did not have is carried over. Of more words than Postfix
+        accepts as recipients there are one too many."""
+        words = words[: EXPANSION_LIMIT + 1]
         if words[0][0] == "@":
             user = split(address)[0].removesuffix(extension)
             words = (user + words[0], *words[1:])
@@ -337,6 +376,16 @@ def _unquoted(word: str) -> str:
 def _endless(address: str) -> Fault:
     what = f"{address!r} leads to a loop or an endless chain of aliases"
     return _unreasonable(what, "give it an end")
+
+
+def _too_long(address: str) -> Fault:
+    what = f"{address!r} takes more than {WALK_MAX:,} lookups to be followed to its end"
+    return Fault(NOT_FOLLOWED, what, "give the aliases that it leads to fewer recipients")
+
+
+def _not_followed(address: str) -> NotFollowed:
+    what = f"{address!r} is not followed to its end: all aliases together take too many lookups"
+    return NotFollowed(NOT_FOLLOWED, what, "give the aliases before it fewer recipients")
 
 
 def _unreasonable(what: str, mend: str) -> Fault:

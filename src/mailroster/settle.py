@@ -15,7 +15,7 @@ from mailroster.finding import ERROR, WARNING, Fault, Finding, Location
 from mailroster.formats.virtual import Alias
 from mailroster.indexed import Indexed
 from mailroster.notes import WORD, check_note
-from mailroster.resolve import Router
+from mailroster.resolve import NOT_FOLLOWED, NotFollowed, Router
 from mailroster.roster import Roster
 from mailroster.values import NamedTuple
 
@@ -174,8 +174,10 @@ def _held(document: Document[object], what: str, reason: str) -> Finding:
 def keep_expandable(before: Router, after: Router) -> tuple[Roster, list[Finding]]:
     """The roster of `after`, but with the aliases as they were that Postfix could expand no more.
 
-    A new alias of that kind stays in: it gets no row.
+    A new alias of that kind stays in: it gets no row. If all of them take too many lookups, the
+    rest is not followed, and a finding says so.
     """
+    after = after.remembering()
     virtual, faults = _expandable(after, before.roster.virtual, after.roster.virtual)
     ours, more = _expandable(after, before.roster.local_aliases, after.roster.local_aliases)
     return after.roster._replace(virtual=virtual, local_aliases=ours), faults + more
@@ -188,6 +190,12 @@ def _expandable(
     for key in sorted(key for key in changed_keys(old, new) if key in new):
         try:
             after.follow(key)
+        except NotFollowed:
+            what = f"aliases from {key!r} on are served but not followed: all take too many lookups"
+            mend = "give aliases fewer recipients; 'setup explain' follows one"
+            where = new.location(new.position(key))
+            findings.append(Finding(where, WARNING, NOT_FOLLOWED, what, mend))
+            break
         except Fault as fault:
             findings.append(fault.at(new.location(new.position(key))))
             position = old.position(key)

@@ -49,8 +49,9 @@ SERVED = (
 LONG = "y" * 4000
 NO_LOGIN = ("nologin", "allow_nets=10", "allow_nets=local", "fail", "noauthenticate")
 #: What makes one account another in a passwd-file, and what ends Dovecot's auth process.
+MARK = {"2.3": "protected", "2.4": "default"}[version()]
 IMPOSTORS = (
-    "user=keep@x.com", "user:protected=keep@x.com", "username=keep", "domain=z.com",
+    "user=keep@x.com", f"user:{MARK}=keep@x.com", "username=keep", "domain=z.com",
     "login_user=keep@x.com", "userdb_user=keep@x.com", "userdb_username=keep",
     "userdb_domain=z.com",
 )  # fmt: skip
@@ -316,9 +317,12 @@ def test_what_is_refused_is_refused_at_every_edit(
     waiting = set(people[len(people) - WAITING :]) if code == "unsafe-field" else set()
     assert set(people) & set(served.doveadm("user", "*").split()) == waiting
     assert not any(map(served.can_log_in, sorted(waiting)))
-    for user in sorted(waiting):
+    # Dovecot 2.4 defers the mail before it is accepted: its quota-status looks up the account.
+    late = {user for user in sorted(waiting) if served.rcpt(user)[0] == 250}
+    assert {served.rcpt(user)[0] for user in waiting - late} <= {450}
+    for user in sorted(late):
         served.send(user, subject="waits")
     queue = ("postqueue", "-c", str(served.state / "postfix"), "-p")
-    until(lambda: all(user in _output(*queue) for user in waiting))
+    until(lambda: all(user in _output(*queue) for user in late))
     path.write_text(before)
     served.setup("apply", "--removals")

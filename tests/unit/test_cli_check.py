@@ -15,6 +15,7 @@ from mailroster import services
 from mailroster.cli import pages, reports
 from mailroster.finding import ERROR, INFO, WARNING, Finding, Location
 from mailroster.services import NoPcre
+from mailroster.shown import shown
 from tests.unit.test_cli import ACCOUNTS, QUOTAS, VIRTUAL, Folder, H, folder, on_a_terminal
 
 __all__ = ["folder"]  # the fixture
@@ -133,7 +134,8 @@ def test_a_workflow_command_is_one_line_whatever_it_says(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    reports.github("a,b:c%")([ODD, ODD._replace(where=Location("x.cf"), severity=INFO)], 0)
+    found = shown([ODD, ODD._replace(where=Location("x.cf"), severity=INFO)])
+    reports.github("a,b:c%")(found, 0)
     assert capsys.readouterr().out.splitlines() == [
         "::warning file=a%2Cb%3Ac%25/postfix-virtual.cf,title=dangling-alias,line=3"
         "::100%25 a,b:c%0D%0Ax; m",
@@ -205,7 +207,7 @@ def test_a_sarif_log_takes_any_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for path in ("a b%#?ü", "/elsewhere/ü\udcff", ".."):
-        reports.sarif(path)([ODD._replace(where=Location("x.cf"))], 0)
+        reports.sarif(path)(shown([ODD._replace(where=Location("x.cf"))]), 0)
         conforms(json.loads(capsys.readouterr().out))
 
 

@@ -3,13 +3,14 @@
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from mailroster.instance.layout import Layout
-from mailroster.policy import answers
+from mailroster.policy import answers, regexp_table
 from mailroster.policy.answers import NO_OPINION, PERMIT, Policy
 from mailroster.targets.lmdb_lookup import LmdbLookup
 from mailroster.targets.lmdb_table import LmdbTable
@@ -119,6 +120,75 @@ def test_what_is_asked_at_once_is_answered_to_each(tmp_path: Path) -> None:
         return ",".join(sorted(set(answers[0::2]) | set(answers[1::2]))) + str(len(answers))
 
     assert asked(tmp_path, ask) == f"{FULL},{PERMIT}100"
+
+
+#: Stands in for postmap: no rule matches, and for some addresses it takes without end.
+SLOW_POSTMAP = """\
+#!/bin/sh
+while read -r address; do
+  case $address in slow*) echo $$ >>"$0.pids"; exec sleep 1000;; esac
+done
+exit 1
+"""
+
+
+@pytest.fixture
+def slow_postmap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    script = tmp_path / "postmap"
+    script.write_text(SLOW_POSTMAP)
+    script.chmod(0o755)
+    monkeypatch.setattr(regexp_table, "program", lambda name: str(script))
+    return script
+
+
+def with_patterns(tmp_path: Path) -> None:
+    Path(Layout(str(tmp_path)).table("regexp")).write_text("/x/ a@x.com\n")
+
+
+def test_an_address_that_takes_the_patterns_too_long_stops_no_other(
+    tmp_path: Path, slow_postmap: Path
+) -> None:
+    async def ask(policy: Policy) -> str:
+        with_patterns(tmp_path)
+        slow = asyncio.ensure_future(recipient("slow@x.com")(policy))
+        while not Path(f"{slow_postmap}.pids").exists():  # it runs
+            await asyncio.sleep(0.01)
+        other = await recipient("full@x.com")(policy)
+        waits = not slow.done()
+        slow.cancel()
+        await asyncio.wait([slow])
+        return f"{other} {waits}"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answers, "ANSWER_S", 100.0)
+        assert asked(tmp_path, ask) == f"{FULL} True"
+
+
+def test_many_slow_addresses_have_a_limit_of_processes_and_leave_none(
+    tmp_path: Path, slow_postmap: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "ANSWER_S", 3.0)
+
+    async def ask(policy: Policy) -> str:
+        with_patterns(tmp_path)
+        names = [f"slow{number}@x.com" for number in range(50)]
+        found = await asyncio.gather(*(recipient(name)(policy) for name in names))
+        return ",".join(sorted(set(found)))
+
+    assert asked(tmp_path, ask) == NO_OPINION
+    pids = Path(f"{slow_postmap}.pids").read_text().split()
+    assert 1 <= len(pids) < 25
+    for pid in pids:
+        while is_alive(pid):  # it is killed, and ends when it next runs
+            time.sleep(0.01)
+
+
+def is_alive(pid: str) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
 
 
 def elsewhere(path: str, code: str) -> None:

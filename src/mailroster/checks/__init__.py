@@ -4,6 +4,7 @@ Each code has a page, docs/checks/CODE.md.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from mailroster.checks import (
     accounts,
@@ -49,11 +50,20 @@ RULES: tuple[Rule, ...] = (
 
 
 def check(subject: Subject, more: Iterable[Finding] = ()) -> list[Finding]:
-    """Every finding that nobody has allowed, in the order of files and lines; with `more`, which
+    """Every finding that no comment allows, in the order of files and lines; with `more`, which
     others have found."""
-    found, subject = list(more), subject.in_memory()
+    return sorted(findings(subject, more))
+
+
+def findings(subject: Subject, more: Iterable[Finding] = ()) -> Iterator[Finding]:
+    """As `check`, but one after the other, in the order of the rules: of a million findings not all
+    have to be kept."""
+    subject = subject.in_memory()
+    return judged(subject.roster, chain(more, _found(subject)))
+
+
+def _found(subject: Subject) -> Iterator[Finding]:
     for _, document in subject.roster.documents():
-        found += document.findings()
+        yield from document.findings()
     for rule in RULES:
-        found += rule(subject)
-    return sorted(judged(subject.roster, found))
+        yield from rule(subject)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from mailroster.address import split
 from mailroster.checks.subject import Subject, entries, some
 from mailroster.finding import INFO, WARNING, Fault, Finding
-from mailroster.resolve import EXPANSION_LIMIT, NOT_FOLLOWED
+from mailroster.resolve import EXPANSION_LIMIT, NOT_FOLLOWED, NotFollowed
 from mailroster.text import content
 
 #: Names of the server's own that its configuration may take.
@@ -19,17 +19,13 @@ def unreasonable(subject: Subject) -> Iterator[Finding]:
         for key, position in document.counted().items():
             try:
                 subject.router.follow(key)
+            except NotFollowed:
+                what = "the aliases from this line on are not followed: all take too many lookups"
+                where = document.location(position)
+                mend = "give aliases fewer recipients; what Postfix does with them is not checked"
+                yield Finding(where, WARNING, NOT_FOLLOWED, what, mend)
+                return
             except Fault as fault:
-                if fault.code == NOT_FOLLOWED:
-                    what = (
-                        "the aliases from this line on are not followed: all take too many lookups"
-                    )
-                    where = document.location(position)
-                    mend = (
-                        "give aliases fewer recipients; what Postfix does with them is not checked"
-                    )
-                    yield Finding(where, WARNING, "not-followed", what, mend)
-                    return
                 yield fault.at(document.location(position))
 
 

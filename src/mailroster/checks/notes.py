@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 from mailroster.checks.subject import Subject
 from mailroster.finding import WARNING, Fault, Finding
-from mailroster.notes import ALLOW, COMMENT, UNTIL, WORD, check_note, entry_of, words
+from mailroster.notes import ALLOW, COMMENT, UNTIL, check_note, entries_of_notes, words
 from mailroster.roster import ENDING
 
 
 def amiss(subject: Subject) -> Iterator[Finding]:
     """A note that can't be read, belongs to no entry, or means nothing where it stands."""
     for field, document in subject.roster.documents():
-        for position in document.holding(WORD):
+        for position, entry in entries_of_notes(document).items():
             found = words(document.line(position))
             if found is None or found[0] == ALLOW:  # what is allowed for nothing is told elsewhere
                 continue
@@ -21,7 +21,7 @@ def amiss(subject: Subject) -> Iterator[Finding]:
             except Fault as fault:
                 yield fault.at(where)
                 continue
-            if entry_of(document, position) is None:
+            if entry is None:
                 what = "the note belongs to no entry"
                 yield Finding(where, WARNING, "stray-note", what, _ABOVE)
             elif found[0] == UNTIL and field not in ENDING:

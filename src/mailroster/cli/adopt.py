@@ -19,6 +19,7 @@ from mailroster.resolve import Router, quoted
 from mailroster.roster import Roster
 from mailroster.services import Captures, prime, run
 from mailroster.settings import FOLDERS, NOWHERE, Settings, Sources, load
+from mailroster.shown import shown
 
 _FOLDERS = tuple(setting.name for setting in FOLDERS[1:])
 
@@ -46,7 +47,7 @@ def adopt(call: Call) -> int:
     said = outlook(found, router, settings, call.layout())
     more = [*unreadable, *judged.remarks, *of_paths(judged.honoured, _trouble(settings, call))]
     said = said._replace(remarks=in_order([*said.remarks, *more, *_schemes(roster)]))
-    theirs = findings(call, roster, found.config)
+    theirs = shown(findings(call, roster, found.config)).findings
     steps = adoption.steps(found, settings, judged.honoured)
     adoption.show(call, found, said, theirs, steps)
     return _status(call, said, theirs)

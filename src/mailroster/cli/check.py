@@ -1,6 +1,9 @@
 """`setup check`: what is wrong with the folder, and what a code means."""
 
 import os
+from collections import Counter
+from collections.abc import Iterator
+from itertools import chain
 
 from mailroster.cli import pages, reports
 from mailroster.cli.call import Call, warn
@@ -8,9 +11,7 @@ from mailroster.disk import mode_for_all
 from mailroster.finding import ERROR, INFO, WARNING, Finding, NotUnderstood, Refused, ServiceFailed
 from mailroster.resolve import Router, quoted
 from mailroster.roster import Roster
-
-#: Lookups that aliases may take to be followed to their ends; some seconds.
-_LOOKUPS_MAX = 1_000_000
+from mailroster.shown import Shown, shown
 
 
 def check(call: Call) -> int:
@@ -21,27 +22,38 @@ def check(call: Call) -> int:
     report = _report(call)
     roster = call.roster()
     only, ignored = _codes(options, "--rule"), _codes(options, "--ignore")
-    found = [
-        finding for finding in (*findings(call, roster, call.settings.config), *_apart(call))
+    found = shown(
+        finding
+        for finding in chain(_findings(call, roster, call.settings.config), _apart(call))
         if (not only or finding.code in only) and finding.code not in ignored
-    ]  # fmt: skip
-    notes = sum(1 for finding in found if finding.severity == INFO)
-    hidden = 0 if "--info" in options or only else notes
-    report([finding for finding in found if finding.severity != INFO or not hidden], hidden)
+    )
+    hides_notes = not ("--info" in options or only)
+    report(_without_notes(found) if hides_notes else found, found.severities[INFO] * hides_notes)
     failing = (ERROR, WARNING) if "--strict" in options else (ERROR,)
-    return 1 if any(finding.severity in failing for finding in found) else 0
+    return 1 if any(found.severities[severity] for severity in failing) else 0
+
+
+def _without_notes(found: Shown) -> Shown:
+    severities = Counter({s: number for s, number in found.severities.items() if s != INFO})
+    return Shown([finding for finding in found.findings if finding.severity != INFO], severities)
 
 
 def findings(call: Call, roster: Roster, folder: str) -> list[Finding]:
-    """Everything that is wrong with a folder, by our own rules and by Postfix's word."""
+    """Everything that is wrong with a folder, by our own rules and by Postfix's word, in the order
+    of files and lines."""
+    return sorted(_findings(call, roster, folder))
+
+
+def _findings(call: Call, roster: Roster, folder: str) -> Iterator[Finding]:
+    """As `findings`, one after the other."""
     from mailroster import companions
-    from mailroster.checks import check as check_subject
+    from mailroster.checks import findings as findings_of
     from mailroster.checks.subject import Subject
     from mailroster.services import Captures, NoPcre, captors, prime, regexp_findings
 
     roster = roster.in_memory()
     captures = Captures(roster.regexp)
-    router = Router(roster, call.settings.hostname, captures).remembering(_LOOKUPS_MAX)
+    router = Router(roster, call.settings.hostname, captures).remembering()
     theirs, taken = [], {}
     try:
         theirs = regexp_findings(roster.regexp)
@@ -55,7 +67,7 @@ def findings(call: Call, roster: Roster, folder: str) -> list[Finding]:
     theirs += companions.findings(
         call.settings._replace(config=folder), call.layout(), roster, warn
     )
-    return check_subject(Subject(router, taken, _modes(folder, roster)), theirs)
+    return findings_of(Subject(router, taken, _modes(folder, roster)), theirs)
 
 
 def _apart(call: Call) -> tuple[Finding, ...]:

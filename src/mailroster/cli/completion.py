@@ -26,6 +26,9 @@ LINE, BREAKS = "MAILROSTER_COMPLETE", "MAILROSTER_BREAKS"
 #: Nobody waits longer for a proposal, should the folder be locked.
 _WAIT_S = 1.0
 
+#: More proposals than a shell shows without a question.
+_PROPOSED_MAX = 1000
+
 #: The roster behind the options that stand before the command.
 ReadRoster = Callable[[Mapping[str, str]], Roster]
 
@@ -168,7 +171,13 @@ def _listed(command: Command, arguments: list[str], roster: Roster) -> Document[
 
 
 def _keys(document: Document[Any], word: str) -> list[str]:
-    return [key for key in document.index if key.startswith(word) and key in document]
+    """The keys of a file that begin with a word. Of many the first, and the outermost in
+    alphabetical order: these two begin alike only as far as all of them do, which is what a shell
+    inserts."""
+    keys = [key for key in document.index if key.startswith(word)]
+    if len(keys) > _PROPOSED_MAX:
+        keys = list(dict.fromkeys([*keys[:_PROPOSED_MAX], min(keys), max(keys)]))
+    return [key for key in keys if key in document]
 
 
 def _domains(roster: Roster) -> set[str]:

@@ -48,11 +48,12 @@ def _folder(call: Call, path: str) -> Roster:
 def _fresh(call: Call, before: Roster, after: Roster) -> list[Finding]:
     """What is wrong with the second and was not with the first, wherever it stands."""
     from mailroster.cli.check import findings
+    from mailroster.shown import shown
 
     folder = call.settings.config
     found = findings(call, after, call.arguments[0] if call.arguments else folder)
     known = {_gist(finding) for finding in findings(call, before, folder)} if found else set()
-    return [finding for finding in found if _gist(finding) not in known]
+    return shown(finding for finding in found if _gist(finding) not in known).findings
 
 
 def _gist(finding: Finding) -> tuple[str, ...]:

@@ -10,9 +10,10 @@ from mailroster import __version__
 from mailroster.cli import pages
 from mailroster.cli.call import finding_fields, print_json, warn
 from mailroster.finding import ERROR, INFO, WARNING, Finding
+from mailroster.shown import Shown
 
-#: Given the findings to show, and the number of notes that are not shown.
-Report = Callable[[list[Finding], int], None]
+#: Given the findings to show, and the number of notes that are hidden.
+Report = Callable[[Shown, int], None]
 
 _COLOURS = {ERROR: "\x1b[31m", WARNING: "\x1b[33m", INFO: "\x1b[36m"}
 _BOLD, _DIM, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
@@ -25,20 +26,24 @@ def text(folder: str) -> Report:
     """A line for each finding, on a terminal in colours and with an empty line between files; then
     how many there are, on standard error."""
 
-    def report(found: list[Finding], hidden: int) -> None:
+    def report(found: Shown, hidden: int) -> None:
         terminal = sys.stdout is not None and sys.stdout.isatty()
         coloured = terminal and not os.environ.get("NO_COLOR")
-        groups = [list(group) for _, group in groupby(found, lambda finding: finding.where.file)]
+        groups = [list(group) for _, group in groupby(found.findings, _file_of)]
         for number, group in enumerate(groups):
             if number and terminal:
                 print()
             for finding in group:
                 print(_coloured(finding) if coloured else finding)
-        if found:
+        if found.findings:
             _flush(sys.stdout)
             warn(_summary(found, hidden))
 
     return report
+
+
+def _file_of(finding: Finding) -> str:
+    return finding.where.file
 
 
 def _coloured(finding: Finding) -> str:
@@ -49,10 +54,10 @@ def _coloured(finding: Finding) -> str:
     )
 
 
-def _summary(found: list[Finding], hidden: int) -> str:
+def _summary(found: Shown, hidden: int) -> str:
     parts = []
     for severity, noun in _NOUNS.items():
-        number = sum(1 for finding in found if finding.severity == severity)
+        number = found.severities[severity]
         if number:
             parts.append(f"{number} {noun}{'s' if number > 1 else ''}")
     more = f"; {hidden} more to know, with --info" if hidden else ""
@@ -66,14 +71,14 @@ def _flush(stream: TextIO | None) -> None:
 
 def json(folder: str) -> Report:
     """The list of findings."""
-    return lambda found, hidden: print_json([finding_fields(finding) for finding in found])
+    return lambda found, hidden: print_json([finding_fields(f) for f in found.findings])
 
 
 def github(folder: str) -> Report:
     """Workflow commands: GitHub shows each finding at its line of a change."""
 
-    def report(found: list[Finding], hidden: int) -> None:
-        for where, severity, code, what, mend in found:
+    def report(found: Shown, hidden: int) -> None:
+        for where, severity, code, what, mend in found.findings:
             properties = {"file": _path(folder, where.file), "title": code}
             if where.line:
                 properties["line"] = str(where.line)
@@ -95,10 +100,12 @@ def _property(value: str) -> str:
 def sarif(folder: str) -> Report:
     """A log of SARIF 2.1.0 (OASIS), with the page of each rule that found something."""
 
-    def report(found: list[Finding], hidden: int) -> None:
-        codes = sorted({finding.code for finding in found})
+    def report(found: Shown, hidden: int) -> None:
+        codes = sorted({finding.code for finding in found.findings})
         driver = {"name": "mailroster", "version": __version__, "rules": list(map(_rule, codes))}
-        results = [_result(folder, finding, codes.index(finding.code)) for finding in found]
+        results = [
+            _result(folder, finding, codes.index(finding.code)) for finding in found.findings
+        ]
         run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
         schema = "https://json.schemastore.org/sarif-2.1.0.json"
         print_json({"$schema": schema, "version": "2.1.0", "runs": [run]})

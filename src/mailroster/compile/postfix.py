@@ -8,7 +8,7 @@ from mailroster.changes import Change
 from mailroster.document import Document
 from mailroster.finding import Fault
 from mailroster.formats.virtual import Alias
-from mailroster.resolve import Router
+from mailroster.resolve import EXPANSION_LIMIT, NotFollowed, Router, quoted
 
 
 class Domains:
@@ -116,12 +116,25 @@ class CatchAllSenders:
 
 
 def _owners(router: Router, key: str) -> list[str]:
-    """The accounts to which an alias leads."""
+    """The accounts to which an alias leads; if it is not followed, those that are its recipients
+    themselves."""
     try:
         mailboxes = {router.mailbox(recipient) for recipient in router.follow(key)}
+    except NotFollowed:
+        return sorted(_direct(router, key))
     except Fault:
         return []
     return sorted(mailbox for mailbox in mailboxes if mailbox is not None)
+
+
+def _direct(router: Router, key: str) -> Iterable[str]:
+    """The recipients of an alias that are accounts, and that nothing leads elsewhere."""
+    roster = router.roster
+    alias = roster.virtual.get(key)
+    for recipient in alias.recipients[:EXPANSION_LIMIT] if alias is not None else ():
+        is_end = recipient in roster.accounts and recipient not in roster.virtual
+        if is_end and router.captured(quoted(recipient)) is None:
+            yield recipient
 
 
 class Access:
@@ -158,9 +171,12 @@ class Regexp:
 
 
 def expands(router: Router, key: str) -> bool:
-    """Whether Postfix can follow an alias to its end."""
+    """Whether Postfix can follow an alias to its end. One that is not followed, since all aliases
+    together take too many lookups, keeps its row: Postfix has limits of its own for each mail."""
     try:
         router.follow(key)
+    except NotFollowed:
+        return True
     except Fault:
         return False
     return True

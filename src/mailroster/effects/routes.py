@@ -12,7 +12,7 @@ from mailroster.changes import Change, leading
 from mailroster.compile.postfix import DOMAINS
 from mailroster.effects.effect import Concerned, Effect
 from mailroster.finding import Fault
-from mailroster.resolve import Router, quoted
+from mailroster.resolve import NotFollowed, Router, quoted
 from mailroster.tables import delta
 from mailroster.values import NamedTuple
 
@@ -34,6 +34,8 @@ class Routes:
 
     def __init__(self, router: Router) -> None:
         self.router = router.remembering()
+        #: Addresses that were not followed, as all of them take too many lookups.
+        self.not_followed: set[str] = set()
         self._served: dict[str, bool] = {router.origin: True}
 
     def of(self, key: str) -> Route:
@@ -44,6 +46,9 @@ class Routes:
             return Route()
         try:
             recipients = self.router.expand(wanted)
+        except NotFollowed:
+            self.not_followed.add(key)
+            return Route()
         except Fault:
             return Route()
         catch_all = local if key[:1] == "@" else None
@@ -161,13 +166,15 @@ def rerouted(concerned: Concerned, before: Routes, after: Routes) -> Iterator[Ef
     old, new = before.router.roster, after.router.roster
     for key in concerned.keys:
         routes = before.of(key), after.of(key)
+        if key in before.not_followed or key in after.not_followed:
+            continue
         came = (key in new.accounts) - (key in old.accounts)
         alias = (new.alias(key) is not None) - (old.alias(key) is not None)
         kind = _kind(key, routes[0].ends, routes[1].ends, came, alias)
         if kind:
             yield _effect(kind, key, *routes)
-    if concerned.left_out:
-        count = str(concerned.left_out)
+    if left_out := concerned.left_out + len(before.not_followed | after.not_followed):
+        count = str(left_out)
         yield Effect("not-examined", "", (count,), (count,))
 
 

@@ -1,7 +1,8 @@
 """What the rules of the regexp table make of an address, told by Postfix itself and remembered.
 
-`postmap -q -` answers only when its input ends, so one is started for all addresses that wait; a
-process a lookup, 10 ms, for what has not been asked since the table was changed.
+`postmap -q -` answers only when its input ends: one process for each request with an address that
+was not looked up since the table was changed (10 ms). An address for which the patterns take too
+long has its process killed at the end of the request; the others don't wait for it.
 """
 
 import asyncio
@@ -13,6 +14,8 @@ from mailroster.services import program, results_of
 
 #: How many answers are kept.
 _KNOWN = 20_000
+#: Processes at a time; requests beyond wait, and have no opinion when their time is over.
+_AT_ONCE = 4
 
 
 class Patterns:
@@ -23,7 +26,7 @@ class Patterns:
         self._seen: Identity = ABSENT
         self._known: dict[str, str | None] = {}
         self._wanted: set[str] = set()  # asked for and not known
-        self._turn = asyncio.Lock()
+        self._turn = asyncio.Semaphore(_AT_ONCE)
         self.are_any = False
 
     def look(self) -> None:
@@ -76,6 +79,7 @@ class Patterns:
         except BaseException:
             if process.returncode is None:
                 process.kill()
+                await process.wait()
             raise
         if process.returncode not in (0, 1):  # 1 is "not found"
             raise OSError(f"postmap ended with {process.returncode}")

@@ -4,6 +4,7 @@ The folders are smaller than an attacker's would be, and their work is counted w
 grows with the square of their size does not pass.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -11,11 +12,19 @@ from pathlib import Path
 
 import pytest
 
+from mailroster import notes
+from mailroster.checks.allowed import Allow, _Covered
+from mailroster.cli.completion import candidates
+from mailroster.compile.postfix import ALIASES, SENDERS
 from mailroster.document import Document
-from mailroster.finding import Fault
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.resolve import NOT_FOLLOWED, RECURSION_LIMIT, Router
+from mailroster.finding import ERROR, Fault, Finding, Location
+from mailroster.formats.accounts import ACCOUNTS
+from mailroster.formats.virtual import VIRTUAL, Alias
+from mailroster.notes import words
+from mailroster.resolve import NOT_FOLLOWED, RECURSION_LIMIT, WALK_MAX, NotFollowed, Router
 from mailroster.roster import Roster
+from mailroster.settle import keep_expandable
+from mailroster.tables import full
 
 ACCOUNT = "a@x.com|{SHA512-CRYPT}$6$abc$def\n"
 #: For a loaded machine; without the limits of the work it would be hours.
@@ -99,6 +108,162 @@ def test_a_chain_that_is_remembered_ends_as_postfix_has_it(hops: int, end: str) 
             except Fault as fault:
                 answers.append(([], fault.what))
         assert answers[0] == answers[1], key
+
+
+def test_an_alias_that_takes_too_many_lookups_is_a_fault_of_its_own() -> None:
+    """The others are judged and served as ever."""
+    chain = "".join(f"c{n}@x.com c{n + 1}@x.com\n" for n in range(900))
+    each = ", ".join(f"c0+{n}@x.com" for n in range(900))
+    asked = router(f"{chain}evil@x.com {each}\nsane@x.com a@x.com, b@y.com\n")
+    with pytest.raises(Fault) as raised:
+        asked.follow("evil@x.com")
+    assert raised.value.code == NOT_FOLLOWED
+    assert "'evil@x.com'" in raised.value.what
+    assert not isinstance(raised.value, NotFollowed)
+    assert lookups(asked) <= 2 * WALK_MAX
+    assert asked.follow("sane@x.com") == ["a@x.com", "b@y.com"]
+    with pytest.raises(Fault, match="lookups"):
+        asked._replace(memory=None).follow("evil@x.com")
+
+
+def test_a_walk_stops_once_there_are_too_many_recipients() -> None:
+    """A chain whose links have a thousand recipients each is not a million results."""
+    more = " ".join(f"m{n}@y.com" for n in range(600))
+    asked = router("".join(f"c{n}@x.com c{n + 1}@x.com {more}\n" for n in range(900)))
+    with pytest.raises(Fault, match="more than 1000 recipients"):
+        asked.follow("c0@x.com")
+    assert lookups(asked) < 500
+
+
+def test_an_alias_with_many_recipients_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = ", ".join(f"m{n}@y.com" for n in range(20_000))
+    links = "".join(f"k{n}@x.com a@x.com, all@x.com\n" for n in range(300))
+    asked = router(f"all@x.com {wide}\n{links}")
+    asked.roster.virtual.counted()
+    read: list[str] = []
+    parse = asked.roster.virtual._parse
+
+    def counted(line: str) -> Alias:
+        read.append(line)
+        return parse(line)
+
+    monkeypatch.setattr(asked.roster.virtual, "_parse", counted)
+    assert len(follow_all(asked)) == 301
+    assert sum(len(line) for line in read) < 2 * len(links) + len(wide)
+
+
+def test_what_is_not_followed_is_served_and_may_send_as_its_own_recipients() -> None:
+    """All aliases together take too many lookups: no sane alias loses its row for that."""
+    each = " ".join(f"m{n}@x.com" for n in range(800))
+    evil = "".join(f"k{n}@x.com {each}\n" for n in range(2000))
+    roster = Roster(
+        accounts=Document(ACCOUNTS, ACCOUNT),
+        virtual=Document(VIRTUAL, f"{evil}team@x.com a@x.com, b@y.com\nboss@x.com a@x.com\n"),
+    )
+    asked = Router(roster, "mail.x.com", lambda _: None).remembering(100_000)
+    rows = full(ALIASES, asked)
+    assert rows["team@x.com"] == "a@x.com, b@y.com"
+    assert rows["boss@x.com"] == "a@x.com"
+    assert lookups(asked) < 130_000
+    with pytest.raises(NotFollowed):
+        asked.follow("team@x.com")
+    assert SENDERS.row(asked, "team@x.com") == "a@x.com"
+    assert SENDERS.row(asked, "boss@x.com") == "a@x.com"
+
+
+def test_what_a_push_makes_endless_stays_as_it_is_served_and_has_a_finding() -> None:
+    chain = "".join(f"c{n}@x.com c{n + 1}@x.com\n" for n in range(900))
+    each = ", ".join(f"c0+{n}@x.com" for n in range(900))
+    before = router(f"{chain}list@x.com a@x.com\n")._replace(memory=None)
+    after = router(f"{chain}list@x.com {each}\nnew@x.com a@x.com\n")._replace(memory=None)
+    kept, findings = keep_expandable(before, after)
+    assert [(found.code, "'list@x.com'" in found.what) for found in findings] == [
+        (NOT_FOLLOWED, True)
+    ]
+    alias = kept.virtual.get("list@x.com")
+    assert alias is not None
+    assert alias.recipients == ("a@x.com",)
+    assert "new@x.com" in kept.virtual
+
+
+@pytest.mark.parametrize("size", [2000, 20_000])
+def test_notes_one_below_the_other_are_read_once(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = 0
+
+    def counted(line: str) -> tuple[str, str] | None:
+        nonlocal read
+        read += 1
+        return words(line)
+
+    monkeypatch.setattr(notes, "words", counted)
+    document = Document(VIRTUAL, "# mailroster: comment x\n" * size + "b@x.com a@x.com\n")
+    assert list(notes.noted(document)) == [size]
+    assert read < 10 * size
+
+
+def test_a_finding_is_compared_with_no_more_than_one_comment_that_allows() -> None:
+    size = 20_000
+    allows = [
+        Allow(Location("f", 2 * n + 1), ("c",), range(2 * n + 2, 2 * n + 3)) for n in range(size)
+    ]
+    covered = _Covered(allows)
+    findings = [Finding(Location("f", line), ERROR, "c", "", "") for line in range(2 * size + 5)]
+    assert sum(len(covered.by(finding)) for finding in findings) == size
+
+
+def loops(folder: Path, count: int) -> Path:
+    text = "l@x.com m@x.com\nm@x.com l@x.com\n"
+    text += "".join(f"k{n}@x.com l@x.com\n" for n in range(count - 2))
+    return write(folder, virtual=text)
+
+
+@pytest.mark.parametrize("form", ["text", "json", "github", "sarif"])
+def test_check_shows_a_thousand_findings_of_a_kind_and_counts_all(
+    tmp_path: Path, form: str
+) -> None:
+    done = setup(loops(tmp_path, 5000), "check", "--format", form)
+    assert done.returncode == 1
+    assert done.stdout.count("4,000 more findings like those above are not shown") == 1
+    assert done.stdout.count("leads to a loop") == 1000
+    if form == "text":
+        assert done.stderr == "setup: 5000 errors\n"
+        assert "4,000 more" in done.stdout.splitlines()[-1]
+    if form == "json":
+        assert {found["code"] for found in json.loads(done.stdout)} == {"unreasonable-alias"}
+
+
+def test_what_is_not_shown_counts_for_the_exit_status(tmp_path: Path) -> None:
+    folder = loops(tmp_path, 5000)
+    assert setup(folder, "check", "--ignore", "unreasonable-alias").returncode == 0
+    assert setup(folder, "check", "--rule", "unreasonable-alias").returncode == 1
+
+
+def test_another_code_of_the_same_file_is_still_shown(tmp_path: Path) -> None:
+    folder = loops(tmp_path, 3000)
+    with (folder / "postfix-virtual.cf").open("a") as file:
+        file.write("lost@x.com nowhere@x.com\n")
+    assert "'lost@x.com' leads to" in setup(folder, "check").stdout
+
+
+def test_diff_shows_a_thousand_findings_of_a_kind(tmp_path: Path) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    there = loops(tmp_path / "there", 3000)
+    done = setup(write(tmp_path / "here"), "diff", str(there))
+    assert done.returncode == 1
+    assert done.stdout.count("leads to a loop") == 1000
+    assert "2,000 more findings" in done.stdout
+
+
+def test_completion_proposes_a_thousand_names_that_begin_as_all_do() -> None:
+    text = "".join(f"name{n:05}@x.com a@x.com\n" for n in range(20_000))
+    roster = Roster(virtual=Document(VIRTUAL, text))
+    proposed = candidates("setup alias del na", lambda _: roster)
+    assert len(proposed) <= 1002
+    assert "name00000@x.com" in proposed
+    assert "name19999@x.com" in proposed  # so that they begin alike as all of them do
 
 
 def test_check_says_what_it_left_out_of_aliases(tmp_path: Path) -> None:

@@ -108,12 +108,17 @@ def test_no_line_opens_a_file_of_the_machine(server: Instance, tmp_path: Path) -
 
 def test_mail_for_an_account_with_a_place_outside_waits(server: Instance) -> None:
     push(server, f"out@x.com|{HASH}|userdb_home={server.home}/outside2")
-    server.send("out@x.com", subject="waits")
     queue = ("postqueue", "-c", str(server.state / "postfix"))
-    until(lambda: "out@x.com" in subprocess.run([*queue, "-p"], stdout=PIPE, text=True).stdout)
+    code, _ = server.rcpt("out@x.com")
+    assert code in (250, 450)  # Dovecot 2.4 defers it before it is accepted
+    if code == 250:
+        server.send("out@x.com", subject="waits")
+        until(lambda: "out@x.com" in subprocess.run([*queue, "-p"], stdout=PIPE, text=True).stdout)
     push(server, f"out@x.com|{HASH}")
     assert server.can_log_in("out@x.com")
     subprocess.run([*queue, "-f"], check=True)
+    if code == 450:
+        server.send("out@x.com", subject="waits")
     server.arrives("out@x.com", "waits", wait_s=60)
 
 

@@ -380,7 +380,7 @@ def _endless(address: str) -> Fault:
 
 def _too_long(address: str) -> Fault:
     what = f"{address!r} takes more than {WALK_MAX:,} lookups to be followed to its end"
-    return Fault(NOT_FOLLOWED, what, "give the aliases that it leads to fewer recipients")
+    return Fault("unreasonable-alias", what, "give the aliases that it leads to fewer recipients")
 
 
 def _not_followed(address: str) -> NotFollowed:

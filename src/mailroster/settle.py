@@ -15,7 +15,7 @@ from mailroster.finding import ERROR, WARNING, Fault, Finding, Location
 from mailroster.formats.virtual import Alias
 from mailroster.indexed import Indexed
 from mailroster.notes import WORD, check_note
-from mailroster.resolve import NOT_FOLLOWED, NotFollowed, Router
+from mailroster.resolve import NotFollowed, Router
 from mailroster.roster import Roster
 from mailroster.values import NamedTuple
 
@@ -194,7 +194,7 @@ def _expandable(
             what = f"aliases from {key!r} on are served but not followed: all take too many lookups"
             mend = "give aliases fewer recipients; 'setup explain' follows one"
             where = new.location(new.position(key))
-            findings.append(Finding(where, WARNING, NOT_FOLLOWED, what, mend))
+            findings.append(Finding(where, WARNING, "not-followed", what, mend))
             break
         except Fault as fault:
             findings.append(fault.at(new.location(new.position(key))))

@@ -141,7 +141,7 @@ def test_csv_and_json_lines_without_secrets_hold_no_hash(roster: Roster) -> None
 def test_some_rosters_have_everything() -> None:
     """Else the laws would hold of nothing."""
     roster = Roster(
-        accounts=Document(ACCOUNTS, "a@x.com|{PLAIN}x|y=z\n"),
+        accounts=Document(ACCOUNTS, "a@x.com|{PLAIN}x|allow_nets=10.0.0.0/8\n"),
         quotas=Document(QUOTAS, "a@x.com:1G\n"),
         virtual=Document(VIRTUAL, "info a@x.com\n"),
     )

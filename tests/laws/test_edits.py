@@ -69,7 +69,7 @@ cases = st.sampled_from(CASES)
 def rosters(draw: st.DrawFn) -> Roster:
     """A roster in which much is broken, and where the verbs may find what they look for."""
     known = {
-        "accounts": b"A@x.com | " + HASH.encode() + b" | home=/x \r\n",
+        "accounts": b"A@x.com | " + HASH.encode() + b" | allow_nets=10.0.0.0/8 \r\n",
         "quotas": b" a@X.com : 5g",
         "virtual": b"A@x.com b@x.com,\tc@x.com ,b@x.com",
         "send_access": b"A@x.com\tREJECT no",

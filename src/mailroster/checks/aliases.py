@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from mailroster.address import split
 from mailroster.checks.subject import Subject, entries, some
 from mailroster.finding import INFO, WARNING, Fault, Finding
-from mailroster.resolve import EXPANSION_LIMIT, NOT_FOLLOWED, NotFollowed
+from mailroster.resolve import EXPANSION_LIMIT, NotFollowed
 from mailroster.text import content
 
 #: Names of the server's own that its configuration may take.
@@ -23,7 +23,7 @@ def unreasonable(subject: Subject) -> Iterator[Finding]:
                 what = "the aliases from this line on are not followed: all take too many lookups"
                 where = document.location(position)
                 mend = "give aliases fewer recipients; what Postfix does with them is not checked"
-                yield Finding(where, WARNING, NOT_FOLLOWED, what, mend)
+                yield Finding(where, WARNING, "not-followed", what, mend)
                 return
             except Fault as fault:
                 yield fault.at(document.location(position))

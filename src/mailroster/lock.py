@@ -140,7 +140,7 @@ class FolderLock:
             return False
         if time.time() - status.st_ctime < _FRESH_S:
             return False
-        owner = _user(status.st_uid)
+        owner = user(status.st_uid)
         why = f"belongs to {owner}; give it the owner and the group of its folder, or remove it"
         raise PermissionError(errno.EACCES, why, self._path)
 
@@ -187,13 +187,14 @@ def _holder(path: str) -> str:
         for words in lines:
             if "WRITE" in words and words[5].endswith(f":{inode}") and words[1] != "->":
                 pid = int(words[4])
-                return f" (process {pid} of {_user(os.stat(f'/proc/{pid}').st_uid)})"
+                return f" (process {pid} of {user(os.stat(f'/proc/{pid}').st_uid)})"
     except (OSError, ValueError, IndexError):
         pass
     return ""
 
 
-def _user(uid: int) -> str:
+def user(uid: int) -> str:
+    """A user as messages name one."""
     import pwd
 
     try:

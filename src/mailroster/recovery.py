@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from mailroster.config_folder import ConfigFolder, Target
 from mailroster.disk import ABSENT, Identity, identity
+from mailroster.lock import user
 from mailroster.roster import Roster
 from mailroster.values import NamedTuple
 
@@ -234,16 +235,6 @@ def checksum(content: bytes) -> str:
     from zlib import crc32  # not for edits of one file
 
     return f"{crc32(content):08x}"
-
-
-def user(uid: int) -> str:
-    """A user as messages name one."""
-    import pwd
-
-    try:
-        return f"user {pwd.getpwuid(uid).pw_name}"
-    except KeyError:
-        return f"uid {uid}"
 
 
 def _may_write(uid: int, folder: os.stat_result) -> bool:

@@ -411,8 +411,8 @@ class Commit:
         return self._config.read(file)
 
     def is_left(self) -> bool:
-        """Whether an edit is under way, or was cut short."""
-        return self._journal_stands()
+        """Whether an edit is under way, or was cut short: its journal stands, or staged files."""
+        return any(self._debris())
 
     def recover(self) -> None:
         """Finishes or takes back what a crash left. Costs one listing of the folder if it left

@@ -55,7 +55,9 @@ def started(words: Iterable[str], folder: Path, own: Path) -> subprocess.Popen[b
 
 def outputs(commands: Iterable[Iterable[str]], folder: Path, own: Path) -> dict[str, str]:
     """What commands print that run at the same time, by their words."""
+    commands = list(commands)
     running = {" ".join(words): started(words, folder, own) for words in commands}
+    assert len(running) == len(commands), "each command once"
     try:
         printed = {
             words: process.communicate(b"password\n", timeout=_LIMIT_S)[0]

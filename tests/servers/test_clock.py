@@ -31,10 +31,10 @@ class Shifted(Instance):
         super().__init__()
         self.shift = self.home / "shift"
         self.shift.write_text("0")
-        (self.home / "program.py").write_text(PROGRAM.format(path=str(self.shift)))
+        (self.home / "mailroster").write_text(PROGRAM.format(path=str(self.shift)))
 
     def _program(self) -> list[str]:
-        return [sys.executable, str(self.home / "program.py"), "--home", str(self.home)]
+        return [sys.executable, str(self.home / "mailroster"), "--home", str(self.home)]
 
     def log_of_history(self) -> str:
         return self.run("log").stdout

@@ -198,7 +198,7 @@ def test_a_message_that_is_larger_than_the_mailbox_is_refused_as_one_that_is_ful
 def test_one_variable_that_dovecot_lacks_keeps_nobody_else_out(facts: Instance) -> None:
     with facts.file("postfix-accounts.cf").open("a") as file:
         file.write(f"v23@x.com|{HASH}|userdb_home={facts.mail}/%Hu\n")
-        hashed = "%{user|sha256|substr(0,8)}"
+        hashed = "%{user|sha256|hexlify|substr(0,8)}"
         file.write(f"v24@x.com|{HASH}|userdb_home={facts.mail}/{hashed}\n")
     facts.setup("apply")
     here, lacks = ("v23", "v24") if THIS == "2.3" else ("v24", "v23")

@@ -125,7 +125,7 @@ protocol lda {{
 
 
 def _services(settings: Settings, layout: Layout) -> str:
-    worker = auth_worker("$default_internal_user")
+    worker = auth_worker("$default_internal_user", counts_itself=True)
     return f"{worker}{anvil(settings)}{warning_service(settings, layout)}"
 
 

@@ -93,7 +93,7 @@ protocol lda {{
 
 
 def _services(settings: Settings, layout: Layout) -> str:
-    worker = auth_worker("$SET:default_internal_user")
+    worker = auth_worker("$SET:default_internal_user", counts_itself=False)
     return f"{worker}{anvil(settings)}{warning_service(settings, layout)}"
 
 

@@ -34,6 +34,8 @@ _LOGIN_CLIENTS, _LOGIN_PROCESSES = 1000, 8
 _ASKING = 4096
 #: As many as Postfix has smtpd(8) processes on its three ports, each of which keeps a connection.
 _QUOTA_STATUS_PROCESSES = 3 * SMTPD_PROCESSES
+#: Workers of auth(8) in Dovecot 2.4: more than the logins that arrive at the same moment.
+_WORKERS = 400
 
 
 def ports(settings: Settings, never_ends: str) -> str:
@@ -112,14 +114,15 @@ service quota-warning {{
 """
 
 
-def auth_worker(user: str) -> str:
+def auth_worker(user: str, *, counts_itself: bool) -> str:
     """What looks up our databases runs as Dovecot's own user. By default it is root, for the sake
-    of shadow(5), which is not asked here. `user`: how that user is named."""
-    return f"""\
-service auth-worker {{
-  user = {user}
-}}
-"""
+    of shadow(5), which is not asked here. `user`: how that user is named.
+
+    `counts_itself`: Dovecot 2.3 makes logins wait while all workers are busy; 2.4 drops them once
+    there are 30, its default.
+    """
+    limit = "" if counts_itself else f"  process_limit = {_WORKERS}\n"
+    return f"service auth-worker {{\n  user = {user}\n{limit}}}\n"
 
 
 def log_timestamp(settings: Settings) -> str:

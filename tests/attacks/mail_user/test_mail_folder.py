@@ -181,8 +181,8 @@ while True:
             for name in ("mem", "environ", "maps", "fd/0", "fd/3", "cwd"):
                 path = f"/proc/{pid}/{name}"
                 try:
-                    os.readlink(path) if name[0] in "fc" else open(path).close()
-                    read.append(name)
+                    if os.readlink(path) if name[0] in "fc" else open(path, "rb").read(1):
+                        read.append(name)
                 except OSError:
                     pass
             print("met", *read, flush=True)

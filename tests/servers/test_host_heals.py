@@ -33,7 +33,7 @@ def served() -> Iterator[Host]:
         pytest.param(2, f"rm -rf {STATE}/tables {STATE}/sql", id="the tables"),
         pytest.param(3, f"rm -rf {STATE}/served {STATE}/sieve", id="copies and scripts"),
         pytest.param(4, "rm /var/spool/postfix/private/mailroster-policy", id="the socket"),
-        pytest.param(5, f"rm {STATE}/*.pid", id="the pid files"),
+        pytest.param(5, f"rm {STATE}/locks/*.pid", id="the pid files"),
         pytest.param(6, f"mount -t tmpfs -o mode=755 x {STATE}", id="something is mounted over it"),
         pytest.param(7, f"umount -l {STATE}", id="the mount goes"),
         pytest.param(8, f"mv {STATE} /var/lib/away; mkdir -m 755 {STATE}", id="it was moved"),

@@ -157,6 +157,11 @@ class Tables:
         cut_short = os.path.exists(self._layout.unfinished)
         return self.are_known() and not cut_short and not self.lost()
 
+    def can_serve(self) -> bool:
+        """Whether servers may start with the tables: all are there, and hold what was served last
+        but for what a change that was cut short names."""
+        return self.are_known() and not self.lost()
+
     def lost(self) -> list[str]:
         """The tables that are not there, at a quick look."""
         targets = {**self.targets, GENERATION: self._generation}
@@ -262,16 +267,19 @@ class Tables:
         prime(after, (key for document in roster.aliases() for key in document.counted()))
         rows = 0
         surplus: dict[str, Changes] = {table.name: {} for table in self._tables}
+        replaced = set()
         for table in tables:
             filled = self.targets[table.name].fill(stream(table, after))
             surplus[table.name] = dict.fromkeys(filled.surplus)
             rows += filled.changed + len(filled.surplus)
+            if filled.replaced:
+                replaced.add(table.name)
             if filled.replaced and table.name in (dovecot.Accounts.name, dovecot.MASTERS.name):
                 from mailroster.reopen import reopen_database
 
                 reopen_database(self._layout)
         self._drop(_POSTFIX, surplus)
-        self._renew_generation()
+        self._renew_generation(reload=any(table.name in replaced for table in _POSTFIX))
         self._forget(surplus)
         gone = {*surplus[dovecot.Accounts.name], *surplus[dovecot.Exceptions.name]}
         self._end_sessions([key for key in gone if key not in roster.accounts])
@@ -304,10 +312,12 @@ class Tables:
             if drops[table.name]:
                 self.targets[table.name].apply(drops[table.name])
 
-    def _renew_generation(self) -> None:
-        lost = not self._generation.is_there()
+    def _renew_generation(self, reload: bool = False) -> None:
+        """Has Postfix look at the tables anew. `reload`: even a process that began without a
+        table, which answers 451 until it ends: it has no file whose change it could notice."""
+        reload = reload or not self._generation.is_there()
         self._generation.renew()
-        if lost:
+        if reload:
             from mailroster.reopen import reload_postfix
 
             reload_postfix(self._layout)

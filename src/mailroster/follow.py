@@ -152,7 +152,7 @@ class Follower:
         self._bring()
         self._put_over()
         outcome = self._converge()
-        if outcome is None and not self._tables.are_whole():
+        if outcome is None and not self._tables.can_serve():
             raise ServiceFailed("there are no tables to start with")
         return outcome is not None and outcome.waits
 

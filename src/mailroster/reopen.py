@@ -5,8 +5,8 @@ without a word to the sessions that are open. A lookup that is under way in it w
 worker that sleeps is ended; one that has opened the new file already is left alone.
 
 Postfix notices by itself, at the next session, by any table that has lost its name: the generation
-is there for that. Only a process that began without a generation has none to look at, and would
-answer 451 until it ends.
+is there for that. Only a process that began without one of its tables has no file to look at, and
+would answer 451 until it ends: trivial-rewrite looks at no generation.
 """
 
 import os

@@ -1,10 +1,11 @@
 """Tables that are lost or damaged under a running Postfix and Dovecot, and made anew: what is asked
 of them meanwhile, and that it is right at once when they are there again."""
 
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from smtplib import SMTPServerDisconnected
 
@@ -90,6 +91,7 @@ def test_a_database_that_is_made_anew_is_used_at_once(
 def test_nobody_fails_to_log_in_while_a_removed_database_is_made_anew(alone: Instance) -> None:
     """Dovecot goes on with the file that it has open. One lookup may be under way just when its
     worker is ended."""
+    assert alone.can_log_in(STEADY)  # a worker has it open
     with probed(lambda: alone.can_log_in(STEADY)) as answers:
         for _ in range(3):
             remove(alone.state / "sql/roster.db")
@@ -167,6 +169,22 @@ def test_without_a_table_postfix_puts_off_and_never_refuses(alone: Instance, tab
     refused = [code for code in answers if code not in (250, 451)]
     assert answers
     assert all(isinstance(error, SMTPServerDisconnected) for error in refused)
+
+
+@pytest.mark.parametrize("table", ["domains", "relays", "relay_passwords", "mailboxes"])
+def test_a_process_that_began_without_a_table_finds_it_when_it_is_there(
+    alone: Instance, table: str
+) -> None:
+    """A process that could not open a table has no file whose change it could notice."""
+    subprocess.run(["postfix", "-c", alone.state / "postfix", "reload"], check=True)
+    with suppress(SMTPServerDisconnected):
+        alone.rcpt(STEADY)  # by processes from before
+    remove(alone.state / f"tables/{table}.lmdb")
+    with suppress(SMTPServerDisconnected):
+        alone.rcpt("nobody@elsewhere.test")
+        alone.rcpt(STEADY)
+    alone.setup("apply", "--verify")
+    assert alone.rcpt(STEADY)[0] == 250
 
 
 @pytest.mark.parametrize(

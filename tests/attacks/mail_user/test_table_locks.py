@@ -45,9 +45,14 @@ def test_a_lock_on_a_table_has_a_limit_and_its_holder_is_named(server: Instance)
 
 def test_a_server_stops_and_starts_while_its_tables_are_locked(server: Instance) -> None:
     with python_as("postfix", LOCKER, str(server.state / TABLE)):
+        with server.file("postfix-accounts.cf").open("a") as file:
+            file.write(f"waiting@example.com|{HASH}\n")
+        until((server.state / "served/unfinished").exists)
         assert server.stop() == 0
         server.start()
         assert server.can_log_in("john@example.com")
+        assert server.rcpt("john@example.com")[0] == 250
+    until(lambda: server.rcpt("waiting@example.com")[0] == 250, 40)
 
 
 @pytest.mark.parametrize("user", ["nobody", "dovecot", 5000])

@@ -1,10 +1,10 @@
 """Every command that only looks, started on a config folder that somebody else has filled."""
 
 import os
-import subprocess
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from tests.attacks.pusher.forked import Forker, Started
 
 HASH = "{SHA512-CRYPT}$6$salt$hash"
 ACCOUNTS, VIRTUAL = "postfix-accounts.cf", "postfix-virtual.cf"
@@ -36,39 +36,27 @@ LOOKING = (
 )
 
 
-def started(words: Iterable[str], folder: Path, own: Path) -> subprocess.Popen[bytes]:
+_forker = Forker()
+
+
+def started(words: Iterable[str], folder: Path, own: Path) -> Started:
     names = {FOLDER: str(folder), OWN: str(own)}
-    argv = [sys.executable, "-m", "mailroster", *(names.get(word, word) for word in words)]
-    line = f"setup --config {folder} email del "
     environment = {**os.environ, "HOME": str(own)}
     if "completion" in words:
-        environment["MAILROSTER_COMPLETE"] = line
-    return subprocess.Popen(
-        argv,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        cwd="/",
-    )
+        environment["MAILROSTER_COMPLETE"] = f"setup --config {folder} email del "
+    return Started([names.get(word, word) for word in words], environment)
 
 
-def outputs(commands: Iterable[Iterable[str]], folder: Path, own: Path) -> dict[str, str]:
+def outputs(commands: Iterable[Sequence[str]], folder: Path, own: Path) -> dict[str, str]:
     """What commands print that run at the same time, by their words."""
     commands = list(commands)
-    running = {" ".join(words): started(words, folder, own) for words in commands}
-    assert len(running) == len(commands), "each command once"
-    try:
-        printed = {
-            words: process.communicate(b"password\n", timeout=_LIMIT_S)[0]
-            for words, process in running.items()
-        }
-    finally:
-        for process in running.values():
-            process.kill()
-    for words, raw in printed.items():
-        assert b"Traceback" not in raw, (words, raw.decode())
-    return {words: raw.decode("utf-8", "replace") for words, raw in printed.items()}
+    found = _forker.run([started(words, folder, own) for words in commands], "password\n", _LIMIT_S)
+    printed = {" ".join(words): text for words, (_, text) in zip(commands, found, strict=True)}
+    assert len(printed) == len(commands), "each command once"
+    for words, (code, text) in zip(commands, found, strict=True):
+        assert code in (0, 1, 2, 75), (words, code, text)
+        assert "Traceback" not in text, (words, text)
+    return printed
 
 
 def listing(root: Path) -> dict[str, tuple[object, ...]]:

@@ -13,7 +13,7 @@ from mailroster.adopt.mail_folder import owned
 from mailroster.config_folder import ConfigFolder
 from mailroster.disk import Disk, make_folder, mode_for_all, read
 from mailroster.finding import Refused
-from mailroster.instance import overrides, postfix
+from mailroster.instance import overrides, postfix, sieve_mail
 from mailroster.instance.dialect import dialect
 from mailroster.instance.layout import Layout
 from mailroster.overrides import take
@@ -34,13 +34,14 @@ PACKAGES = {
     "dovecot-managesieved": "/usr/lib/dovecot/managesieve",
     "dovecot-sqlite": "/usr/lib/dovecot/modules/auth/libdriver_sqlite.so",
     "openssl": "/usr/bin/openssl",
+    "perl-base": sieve_mail.PERL,
 }
 
 
 #: Those that tables are for, whoever starts the servers.
 _OF_TABLES = (
     "postfix", "postfix-lmdb", "postfix-pcre", "dovecot-core", "dovecot-lmtpd", "dovecot-sieve",
-    "dovecot-sqlite",
+    "dovecot-sqlite", "perl-base",
 )  # fmt: skip
 
 
@@ -70,6 +71,7 @@ def prepare_host(settings: Settings, layout: Layout) -> None:
     _make(settings, layout, _of_tables(settings, layout))
     _note_trust(settings, layout)
     _quota_warning(settings, layout)
+    _sieve_mail(settings, layout)
     Disk().replace(layout.note, f"{layout.kind}\n".encode(), mode=0o644)
 
 
@@ -144,6 +146,7 @@ def prepare(
     for name, text in its.files(settings, layout).items():
         files[os.path.join(layout.dovecot, name)] = text
     _quota_warning(settings, layout)
+    _sieve_mail(settings, layout)
     if layout.kind == "system" and not _is_open(settings, layout, taken.overrides.main):
         tell(
             f"warning: {overrides.MAIN} is closed to other users, so main.cf is closed too, and "
@@ -173,14 +176,8 @@ def _is_open(settings: Settings, layout: Layout, override: str) -> bool:
 
 
 def _main_cf_access(settings: Settings, layout: Layout, override: str) -> tuple[int, int]:
-    """The group and the mode of main.cf. All of Postfix that reads it begins as root.
-
-    Where it is the machine's own and can't be open, it is open to the mail's group: what a Sieve
-    script sends goes through sendmail(1), too.
-    """
-    if layout.kind != "system":
-        return 0, 0o600
-    return (0, 0o644) if _is_open(settings, layout, override) else (settings.vmail_gid, 0o640)
+    """The group and the mode of main.cf. All of Postfix that reads it begins as root."""
+    return 0, 0o644 if _is_open(settings, layout, override) else 0o600
 
 
 def remove_sockets(layout: Layout) -> None:
@@ -217,6 +214,17 @@ def _quota_warning(settings: Settings, layout: Layout) -> None:
     Disk().replace(layout.quota_warning, script.encode(), mode=0o700)
 
 
+def _sieve_mail(settings: Settings, layout: Layout) -> None:
+    """The programs by which mail of Sieve scripts leaves: that of the mail's user, and root's."""
+    Disk().replace(layout.sieve_sendmail, sieve_mail.SENDMAIL.encode(), mode=0o644)
+    options = dialect(installed.version()).no_sieve(settings)
+    for path, script in (
+        (layout.sieve_smtpd, sieve_mail.smtpd_script(settings, layout)),
+        (layout.sieve_keep, sieve_mail.keep_script(layout, options)),
+    ):
+        Disk().replace(path, script.encode(), mode=0o700)
+
+
 #: Folders below Dovecot's base_dir that hold sockets.
 _SOCKET_DEPTH = 3
 #: A folder, its owner and group, and its mode.
@@ -240,6 +248,7 @@ def _of_tables(settings: Settings, layout: Layout) -> list[_Folder]:
         (layout.sieve, scripts, 0o2750),
         (layout.sieve_accounts, scripts, 0o2750),
         (layout.warning, scripts, 0o710),
+        (layout.sieve_mail, scripts, 0o710),
         # Postfix's own user writes there at a start; its readers are those of /var/log.
         (settings.logs, (0, log_file.readers()), 0o751),
         (settings.mail, mail, 0o770),

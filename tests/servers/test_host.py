@@ -127,6 +127,36 @@ def test_mail_is_submitted_by_who_logs_in(served: Host) -> None:
     assert "554 5.7.1" in served.send("jane@example.com", *argv, "secret")
 
 
+def test_what_a_sieve_script_sends_leaves_by_this_postfix(served: Host) -> None:
+    """To another account, and to the world, which is out of reach here: that stays in the queue."""
+    script = """
+        require ["vacation", "enotify", "reject", "copy"];
+        redirect :copy "john@example.com";
+        redirect :copy "friend@elsewhere.invalid";
+        redirect "nobody@example.com";
+        vacation :from "jane@example.com" "away";
+        notify "mailto:pager@elsewhere.invalid";
+        """
+    served.write("/etc/mailroster/jane@example.com.dovecot.sieve", script)
+    until(lambda: "jane@example.com, live" in served.setup("sieve", "list").stdout)
+    served.send("jane@example.com", "--header", "Subject: by Sieve")
+    until(lambda: "Subject: by Sieve" in served.mail("john@example.com", "secret"))
+
+    def waiting() -> str:
+        return served.inside("postqueue", "-j").stdout
+
+    for address in ("friend@elsewhere.invalid", "pager@elsewhere.invalid", "a@elsewhere.test"):
+        until(lambda address=address: address in waiting())  # type: ignore[misc]
+    # What is refused is kept: jane's own Postfix knows no nobody.
+    until(lambda: "Subject: by Sieve" in served.mail("jane@example.com", "secret"))
+    assert "not sent for jane@example.com: 550 5.1.1" in served.read("/var/log/dovecot.log")
+    served.run("rm", "/etc/mailroster/jane@example.com.dovecot.sieve")
+    served.run("postsuper", "-d", "ALL")
+    for name in ("john", "jane"):
+        served.delete(f"{name}@example.com")
+    until(lambda: "live" not in served.setup("sieve", "list").stdout)
+
+
 @pytest.mark.parametrize("watched", [True, False], ids=["with watch", "by Dovecot without it"])
 def test_a_full_mailbox_refuses(served: Host, watched: bool) -> None:
     """At RCPT; our service gives no OK, which would be the end of the host's own restrictions."""

@@ -22,6 +22,9 @@ class Dialect(Protocol):
     def files(self, settings: Settings, layout: Layout) -> dict[str, str]:
         """Contents by name, for the folder `dovecot` below the state folder."""
 
+    def no_sieve(self, settings: Settings) -> tuple[str, ...]:
+        """Options of dovecot-lda with which it runs no Sieve script and enforces no quota."""
+
     def drop_in(self, settings: Settings, layout: Layout, had: Mapping[str, str]) -> str:
         """What a Dovecot that somebody else configures has to read last of all. `had` is what it
         says now of `auth_mechanisms`, and of `mail_plugins`, `imap/mail_plugins` and

@@ -1,6 +1,7 @@
 """dovecot.conf and its SQL queries for Dovecot 2.3 (doc.dovecot.org/2.3). Pure text."""
 
 from collections.abc import Iterable, Mapping
+from textwrap import indent
 
 from mailroster.address import LOCAL_CHARS
 from mailroster.compile.dovecot import PASSDB_FIELDS
@@ -15,6 +16,8 @@ from mailroster.instance.dovecot_common import (
     warning_service,
 )
 from mailroster.instance.layout import Layout
+from mailroster.instance.sieve_mail import senders, sendmail_path
+from mailroster.instance.sieve_mail import services as sieve_services
 from mailroster.settings import Settings, percentages
 
 MANUAL = "doc.dovecot.org/2.3"
@@ -25,7 +28,7 @@ PILLARS = frozenset(
         "base_dir", "state_dir", "passdb", "userdb", "auth_username_format", "auth_username_chars",
         "auth_cache_size", "auth_master_user_separator", "mail_location", "mail_home", "mail_uid",
         "mail_gid", "first_valid_uid", "last_valid_uid", "log_path", "protocols", "sieve",
-        "sieve_before", "sieve_after", "sieve_default", "disable_plaintext_auth",
+        "sieve_before", "sieve_after", "sieve_default", "disable_plaintext_auth", "sendmail_path",
     )
 )  # fmt: skip
 
@@ -109,6 +112,7 @@ protocol imap {{
 }}
 protocol lmtp {{
   mail_plugins ={quota} sieve
+  sendmail_path = {sendmail_path(s, layout, "%u")}
   postmaster_address = {s.postmaster_address or f"postmaster@{s.hostname}"}
 }}
 # Delivers the warnings, which no script of the owner's may file, forward or answer.
@@ -126,7 +130,12 @@ protocol lda {{
 
 def _services(settings: Settings, layout: Layout) -> str:
     worker = auth_worker("$default_internal_user", counts_itself=True)
-    return f"{worker}{anvil(settings)}{warning_service(settings, layout)}"
+    return f"{worker}{anvil(settings)}{warning_service(settings, layout)}{sieve_services(layout)}"
+
+
+def no_sieve(settings: Settings) -> tuple[str, ...]:
+    """As Dialect.no_sieve."""
+    return ("mail_plugins=quota", NOT_ENFORCED) if settings.enable_quotas else ("mail_plugins=",)
 
 
 def drop_in(settings: Settings, layout: Layout, had: Mapping[str, str]) -> str:
@@ -143,10 +152,11 @@ protocol imap {{
 }}
 protocol lmtp {{
   mail_plugins = {_joined(had["lmtp/mail_plugins"], [*everywhere, "sieve"])}
+  sendmail_path = {sendmail_path(s, layout, "%u")}
 }}
 
 {_databases(s, layout)}
-{listeners(layout)}{warning_service(s, layout)}
+{listeners(layout)}{warning_service(s, layout)}{sieve_services(layout)}
 {_plugin(s, layout)}"""
 
 
@@ -205,7 +215,7 @@ plugin {{
   sieve_default = file:{layout.sieve_accounts}/%u.sieve
   sieve_before = {layout.sieve}/before.sieve
   sieve_after = {layout.sieve}/after.sieve
-{_quota_plugin(settings, layout)}}}
+{indent(senders(settings), "  ")}{_quota_plugin(settings, layout)}}}
 """
 
 

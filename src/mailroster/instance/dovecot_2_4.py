@@ -15,6 +15,8 @@ from mailroster.instance.dovecot_common import (
     warning_service,
 )
 from mailroster.instance.layout import Layout
+from mailroster.instance.sieve_mail import senders, sendmail_path
+from mailroster.instance.sieve_mail import services as sieve_services
 from mailroster.settings import Settings, percentages
 
 MANUAL = "doc.dovecot.org/2.4.1"
@@ -26,7 +28,7 @@ PILLARS = frozenset(
         "userdb", "auth_username_format", "auth_username_chars", "auth_cache_size",
         "auth_master_user_separator", "mail_driver", "mail_path", "mail_inbox_path", "mail_home",
         "mail_uid", "mail_gid", "first_valid_uid", "last_valid_uid", "log_path", "protocols",
-        "sieve_script", "auth_allow_cleartext", "sql_driver", "sqlite_path",
+        "sieve_script", "auth_allow_cleartext", "sql_driver", "sqlite_path", "sendmail_path",
     )
 )  # fmt: skip
 
@@ -78,7 +80,8 @@ lmtp_user_concurrency_limit = unlimited
 protocol imap {{
 {_plugins("imap_quota" if s.enable_quotas else "")}}}
 protocol lmtp {{
-{_plugins("sieve")}  postmaster_address = {postmaster}
+{_plugins("sieve")}  sendmail_path = {sendmail_path(s, layout, "%{user}")}
+  postmaster_address = {postmaster}
 }}
 # Delivers the warnings, which no script of the owner's may file, forward or answer.
 protocol lda {{
@@ -86,7 +89,7 @@ protocol lda {{
 }}
 
 {ports(s, "restart_request_count = unlimited")}{listeners(layout)}{_services(s, layout)}
-{_sieve(layout)}
+{_sieve(s, layout)}
 # What the folder adds, last of all.
 !include_try {layout.overrides}/dovecot.cf
 """
@@ -94,7 +97,12 @@ protocol lda {{
 
 def _services(settings: Settings, layout: Layout) -> str:
     worker = auth_worker("$SET:default_internal_user", counts_itself=False)
-    return f"{worker}{anvil(settings)}{warning_service(settings, layout)}"
+    return f"{worker}{anvil(settings)}{warning_service(settings, layout)}{sieve_services(layout)}"
+
+
+def no_sieve(settings: Settings) -> tuple[str, ...]:
+    """As Dialect.no_sieve."""
+    return ("mail_plugins/sieve=no", NOT_ENFORCED)
 
 
 def drop_in(settings: Settings, layout: Layout, had: Mapping[str, str]) -> str:
@@ -115,11 +123,12 @@ protocol imap {{
 # Debian's takes the domain away.
 protocol lmtp {{
   auth_username_format = %{{user | lower}}
-{_plugins("sieve")}}}
+{_plugins("sieve")}  sendmail_path = {sendmail_path(s, layout, "%{user}")}
+}}
 
 {_databases(s, layout)}
-{listeners(layout)}{warning_service(s, layout)}
-{_sieve(layout)}"""
+{listeners(layout)}{warning_service(s, layout)}{sieve_services(layout)}
+{_sieve(s, layout)}"""
 
 
 def _names() -> str:
@@ -133,8 +142,9 @@ auth_master_user_separator = *
 """
 
 
-def _sieve(layout: Layout) -> str:
+def _sieve(settings: Settings, layout: Layout) -> str:
     return f"""\
+{senders(settings)}\
 sieve_script personal {{
   path = ~/sieve
   active_path = ~/.dovecot.sieve

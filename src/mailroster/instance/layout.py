@@ -51,6 +51,12 @@ class Layout:
         self.run = os.path.join(state, "run")
         #: Closed to all but the owner of the mail.
         self.warning = os.path.join(self.run, "warning")
+        #: What Sieve scripts send leaves by sockets there; closed to all but the mail's group.
+        self.sieve_mail = os.path.join(state, "sieve-mail")
+        #: The program that speaks to them, and what Dovecot runs behind each.
+        self.sieve_sendmail = os.path.join(self.sieve_mail, "sendmail")
+        self.sieve_smtpd = os.path.join(self.sieve_mail, "smtpd")
+        self.sieve_keep = os.path.join(self.sieve_mail, "keep")
         #: The socket of our policy service.
         self.policy = os.path.join(self.run, "policy")
         #: Pid files, which their processes keep locked: closed to all but root.

@@ -270,7 +270,8 @@ READERS: dict[str | int, tuple[str, ...]] = {
     "postfix": ("mail-state/tables/*", "mail-state/postmap/*", "mail-state/spool*",
                 "mail-state/lib/postfix*", "mail-state/run/*", "mail-logs/mail.log*"),
     "dovecot": ("mail-state/sql*", "mail-state/run/*"),
-    MAIL_UID: ("mail-state/sieve/*", "mail-state/run/*", "mail-data/*"),
+    MAIL_UID: ("mail-state/sieve/*", "mail-state/sieve-mail/sendmail", "mail-state/run/*",
+               "mail-data/*"),
 }  # fmt: skip
 
 
@@ -426,7 +427,10 @@ def test_where_postfix_is_the_machines_own_every_user_can_send(host: Host, overr
     accounts = "".join(f"{name}@example.com|{HASH}\n" for name in ("john", "jane"))
     host.write("/etc/mailroster/postfix-accounts.cf", accounts)
     script = "/etc/mailroster/jane@example.com.dovecot.sieve"
-    host.write(script, 'redirect "john@example.com";\n')
+    actions = 'redirect "john@example.com"; redirect "friend@elsewhere.invalid"; vacation "away";'
+    host.write(
+        script, f'require ["vacation", "enotify"]; {actions} notify "mailto:a@pager.invalid";\n'
+    )
     argv = ["up", "--layout", "system", "--adopt"]
     with (host.folder / "up.log").open("wb") as log:
         up = subprocess.Popen(
@@ -448,7 +452,9 @@ def test_where_postfix_is_the_machines_own_every_user_can_send(host: Host, overr
             until(lambda: "by sendmail" in mail_of(host))
             assert host.inside(*argv_as("nobody", ["mailq"])).returncode == 0
         host.send("jane@example.com", "--header", "Subject: by Sieve")
-        until(lambda: "by Sieve" in mail_of(host))  # which Dovecot gives to sendmail(1)
+        until(lambda: "by Sieve" in mail_of(host))  # whether or not sendmail(1) works
+        for address in ("friend@elsewhere.invalid", "a@elsewhere.test", "a@pager.invalid"):
+            until(lambda: address in host.inside("postqueue", "-j").stdout)  # noqa: B023
         for user in OTHERS:
             deeds = deeds_inside(host, user)
             assert unexplained(deeds, OPEN_IN_SYSTEM) == {}

@@ -15,46 +15,14 @@ from contextlib import suppress
 
 from mailroster import processes
 from mailroster.instance.layout import Layout
+from mailroster.processes import KILLED_S, Entry, entries, entry_of
 from mailroster.running import POLICY_MODULE, POLICY_USER
+from mailroster.survivors import environment, is_neighbour
 from mailroster.threads import in_thread
-from mailroster.values import NamedTuple
 
 #: After its master has ended, a child gets this time before it is killed.
 CHILDREN_S = 3.0
-#: How long a killed process may need until the kernel has removed it.
-KILLED_S = 5.0
 _STEP_S, _STEP_MAX_S = 0.02, 0.2
-
-
-class Entry(NamedTuple):
-    """One process as /proc/PID/stat shows it."""
-
-    pid: int
-    state: str
-    parent: int
-    session: int
-    started: int  # in clock ticks since the machine started; with the pid it names one process
-
-    def is_dead(self) -> bool:
-        return self.state in ("Z", "X")
-
-
-def entry_of(pid: int | str) -> Entry:
-    """The process with a number. Raises OSError if there is none."""
-    words = processes.stat(pid)
-    return Entry(int(pid), words[0], int(words[1]), int(words[3]), int(words[19]))
-
-
-def entries() -> dict[int, Entry]:
-    """All processes of this pid namespace."""
-    found = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            entry = entry_of(name)
-        except (OSError, IndexError, ValueError):
-            continue  # it has ended
-        found[entry.pid] = entry
-    return found
 
 
 class Process:
@@ -269,9 +237,8 @@ def _name_of(entry: Entry, layout: Layout) -> str:
     """Which server of an instance a process is; "" if it is none."""
     if entry.is_dead() or entry.session != entry.pid or entry.pid == os.getpid():
         return ""
-    folder = f"/proc/{entry.pid}"
     words = processes.arguments(entry.pid)
-    if not words or not _is_neighbour(folder):
+    if not words or not is_neighbour(entry.pid):
         return ""
     policy = [POLICY_MODULE, layout.state, layout.kind]
     if words[-4:-1] == list(map(os.fsencode, policy)):
@@ -283,22 +250,6 @@ def _name_of(entry: Entry, layout: Layout) -> str:
     if program == b"dovecot" and os.fsencode(layout.dovecot_conf) in words:
         return "dovecot"
     config = b"MAIL_CONFIG=" + os.fsencode(layout.postfix)
-    if program == b"master" and config in _environment(folder):
+    if program == b"master" and config in environment(entry.pid):
         return "postfix"
     return ""
-
-
-def _is_neighbour(folder: str) -> bool:
-    """Whether a process sees the same files and processes: else it may be of another container."""
-    with open(f"{folder}/status", encoding="utf-8", errors="replace") as file:
-        numbers = next((line for line in file if line.startswith("NSpid:")), "").split()[1:]
-    try:
-        mounts = os.readlink(f"{folder}/ns/mnt")
-    except PermissionError:  # of another user, for one without CAP_SYS_PTRACE
-        return len(numbers) == 1
-    return len(numbers) == 1 and mounts == os.readlink("/proc/self/ns/mnt")
-
-
-def _environment(folder: str) -> list[bytes]:
-    with open(f"{folder}/environ", "rb") as file:
-        return file.read().split(b"\0")

@@ -6,7 +6,13 @@ then is the signal sent. If the process ends in between, the signal reaches noth
 """
 
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
+
+from mailroster.values import NamedTuple
+
+#: How long a killed process may need until the kernel has removed it.
+KILLED_S = 5.0
 
 
 def arguments(pid: int | str) -> list[bytes]:
@@ -50,6 +56,37 @@ def stat(pid: int | str) -> list[str]:
     """State, parent, … (proc(5), stat). Raises OSError for a process that has ended."""
     with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
         return file.read().rpartition(")")[2].split()
+
+
+class Entry(NamedTuple):
+    """One process as /proc/PID/stat shows it."""
+
+    pid: int
+    state: str
+    parent: int
+    session: int
+    started: int  # in clock ticks since the machine started; with the pid it names one process
+
+    def is_dead(self) -> bool:
+        return self.state in ("Z", "X")
+
+
+def entry_of(pid: int | str) -> Entry:
+    """The process with a number. Raises OSError if there is none."""
+    words = stat(pid)
+    return Entry(int(pid), words[0], int(words[1]), int(words[3]), int(words[19]))
+
+
+def entries() -> dict[int, Entry]:
+    """All processes of this pid namespace."""
+    found = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            entry = entry_of(name)
+        except (OSError, IndexError, ValueError):
+            continue  # it has ended
+        found[entry.pid] = entry
+    return found
 
 
 def parent(pid: int | str) -> int | None:
@@ -113,6 +150,40 @@ def send_to(pidfd: int, number: int) -> bool:
     except (ProcessLookupError, PermissionError):
         return False
     return True
+
+
+def end(pidfds: Collection[int], patience_s: float) -> bool:
+    """Ends processes, and closes their pidfds: SIGTERM, and SIGKILL to those that run on for
+    `patience_s`. Whether all of them have ended."""
+    import signal
+
+    try:
+        waiting = list(pidfds)
+        for number, wait_s in ((signal.SIGTERM, patience_s), (signal.SIGKILL, KILLED_S)):
+            for pidfd in waiting:
+                send_to(pidfd, number)
+            waiting = running(waiting, wait_s)
+        return not waiting
+    finally:
+        for pidfd in pidfds:
+            os.close(pidfd)
+
+
+def running(pidfds: Collection[int], wait_s: float) -> list[int]:
+    """The pidfds of those processes that have not ended after some time."""
+    import select
+
+    deadline, waiting = time.monotonic() + wait_s, list(pidfds)
+    while waiting:
+        poll = select.poll()
+        for pidfd in waiting:
+            poll.register(pidfd, select.POLLIN)
+        left_s = max(0.0, deadline - time.monotonic())
+        ended = {pidfd for pidfd, _ in poll.poll(left_s * 1000)}
+        if not ended:
+            break
+        waiting = [pidfd for pidfd in waiting if pidfd not in ended]
+    return waiting
 
 
 def _field(pid: int, name: str) -> str:

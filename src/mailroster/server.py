@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext, suppress
 from typing import Any
 
-from mailroster import families, readiness, running, signals
+from mailroster import families, readiness, running, signals, survivors
 from mailroster.disk import Disk
 from mailroster.families import Process
 from mailroster.finding import Busy, Refused, ServiceFailed
@@ -208,7 +208,8 @@ class Up:
                 Disk().replace(self._layout.stopped, b"")
 
     async def _end_strays(self) -> None:
-        """Ends servers of this instance that no pid file names: their state folder was lost."""
+        """Ends servers of this instance that no pid file names, since their state folder was lost;
+        and what servers that are gone have left behind, such as a session of a busy client."""
         pid_files = (running.postfix_pid, running.dovecot_pid, running.policy_pid)
         named = {pid(self._layout) for pid in pid_files}
         for pid, name in (await in_thread(families.servers_of, self._layout)).items():
@@ -221,6 +222,11 @@ class Up:
                     await families.end(process, STOP_S, lambda: None)
                 finally:
                     process.close()
+        if count := await in_thread(self._end_survivors):
+            log(f"processes of a server that is gone were still at work; stopped: {count}")
+
+    def _end_survivors(self) -> int:
+        return survivors.end(survivors.survivors(self._layout))
 
     async def _ready(self, stop: asyncio.Event) -> None:
         """Says "ready" when SMTP and IMAP answer."""

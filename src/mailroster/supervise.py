@@ -114,6 +114,7 @@ class Supervisor:
             async with self._turn:  # who has it may have stopped the server, to start it again
                 if self.is_running():
                     continue
+                await self._end_family()
             if asyncio.get_running_loop().time() - began > STEADY_S:
                 failures = 0
             wait_s = BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)]
@@ -160,11 +161,23 @@ class Supervisor:
             self._log(f"{name} (process {process.pid}) can't be killed; it still runs")
         self._forget()
 
+    async def _end_family(self) -> None:
+        """Ends what a server that has died has left behind: the next one would not know of it."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        try:
+            await families.end(process, STOP_S, lambda: None)
+        except OSError as error:
+            self._log(f"{self._server.name}: its processes can't be ended: {words_of(error)}")
+        finally:
+            process.close()
+
     async def _find(self) -> Process | None:
         """The process of the server: the known one, else the one that its pid file names."""
         if self.is_running():
             return self._process
-        self._forget()
+        await self._end_family()
         pid = await in_thread(self._server.pid)
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from mailroster.processes import KILLED_S
+from mailroster.supervise import STOP_S
 from tests.servers.host import Host, propagation
 from tests.servers.instance import until
 
@@ -44,6 +46,16 @@ def test_it_is_as_closed_as_the_docs_say(name: str, tenths: int) -> None:
     argv = ["systemd-analyze", "security", "--offline=true", f"--threshold={tenths}"]
     done = subprocess.run([*argv, str(UNITS / f"{name}.service")], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_nothing_outlives_a_stop_of_the_servers_unit() -> None:
+    """`mixed`: SIGTERM to `up` alone, then SIGKILL to all that is left of it (systemd.kill(5))."""
+    unit = service("mailroster")
+    assert unit["KillMode"] == "mixed"
+    assert unit["OOMPolicy"] == "continue"
+    # Each of the servers, and the policy service, may have to be killed.
+    assert int(unit["TimeoutStopSec"]) >= 3 * (STOP_S + KILLED_S)
+    assert "KillMode" not in service("mailroster-watch"), "by default, all are asked and killed"
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from mailroster.families import Entry, Process, end, entries, kill_descendants, members
+from mailroster.families import Process, end, kill_descendants, members
+from mailroster.processes import Entry, entries
 
 LEADER = Entry(10, "S", 1, 10, 100)
 
@@ -135,7 +136,8 @@ def test_all_that_a_process_has_started_can_be_killed() -> None:
     inner = "import subprocess; subprocess.run(['sh', '-c', 'setsid sleep 600 & sleep 600'])"
     program = f"""
 import asyncio, os, subprocess, sys, time
-from mailroster.families import entries, kill_descendants
+from mailroster.families import kill_descendants
+from mailroster.processes import entries
 subprocess.Popen([sys.executable, "-c", {inner!r}])
 deadline = time.monotonic() + 20
 while sum(b"sleep" in open(f"/proc/{{p}}/cmdline", "rb").read() for p, e in entries().items()

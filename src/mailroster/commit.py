@@ -43,6 +43,7 @@ from mailroster.disk import (
     identity,
     identity_of,
     owner_and_mode,
+    remedy,
 )
 from mailroster.document import Document
 from mailroster.finding import Busy, Conflict, Refused
@@ -524,7 +525,8 @@ class Commit:
     def explained(self, error: OSError) -> Exception:
         """Refused for what only a person can mend, Busy for what may pass."""
         fault = Refused if error.errno in _REFUSED else Busy
-        mend = f"; {_READ_ONLY}" if error.errno in _NO_RIGHT and self._is_read_only() else ""
+        read_only = error.errno in _NO_RIGHT and self._is_read_only()
+        mend = f"; {_READ_ONLY}" if read_only else remedy(error)
         return fault(f"{self._words(error)}; {UNCHANGED}{mend}")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from mailroster import installed, overrides, sieve
 from mailroster.compile.dovecot import misplaced, unserved, with_fields
 from mailroster.config_folder import ConfigFolder
+from mailroster.disk import reason
 from mailroster.finding import Finding, ServiceFailed
 from mailroster.instance.layout import Layout
 from mailroster.overlay import Overlay
@@ -23,7 +24,7 @@ def findings(
     try:
         found = overrides.judged(overrides.wanted(settings), settings, layout)
     except OSError as error:
-        found = [sieve.unreadable(os.path.basename(error.filename), error)]
+        found = [sieve.unreadable(os.path.basename(error.filename), reason(error))]
     except ServiceFailed as error:
         warn(f"the settings for the servers are not checked: {error}")
         found = []

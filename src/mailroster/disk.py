@@ -39,6 +39,16 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOT_COPIED = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 
 
+def reason(error: OSError) -> str:
+    """The system's words for an error, and what to do where that is known."""
+    return f"{error.strerror or error}{remedy(error)}"
+
+
+def remedy(error: OSError) -> str:
+    """What to do where the system refuses something to a user who is not root; else ""."""
+    return "; run it as root (sudo)" if isinstance(error, PermissionError) and os.geteuid() else ""
+
+
 def identity(path: str) -> Identity:
     """The identity of the file behind a path, links followed; ABSENT if there is none to see."""
     try:

@@ -21,7 +21,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from mailroster.brought import RECORD, Line, Record, parse
 from mailroster.commit import Commit
 from mailroster.config_folder import ConfigFolder
-from mailroster.disk import Disk, identity, owner_and_mode
+from mailroster.disk import Disk, identity, owner_and_mode, reason
 from mailroster.finding import WARNING, Busy, Finding, Location, Refused
 from mailroster.formats.accounts import ACCOUNTS
 from mailroster.lock import FolderLock
@@ -119,7 +119,7 @@ class Overlay:
         if found.unreadable:
             from mailroster.sieve import unreadable
 
-            told += [unreadable(file, error) for file, error in found.unreadable.items()]
+            told += [unreadable(file, reason(error)) for file, error in found.unreadable.items()]
         return tuple(told)
 
     # -- how files stand

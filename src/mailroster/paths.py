@@ -187,10 +187,12 @@ def code_of(action: str) -> int:
     """The code that an action of access(5) is answered with: 250 lets pass; 0, only Postfix knows
     it."""
     word = action.split(None, 1)[0].upper()
-    if word in ("OK", "DUNNO", "PERMIT"):
+    if word in ("OK", "DUNNO", "PERMIT", "RELAY") or (action.isascii() and action.isdigit()):
         return 250
     if word == "REJECT":
         return 554
+    if word == "DEFER":
+        return 450
     return int(word) if word.isascii() and word.isdigit() and word[0] in "45" else 0
 
 

@@ -54,7 +54,7 @@ def check_host(settings: Settings, layout: Layout) -> None:
     """Raises Refused for what a person has to mend before there can be tables for the servers of a
     host. Changes nothing."""
     if os.geteuid() != 0:
-        raise Refused("the tables belong to root: run this as root")
+        raise Refused("only root can write the tables: run it as root (sudo)")
     if missing := [name for name in missing_packages() if name in _OF_TABLES]:
         raise Refused(f"these Debian packages are missing: {' '.join(missing)}")
     check_paths(settings, layout)
@@ -84,7 +84,7 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
         mend = "run 'mailroster watch', or name another --home"
         raise Refused(f"the tables in {layout.state} are for servers of somebody else; {mend}")
     if os.geteuid() != 0:
-        raise Refused("Postfix's master wants root: run this as root")
+        raise Refused("Postfix can only be started by root: run it as root (sudo)")
     if missing := missing_packages():
         raise Refused(f"these Debian packages are missing: {' '.join(missing)}")
     check_paths(settings, layout)

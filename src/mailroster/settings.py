@@ -461,8 +461,12 @@ def _toml(config: str, sources: Sources) -> dict[str, Any]:
             return {}
         import tomllib  # 10 ms: only for those who have the file
 
-        return tomllib.loads(raw.decode())
-    except (OSError, ValueError, RecursionError) as error:
+        return tomllib.loads(raw.decode("utf-8-sig"))
+    except PermissionError:
+        raise
+    except OSError as error:
+        raise NotUnderstood(printable(f"{path}: {error.strerror or error}")) from None
+    except (ValueError, RecursionError) as error:
         raise NotUnderstood(printable(f"{path}: {error}")) from None
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 from mailroster.config_folder import ConfigFolder
-from mailroster.disk import ABSENT, Disk, Identity, identity, read
+from mailroster.disk import ABSENT, Disk, Identity, identity, read, reason
 from mailroster.document import Document
 from mailroster.finding import ERROR, WARNING, Busy, Finding, Location
 from mailroster.formats.accounts import ACCOUNTS, Account
@@ -119,7 +119,7 @@ class SieveScripts:
             try:
                 text, which = self._folder.look(file)
             except OSError as error:
-                found.findings.append(unreadable(file, error))
+                found.findings.append(unreadable(file, reason(error)))
                 continue
             same = name in live and text == read(self.path(name))
             settling = self._quiet if text.strip() else self._settle
@@ -192,7 +192,7 @@ class SieveScripts:
             try:
                 text = self._folder.read(file)
             except OSError as error:
-                found.append(unreadable(file, error))
+                found.append(unreadable(file, reason(error)))
                 continue
             if name not in live or text != read(self.path(name)):
                 texts[name] = text
@@ -235,7 +235,7 @@ def findings_in(
         try:
             texts[name] = config.read(file)
         except OSError as error:
-            found.append(unreadable(file, error))
+            found.append(unreadable(file, reason(error)))
         if name not in (BEFORE, AFTER) and name not in accounts:
             what, mend = f"there is no account {name!r}", "remove the file, or add the account"
             where = Location(file)
@@ -244,9 +244,10 @@ def findings_in(
     return [*found, *(finding for some in bad.values() for finding in some)]
 
 
-def unreadable(file: str, error: OSError) -> Finding:
-    what = f"the file can't be read ({error.strerror or error})"
-    return Finding(Location(file), ERROR, "unreadable-file", what, "mend its owner or its mode")
+def unreadable(file: str, why: str) -> Finding:
+    """A file that can't be read, by the system's words."""
+    what = f"the file can't be read ({why})"
+    return Finding(Location(file), ERROR, "unreadable-file", what, "correct its owner or its mode")
 
 
 def _errors(findings: Iterable[Finding]) -> bool:

@@ -8,7 +8,7 @@ counts is read as if it had been completed.
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from io import FileIO
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +22,7 @@ from mailroster.disk import (
     identity,
     identity_of,
     owner_of,
+    reason,
 )
 from mailroster.document import Document
 from mailroster.finding import Busy, Conflict, Refused
@@ -60,12 +61,20 @@ class Snapshot(NamedTuple):
     identities: Mapping[str, Identity]  # field -> identity; ABSENT if there is no file
     unreadable: Mapping[str, str] = {}  # field -> the system's words
     pending: bool = False  # whether a part of it is an edit that was cut short
+    folder: str = ""
 
-    def readable(self) -> Roster:
-        """The roster, if every file could be read. Raises Refused."""
-        for field, why in self.unreadable.items():
-            raise Refused(f"{getattr(self.roster, field).format.file}: {why}")
+    def readable(self, fields: Collection[str] = Roster._fields) -> Roster:
+        """The roster, if the files of some fields could be read. Raises Refused, which names the
+        path of the first one."""
+        for field in self.unreadable:
+            if field in fields:
+                raise Refused(self.fault(field))
         return self.roster
+
+    def fault(self, field: str) -> str:
+        """Why the file of a field can't be read: its path, the system's words, and what to do."""
+        path = os.path.join(self.folder, getattr(self.roster, field).format.file)
+        return f"{path}: {self.unreadable[field]}"
 
 
 class Edited(NamedTuple):
@@ -255,8 +264,9 @@ class Store:
                     documents[field], identities[field] = self._found(field, file, known, find)
             except OSError as error:
                 documents[field], identities[field] = empty, identity(self.path(file))
-                unreadable[field] = error.strerror or str(error)
-        return Snapshot(Roster(**documents), identities, unreadable, bool(pending.files()))
+                unreadable[field] = reason(error)
+        unfinished = bool(pending.files())
+        return Snapshot(Roster(**documents), identities, unreadable, unfinished, self.folder)
 
     def _found(
         self, field: str, file: str, known: Iterable[Roster], find: Find

@@ -12,20 +12,20 @@ import hmac
 from base64 import b64decode
 from binascii import unhexlify
 
+from mailroster.checks.secrets import is_impossible, remedy, scheme_of
 from mailroster.finding import Refused
-from mailroster.formats.cost import hash_behind, scheme_of
+from mailroster.formats.cost import hash_behind
 from mailroster.password import Crypt
 from mailroster.values import NamedTuple
 
-_CRYPT = frozenset(
-    ("CRYPT", "DES-CRYPT", "MD5", "MD5-CRYPT", "SHA256-CRYPT", "SHA512-CRYPT", "BLF-CRYPT")
-)
+_CRYPT = frozenset(("CRYPT", "DES-CRYPT", "MD5-CRYPT", "SHA256-CRYPT", "SHA512-CRYPT", "BLF-CRYPT"))
 _ARGON2 = frozenset(("ARGON2I", "ARGON2ID"))
 _PLAIN = frozenset(("PLAIN", "CLEAR", "CLEARTEXT"))
 #: Scheme -> digest, and whether a salt follows it.
 _DIGESTS = {
     "SHA": ("sha1", False), "SHA1": ("sha1", False), "SHA256": ("sha256", False),
     "SHA512": ("sha512", False), "LDAP-MD5": ("md5", False), "PLAIN-MD5": ("md5", False),
+    "MD5": ("md5", False),
     "SSHA": ("sha1", True), "SSHA256": ("sha256", True), "SSHA512": ("sha512", True),
     "SMD5": ("md5", True),
 }  # fmt: skip
@@ -36,7 +36,8 @@ _ENCODINGS = frozenset(("HEX", "B64", "BASE64"))
 def is_right(password: str, hash: str) -> bool:
     """Whether a password fits a hash, the mark of a lock aside; compared in constant time.
 
-    Raises Refused for a scheme that can't be checked here, and for a hash that is none.
+    A hash without a scheme is one of crypt(3), as Dovecot is configured here. Raises Refused for a
+    scheme that can't be checked here, and for a hash that Dovecot can't read.
     """
     raw = password.encode("utf-8", "surrogateescape")
     if b"\0" in raw or not raw:
@@ -44,8 +45,10 @@ def is_right(password: str, hash: str) -> bool:
     scheme, dot, encoding = scheme_of(hash).partition(".")
     check = _CHECKS.get(scheme)
     if check is None or (dot and encoding not in _ENCODINGS):
-        named = f"the scheme {scheme}{dot}{encoding}" if scheme else "a hash without a scheme"
+        named = f"the scheme {scheme}{dot}{encoding}"
         raise Refused(f"{named} can't be checked here; log in with the password to try it")
+    if is_impossible(hash):
+        raise Refused(f"no password fits the hash, which is none of {scheme}; {remedy(hash)}")
     try:
         return check(raw, Stored(scheme, encoding, hash_behind(hash)))
     except ValueError:
@@ -98,13 +101,23 @@ def _fits_digest(raw: bytes, stored: Stored) -> bool:
     """The digest, and behind it the salt if there is one. Hexadecimal is known by its length where
     nothing names the encoding."""
     name, salted = _DIGESTS[stored.scheme]
+    if stored.scheme == "MD5" and _is_crypt(stored):
+        return _fits_crypt(raw, stored)
     size = hashlib.new(name).digest_size
     encoding = stored.encoding or ("HEX" if len(stored.rest) == 2 * size else "B64")
     found = _decoded(stored.rest, encoding)
     digest, salt = found[:size], found[size:]
-    if len(digest) < size or (salt and not salted):
+    if len(digest) < size or bool(salt) != salted:
         raise ValueError
     return hmac.compare_digest(hashlib.new(name, raw + salt).digest(), digest)
+
+
+def _is_crypt(stored: Stored) -> bool:
+    """Whether a hash of the scheme MD5 is one of crypt(3), and not a digest."""
+    try:
+        return stored.text().startswith("$")
+    except ValueError:
+        return False
 
 
 def _fits_pbkdf2(raw: bytes, stored: Stored) -> bool:

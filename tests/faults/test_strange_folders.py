@@ -98,7 +98,7 @@ def test_a_link_into_a_folder_that_was_not_named_is_refused(folder: Path, target
     (folder / QUOTAS).unlink()
     (folder / QUOTAS).symlink_to(target)
     said = edited(folder, set_password)
-    assert said.startswith(f"Refused: {QUOTAS}: leads to /"), said
+    assert said.startswith(f"Refused: {folder}/{QUOTAS}: leads to /"), said
     assert "linked_folders" in said
     assert (folder.parent / "other" / "file").read_text() == "kept"
     assert debris(folder) == []
@@ -175,7 +175,7 @@ def test_what_is_no_file_is_refused_at_once_by_its_name(
     make(folder / file)
     kind = (folder / file).lstat()
     said = edited(folder, delete_with_all)
-    assert said.startswith(f"Refused: {file}: "), said
+    assert said.startswith(f"Refused: {folder}/{file}: "), said
     assert recovered(folder) == "done", "the other files can be read"
     assert (folder / file).lstat() == kind
     assert debris(folder) == []
@@ -185,7 +185,9 @@ def test_what_is_no_file_is_refused_at_once_by_its_name(
 def test_a_file_that_we_may_not_read_is_refused_by_its_name(folder: Path, file: str) -> None:
     (folder / file).chmod(0o600)
     os.chown(folder, NOBODY, NOBODY)
-    assert edited(folder, delete_with_all, uid=NOBODY) == f"Refused: {file}: Permission denied"
+    assert edited(folder, delete_with_all, uid=NOBODY) == (
+        f"Refused: {folder}/{file}: Permission denied; run it as root (sudo)"
+    )
     assert debris(folder) == []
 
 
@@ -227,7 +229,8 @@ def test_somebody_without_the_right_to_write_is_refused_and_can_read(folder: Pat
     said = edited(
         folder, delete_with_all, uid=NOBODY
     )  # the files could be written, the folder can't
-    assert said.startswith("Refused: ") and "Permission denied; nothing was changed" in said, said
+    assert said.startswith("Refused: "), said
+    assert said.endswith("Permission denied; nothing was changed; run it as root (sudo)"), said
     assert contents(folder) == {file: text.encode() for file, text in BEFORE.items()}
     assert debris(folder) == []
 

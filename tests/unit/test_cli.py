@@ -752,7 +752,7 @@ def process(home: Path, line: str, **environment: str) -> Ran:
     [
         pytest.param("setup email add a@x.com <&-", 2, id="no standard input at all"),
         pytest.param("setup email add a@x.com --password-stdin <&-", 1, id="nor for a password"),
-        pytest.param("setup email list >&-", 0, id="no standard output"),
+        pytest.param("setup email list >&-", 75, id="no standard output"),
         pytest.param("setup email add a@x.com </dev/null", 2, id="an empty standard input"),
         pytest.param("echo pw | setup email add n@x.com --password-stdin", 0, id="a pipe"),
         pytest.param("echo pw | setup email add n@x.com", 2, id="a pipe that was not asked for"),

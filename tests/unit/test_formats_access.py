@@ -6,6 +6,17 @@ from mailroster.document import Document
 from mailroster.finding import Fault
 from mailroster.formats.access import RECEIVE_ACCESS, SEND_ACCESS
 
+WITHOUT_EFFECT = (
+    "@x.com", "@", ".x.com", ".", "*@x.com", "a*@x.com", "*", "*.x.com", "192.0.2.1", "192.0",
+)  # fmt: skip
+UNKNOWN = (
+    "DENY", "REJEC", "ACCEPT", "BLOCK", "no", "550", "450", "250 ok", "55 x", "4.7.1 x", "5xx",
+    "REJECT,DISCARD", "REJECT; x", "OK, REJECT", "FILTER", "FILTER nonsense", "REDIRECT",
+    "REDIRECT nodomain", "REDIRECT a@x.com b@x.com", "BCC", "PREPEND", "PREPEND nohdr",
+    "check_sender_access hash:/nowhere", "check_policy_service inet:127.0.0.1:1",
+    "reject_rbl_client", "reject_rbl_client zen.example", "reject_nonsense", "sleep 9",
+)  # fmt: skip
+
 
 @pytest.mark.parametrize(
     ("line", "entry"),
@@ -15,6 +26,20 @@ from mailroster.formats.access import RECEIVE_ACCESS, SEND_ACCESS
         ("x.com OK", ("x.com", "OK")),
         ("user@ REJECT", ("user@", "REJECT")),
         ("a@x.com REJECT\n  because", ("a@x.com", "REJECT because")),
+        ("<> REJECT", ("<>", "REJECT")),
+        ("[192.0.2.1] REJECT", ("[192.0.2.1]", "REJECT")),
+        ("a@[192.0.2.1] REJECT", ("a@[192.0.2.1]", "REJECT")),
+        ("top REJECT", ("top", "REJECT")),
+        ("a@M\u00fcller.example REJECT", ("a@xn--mller-kva.example", "REJECT")),
+        ("m\u00fcller.example REJECT", ("xn--mller-kva.example", "REJECT")),
+        ("\ufeffa@x.com REJECT", ("a@x.com", "REJECT")),
+        ("a+b@x.com reject", ("a+b@x.com", "reject")),
+        ("a@x.com 550 5.1.1 no", ("a@x.com", "550 5.1.1 no")),
+        ("a@x.com 1", ("a@x.com", "1")),
+        ("a@x.com\tDEFER\tlater", ("a@x.com", "DEFER\tlater")),
+        ("a@x.com REDIRECT b@x.com", ("a@x.com", "REDIRECT b@x.com")),
+        ("a@x.com FILTER smtp:[127.0.0.1]:1", ("a@x.com", "FILTER smtp:[127.0.0.1]:1")),
+        ("a@x.com permit_mynetworks, reject", ("a@x.com", "permit_mynetworks, reject")),
     ],
 )
 def test_a_line_is_a_restriction(line: str, entry: tuple[str, str]) -> None:
@@ -30,6 +55,12 @@ def test_a_line_is_a_restriction(line: str, entry: tuple[str, str]) -> None:
         ("a@x.com REJECT\0", "control-character"),
         ("a@x.com REJECT \udcff", "not-utf-8"),
         ("a@x.com\xa0REJECT", "odd-blank"),
+        *((f"{key} REJECT", "key-without-effect") for key in WITHOUT_EFFECT),
+        *((f"a@x.com {action}", "unknown-action") for action in UNKNOWN),
+        ("a b@x.com REJECT", "unknown-action"),
+        ("j\u00f6rg@x.com REJECT", "malformed-address"),
+        ("a@x..com REJECT", "malformed-address"),
+        ("/^a/ REJECT", "malformed-address"),
     ],
 )
 def test_what_is_wrong_has_a_code(line: str, code: str) -> None:
@@ -41,3 +72,12 @@ def test_what_is_wrong_has_a_code(line: str, code: str) -> None:
 def test_each_file_reports_under_its_own_name() -> None:
     found = Document(RECEIVE_ACCESS, "a@x.com REJECT\n\nA@x.com OK\n").findings()
     assert [str(finding.where) for finding in found] == ["postfix-receive-access.cf:3"]
+
+
+def test_a_line_with_a_fault_is_not_served() -> None:
+    document = Document(SEND_ACCESS, "@x.com REJECT\na@x.com DENY\nb@x.com REJECT\n")
+    assert list(document.counted()) == ["b@x.com"]
+    assert [finding.code for finding in document.findings()] == [
+        "key-without-effect",
+        "unknown-action",
+    ]

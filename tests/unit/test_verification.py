@@ -6,7 +6,7 @@ import pytest
 
 from mailroster.finding import Refused
 from mailroster.formats.cost import SCHEMES
-from mailroster.password import hash_password
+from mailroster.password import Crypt, hash_password
 from mailroster.verification import is_right
 
 PASSWORD = "pässwort: |'\"x"
@@ -17,6 +17,19 @@ CHECKED = (
     "DES-CRYPT", "MD5", "MD5-CRYPT", "SHA256-CRYPT", "SHA512-CRYPT", "BLF-CRYPT", "ARGON2I",
     "ARGON2ID",
 )  # fmt: skip
+
+#: Hashes of other systems, and of schemes that Dovecot wants to be named.
+FOREIGN = (
+    "$argon2id$v=19$m=1024,t=1,p=1$c29tZXNhbHQ$eUrvXkOdFDeDJAbbtTDEFNSVQCE7UVvWDwFOJ8mJ4kM",
+    "$argon2i$v=19$m=1024,t=1,p=1$c29tZXNhbHQ$eUrvXkOdFDeDJAbbtTDEFNSVQCE7UVvWDwFOJ8mJ4kM",
+    "{CRYPT}$argon2id$v=19$m=1024,t=1,p=1$c29tZXNhbHQ$eUrvXkOdFDeDJAbbtTDEFNSVQCE7UVvWDwFOJ8mJ4kM",
+    "{BLF-CRYPT}$6$abcdefgh$def",
+    "$bcrypt-sha256$v=2,t=2b,r=12$n79VH.0Q2TMWmt3Oqt9uku$Kq4Noyk3094Y2QlB8NdRT8SvGiI4ft2",
+    "$pbkdf2-sha256$29000$N2YMIWQsBWBMae09x1jrPQ$1t8iyB2A.WF/Z5JZv.lfCIhXXN33N23OSgQYThBYRfk",
+    "$P$BRXLWoVTZ5LQUNqmVYBG1Ry2xQfbfG/",
+    "$S$Dabcdefgh",
+    "$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E",
+)
 
 
 def made(scheme: str) -> str:
@@ -69,6 +82,7 @@ def test_a_hash_without_a_scheme_is_known_by_its_mark() -> None:
         "{PBKDF2}$1$a$b$c", "{PBKDF2}$1$a$0$00", "{SCRAM-SHA-1}1,2,3", "{SCRAM-SHA-256}x,y,z,a",
         "{ARGON2ID}x", "{ARGON2ID}$argon2id$v=19$m=8,t=x", "{PLAIN.HEX}x", "{NOBODY}x", "x",
         "{SHA512-CRYPT.XYZ}x", "{SHA512-CRYPT.}x",
+        "{SHA512-CRYPT}x", "{SSHA}5en6G6MezRroT3XKqkdPOmY/BfQ=",
     ],
 )  # fmt: skip
 def test_a_damaged_hash_is_refused(hash: str) -> None:
@@ -76,7 +90,34 @@ def test_a_damaged_hash_is_refused(hash: str) -> None:
         is_right("secret", hash)
 
 
-@pytest.mark.parametrize("hash", ["{SHA512-CRYPT}x", "{BLF-CRYPT}$2y$99$x", "{CRYPT}", "{CRYPT}*0"])
+@pytest.mark.parametrize("hash", ["{BLF-CRYPT}$2y$99$x", "{CRYPT}", "{CRYPT}*0"])
 def test_what_crypt_makes_nothing_of_fits_nothing(hash: str) -> None:
     assert not is_right("secret", hash)
     assert not is_right("*0", hash)
+
+
+@pytest.mark.parametrize("hash", FOREIGN)
+def test_a_hash_that_dovecot_does_not_read_is_refused_with_what_to_do(hash: str) -> None:
+    with pytest.raises(Refused) as refused:
+        is_right("secret", hash)
+    assert hash.partition("}")[2] not in str(refused.value) or "}" not in hash
+    assert "$argon2" not in hash or "write {ARGON2" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["$6$abcdefgh$", "$5$abcdefgh$", "$5$rounds=1000$abcdefgh$", "$1$abcdefgh$", "$y$j9T$abcdefgh$",
+     "$7$CU..../....abcdefgh$", "$gy$j9T$abcdefgh$", "$sha1$1000$abcdefgh$",
+     "$md5,rounds=1000$abcdefgh$", "$3$", "$2a$05$abcdefghijklmnopqrstuu",
+     "$2b$05$abcdefghijklmnopqrstuu", "$2y$05$abcdefghijklmnopqrstuu"],
+)  # fmt: skip
+def test_a_hash_without_a_scheme_is_crypts(setting: str) -> None:
+    hash = Crypt()(b"secret", setting)
+    assert is_right("secret", hash)
+    assert is_right("secret", f"{{CRYPT}}{hash}")
+    assert not is_right("Secret", hash)
+
+
+def test_md5_is_hexadecimal_or_crypts() -> None:
+    assert is_right("secret", "{MD5}5ebe2294ecd0e0f08eab7690d2a6ee69")
+    assert not is_right("other", "{MD5}5ebe2294ecd0e0f08eab7690d2a6ee69")

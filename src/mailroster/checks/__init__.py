@@ -29,6 +29,7 @@ RULES: tuple[Rule, ...] = (
     secrets.readable_by_all,
     quotas.without_account,
     restrictions.without_account,
+    restrictions.of_bare_names,
     senders.without_account,
     aliases.unreasonable,
     aliases.dangling,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mailroster.address import split
 from mailroster.checks.aliases import is_nobody
 from mailroster.checks.subject import Subject
-from mailroster.finding import INFO, Finding
+from mailroster.finding import INFO, WARNING, Finding
 
 
 def without_account(subject: Subject) -> Iterator[Finding]:
@@ -18,3 +18,22 @@ def without_account(subject: Subject) -> Iterator[Finding]:
                 what = f"neither an account nor an alias has the address {key!r}"
                 mend = "remove the line if it is a leftover"
                 yield Finding(where, INFO, "restriction-without-account", what, mend)
+
+
+def of_bare_names(subject: Subject) -> Iterator[Finding]:
+    """A key without `@` and without a dot that is the name of a user here: access(5) reads it as a
+    domain."""
+    roster = subject.roster
+    documents = (roster.send_access, roster.receive_access)
+    bare = {key for document in documents for key in document.counted() if key.isalnum()}
+    if not bare:
+        return
+    keys = (*roster.accounts.counted(), *roster.virtual.counted())
+    users = bare.intersection(split(key)[0] for key in keys)
+    for document in documents:
+        for key, position in document.counted().items():
+            if key in users:
+                where = document.location(position)
+                what = f"{key!r} is read as a domain here, and matches no user of that name"
+                mend = f"write '{key}@' for that user in every domain, or the whole address"
+                yield Finding(where, WARNING, "restriction-of-bare-name", what, mend)

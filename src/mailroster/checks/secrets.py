@@ -29,6 +29,8 @@ _CRYPT = frozenset(("BLF-CRYPT", "CRYPT", "DES-CRYPT", "MD5-CRYPT", "SHA256-CRYP
 #: What crypt(3) knows as hashes that are quick to try: DES, its longer form, MD5, and NT's.
 _QUICK = re.compile(r"[./0-9A-Za-z]{13}|_[./0-9A-Za-z]{19}|\$1\$.*|\$3\$.*|\$md5.*")
 _QUICKLY = SCHEMES["DES-CRYPT"]
+#: How hashes begin that crypt(3) of Debian knows (crypt(5)).
+_OF_CRYPT = re.compile(r"\$(?:1|3|5|6|7|y|gy|sha1|2[abxy])\$|\$md5[,$]")
 #: How hashes begin that need no further look.
 _SOUND = ("{SHA512-CRYPT}$6$", "{ARGON2ID}$argon2id$", "{BLF-CRYPT}$2y$", "$6$")
 
@@ -51,7 +53,7 @@ def schemes(subject: Subject) -> Iterator[Finding]:
                 yield Finding(where, WARNING, "weak-scheme", what, mend)
             elif is_impossible(entry.password):
                 what = f"no password fits the hash of {key!r}, which is none of {scheme}"
-                mend = "make one with `setup email update` or `doveadm pw`"
+                mend = remedy(entry.password)
                 yield Finding(where, WARNING, "impossible-hash", what, mend)
 
 
@@ -74,15 +76,26 @@ def weakness_of(password: str) -> str:
 
 
 def is_impossible(password: str) -> bool:
-    """Whether what stands behind a scheme of crypt(3) or of Argon2 is no hash of it. `*` and a mark
-    in front of nothing are how people lock accounts."""
+    """Whether the text behind a scheme of crypt(3) or of Argon2 is no hash of it: Dovecot refuses
+    every password then. `*` and a mark in front of nothing are how people lock accounts."""
     name, _, encoding = scheme_of(password).partition(".")
     hash = _hash(password)
     if encoding or not hash or hash[0] == "*":
         return False
     if name in ("ARGON2I", "ARGON2ID"):
         return not hash.startswith("$argon2")
-    return name in _CRYPT and hash[0] != "$"
+    if name == "BLF-CRYPT":
+        return not hash.startswith("$2")
+    return name in _CRYPT and not (_OF_CRYPT.match(hash) or _QUICK.fullmatch(hash))
+
+
+def remedy(password: str) -> str:
+    """What to do with an impossible hash."""
+    hash = _hash(password)
+    for begin, scheme in (("$argon2id$", "ARGON2ID"), ("$argon2i$", "ARGON2I")):
+        if hash.startswith(begin):
+            return f"write {{{scheme}}} in front of it"
+    return "Dovecot can't read it; set a new password with `setup email update`"
 
 
 def _hash(password: str) -> str:

@@ -4,13 +4,16 @@ Exit status: 0 done, 1 refused, 2 not understood, 75 try again later (EX_TEMPFAI
 Results go to stdout, everything else to stderr.
 """
 
+import errno
 import gc
 import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
+from mailroster.cli import streams
 from mailroster.cli.commands import COMMANDS
 from mailroster.cli.grammar import parse
 from mailroster.finding import Busy, Conflict, Fault, NotUnderstood, Refused, ServiceFailed
@@ -22,9 +25,10 @@ _INTERRUPTED = 130
 
 def run() -> NoReturn:
     """The console script. It just leaves: taking the interpreter down would cost 2 ms more."""
+    streams.protect()
     status = main()
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
+        with suppress(OSError):
             stream.flush()
     os._exit(status)
 
@@ -36,26 +40,44 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a locale that lacks a letter
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        status = _run(argv)
-        _flush()
+        status, message = _attempt(argv)
+        if message:
+            with suppress(OSError):
+                streams.flush()  # what was shown before stands before the message
+            print(f"setup: {message}", file=sys.stderr)
         return status
-    except NotUnderstood as error:
-        return _tell(error, NOT_UNDERSTOOD)
-    except (Refused, Fault, ServiceFailed) as error:
-        return _tell(error, REFUSED)
-    except (Busy, Conflict) as error:
-        return _tell(error, TRY_LATER)
-    except BrokenPipeError:  # `setup email list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return DONE
-    except OSError as error:
-        words = f"{error.filename}: {error.strerror}" if error.filename else error
-        status = REFUSED if isinstance(error, PermissionError) else TRY_LATER
-        return _tell(words, status)
     except KeyboardInterrupt:
         return _INTERRUPTED
     finally:
         gc.enable()
+
+
+def _attempt(argv: Sequence[str]) -> tuple[int, str]:
+    """The exit status of a command line, and why it failed."""
+    try:
+        status = _run(argv)
+        streams.flush()
+        return status, ""
+    except NotUnderstood as error:
+        return NOT_UNDERSTOOD, str(error)
+    except (Refused, Fault, ServiceFailed) as error:
+        return REFUSED, str(error)
+    except (Busy, Conflict) as error:
+        return TRY_LATER, str(error)
+    except OSError as error:
+        if error.filename != streams.OUTPUT:
+            return _failed(error)
+        if error.errno == errno.EPIPE:  # `setup email list | head`
+            return DONE, ""
+        return TRY_LATER, f"{streams.OUTPUT}: {error.strerror}; not all results were written"
+
+
+def _failed(error: OSError) -> tuple[int, str]:
+    """What the system refused, on which path."""
+    from mailroster.disk import reason
+
+    words = f"{error.filename}: {reason(error)}" if error.filename else str(error)
+    return REFUSED if isinstance(error, PermissionError) else TRY_LATER, words
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -71,15 +93,4 @@ def _run(argv: Sequence[str]) -> int:
     module, _, name = found.command.run.partition(":")
     run = getattr(import_module(f"mailroster.cli.{module}"), name)
     status: int = run(Call.of(found))
-    return status
-
-
-def _flush() -> None:
-    if sys.stdout is not None:  # `setup … >&-`
-        sys.stdout.flush()
-
-
-def _tell(error: object, status: int) -> int:
-    _flush()
-    print(f"setup: {error}", file=sys.stderr)
     return status

@@ -26,7 +26,7 @@ _WIDE = 12
 def show(call: Call) -> int:
     """All that the folder, and a running server, say about one account; never its hash."""
     address = account_address(call.arguments[0])
-    found = _about(call, call.roster(), address)
+    found = _about(call, call.roster("accounts"), address)
     if "--json" in call.options:
         print_json(found)
     else:

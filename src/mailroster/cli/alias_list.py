@@ -14,7 +14,7 @@ from mailroster.text import content
 
 def show(call: Call) -> int:
     """Each alias as it stands in the file, the lines of one joined."""
-    roster = call.roster()
+    roster = call.roster("virtual")
     if "--of" in call.options:
         return _leading(call, roster, alias_key(call.options["--of"]))
     document = roster.virtual

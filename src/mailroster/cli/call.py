@@ -90,9 +90,19 @@ class Call(NamedTuple):
         """Whether there are tables of this home, so that a change can be live."""
         return os.path.isdir(self.layout().tables)
 
-    def roster(self) -> "Roster":
-        """The folder as it stands, for commands that only look."""
-        return self.store().read().readable()
+    def roster(self, *fields: str) -> "Roster":
+        """The folder as it stands, for commands that only look.
+
+        Raises Refused if the file of one of `fields` can't be read, of any field if none is given.
+        A warning names each other file that can't be read; its document is empty.
+        """
+        snapshot = self.store().read()
+        if not fields:
+            return snapshot.readable()
+        for field in snapshot.unreadable:
+            if field not in fields:
+                warn(f"warning: {snapshot.fault(field)}; this command goes on without it")
+        return snapshot.readable(fields)
 
     def rehearse(self, verb: Callable[["Roster"], "Roster"]) -> None:
         """Raises what an edit would raise, and changes nothing."""

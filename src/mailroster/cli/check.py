@@ -12,6 +12,7 @@ from mailroster.finding import ERROR, INFO, WARNING, Finding, NotUnderstood, Ref
 from mailroster.resolve import Router, quoted
 from mailroster.roster import Roster
 from mailroster.shown import Shown, shown
+from mailroster.store import Snapshot
 
 
 def check(call: Call) -> int:
@@ -20,11 +21,14 @@ def check(call: Call) -> int:
     if "--explain" in options:
         return _explain(options["--explain"])
     report = _report(call)
-    roster = call.roster()
+    snapshot = call.store().read()
+    roster = snapshot.roster
     only, ignored = _codes(options, "--rule"), _codes(options, "--ignore")
     found = shown(
         finding
-        for finding in chain(_findings(call, roster, call.settings.config), _apart(call))
+        for finding in chain(
+            _findings(call, roster, call.settings.config), _apart(call), _unreadable(snapshot)
+        )
         if (not only or finding.code in only) and finding.code not in ignored
     )
     hides_notes = not ("--info" in options or only)
@@ -74,6 +78,14 @@ def _apart(call: Call) -> tuple[Finding, ...]:
     from mailroster.companions import apart
 
     return apart(call.settings)
+
+
+def _unreadable(snapshot: Snapshot) -> list[Finding]:
+    """A finding for each file that can't be read."""
+    from mailroster.sieve import unreadable
+
+    files = {field: getattr(snapshot.roster, field).format.file for field in snapshot.unreadable}
+    return [unreadable(files[field], why) for field, why in snapshot.unreadable.items()]
 
 
 def _restricted(roster: Roster) -> list[str]:

@@ -15,7 +15,7 @@ from mailroster.services import quotas
 
 def show(call: Call) -> int:
     """Each account with its use and limit, and below it the aliases that name it."""
-    roster = call.roster()
+    roster = call.roster("accounts")
     usage = _usage(call, roster.accounts.keys())
     aliases: dict[str, list[str]] = {}
     for key, alias in roster.virtual.items():

@@ -36,7 +36,7 @@ def delete(call: Call) -> int:
 
 
 def show(call: Call) -> int:
-    document = call.roster().masters
+    document = call.roster("masters").masters
     notes = by_key(document)
     comments = {name: notes.get(name, Notes()).comment for name, _ in document.items()}
     if "--table" in call.options:

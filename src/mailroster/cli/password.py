@@ -14,7 +14,7 @@ def check(call: Call) -> int:
     from mailroster.verification import is_right
 
     address = account_address(call.arguments[0])
-    account = call.roster().accounts.get(address)
+    account = call.roster("accounts").accounts.get(address)
     if account is None:
         raise Refused(f"there is no account {address!r}")
     given = line() if "--password-stdin" in call.options else asked_once(address)

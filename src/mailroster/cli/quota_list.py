@@ -53,7 +53,7 @@ ORDERS = {"address": "", "use": "used", "percent": "percent"}
 
 def _rows(call: Call) -> list[Row]:
     """Every account, in the order of the file."""
-    roster, layout = call.roster(), call.layout()
+    roster, layout = call.roster("accounts", "quotas"), call.layout()
     if not call.settings.enable_quotas:
         warn("quotas are off (ENABLE_QUOTAS=0): no limit holds")
     running = call.settings.enable_quotas and dovecot_pid(layout) is not None

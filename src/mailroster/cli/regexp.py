@@ -53,7 +53,7 @@ def delete(call: Call) -> int:
 
 def show(call: Call) -> int:
     """Each rule as it stands in the file, the lines of one joined; those in an `if` further in."""
-    document = call.roster().regexp
+    document = call.roster("regexp").regexp
     rules = regexp.placed(document)
     notes = noted(document)
     if "--json" in call.options:
@@ -86,7 +86,7 @@ def test(call: Call) -> int:
     from mailroster.cli.call import any_address
     from mailroster.pcre import trials
 
-    roster = call.roster()
+    roster = call.roster("regexp", "virtual")
     address = any_address(call.arguments[0], call.settings.hostname)
     found = trials(roster.regexp, address)
     result = next((trial.result for trial in found if trial.result is not None), None)

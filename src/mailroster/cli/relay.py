@@ -48,7 +48,7 @@ def delete(call: Call) -> int:
 
 def show(call: Call) -> int:
     """Every sender with its relay and the user that logs in there; never a password."""
-    roster = call.roster()
+    roster = call.roster("relaymap", "sasl_passwords")
     routes, logins = dict(roster.relaymap.items()), dict(roster.sasl_passwords.items())
     senders = list(dict.fromkeys((*routes, *logins)))
     noted = by_key(roster.relaymap)

@@ -29,7 +29,7 @@ def restricted(call: Call) -> int:
     from mailroster.notes import Notes
 
     field, address = _direction(call)
-    document = getattr(call.roster(), field)
+    document = getattr(call.roster(field), field)
     notes = by_key(document)
     found = [(entry, notes.get(key)) for key, entry in document.items() if address in ("", key)]
     if "--table" in call.options:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mailroster.cli.call import Call, warn
@@ -27,7 +28,8 @@ class Secret(NamedTuple):
     def show(self) -> None:
         """Prints a generated password, and nothing else: for the moment when it is in the files."""
         if self.generated:
-            print(self.generated, flush=True)
+            with suppress(OSError):  # the command goes on; its end reports what is not written
+                print(self.generated, flush=True)
 
 
 def gives_secret(call: Call) -> bool:

@@ -30,7 +30,7 @@ def delete(call: Call) -> int:
 
 def show(call: Call) -> int:
     """Each entry of the file, or those of one account."""
-    document = call.roster().sender_logins
+    document = call.roster("sender_logins").sender_logins
     if call.arguments:
         account = account_address(call.arguments[0])
         user, _, domain = account.partition("@")

@@ -11,7 +11,7 @@ from mailroster.sieve import SieveScripts
 
 def show(call: Call) -> int:
     """Each script with the file it stands in, and whether it is in force as it stands."""
-    settings, roster = call.settings, call.roster()
+    settings, roster = call.settings, call.roster("accounts")
     scripts = SieveScripts(
         settings.config, call.layout(), settings.settle_seconds, linked=settings.linked()
     )

@@ -1,0 +1,80 @@
+"""Standard output and standard error of a command, where a write may fail.
+
+A command whose results can't be written (a full disk, a closed descriptor) ends with one line on
+standard error. Messages that standard error does not accept are dropped: they never stop a command.
+"""
+
+import errno
+import io
+import os
+import sys
+from typing import Any
+
+#: The file name of an OSError that a write to standard output has raised.
+OUTPUT = "standard output"
+
+
+def protect() -> None:
+    """Replaces `sys.stdout` and `sys.stderr` for a command of its own process."""
+    # Python has None for a closed descriptor, and print(file=None) writes to standard output.
+    sys.stdout = output(sys.stdout)
+    sys.stderr = messages(sys.stderr)
+
+
+def output(stream: Any) -> io.TextIOWrapper:
+    """A text stream to the descriptor of `stream`, None if it is closed. Writes raise OSError with
+    the file name OUTPUT."""
+    raw = _Closed() if stream is None else _Output(stream.fileno(), "w", closefd=False)
+    return _text(io.BufferedWriter(raw), stream)
+
+
+def messages(stream: Any) -> io.TextIOWrapper:
+    """The same for messages: what can't be written is dropped."""
+    raw = _Dropped() if stream is None else _Messages(stream.fileno(), "w", closefd=False)
+    return _text(io.BufferedWriter(raw), stream, lines=True)
+
+
+def flush() -> None:
+    """Writes what is still buffered of the results. Raises OSError."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _text(buffer: io.BufferedWriter, stream: Any, *, lines: bool = False) -> io.TextIOWrapper:
+    encoding = "utf-8" if stream is None else stream.encoding
+    lines = lines or (stream is not None and stream.line_buffering)
+    # A locale may lack a letter.
+    return io.TextIOWrapper(buffer, encoding, "backslashreplace", line_buffering=lines)
+
+
+class _Output(io.FileIO):
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            error.filename = OUTPUT
+            raise
+
+
+class _Messages(io.FileIO):
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
+class _Closed(io.RawIOBase):
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), OUTPUT)
+
+
+class _Dropped(io.RawIOBase):
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        return len(data)

@@ -572,7 +572,7 @@ def test_a_change_whose_tables_cannot_be_written_is_told_and_made_live_later(
     ran = folder.setup("apply")
     assert (ran.code, ran.err) == (0, "")
     assert not ran.out.startswith("0 rows")
-    assert folder.setup("apply").out == "0 rows changed\n"
+    assert folder.setup("apply").out == "nothing changed\n"
 
 
 def test_what_the_system_refuses_is_no_traceback(

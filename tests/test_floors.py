@@ -15,7 +15,7 @@ FLOORS = (
     "values finding shown address quota until setting_rules settings",
     "text hunks document lines splices base indexed notes formats/",
     "roster",
-    "resolve graph paths charts changes limits leads checks/",
+    "resolve graph paths charts changes entry_changes limits leads checks/",
     "senders edits relays patterns rename annotations locks expiry rows/ bulk plan noting entry "
     "revert by_hand settle",
     "tables compile/ effects/ explain instance/",

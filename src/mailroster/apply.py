@@ -20,6 +20,7 @@ from mailroster.changes import Change, change, changed_keys
 from mailroster.compile import dovecot, postfix, relay
 from mailroster.disk import ABSENT, Disk, Identity, read
 from mailroster.document import Document
+from mailroster.entry_changes import EntryChanges, described, entry_changes
 from mailroster.finding import ERROR, WARNING, Busy, Finding, Location
 from mailroster.indexed import whole
 from mailroster.installed import noted
@@ -70,11 +71,22 @@ def _dovecot(version: str) -> tuple[Table, ...]:
 class Outcome(NamedTuple):
     """What a convergence did."""
 
-    rows: int  # changed
+    rows: int  # changed in the tables
     held: tuple[Finding, ...]
     faults: tuple[Finding, ...]  # of lines that came with this change
     waits: bool  # whether time alone will release something that is held
     unnoted: str = ""  # why edits by hand are missing in the history
+    changes: tuple[EntryChanges, ...] = ()  # of entries; none for what a command has just edited
+
+    def entries(self) -> str:
+        """Which entries changed, in words; "" for none."""
+        return described(self.changes)
+
+    def described(self) -> str:
+        """The same, and where no entry is another, that tables were corrected."""
+        if self.changes or not self.rows:
+            return self.entries()
+        return f"tables corrected: {self.rows:,} row{'' if self.rows == 1 else 's'}"
 
 
 class Tables:
@@ -421,6 +433,8 @@ def converge(
             judged = _judge(state, tables, keys, accept=accept)
             fresh = _fresh_faults(judged.before.roster, state.found.roster)
             unnoted = _note_by_hand(store, tables, state, judged, edited)
+            # A command says itself what it edits; the copies change with the tables.
+            changes = [] if edited else entry_changes(judged.before.roster, judged.after.roster)
             if verify or not tables.are_known():
                 rows = tables.put_all(judged.after)
             else:
@@ -431,7 +445,9 @@ def converge(
                 if getattr(judged.after.roster, field) is document:
                     path = store.path(document.format.file)
                     tables.copies.agree(field, path, state.identities[field])
-            return Outcome(rows, judged.findings, tuple(fresh), judged.waits, unnoted)
+            return Outcome(
+                rows, judged.findings, tuple(fresh), judged.waits, unnoted, tuple(changes)
+            )
     except OSError as error:
         words = f"{error.filename or layout.state}: {error.strerror or error}"
         raise Busy(f"the tables can't be written ({words})") from error

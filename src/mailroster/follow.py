@@ -368,10 +368,9 @@ class Follower:
         if outcome.unnoted and outcome.unnoted != self._unnoted:
             log(f"edits by hand are missing in the history: {outcome.unnoted}")
             self._unnoted = outcome.unnoted
-        if outcome.rows and self._settings.log_level not in _QUIET:
-            log(f"{outcome.rows} rows changed")
-        if scripts.changed and self._settings.log_level not in _QUIET:
-            log(f"{scripts.changed} Sieve scripts changed")
+        if self._settings.log_level not in _QUIET:
+            for changes in filter(None, (outcome.described(), scripts.described())):
+                log(changes)
         return outcome._replace(waits=outcome.waits or scripts.waits)
 
 

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Mapping
 from mailroster.config_folder import ConfigFolder
 from mailroster.disk import ABSENT, Disk, Identity, identity, read, reason
 from mailroster.document import Document
-from mailroster.finding import ERROR, WARNING, Busy, Finding, Location
+from mailroster.entry_changes import NAMED_MAX
+from mailroster.finding import ERROR, WARNING, Busy, Finding, Location, printable
 from mailroster.formats.accounts import ACCOUNTS, Account
 from mailroster.formats.sieve import AFTER, BEFORE, SUFFIX, Scripts, scripts_among
 from mailroster.instance.layout import Layout
@@ -37,6 +38,19 @@ class Outcome(NamedTuple):
     changed: int
     findings: tuple[Finding, ...]
     waits: bool  # whether time alone will bring something in force
+    written: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    def described(self) -> str:
+        """What changed, in words; "" for nothing."""
+        parts = (("changed", self.written), ("removed", self.removed))
+        return "; ".join(f"{what}: {_named(names)}" for what, names in parts if names)
+
+
+def _named(names: tuple[str, ...]) -> str:
+    many = f"{len(names):,} Sieve scripts" if names[1:] else "Sieve script"
+    listed = ", ".join(map(printable, names[:NAMED_MAX]))
+    return f"{many} ({listed}, …)" if len(names) > NAMED_MAX else f"{many} {listed}"
 
 
 class SieveScripts:
@@ -105,7 +119,9 @@ class SieveScripts:
         fresh = [name for name in found.changed if not _errors(bad.get(name, ()))]
         self._known = known
         waits = found.waits or (bool(held) and self._is_whole())
-        return Outcome(len(fresh) + taken, (*findings, *held), waits)
+        removed = tuple(sorted(live - scripts.files.keys() - self.live())) if taken else ()
+        changed = len(fresh) + taken
+        return Outcome(changed, (*findings, *held), waits, tuple(sorted(fresh)), removed)
 
     def _found(self, scripts: Scripts, live: set[str], accept: bool, anew: bool) -> "_Found":
         """What of the files has to be looked at by sievec now."""

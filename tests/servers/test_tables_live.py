@@ -240,9 +240,9 @@ def watched(alone: Instance) -> Iterator[Instance]:
 
 
 def mended(instance: Instance) -> int:
-    """How often `up` has said that it found a table damaged, or that it changed rows."""
+    """How often `up` has said that it found a table damaged, or that it corrected one."""
     said = instance.log.read_text()
-    return said.count("made anew") + said.count("rows changed")
+    return said.count("made anew") + said.count("tables corrected")
 
 
 def in_step(instance: Instance) -> None:

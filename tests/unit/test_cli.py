@@ -407,8 +407,10 @@ def test_restrictions(folder: Folder) -> None:
     assert folder.setup("email", "restrict", "add", "both", "bob@x.com").code == 2
     assert folder.state() == before
     listed = folder.setup("email", "restrict", "list", "send")
-    assert listed.out == "* bob@x.com.au REJECT\n\n* bob@x.com REJECT\n"
-    one = folder.setup("email", "restrict", "list", "send", "BOB@x.com", "--json")
+    assert listed.out == "bob@x.com.au REJECT\nbob@x.com REJECT\n"
+    none = folder.setup("email", "restrict", "list", "Send", "eve@x.com")
+    assert none == (0, "", "setup: postfix-send-access.cf has no line for 'eve@x.com'\n")
+    one = folder.setup("email", "restrict", "list", "SEND", "BOB@x.com", "--json")
     bob = {"address": "bob@x.com", "action": "REJECT", "comment": None, "until": None}
     assert json.loads(one.out) == [bob]
     assert folder.setup("email", "restrict", "del", "send", "bob@x.com").code == 0
@@ -465,8 +467,16 @@ def test_lists(folder: Folder) -> None:
 def test_empty_lists(folder: Folder) -> None:
     for command in (["email", "list"], ["alias", "list"], ["dovecot-master", "list"],
                     ["email", "restrict", "list", "send"]):  # fmt: skip
-        assert folder.setup(*command) == (0, "", "")
+        assert folder.setup(*command)[:2] == (0, "")
         assert folder.setup(*command, "--json") == (0, "[]\n", "")
+
+
+def test_a_list_without_restrictions_says_who_may(folder: Folder) -> None:
+    for direction in ("send", "receive"):
+        file = f"postfix-{direction}-access.cf"
+        ran = folder.setup("email", "restrict", "list", direction.upper())
+        assert ran.err == f"setup: all accounts may {direction}: {file} has no restrictions\n"
+        assert (ran.code, ran.out) == (0, "")
 
 
 def test_check_prints_every_finding_and_tells_errors_from_warnings(folder: Folder) -> None:
@@ -562,7 +572,7 @@ def test_a_change_whose_tables_cannot_be_written_is_told_and_made_live_later(
     ran = folder.setup("apply")
     assert (ran.code, ran.err) == (0, "")
     assert not ran.out.startswith("0 rows")
-    assert folder.setup("apply").out == "0 rows changed\n"
+    assert folder.setup("apply").out == "nothing changed\n"
 
 
 def test_what_the_system_refuses_is_no_traceback(

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from mailroster.cli.progress import Bar
+from mailroster.cli.table import print_table
 from mailroster.settings import FOLDERS, SETTINGS
 from tests.unit.test_cli import ACCOUNTS, MASTERS, QUOTAS, VIRTUAL, Folder, H, given
 
@@ -190,6 +192,15 @@ def test_a_rehash_keeps_the_line_and_what_costs_more(
 # -- show
 
 
+def test_show_says_when_an_account_ends_and_what_a_lock_waits_for(folder: Folder) -> None:
+    until = "# mailroster: until 2199-12-31\n"
+    folder.write(ACCOUNTS, f"{until}a@x.com|{H}\n{until}b@x.com|{{SHA512-CRYPT}}!$6$x$y\n")
+    assert "ends          2199-12-31\n" in folder.setup("email", "show", "a@x.com").out
+    shown = folder.setup("email", "show", "b@x.com").out
+    assert "locked        until 2199-12-31\n" in shown
+    assert "ends" not in shown
+
+
 def test_show_says_all_and_never_the_hash(folder: Folder) -> None:
     folder.write(ACCOUNTS, "# mailroster: comment likes mail\n"
                  "Bob@X.com|{SHA512-CRYPT}!$6$salt$hash|"
@@ -306,6 +317,21 @@ def test_a_table_that_is_piped_has_tabs_and_all_columns(folder: Folder) -> None:
     )
     assert folder.setup("alias", "list", "--table").out == "i@x.com\tbob@x.com, carol@x.com\t\t\n"
     assert folder.setup("dovecot-master", "list", "--table").out == ""
+
+
+def test_a_dumb_terminal_gets_no_escapes(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr("mailroster.cli.progress._PATIENCE_S", 0)
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(getattr(sys, stream), "isatty", lambda: True)
+    for term, escapes in (("xterm", 3), ("dumb", 0)):
+        monkeypatch.setenv("TERM", term)
+        print_table(("ADDRESS",), [("a@x.com",)])
+        with Bar(10, "rows") as bar:
+            bar(5)
+        out, err = folder.capsys.readouterr()
+        assert (out + err).count("\x1b") == escapes
+        assert "a@x.com" in out
 
 
 @pytest.mark.parametrize("columns", ["30", "100"])

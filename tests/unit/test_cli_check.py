@@ -101,11 +101,15 @@ def test_on_a_terminal_there_are_colours_and_a_line_between_files(
 ) -> None:
     argv = [sys.executable, "-m", "mailroster", "--home", str(faulty.home), "check"]
     monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
     coloured = on_a_terminal(argv).out
     assert "\x1b[31merror\x1b[0m" in coloured
     assert "\x1b[33mwarning\x1b[0m" in coloured
     monkeypatch.setenv("NO_COLOR", "1")
     plain = on_a_terminal(argv).out
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "dumb")
+    assert on_a_terminal(argv).out == plain
     assert re.sub(r"\x1b\[\d+m", "", coloured) == plain != coloured
     lines = plain.splitlines()
     assert [line.partition(":")[0] for line in lines] == [QUOTAS, QUOTAS, "", ACCOUNTS, "setup"]

@@ -23,7 +23,7 @@ NOW_S = 1_800_000_000.0  # 2027-01-15T08:00:00 UTC
         (" 2027-02-01 ", "2027-02-01"),
         ("7d\n", "2027-01-22T08:00"),
         ("5s", "2027-01-15T08:00:05"),
-        ("1m", "2027-01-15T08:01"),
+        ("1min", "2027-01-15T08:01"),
         ("12h", "2027-01-15T20:00"),
         ("7d", "2027-01-22T08:00"),
         ("2w", "2027-01-29T08:00"),
@@ -34,7 +34,7 @@ def test_a_span_becomes_a_date(text: str, written: str, monkeypatch: pytest.Monk
     time.tzset()
     try:
         assert until_of(text, NOW_S) == written
-        if text.endswith("m"):
+        if text.endswith("min"):
             assert until_of(text, NOW_S + 1) == "2027-01-15T08:02"
     finally:
         monkeypatch.undo()
@@ -45,15 +45,23 @@ def test_a_span_becomes_a_date(text: str, written: str, monkeypatch: pytest.Monk
     ("text", "error"),
     [
         ("2027-01-14", Refused), ("2027-01-13T23:59", Refused), ("0d", Refused),
-        ("99999w", Refused), ("9" * 400 + "d", Refused), ("-7d", NotUnderstood),
+        ("99999w", Refused), ("9" * 400 + "d", Refused), ("9" * 9000 + "s", Refused),
+        ("-7d", NotUnderstood),
         ("7", NotUnderstood), ("d", NotUnderstood), ("7D", NotUnderstood), ("7 d", NotUnderstood),
-        ("²d", NotUnderstood), ("1.5h", NotUnderstood), ("never", NotUnderstood),
+        ("1m", NotUnderstood), ("3M", NotUnderstood), ("min", NotUnderstood), ("m", NotUnderstood),
+        ("1mi", NotUnderstood), ("1mind", NotUnderstood), ("²d", NotUnderstood),
+        ("1.5h", NotUnderstood), ("never", NotUnderstood),
         ("2027-02-30", NotUnderstood), ("2027-12-31\nx@x.com y@y", NotUnderstood),
     ],
 )  # fmt: skip
 def test_what_is_over_or_makes_no_sense(text: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         until_of(text, NOW_S)
+
+
+def test_m_is_refused_since_it_may_mean_months() -> None:
+    with pytest.raises(NotUnderstood, match=r"minutes or months; write 3min, .* 30d, or a date"):
+        until_of("3m", NOW_S)
 
 
 @pytest.mark.parametrize(

@@ -115,12 +115,12 @@ def home(tmp_path: Path) -> Home:
 
 def test_a_new_script_is_in_force_when_it_was_quiet_for_a_moment(home: Home) -> None:
     home.write("A@x.com", GOOD)
-    assert home.scripts.converge() == (0, (), True)
+    assert home.scripts.converge()[:3] == (0, (), True)
     assert home.live("a@x.com") == b""
     home.pass_s(sieve.QUIET_S)
-    assert home.scripts.converge() == (1, (), False)
+    assert home.scripts.converge()[:3] == (1, (), False)
     assert home.live("a@x.com") == GOOD
-    assert home.scripts.converge() == (0, (), False)
+    assert home.scripts.converge()[:3] == (0, (), False)
     assert home.scripts.waiting() == []
 
 
@@ -149,7 +149,9 @@ def test_a_script_that_is_emptied_or_gone_goes_after_the_settle_time(home: Home)
     assert ([f.code for f in outcome.findings], outcome.waits) == (["held-back"], True)
     assert (home.live("a@x.com"), home.live("before")) == (GOOD, GOOD)
     home.pass_s(0.1)
-    assert home.scripts.converge() == (2, (), False)
+    outcome = home.scripts.converge()
+    assert outcome[:3] == (2, (), False)
+    assert outcome.described() == "changed: Sieve script a@x.com; removed: Sieve script before"
     assert (home.live("a@x.com"), home.live("before")) == (b"", b"")
     assert not os.path.exists(home.scripts.path("before"))
 
@@ -171,9 +173,11 @@ def test_what_a_crash_has_left_without_a_binary_is_compiled_at_a_start(home: Hom
     names = [f"u{n}@x.com" for n in range(12)]
     for name in names:
         home.write(name, GOOD)
-    assert home.scripts.converge(accept=True).changed == 12
+    outcome = home.scripts.converge(accept=True)
+    assert outcome.changed == 12
+    assert outcome.described() == ("changed: 12 Sieve scripts (u0@x.com, u10@x.com, u11@x.com, …)")
     os.unlink(home.scripts.path("u3@x.com").removesuffix("sieve") + "svbin")
-    assert home.scripts.converge(anew=True) == (0, (), False)
+    assert home.scripts.converge(anew=True)[:3] == (0, (), False)
     assert [home.live(name) for name in names] == [GOOD] * 12
 
 

@@ -81,7 +81,7 @@ def _failed(error: OSError) -> tuple[int, str]:
 
 
 def _run(argv: Sequence[str]) -> int:
-    found = parse(argv, COMMANDS, FOLDER_OPTIONS)
+    found = parse(argv, COMMANDS, FOLDER_OPTIONS, _ask)
     if isinstance(found, str):
         from mailroster.cli.help import show
 
@@ -94,3 +94,11 @@ def _run(argv: Sequence[str]) -> int:
     run = getattr(import_module(f"mailroster.cli.{module}"), name)
     status: int = run(Call.of(found))
     return status
+
+
+def _ask(question: str) -> str:
+    """The answer to a question on the terminal; "" without a terminal."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        return ""
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip()

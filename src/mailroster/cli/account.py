@@ -114,6 +114,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         ("account", f"{found['address']}  {_place(found['where'])}"),
         ("password", f"{found['scheme'] or 'of no named scheme'}{cost}"),
         ("locked", state if found["locked"] else ""),
+        ("ends", "" if found["locked"] else notes.until),
         ("comment", notes.comment),
         ("mailbox", mailbox["folder"] + ("" if mailbox["exists"] else "  (not there yet)")),
         ("quota", _quota_line(quota)),
@@ -132,11 +133,11 @@ def _place(where: dict[str, Any]) -> str:
 
 
 def _quota_line(quota: dict[str, Any]) -> str:
-    own = f"{quota['size']}  {_place(quota['where'])}" if quota["size"] else "the server's default"
+    place = f"  {_place(quota['where'])}" if quota["size"] else ", the server's default"
     if quota["use"] is None:
-        return own
+        return f"{quota['size']}{place}" if quota["size"] else "the server's default"
     used, limit, percent = quota["use"].values()
-    return f"{human_size(used)} of {human_size(limit) if limit else '~'} ({percent}%), {own}"
+    return f"{human_size(used)} of {human_size(limit) if limit else '~'} ({percent}%){place}"
 
 
 def _restriction_line(some: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Every command, in the order of the help."""
 
-from mailroster.cli.grammar import OPTIONAL, UNUSED, Command, Option
+from mailroster.cli.grammar import OPTIONAL, UNUSED, VERBATIM, Command, Option
 
 _DRY_RUN = Option("--dry-run", "show what would change and its effect; change nothing")
 _NO_WAIT = Option("--no-wait", "don't put the change in force; the running server will")
@@ -16,7 +16,7 @@ _PASSWORD = (
     _SCHEME,
 )
 _COMMENT = Option("--comment", "a note above the entry; '' takes it away", "TEXT")
-_UNTIL = Option("--until", "2026-12-31, 2026-12-31T18:00, 7d, 12h; '' for no end", "WHEN")
+_UNTIL = Option("--until", "2026-12-31, 2026-12-31T18:00, 30d, 12h; '' for no end", "WHEN")
 _NOTES = (_COMMENT, _UNTIL)
 _FORMAT = Option("--format", "csv, jsonl or folder; else the name tells", "FORMAT")
 _PICTURE = (
@@ -103,11 +103,11 @@ COMMANDS = (
     Command(("email", "list"), "", "list the accounts, their use and aliases", "email_list:show", (_JSON, _TABLE)),
     Command(
         ("email", "restrict", "add"), "send|receive ADDRESS", "refuse mail from or to an address",
-        "restriction:restrict", (*_NOTES, *_EDIT),
+        "restriction:restrict", (*_NOTES, *_EDIT), question="Address: ",
     ),
     Command(
         ("email", "restrict", "del"), "send|receive ADDRESS", "let it pass again", "restriction:allow",
-        _EDIT,
+        _EDIT, question="Address: ",
     ),
     Command(
         ("email", "restrict", "list"), "send|receive [ADDRESS]", "list who is refused",
@@ -159,7 +159,9 @@ COMMANDS = (
     Command(
         ("quota", "set"), "ADDRESS SIZE", "limit a mailbox", "quota:put",
         (_COMMENT, *_EDIT),
-        "SIZE is an integer with B, k, M, G or T (binary: 5G = 5 GiB), or 0 for unlimited.",
+        "SIZE is an integer with B, k, M, G or T (binary: 5G = 5 GiB), or 0 for unlimited. "
+        "On a terminal it is asked for if it is missing.",
+        question="Size (5G, 500M, 0 for unlimited): ",
     ),
     Command(
         ("quota", "del"), "ADDRESS", "give a mailbox the server's default again", "quota:delete",
@@ -370,6 +372,16 @@ COMMANDS = (
         ("health",), "", "say by the exit status whether SMTP and IMAP answer", "server:health",
     ),
     Command(("status",), "", "what runs, what is live, what is held back", "server:status", (_JSON,)),
+    Command(
+        ("debug", "login"), VERBATIM, "run a command in the environment of the server, or a shell",
+        "debug:login", (),
+        "The programs of Postfix and Dovecot (postqueue, postconf, doveadm, …) then work on this "
+        "instance, and setup on its folders. COMMAND is a line for the shell; all words behind it "
+        "belong to it. The exit status is that of the command.",
+    ),
+    Command(
+        ("debug", "show-mail-logs"), "", "print the mail log of this instance", "debug:show_mail_logs",
+    ),
     Command(
         ("completion",), "bash|zsh|fish", "print a script for the shell", "completion:script",
         folders=UNUSED,

@@ -42,7 +42,10 @@ def apply(call: Call) -> int:
     pending = Pending(call.settings, layout).findings()
     for finding in (*outcome.faults, *outcome.held, *scripts.findings, *pending):
         warn(str(finding))
-    print(f"{outcome.rows} rows changed")
-    if scripts.changed:
-        print(f"{scripts.changed} Sieve scripts changed")
+    told = [outcome.described(), scripts.described()]
+    if "--verify" in call.options:
+        rows = f"{outcome.rows:,} row{'' if outcome.rows == 1 else 's'} changed"
+        told = [outcome.entries(), scripts.described(), rows]
+    told = [text for text in told if text]
+    print("\n".join(told or ["nothing changed"]))
     return 0

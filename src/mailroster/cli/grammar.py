@@ -5,13 +5,17 @@ Not argparse: a password that begins with a dash is an argument here, not an unk
 building argparse's parsers would cost every edit 10 ms.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mailroster.finding import NotUnderstood
 from mailroster.values import NamedTuple
 
 #: Stands in the place of a secret.
 HIDDEN = "…"
+#: An argument that takes all words behind it as they stand, options too.
+VERBATIM = "[COMMAND…]"
+#: Options that docker-mailserver takes in upper case as well.
+_CAPITALS = {"-Y": "-y", "-N": "-n"}
 
 
 class Option(NamedTuple):
@@ -35,7 +39,7 @@ class Command(NamedTuple):
     `[ADDRESS…]` for any number.
 
     `run` names the function that does it, as `module:function` below mailroster.cli. `folders` is
-    NEEDED, OPTIONAL or UNUSED.
+    NEEDED, OPTIONAL or UNUSED. `question` asks on a terminal for a last argument that is missing.
     """
 
     words: tuple[str, ...]
@@ -45,6 +49,7 @@ class Command(NamedTuple):
     options: tuple[Option, ...] = ()
     detail: str = ""
     folders: str = NEEDED
+    question: str = ""
 
     def name(self) -> str:
         return " ".join(self.words)
@@ -52,6 +57,10 @@ class Command(NamedTuple):
     def usage(self) -> str:
         options = " ".join(f"[{option}]" for option in self.options)
         return " ".join(filter(None, ("setup", self.name(), options, self.arguments)))
+
+    def brief_usage(self) -> str:
+        """The usage without the options."""
+        return " ".join(filter(None, ("setup", self.name(), self.arguments)))
 
     def arity(self) -> tuple[int, int]:
         """The fewest and the most arguments."""
@@ -76,18 +85,22 @@ class Invocation(NamedTuple):
 
 
 def parse(
-    argv: Sequence[str], commands: Sequence[Command], settings: Sequence[str]
+    argv: Sequence[str],
+    commands: Sequence[Command],
+    settings: Sequence[str],
+    ask: Callable[[str], str] = lambda question: "",
 ) -> Invocation | str:
     """What a command line says; or, where it asks for help, the words of the command it is about.
 
-    `settings` are the options that may stand before the command. Raises NotUnderstood.
+    `settings` are the options that may stand before the command. `ask` puts a question to the user
+    and returns the answer, "" where that is not possible. Raises NotUnderstood.
     """
     words = list(argv)
     given: dict[str, str] = {}
     while words and words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
         option, equals, value = words.pop(0).partition("=")
         if option[2:] not in settings or option[:2] != "--":
-            raise NotUnderstood(f"unknown option {option!r} before the command")
+            raise NotUnderstood(_unknown_before(option, commands, settings))
         if not equals and not words:
             raise NotUnderstood(f"option {option} wants a value")
         given[option[2:]] = value if equals else words.pop(0)
@@ -106,9 +119,11 @@ def parse(
     if "--help" in options:
         return command.name()
     least, most = command.arity()
+    if len(arguments) == least - 1 and command.question and (answer := ask(command.question)):
+        arguments.append(answer)
+        typed.append(answer)
     if not least <= len(arguments) <= most:
-        much = "too few" if len(arguments) < least else "too many"
-        raise NotUnderstood(f"{much} arguments; usage: {command.usage()}")
+        raise NotUnderstood(_wrong_number(command, arguments))
     return Invocation(command, arguments, options, given, typed)
 
 
@@ -132,6 +147,12 @@ def _split(
     options: dict[str, str] = {}
     while rest:
         word = rest.pop(0)
+        if arguments and command.arguments == VERBATIM:
+            arguments.append(word)
+            typed.append(word)
+            continue
+        if word in _CAPITALS and word not in known and _CAPITALS[word] in known:
+            word = _CAPITALS[word]
         name, equals, value = word.partition("=")
         if word == "--":
             typed.append(word)
@@ -152,7 +173,7 @@ def _split(
             if name[2:] in settings:
                 line = f"setup {name} DIR {command.name()}"
                 raise NotUnderstood(f"{name} stands before the command: {line}")
-            raise NotUnderstood(f"unknown option {name!r}; usage: {command.usage()}")
+            raise NotUnderstood(_unknown_option(name, command))
         else:
             typed.append(_shown(command, arguments, word))
             arguments.append(word)
@@ -178,6 +199,40 @@ def _shown(command: Command, arguments: list[str], word: str) -> str:
     return HIDDEN if _is_secret(last) else word
 
 
+def _wrong_number(command: Command, arguments: Sequence[str]) -> str:
+    """What to say of too few or too many arguments, without a word that may be a password."""
+    names = command.arguments.split()
+    most = command.arity()[1]
+    usage = f"usage: {command.brief_usage()}"
+    if len(arguments) > most:
+        takes = f"{most} argument{'s' if most > 1 else ''}" if most else "no arguments"
+        return f"too many arguments: {command.name()!r} takes {takes}; {usage}"
+    needed = [name for name in names if name[0] != "["]
+    missing = needed[len(arguments) :]
+    if arguments and "|" in needed[0] and arguments[0].lower() not in needed[0].split("|"):
+        missing = needed[:1]  # `restrict add a@x.example`
+    names_them = " and ".join(name.rstrip("…") for name in missing)
+    are = "are" if len(missing) > 1 else "is"
+    return f"too few arguments: {names_them} {are} missing; {usage}"
+
+
+def _unknown_option(name: str, command: Command) -> str:
+    from mailroster.cli.hints import did_you_mean
+
+    known = [option.name for option in command.options]
+    hint = did_you_mean(name, [*known, "--help"])
+    return f"unknown option {name!r}{hint}; usage: {command.usage()}"
+
+
+def _unknown_before(option: str, commands: Sequence[Command], settings: Sequence[str]) -> str:
+    from mailroster.cli.hints import did_you_mean
+
+    if any(option == known.name for command in commands for known in command.options):
+        return f"option {option!r} belongs behind the command: setup COMMAND {option}"
+    hint = did_you_mean(option, [f"--{name}" for name in settings])
+    return f"unknown option {option!r} before the command{hint}"
+
+
 def _incomplete(words: Sequence[str], commands: Sequence[Command]) -> str:
     """Help on a noun without a verb, if it was asked for; raises NotUnderstood otherwise."""
     nouns = [word for word in words if word not in ("help", "--help", "-h")]
@@ -186,5 +241,7 @@ def _incomplete(words: Sequence[str], commands: Sequence[Command]) -> str:
         return " ".join(nouns)
     if matches:
         verbs = ", ".join(dict.fromkeys(c.words[len(nouns)] for c in matches))
-        raise NotUnderstood(f"'setup {' '.join(nouns)}' wants one of: {verbs}")
-    raise NotUnderstood(f"there is no command {' '.join(words[:2])!r}; see 'setup help'")
+        raise NotUnderstood(f"'setup {' '.join(nouns)}' is not complete; use one of: {verbs}")
+    from mailroster.cli.hints import unknown_command
+
+    raise NotUnderstood(unknown_command(nouns or words, commands))

@@ -21,9 +21,10 @@ def show(words: str) -> int:
     """Prints the help on the commands that begin with some words; on all of them for none."""
     matches = [c for c in COMMANDS if not words or f"{c.name()} ".startswith(f"{words} ")]
     if not matches:
+        from mailroster.cli.hints import unknown_command
         from mailroster.finding import NotUnderstood
 
-        raise NotUnderstood(f"there is no command {words!r}; see 'setup help'")
+        raise NotUnderstood(unknown_command(words.split(), COMMANDS))
     if len(matches) == 1:
         print(text(matches[0]), end="")
     else:

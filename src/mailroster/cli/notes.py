@@ -13,9 +13,11 @@ from mailroster.until import end_of
 
 E = TypeVar("E")
 
-_SPANS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_SPANS_S = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 #: Longer spans are mistakes.
 _SPAN_MAX_S = 100 * 366 * 86400
+#: int() refuses thousands of digits (sys.int_info).
+_DIGITS_MAX = 20
 
 
 def said(call: Call) -> Said:
@@ -31,11 +33,17 @@ def until_of(text: str, now_s: float) -> str:
     """A date, a moment or a span from now as it stands in a file. A span in seconds ends to the
     second, any other to the minute, which it fills. Raises Refused for what is over already."""
     text = text.strip()
-    count, unit = text[:-1], text[-1:]
-    if unit in _SPANS_S and count.isascii() and count.isdigit():
-        span_s = int(count) * _SPANS_S[unit]
+    unit = text.lstrip("0123456789")
+    count = text.removesuffix(unit) if unit else ""
+    if count and unit in ("m", "M"):
+        raise NotUnderstood(
+            f"{text!r} may mean minutes or months; write {count}min, a span in days such as 30d, "
+            "or a date"
+        )
+    if count and unit in _SPANS_S:
+        span_s = int(count) * _SPANS_S[unit] if len(count) < _DIGITS_MAX else 0
         if not 0 < span_s <= _SPAN_MAX_S:
-            raise Refused(f"{text!r} is no span that something could last")
+            raise Refused(f"{text!r} is not a possible span of time; the longest is 100 years")
         if unit == "s":
             return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(now_s + span_s))
         return time.strftime("%Y-%m-%dT%H:%M", time.localtime(now_s + span_s + 59))
@@ -44,11 +52,11 @@ def until_of(text: str, now_s: float) -> str:
     try:
         end = end_of(text)
     except Fault as fault:
-        mend = "give 2026-12-31, 2026-12-31T18:00, or a span such as 7d or 12h"
+        mend = "give 2026-12-31, 2026-12-31T18:00, or a span such as 30d, 12h or 45min"
         raise NotUnderstood(f"{fault.what}; {mend}") from None
     now = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(now_s))
     if end <= now:
-        raise Refused(f"{text!r} is over already; it is {now}")
+        raise Refused(f"{text!r} is in the past; it is {now} now")
     return text
 
 

@@ -4,6 +4,8 @@ import sys
 import time
 from types import TracebackType
 
+from mailroster.cli.terminal import is_capable
+
 _WIDTH = 30
 #: What takes less than this needs no bar.
 _PATIENCE_S = 0.5
@@ -16,7 +18,7 @@ class Bar:
 
     def __init__(self, whole: int, what: str) -> None:
         self._whole, self._what = whole, what
-        self._terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._terminal = is_capable(sys.stderr)
         self._since = time.monotonic()
         self._drawn = False
 

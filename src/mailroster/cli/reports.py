@@ -9,6 +9,7 @@ from typing import TextIO
 from mailroster import __version__
 from mailroster.cli import pages
 from mailroster.cli.call import finding_fields, print_json, warn
+from mailroster.cli.terminal import has_colour
 from mailroster.finding import ERROR, INFO, WARNING, Finding
 from mailroster.shown import Shown
 
@@ -28,7 +29,7 @@ def text(folder: str) -> Report:
 
     def report(found: Shown, hidden: int) -> None:
         terminal = sys.stdout is not None and sys.stdout.isatty()
-        coloured = terminal and not os.environ.get("NO_COLOR")
+        coloured = has_colour(sys.stdout)
         groups = [list(group) for _, group in groupby(found.findings, _file_of)]
         for number, group in enumerate(groups):
             if number and terminal:

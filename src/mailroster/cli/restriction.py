@@ -1,7 +1,7 @@
 """`setup email restrict`: who may not send, who may not receive."""
 
 from mailroster import edits
-from mailroster.cli.call import Call, alias_key, print_json, print_list
+from mailroster.cli.call import Call, alias_key, print_json, warn
 from mailroster.finding import NotUnderstood, Refused
 from mailroster.roster import Roster
 
@@ -43,14 +43,24 @@ def restricted(call: Call) -> int:
             ]
         )
     else:
-        print_list([f"* {entry.key} {entry.action}{lines_of(some)}" for entry, some in found])
+        for entry, some in found:
+            print(f"{entry.key} {entry.action}{lines_of(some)}")
+        if not found:
+            warn(_none(call.arguments[0].lower(), document.format.file, address))
     return 0
+
+
+def _none(direction: str, file: str, address: str) -> str:
+    if address:
+        return f"{file} has no line for {address!r}"
+    return f"all accounts may {direction}: {file} has no restrictions"
 
 
 def _direction(call: Call) -> tuple[str, str]:
     """The field of the roster, and the address ("" where none is given)."""
     fields = {"send": "send_access", "receive": "receive_access"}
     direction, *rest = call.arguments
+    direction = direction.lower()
     if direction not in fields:
         raise NotUnderstood(f"{direction!r} is neither 'send' nor 'receive'")
     if not rest:

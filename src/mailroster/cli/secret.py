@@ -160,7 +160,7 @@ def _asked(name: str, check: Callable[[], object]) -> str:
 
     try:
         first = getpass(f"Password for {name}: ")
-        again = getpass("Once more: ")
+        again = getpass("Repeat the password: ")
     except EOFError:
         raise NotUnderstood("there is no password") from None
     if first != again:

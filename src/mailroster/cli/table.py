@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from mailroster.cli.terminal import has_colour
 from mailroster.finding import printable
 
 _GAP = 2
@@ -20,7 +21,7 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         for row in rows:
             print("\t".join(printable(cell) for cell in row))
         return
-    bold = not os.environ.get("NO_COLOR")
+    bold = has_colour(sys.stdout)
     for number, line in enumerate(table(headings, rows, _terminal_width())):
         print(f"{_BOLD}{line}{_PLAIN}" if bold and not number else line)
 

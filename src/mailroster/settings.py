@@ -88,6 +88,7 @@ SETTINGS = (
     Setting("hide_client", "HIDE_CLIENT", True, "take the address and the program of the client out of submitted mail"),
     Setting("postmaster_address", "POSTMASTER_ADDRESS", "", "where mail to the postmaster goes"),
     Setting("mailbox_size_limit", "POSTFIX_MAILBOX_SIZE_LIMIT", 0, "default quota in bytes; 0: none"),
+    Setting("trash_room", "TRASH_ROOM", "50M", "room that the folder Trash has beyond a quota, so that a full mailbox can be emptied; 0: none"),
     Setting("quota_warnings", "QUOTA_WARNINGS", "80,95", "percentages at which an owner is warned by mail, or none"),
     Setting("message_size_limit", "POSTFIX_MESSAGE_SIZE_LIMIT", 10240000, "largest message in bytes"),
     Setting("relayhost", "DEFAULT_RELAY_HOST", "", "server that takes mail for elsewhere: [host]:port"),
@@ -146,6 +147,7 @@ class Settings(NamedTuple):
     hide_client: bool
     postmaster_address: str
     mailbox_size_limit: int
+    trash_room: str
     quota_warnings: str
     message_size_limit: int
     relayhost: str

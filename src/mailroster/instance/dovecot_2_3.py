@@ -6,17 +6,30 @@ from mailroster.address import LOCAL_CHARS
 from mailroster.compile.dovecot import PASSDB_FIELDS
 from mailroster.formats.hashed import DEFAULT_SCHEME
 from mailroster.instance.dovecot_common import (
-    INBOX,
+    ESCAPE,
+    MESSAGES_MAX,
     anvil,
     auth_worker,
+    cleartext_query,
+    inbox,
     listeners,
     log_timestamp,
     ports,
+    trash_room,
     warning_service,
 )
 from mailroster.instance.layout import Layout
 from mailroster.settings import Settings, percentages
 
+#: The rule of a mailbox without a limit, and what it needs to have a quota root all the same.
+_UNLIMITED, _MESSAGES = "*:storage=0", f":messages={MESSAGES_MAX}"
+_CLEARTEXT = """\
+# Before all others: no password counts that was sent in clear.
+passdb {{
+  driver = sql
+  args = {}/cleartext.sql.conf
+}}
+"""
 MANUAL = "doc.dovecot.org/2.3"
 MINIMAL = "ssl = no\n"
 NOT_ENFORCED = "plugin/quota=maildir:User quota:noenforcing"
@@ -36,6 +49,7 @@ def files(settings: Settings, layout: Layout) -> dict[str, str]:
         "dovecot.conf": _dovecot_conf(settings, layout),
         "accounts.sql.conf": _accounts_sql(settings, layout),
         "masters.sql.conf": _masters_sql(layout),
+        **({"cleartext.sql.conf": _cleartext_sql(layout)} if layout.kind != "host" else {}),
     }
 
 
@@ -51,7 +65,8 @@ password_query = SELECT address AS user, password, {", ".join(PASSDB_FIELDS)} \\
   FROM account WHERE address = '%Lu' AND password IS NOT NULL
 user_query = SELECT coalesce(home, '{mail}/' || maildir || '/home') AS home, \\
   coalesce(mail, 'maildir:{mail}/' || maildir) AS mail, \\
-  {uid} AS uid, {gid} AS gid, quota_rule FROM account WHERE address = '%Lu'
+  {uid} AS uid, {gid} AS gid, CASE quota_rule WHEN '{_UNLIMITED}' THEN '{_UNLIMITED}{_MESSAGES}' \\
+  ELSE quota_rule END AS quota_rule FROM account WHERE address = '%Lu'
 iterate_query = SELECT address AS user FROM account WHERE password IS NOT NULL
 """
 
@@ -66,11 +81,20 @@ password_query = SELECT name AS user, password FROM master WHERE name = '%Lu'
 """
 
 
+def _cleartext_sql(layout: Layout) -> str:
+    return f"""\
+# Written by mailroster: changes made here are lost.
+driver = sqlite
+connect = {layout.database}
+password_query = {cleartext_query("%s", "%{secured}")}
+"""
+
+
 def _dovecot_conf(settings: Settings, layout: Layout) -> str:
     s = settings
     certificate, key = layout.certificate(s)
-    quota_imap = " quota imap_quota" if s.enable_quotas else ""
-    quota = " quota" if s.enable_quotas else ""
+    quota_imap = "imap_quota " if s.enable_quotas else ""
+    quota = "quota " if s.enable_quotas else ""
     return f"""\
 # Written by mailroster: changes made here are lost.
 base_dir = {layout.run}
@@ -98,29 +122,27 @@ mail_gid = {s.vmail_gid}
 mail_privileged_group =
 mail_location = maildir:{s.mail.replace("%", "%%")}/%d/%n
 mail_home = {s.mail.replace("%", "%%")}/%d/%n/home
-mail_plugins ={quota}
+# dovecot-lda, which delivers the warnings, has no more than these: no script of the owner's may
+# file, forward or answer a warning.
+mail_plugins = {quota}listescape
 mail_max_userip_connections = 50
 lmtp_save_to_detail_mailbox = no
+postmaster_address = {s.postmaster_address or f"postmaster@{s.hostname}"}
 
-{_databases(s, layout)}
-{INBOX}
-protocol imap {{
-  mail_plugins ={quota_imap}
-}}
-protocol lmtp {{
-  mail_plugins ={quota} sieve
-  postmaster_address = {s.postmaster_address or f"postmaster@{s.hostname}"}
-}}
-# Delivers the warnings, which no script of the owner's may file, forward or answer.
-protocol lda {{
-  mail_plugins ={quota}
-  postmaster_address = {s.postmaster_address or f"postmaster@{s.hostname}"}
-}}
-
+{_CLEARTEXT.format(layout.dovecot)}{_databases(s, layout)}
+{inbox()}
 {ports(s, "service_count = 0")}{listeners(layout)}{_services(s, layout)}
 {_plugin(s, layout)}
 # What the folder adds, last of all.
 !include_try {layout.overrides}/dovecot.cf
+
+# A protocol has a copy of mail_plugins, so that it takes over what the folder adds to them.
+protocol imap {{
+  mail_plugins = $mail_plugins {quota_imap}imap_zlib
+}}
+protocol lmtp {{
+  mail_plugins = $mail_plugins sieve
+}}
 """
 
 
@@ -205,17 +227,25 @@ plugin {{
   sieve_default = file:{layout.sieve_accounts}/%u.sieve
   sieve_before = {layout.sieve}/before.sieve
   sieve_after = {layout.sieve}/after.sieve
-{_quota_plugin(settings, layout)}}}
+{_escape(layout)}{_quota_plugin(settings, layout)}}}
 """
+
+
+def _escape(layout: Layout) -> str:
+    """Where the administrator has another Dovecot, its namespaces have another separator too."""
+    return "" if layout.kind == "host" else f"  listescape_char = {ESCAPE}\n"
 
 
 def _quota_plugin(settings: Settings, layout: Layout) -> str:
     """quota-status before the delivery, and the mailbox itself for what was under way."""
     if not settings.enable_quotas:
         return ""
+    size = settings.mailbox_size_limit
+    trash = trash_room(settings)
     return f"""\
   quota = maildir:User quota
-  quota_rule = *:bytes={settings.mailbox_size_limit}
+  quota_rule = *:bytes={size}{"" if size else _MESSAGES}
+{f"  quota_rule2 = Trash:storage=+{trash}" + chr(10) if trash else ""}\
   quota_grace = 0
   quota_status_success = DUNNO
   quota_status_nouser = DUNNO

@@ -6,12 +6,16 @@ from mailroster.address import LOCAL_CHARS
 from mailroster.compile.dovecot import PASSDB_FIELDS
 from mailroster.formats.hashed import DEFAULT_SCHEME
 from mailroster.instance.dovecot_common import (
-    INBOX,
+    ESCAPE,
+    MESSAGES_MAX,
     anvil,
     auth_worker,
+    cleartext_query,
+    inbox,
     listeners,
     log_timestamp,
     ports,
+    trash_room,
     warning_service,
 )
 from mailroster.instance.layout import Layout
@@ -72,18 +76,17 @@ mail_home = {s.mail}/%{{user | domain}}/%{{user | username}}/home
 mail_max_userip_connections = 50
 lmtp_save_to_detail_mailbox = no
 lmtp_user_concurrency_limit = unlimited
+mailbox_list_storage_escape_char = "{ESCAPE}"
+postmaster_address = {postmaster}
 {_quota(s, layout)}
-{_databases(s, layout)}
-{INBOX}
+{_cleartext(layout)}{_databases(s, layout)}
+{inbox(_trash(s))}
 protocol imap {{
 {_plugins("imap_quota" if s.enable_quotas else "")}}}
+# Not in dovecot-lda, which delivers the warnings: no script of the owner's may file, forward or
+# answer a warning.
 protocol lmtp {{
-{_plugins("sieve")}  postmaster_address = {postmaster}
-}}
-# Delivers the warnings, which no script of the owner's may file, forward or answer.
-protocol lda {{
-  postmaster_address = {postmaster}
-}}
+{_plugins("sieve")}}}
 
 {ports(s, "restart_request_count = unlimited")}{listeners(layout)}{_services(s, layout)}
 {_sieve(layout)}
@@ -211,6 +214,21 @@ userdb accounts {{
 """
 
 
+def _cleartext(layout: Layout) -> str:
+    return f"""\
+# Before all others: no password counts that was sent in clear.
+passdb cleartext {{
+  driver = sql
+  sql_query = {cleartext_query("%{protocol}", "%{secured}")}
+}}
+"""
+
+
+def _trash(settings: Settings) -> str:
+    room = trash_room(settings)
+    return f"    quota_storage_extra = {room}\n" if room else ""
+
+
 def _indented(lines: str) -> str:
     return "".join(f"  {line}\n" for line in lines.splitlines())
 
@@ -238,6 +256,7 @@ mail_plugins {{
 }}
 quota_storage_size = {settings.mailbox_size_limit} B
 quota_storage_grace = 0
+quota_message_count = {MESSAGES_MAX}
 quota_exceeded_message = Quota exceeded (mailbox for user is full)
 quota_status_success = DUNNO
 quota_status_nouser = DUNNO

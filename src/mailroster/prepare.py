@@ -85,6 +85,10 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
         raise Refused("Postfix's master wants root: run this as root")
     if missing := missing_packages():
         raise Refused(f"these Debian packages are missing: {' '.join(missing)}")
+    package, file = dialect(installed.version()).SEARCH_PACKAGE
+    if settings.full_text_search and not os.path.exists(file):
+        remedy = f"install it (apt-get install {package}), or switch the setting off"
+        raise Refused(f"full_text_search needs the Debian package {package}; {remedy}")
     check_paths(settings, layout)
     places.check(layout.links, adopt)
     if layout.links and (strangers := running.strangers()):

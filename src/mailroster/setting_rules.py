@@ -123,6 +123,12 @@ def _postmaster(text: str) -> str:
     return wanted if not domain.isascii() or host_fault(domain) else ""
 
 
+def _delimiter(text: str) -> str:
+    if text == "none" or (len({*text}) == len(text) and {*text} <= {*address.DELIMITERS}):
+        return ""
+    return f"no delimiter; write one or several of {address.DELIMITERS}, each once, or none"
+
+
 def _size(text: str) -> str:
     try:
         quota.normal_size(text)
@@ -168,6 +174,7 @@ RULES: Mapping[str, Rule] = {
     "listen": _listen,
     "postmaster_address": _postmaster,
     "mailbox_size_limit": _at_most(SIZE_MAX_BYTES),
+    "recipient_delimiter": _delimiter,
     "trash_room": _size,
     "message_size_limit": _at_most(SIZE_MAX_BYTES),
     "relayhost": _relays,

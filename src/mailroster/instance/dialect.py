@@ -16,6 +16,10 @@ class Dialect(Protocol):
     NOT_ENFORCED: str
     #: Settings that an override had better leave alone.
     PILLARS: frozenset[str]
+    #: What the setting `full_text_search` needs: the Debian package, and a file that it brings.
+    SEARCH_PACKAGE: tuple[str, str]
+    #: How `dovecot.cf` adds a plugin to `mail_plugins`.
+    ADD_PLUGIN: str
     #: Where the manual is.
     MANUAL: str
 

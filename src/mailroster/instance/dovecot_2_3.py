@@ -30,6 +30,19 @@ passdb {{
   args = {}/cleartext.sql.conf
 }}
 """
+ADD_PLUGIN = "mail_plugins = $mail_plugins NAME"
+#: Xapian has more open than the 256 MB that Dovecot allows a process.
+_INDEXER = "service indexer-worker {\n  vsz_limit = 2G\n}\n"
+#: Any part of a word with three letters or more is found, as without an index. `enforced`: what is
+#: not indexed yet is indexed by the search itself.
+_FTS = """\
+  fts = xapian
+  fts_xapian = partial=3 full=20
+  fts_autoindex = yes
+  fts_enforced = yes
+"""
+#: What `full_text_search` needs: the Debian package, and a file that it brings.
+SEARCH_PACKAGE = ("dovecot-fts-xapian", "/usr/lib/dovecot/modules/lib21_fts_xapian_plugin.so")
 MANUAL = "doc.dovecot.org/2.3"
 MINIMAL = "ssl = no\n"
 NOT_ENFORCED = "plugin/quota=maildir:User quota:noenforcing"
@@ -113,7 +126,7 @@ ssl_min_protocol = TLSv1.2
 disable_plaintext_auth = yes
 
 auth_mechanisms = plain login
-{_names()}recipient_delimiter = +
+{_names()}recipient_delimiter = {s.recipient_delimiter}
 
 first_valid_uid = {s.vmail_uid}
 last_valid_uid = {s.vmail_uid}
@@ -124,7 +137,7 @@ mail_location = maildir:{s.mail.replace("%", "%%")}/%d/%n
 mail_home = {s.mail.replace("%", "%%")}/%d/%n/home
 # dovecot-lda, which delivers the warnings, has no more than these: no script of the owner's may
 # file, forward or answer a warning.
-mail_plugins = {quota}listescape
+mail_plugins = {quota}listescape{" fts fts_xapian" if s.full_text_search else ""}
 mail_max_userip_connections = 50
 lmtp_save_to_detail_mailbox = no
 postmaster_address = {s.postmaster_address or f"postmaster@{s.hostname}"}
@@ -148,6 +161,7 @@ protocol lmtp {{
 
 def _services(settings: Settings, layout: Layout) -> str:
     worker = auth_worker("$default_internal_user", counts_itself=True)
+    worker += _INDEXER if settings.full_text_search else ""
     return f"{worker}{anvil(settings)}{warning_service(settings, layout)}"
 
 
@@ -158,7 +172,8 @@ def drop_in(settings: Settings, layout: Layout, had: Mapping[str, str]) -> str:
     return f"""\
 # Written by 'mailroster integrate --apply'; 'mailroster integrate --undo' takes it away.
 auth_mechanisms = {_joined(had["auth_mechanisms"], ["plain", "login"])}
-{_names()}
+{_names()}recipient_delimiter = {s.recipient_delimiter}
+
 mail_plugins = {_joined(had["mail_plugins"], everywhere)}
 protocol imap {{
   mail_plugins = {_joined(had["imap/mail_plugins"], imap)}
@@ -227,8 +242,12 @@ plugin {{
   sieve_default = file:{layout.sieve_accounts}/%u.sieve
   sieve_before = {layout.sieve}/before.sieve
   sieve_after = {layout.sieve}/after.sieve
-{_escape(layout)}{_quota_plugin(settings, layout)}}}
+{_escape(layout)}{_search(settings, layout)}{_quota_plugin(settings, layout)}}}
 """
+
+
+def _search(settings: Settings, layout: Layout) -> str:
+    return _FTS if settings.full_text_search and layout.kind != "host" else ""
 
 
 def _escape(layout: Layout) -> str:

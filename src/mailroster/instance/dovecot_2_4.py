@@ -21,6 +21,25 @@ from mailroster.instance.dovecot_common import (
 from mailroster.instance.layout import Layout
 from mailroster.settings import Settings, percentages
 
+ADD_PLUGIN = "mail_plugins { NAME = yes } in three lines"
+#: Any part of a word is found, as without an index.
+_FTS = """\
+mail_plugins {
+  fts = yes
+  fts_flatcurve = yes
+}
+fts flatcurve {
+  substring_search = yes
+}
+fts_autoindex = yes
+language en {
+  default = yes
+}
+language_filters = normalizer-icu
+language_tokenizers = generic email-address
+"""
+#: What `full_text_search` needs: the Debian package, and a file that it brings.
+SEARCH_PACKAGE = ("dovecot-flatcurve", "/usr/lib/dovecot/modules/lib21_fts_flatcurve_plugin.so")
 MANUAL = "doc.dovecot.org/2.4.1"
 MINIMAL = "dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n"
 NOT_ENFORCED = "quota_enforce=no"
@@ -63,7 +82,7 @@ ssl_min_protocol = TLSv1.2
 auth_allow_cleartext = no
 
 auth_mechanisms = plain login
-{_names()}recipient_delimiter = +
+{_names()}recipient_delimiter = {s.recipient_delimiter}
 
 first_valid_uid = {s.vmail_uid}
 last_valid_uid = {s.vmail_uid}
@@ -78,7 +97,7 @@ lmtp_save_to_detail_mailbox = no
 lmtp_user_concurrency_limit = unlimited
 mailbox_list_storage_escape_char = "{ESCAPE}"
 postmaster_address = {postmaster}
-{_quota(s, layout)}
+{_quota(s, layout)}{_FTS if s.full_text_search else ""}
 {_cleartext(layout)}{_databases(s, layout)}
 {inbox(_trash(s))}
 protocol imap {{
@@ -112,7 +131,8 @@ auth_mechanisms {{
   plain = yes
   login = yes
 }}
-{_names()}{_quota(s, layout)}
+{_names()}recipient_delimiter = {s.recipient_delimiter}
+{_quota(s, layout)}
 protocol imap {{
 {_plugins("imap_quota" if s.enable_quotas else "")}}}
 # Debian's takes the domain away.

@@ -24,6 +24,7 @@ from mailroster.instance.overrides import (
     MAIN,
     MASTER,
     Overrides,
+    delimiter_findings,
     dovecot_warnings,
     entries,
     findings,
@@ -144,6 +145,7 @@ def judged(overrides: Overrides, settings: Settings, layout: Layout) -> list[Fin
     its = dialect(installed.known(layout)) if overrides.dovecot else None
     pillars = its.PILLARS if its else frozenset()
     found = findings(overrides, services, postfix.listeners(settings), pillars)
+    found += delimiter_findings(overrides, settings.recipient_delimiter)
     main = main_cf(postfix.main_cf(settings, layout), overrides.main)
     master = master_cf(services, overrides.master, postfix.listeners(settings))
     said = {(f.where.file, f.where.line) for f in found if f.severity == ERROR}

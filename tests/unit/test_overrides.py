@@ -159,7 +159,20 @@ def settings(tmp_path: Path) -> Settings:
         (Overrides(dovecot="service imap {\n"), [("dovecot.cf:1", "bad-override")]),
         (Overrides(dovecot="\nno brace here\n"), [("dovecot.cf:2", "bad-override")]),
         (Overrides(dovecot="mail_plugins = $mail_plugins acl notify\n"), []),
-        (Overrides(dovecot="\nmail_plugins = $mail_plugins no"), [("dovecot.cf:2", "bad-override")]),
+        (Overrides(dovecot="\nmail_plugins = $mail_plugins x"), [("dovecot.cf:2", "bad-override")]),
+        (Overrides(dovecot="\nprotocol lmtp {\n  x {\n }\n"), [("dovecot.cf:2", "bad-override")]),
+        (Overrides("recipient_delimiter = +", dovecot='recipient_delimiter="+" # same\n'), []),
+        (
+            Overrides(
+                "recipient_delimiter = -", "25/inet/recipient_delimiter=",
+                "recipient_delimiter = +-",
+            ),
+            [
+                ("dovecot.cf:1", "belongs-in-settings"),
+                ("postfix-main.cf:1", "belongs-in-settings"),
+                ("postfix-master.cf:1", "belongs-in-settings"),
+            ],
+        ),
         (Overrides(dovecot="mail_plugins = acl\n"), [("dovecot.cf:1", "risky-override")]),
         (Overrides(dovecot="\nssl_protocols = !SSLv3"), [("dovecot.cf:2", "doubtful-override")]),
         (
@@ -179,7 +192,8 @@ def test_what_the_servers_own_programs_tell(
 CONF = {
     "2.3": "mail_plugins = quota\nprotocol imap {\n  mail_plugins = quota imap_quota\n}\n",
     "2.4": (
-        "mail_plugins {\n  quota = yes\n  fts = no\n}\nnamespace inbox {\n  mailbox Sent {\n  }\n}\n"
+        "mail_plugins {\n  quota = yes\n  fts = no\n}\n"
+        "namespace inbox {\n  mailbox Sent {\n  }\n}\n"
         "protocol imap {\n  mail_plugins {\n    imap_quota = yes\n    quota = yes\n  }\n}\n"
     ),
 }

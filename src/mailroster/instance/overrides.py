@@ -22,12 +22,13 @@ _POSTFIX_PILLARS = (
     "virtual_alias_maps virtual_alias_domains virtual_mailbox_maps virtual_mailbox_domains "
     "virtual_transport mydestination local_recipient_maps local_transport relay_domains alias_maps "
     "smtpd_sender_login_maps smtpd_sasl_type smtpd_sasl_path queue_directory data_directory "
-    "maillog_file recipient_delimiter myorigin myhostname mynetworks smtpd_relay_restrictions "
+    "maillog_file myorigin myhostname mynetworks smtpd_relay_restrictions "
     "smtpd_recipient_restrictions smtpd_sender_restrictions smtpd_client_restrictions "
     "submission_sender_restrictions relayhost default_transport smtp_sasl_password_maps "
     "sender_dependent_default_transport_maps sender_dependent_relayhost_maps "
     "smtp_sasl_auth_enable"
 )
+DELIMITER = "recipient_delimiter"
 #: The names that others give to our ports.
 _PORTS = {"25": "smtp", "587": "submission", "465": "submissions", "smtps": "submissions"}
 _SETTING = re.compile(r"([A-Za-z0-9_]+)\s*=\s*(.*)", re.S)
@@ -118,6 +119,30 @@ def findings(
         name = re.match(r"\s*([a-z_]+)", words)
         if name and name[1] in pillars:
             found.append(_risky(Location(DOVECOT, number), name[1]))
+    return found
+
+
+def delimiter_findings(overrides: Overrides, chosen: str) -> list[Finding]:
+    """The lines that give one server another `recipient_delimiter` than the setting of that name
+    gives to all: mail would be accepted for one account and go to another, or to none."""
+    said = [
+        (Location(file, entry.line), entry.value)
+        for file in (MAIN, MASTER)
+        for entry in entries(file, overrides.of(file))
+        if entry.name == DELIMITER
+    ]
+    for number, line in enumerate(overrides.dovecot.split("\n"), 1):
+        if match := re.match(rf"\s*{DELIMITER}\s*=([^#]*)", line):
+            said.append((Location(DOVECOT, number), match[1]))
+    found = []
+    for where, words in said:
+        value = words.strip().strip('"')
+        if {*value} != {*chosen}:
+            here = f"{DELIMITER} {printable(value)!r}"
+            what = f"{here} is for one server only; the setting is {chosen!r}"
+            given = printable(value).replace('"', "") or "none"
+            mend = f'remove the line, and write {DELIMITER} = "{given}" in mailroster.toml'
+            found.append(Finding(where, ERROR, "belongs-in-settings", what, mend))
     return found
 
 

@@ -15,6 +15,9 @@ LOCAL_MAX_OCTETS = 64
 ADDRESS_MAX_OCTETS = 254
 LABEL_MAX_OCTETS = 63
 
+#: What the setting `recipient_delimiter` may be made of.
+DELIMITERS = "+-_="
+
 _ALNUM = "abcdefghijklmnopqrstuvwxyz0123456789"
 #: What an account may have before the `@`. Dovecot's auth_username_chars is made of the same.
 LOCAL_CHARS = _ALNUM + "#$&'-=?^_`{}~."
@@ -37,10 +40,43 @@ def split(address: str) -> tuple[str, str]:
     return (local, domain) if at else (domain, "")
 
 
-def split_extension(local: str, delimiter: str = "+") -> tuple[str, str]:
-    """User and extension (with its delimiter) of what stands before the `@` (split_addr(3))."""
-    place = local.find(delimiter)
-    return (local, "") if place <= 0 else (local[:place], local[place:])
+class _Extensions:
+    """The setting `recipient_delimiter` of this process.
+
+    A process serves one instance, and that setting decides what is an address there, as the rules
+    above do: for parsers, indexes, routing and messages. So it is set once at the start, and no
+    parameter of each of them.
+    """
+
+    delimiters = "+"
+
+
+def use_delimiters(chars: str) -> None:
+    """Sets the characters that begin an extension, for all that this process does from now on; ""
+    for none. Commands, `up` and the policy service call it first of all."""
+    _Extensions.delimiters = chars
+
+
+def delimiters() -> str:
+    """The characters that begin the extension of an address; "" where there are no extensions."""
+    return _Extensions.delimiters
+
+
+#: Addresses that Postfix never splits, whatever the delimiter is.
+_WHOLE = frozenset(("mailer-daemon", "double-bounce"))
+
+
+def split_extension(local: str) -> tuple[str, str]:
+    """User and extension (with its delimiter) of what stands before the `@` (split_addr(3)). The
+    first delimiter counts; Dovecot splits in the same way."""
+    chars = _Extensions.delimiters
+    if len(chars) == 1:
+        place = local.find(chars)
+    else:
+        place = min((at for char in chars if (at := local.find(char)) >= 0), default=-1)
+    if place <= 0 or (chars != "+" and local.lower() in _WHOLE):
+        return local, ""
+    return local[:place], local[place:]
 
 
 def qualified(address: str, origin: str) -> str:
@@ -109,8 +145,11 @@ def account(text: str) -> Address:
         raise _malformed(f"{text!r} has nothing on one side of the '@'")
     if "@" in domain:
         raise _malformed(f"{text!r} has more than one '@'")
-    if "+" in local:
-        raise _malformed(f"{text!r} has '+', which sets off the extension of an address")
+    for char in _Extensions.delimiters:
+        if char in local:
+            setting = "" if char == "+" else ", by the setting recipient_delimiter"
+            what = f"{text!r} has {char!r}, which sets off the extension of an address{setting}"
+            raise _malformed(what)
     if not _LOCAL.issuperset(local):
         char = next(char for char in local if char not in _LOCAL)
         raise _malformed(f"{text!r} has {char!r}, which an account can't have before the '@'")

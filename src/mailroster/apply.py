@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from mailroster import file_lock
+from mailroster import address, file_lock
 from mailroster.changes import Change, change, changed_keys
 from mailroster.compile import dovecot, postfix, relay
 from mailroster.disk import ABSENT, Disk, Identity, read
@@ -128,15 +128,22 @@ class Tables:
             self._disk.make_folder(self._layout.served, 0o700)
 
     def begin(self, origin: str, version: str, mail: str) -> None:
-        """Notes the server's own domain, the version of Dovecot and the mail folder; if one of them
-        is another, every row has to be looked at."""
+        """Notes the server's own domain, the version of Dovecot, the mail folder and the delimiters
+        of extensions; if one of them is another, every row has to be looked at. The index, too, is
+        made by the delimiters."""
         self.make_folder()
         if not os.path.exists(self._layout.dialect) or self.version() != version:
             self._disk.replace(self._layout.dialect, f"{version}\n".encode(), mode=0o644)
         self._version = version
-        noted = ((self._layout.origin, origin), (self._layout.mail_folder, mail))
+        noted = (
+            (self._layout.origin, origin),
+            (self._layout.mail_folder, mail),
+            (self._layout.delimiters, address.delimiters()),
+        )
         for path, value in noted:
             if not os.path.exists(path) or _line(path) != value:
+                if path == self._layout.delimiters:
+                    self.copies.forget()
                 self._disk.replace(path, f"{value}\n".encode(), mode=0o644)
                 self._disk.replace(self._layout.unfinished, EVERYTHING)
 

@@ -6,6 +6,7 @@ taken: at the first start nothing starts, later what was in force stays.
 """
 
 import os
+import re
 import tempfile
 import time
 from collections.abc import Sequence
@@ -23,16 +24,23 @@ from mailroster.instance.overrides import (
     MAIN,
     MASTER,
     Overrides,
+    delimiter_findings,
+    dovecot_warnings,
     entries,
     findings,
     main_cf,
     master_cf,
+    plugin_findings,
 )
 from mailroster.services import HOT_MAIN_CF_S, number, program, run
 from mailroster.settings import TOML, Settings
 from mailroster.values import NamedTuple
 
 _MEND = "mend it (postconf(5))"
+#: Where Debian has the plugins of Dovecot.
+MODULES = "/usr/lib/dovecot/modules"
+#: The file of a plugin of Dovecot, as `lib20_fts_plugin.so`.
+_PLUGIN = re.compile(r"lib(?:[0-9]+_)?(\w+)_plugin\.so")
 
 
 class Taken(NamedTuple):
@@ -137,13 +145,15 @@ def judged(overrides: Overrides, settings: Settings, layout: Layout) -> list[Fin
     its = dialect(installed.known(layout)) if overrides.dovecot else None
     pillars = its.PILLARS if its else frozenset()
     found = findings(overrides, services, postfix.listeners(settings), pillars)
+    found += delimiter_findings(overrides, settings.recipient_delimiter)
     main = main_cf(postfix.main_cf(settings, layout), overrides.main)
     master = master_cf(services, overrides.master, postfix.listeners(settings))
     said = {(f.where.file, f.where.line) for f in found if f.severity == ERROR}
     with tempfile.TemporaryDirectory(prefix="mailroster-") as folder:
         if (overrides.main or overrides.master) and program("postconf"):
             found += _postfix_says(folder, main, master, overrides)
-        if its and program("doveconf"):
+        is_whole = not any(f.severity == ERROR and f.where.file == DOVECOT for f in found)
+        if its and is_whole and program("doveconf"):
             found += _dovecot_says(folder, settings, layout, its, overrides.dovecot)
     unique = [f for f in dict.fromkeys(found) if f.severity == ERROR or f.where not in said]
     return sorted(unique)
@@ -198,10 +208,29 @@ def _dovecot_says(
     ours, theirs = f"{folder}/dovecot.conf", f"{folder}/{DOVECOT}"
     conf = its.files(settings, layout)["dovecot.conf"]
     conf = conf.replace(_copy(layout, DOVECOT), theirs)
-    for path, content in ((ours, conf), (theirs, text)):
-        Disk().replace(path, content.encode("utf-8", "surrogateescape"))
-    code, _, stderr = run(["doveconf", "-n", "-c", ours])
-    return _of_dovecot(stderr, theirs, its.MANUAL) if code else []
+
+    def answer(content: str) -> tuple[int, str, str]:
+        for path, raw in ((ours, conf), (theirs, content)):
+            Disk().replace(path, raw.encode("utf-8", "surrogateescape"))
+        return run(["doveconf", "-n", "-c", ours])
+
+    code, out, stderr = answer(text)
+    if code:
+        return _of_dovecot(stderr, theirs, its.MANUAL)
+    warnings = dovecot_warnings(stderr, theirs, its.MANUAL)
+    if not warnings and "mail_plugins" not in text:
+        return []
+    _, plain, stderr = answer("")
+    own = {finding.what for finding in dovecot_warnings(stderr, theirs, its.MANUAL)}
+    found = [finding for finding in warnings if finding.what not in own]
+    return found + plugin_findings(text, out, plain, _plugins_of(MODULES), its.ADD_PLUGIN)
+
+
+def _plugins_of(folder: str) -> frozenset[str]:
+    """The plugins that are installed, by the names that `mail_plugins` has for them."""
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    found = map(_PLUGIN.fullmatch, names)
+    return frozenset(match[1] for match in found if match)
 
 
 def _of_dovecot(stderr: str, path: str, manual: str) -> list[Finding]:

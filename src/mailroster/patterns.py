@@ -6,6 +6,7 @@ Whether a pattern compiles, and what it takes, only Postfix can tell: its answer
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mailroster import edits, notes
+from mailroster.address import split_extension
 from mailroster.document import Document
 from mailroster.finding import Fault, Finding, Refused
 from mailroster.formats import regexp
@@ -86,7 +87,7 @@ def _led_elsewhere(before: Router, after: Router) -> set[str]:
     while waiting:
         local, _, domain = after.qualified(waiting.pop()).rpartition("@")
         for document in after.roster.aliases():
-            for key, _ in document.mentioning(local.partition("+")[0], domain):
+            for key, _ in document.mentioning(split_extension(local)[0], domain):
                 if key not in found:
                     found.add(key)
                     waiting.append(key)

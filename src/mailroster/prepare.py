@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from mailroster import beneath, installed, log_file, owners, places, quota_warning, running
+from mailroster.address import split
 from mailroster.adopt.mail_folder import owned
 from mailroster.config_folder import ConfigFolder
 from mailroster.disk import Disk, make_folder, mode_for_all, read
-from mailroster.finding import Refused
+from mailroster.finding import Refused, printable
+from mailroster.formats.accounts import ACCOUNTS
 from mailroster.instance import overrides, postfix, sieve_mail
 from mailroster.instance.dialect import dialect
 from mailroster.instance.layout import Layout
@@ -20,6 +22,7 @@ from mailroster.overrides import take
 from mailroster.services import HOT_MAIN_CF_S, program, run
 from mailroster.setting_rules import path_fault
 from mailroster.settings import NOWHERE, Settings
+from mailroster.text import only_comments
 
 #: Debian's packages, by a file that each brings.
 PACKAGES = {
@@ -58,6 +61,7 @@ def check_host(settings: Settings, layout: Layout) -> None:
     if missing := [name for name in missing_packages() if name in _OF_TABLES]:
         raise Refused(f"these Debian packages are missing: {' '.join(missing)}")
     check_paths(settings, layout)
+    _check_delimiters(settings, layout)
     if layout.kind != "host" or os.path.exists(f"{layout.state}/postfix/main.cf"):
         mend = "name another home, or another state folder"
         raise Refused(f"{layout.state} is of 'mailroster up', which has servers of its own; {mend}")
@@ -87,7 +91,12 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
         raise Refused("Postfix can only be started by root: run it as root (sudo)")
     if missing := missing_packages():
         raise Refused(f"these Debian packages are missing: {' '.join(missing)}")
+    package, file = dialect(installed.version()).SEARCH_PACKAGE
+    if settings.full_text_search and not os.path.exists(file):
+        remedy = f"install it (apt-get install {package}), or switch the setting off"
+        raise Refused(f"full_text_search needs the Debian package {package}; {remedy}")
     check_paths(settings, layout)
+    _check_delimiters(settings, layout)
     places.check(layout.links, adopt)
     if layout.links and (strangers := running.strangers()):
         others = ", ".join(f"{name} (process {pid})" for name, pid in strangers.items())
@@ -111,6 +120,27 @@ def check_paths(settings: Settings, layout: Layout) -> None:
     for path in (settings.mail, layout.state):
         if os.path.isdir(path):
             _passable(path)
+
+
+def _check_delimiters(settings: Settings, layout: Layout) -> None:
+    """Raises Refused for another `recipient_delimiter` than the tables are made for, if accounts
+    have it in their names: their mail would go to other accounts. An account that is added later is
+    no reason not to start: it is skipped, as any line with an error."""
+    chars = settings.recipient_delimiter
+    noted = read(layout.delimiters).decode("ascii", "replace").strip()
+    if chars in ("", "+") or noted == chars:
+        return
+    file = ConfigFolder(settings.config, settings.linked()).read(ACCOUNTS.file)
+    lines = file.decode("utf-8", "replace").split("\n")
+    keys = [ACCOUNTS.key(line) for line in lines if not only_comments(line)]
+    clashing = [key for key in keys if not {*chars}.isdisjoint(split(key)[0])]
+    if clashing:
+        more = f" and {len(clashing) - 3} more" if len(clashing) > 3 else ""
+        names = printable(", ".join(clashing[:3])) + more
+        raise Refused(
+            f"recipient_delimiter: {chars!r} is in the names of accounts ({names}), so their mail "
+            "would go to other accounts; rename these accounts, or set other characters"
+        )
 
 
 def prepare(
@@ -217,7 +247,7 @@ def _quota_warning(settings: Settings, layout: Layout) -> None:
 def _sieve_mail(settings: Settings, layout: Layout) -> None:
     """The programs by which mail of Sieve scripts leaves: that of the mail's user, and root's."""
     Disk().replace(layout.sieve_sendmail, sieve_mail.SENDMAIL.encode(), mode=0o644)
-    options = dialect(installed.version()).no_sieve(settings)
+    options = dialect(installed.version()).no_sieve(settings, layout)
     for path, script in (
         (layout.sieve_smtpd, sieve_mail.smtpd_script(settings, layout)),
         (layout.sieve_keep, sieve_mail.keep_script(layout, options)),

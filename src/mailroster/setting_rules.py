@@ -6,7 +6,7 @@ accepts only what all of them read as one plain value, so that no setting can be
 
 from collections.abc import Callable, Mapping
 
-from mailroster import address
+from mailroster import address, quota
 from mailroster.finding import Fault
 
 #: What a relay must offer, from the least on (postconf(5), smtp_tls_security_level).
@@ -123,6 +123,20 @@ def _postmaster(text: str) -> str:
     return wanted if not domain.isascii() or host_fault(domain) else ""
 
 
+def _delimiter(text: str) -> str:
+    if text == "none" or (len({*text}) == len(text) and {*text} <= {*address.DELIMITERS}):
+        return ""
+    return f"no delimiter; write one or several of {address.DELIMITERS}, each once, or none"
+
+
+def _size(text: str) -> str:
+    try:
+        quota.normal_size(text)
+    except Fault:
+        return "no size; write one like 50M or 1G, or 0 for none"
+    return ""
+
+
 def _relays(text: str) -> str:
     """One relay, or several with commas or blanks between them (docs/relay.md)."""
     for word in text.replace(",", " ").split():
@@ -160,6 +174,8 @@ RULES: Mapping[str, Rule] = {
     "listen": _listen,
     "postmaster_address": _postmaster,
     "mailbox_size_limit": _at_most(SIZE_MAX_BYTES),
+    "recipient_delimiter": _delimiter,
+    "trash_room": _size,
     "message_size_limit": _at_most(SIZE_MAX_BYTES),
     "relayhost": _relays,
     "relay_tls_level": _one_of(*RELAY_TLS_LEVELS),

@@ -81,6 +81,7 @@ SETTINGS = (
     Setting("pop3_port", "", 10110, "POP3 with STARTTLS"),
     Setting("pop3s_port", "", 10995, "POP3 with TLS"),
     Setting("sieve_port", "", 14190, "ManageSieve"),
+    Setting("recipient_delimiter", "RECIPIENT_DELIMITER", "+", "what sets off the extension of an address: one or several of +-_=, or none"),
     Setting("enable_quotas", "ENABLE_QUOTAS", True, "whether quotas hold"),
     Setting("spoof_protection", "SPOOF_PROTECTION", False, "send only as oneself and one's aliases"),
     Setting("spoof_catch_all", "SPOOF_CATCH_ALL", False, "a catch-all counts as one's alias for sending, too"),
@@ -88,6 +89,8 @@ SETTINGS = (
     Setting("hide_client", "HIDE_CLIENT", True, "take the address and the program of the client out of submitted mail"),
     Setting("postmaster_address", "POSTMASTER_ADDRESS", "", "where mail to the postmaster goes"),
     Setting("mailbox_size_limit", "POSTFIX_MAILBOX_SIZE_LIMIT", 0, "default quota in bytes; 0: none"),
+    Setting("full_text_search", "FULL_TEXT_SEARCH", False, "index the text of all mail, so that searches are quick (docs/search.md)"),
+    Setting("trash_room", "TRASH_ROOM", "50M", "room that the folder Trash has beyond a quota, so that a full mailbox can be emptied; 0: none"),
     Setting("quota_warnings", "QUOTA_WARNINGS", "80,95", "percentages at which an owner is warned by mail, or none"),
     Setting("message_size_limit", "POSTFIX_MESSAGE_SIZE_LIMIT", 10240000, "largest message in bytes"),
     Setting("relayhost", "DEFAULT_RELAY_HOST", "", "server that takes mail for elsewhere: [host]:port"),
@@ -139,6 +142,7 @@ class Settings(NamedTuple):
     pop3_port: int
     pop3s_port: int
     sieve_port: int
+    recipient_delimiter: str  # "" = addresses have no extensions
     enable_quotas: bool
     spoof_protection: bool
     spoof_catch_all: bool
@@ -146,6 +150,8 @@ class Settings(NamedTuple):
     hide_client: bool
     postmaster_address: str
     mailbox_size_limit: int
+    full_text_search: bool
+    trash_room: str
     quota_warnings: str
     message_size_limit: int
     relayhost: str
@@ -276,6 +282,7 @@ def load(sources: Sources) -> Settings:
     if values["layout"] == "host":
         values["hostname"] = _line(os.path.join(values["state"], ORIGIN), sources.read)
     values["hostname"] = _hostname(values["hostname"], os.uname().nodename)
+    values["recipient_delimiter"] = values["recipient_delimiter"].removeprefix("none")
     percentages(values["quota_warnings"])
     linked_folders(values["linked_folders"])
     _check_ports(values)

@@ -4,11 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.finding import ERROR, Refused
+from mailroster.finding import ERROR, WARNING, Refused
 from mailroster.instance import postfix
 from mailroster.instance.dialect import dialect
 from mailroster.instance.layout import Layout
-from mailroster.instance.overrides import Overrides, entries, findings, main_cf, master_cf
+from mailroster.instance.overrides import (
+    Overrides,
+    dovecot_warnings,
+    entries,
+    findings,
+    main_cf,
+    master_cf,
+    plugin_findings,
+    plugins,
+)
 from mailroster.overrides import Pending, judged, take
 from mailroster.settings import Settings, Sources, load
 
@@ -149,6 +158,27 @@ def settings(tmp_path: Path) -> Settings:
         (Overrides(dovecot="mail_max_lock_timeout = x\n"), [("dovecot.cf:1", "bad-override")]),
         (Overrides(dovecot="service imap {\n"), [("dovecot.cf:1", "bad-override")]),
         (Overrides(dovecot="\nno brace here\n"), [("dovecot.cf:2", "bad-override")]),
+        (Overrides(dovecot="mail_plugins = $mail_plugins acl notify\n"), []),
+        (Overrides(dovecot="\nmail_plugins = $mail_plugins x"), [("dovecot.cf:2", "bad-override")]),
+        (Overrides(dovecot="\nprotocol lmtp {\n  x {\n }\n"), [("dovecot.cf:2", "bad-override")]),
+        (Overrides("recipient_delimiter = +", dovecot='recipient_delimiter="+" # same\n'), []),
+        (
+            Overrides(
+                "recipient_delimiter = -", "25/inet/recipient_delimiter=",
+                "recipient_delimiter = +-",
+            ),
+            [
+                ("dovecot.cf:1", "belongs-in-settings"),
+                ("postfix-main.cf:1", "belongs-in-settings"),
+                ("postfix-master.cf:1", "belongs-in-settings"),
+            ],
+        ),
+        (Overrides(dovecot="mail_plugins = acl\n"), [("dovecot.cf:1", "risky-override")]),
+        (Overrides(dovecot="\nssl_protocols = !SSLv3"), [("dovecot.cf:2", "doubtful-override")]),
+        (
+            Overrides(dovecot="protocol imap {\n mail_debug = yes\n}\nmail_debug = no\n"),
+            [("dovecot.cf:4", "bad-override")],
+        ),
     ],
 )  # fmt: skip
 def test_what_the_servers_own_programs_tell(
@@ -156,6 +186,70 @@ def test_what_the_servers_own_programs_tell(
 ) -> None:
     said = judged(overrides, settings, Layout(settings.state))
     assert [(str(finding.where), finding.code) for finding in said] == found
+
+
+#: What `doveconf -n` prints of the same plugins, by version.
+CONF = {
+    "2.3": "mail_plugins = quota\nprotocol imap {\n  mail_plugins = quota imap_quota\n}\n",
+    "2.4": (
+        "mail_plugins {\n  quota = yes\n  fts = no\n}\n"
+        "namespace inbox {\n  mailbox Sent {\n  }\n}\n"
+        "protocol imap {\n  mail_plugins {\n    imap_quota = yes\n    quota = yes\n  }\n}\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("version", CONF)
+def test_plugins_are_read_from_what_doveconf_prints(version: str) -> None:
+    found = plugins(CONF[version])
+    assert found == {"": {"quota"}, "protocol imap": {"quota", "imap_quota"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "conf", "found"),
+    [
+        ("a = 1\n", "mail_plugins = nothing\n", []),
+        ("mail_plugins = $mail_plugins acl\n", "mail_plugins = quota acl\n", []),
+        ("mail_plugins = x\n", "mail_plugins = quota x\n", [("dovecot.cf:1", "bad-override")]),
+        ("\nmail_plugins = acl\n", "mail_plugins = acl\n", [("dovecot.cf:2", "risky-override")]),
+        (
+            "mail_plugins = $mail_plugins acl\n", "mail_plugins = $mail_plugins acl\n",
+            [("dovecot.cf:1", "bad-override"), ("dovecot.cf:1", "risky-override")],
+        ),
+        (
+            "protocol imap {\n mail_plugins = acl\n}\n",
+            "mail_plugins = quota\nprotocol imap {\n mail_plugins = acl\n}\n",
+            [("dovecot.cf:2", "risky-override")],
+        ),
+    ],
+)  # fmt: skip
+def test_plugins_that_are_missing_or_lost_are_reported(
+    text: str, conf: str, found: list[tuple[str, str]]
+) -> None:
+    plain = "mail_plugins = quota\nprotocol imap {\n mail_plugins = quota\n}\n"
+    conf = conf if "protocol" in conf else conf + plain.partition("\n")[2]
+    said = plugin_findings(text, conf, plain, {"quota", "acl"}, "mail_plugins = NAME")
+    assert [(str(finding.where), finding.code) for finding in said] == found
+
+
+def test_warnings_of_doveconf_are_findings_at_their_lines() -> None:
+    path = "/tmp/x/dovecot.cf"
+    stderr = (
+        "doveconf: Warning: NOTE: You can get a new clean config file with: doveconf -Pn\n"
+        f"doveconf: Warning: Obsolete setting in {path}:3: a has been replaced by b\n"
+        f"doveconf: Warning: {path} line 4: Global setting a won't change the setting inside an "
+        f"earlier filter at {path} line 2 (if this is intentional, …)\n"
+        f"doveconf: Warning: Obsolete setting in {path}:3: a has been replaced by b\n"
+        "doveconf: Warning: the moon is full\n"
+    )
+    found = dovecot_warnings(stderr, path, "manual")
+    assert [(str(f.where), f.severity, f.code) for f in found] == [
+        ("dovecot.cf:3", WARNING, "doubtful-override"),
+        ("dovecot.cf:4", ERROR, "bad-override"),
+        ("dovecot.cf", WARNING, "doubtful-override"),
+    ]
+    assert found[0].what == "Dovecot says: Obsolete setting: a has been replaced by b"
+    assert path not in str(found[1])
 
 
 def test_a_start_takes_good_files_and_refuses_bad_ones_only_at_first(settings: Settings) -> None:

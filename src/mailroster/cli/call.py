@@ -55,6 +55,7 @@ class Call(NamedTuple):
         # `--smtp-port` is the setting `smtp_port`; an option that is no setting is not looked at.
         named = {name[2:].replace("-", "_"): value for name, value in found.options.items()}
         settings = _settings({**named, **found.settings}, found.command.folders)
+        address.use_delimiters(settings.recipient_delimiter)
         copies = Served(
             Layout(settings.state, settings.layout).served, index_from=settings.index_from_bytes
         )

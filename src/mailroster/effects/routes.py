@@ -7,7 +7,7 @@ refused, is put off, or ends at an address that nobody has, has an empty route.
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 
-from mailroster.address import example, split
+from mailroster.address import example, split, split_extension
 from mailroster.changes import Change, leading
 from mailroster.compile.postfix import DOMAINS
 from mailroster.effects.effect import Concerned, Effect
@@ -138,7 +138,8 @@ def _captured(change: Change, keys: Sequence[str], ask: Ask) -> set[str]:
                 continue
             asked.update(map(router.qualified, alias.recipients))
             # What comes out of these is no word of the file.
-            if key[0] == "@" or "+" in key or any("+" in word for word in alias.recipients):
+            words = (key, *alias.recipients)
+            if key[0] == "@" or any(split_extension(split(word)[0])[1] for word in words):
                 found.add(key)
         ask(router, asked)
         taken = {address for address in asked if router.captured(quoted(address)) is not None}

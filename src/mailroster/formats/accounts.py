@@ -61,6 +61,8 @@ class Accounts(Format[Account]):
     def quick(self) -> Callable[[str], Account]:
         import re
 
+        if address.delimiters().strip("+"):  # plain addresses may have another delimiter in them
+            return self.parse
         plain = re.compile(rf"({address.PLAIN})\|({hashed.PLAIN})").fullmatch
 
         def parse(line: str) -> Account:

@@ -40,6 +40,8 @@ class Quotas(Format[Quota]):
     def quick(self) -> Callable[[str], Quota]:
         import re
 
+        if address.delimiters().strip("+"):  # plain addresses may have another delimiter in them
+            return self.parse
         plain = re.compile(rf"({address.PLAIN}):([1-9][0-9]{{0,5}}[kMGT])").fullmatch
 
         def parse(line: str) -> Quota:

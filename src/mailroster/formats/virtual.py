@@ -67,12 +67,13 @@ class Virtual(LookupTable[Alias]):
         if not domain:
             return [user]
         foreign = [f"{user}%{domain}", f"{domain}!{user}"]  # trivial-rewrite(8)
+        extended = [f"{user}{char}" for char in address.delimiters()]
         if address.is_idna(domain):
-            return [f"{user}@", f"{user}+", "@", *foreign]
+            return [f"{user}@", *extended, "@", *foreign]
         if not user:
             return [f"@{domain}", *foreign]
         whole_domain = [f"{blank}@{domain}" for blank in " \t,"]
-        return [f"{user}@{domain}", f"{user}+", *whole_domain, *foreign]
+        return [f"{user}@{domain}", *extended, *whole_domain, *foreign]
 
 
 VIRTUAL = Virtual()

@@ -16,13 +16,17 @@ class Dialect(Protocol):
     NOT_ENFORCED: str
     #: Settings that an override had better leave alone.
     PILLARS: frozenset[str]
+    #: What the setting `full_text_search` needs: the Debian package, and a file that it brings.
+    SEARCH_PACKAGE: tuple[str, str]
+    #: How `dovecot.cf` adds a plugin to `mail_plugins`.
+    ADD_PLUGIN: str
     #: Where the manual is.
     MANUAL: str
 
     def files(self, settings: Settings, layout: Layout) -> dict[str, str]:
         """Contents by name, for the folder `dovecot` below the state folder."""
 
-    def no_sieve(self, settings: Settings) -> tuple[str, ...]:
+    def no_sieve(self, settings: Settings, layout: Layout) -> tuple[str, ...]:
         """Options of dovecot-lda with which it runs no Sieve script and enforces no quota."""
 
     def drop_in(self, settings: Settings, layout: Layout, had: Mapping[str, str]) -> str:

@@ -7,12 +7,16 @@ from mailroster.address import LOCAL_CHARS
 from mailroster.compile.dovecot import PASSDB_FIELDS
 from mailroster.formats.hashed import DEFAULT_SCHEME
 from mailroster.instance.dovecot_common import (
-    INBOX,
+    ESCAPE,
+    MESSAGES_MAX,
     anvil,
     auth_worker,
+    cleartext_query,
+    inbox,
     listeners,
     log_timestamp,
     ports,
+    trash_room,
     warning_service,
 )
 from mailroster.instance.layout import Layout
@@ -20,6 +24,28 @@ from mailroster.instance.sieve_mail import senders, sendmail_path
 from mailroster.instance.sieve_mail import services as sieve_services
 from mailroster.settings import Settings, percentages
 
+#: The rule of a mailbox without a limit, and what it needs to have a quota root all the same.
+_UNLIMITED, _MESSAGES = "*:storage=0", f":messages={MESSAGES_MAX}"
+_CLEARTEXT = """\
+# Before all others: no password counts that was sent in clear.
+passdb {{
+  driver = sql
+  args = {}/cleartext.sql.conf
+}}
+"""
+ADD_PLUGIN = "mail_plugins = $mail_plugins NAME"
+#: Xapian has more open than the 256 MB that Dovecot allows a process.
+_INDEXER = "service indexer-worker {\n  vsz_limit = 2G\n}\n"
+#: Any part of a word with three letters or more is found, as without an index. `enforced`: what is
+#: not indexed yet is indexed by the search itself.
+_FTS = """\
+  fts = xapian
+  fts_xapian = partial=3 full=20
+  fts_autoindex = yes
+  fts_enforced = yes
+"""
+#: What `full_text_search` needs: the Debian package, and a file that it brings.
+SEARCH_PACKAGE = ("dovecot-fts-xapian", "/usr/lib/dovecot/modules/lib21_fts_xapian_plugin.so")
 MANUAL = "doc.dovecot.org/2.3"
 MINIMAL = "ssl = no\n"
 NOT_ENFORCED = "plugin/quota=maildir:User quota:noenforcing"
@@ -39,6 +65,7 @@ def files(settings: Settings, layout: Layout) -> dict[str, str]:
         "dovecot.conf": _dovecot_conf(settings, layout),
         "accounts.sql.conf": _accounts_sql(settings, layout),
         "masters.sql.conf": _masters_sql(layout),
+        **({"cleartext.sql.conf": _cleartext_sql(layout)} if layout.kind != "host" else {}),
     }
 
 
@@ -54,7 +81,8 @@ password_query = SELECT address AS user, password, {", ".join(PASSDB_FIELDS)} \\
   FROM account WHERE address = '%Lu' AND password IS NOT NULL
 user_query = SELECT coalesce(home, '{mail}/' || maildir || '/home') AS home, \\
   coalesce(mail, 'maildir:{mail}/' || maildir) AS mail, \\
-  {uid} AS uid, {gid} AS gid, quota_rule FROM account WHERE address = '%Lu'
+  {uid} AS uid, {gid} AS gid, CASE quota_rule WHEN '{_UNLIMITED}' THEN '{_UNLIMITED}{_MESSAGES}' \\
+  ELSE quota_rule END AS quota_rule FROM account WHERE address = '%Lu'
 iterate_query = SELECT address AS user FROM account WHERE password IS NOT NULL
 """
 
@@ -69,11 +97,20 @@ password_query = SELECT name AS user, password FROM master WHERE name = '%Lu'
 """
 
 
+def _cleartext_sql(layout: Layout) -> str:
+    return f"""\
+# Written by mailroster: changes made here are lost.
+driver = sqlite
+connect = {layout.database}
+password_query = {cleartext_query("%s", "%{secured}")}
+"""
+
+
 def _dovecot_conf(settings: Settings, layout: Layout) -> str:
     s = settings
     certificate, key = layout.certificate(s)
-    quota_imap = " quota imap_quota" if s.enable_quotas else ""
-    quota = " quota" if s.enable_quotas else ""
+    quota_imap = "imap_quota " if s.enable_quotas else ""
+    quota = "quota " if s.enable_quotas else ""
     return f"""\
 # Written by mailroster: changes made here are lost.
 base_dir = {layout.run}
@@ -92,7 +129,7 @@ ssl_min_protocol = TLSv1.2
 disable_plaintext_auth = yes
 
 auth_mechanisms = plain login
-{_names()}recipient_delimiter = +
+{_names()}recipient_delimiter = {s.recipient_delimiter}
 
 first_valid_uid = {s.vmail_uid}
 last_valid_uid = {s.vmail_uid}
@@ -101,40 +138,41 @@ mail_gid = {s.vmail_gid}
 mail_privileged_group =
 mail_location = maildir:{s.mail.replace("%", "%%")}/%d/%n
 mail_home = {s.mail.replace("%", "%%")}/%d/%n/home
-mail_plugins ={quota}
+# dovecot-lda, which delivers the warnings, has no more than these: no script of the owner's may
+# file, forward or answer a warning.
+mail_plugins = {quota}listescape{" fts fts_xapian" if s.full_text_search else ""}
 mail_max_userip_connections = 50
 lmtp_save_to_detail_mailbox = no
+postmaster_address = {s.postmaster_address or f"postmaster@{s.hostname}"}
 
-{_databases(s, layout)}
-{INBOX}
-protocol imap {{
-  mail_plugins ={quota_imap}
-}}
-protocol lmtp {{
-  mail_plugins ={quota} sieve
-  sendmail_path = {sendmail_path(s, layout, "%u")}
-  postmaster_address = {s.postmaster_address or f"postmaster@{s.hostname}"}
-}}
-# Delivers the warnings, which no script of the owner's may file, forward or answer.
-protocol lda {{
-  mail_plugins ={quota}
-  postmaster_address = {s.postmaster_address or f"postmaster@{s.hostname}"}
-}}
-
+{_CLEARTEXT.format(layout.dovecot)}{_databases(s, layout)}
+{inbox()}
 {ports(s, "service_count = 0")}{listeners(layout)}{_services(s, layout)}
 {_plugin(s, layout)}
 # What the folder adds, last of all.
 !include_try {layout.overrides}/dovecot.cf
+
+# A protocol has a copy of mail_plugins, so that it takes over what the folder adds to them.
+protocol imap {{
+  mail_plugins = $mail_plugins {quota_imap}imap_zlib
+}}
+protocol lmtp {{
+  mail_plugins = $mail_plugins sieve
+  sendmail_path = {sendmail_path(s, layout, "%u")}
+}}
 """
 
 
 def _services(settings: Settings, layout: Layout) -> str:
     worker = auth_worker("$default_internal_user", counts_itself=True)
+    worker += _INDEXER if settings.full_text_search else ""
     return f"{worker}{anvil(settings)}{warning_service(settings, layout)}{sieve_services(layout)}"
 
 
-def no_sieve(settings: Settings) -> tuple[str, ...]:
-    """As Dialect.no_sieve."""
+def no_sieve(settings: Settings, layout: Layout) -> tuple[str, ...]:
+    """As Dialect.no_sieve. dovecot-lda has no Sieve by our own configuration."""
+    if layout.kind != "host":
+        return (NOT_ENFORCED,)
     return ("mail_plugins=quota", NOT_ENFORCED) if settings.enable_quotas else ("mail_plugins=",)
 
 
@@ -145,7 +183,8 @@ def drop_in(settings: Settings, layout: Layout, had: Mapping[str, str]) -> str:
     return f"""\
 # Written by 'mailroster integrate --apply'; 'mailroster integrate --undo' takes it away.
 auth_mechanisms = {_joined(had["auth_mechanisms"], ["plain", "login"])}
-{_names()}
+{_names()}recipient_delimiter = {s.recipient_delimiter}
+
 mail_plugins = {_joined(had["mail_plugins"], everywhere)}
 protocol imap {{
   mail_plugins = {_joined(had["imap/mail_plugins"], imap)}
@@ -215,17 +254,30 @@ plugin {{
   sieve_default = file:{layout.sieve_accounts}/%u.sieve
   sieve_before = {layout.sieve}/before.sieve
   sieve_after = {layout.sieve}/after.sieve
-{indent(senders(settings), "  ")}{_quota_plugin(settings, layout)}}}
+{_escape(layout)}{_search(settings, layout)}{indent(senders(settings), "  ")}\
+{_quota_plugin(settings, layout)}}}
 """
+
+
+def _search(settings: Settings, layout: Layout) -> str:
+    return _FTS if settings.full_text_search and layout.kind != "host" else ""
+
+
+def _escape(layout: Layout) -> str:
+    """Where the administrator has another Dovecot, its namespaces have another separator too."""
+    return "" if layout.kind == "host" else f"  listescape_char = {ESCAPE}\n"
 
 
 def _quota_plugin(settings: Settings, layout: Layout) -> str:
     """quota-status before the delivery, and the mailbox itself for what was under way."""
     if not settings.enable_quotas:
         return ""
+    size = settings.mailbox_size_limit
+    trash = trash_room(settings)
     return f"""\
   quota = maildir:User quota
-  quota_rule = *:bytes={settings.mailbox_size_limit}
+  quota_rule = *:bytes={size}{"" if size else _MESSAGES}
+{f"  quota_rule2 = Trash:storage=+{trash}" + chr(10) if trash else ""}\
   quota_grace = 0
   quota_status_success = DUNNO
   quota_status_nouser = DUNNO

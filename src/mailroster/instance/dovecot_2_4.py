@@ -6,12 +6,16 @@ from mailroster.address import LOCAL_CHARS
 from mailroster.compile.dovecot import PASSDB_FIELDS
 from mailroster.formats.hashed import DEFAULT_SCHEME
 from mailroster.instance.dovecot_common import (
-    INBOX,
+    ESCAPE,
+    MESSAGES_MAX,
     anvil,
     auth_worker,
+    cleartext_query,
+    inbox,
     listeners,
     log_timestamp,
     ports,
+    trash_room,
     warning_service,
 )
 from mailroster.instance.layout import Layout
@@ -19,6 +23,25 @@ from mailroster.instance.sieve_mail import senders, sendmail_path
 from mailroster.instance.sieve_mail import services as sieve_services
 from mailroster.settings import Settings, percentages
 
+ADD_PLUGIN = "mail_plugins { NAME = yes } in three lines"
+#: Any part of a word is found, as without an index.
+_FTS = """\
+mail_plugins {
+  fts = yes
+  fts_flatcurve = yes
+}
+fts flatcurve {
+  substring_search = yes
+}
+fts_autoindex = yes
+language en {
+  default = yes
+}
+language_filters = normalizer-icu
+language_tokenizers = generic email-address
+"""
+#: What `full_text_search` needs: the Debian package, and a file that it brings.
+SEARCH_PACKAGE = ("dovecot-flatcurve", "/usr/lib/dovecot/modules/lib21_fts_flatcurve_plugin.so")
 MANUAL = "doc.dovecot.org/2.4.1"
 MINIMAL = "dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n"
 NOT_ENFORCED = "quota_enforce=no"
@@ -61,7 +84,7 @@ ssl_min_protocol = TLSv1.2
 auth_allow_cleartext = no
 
 auth_mechanisms = plain login
-{_names()}recipient_delimiter = +
+{_names()}recipient_delimiter = {s.recipient_delimiter}
 
 first_valid_uid = {s.vmail_uid}
 last_valid_uid = {s.vmail_uid}
@@ -74,18 +97,17 @@ mail_home = {s.mail}/%{{user | domain}}/%{{user | username}}/home
 mail_max_userip_connections = 50
 lmtp_save_to_detail_mailbox = no
 lmtp_user_concurrency_limit = unlimited
-{_quota(s, layout)}
-{_databases(s, layout)}
-{INBOX}
+mailbox_list_storage_escape_char = "{ESCAPE}"
+postmaster_address = {postmaster}
+{_quota(s, layout)}{_FTS if s.full_text_search else ""}
+{_cleartext(layout)}{_databases(s, layout)}
+{inbox(_trash(s))}
 protocol imap {{
 {_plugins("imap_quota" if s.enable_quotas else "")}}}
+# Not in dovecot-lda, which delivers the warnings: no script of the owner's may file, forward or
+# answer a warning.
 protocol lmtp {{
 {_plugins("sieve")}  sendmail_path = {sendmail_path(s, layout, "%{user}")}
-  postmaster_address = {postmaster}
-}}
-# Delivers the warnings, which no script of the owner's may file, forward or answer.
-protocol lda {{
-  postmaster_address = {postmaster}
 }}
 
 {ports(s, "restart_request_count = unlimited")}{listeners(layout)}{_services(s, layout)}
@@ -100,7 +122,7 @@ def _services(settings: Settings, layout: Layout) -> str:
     return f"{worker}{anvil(settings)}{warning_service(settings, layout)}{sieve_services(layout)}"
 
 
-def no_sieve(settings: Settings) -> tuple[str, ...]:
+def no_sieve(settings: Settings, layout: Layout) -> tuple[str, ...]:
     """As Dialect.no_sieve."""
     return ("mail_plugins/sieve=no", NOT_ENFORCED)
 
@@ -117,7 +139,8 @@ auth_mechanisms {{
   plain = yes
   login = yes
 }}
-{_names()}{_quota(s, layout)}
+{_names()}recipient_delimiter = {s.recipient_delimiter}
+{_quota(s, layout)}
 protocol imap {{
 {_plugins("imap_quota" if s.enable_quotas else "")}}}
 # Debian's takes the domain away.
@@ -221,6 +244,21 @@ userdb accounts {{
 """
 
 
+def _cleartext(layout: Layout) -> str:
+    return f"""\
+# Before all others: no password counts that was sent in clear.
+passdb cleartext {{
+  driver = sql
+  sql_query = {cleartext_query("%{protocol}", "%{secured}")}
+}}
+"""
+
+
+def _trash(settings: Settings) -> str:
+    room = trash_room(settings)
+    return f"    quota_storage_extra = {room}\n" if room else ""
+
+
 def _indented(lines: str) -> str:
     return "".join(f"  {line}\n" for line in lines.splitlines())
 
@@ -248,6 +286,7 @@ mail_plugins {{
 }}
 quota_storage_size = {settings.mailbox_size_limit} B
 quota_storage_grace = 0
+quota_message_count = {MESSAGES_MAX}
 quota_exceeded_message = Quota exceeded (mailbox for user is full)
 quota_status_success = DUNNO
 quota_status_nouser = DUNNO

@@ -1,10 +1,24 @@
 """What dovecot.conf says alike to all versions of Dovecot. Pure text."""
 
+from mailroster import quota
 from mailroster.instance.layout import Layout
 from mailroster.instance.smtp_safety import SMTPD_PROCESSES
 from mailroster.settings import Settings, percentages
 
-INBOX = """\
+#: Escapes the dots in the name of a folder, which Maildir++ reads as separators. DEL is the one
+#: character of ASCII that no folder can have in its name yet: IMAP refuses control characters, and
+#: any printable character would hide the folders that have it.
+ESCAPE = "\x7f"
+#: A limit that no mailbox reaches. Without any limit Dovecot has no quota root to show, and answers
+#: GETQUOTAROOT with none at all, where clients expect one (RFC 9208).
+MESSAGES_MAX = (1 << 31) - 1
+#: What a login without TLS hears. Dovecot itself refuses it only where client and server have
+#: different addresses: it takes a connection within one address for safe.
+TLS_ONLY = "Passwords are accepted over TLS only: use STARTTLS or the port with TLS"
+#: The services, as auth(8) names them, in which that connection counts as safe.
+_LOGINS = ("imap", "pop3", "sieve")
+
+_INBOX = """\
 namespace inbox {
   inbox = yes
   separator = /
@@ -20,12 +34,37 @@ namespace inbox {
     auto = subscribe
     special_use = \\Junk
   }
+  mailbox Archive {
+    auto = subscribe
+    special_use = \\Archive
+  }
   mailbox Trash {
     auto = subscribe
     special_use = \\Trash
-  }
+__TRASH__  }
 }
 """
+
+
+def inbox(trash: str = "") -> str:
+    """The folders that every mailbox has; `trash` are more lines for Trash."""
+    return _INBOX.replace("__TRASH__", trash)
+
+
+def trash_room(settings: Settings) -> str:
+    """What Trash may hold beyond the quota, so that clients which copy mail there before they
+    delete it can empty a full mailbox; "" for nothing."""
+    size = quota.normal_size(settings.trash_room)
+    return size if settings.enable_quotas and size != "0" else ""
+
+
+def cleartext_query(service: str, secured: str) -> str:
+    """Finds whoever logs in without TLS, and says why that fails. `service` and `secured` are
+    Dovecot's variables for it."""
+    return f"""\
+SELECT NULL AS password, 'Y' AS nopassword, 'Y' AS nologin, \\
+  '{TLS_ONLY}' AS reason \\
+  WHERE '{service}' IN ({", ".join(map(repr, _LOGINS))}) AND '{secured}' = 'secured'"""
 
 
 #: Clients of one login process, at 50 kB each with TLS; and login processes of one protocol.

@@ -108,7 +108,9 @@ def parameters(
     # By default these would be the keys of our tables, and whatever a pattern matches.
     said["virtual_alias_domains"] = had.get("virtual_alias_domains", theirs["virtual_alias_maps"])
     said["virtual_transport"] = f"lmtp:unix:{layout.from_postfix(layout.lmtp)}"
-    said["recipient_delimiter"] = "+"
+    said["recipient_delimiter"] = s.recipient_delimiter
+    if "-" in s.recipient_delimiter:
+        said["owner_request_special"] = "no"
     said["smtpd_sasl_type"] = "dovecot"
     said["smtpd_sasl_path"] = layout.from_postfix(layout.auth)
     return {**ours, **said}

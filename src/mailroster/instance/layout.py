@@ -31,6 +31,8 @@ class Layout:
         #: Keys that commands changed, but could not put in force.
         self.asked = os.path.join(self.served, "asked")
         self.origin = os.path.join(state, ORIGIN)
+        #: The setting `recipient_delimiter` for which the tables are made.
+        self.delimiters = os.path.join(state, "recipient-delimiter")
         #: The mail folder for which the tables are made.
         self.mail_folder = os.path.join(state, "mail-folder")
         self.postfix = os.path.join(state, "postfix")

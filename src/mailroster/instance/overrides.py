@@ -9,7 +9,7 @@ configuration, applied last. Pure text.
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from mailroster.finding import ERROR, WARNING, Finding, Location
+from mailroster.finding import ERROR, WARNING, Finding, Location, printable
 from mailroster.instance.smtp_safety import CHECKS, SUBMISSION_CHECKS, submission_checks
 from mailroster.text import only_comments
 from mailroster.values import NamedTuple
@@ -22,12 +22,13 @@ _POSTFIX_PILLARS = (
     "virtual_alias_maps virtual_alias_domains virtual_mailbox_maps virtual_mailbox_domains "
     "virtual_transport mydestination local_recipient_maps local_transport relay_domains alias_maps "
     "smtpd_sender_login_maps smtpd_sasl_type smtpd_sasl_path queue_directory data_directory "
-    "maillog_file recipient_delimiter myorigin myhostname mynetworks smtpd_relay_restrictions "
+    "maillog_file myorigin myhostname mynetworks smtpd_relay_restrictions "
     "smtpd_recipient_restrictions smtpd_sender_restrictions smtpd_client_restrictions "
     "submission_sender_restrictions relayhost default_transport smtp_sasl_password_maps "
     "sender_dependent_default_transport_maps sender_dependent_relayhost_maps "
     "smtp_sasl_auth_enable"
 )
+DELIMITER = "recipient_delimiter"
 #: The names that others give to our ports.
 _PORTS = {"25": "smtp", "587": "submission", "465": "submissions", "smtps": "submissions"}
 _SETTING = re.compile(r"([A-Za-z0-9_]+)\s*=\s*(.*)", re.S)
@@ -111,10 +112,121 @@ def findings(
                 what = f"there is no service {'/'.join(entry.service)!r}, so the line has no effect"
                 mend = "name one of master.cf: smtp/inet, submission/inet, submissions/inet, …"
                 found.append(Finding(where, WARNING, "no-such-service", what, mend))
-    for number, line in enumerate(overrides.dovecot.split("\n"), 1):
-        name = re.match(r"\s*([a-z_]+)", line)
+    if (line := _unclosed(overrides.dovecot)) is not None:
+        what, mend = "the block is not closed", "write } in a line of its own at its end"
+        found.append(Finding(Location(DOVECOT, line), ERROR, "bad-override", what, mend))
+    for number, words in enumerate(overrides.dovecot.split("\n"), 1):
+        name = re.match(r"\s*([a-z_]+)", words)
         if name and name[1] in pillars:
             found.append(_risky(Location(DOVECOT, number), name[1]))
+    return found
+
+
+def delimiter_findings(overrides: Overrides, chosen: str) -> list[Finding]:
+    """The lines that give one server another `recipient_delimiter` than the setting of that name
+    gives to all: mail would be accepted for one account and go to another, or to none."""
+    said = [
+        (Location(file, entry.line), entry.value)
+        for file in (MAIN, MASTER)
+        for entry in entries(file, overrides.of(file))
+        if entry.name == DELIMITER
+    ]
+    for number, line in enumerate(overrides.dovecot.split("\n"), 1):
+        if match := re.match(rf"\s*{DELIMITER}\s*=([^#]*)", line):
+            said.append((Location(DOVECOT, number), match[1]))
+    found = []
+    for where, words in said:
+        value = words.strip().strip('"')
+        if {*value} != {*chosen}:
+            here = f"{DELIMITER} {printable(value)!r}"
+            what = f"{here} is for one server only; the setting is {chosen!r}"
+            given = printable(value).replace('"', "") or "none"
+            mend = f'remove the line, and write {DELIMITER} = "{given}" in mailroster.toml'
+            found.append(Finding(where, ERROR, "belongs-in-settings", what, mend))
+    return found
+
+
+def _unclosed(text: str) -> int | None:
+    """The line of a `dovecot.cf` at which a block begins that does not end, so that what follows
+    the file in dovecot.conf would become a part of it; None if there is none."""
+    opened: list[int] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        words = line.partition("#")[0].strip()
+        if words.endswith("{"):
+            opened.append(number)
+        elif words == "}":
+            del opened[-1:]
+    return opened[-1] if opened else None
+
+
+#: A warning that says that a setting is not in force everywhere.
+_SHADOWED = "won't change the setting inside an earlier filter"
+
+
+def dovecot_warnings(stderr: str, path: str, manual: str) -> list[Finding]:
+    """The warnings of doveconf(1) about a `dovecot.cf` at a path, each once; an error where a
+    setting is not in force."""
+    found = []
+    for line in dict.fromkeys(stderr.split("\n")):
+        words = line.partition(": Warning: ")[2].strip()
+        if not words or words.startswith("NOTE: "):
+            continue
+        place = words.partition(f"{path} line ")[2] or words.partition(f"{path}:")[2]
+        number = re.match(r"[0-9]+", place)
+        where = Location(DOVECOT, int(number[0]) if number else 0)
+        for noise in (f"{path} line {where.line}: ", f" in {path}:{where.line}"):
+            words = words.replace(noise, "", 1)
+        what = f"Dovecot says: {printable(words.replace(path, DOVECOT))}"
+        if _SHADOWED in words:
+            mend = "move the line above that block, or write it inside the block"
+            found.append(Finding(where, ERROR, "bad-override", what, mend))
+        else:
+            mend = f"correct the line ({manual})"
+            found.append(Finding(where, WARNING, "doubtful-override", what, mend))
+    return found
+
+
+def plugin_findings(
+    text: str, conf: str, plain: str, installed: Collection[str], form: str
+) -> list[Finding]:
+    """What is wrong with `mail_plugins` of a `dovecot.cf`: plugins that are not installed, without
+    which nobody can log in; and those of ours that it removes. `conf` and `plain` are what
+    doveconf(1) prints with the file and without it; `form` is how one more plugin is written."""
+    lines = [
+        n for n, line in enumerate(text.split("\n"), 1) if line.lstrip()[:12] == "mail_plugins"
+    ]
+    if not lines:
+        return []
+    where = Location(DOVECOT, lines[-1])
+    chosen, ours = plugins(conf), plugins(plain)
+    found = []
+    for name in sorted({name for names in chosen.values() for name in names} - {*installed}):
+        what = f"the plugin {printable(name)!r} in mail_plugins is not installed: logins would fail"
+        mend = f"install its package, or write {form.replace('NAME', 'its name')}"
+        found.append(Finding(where, ERROR, "bad-override", what, mend))
+    lost = {name for place, names in ours.items() for name in names - chosen.get(place, names)}
+    if lost:
+        what = f"mail_plugins loses {', '.join(sorted(lost))}, on which mailboxes depend"
+        mend = f"to add a plugin, write {form}"
+        found.append(Finding(where, WARNING, "risky-override", what, mend))
+    return found
+
+
+def plugins(conf: str) -> dict[str, set[str]]:
+    """The values of `mail_plugins` in what doveconf(1) prints, by the block they stand in; "" is no
+    block. Dovecot 2.3 writes `mail_plugins = a b`, 2.4 a block with `a = yes` in it."""
+    found: dict[str, set[str]] = {}
+    blocks: list[str] = []
+    for line in map(str.strip, conf.split("\n")):
+        name, equals, value = (part.strip() for part in line.partition("="))
+        if line.endswith("{"):
+            blocks.append(line[:-1].strip())
+        elif line == "}":
+            del blocks[-1:]
+        elif equals and name == "mail_plugins":
+            found[" ".join(blocks)] = set(value.split())
+        elif equals and blocks[-1:] == ["mail_plugins"] and value == "yes":
+            found.setdefault(" ".join(blocks[:-1]), set()).add(name)
     return found
 
 

@@ -75,7 +75,7 @@ append_dot_mydomain = no
 # An address is what it says: '!' and '%' before the '@' are no routes.
 swap_bangpath = no
 allow_percent_hack = no
-recipient_delimiter = +
+recipient_delimiter = {s.recipient_delimiter}{_owners(s)}
 message_size_limit = {s.message_size_limit}
 mailbox_size_limit = 0
 virtual_mailbox_limit = 0
@@ -121,6 +121,11 @@ smtpd_recipient_restrictions = {", ".join(recipient_restrictions)}
 # With Dovecot down for a moment mail goes on; the mailbox itself still refuses what is too much.
 smtpd_policy_service_default_action = DUNNO
 {_hidden(s)}"""
+
+
+def _owners(settings: Settings) -> str:
+    """With '-' as a delimiter: `owner-list` and `list-request` are no names of their own."""
+    return "\nowner_request_special = no" if "-" in settings.recipient_delimiter else ""
 
 
 def _hidden(settings: Settings) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from mailroster import log_file, pid_file
+from mailroster import address, log_file, pid_file
 from mailroster.disk import read
 from mailroster.instance.layout import Layout
 from mailroster.policy.answers import Policy
@@ -57,6 +57,8 @@ def main(arguments: Sequence[str]) -> int:
     _speak_to(log)
     pid_file.write(pid)
     origin = read(layout.origin).decode().strip()
+    if os.path.exists(layout.delimiters):
+        address.use_delimiters(read(layout.delimiters).decode().strip())
     _become(POLICY_USER)
     with suppress(KeyboardInterrupt):
         asyncio.run(_serve(layout, origin, listening))

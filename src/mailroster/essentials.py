@@ -84,8 +84,9 @@ def _of_tables(layout: Layout) -> Iterator[Essential]:
     yield Essential(layout.up_pid, (), _SAME, always=True)
     yield Essential(layout.warning, (DOVECOT,), _SAME)
     for file in (
-        layout.origin, layout.dialect, layout.mail_folder, layout.built, layout.note,
-        layout.untrusted, layout.quota_warning, os.path.join(layout.postmap, "main.cf"),
+        layout.origin, layout.dialect, layout.mail_folder, layout.postmaster, layout.built,
+        layout.note, layout.untrusted, layout.quota_warning,
+        os.path.join(layout.postmap, "main.cf"),
     ):  # fmt: skip
         yield Essential(file)
     for document in Roster():

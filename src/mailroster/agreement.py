@@ -13,18 +13,19 @@ from mailroster.compile.postfix import (
     DOMAINS,
     LOCAL_ALIASES,
     MAILBOXES,
-    Aliases,
-    Mailboxes,
+    ROLES,
 )
-from mailroster.explain import POSTMASTER, Explanation, owners_by_way
+from mailroster.explain import Explanation, owners_by_way
 from mailroster.finding import ServiceFailed, printable
 from mailroster.instance.layout import Layout
+from mailroster.instance.lookups import sender_questions
 from mailroster.paths import NOWHERE
-from mailroster.resolve import quoted
+from mailroster.resolve import POSTMASTER_SETTING, quoted
 from mailroster.running import Usage, dovecot_pid, postfix_pid
 from mailroster.services import in_memory, results_of, run, usages_of
 from mailroster.settings import Settings
 from mailroster.sockets import connected
+from mailroster.tables import Row, Table
 from mailroster.values import NamedTuple
 
 #: Of so many hops and mailboxes the servers are asked; a way may have a thousand.
@@ -94,21 +95,23 @@ def compare(found: Explanation, settings: Settings, layout: Layout) -> Agreement
 def _tables(found: Explanation, layout: Layout) -> Iterator[Disagreement]:
     """Every key of every hop, in the table in which it stands."""
     router, roster = found.router, found.router.roster
-    tables: dict[str, Aliases | Mailboxes] = {
+    tables: dict[str, Table] = {
         roster.virtual.format.file: ALIASES,
         roster.local_aliases.format.file: LOCAL_ALIASES,
         roster.accounts.format.file: MAILBOXES,
+        POSTMASTER_SETTING: ROLES,
     }
-    keys: dict[str, dict[str, str | None]] = {table.name: {} for table in tables.values()}
+    keys: dict[str, dict[str, Row | None]] = {table.name: {} for table in tables.values()}
     keys["regexp"] = {}
     for hop in found.way.hops[:ASKED_MAX]:
         asked = [(lookup.file, lookup.key) for lookup in hop.tried]
-        if hop.where is not None and hop.where != POSTMASTER:
+        if hop.where is not None:
             asked.append((hop.where.file, hop.key))
         for file, key in asked:
             if file in tables:
                 table = tables[file]
-                keys[table.name][key] = table.row(router, key)
+                of = found.whole if table is ROLES else router
+                keys[table.name][key] = table.row(of, key)
             else:
                 keys["regexp"][quoted(hop.address)] = router.captured(quoted(hop.address))
     if not roster.regexp.index:
@@ -123,7 +126,7 @@ def _tables(found: Explanation, layout: Layout) -> Iterator[Disagreement]:
             theirs = served.get(key)
             if theirs != row:
                 what = f"Postfix's table {name}, {key}"
-                yield Disagreement(what, row or "no entry", theirs or "no entry")
+                yield Disagreement(what, str(row or "no entry"), theirs or "no entry")
 
 
 def look_up(layout: Layout, maps: Sequence[str], keys: Iterable[str]) -> dict[str, str]:
@@ -146,13 +149,13 @@ def _senders(found: Explanation, settings: Settings, layout: Layout) -> Iterator
         return
     address = found.way.address
     what = f"who may send as {address}"
-    if owners_by_way(found.router, address) is None:
+    if owners_by_way(found.router, settings, address) is None:
         theirs = _owners(address, settings, layout)
         if theirs is not None and theirs != found.senders:
             yield Disagreement(what, _named(found.senders), _named(theirs))
         return
     wanted = {**dict.fromkeys(found.senders[:ASKED_MAX], True), STRANGER: False}
-    permitted = may_send(layout, address, wanted)
+    permitted = may_send(layout, settings, address, wanted)
     if permitted != wanted:
         ours, theirs = (
             tuple(login for login, may in some.items() if may) for some in (wanted, permitted)
@@ -184,15 +187,18 @@ def _owners(address: str, settings: Settings, layout: Layout) -> tuple[str, ...]
     return tuple(found.replace(",", " ").split())
 
 
-def may_send(layout: Layout, address: str, logins: Iterable[str]) -> dict[str, bool]:
+def may_send(
+    layout: Layout, settings: Settings, address: str, logins: Iterable[str]
+) -> dict[str, bool]:
     """What the policy service says of each of some logins that would send as an address. Raises
     ServiceFailed if it does not answer."""
     found = {}
+    context = f"policy_context={sender_questions(settings)}\n"
     try:
         with connected(layout.policy, _TIMEOUT_S) as session:
             file = session.makefile("rb")
             for login in logins:
-                asked = f"policy_context=sender\nsender={address}\nsasl_username={login}\n\n"
+                asked = f"{context}sender={address}\nsasl_username={login}\n\n"
                 session.sendall(asked.encode("utf-8", "surrogateescape"))
                 answer = file.readline(_LINE_MAX).decode("utf-8", "replace").strip()
                 if not answer.startswith("action=") or file.readline(_LINE_MAX) != b"\n":

@@ -46,13 +46,17 @@ from mailroster.values import NamedTuple
 _POSTFIX: tuple[Table, ...] = (
     postfix.SENDERS, postfix.CATCH_ALL_SENDERS, postfix.SEND_ACCESS, postfix.RECEIVE_ACCESS,
     relay.PASSWORDS, relay.RELAYS, postfix.MAILBOXES, postfix.DOMAINS,
-    postfix.ALIASES, postfix.LOCAL_ALIASES, postfix.REGEXP,
+    postfix.ROLES, postfix.ALIASES, postfix.LOCAL_ALIASES, postfix.REGEXP,
 )  # fmt: skip
 GENERATION = "generation"
 #: From so many aliases that a change may concern on, whole files are read for it.
 _MANY = 2000
 #: Which list of extra fields the tables were made by: another one makes every row anew.
 _FIELDS_LIST = "allowed-1"
+#: By which rules the tables of Postfix are made from the files: other rules make every row anew.
+_ROUTES = "routes-1"
+#: Tables by which Postfix routes mail, where one row may lead to a row of another table.
+_ROUTING = (postfix.ROLES, postfix.ALIASES, postfix.LOCAL_ALIASES, postfix.REGEXP)
 #: In the mark of work that was cut short: nothing of the tables and copies is known.
 EVERYTHING = b"everything\n"
 
@@ -127,10 +131,10 @@ class Tables:
         if not os.path.isdir(self._layout.served):
             self._disk.make_folder(self._layout.served, 0o700)
 
-    def begin(self, origin: str, version: str, mail: str) -> None:
-        """Notes the server's own domain, the version of Dovecot, the mail folder and the delimiters
-        of extensions; if one of them is another, every row has to be looked at. The index, too, is
-        made by the delimiters."""
+    def begin(self, origin: str, version: str, mail: str, postmaster: str = "") -> None:
+        """Notes the server's own domain, the version of Dovecot, the mail folder, the setting
+        postmaster_address and the delimiters of extensions; if one of them is another, every row
+        has to be looked at. The index, too, is made by the delimiters."""
         self.make_folder()
         if not os.path.exists(self._layout.dialect) or self.version() != version:
             self._disk.replace(self._layout.dialect, f"{version}\n".encode(), mode=0o644)
@@ -138,6 +142,7 @@ class Tables:
         noted = (
             (self._layout.origin, origin),
             (self._layout.mail_folder, mail),
+            (self._layout.postmaster, postmaster),
             (self._layout.delimiters, address.delimiters()),
         )
         for path, value in noted:
@@ -153,6 +158,10 @@ class Tables:
     def mail(self) -> str:
         """The mail folder for which the tables are made."""
         return _line(self._layout.mail_folder)
+
+    def postmaster(self) -> str:
+        """The setting postmaster_address for which the tables are made, "" for none."""
+        return _line(self._layout.postmaster)
 
     def version(self) -> str:
         """The version of Dovecot for which the tables are made."""
@@ -282,6 +291,8 @@ class Tables:
         roster = after.roster.in_memory()
         for document in roster:
             document.counted()
+        if os.path.isdir(self._layout.tables):
+            self._disk.replace(self._layout.changing, b"", mode=0o644)
         after = after._replace(roster=roster).remembering()
         prime(after, (key for document in roster.aliases() for key in document.counted()))
         rows = 0
@@ -306,6 +317,10 @@ class Tables:
         return rows, list(roster.documents())
 
     def _write(self, changes: Mapping[str, Changes]) -> None:
+        # Rows of one table may lead to rows of another that follow in a moment: until all are
+        # there, the policy service refuses no address because it leads nowhere.
+        if sum(bool(changes[table.name]) for table in _ROUTING) > 1:
+            self._disk.replace(self._layout.changing, b"", mode=0o644)
         drops: dict[str, Changes] = {}
         # What comes is there before anything goes: who becomes an alias is never unknown.
         for table in self._tables:
@@ -348,6 +363,8 @@ class Tables:
         for field, document in documents:
             self.copies.put(field, document)
         self._disk.remove(self._layout.unfinished)
+        if os.path.exists(self._layout.changing):
+            self._disk.remove(self._layout.changing)
 
     def _end_sessions(self, gone: Collection[str]) -> None:
         if gone:
@@ -380,7 +397,7 @@ def _build(version: str) -> bytes:
     back a part."""
     columns = ",".join((*ACCOUNT.columns(), *MASTER.columns()))
     boot = read("/proc/sys/kernel/random/boot_id").decode()
-    return f"{SCHEMA_VERSION} {_FIELDS_LIST} {version} {columns} {boot}".encode()
+    return f"{SCHEMA_VERSION} {_FIELDS_LIST} {_ROUTES} {version} {columns} {boot}".encode()
 
 
 def _written(keys: Keys) -> bytes:
@@ -514,9 +531,10 @@ def _judge(state: _State, tables: Tables, asked: Keys, *, accept: bool = False) 
     found, faults = _without_bad_regexp(state.found, served)
     held = hold_back(served if tables.have_copy() else found.roster, found, asked, accept=accept)
     origin = tables.origin()
-    mail = tables.mail()
-    before = Router(served, origin, Captures(served.regexp), mail=mail)
-    after = Router(held.roster, origin, Captures(held.roster.regexp), mail=mail)
+    mail, postmaster = tables.mail(), tables.postmaster()
+    captured = Captures(served.regexp)
+    before = Router(served, origin, captured, mail=mail, postmaster=postmaster)
+    after = before._replace(roster=held.roster, captured=Captures(held.roster.regexp))
     loops: list[Finding] = []
     if held.roster.regexp.index:
         pairs = zip(served.aliases(), held.roster.aliases(), strict=True)

@@ -7,7 +7,7 @@ from mailroster.address import split, split_extension
 from mailroster.document import Document
 from mailroster.formats.regexp import Rule
 from mailroster.indexed import Indexed, whole
-from mailroster.resolve import Router
+from mailroster.resolve import DOMAIN_ROLES, Router
 from mailroster.roster import Roster, differing
 from mailroster.values import NamedTuple
 
@@ -32,7 +32,7 @@ def change(
     for field, old, new in differing(before.roster, after.roster):
         keys[field] |= changed_keys(old, new)
     aliases = keys["virtual"] | keys["local_aliases"]
-    moved = keys["accounts"] | aliases
+    moved = keys["accounts"] | aliases | _roles(before, after, keys["accounts"] | keys["virtual"])
     if keys["regexp"] or before.origin != after.origin:
         every = frozenset(_aliases(before) | _aliases(after))
         return Change(before, after, keys, every, captures=True)
@@ -41,7 +41,37 @@ def change(
         there = leading(router, moved)
         captured = captured or there.captured
         found |= _aliases(router) if there.captured else there.aliases
+    if before.postmaster and not captured and _moves_postmaster(before, after, moved, keys):
+        found |= _aliases(before) | _aliases(after)
     return Change(before, after, keys, frozenset(found), captured)
+
+
+def _roles(before: Router, after: Router, changed: Iterable[str]) -> frozenset[str]:
+    """The roles of the domains that are new, are gone, or have another catch-all."""
+    if not after.postmaster:
+        return frozenset()
+    domains = {split(key)[1] for key in changed if key[0] == "@"}
+    for domain in {split(key)[1] for key in changed} - domains - {""}:
+        if before.roster.names_domain(domain) != after.roster.names_domain(domain):
+            domains.add(domain)
+    return frozenset(f"{name}@{domain}" for domain in domains for name in DOMAIN_ROLES)
+
+
+def _moves_postmaster(
+    before: Router, after: Router, moved: frozenset[str], keys: Mapping[str, frozenset[str]]
+) -> bool:
+    """Whether mail to the postmaster may go elsewhere, and with it that of the roles, which any
+    alias may name. An account that only has another password moves nothing."""
+    old, new = before.roster.accounts, after.roster.accounts
+    moved -= {key for key in keys["accounts"] if (key in old) == (key in new)} - (
+        keys["virtual"] | keys["local_aliases"]
+    )
+    local, domain = split(after.qualified(after.postmaster.lower()))
+    postmaster = f"{split_extension(local)[0]}@{domain}"
+    names = {postmaster, f"@{domain}", local if domain == after.origin else postmaster}
+    return any(
+        not names.isdisjoint(moved | leading(router, moved).aliases) for router in (before, after)
+    )
 
 
 def changed_lines(

@@ -6,8 +6,20 @@ from mailroster.address import split, split_extension
 from mailroster.document import Document
 from mailroster.finding import Refused
 from mailroster.formats import regexp
+from mailroster.formats.local_aliases import DISCARD
 from mailroster.formats.virtual import Alias
-from mailroster.graph import ADDRESS, ALIAS, MAILBOX, MORE, NOWHERE, RULE, Edge, Graph, Node
+from mailroster.graph import (
+    ADDRESS,
+    ALIAS,
+    DISCARDED,
+    MAILBOX,
+    MORE,
+    NOWHERE,
+    RULE,
+    Edge,
+    Graph,
+    Node,
+)
 from mailroster.graph import ELSEWHERE as ELSEWHERE_NODE
 from mailroster.paths import ELSEWHERE, Hop, Way, is_served
 from mailroster.resolve import Router
@@ -168,6 +180,8 @@ class _Map:
             quota = roster.quotas.get(name)
             lines = (name,) if quota is None else (name, f"up to {quota.size}")
             return Node(name, MAILBOX, lines, domain)
+        if name == DISCARD:
+            return Node(name, DISCARDED, (name, "discarded"))
         if not is_served(self.router, domain):
             return Node(name, ELSEWHERE_NODE, (name,))
         bare = local if domain == self.router.origin else name
@@ -177,7 +191,7 @@ class _Map:
         return Node(name, ADDRESS if unclear else NOWHERE, (name,), domain)
 
     def _name(self, word: str) -> str:
-        return word if word[0] == "@" else self.router.qualified(word).lower()
+        return word if word[0] == "@" or word == DISCARD else self.router.qualified(word).lower()
 
     def _add(self, node: Node) -> str:
         self.nodes.setdefault(node.name, node)

@@ -85,8 +85,8 @@ def _of_tables(layout: Layout) -> Iterator[Essential]:
     yield Essential(layout.warning, (DOVECOT,), _SAME)
     yield Essential(layout.sieve_mail, (DOVECOT,), _SAME)
     for file in (
-        layout.origin, layout.dialect, layout.mail_folder, layout.delimiters, layout.built,
-        layout.note, layout.untrusted, layout.quota_warning, layout.sieve_sendmail,
+        layout.origin, layout.dialect, layout.mail_folder, layout.postmaster, layout.delimiters,
+        layout.built, layout.note, layout.untrusted, layout.quota_warning, layout.sieve_sendmail,
         layout.sieve_smtpd, layout.sieve_keep, os.path.join(layout.postmap, "main.cf"),
     ):  # fmt: skip
         yield Essential(file)

@@ -1,26 +1,23 @@
 """All that a roster says about one address: its way, its login, who may send as it, its mailboxes
 and restrictions. Pure; whether the servers say the same is for mailroster.agreement to ask."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from mailroster import notes
 from mailroster.address import split, split_extension
 from mailroster.compile.dovecot import maildir
-from mailroster.compile.postfix import CATCH_ALL_SENDERS, DOMAINS, MAILBOXES, SENDERS
+from mailroster.compile.postfix import CATCH_ALL_SENDERS, MAILBOXES, SENDERS
 from mailroster.document import Document
 from mailroster.finding import Fault, Finding, Location
 from mailroster.formats.hashed import is_locked
 from mailroster.formats.local_aliases import LocalAliases
 from mailroster.notes import Notes
-from mailroster.paths import MAILBOX, Hop, LinesOfRules, Way, in_force, restriction
-from mailroster.resolve import Router, quoted
+from mailroster.paths import MAILBOX, LinesOfRules, Way, in_force, restriction
+from mailroster.resolve import Router
 from mailroster.settings import Settings
 from mailroster.values import NamedTuple
 
-#: The setting that makes aliases of its own, for the server's own domain, behind all others.
-POSTMASTER = Location("postmaster_address")
-_POSTMASTER_NAMES = ("postmaster", "root")
 #: So many hops are looked at for what is noted above their lines.
 _NOTED = 100
 
@@ -75,9 +72,8 @@ def explain(
     router: Router, settings: Settings, address: str, lines_of_rules: LinesOfRules
 ) -> Explanation:
     """Everything about a qualified address. Raises what `router.captured` raises."""
-    known = _with_postmaster(router, settings)
-    way, served, left_out = in_force(known, address, lines_of_rules)
-    way = _with_setting_named(way, router)
+    router = router._replace(postmaster=settings.postmaster_address)
+    way, served, left_out = in_force(router, address, lines_of_rules)
     accounts = dict.fromkeys(end.mailbox for end in way.recipients if end.kind == MAILBOX)
     mailboxes = [_mailbox(router, settings, account) for account in accounts]
     owners = _owners(router, settings, address) if settings.spoof_protection else None
@@ -122,28 +118,24 @@ def login(router: Router, way: Way) -> Login:
 
 def _owners(router: Router, settings: Settings, address: str) -> tuple[str, ...]:
     """Who may send as an address."""
-    found = owners_by_way(router, address)
+    found = owners_by_way(router, settings, address)
     return owners_by_tables(router, settings, address) if found is None else found
 
 
-def owners_by_way(router: Router, address: str) -> tuple[str, ...] | None:
-    """What the policy service decides: of an address that a pattern catches its own account, those
-    that are granted it, and those at which it ends. None: it leaves that to the tables."""
+def owners_by_way(router: Router, settings: Settings, address: str) -> tuple[str, ...] | None:
+    """What the policy service decides: of an address that a pattern, a domain alias or a role takes
+    its own account, those that are granted it, and those at which it ends. None: the tables list
+    its senders."""
     sender = address.lower()
-    if router.captured(quoted(sender)) is None:
+    ends = router.sender_ends(sender, settings.spoof_catch_all)
+    if ends is None:
         return None
     local, domain = split(sender)
     bare = f"{split_extension(local)[0]}@{domain}"
     owners = {bare} if bare in router.roster.accounts else set()
     for row in (SENDERS.row(router, key) for key in (sender, bare, f"@{domain}")):
         owners.update(row.split(", ") if row else ())
-    if domain == router.origin or DOMAINS.row(router, domain) is not None:
-        try:
-            ends = router.expand(sender)
-        except Fault:
-            ends = []
-        owners.update(mailbox for end in ends if (mailbox := router.mailbox(end)) is not None)
-    return tuple(sorted(owners))
+    return tuple(sorted(owners.union(ends)))
 
 
 def owners_by_tables(router: Router, settings: Settings, address: str) -> tuple[str, ...]:
@@ -226,25 +218,3 @@ def _notes(router: Router, way: Way, address: str) -> Iterator[tuple[Location, N
         if position is not None and (found := notes.notes_of(document, position)) != Notes():
             places.setdefault(document.location(position), found)
     yield from places.items()
-
-
-def _with_postmaster(router: Router, settings: Settings) -> Router:
-    """With the aliases that a setting makes, as if they stood at the end of the file."""
-    virtual = router.roster.virtual
-    for name in _POSTMASTER_NAMES if settings.postmaster_address else ():
-        ours = name == "postmaster" and name in router.roster.local_aliases
-        if name not in virtual and not ours:
-            virtual = virtual.append(f"{name} {settings.postmaster_address}")
-    return router._replace(roster=router.roster._replace(virtual=virtual))
-
-
-def _with_setting_named(way: Way, router: Router) -> Way:
-    """A way whose hops by an alias that no file has name the setting that makes it."""
-    virtual = router.roster.virtual
-
-    def made(hops: Iterable[Hop]) -> Iterator[Hop]:
-        for hop in hops:
-            ours = hop.where is not None and hop.where.file == virtual.format.file
-            yield hop._replace(where=POSTMASTER) if ours and hop.key not in virtual else hop
-
-    return way._replace(hops=tuple(made(way.hops)))

@@ -148,7 +148,8 @@ class Follower:
         more in force. Raises ServiceFailed if there are none in the end."""
         for line in ignored(self._settings):
             log(line)
-        self._tables.begin(self._settings.hostname, version(), self._settings.mail)
+        s = self._settings
+        self._tables.begin(s.hostname, version(), s.mail, s.postmaster_address)
         self._bring()
         self._put_over()
         outcome = self._converge()

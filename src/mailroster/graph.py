@@ -9,6 +9,7 @@ from mailroster.values import NamedTuple
 
 ADDRESS, ALIAS, RULE = "address", "alias", "rule"
 MAILBOX, ELSEWHERE, NOWHERE, MORE = "mailbox", "elsewhere", "nowhere", "more"
+DISCARDED = "discarded"
 _STYLES = {
     ADDRESS: 'shape=box, style="rounded"',
     ALIAS: 'shape=box, style="rounded,filled", fillcolor="#dbe9f6", color="#3b6ea5"',
@@ -16,6 +17,7 @@ _STYLES = {
     MAILBOX: 'shape=box, style="filled", fillcolor="#e2f2df", color="#4a7c3f"',
     ELSEWHERE: 'shape=box, style="rounded,dashed", color="#666666"',
     NOWHERE: 'shape=octagon, style="filled", fillcolor="#f9dcdc", color="#a33c3c"',
+    DISCARDED: 'shape=box, style="dashed", color="#a33c3c"',
     MORE: 'shape=note, color="#666666", fontcolor="#444444"',
 }
 #: The longest line of a label, in characters.

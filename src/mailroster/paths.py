@@ -1,7 +1,7 @@
 """The way of one address, step by step: each lookup that Postfix makes, where it ends, and what is
 answered to who sends to it. The steps are the router's own."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from mailroster.address import split, split_extension
@@ -10,11 +10,21 @@ from mailroster.finding import Fault, Finding, Location
 from mailroster.formats.access import Restriction
 from mailroster.formats.regexp import placed
 from mailroster.formats.virtual import Alias
-from mailroster.resolve import BARE, DOMAIN, NAME, Match, Router, quoted
+from mailroster.resolve import (
+    BARE,
+    DISCARD_DOMAIN,
+    DOMAIN,
+    NAME,
+    POSTMASTER_SETTING,
+    Match,
+    Router,
+    quoted,
+    role_recipient,
+)
 from mailroster.roster import Roster
 from mailroster.values import NamedTuple
 
-MAILBOX, ELSEWHERE, NOWHERE = "mailbox", "elsewhere", "nowhere"
+MAILBOX, ELSEWHERE, DISCARDED, NOWHERE = "mailbox", "elsewhere", "discarded", "nowhere"
 #: Aliases that lead nowhere are looked for so many at once, and so often.
 _AT_ONCE, _ROUNDS = 20, 100
 #: The lines of the rules that take some addresses (Postfix alone can tell).
@@ -49,7 +59,8 @@ class Hop(NamedTuple):
 
 
 class Recipient(NamedTuple):
-    """Where a way ends: in the mailbox of an account, on another server, or nowhere."""
+    """Where a route ends: in the mailbox of an account, on another server, discarded, or
+    nowhere."""
 
     address: str
     kind: str
@@ -101,10 +112,20 @@ def follow(
     except Fault as found:
         fault = found
     steps = _placed(router, hops.values(), lines_of_rules)
-    answer = _answer(router, served, address, fault)
-    taken = answer.data in (0, 250)
-    ends = tuple(_end(served, recipient) for recipient in recipients) if taken else ()
+    ends = tuple(end_of(served, recipient) for recipient in recipients)
+    answer = _answer(router, served, address, fault, lead_nowhere(ends))
+    if answer.data not in (0, 250) and answer.why != LEADS_NOWHERE:
+        ends = ()
     return Way(address, answer, steps, ends, fault)
+
+
+#: Why an address is refused whose every recipient is an address here that does not exist.
+LEADS_NOWHERE = "every address that it leads to is unknown here"
+
+
+def lead_nowhere(ends: Collection[Recipient]) -> bool:
+    """Whether mail to some recipients would be accepted for nothing, and bounce."""
+    return bool(ends) and all(end.kind == NOWHERE for end in ends)
 
 
 #: An entry of a file that says where mail goes: the file, and the key.
@@ -126,6 +147,8 @@ def in_force(router: Router, address: str, lines_of_rules: LinesOfRules) -> InFo
     """
     judged: dict[_Entry, Finding | None] = {}
     whole = router
+    # The rows of the roles are those of the folder as it stands.
+    router = router._replace(role=lambda key: role_recipient(whole, key))
     for _ in range(_ROUNDS):
         way = follow(router, address, lines_of_rules, whole)
         waiting = _doubtful(whole, way, all_of_them=any(judged.values()))
@@ -218,6 +241,8 @@ def _placed(
         if match.file == roster.regexp.format.file:
             where = Location(match.file, lines.get(quoted(address), 0))
             match = match._replace(key=patterns.get(where.line, match.key))
+        elif match.file == POSTMASTER_SETTING:
+            where = Location(match.file)
         else:
             entries = roster.of_file(match.file)
             where = entries.location(entries.position(match.key))
@@ -225,8 +250,10 @@ def _placed(
     return tuple(hops)
 
 
-def _answer(router: Router, served: Router, address: str, fault: Fault | None) -> Answer:
-    """What smtpd(8) and cleanup(8) answer, in their order."""
+def _answer(
+    router: Router, served: Router, address: str, fault: Fault | None, nowhere: bool
+) -> Answer:
+    """What smtpd(8), the policy service and cleanup(8) answer, in their order."""
     domain = split(address)[1].lower()
     if not is_served(served, domain):
         why = f"no account and no alias makes {domain} one of our domains"
@@ -241,7 +268,14 @@ def _answer(router: Router, served: Router, address: str, fault: Fault | None) -
         return Answer(code, code, f"{where} restricts {entry.key!r}: {entry.action}")
     if fault is not None:
         return Answer(250, 451, fault.what)
+    if nowhere and (entry is None or not _permits(entry.action)):
+        return Answer(550, 550, LEADS_NOWHERE)
     return Answer(250, 250, "")
+
+
+def _permits(action: str) -> bool:
+    """Whether an action of access(5) is the last word, so that the policy service is not asked."""
+    return action.split(None, 1)[0].upper() in ("OK", "PERMIT")
 
 
 def _is_known(router: Router, address: str) -> bool:
@@ -255,12 +289,15 @@ def _is_known(router: Router, address: str) -> bool:
 
 def is_served(router: Router, domain: str) -> bool:
     """Whether mail for a domain is taken from anybody."""
-    return domain == router.origin or router.roster.names_domain(domain)
+    return router.serves(domain)
 
 
-def _end(router: Router, address: str) -> Recipient:
+def end_of(router: Router, address: str) -> Recipient:
+    """What becomes of mail to a final recipient."""
     domain = split(address)[1].lower()
-    if not is_served(router, domain):
+    if domain == DISCARD_DOMAIN:
+        return Recipient(address, DISCARDED)
+    if not router.serves(domain):
         return Recipient(address, ELSEWHERE)
     mailbox = router.mailbox(address)
     return Recipient(address, NOWHERE) if mailbox is None else Recipient(address, MAILBOX, mailbox)

@@ -2,10 +2,12 @@
 
 The form of the key is the outer loop, the tables in their order are the inner one:
 
-    user+ext@domain   aliases, then regexps, then mailboxes (each maps to itself)
-    user@domain       aliases, then mailboxes
-    user+ext, user    aliases, then local aliases, where the domain is the server's own ($myorigin)
+    user+ext@domain   aliases, regexps, mailboxes (each maps to itself), roles
+    user@domain       aliases, mailboxes, roles
+    user+ext, user    aliases, roles, local aliases; only in the server's own domain ($myorigin)
     @domain           aliases: the catch-all, so it never takes the mail of a mailbox
+
+Roles are the names that the setting postmaster_address serves: `role_recipient`.
 
 A match replaces the address and starts over; an address that maps to itself stops there.
 
@@ -19,6 +21,7 @@ from collections.abc import Callable, Iterator
 from mailroster.address import example, qualified, split, split_extension
 from mailroster.document import Document
 from mailroster.finding import Fault
+from mailroster.formats.local_aliases import DISCARD
 from mailroster.formats.virtual import Alias
 from mailroster.roster import Roster
 from mailroster.values import NamedTuple
@@ -47,6 +50,14 @@ _ALL_MAX, _EACH_MAX = 1_000_000, 10
 _RESULTS = 8
 #: The forms of a key, in the order in which they are asked for.
 WHOLE, BARE, NAME, DOMAIN = "address", "without extension", "name", "domain"
+#: The tables have an address of this domain in place of DISCARD; Postfix hands it to discard(8).
+DISCARD_DOMAIN = "discard.mailroster.invalid"
+#: In place of a file, for what this setting leads to the postmaster.
+POSTMASTER_SETTING = "postmaster_address"
+#: Names that every served domain must or should have (RFC 5321 4.5.1, RFC 2142).
+DOMAIN_ROLES = ("postmaster", "abuse")
+#: Those of the server itself.
+SERVER_ROLES = (*DOMAIN_ROLES, "mailer-daemon", "root")
 
 
 class Match(NamedTuple):
@@ -98,6 +109,8 @@ class Walk(NamedTuple):
 
 #: One lookup of an address: in which file, the form of the key, the key, and what it found.
 Try = tuple[str, str, str, Match | None]
+#: One that matched.
+Taken = tuple[str, str, str, Match]
 
 
 class Router(NamedTuple):
@@ -113,6 +126,10 @@ class Router(NamedTuple):
     memory: Memory | None = None
     #: The mail folder, in which an account may have its mail; "" where it does not matter.
     mail: str = ""
+    #: The setting postmaster_address, "" for none.
+    postmaster: str = ""
+    #: The recipient of a role by its key, where something else than this roster decides it.
+    role: Callable[[str], str | None] | None = None
 
     def remembering(self, lookups_max: int | None = None) -> "Router":
         """The same, but what is asked twice is worked out once. `lookups_max` is Memory's."""
@@ -144,6 +161,8 @@ class Router(NamedTuple):
         yield roster.regexp.format.file, WHOLE, quoted(address), self._capture(address)
         found = [whole]
         yield accounts, WHOLE, whole, self._account(whole, found)
+        if role := self._role(whole, ""):
+            yield POSTMASTER_SETTING, WHOLE, whole, role
         user, extension = split_extension(split(address)[0])
         user = user.lower()
         if extension:
@@ -151,11 +170,17 @@ class Router(NamedTuple):
             yield virtual, BARE, bare, self._alias(bare, address, extension)
             found = [f"{user}{extension}@{domain}"]
             yield accounts, BARE, bare, self._account(bare, found)
+            if role := self._role(bare, extension):
+                yield POSTMASTER_SETTING, BARE, bare, role
         if domain == self.origin:
             yield virtual, NAME, local, self._alias(local, address, "")
+            if role := self._role(local, ""):
+                yield POSTMASTER_SETTING, NAME, local, role
             yield names, NAME, local, self._local_alias(local, address, "")
             if extension:
                 yield virtual, NAME, user, self._alias(user, address, extension)
+                if role := self._role(user, extension):
+                    yield POSTMASTER_SETTING, NAME, user, role
                 yield names, NAME, user, self._local_alias(user, address, extension)
         yield virtual, DOMAIN, f"@{domain}", self._alias(f"@{domain}", address, "")
 
@@ -310,6 +335,66 @@ class Router(NamedTuple):
                 return f"{user}@{domain}"
         return None
 
+    def sender_ends(self, address: str, catch_all: bool) -> list[str] | None:
+        """The accounts in whose mailboxes mail to an address ends, where no table can list who may
+        send as it: a pattern, a domain alias (`@old @new`) or a role takes the address.
+
+        None for any other address: the tables list its senders. `catch_all`: whether accounts may
+        send as what a catch-all with a recipient of its own leads to them.
+        """
+        if self.captured(quoted(address)) is None:
+            try:
+                current, taken = address, self._first(address)
+                for _ in range(RECURSION_LIMIT):
+                    if taken is None or not self._keeps_user(taken):
+                        break
+                    current = taken[3].results[0]
+                    taken = self._first(current)
+            except Fault:
+                return []
+            if taken is not None and taken[0] != POSTMASTER_SETTING and taken[1] == DOMAIN:
+                if current == address:
+                    return None
+                if not catch_all:
+                    return []
+            elif current == address and (taken is None or taken[0] != POSTMASTER_SETTING):
+                return None
+        elif not self.serves(split(address)[1]):
+            return []  # whatever a pattern makes of it
+        try:
+            ends = self.expand(address)
+        except Fault:
+            return []
+        mailboxes = (self.mailbox(end) for end in ends)
+        return list(dict.fromkeys(mailbox for mailbox in mailboxes if mailbox is not None))
+
+    def serves(self, domain: str) -> bool:
+        """Whether mail for a domain is accepted from anybody."""
+        return domain == self.origin or self.roster.names_domain(domain)
+
+    def _first(self, address: str) -> "Taken | None":
+        """The lookup that decides about an address."""
+        for file, form, key, match in self.tries(address):
+            if match is not None:
+                return file, form, key, match
+        return None
+
+    def _keeps_user(self, taken: "Taken") -> bool:
+        """Whether a lookup that matched is a domain alias: `@old @new`."""
+        if taken[1] != DOMAIN:
+            return False
+        alias = self.roster.virtual.get(taken[2])
+        return alias is not None and alias.recipients[0][0] == "@"
+
+    def _role(self, key: str, extension: str) -> Match | None:
+        if not key.startswith(SERVER_ROLES):
+            return None
+        found = self.role(key) if self.role is not None else role_recipient(self, key)
+        if found is None:
+            return None
+        local, domain = split(self.qualified(found))
+        return Match(POSTMASTER_SETTING, key, [f"{local}{extension}@{domain}"])
+
     def _alias(self, key: str, address: str, extension: str) -> Match | None:
         return self._redirect(self.roster.virtual, key, address, extension)
 
@@ -349,9 +434,34 @@ class Router(NamedTuple):
             words = (user + words[0], *words[1:])
         results = []
         for word in words:
-            local, domain = split(self.qualified(word))
+            local, domain = split(self.qualified(spelled(word)))
             results.append(f"{local}{extension}@{domain}")
         return results
+
+
+def spelled(recipient: str) -> str:
+    """A recipient of an alias as Postfix's tables have it."""
+    return f"discard@{DISCARD_DOMAIN}" if recipient == DISCARD else recipient
+
+
+def role_recipient(router: Router, key: str) -> str | None:
+    """The postmaster, if the setting postmaster_address leads a key there: `postmaster@` and
+    `abuse@` every served domain, and the server's own names.
+
+    An account, an alias or a catch-all of the roster comes first, and so does a name of
+    postfix-aliases.cf, except for root.
+    """
+    recipient, roster = router.postmaster, router.roster
+    local, domain = split(key)
+    if not recipient or router.qualified(key) == recipient.lower():
+        return None
+    if not domain:
+        is_taken = local != "root" and local in roster.local_aliases
+        return recipient if local in SERVER_ROLES and not is_taken else None
+    if local not in DOMAIN_ROLES or domain == router.origin or not roster.names_domain(domain):
+        return None
+    is_taken = key in roster.accounts or key in roster.virtual or f"@{domain}" in roster.virtual
+    return None if is_taken else recipient
 
 
 def _length(address: str) -> int:

@@ -16,7 +16,6 @@ from mailroster.follow import Follower, only_one
 from mailroster.healing import Displaced, Healer
 from mailroster.health import silent
 from mailroster.instance.layout import Layout
-from mailroster.instance.postfix import needs_policy
 from mailroster.log import log, words_of
 from mailroster.log_stream import streamed
 from mailroster.mailstore import mail_folder
@@ -126,7 +125,7 @@ class Up:
             await self._stop_servers()
 
     def _kept(self) -> list[Supervisor]:
-        return [*([self._policy] if self._has_policy() else []), *self._servers]
+        return [self._policy, *self._servers]
 
     def _prepare(self) -> bool:
         """Makes what is missing; what it tells is logged once."""
@@ -176,14 +175,10 @@ class Up:
         except ServiceFailed as error:
             log(f"the queue is not flushed: {error}")
 
-    def _has_policy(self) -> bool:
-        return needs_policy(self._settings)
-
     async def _start_policy(self) -> None:
         """Without it mail goes on, and so does `up`, which tries again."""
         try:
-            if self._has_policy():
-                await self._policy.start()
+            await self._policy.start()
         except ServiceFailed as error:
             log(str(error))
 

@@ -11,7 +11,6 @@ from mailroster.finding import Refused, ServiceFailed
 from mailroster.follow import Follower, only_one
 from mailroster.healing import Displaced, Healer
 from mailroster.instance.layout import Layout
-from mailroster.instance.postfix import needs_policy
 from mailroster.log import log
 from mailroster.policy.service import argv as policy_argv
 from mailroster.prepare import check_host, prepare_host
@@ -55,9 +54,7 @@ class Watch:
             lambda: running.policy_pid(layout),
         )
         self._policy = Supervisor(server, log, check=lambda: self._healer.check_owner())
-        self._has_policy = needs_policy(settings)
-        kept = [self._policy] if self._has_policy else []
-        self._healer = Healer(settings, layout, self._follower, kept, self._prepare)
+        self._healer = Healer(settings, layout, self._follower, [self._policy], self._prepare)
 
     def once(self) -> None:
         """Makes what is missing, and brings all in step that needs no more than time. Raises as
@@ -99,15 +96,12 @@ class Watch:
         found = True
         try:
             await self._policy.stop()  # one of another version
-            if self._has_policy:
-                await unless_stopped(stop, self._start_policy(), to_its_end=True)
+            await unless_stopped(stop, self._start_policy(), to_its_end=True)
             await self._healer.record()
             log(f"in step: {self._settings.config} is followed")
             readiness.notify(readiness.READY)
-            work = [self._policy.keep(stop)] if self._has_policy else []
-            await run_until_stopped(
-                stop, [*work, self._healer.watch(stop)], self._follower.follow()
-            )
+            work = [self._policy.keep(stop), self._healer.watch(stop)]
+            await run_until_stopped(stop, work, self._follower.follow())
         except Displaced:
             found = False  # what the pid file names belongs to another process now
             raise

@@ -21,7 +21,7 @@ from tests.laws.texts import FORMATS, HASH, document, formats, raw
 
 ORIGIN = "host.test"
 
-users = st.sampled_from(["a", "b", "any", "a+t", "postmaster"])
+users = st.sampled_from(["a", "b", "any", "a+t", "postmaster", "abuse"])
 domains = st.sampled_from(["x.com", "y.org", ORIGIN, "xn--bcher-kva.de", "bücher.de", "X.com"])
 addresses = st.builds("{}@{}".format, users, domains)
 #: As recipients also what trivial-rewrite(8) makes addresses of.
@@ -54,7 +54,8 @@ lines: dict[str, st.SearchStrategy[str]] = {
     ),
     "local_aliases": st.builds(
         lambda key, some: f"{key}: {', '.join(some)}",
-        users, st.lists(st.one_of(addresses, users, st.just("|x")), max_size=3),
+        users,
+        st.lists(st.one_of(addresses, users, st.sampled_from(["|x", "/dev/null"])), max_size=3),
     ),
     "relaymap": st.builds(
         "{} {}".format, keys, st.sampled_from(["[r.test]:25", "[r.test]:465", "", "a, b", ":x"])
@@ -78,7 +79,8 @@ def rostered(texts: dict[str, str]) -> Roster:
 
 
 def router(roster: Roster) -> Router:
-    return Router(roster, ORIGIN, captures(roster.regexp.text))
+    captured = captures(roster.regexp.text)
+    return Router(roster, ORIGIN, captured, postmaster="A@x.com")
 
 
 def captures(rules: str) -> Callable[[str], str | None]:

@@ -1,6 +1,8 @@
-"""Full mailboxes and senders as the policy service judges them, and mail when it is down."""
+"""Unknown recipients, full mailboxes and senders as the policy service judges them, and mail when
+it is down."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -33,13 +35,24 @@ press@x.com info@x.com
 round@x.com dept-7@x.com
 root full@x.com, free@x.com
 lost@x.com ann@x.com
+@old.test @x.com
+@older.test @old.test
+@bob-old.test @bob.test
+@loop.test @loop-too.test
+@loop-too.test @loop.test
+stale@x.com nobody@x.com
+deep@x.com stale@x.com
+half@x.com nobody@x.com, free@x.com
+away@x.com nobody@x.com, far@elsewhere.test
+bare@x.com ghost
 """
 PATTERNS = r"""
 /^dept-\d+@x\.com$/ full@x.com
 /^to-(.*)@x\.com$/ $1@x.com
 /^test1@x\.com$/ qa@x.com
-!/@(x|caught|bob|mail\.example)\.(com|test)$/ qa@x.com
+!/@(x|caught|bob|bob-old|old|older|loop|loop-too|mail\.example)\.(com|test)$/ qa@x.com
 /^sales-/ press@x.com
+/^gone-\d+@x\.com$/ nobody@x.com
 """
 GRANTS = """\
 news@far.test ann@x.com
@@ -101,6 +114,52 @@ def test_a_full_mailbox_refuses_whatever_leads_to_it(
     assert asked(post, address) == [code]
 
 
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [
+        pytest.param("nobody@old.test", 550, id="an unknown user of a moved domain"),
+        pytest.param("nobody+tag@Old.test", 550, id="with an extension, in another case"),
+        pytest.param("nobody@older.test", 550, id="of a chain of moved domains"),
+        pytest.param("free@old.test", 250, id="a user of a moved domain"),
+        pytest.param("free+tag@older.test", 250, id="of a chain, with an extension"),
+        pytest.param("info@older.test", 250, id="an alias of the new domain"),
+        pytest.param("dept-3@older.test", 552, id="a pattern of the new domain, to a full mailbox"),
+        pytest.param("whoever@bob-old.test", 250, id="a moved domain with a catch-all"),
+        pytest.param("x@loop.test", 550, id="domains in a loop, which are not served"),
+        pytest.param("stale@x.com", 550, id="an alias to an address that does not exist"),
+        pytest.param("deep@x.com", 550, id="an alias to that alias"),
+        pytest.param("bare@x.com", 550, id="an alias to an unknown name"),
+        pytest.param("gone-1@x.com", 550, id="a pattern to an address that does not exist"),
+        pytest.param("half@x.com", 250, id="an alias with one recipient that exists"),
+        pytest.param("away@x.com", 250, id="an alias with one recipient elsewhere"),
+        pytest.param('"half"@x.com', 250, id="in quotes"),
+    ],
+)
+def test_what_ends_at_no_mailbox_is_refused(post: Instance, address: str, code: int) -> None:
+    assert asked(post, address) == [code]
+    told = json.loads(post.run("explain", address.replace('"', ""), "--json").stdout)
+    assert told["disagreements"] == []
+    assert told["answer"]["rcpt"] == (250 if code == 552 else code)
+
+
+def test_an_account_that_comes_and_goes_decides_at_once(post: Instance) -> None:
+    assert asked(post, "late-comer@old.test") == [550]
+    post.setup("email", "add", "late-comer@x.com", PASSWORD)
+    assert asked(post, "late-comer@old.test", "late-comer@older.test") == [250, 250]
+    post.setup("email", "del", "-y", "late-comer@x.com")
+    assert asked(post, "late-comer@old.test") == [550]
+
+
+def test_while_tables_change_nothing_is_unknown(post: Instance) -> None:
+    changing = Path(Layout(str(post.state)).changing)
+    changing.touch()
+    try:
+        assert asked(post, "stale@x.com", "nobody@x.com") == [250, 550]
+    finally:
+        changing.unlink()
+    assert asked(post, "stale@x.com") == [550]
+
+
 def test_what_fits_is_taken_by_all(post: Instance) -> None:
     assert asked(post, "full@x.com", "team@x.com", "whoever@caught.test", size=10) == [250] * 3
 
@@ -159,6 +218,17 @@ def test_a_changed_pattern_counts_at_the_next_session(post: Instance) -> None:
         pytest.param("bob", "who@bob.test", 250, id="a catch-all, where it is allowed"),
         pytest.param("qa", "who@bob.test", 553, id="a catch-all of another"),
         pytest.param("free", "who@caught.test", 250, id="a catch-all to several"),
+        pytest.param("ann", "ann@old.test", 250, id="oneself in a moved domain"),
+        pytest.param("ann", "Ann+Tag@OLD.test", 250, id="with an extension, in another case"),
+        pytest.param("ann", "ann@older.test", 250, id="through two moved domains"),
+        pytest.param("ann", "info@old.test", 250, id="an alias in a moved domain"),
+        pytest.param("bob", "to-bob@old.test", 250, id="a pattern in a moved domain"),
+        pytest.param("bob", "ann@old.test", 553, id="another in a moved domain"),
+        pytest.param("bob", "info@older.test", 553, id="another's alias in a moved domain"),
+        pytest.param("bob", "nobody@old.test", 553, id="an unknown user of a moved domain"),
+        pytest.param("bob", "who@bob-old.test", 250, id="a moved domain with a catch-all"),
+        pytest.param("ann", "who@bob-old.test", 553, id="which is another's"),
+        pytest.param("lost", "lost@old.test", 553, id="one whose mail goes elsewhere, moved"),
         pytest.param("ann", "who@caught.test", 553, id="a catch-all to several others"),
     ],
 )
@@ -212,7 +282,7 @@ def kill_policy(state: Path) -> None:
 
 def mail_goes_on(post: Instance, subject: str) -> None:
     """What the service would refuse is taken, what the servers know themselves is not."""
-    codes = asked(post, "team@x.com", "whoever@caught.test", "dept-3@x.com", "free@x.com")
+    codes = asked(post, "team@x.com", "whoever@caught.test", "dept-3@x.com", "stale@x.com")
     assert codes == [250] * 4
     assert asked(post, "full@x.com", "brim@x.com") == [552] * 2
     post.send("team@x.com", subject=subject)
@@ -222,8 +292,10 @@ def mail_goes_on(post: Instance, subject: str) -> None:
         session.mail("press@x.com")
         assert session.rcpt("free@x.com")[0] == 250
         session.rset()
-        session.mail("test1@x.com")
-        assert session.rcpt("free@x.com")[0] == 553
+        for sender in ("test1@x.com", "bob@old.test", "ann@old.test"):
+            session.mail(sender)
+            assert session.rcpt("free@x.com")[0] == 553, sender
+            session.rset()
 
 
 def test_killed_mail_goes_on(post: Instance, alone: Path) -> None:

@@ -14,7 +14,7 @@ from mailroster.formats.local_aliases import LOCAL_ALIASES
 from mailroster.formats.quotas import QUOTAS
 from mailroster.formats.regexp import REGEXP
 from mailroster.formats.virtual import VIRTUAL
-from mailroster.paths import Way, code_of, follow, in_force, restriction
+from mailroster.paths import LEADS_NOWHERE, Way, code_of, follow, in_force, restriction
 from mailroster.resolve import Router
 from mailroster.roster import Roster
 from mailroster.settings import Settings, Sources, load
@@ -77,7 +77,10 @@ def test_a_step_by_a_rule_names_its_line_and_pattern() -> None:
         pytest.param("box+x@a", "", (250, 250), id="a mailbox with an extension"),
         pytest.param("nobody@a", "", (550, 550), id="nobody"),
         pytest.param("nobody@b", "", (554, 554), id="a domain that isn't ours"),
-        pytest.param("gone@a", "", (250, 250), id="an alias of nobody"),
+        pytest.param("gone@a", "", (550, 550), id="an alias of nobody"),
+        pytest.param("gone@a", "gone@a DUNNO\n", (550, 550), id="and an entry that lets pass"),
+        pytest.param("gone@a", "gone@a OK\n", (250, 250), id="and one that ends the questions"),
+        pytest.param("gone@a", "gone@a DISCARD\n", (0, 0), id="and one that only Postfix knows"),
         pytest.param("loop@a", "", (250, 451), id="a loop"),
         pytest.param("box@a", "box@a REJECT\n", (554, 554), id="a restriction"),
         pytest.param("box+x@a", "box@a 450 later\n", (450, 450), id="one of the bare address"),
@@ -90,7 +93,7 @@ def test_what_is_answered(address: str, access: str, codes: tuple[int, int]) -> 
     found = way(router("loop@a lap@a\nlap@a loop@a\ngone@a no@a\n", access=access), address)
     assert found.answer[:2] == codes
     assert bool(found.answer.why) == (codes != (250, 250))
-    assert bool(found.recipients) == (codes[1] in (0, 250))
+    assert bool(found.recipients) == (codes[1] in (0, 250) or found.answer.why == LEADS_NOWHERE)
 
 
 @pytest.mark.parametrize(

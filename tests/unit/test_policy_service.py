@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from mailroster.instance.layout import Layout
+from mailroster.paths import MAILBOX, NOWHERE, Recipient
 from mailroster.policy import answers, regexp_table
-from mailroster.policy.answers import NO_OPINION, PERMIT, Policy
+from mailroster.policy.answers import NO_OPINION, PERMIT, UNKNOWN, Policy
+from mailroster.resolve import DISCARD_DOMAIN
 from mailroster.targets.lmdb_lookup import LmdbLookup
 from mailroster.targets.lmdb_table import LmdbTable
 
@@ -28,9 +30,15 @@ def layout(tmp_path: Path) -> Layout:
     rows = {"full@x.com": "full@x.com", "free@x.com": "free@x.com"}
     LmdbTable(found.table("mailboxes")).fill(sorted(rows.items()))
     aliases = {"both@x.com": "free@x.com, full@x.com", "loop@x.com": "loop+x@x.com"}
+    aliases |= {"stale@x.com": "gone@x.com", "half@x.com": "gone@x.com, free@x.com"}
+    aliases |= {"out@x.com": "gone@x.com, far@else.where", "thrown@x.com": "trash"}
+    aliases |= {"@old.com": "@x.com", "chief@x.com": "postmaster@y.com"}
     LmdbTable(found.table("aliases")).fill(sorted(aliases.items()))
     LmdbTable(found.table("senders")).fill([])
-    LmdbTable(found.table("domains")).fill([("x.com", "x.com")])
+    LmdbTable(found.table("roles")).fill([("postmaster@y.com", "free@x.com")])
+    trash = ("trash", f"discard@{DISCARD_DOMAIN}")
+    LmdbTable(found.table("local_aliases")).fill([trash])
+    LmdbTable(found.table("domains")).fill([(d, d) for d in ("old.com", "x.com", "y.com")])
     return found
 
 
@@ -120,6 +128,69 @@ def test_what_is_asked_at_once_is_answered_to_each(tmp_path: Path) -> None:
         return ",".join(sorted(set(answers[0::2]) | set(answers[1::2]))) + str(len(answers))
 
     assert asked(tmp_path, ask) == f"{FULL},{PERMIT}100"
+
+
+@pytest.mark.parametrize(
+    ("address", "action"),
+    [
+        ("stale@x.com", UNKNOWN),
+        ("stale+tag@x.com", UNKNOWN),
+        ("nobody@old.com", UNKNOWN),
+        ("half@x.com", PERMIT),
+        ("out@x.com", PERMIT),
+        ("thrown@x.com", PERMIT),
+        ("free@old.com", PERMIT),
+        ("stale@old.com", UNKNOWN),
+        ("chief@x.com", PERMIT),
+        ("Postmaster+x@y.com", PERMIT),
+        ("far@else.where", PERMIT),
+        ("loop@x.com", NO_OPINION),
+    ],
+)
+def test_what_leads_nowhere_is_unknown(tmp_path: Path, address: str, action: str) -> None:
+    question = {"policy_context": "recipient", "recipient": address}
+    assert asked(tmp_path, lambda policy: policy.answer(question), None) == action
+
+
+def test_on_a_host_what_exists_is_left_to_the_other_restrictions(tmp_path: Path) -> None:
+    async def ask(policy: Policy) -> str:
+        context = {"policy_context": "recipient/other"}
+        return ",".join(
+            [
+                await policy.answer({**context, "recipient": one})
+                for one in ("free@x.com", "stale@x.com")
+            ]
+        )
+
+    assert asked(tmp_path, ask) == f"{NO_OPINION},{UNKNOWN}"
+
+
+def test_nothing_is_unknown_while_the_tables_change(tmp_path: Path) -> None:
+    async def ask(policy: Policy) -> str:
+        question = {"policy_context": "recipient", "recipient": "stale@x.com"}
+        changing = Path(Layout(str(tmp_path)).changing)
+        changing.touch()
+        answers = [await policy.answer(question)]
+        changing.unlink()
+        return ",".join([*answers, await policy.answer(question)])
+
+    assert asked(tmp_path, ask) == f"{NO_OPINION},{UNKNOWN}"
+
+
+def test_a_change_between_two_lookups_makes_nothing_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask(policy: Policy) -> str:
+        seen = []
+
+        def late(roster: object, address: str) -> Recipient:
+            seen.append(address)
+            return Recipient(address, NOWHERE if len(seen) == 1 else MAILBOX, "free@x.com")
+
+        monkeypatch.setattr(answers, "end_of", late)
+        return await policy.answer({"policy_context": "recipient", "recipient": "stale@x.com"})
+
+    assert asked(tmp_path, ask) == NO_OPINION
 
 
 #: Stands in for postmap: no rule matches, and for some addresses it takes without end.

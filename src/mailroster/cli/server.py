@@ -3,7 +3,6 @@
 from mailroster import running
 from mailroster.cli.call import Call, finding_fields, print_json, warn
 from mailroster.finding import Finding
-from mailroster.instance.postfix import needs_policy
 from mailroster.overrides import ignored
 
 
@@ -38,9 +37,8 @@ def status(call: Call) -> int:
         ("watch" if layout.kind == "host" else "up"): running.up_pid(layout),
         "postfix": running.postfix_pid(layout),
         "dovecot": running.dovecot_pid(layout),
+        "policy": running.policy_pid(layout),
     }
-    if needs_policy(settings):
-        pids["policy"] = running.policy_pid(layout)
     held = _held(call)
     live = {} if held is None else {f: n for f, n in held[0].items() if n}
     findings = () if held is None else held[1]

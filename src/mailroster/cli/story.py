@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from mailroster.agreement import Agreement
 from mailroster.explain import Explanation, Mailbox, Restricted
 from mailroster.finding import printable
-from mailroster.paths import ELSEWHERE, MAILBOX, Hop, Lookup, form_told
+from mailroster.paths import DISCARDED, ELSEWHERE, MAILBOX, Hop, Lookup, form_told, lead_nowhere
 from mailroster.quota import human_size
 from mailroster.settings import Settings
 
@@ -37,8 +37,10 @@ def story(found: Explanation, agreement: Agreement | None, settings: Settings) -
             yield f"    {printable(_mailbox(boxes[end.mailbox], agreement, settings))}"
         elif end.kind == ELSEWHERE:
             yield f"  {printable(end.address)}: elsewhere; Postfix sends it on"
+        elif end.kind == DISCARDED:
+            yield f"  {printable(end.address)}: discarded, by /dev/null in postfix-aliases.cf"
         else:
-            yield f"  {printable(end.address)}: nowhere; its mail is accepted and bounces"
+            yield f"  {printable(end.address)}: does not exist here; its mail bounces"
     yield from _more(len(way.recipients), "more recipients")
     yield "Login"
     yield f"  {printable(_login(found))}"
@@ -65,8 +67,10 @@ def _verdict(found: Explanation, agreement: Agreement | None) -> str:
         return f"refused at RCPT with {answer.rcpt}: {printable(answer.why)}"
     if answer.data != 250:
         return f"put off at the end of the message with {answer.data}: {printable(answer.why)}"
-    if not any(end.kind in (MAILBOX, ELSEWHERE) for end in found.way.recipients):
-        return "accepted with 250, and bounces later: it leads to nobody"
+    if lead_nowhere(found.way.recipients):
+        return "accepted with 250, and bounces later: it leads to no mailbox"
+    if all(end.kind == DISCARDED for end in found.way.recipients):
+        return "accepted with 250, and discarded"
     return f"accepted with 250, for {count} recipient{'' if count == 1 else 's'}"
 
 

@@ -8,7 +8,16 @@ from mailroster.changes import Change
 from mailroster.document import Document
 from mailroster.finding import Fault
 from mailroster.formats.virtual import Alias
-from mailroster.resolve import EXPANSION_LIMIT, NotFollowed, Router, quoted
+from mailroster.resolve import (
+    DOMAIN_ROLES,
+    EXPANSION_LIMIT,
+    SERVER_ROLES,
+    NotFollowed,
+    Router,
+    quoted,
+    role_recipient,
+    spelled,
+)
 
 
 class Domains:
@@ -61,7 +70,7 @@ class Aliases:
         alias = self._document(router).get(key)
         if alias is None or not expands(router, key):
             return None
-        return ", ".join(alias.recipients)
+        return ", ".join(map(spelled, alias.recipients))
 
     def concerned(self, change: Change) -> Iterable[str]:
         return change.dependents
@@ -69,6 +78,27 @@ class Aliases:
     def _document(self, router: Router) -> Document[Alias]:
         document: Document[Alias] = getattr(router.roster, self._field)
         return document
+
+
+class Roles:
+    """`virtual_alias_maps`, behind the mailboxes: the addresses that the setting postmaster_address
+    serves (mailroster.resolve.role_recipient)."""
+
+    name = "roles"
+
+    def keys(self, router: Router) -> Iterable[str]:
+        if not router.postmaster:
+            return ()
+        domains = DOMAINS.keys(router)
+        return (*SERVER_ROLES, *(f"{name}@{d}" for d in domains for name in DOMAIN_ROLES))
+
+    def row(self, router: Router, key: str) -> str | None:
+        return role_recipient(router, key)
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        keys = {key for key in SERVER_ROLES if key in change.keys["local_aliases"]}
+        domains = DOMAINS.concerned(change)
+        return keys.union(f"{name}@{domain}" for domain in domains for name in DOMAIN_ROLES)
 
 
 class Senders:
@@ -107,8 +137,9 @@ class CatchAllSenders:
         return (key for key in router.roster.virtual.counted() if key[0] == "@")
 
     def row(self, router: Router, key: str) -> str | None:
-        if key[0] != "@" or key not in router.roster.virtual:
-            return None
+        alias = router.roster.virtual.get(key) if key[0] == "@" else None
+        if alias is None or alias.recipients[0][0] == "@":
+            return None  # a domain alias: who may send depends on what stands before the `@`
         return ", ".join(_owners(router, key)) or None
 
     def concerned(self, change: Change) -> Iterable[str]:
@@ -185,6 +216,7 @@ def expands(router: Router, key: str) -> bool:
 ALIASES = Aliases("aliases", "virtual")
 #: For the server's own names, after all other aliases.
 LOCAL_ALIASES = Aliases("local_aliases", "local_aliases")
+ROLES = Roles()
 MAILBOXES = Mailboxes()
 DOMAINS = Domains()
 SENDERS = Senders()

@@ -4,10 +4,10 @@
 
     abuse: john.doe@example.com, jane.doe@example.com
 
-aliases(5), less what would do something with mail rather than pass it on: `|command`, `/file` and
-`:include:/file` are refused, as nothing on the mail path runs a program or writes a file but the
-servers themselves. A name has no domain; its case does not count. Recipients are separated by
-commas and blanks; a line that starts with a blank continues the one before.
+aliases(5), without what would run a program or write a file: `|command`, `/file` and
+`:include:/file` are refused. `/dev/null` discards mail. A name has no domain; its case does not
+count. Recipients are separated by commas and blanks; a line that starts with a blank continues the
+one before.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,9 @@ from mailroster import address
 from mailroster.finding import Fault
 from mailroster.formats.virtual import Alias, Virtual
 from mailroster.text import check_text, content
+
+#: The recipient that discards mail.
+DISCARD = "/dev/null"
 
 
 class LocalAliases(Virtual):
@@ -39,6 +42,9 @@ class LocalAliases(Virtual):
             raise Fault("malformed-alias", f"{key!r} has a domain", mend)
         recipients: dict[str, str] = {}
         for word in value.replace(",", " ").split():
+            if word.strip('"') == DISCARD:
+                recipients[DISCARD] = DISCARD
+                continue
             if word.lstrip('"')[:1] in ("|", "/") or word.lower().startswith(":include:"):
                 raise Fault(
                     "unsafe-recipient",

@@ -14,7 +14,14 @@ from collections.abc import Mapping
 
 from mailroster.compile.relay import RELAYED, RELAYED_TLS
 from mailroster.instance.layout import Layout
-from mailroster.instance.lookups import lookups, policy, quota_status
+from mailroster.instance.lookups import (
+    RECIPIENT_MAPS,
+    lookups,
+    policy,
+    quota_status,
+    recipient_questions,
+    sender_questions,
+)
 from mailroster.instance.postfix import relay_tls, submission_options
 from mailroster.instance.smtp_safety import (
     DATA_RESTRICTIONS,
@@ -61,14 +68,18 @@ def parameters(
     if s.spoof_protection:
         classes.append(SENDER_CLASS)
         ours[SENDER_CLASS] = "reject_authenticated_sender_login_mismatch"
-        senders.append(policy(layout, f"sender/{SENDER_CLASS}", SENDER_CLASS))
+        senders.append(policy(layout, f"{sender_questions(s)}/{SENDER_CLASS}", SENDER_CLASS))
     if submits:
         ours["mailroster_submission_restrictions"] = ", ".join(senders)
         senders = found.senders[:1]  # Postfix complains of others where nobody logs in
     if s.enable_quotas:
         classes.append(QUOTA_CLASS)
         ours[QUOTA_CLASS] = quota_status(layout)
-        recipients.append(policy(layout, f"quota/{QUOTA_CLASS}", QUOTA_CLASS))
+    # Whether a recipient exists is for tables that we know; the administrator may have others.
+    exists = not any(without_ours(had.get(name, "")) for name in RECIPIENT_MAPS)
+    if questions := recipient_questions(s, exists=exists):
+        otherwise = QUOTA_CLASS if s.enable_quotas else "DUNNO"
+        recipients.append(policy(layout, f"{questions}/{otherwise}", otherwise))
     lists = {
         "virtual_mailbox_domains": ("mailroster_domains", found.domains),
         "virtual_mailbox_maps": ("mailroster_mailboxes", found.mailboxes),
@@ -81,6 +92,7 @@ def parameters(
         "smtpd_discard_ehlo_keywords": (
             "mailroster_not_offered", [NOT_OFFERED] if submits else [],
         ),
+        "transport_maps": ("mailroster_transports", found.transports),
         "sender_dependent_default_transport_maps": ("mailroster_relays", found.relays),
     }  # fmt: skip
     ours |= {name: ", ".join(values) for name, values in lists.values()}

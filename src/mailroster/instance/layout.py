@@ -35,6 +35,10 @@ class Layout:
         self.delimiters = os.path.join(state, "recipient-delimiter")
         #: The mail folder for which the tables are made.
         self.mail_folder = os.path.join(state, "mail-folder")
+        #: The setting postmaster_address for which the tables are made.
+        self.postmaster = os.path.join(state, "postmaster")
+        #: There while rows are written that lead from one table to another.
+        self.changing = os.path.join(self.tables, "changing")
         self.postfix = os.path.join(state, "postfix")
         #: The version of Dovecot for which the tables are made.
         self.dialect = os.path.join(state, "dovecot-version")

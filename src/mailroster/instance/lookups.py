@@ -1,14 +1,34 @@
 """The values by which a Postfix reads the tables (postconf(5)): those of a private one, and of one
 that somebody else configures. Pure text."""
 
+import re
+from collections.abc import Iterable
+
 from mailroster.instance.layout import Layout
+from mailroster.resolve import DISCARD_DOMAIN
 from mailroster.settings import Settings
 from mailroster.values import NamedTuple
 
 _TABLES = (
     "generation", "domains", "mailboxes", "aliases", "senders", "catch_all_senders", "send_access",
-    "receive_access", "local_aliases", "relays", "relay_passwords",
+    "receive_access", "roles", "local_aliases", "relays", "relay_passwords",
 )  # fmt: skip
+
+
+#: What our policy service is asked, as its policy_context: whether a recipient exists, whether its
+#: mailboxes have room; whether a user may send as an address, and as what a catch-all takes.
+RECIPIENT, QUOTA, SENDER, CATCH_ALL = "recipient", "quota", "sender", "catch-all"
+
+
+#: Lists in which an administrator can name tables of other recipients.
+RECIPIENT_MAPS = frozenset(
+    (
+        "virtual_alias_maps", "virtual_mailbox_maps", "transport_maps", "canonical_maps",
+        "recipient_canonical_maps",
+    )
+)  # fmt: skip
+#: Parameters of main.cf by which an administrator can route mail past our tables.
+_OTHER_ROUTES = RECIPIENT_MAPS | {"virtual_transport", "recipient_delimiter"}
 
 
 class Lookups(NamedTuple):
@@ -22,6 +42,8 @@ class Lookups(NamedTuple):
     senders: list[str]
     recipients: list[str]
     relays: list[str]
+    #: How mail leaves that is neither for a mailbox nor for another server.
+    transports: list[str]
     #: What makes a client of a relay log in, as settings by name.
     relay_logins: dict[str, str]
 
@@ -33,11 +55,7 @@ def lookups(settings: Settings, layout: Layout) -> Lookups:
     # The generation comes first: renaming it makes new sessions look at everything anew. Each of
     # the mailboxes is mapped to itself, so that a catch-all never gets to see their mail.
     aliases = [table["generation"], table["aliases"], regexp, table["mailboxes"]]
-    if settings.postmaster_address:
-        aliases.append(f"inline:{{ {{root={settings.postmaster_address}}} }}")
-    aliases.append(table["local_aliases"])
-    if settings.postmaster_address:
-        aliases.append(f"inline:{{ {{postmaster={settings.postmaster_address}}} }}")
+    aliases += [table["roles"], table["local_aliases"]]
     # A list ends with the first table that has an answer; a union asks all of its own.
     senders = [table["senders"], table["catch_all_senders"]]
     logins = f"unionmap:{{{', '.join(senders)}}}" if settings.spoof_catch_all else senders[0]
@@ -53,6 +71,7 @@ def lookups(settings: Settings, layout: Layout) -> Lookups:
         ],
         [f"check_recipient_access {table['receive_access']}"],
         [table["relays"]],
+        [f"inline:{{ {{{DISCARD_DOMAIN}=discard:}} }}"],
         {
             "smtp_sasl_password_maps": table["relay_passwords"],
             "smtp_sender_dependent_authentication": "yes",
@@ -60,6 +79,25 @@ def lookups(settings: Settings, layout: Layout) -> Lookups:
             "smtp_sasl_tls_security_options": "noanonymous",
         },
     )
+
+
+def recipient_questions(settings: Settings, *, exists: bool = True) -> str:
+    """What our policy service is asked about recipients, "" for nothing. `exists`: whether it knows
+    every table that may have the recipient."""
+    return "+".join([RECIPIENT] * exists + [QUOTA] * settings.enable_quotas)
+
+
+def without_recipient_check(main_cf: str, names: Iterable[str]) -> str:
+    """A main.cf whose settings of some names are somebody else's: if our policy service can't know
+    every recipient then, it is not asked whether one exists."""
+    if _OTHER_ROUTES.isdisjoint(names):
+        return main_cf
+    return re.sub(rf"(policy_context=){RECIPIENT}\+?", r"\1", main_cf)
+
+
+def sender_questions(settings: Settings) -> str:
+    """What our policy service is asked about senders."""
+    return f"{SENDER}+{CATCH_ALL}" if settings.spoof_catch_all else SENDER
 
 
 def policy(layout: Layout, context: str, default_action: str = "DUNNO") -> str:

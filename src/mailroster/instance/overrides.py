@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 
 from mailroster.finding import ERROR, WARNING, Finding, Location, printable
+from mailroster.instance.lookups import without_recipient_check
 from mailroster.instance.smtp_safety import CHECKS, SUBMISSION_CHECKS, submission_checks
 from mailroster.text import only_comments
 from mailroster.values import NamedTuple
@@ -244,8 +245,10 @@ def main_cf(base: str, text: str) -> str:
         return base
     if f"\n{SUBMISSION_CHECKS[0]} =" in base and not said.keys().isdisjoint(CHECKS):
         said = {**submission_checks(said), **said}
+    if "transport_maps" in said:  # ours come first: an alias of /dev/null has no other way
+        said["transport_maps"] = f"$mailroster_transports, {said['transport_maps']}".rstrip(", ")
     kept, dropping = [], False
-    for line in base.split("\n"):
+    for line in without_recipient_check(base, said).split("\n"):
         if not line.startswith(" "):  # else it continues the line before
             dropping = line.partition("=")[0].strip() in said
         if not dropping:

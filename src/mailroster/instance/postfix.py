@@ -4,7 +4,13 @@ from collections.abc import Mapping
 
 from mailroster.compile.relay import RELAYED, RELAYED_TLS, transport
 from mailroster.instance.layout import Layout
-from mailroster.instance.lookups import lookups, policy, quota_status
+from mailroster.instance.lookups import (
+    lookups,
+    policy,
+    quota_status,
+    recipient_questions,
+    sender_questions,
+)
 from mailroster.instance.smtp_safety import (
     CLEANUP,
     CONNECTIONS_OF_ONE_CLIENT,
@@ -27,14 +33,14 @@ def main_cf(settings: Settings, layout: Layout) -> str:
     found = lookups(s, layout)
     submission_restrictions = [*found.senders]
     if s.spoof_protection:
-        # It knows whom a pattern leads to; the tables know only what a pattern names.
-        submission_restrictions.append(policy(layout, "sender"))
+        # It knows where a pattern or a domain alias leads; the tables know only names.
+        submission_restrictions.append(policy(layout, sender_questions(s)))
         submission_restrictions.append("reject_authenticated_sender_login_mismatch")
     recipient_restrictions = ["reject_unlisted_recipient", *found.recipients]
+    # The last of all: our service says OK to what it has looked at. Where it says nothing, Dovecot
+    # itself answers for the mailboxes that it knows under the very name.
+    recipient_restrictions.append(policy(layout, recipient_questions(s)))
     if s.enable_quotas:
-        # The last of all: our service says OK to what it has looked at. Where it says nothing,
-        # Dovecot itself tells of the mailboxes that it knows under the very name.
-        recipient_restrictions.append(policy(layout, "quota"))
         recipient_restrictions.append(quota_status(layout))
     sender_restrictions = found.senders[:1]
     if s.reject_forged_senders:
@@ -86,6 +92,9 @@ virtual_mailbox_maps = {", ".join(found.mailboxes)}
 virtual_alias_domains =
 virtual_alias_maps = {", ".join(found.aliases)}
 virtual_transport = lmtp:unix:{layout.from_postfix(layout.lmtp)}
+# An alias of /dev/null leads to a domain of its own, whose mail is discarded.
+mailroster_transports = {", ".join(found.transports)}
+transport_maps = $mailroster_transports
 
 # The way out. Only the services to relays ever log in, so that no other server is told a password,
 # and never in clear. A relay for all is no relayhost: nothing could make an exception to that.
@@ -138,11 +147,6 @@ def _hidden(settings: Settings) -> str:
 
 def _lines(parameters: Mapping[str, str]) -> str:
     return "".join(f"{name} = {value}".rstrip() + "\n" for name, value in parameters.items())
-
-
-def needs_policy(settings: Settings) -> bool:
-    """Whether anything here asks our policy service."""
-    return settings.enable_quotas or settings.spoof_protection
 
 
 _SERVICES = """\

@@ -1,22 +1,27 @@
 """What the policy service says to an smtpd."""
 
 import asyncio
+import os
 import sys
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeVar
 
 from mailroster.address import split, split_extension
 from mailroster.finding import Fault
 from mailroster.instance.layout import Layout
+from mailroster.instance.lookups import CATCH_ALL, QUOTA, RECIPIENT, SENDER
+from mailroster.paths import MAILBOX, Recipient, end_of, lead_nowhere
 from mailroster.policy.quota_status import QuotaStatus
 from mailroster.policy.regexp_table import Patterns
 from mailroster.policy.tabled import tabled
-from mailroster.resolve import Router, quoted
+from mailroster.resolve import Router
 from mailroster.targets.lmdb_lookup import LmdbLookup
 
-#: Postfix's restrictions name these as policy_context.
-QUOTA, SENDER = "quota", "sender"
+T = TypeVar("T")
+
 PERMIT, NO_OPINION = "OK", "DUNNO"
+UNKNOWN = "550 5.1.1 User unknown"
 NOT_OWNED = "553 5.7.1 not owned by the user who is logged in"
 #: Less than Postfix waits for us (mailroster.instance.postfix).
 ANSWER_S = 1.5
@@ -30,9 +35,10 @@ class Policy:
 
     def __init__(self, layout: Layout, origin: str) -> None:
         self._patterns = Patterns(layout)
-        self._router = Router(tabled(layout), origin, self._patterns.captured)
+        roles = LmdbLookup(layout.table("roles"))
+        self._router = Router(tabled(layout), origin, self._patterns.captured, role=roles.get)
         self._quota_status = QuotaStatus(layout.quota_status)
-        self._domains = LmdbLookup(layout.table("domains"))
+        self._changing = layout.changing
         self._senders = LmdbLookup(layout.table("senders"))
         self._complained: dict[str, float] = {}
 
@@ -55,36 +61,51 @@ class Policy:
     async def answer(self, asked: Mapping[str, str]) -> str:
         """An action of access(5). Never raises, and takes ANSWER_S at the most.
 
-        With a `/` and a class of restrictions behind the context it is never OK, which would end
-        the list that asks; and what we can't tell is left to the class.
+        The context names the questions, with `+` between them (mailroster.instance.lookups). With
+        a `/` and a class of restrictions behind it the action is never OK, which would end the list
+        that asks; and what we can't tell is left to the class.
         """
         context, _, otherwise = asked.get("policy_context", "").partition("/")
-        action = await self._judged(context, asked)
+        action = await self._judged(context.split("+"), asked)
         return (
             {PERMIT: NO_OPINION, NO_OPINION: otherwise}.get(action, action) if otherwise else action
         )
 
-    async def _judged(self, context: str, asked: Mapping[str, str]) -> str:
-        judge: Awaitable[str]
+    async def _judged(self, questions: Collection[str], asked: Mapping[str, str]) -> str:
         try:
-            if context == SENDER:
-                judge = self.sender(asked.get("sender", ""), asked.get("sasl_username", ""))
-            else:
-                size = asked.get("size", "")
-                judge = self.quota(asked.get("recipient", ""), int(size) if size.isdecimal() else 0)
             async with asyncio.timeout(ANSWER_S):
-                return await judge
+                if SENDER in questions:
+                    sender, user = asked.get("sender", ""), asked.get("sasl_username", "")
+                    return await self.sender(sender, user, CATCH_ALL in questions)
+                size = asked.get("size", "")
+                return await self.recipient(
+                    asked.get("recipient", ""),
+                    int(size) if size.isdecimal() else 0,
+                    exists=RECIPIENT in questions,
+                    has_room=QUOTA in questions,
+                )
         except Exception as error:  # noqa: BLE001 - whatever it is, mail goes on
             self.complain(f"{type(error).__name__}: {error}")
             return NO_OPINION
 
-    async def quota(self, recipient: str, size: int) -> str:
-        """What a recipient is to be told: `552 …` if any mailbox that it leads to is full."""
-        if not recipient:
-            return NO_OPINION
-        mailboxes = await self._mailboxes(recipient)
-        if mailboxes is None:
+    async def recipient(self, recipient: str, size: int, *, exists: bool, has_room: bool) -> str:
+        """The answer about a recipient: `550 …` if it leads only to addresses of ours that do not
+        exist, `552 …` if a mailbox that it leads to is full. `exists` and `has_room` say which of
+        the two is asked for."""
+        ends = await self._ends(recipient) if recipient else None
+        if ends is None:
             return NO_OPINION  # Postfix itself refuses what can't be followed
+        if exists and lead_nowhere(ends):
+            # A change may have come between two lookups, or be under way.
+            ends = await self._ends(recipient)
+            is_sure = ends is not None and lead_nowhere(ends)
+            return UNKNOWN if is_sure and not os.path.exists(self._changing) else NO_OPINION
+        mailboxes = dict.fromkeys(end.mailbox for end in ends if end.kind == MAILBOX)
+        refusal = await self._refusal(list(mailboxes), size) if has_room else ""
+        return refusal or PERMIT
+
+    async def _refusal(self, mailboxes: Sequence[str], size: int) -> str:
+        """What the first mailbox that is full answers, "" if there is room in all."""
         asked = [
             asyncio.ensure_future(self._quota_status.refuses(mailbox, size))
             for mailbox in mailboxes[:MAILBOXES_MAX]
@@ -97,45 +118,46 @@ class Policy:
             for task in asked:
                 task.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
-        return PERMIT
+        return ""
 
-    async def sender(self, sender: str, user: str) -> str:
-        """Whether a user may send as an address that a pattern catches; of any other the tables
-        say all there is."""
-        self._patterns.look()
-        if not self._patterns.are_any or not sender or not user:
+    async def sender(self, sender: str, user: str, catch_all: bool) -> str:
+        """Whether a user may send as an address that a pattern, a domain alias or a role takes; of
+        any other the tables list the senders."""
+        if not sender or not user:
             return NO_OPINION
         sender, user = self._router.qualified(sender.lower()), user.lower()
-        await self._patterns.learn([quoted(sender)])
-        if self._patterns.captured(quoted(sender)) is None:
+        ends = await self._learned(lambda: self._router.sender_ends(sender, catch_all))
+        if ends is None:
             return NO_OPINION
         local, domain = split(sender)
         bare = f"{split_extension(local)[0]}@{domain}"
-        if user == bare:
+        if user == bare or user in ends:
             return PERMIT
         rows = (self._senders.get(key) for key in (sender, bare, f"@{domain}"))
-        if any(user in row.split(", ") for row in rows if row):
-            return PERMIT
-        served = domain == self._router.origin or self._domains.get(domain) is not None
-        owners = await self._mailboxes(sender) if served else []
-        return PERMIT if user in (owners or []) else NOT_OWNED
+        return PERMIT if any(user in row.split(", ") for row in rows if row) else NOT_OWNED
 
-    async def _mailboxes(self, address: str) -> list[str] | None:
-        """The mailboxes to which an address leads, each once; None if it can't be followed."""
-        self._patterns.look()
-        while True:
-            self._patterns.wanted()
+    async def _ends(self, address: str) -> list[Recipient] | None:
+        """The final recipients of an address; None if it can't be followed."""
+
+        def follow() -> list[Recipient] | None:
             try:
                 recipients = self._router.expand(address)
             except Fault:
-                recipients = None
-            if wanted := self._patterns.wanted():
-                await self._patterns.learn(wanted)
-                continue
-            if recipients is None:
                 return None
-            found = (self._router.mailbox(recipient) for recipient in recipients)
-            return list(dict.fromkeys(mailbox for mailbox in found if mailbox is not None))
+            return [end_of(self._router, recipient) for recipient in recipients]
+
+        return await self._learned(follow)
+
+    async def _learned(self, judge: Callable[[], T]) -> T:
+        """What a function makes of the tables, once all is known that it asks of the patterns."""
+        self._patterns.look()
+        while True:
+            self._patterns.wanted()
+            answer = judge()
+            wanted = self._patterns.wanted()
+            if not wanted:
+                return answer
+            await self._patterns.learn(wanted)
 
     def complain(self, words: str) -> None:
         """A line of the log for a kind of trouble, once a minute; a full disk is no matter."""

@@ -1,5 +1,5 @@
-"""The roster as Postfix's tables tell it, one row at a time: for who needs to know where an address
-goes and must not read a million lines for it."""
+"""The roster as Postfix's tables have it, read one row at a time: for a process that follows an
+address and must not read a million lines for it."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -16,15 +16,20 @@ E = TypeVar("E")
 
 
 class Tabled(Document[E]):
-    """A document of which only `get` and `in` can be asked; both raise OSError without a table."""
+    """A document of which only `get`, `in` and `names_domain` can be asked; each raises OSError
+    without a table. `domains` is the table of all domains that are served."""
 
-    __slots__ = ("_entry", "_table")
+    __slots__ = ("_domains_served", "_entry", "_table")
 
     def __init__(
-        self, format: Format[E], table: LmdbLookup, entry: Callable[[str, str], E]
+        self,
+        format: Format[E],
+        table: LmdbLookup,
+        domains: LmdbLookup,
+        entry: Callable[[str, str], E],
     ) -> None:
         super().__init__(format)
-        self._table, self._entry = table, entry
+        self._table, self._domains_served, self._entry = table, domains, entry
 
     @property
     def text(self) -> str:
@@ -37,15 +42,23 @@ class Tabled(Document[E]):
     def __contains__(self, key: str) -> bool:
         return self._table.get(key) is not None
 
+    def names_domain(self, domain: str) -> bool:
+        """Whether an account or an alias names a domain."""
+        return self._domains_served.get(domain) is not None
+
 
 def tabled(layout: Layout) -> Roster:
     """Accounts and aliases as they are served. Passwords are in none of these tables."""
-    documents: dict[str, Any] = {
-        "accounts": Tabled(ACCOUNTS, LmdbLookup(layout.table("mailboxes")), _account),
-        "virtual": Tabled(VIRTUAL, LmdbLookup(layout.table("aliases")), _alias),
-        "local_aliases": Tabled(LOCAL_ALIASES, LmdbLookup(layout.table("local_aliases")), _alias),
-    }
-    return Roster(**documents)
+    domains = LmdbLookup(layout.table("domains"))
+
+    def document(format: Format[E], table: str, entry: Callable[[str, str], E]) -> Any:
+        return Tabled(format, LmdbLookup(layout.table(table)), domains, entry)
+
+    return Roster(
+        accounts=document(ACCOUNTS, "mailboxes", _account),
+        virtual=document(VIRTUAL, "aliases", _alias),
+        local_aliases=document(LOCAL_ALIASES, "local_aliases", _alias),
+    )
 
 
 def _account(key: str, value: str) -> Account:

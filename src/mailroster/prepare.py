@@ -8,7 +8,16 @@ import stat
 import time
 from collections.abc import Callable, Sequence
 
-from mailroster import beneath, installed, log_file, owners, places, quota_warning, running
+from mailroster import (
+    beneath,
+    certificate,
+    installed,
+    log_file,
+    owners,
+    places,
+    quota_warning,
+    running,
+)
 from mailroster.adopt.mail_folder import owned
 from mailroster.config_folder import ConfigFolder
 from mailroster.disk import Disk, make_folder, mode_for_all, read
@@ -86,6 +95,8 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
     if missing := missing_packages():
         raise Refused(f"these Debian packages are missing: {' '.join(missing)}")
     check_paths(settings, layout)
+    if settings.tls_certificate or settings.tls_key:
+        certificate.check(settings, layout)
     places.check(layout.links, adopt)
     if layout.links and (strangers := running.strangers()):
         others = ", ".join(f"{name} (process {pid})" for name, pid in strangers.items())
@@ -132,6 +143,8 @@ def prepare(
         tell(str(remark))
     places.claim(layout.links, tell)
     _certificate(settings, layout)
+    for warning in certificate.warnings(settings, layout):
+        tell(warning)
     settings = settings._replace(listen=_listening(settings.listen))
     before = read(f"{layout.overrides}/dovecot.cf")
     taken = take(settings, layout)
@@ -343,32 +356,14 @@ def _passable(path: str) -> None:
             )
 
 
-def check_certificate(settings: Settings, layout: Layout) -> None:
-    """Raises Refused for a TLS certificate that is not there, or that its key does not fit."""
-    import ssl
-
-    certificate, key = layout.certificate(settings)
-    for path in (certificate, key):
-        if not os.path.isfile(path):
-            raise Refused(f"there is no TLS file {path}")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(certificate, key, password=lambda: "")  # it never asks a person
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise Refused(
-            f"the TLS certificate {certificate} can't be used with the key {key}: {error}"
-        ) from None
-
-
 def _certificate(settings: Settings, layout: Layout) -> None:
-    """A self-signed certificate, once; a key that is given must be there."""
-    certificate, key = layout.certificate(settings)
-    if settings.tls_certificate:
-        for path in (certificate, key):
-            if not os.path.isfile(path):
-                raise Refused(f"there is no TLS file {path}")
+    """A self-signed certificate, where none is named and none is there that its key fits: a start
+    may have ended between the two files. Raises Refused for a named one that can't be used."""
+    if settings.tls_certificate or settings.tls_key:
+        certificate.check(settings, layout)
         return
-    if os.path.exists(certificate) and os.path.exists(key):
+    path, key = layout.certificate(settings)
+    if os.path.exists(path) and os.path.exists(key) and certificate.is_usable(path, key):
         return
     if program("openssl") is None:
         raise Refused("openssl is missing, which makes the first TLS certificate")
@@ -377,9 +372,9 @@ def _certificate(settings: Settings, layout: Layout) -> None:
     argv += ["-subj", f"/CN={settings.hostname}"[:67], "-addext", names]
     old_umask = os.umask(0o077)
     try:
-        code, _, err = run([*argv, "-keyout", key, "-out", certificate])
+        code, _, err = run([*argv, "-keyout", key, "-out", path])
     finally:
         os.umask(old_umask)
     if code:
         raise Refused(f"openssl made no certificate: {err.strip().splitlines()[-1:]}")
-    os.chmod(certificate, 0o644)
+    os.chmod(path, 0o644)

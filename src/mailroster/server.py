@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext, suppress
 from typing import Any
 
-from mailroster import families, readiness, running, signals
+from mailroster import certificate, families, readiness, running, signals
 from mailroster.disk import Disk
 from mailroster.families import Process
 from mailroster.finding import Busy, Refused, ServiceFailed
@@ -21,7 +21,7 @@ from mailroster.log import log, words_of
 from mailroster.log_stream import streamed
 from mailroster.mailstore import mail_folder
 from mailroster.policy.service import argv as policy_argv
-from mailroster.prepare import check, check_certificate, prepare, remove_sockets
+from mailroster.prepare import check, prepare, remove_sockets
 from mailroster.services import run
 from mailroster.settings import Settings
 from mailroster.supervise import STOP_S, Server, Supervisor
@@ -141,7 +141,7 @@ class Up:
     async def _reload(self) -> None:
         """Has the servers read their certificates again: they keep their sessions."""
         try:
-            await in_thread(check_certificate, self._settings, self._layout)
+            await in_thread(certificate.check, self._settings, self._layout)
         except Refused as error:
             log(f"the certificate is not reloaded: {error}")
             return

@@ -111,6 +111,8 @@ SETTINGS = (
 
 #: They say how far the config folder is trusted: it can't say so itself.
 NOT_IN_TOML = frozenset({"trust_config", "linked_folders"})
+#: Paths of files that the servers read.
+_PATHS = ("tls_certificate", "tls_key")
 LAYOUTS = ("private", "system", "host")
 #: Defaults of the layout `system`, and of `host`, where they tell of servers that are not ours.
 SYSTEM: Mapping[str, str | int] = {
@@ -262,7 +264,7 @@ def load(sources: Sources) -> Settings:
     trusted = _trusts_config(_folders(sources)["state"], sources)
     toml = _toml(config, sources) if trusted else {}
     _check_toml(toml)
-    values: dict[str, Any] = _values(sources, toml)
+    values: dict[str, Any] = _values(sources, toml, source or config)
     values |= {
         **_places(sources, toml),
         "config": config,
@@ -300,13 +302,16 @@ def _check_toml(toml: Mapping[str, Any]) -> None:
             raise NotUnderstood(f"{TOML}: {name!r} is too large a number")
 
 
-def _values(sources: Sources, toml: Mapping[str, Any]) -> dict[str, str | int | bool]:
-    """Every setting that is no folder, as given or by default. Raises NotUnderstood."""
+def _values(sources: Sources, toml: Mapping[str, Any], config: str) -> dict[str, str | int | bool]:
+    """Every setting that is no folder, as given or by default; a relative path of mailroster.toml
+    counts from the config folder. Raises NotUnderstood."""
     values = {}
     for setting in SETTINGS:
         text = sources.given(setting)
         if text is None and setting.name in toml:
             text = str(toml[setting.name])
+            if text and setting.name in _PATHS:
+                text = os.path.normpath(os.path.join(config, text))
         values[setting.name] = setting.default if text is None else _judged(setting, text)
     return values
 

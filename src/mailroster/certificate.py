@@ -20,8 +20,9 @@ _CERTIFICATES = frozenset((b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIF
 def check(settings: Settings, layout: Layout) -> None:
     """Raises Refused for a certificate or a key that the servers can't use: it names the file, what
     is wrong, and the command or the setting that helps."""
-    if settings.tls_key and not settings.tls_certificate:
-        raise Refused("tls_key is set without tls_certificate; set both, or neither")
+    if not settings.tls_certificate and (settings.tls_key or settings.tls_type):
+        name = "tls_key is set" if settings.tls_key else f"tls_type is {settings.tls_type}"
+        raise Refused(f"{name} without tls_certificate; set both files")
     certificate, key = layout.certificate(settings)
     labels = {path: _labels(path) for path in (certificate, key)}
     has_certificate = {path: bool(_CERTIFICATES & labels[path]) for path in labels}
@@ -85,6 +86,11 @@ def _load(certificate: str, key: str) -> None:
             raise Refused(f"{what}; {_MEND}") from None
         pair = f"the TLS certificate {certificate} can't be used with the key {key}"
         raise Refused(f"{pair}: {printable(str(error))}; {_MEND}") from None
+
+
+def is_named(settings: Settings) -> bool:
+    """Whether the settings say where a certificate is, or should."""
+    return bool(settings.tls_certificate or settings.tls_key or settings.tls_type)
 
 
 def is_usable(certificate: str, key: str) -> bool:

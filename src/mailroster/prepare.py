@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from mailroster import (
     beneath,
     certificate,
+    in_force,
     installed,
     log_file,
     owners,
@@ -25,10 +26,11 @@ from mailroster.finding import Refused
 from mailroster.instance import overrides, postfix
 from mailroster.instance.dialect import dialect
 from mailroster.instance.layout import Layout
+from mailroster.listening import listening
 from mailroster.overrides import take
 from mailroster.services import HOT_MAIN_CF_S, program, run
-from mailroster.setting_rules import path_fault
-from mailroster.settings import NOWHERE, Settings
+from mailroster.setting_rules import PORTS, path_fault
+from mailroster.settings import NOWHERE, Settings, name_warning
 
 #: Debian's packages, by a file that each brings.
 PACKAGES = {
@@ -95,13 +97,28 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
     if missing := missing_packages():
         raise Refused(f"these Debian packages are missing: {' '.join(missing)}")
     check_paths(settings, layout)
-    if settings.tls_certificate or settings.tls_key:
+    if certificate.is_named(settings):
         certificate.check(settings, layout)
+    _check_addresses(settings)
+    if settings.proxied() - set(PORTS[:3]) and not settings.trusted_proxies:
+        mend = "set trusted_proxies to the addresses of the load balancers"
+        raise Refused(f"Dovecot would close every connection behind proxy_protocol; {mend}")
     places.check(layout.links, adopt)
     if layout.links and (strangers := running.strangers()):
         others = ", ".join(f"{name} (process {pid})" for name, pid in strangers.items())
         mend = "stop it for good first: systemctl disable --now postfix dovecot"
         raise Refused(f"another mail server runs here: {others}; {mend}")
+
+
+def _check_addresses(settings: Settings) -> None:
+    """Raises Refused for an address to listen on that the machine does not have."""
+    for address in () if settings.is_everywhere() else settings.near():
+        try:
+            with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+                probe.bind((address, 0))
+        except OSError:
+            mend = "correct it, or give the machine that address first"
+            raise Refused(f"listen: {address} is no address of this machine; {mend}") from None
 
 
 def check_paths(settings: Settings, layout: Layout) -> None:
@@ -143,9 +160,10 @@ def prepare(
         tell(str(remark))
     places.claim(layout.links, tell)
     _certificate(settings, layout)
-    for warning in certificate.warnings(settings, layout):
-        tell(warning)
-    settings = settings._replace(listen=_listening(settings.listen))
+    for warning in (name_warning(settings.hostname), *certificate.warnings(settings, layout)):
+        if warning:
+            tell(warning)
+    asked, settings = settings, settings._replace(listen=_listening(settings.listen))
     before = read(f"{layout.overrides}/dovecot.cf")
     taken = take(settings, layout)
     for finding in taken.findings:
@@ -175,6 +193,7 @@ def prepare(
         else:  # which may be as an earlier version has made it
             os.chown(path, 0, group)
             os.chmod(path, mode)
+    in_force.write(asked, layout, listening(asked, layout, taken.overrides))
     return changed
 
 
@@ -359,7 +378,7 @@ def _passable(path: str) -> None:
 def _certificate(settings: Settings, layout: Layout) -> None:
     """A self-signed certificate, where none is named and none is there that its key fits: a start
     may have ended between the two files. Raises Refused for a named one that can't be used."""
-    if settings.tls_certificate or settings.tls_key:
+    if certificate.is_named(settings):
         certificate.check(settings, layout)
         return
     path, key = layout.certificate(settings)

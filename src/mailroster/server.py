@@ -8,13 +8,14 @@ from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext, suppress
 from typing import Any
 
-from mailroster import certificate, families, readiness, running, signals
+from mailroster import certificate, families, in_force, readiness, running, signals
 from mailroster.disk import Disk
 from mailroster.families import Process
 from mailroster.finding import Busy, Refused, ServiceFailed
 from mailroster.follow import Follower, only_one
 from mailroster.healing import Displaced, Healer
 from mailroster.health import silent
+from mailroster.instance.endpoints import listed
 from mailroster.instance.layout import Layout
 from mailroster.instance.postfix import needs_policy
 from mailroster.log import log, words_of
@@ -124,6 +125,9 @@ class Up:
             with suppress(OSError):
                 readiness.notify(readiness.STOPPING)
             await self._stop_servers()
+            if not self._is_displaced:
+                with suppress(OSError):
+                    in_force.remove(self._layout)
 
     def _kept(self) -> list[Supervisor]:
         return [*([self._policy] if self._has_policy() else []), *self._servers]
@@ -225,13 +229,10 @@ class Up:
     async def _ready(self, stop: asyncio.Event) -> None:
         """Says "ready" when SMTP and IMAP answer."""
         s, deadline = self._settings, time.monotonic() + READY_S
-        while found := await unless_stopped(stop, in_thread(silent, s)):
+        ports = await in_thread(in_force.ports, s, self._layout)
+        while found := await unless_stopped(stop, in_thread(silent, ports)):
             if time.monotonic() > deadline:
                 raise ServiceFailed(f"no answer: {', '.join(found)}; see {s.logs}")
             await asyncio.sleep(0.05)
         readiness.notify(readiness.READY)
-        log(
-            f"ready: SMTP {s.smtp_port}, submission {s.submission_port} and "
-            f"{s.submissions_port}, IMAP {s.imap_port} and {s.imaps_port}, "
-            f"POP3 {s.pop3_port} and {s.pop3s_port}, ManageSieve {s.sieve_port} on {s.listen}"
-        )
+        log(f"ready: {listed(ports)} on {s.listen}")

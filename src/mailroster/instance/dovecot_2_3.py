@@ -12,6 +12,7 @@ from mailroster.instance.dovecot_common import (
     listeners,
     log_timestamp,
     ports,
+    protocols,
     warning_service,
 )
 from mailroster.instance.layout import Layout
@@ -71,6 +72,9 @@ def _dovecot_conf(settings: Settings, layout: Layout) -> str:
     certificate, key = layout.certificate(s)
     quota_imap = " quota imap_quota" if s.enable_quotas else ""
     quota = " quota" if s.enable_quotas else ""
+    # A client's own upload; what arrives by SMTP has a few headers more by then.
+    limit = f"  plugin {{\n    quota_max_mail_size = {s.message_size_limit}B\n  }}\n"
+    limit = limit if s.message_size_limit else ""
     return f"""\
 # Written by mailroster: changes made here are lost.
 base_dir = {layout.run}
@@ -78,8 +82,9 @@ state_dir = {layout.dovecot_data}
 instance_name = mailroster
 log_path = {layout.dovecot_log(s)}{log_timestamp(s)}
 {_log_level(s)}
+hostname = {s.hostname}
 listen = {s.listen}
-protocols = imap pop3 lmtp sieve
+protocols = {protocols(s)}
 shutdown_clients = yes
 
 ssl = yes
@@ -105,8 +110,8 @@ lmtp_save_to_detail_mailbox = no
 {_databases(s, layout)}
 {INBOX}
 protocol imap {{
-  mail_plugins ={quota_imap}
-}}
+  mail_plugins ={quota_imap or " quota" * bool(limit)}
+{limit}}}
 protocol lmtp {{
   mail_plugins ={quota} sieve
   postmaster_address = {s.postmaster_address or f"postmaster@{s.hostname}"}
@@ -236,6 +241,6 @@ def _log_level(settings: Settings) -> str:
     return {
         "error": "info_log_path = /dev/null",
         "warn": "info_log_path = /dev/null",
-        "debug": "mail_debug = yes\nauth_verbose = yes",
+        "debug": "auth_verbose = yes",
         "trace": "mail_debug = yes\nauth_debug = yes",
     }.get(settings.log_level, "")

@@ -12,6 +12,7 @@ from mailroster.instance.dovecot_common import (
     listeners,
     log_timestamp,
     ports,
+    protocols,
     warning_service,
 )
 from mailroster.instance.layout import Layout
@@ -48,8 +49,9 @@ state_dir = {layout.dovecot_data}
 instance_name = mailroster
 log_path = {layout.dovecot_log(s)}{log_timestamp(s)}
 {_log_level(s)}
+hostname = {s.hostname}
 listen = {s.listen}
-protocols = imap pop3 lmtp sieve
+protocols = {protocols(s)}
 shutdown_clients = yes
 
 ssl = yes
@@ -76,7 +78,7 @@ lmtp_user_concurrency_limit = unlimited
 {_databases(s, layout)}
 {INBOX}
 protocol imap {{
-{_plugins("imap_quota" if s.enable_quotas else "")}}}
+{_plugins(*_imap_plugins(s))}{_upload_limit(s)}}}
 protocol lmtp {{
 {_plugins("sieve")}  postmaster_address = {postmaster}
 }}
@@ -90,6 +92,18 @@ protocol lda {{
 # What the folder adds, last of all.
 !include_try {layout.overrides}/dovecot.cf
 """
+
+
+def _imap_plugins(settings: Settings) -> list[str]:
+    if settings.enable_quotas:
+        return ["imap_quota"]
+    return ["quota"] if settings.message_size_limit else []
+
+
+def _upload_limit(settings: Settings) -> str:
+    """For a client's own upload; what arrives by SMTP has a few headers more by then."""
+    limit = settings.message_size_limit
+    return f"  quota_mail_size = {limit} B\n" if limit else ""
 
 
 def _services(settings: Settings, layout: Layout) -> str:
@@ -268,6 +282,6 @@ def _log_level(settings: Settings) -> str:
     return {
         "error": "info_log_path = /dev/null",
         "warn": "info_log_path = /dev/null",
-        "debug": "log_debug = category=mail\nauth_verbose = yes",
+        "debug": "auth_verbose = yes",
         "trace": "log_debug = category=mail OR category=auth",
     }.get(settings.log_level, "")

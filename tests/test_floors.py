@@ -21,7 +21,8 @@ FLOORS = (
     "tables compile/ effects/ explain instance/",
     "child processes disk clock folder_trust config_folder beneath file_lock pid_file log_file "
     "mail_work mail_user settling lock append recovery history commit targets/ index store "
-    "served password verification password_policy running services installed pcre sockets auth "
+    "served password verification password_policy running services "
+    "certificate in_force listening references installed pcre sockets auth "
     "agreement picture mailstore quota_warning policy/ survivors sessions reopen sievec sieve "
     "overrides source brought overlay companions adopt/ places owners prepare apply damage "
     "deadlines moving log threads watch follow health log_stream readiness host_files integration "

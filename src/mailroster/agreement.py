@@ -214,8 +214,12 @@ def rcpt(settings: Settings, address: str) -> str:
     of the answer. Raises ServiceFailed or OSError."""
     import socket
 
-    place = (settings.near(), settings.smtp_port)
+    if not settings.smtp_port:
+        raise ServiceFailed("smtp_port is 0: nothing listens for mail from other servers")
+    place = (settings.near()[0], settings.smtp_port)
     with socket.create_connection(place, _TIMEOUT_S) as session:
+        if "smtp" in settings.proxied():
+            session.sendall(b"PROXY TCP4 127.0.0.1 127.0.0.1 1024 25\r\n")
         file = session.makefile("rb")
 
         def answered(command: str) -> str:

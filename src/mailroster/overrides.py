@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 
-from mailroster import installed
+from mailroster import installed, references
 from mailroster.config_folder import ConfigFolder
 from mailroster.disk import Disk, Identity, identity
 from mailroster.finding import ERROR, WARNING, Finding, Location, Refused, printable
@@ -152,6 +152,7 @@ def judged(overrides: Overrides, settings: Settings, layout: Layout) -> list[Fin
     with tempfile.TemporaryDirectory(prefix="mailroster-") as folder:
         if (overrides.main or overrides.master) and program("postconf"):
             found += _postfix_says(folder, main, master, overrides)
+            found += references.findings(folder, overrides, settings, layout)
         is_whole = not any(f.severity == ERROR and f.where.file == DOVECOT for f in found)
         if its and is_whole and program("doveconf"):
             found += _dovecot_says(folder, settings, layout, its, overrides.dovecot)
@@ -161,7 +162,8 @@ def judged(overrides: Overrides, settings: Settings, layout: Layout) -> list[Fin
 
 def _postfix_says(folder: str, main: str, master: str, overrides: Overrides) -> list[Finding]:
     # Its programs shall not speak to a Postfix that runs: what they say is ours alone.
-    main = main_cf(main, f"queue_directory = {folder}\nmaillog_file =\n")
+    main = main_cf(main, f"queue_directory = {folder}/queue\nmaillog_file =\n")
+    os.mkdir(f"{folder}/queue")
     for name, text in (("main.cf", main), ("master.cf", master)):
         Disk().replace(
             f"{folder}/{name}", text.encode("utf-8", "surrogateescape"),

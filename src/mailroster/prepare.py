@@ -8,7 +8,17 @@ import stat
 import time
 from collections.abc import Callable, Sequence
 
-from mailroster import beneath, installed, log_file, owners, places, quota_warning, running
+from mailroster import (
+    beneath,
+    certificate,
+    in_force,
+    installed,
+    log_file,
+    owners,
+    places,
+    quota_warning,
+    running,
+)
 from mailroster.address import split
 from mailroster.adopt.mail_folder import owned
 from mailroster.config_folder import ConfigFolder
@@ -18,10 +28,11 @@ from mailroster.formats.accounts import ACCOUNTS
 from mailroster.instance import overrides, postfix, sieve_mail
 from mailroster.instance.dialect import dialect
 from mailroster.instance.layout import Layout
+from mailroster.listening import listening
 from mailroster.overrides import take
 from mailroster.services import HOT_MAIN_CF_S, program, run
-from mailroster.setting_rules import path_fault
-from mailroster.settings import NOWHERE, Settings
+from mailroster.setting_rules import PORTS, path_fault
+from mailroster.settings import NOWHERE, Settings, name_warning
 from mailroster.text import only_comments
 
 #: Debian's packages, by a file that each brings.
@@ -97,11 +108,28 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
         raise Refused(f"full_text_search needs the Debian package {package}; {remedy}")
     check_paths(settings, layout)
     _check_delimiters(settings, layout)
+    if certificate.is_named(settings):
+        certificate.check(settings, layout)
+    _check_addresses(settings)
+    if settings.proxied() - set(PORTS[:3]) and not settings.trusted_proxies:
+        mend = "set trusted_proxies to the addresses of the load balancers"
+        raise Refused(f"Dovecot would close every connection behind proxy_protocol; {mend}")
     places.check(layout.links, adopt)
     if layout.links and (strangers := running.strangers()):
         others = ", ".join(f"{name} (process {pid})" for name, pid in strangers.items())
         mend = "stop it for good first: systemctl disable --now postfix dovecot"
         raise Refused(f"another mail server runs here: {others}; {mend}")
+
+
+def _check_addresses(settings: Settings) -> None:
+    """Raises Refused for an address to listen on that the machine does not have."""
+    for address in () if settings.is_everywhere() else settings.near():
+        try:
+            with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+                probe.bind((address, 0))
+        except OSError:
+            mend = "correct it, or give the machine that address first"
+            raise Refused(f"listen: {address} is no address of this machine; {mend}") from None
 
 
 def check_paths(settings: Settings, layout: Layout) -> None:
@@ -164,7 +192,10 @@ def prepare(
         tell(str(remark))
     places.claim(layout.links, tell)
     _certificate(settings, layout)
-    settings = settings._replace(listen=_listening(settings.listen))
+    for warning in (name_warning(settings.hostname), *certificate.warnings(settings, layout)):
+        if warning:
+            tell(warning)
+    asked, settings = settings, settings._replace(listen=_listening(settings.listen))
     before = read(f"{layout.overrides}/dovecot.cf")
     taken = take(settings, layout)
     for finding in taken.findings:
@@ -195,6 +226,7 @@ def prepare(
         else:  # which may be as an earlier version has made it
             os.chown(path, 0, group)
             os.chmod(path, mode)
+    in_force.write(asked, layout, listening(asked, layout, taken.overrides))
     return changed
 
 
@@ -382,32 +414,14 @@ def _passable(path: str) -> None:
             )
 
 
-def check_certificate(settings: Settings, layout: Layout) -> None:
-    """Raises Refused for a TLS certificate that is not there, or that its key does not fit."""
-    import ssl
-
-    certificate, key = layout.certificate(settings)
-    for path in (certificate, key):
-        if not os.path.isfile(path):
-            raise Refused(f"there is no TLS file {path}")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(certificate, key, password=lambda: "")  # it never asks a person
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise Refused(
-            f"the TLS certificate {certificate} can't be used with the key {key}: {error}"
-        ) from None
-
-
 def _certificate(settings: Settings, layout: Layout) -> None:
-    """A self-signed certificate, once; a key that is given must be there."""
-    certificate, key = layout.certificate(settings)
-    if settings.tls_certificate:
-        for path in (certificate, key):
-            if not os.path.isfile(path):
-                raise Refused(f"there is no TLS file {path}")
+    """A self-signed certificate, where none is named and none is there that its key fits: a start
+    may have ended between the two files. Raises Refused for a named one that can't be used."""
+    if certificate.is_named(settings):
+        certificate.check(settings, layout)
         return
-    if os.path.exists(certificate) and os.path.exists(key):
+    path, key = layout.certificate(settings)
+    if os.path.exists(path) and os.path.exists(key) and certificate.is_usable(path, key):
         return
     if program("openssl") is None:
         raise Refused("openssl is missing, which makes the first TLS certificate")
@@ -416,9 +430,9 @@ def _certificate(settings: Settings, layout: Layout) -> None:
     argv += ["-subj", f"/CN={settings.hostname}"[:67], "-addext", names]
     old_umask = os.umask(0o077)
     try:
-        code, _, err = run([*argv, "-keyout", key, "-out", certificate])
+        code, _, err = run([*argv, "-keyout", key, "-out", path])
     finally:
         os.umask(old_umask)
     if code:
         raise Refused(f"openssl made no certificate: {err.strip().splitlines()[-1:]}")
-    os.chmod(certificate, 0o644)
+    os.chmod(path, 0o644)

@@ -8,19 +8,20 @@ from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext, suppress
 from typing import Any
 
-from mailroster import families, readiness, running, signals, survivors
+from mailroster import certificate, families, in_force, readiness, running, signals, survivors
 from mailroster.disk import Disk
 from mailroster.families import Process
 from mailroster.finding import Busy, Refused, ServiceFailed
 from mailroster.follow import Follower, only_one
 from mailroster.healing import Displaced, Healer
 from mailroster.health import silent
+from mailroster.instance.endpoints import listed
 from mailroster.instance.layout import Layout
 from mailroster.log import log, words_of
 from mailroster.log_stream import streamed
 from mailroster.mailstore import mail_folder
 from mailroster.policy.service import argv as policy_argv
-from mailroster.prepare import check, check_certificate, prepare, remove_sockets
+from mailroster.prepare import check, prepare, remove_sockets
 from mailroster.services import run
 from mailroster.settings import Settings
 from mailroster.supervise import STOP_S, Server, Supervisor
@@ -123,6 +124,9 @@ class Up:
             with suppress(OSError):
                 readiness.notify(readiness.STOPPING)
             await self._stop_servers()
+            if not self._is_displaced:
+                with suppress(OSError):
+                    in_force.remove(self._layout)
 
     def _kept(self) -> list[Supervisor]:
         return [self._policy, *self._servers]
@@ -140,7 +144,7 @@ class Up:
     async def _reload(self) -> None:
         """Has the servers read their certificates again: they keep their sessions."""
         try:
-            await in_thread(check_certificate, self._settings, self._layout)
+            await in_thread(certificate.check, self._settings, self._layout)
         except Refused as error:
             log(f"the certificate is not reloaded: {error}")
             return
@@ -226,13 +230,10 @@ class Up:
     async def _ready(self, stop: asyncio.Event) -> None:
         """Says "ready" when SMTP and IMAP answer."""
         s, deadline = self._settings, time.monotonic() + READY_S
-        while found := await unless_stopped(stop, in_thread(silent, s)):
+        ports = await in_thread(in_force.ports, s, self._layout)
+        while found := await unless_stopped(stop, in_thread(silent, ports)):
             if time.monotonic() > deadline:
                 raise ServiceFailed(f"no answer: {', '.join(found)}; see {s.logs}")
             await asyncio.sleep(0.05)
         readiness.notify(readiness.READY)
-        log(
-            f"ready: SMTP {s.smtp_port}, submission {s.submission_port} and "
-            f"{s.submissions_port}, IMAP {s.imap_port} and {s.imaps_port}, "
-            f"POP3 {s.pop3_port} and {s.pop3s_port}, ManageSieve {s.sieve_port} on {s.listen}"
-        )
+        log(f"ready: {listed(ports)} on {s.listen}")

@@ -14,8 +14,11 @@ RELAY_TLS_LEVELS = ("may", "encrypt", "verify", "secure")
 LOG_LEVELS = ("error", "warn", "info", "debug", "trace")
 #: The names of formats.cost.SCHEMES.
 PASSWORD_SCHEMES = ("SHA512-CRYPT", "BLF-CRYPT", "ARGON2ID")
-#: Values of `listen` that are every address of the machine.
-EVERYWHERE = ("0.0.0.0", "*", "::", "*, ::")
+#: Where the certificate is, as docker-mailserver names it.
+TLS_TYPES = ("letsencrypt", "custom", "self-signed", "manual")
+#: The ports, by their names in `proxy_protocol`; those of Postfix come first.
+PORTS = ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "sieve")
+_EVERYWHERE = frozenset(("0.0.0.0", "*", "::"))
 
 PORT_MAX = 65535
 #: The largest uid that every program of the machine takes for one (a signed 32-bit number).
@@ -75,6 +78,10 @@ def _port(text: str) -> str:
     return "" if 1 <= int(text) <= PORT_MAX else f"no port; write a number from 1 to {PORT_MAX}"
 
 
+def _port_or_off(text: str) -> str:
+    return "" if text == "0" else _port(text).replace(str(PORT_MAX), f"{PORT_MAX}, or 0 for off")
+
+
 def _id(text: str) -> str:
     if 1 <= int(text) <= ID_MAX:
         return ""
@@ -93,8 +100,50 @@ def _scheme(text: str) -> str:
     return _one_of(*PASSWORD_SCHEMES)(text.upper())
 
 
+def words(text: str) -> list[str]:
+    """The words of a setting that may have several, with commas or blanks between; each once."""
+    return list(dict.fromkeys(text.replace(",", " ").split()))
+
+
+def is_everywhere(listen: str) -> bool:
+    """Whether `listen` is every address of the machine."""
+    return _EVERYWHERE.issuperset(words(listen))
+
+
+def proxied(text: str) -> frozenset[str]:
+    """The ports that `proxy_protocol` names."""
+    names = words(text)
+    return frozenset(PORTS if names == ["all"] else names)
+
+
 def _listen(text: str) -> str:
-    return "" if text in EVERYWHERE or _is_ip(text) else "no IP address, and not * for all of them"
+    found = words(text)
+    if found and is_everywhere(text):
+        return ""
+    if found and all(_is_ip(word) and word not in _EVERYWHERE for word in found):
+        return ""
+    return "no IP address, nor several with commas between, nor * for all of them"
+
+
+def _proxied(text: str) -> str:
+    if proxied(text) <= set(PORTS):
+        return ""
+    return f"no list of ports; write all, or some of {', '.join(PORTS)} with commas between"
+
+
+def _networks(text: str) -> str:
+    import ipaddress  # 4 ms: only where there are some
+
+    for word in words(text):
+        try:
+            ipaddress.ip_network(word)
+        except ValueError:
+            return "no list of addresses and networks; write them as 10.0.0.5, 10.1.0.0/16"
+    return ""
+
+
+def _domain(text: str) -> str:
+    return host_fault(text.removeprefix("*."))
 
 
 def _is_ip(text: str) -> bool:
@@ -167,11 +216,12 @@ def _is_relay(text: str) -> bool:
     return bool(port) and port.isascii() and port.replace("-", "").isalnum() and port[0].isalpha()
 
 
-_PORTS = ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "sieve")
 RULES: Mapping[str, Rule] = {
-    **{f"{port}_port": _port for port in _PORTS},
+    **{f"{port}_port": _port_or_off for port in PORTS},
     "hostname": host_fault,
     "listen": _listen,
+    "proxy_protocol": _proxied,
+    "trusted_proxies": _networks,
     "postmaster_address": _postmaster,
     "mailbox_size_limit": _at_most(SIZE_MAX_BYTES),
     "recipient_delimiter": _delimiter,
@@ -186,6 +236,8 @@ RULES: Mapping[str, Rule] = {
     "password_min_length": _at_most(PASSWORD_LENGTH_MAX),
     "tls_certificate": _absolute,
     "tls_key": _absolute,
+    "tls_type": _one_of(*TLS_TYPES),
+    "tls_domain": _domain,
     "index_from_bytes": _at_most(SIZE_MAX_BYTES),
     "settle_seconds": _at_most(SETTLE_MAX_S),
     "history_bytes": _at_most(SIZE_MAX_BYTES),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mailroster.finding import NotUnderstood, Refused, printable
-from mailroster.setting_rules import EVERYWHERE, fault
+from mailroster.setting_rules import PORTS, fault, is_everywhere, proxied, words
 from mailroster.values import NamedTuple
 
 HOME = "docker-data/dms"
@@ -21,6 +21,10 @@ NOTE, ORIGIN = "layout", "origin"
 #: its environment trust the folder no more than it does.
 UNTRUSTED = "config-not-trusted"
 TOML = "mailroster.toml"
+#: Where the name of the machine is (hosts(5), uname(2)), and what stands for a domain that it lacks.
+HOSTS, DOMAIN_NAME, NO_DOMAIN = "/etc/hosts", "/proc/sys/kernel/domainname", "localdomain"
+#: Where certbot puts certificates, a folder for each domain.
+LETS_ENCRYPT = "/etc/letsencrypt/live"
 
 
 class UnsafeDefault(Refused):
@@ -72,8 +76,8 @@ _ON_HOST = {
 SETTINGS = (
     Setting("layout", "MAILROSTER_LAYOUT", "", "where the servers' files and ports are: private, system or host; if empty, that of the folders"),
     Setting("hostname", "OVERRIDE_HOSTNAME", "", "name of the server; the machine's own if empty. On a host: Postfix's $myorigin"),
-    Setting("listen", "MAILROSTER_LISTEN", "127.0.0.1", "address on which all ports listen"),
-    Setting("smtp_port", "", 10025, "SMTP, from other servers"),
+    Setting("listen", "MAILROSTER_LISTEN", "127.0.0.1", "addresses on which all ports listen, or *"),
+    Setting("smtp_port", "", 10025, "SMTP, from other servers; each port: 0 switches it off"),
     Setting("submission_port", "", 10587, "submission with STARTTLS"),
     Setting("submissions_port", "", 10465, "submission with TLS"),
     Setting("imap_port", "", 10143, "IMAP with STARTTLS"),
@@ -82,6 +86,8 @@ SETTINGS = (
     Setting("pop3s_port", "", 10995, "POP3 with TLS"),
     Setting("sieve_port", "", 14190, "ManageSieve"),
     Setting("recipient_delimiter", "RECIPIENT_DELIMITER", "+", "what sets off the extension of an address: one or several of +-_=, or none"),
+    Setting("proxy_protocol", "MAILROSTER_PROXY_PROTOCOL", "", "ports behind a load balancer that speaks the PROXY protocol: smtp, submission, …, sieve, or all"),
+    Setting("trusted_proxies", "MAILROSTER_TRUSTED_PROXIES", "", "addresses and networks of the load balancers"),
     Setting("enable_quotas", "ENABLE_QUOTAS", True, "whether quotas hold"),
     Setting("spoof_protection", "SPOOF_PROTECTION", False, "send only as oneself and one's aliases"),
     Setting("spoof_catch_all", "SPOOF_CATCH_ALL", False, "a catch-all counts as one's alias for sending, too"),
@@ -105,6 +111,8 @@ SETTINGS = (
     Setting("password_refused", "PASSWORD_REFUSED", "", "file of refused passwords, one a line; from the config folder"),
     Setting("tls_certificate", "SSL_CERT_PATH", "", "PEM file; self-signed at the first start if empty"),
     Setting("tls_key", "SSL_KEY_PATH", "", "PEM file"),
+    Setting("tls_type", "SSL_TYPE", "", "where the certificate is if tls_certificate is empty: letsencrypt, custom, self-signed or manual"),
+    Setting("tls_domain", "SSL_DOMAIN", "", "domain of the certificate of letsencrypt, if it is not the name of the server"),
     Setting("trust_config", "MAILROSTER_TRUST_CONFIG", True, "whether mailroster.toml, postfix-main.cf, postfix-master.cf and dovecot.cf of the config folder count"),
     Setting("index_from_bytes", "", 1 << 18, "size of a config file from which on it is looked up by an index"),
     LINKED,
@@ -114,6 +122,10 @@ SETTINGS = (
 
 #: They say how far the config folder is trusted: it can't say so itself.
 NOT_IN_TOML = frozenset({"trust_config", "linked_folders"})
+#: Paths of files that the servers read.
+_PATHS = ("tls_certificate", "tls_key")
+#: Settings of several words, which mailroster.toml may give as a list.
+_LISTS = frozenset(("listen", "proxy_protocol", "trusted_proxies"))
 LAYOUTS = ("private", "system", "host")
 #: Defaults of the layout `system`, and of `host`, where they tell of servers that are not ours.
 SYSTEM: Mapping[str, str | int] = {
@@ -143,6 +155,8 @@ class Settings(NamedTuple):
     pop3s_port: int
     sieve_port: int
     recipient_delimiter: str  # "" = addresses have no extensions
+    proxy_protocol: str
+    trusted_proxies: str
     enable_quotas: bool
     spoof_protection: bool
     spoof_catch_all: bool
@@ -166,6 +180,8 @@ class Settings(NamedTuple):
     password_refused: str
     tls_certificate: str
     tls_key: str
+    tls_type: str
+    tls_domain: str
     trust_config: bool
     index_from_bytes: int
     linked_folders: str
@@ -176,11 +192,19 @@ class Settings(NamedTuple):
         """The setting `linked_folders`, one by one."""
         return linked_folders(self.linked_folders)
 
-    def near(self) -> str:
-        """An address on which the ports can be reached from this machine."""
+    def is_everywhere(self) -> bool:
+        """Whether the ports listen on every address of the machine."""
+        return is_everywhere(self.listen)
+
+    def near(self) -> tuple[str, ...]:
+        """Addresses on which the ports can be reached from this machine, each that is listed."""
         if self.listen == "::":
-            return "::1"
-        return "127.0.0.1" if self.listen in EVERYWHERE else self.listen
+            return ("::1",)
+        return ("127.0.0.1",) if self.is_everywhere() else tuple(words(self.listen))
+
+    def proxied(self) -> frozenset[str]:
+        """The ports of `proxy_protocol`, by the names of setting_rules.PORTS."""
+        return proxied(self.proxy_protocol)
 
 
 class Sources(NamedTuple):
@@ -196,6 +220,7 @@ class Sources(NamedTuple):
     fault: Callable[[str, bool], tuple[str, bool]] = lambda path, owned: ("", True)
     in_container: Callable[[], bool] = lambda: False
     is_mount: Callable[[str], bool] = lambda path: False
+    is_file: Callable[[str], bool] = lambda path: False
     #: Gives the bytes of a file of a config folder: the folder, the file, and `linked_folders`.
     read_there: Callable[[str, str, Sequence[str]], bytes] | None = None
 
@@ -268,7 +293,7 @@ def load(sources: Sources) -> Settings:
     trusted = _trusts_config(_folders(sources)["state"], sources)
     toml = _toml(config, sources) if trusted else {}
     _check_toml(toml)
-    values: dict[str, Any] = _values(sources, toml)
+    values: dict[str, Any] = _values(sources, toml, source or config)
     values |= {
         **_places(sources, toml),
         "config": config,
@@ -281,8 +306,12 @@ def load(sources: Sources) -> Settings:
         values |= {name: value for name, value in SYSTEM.items() if name not in given}
     if values["layout"] == "host":
         values["hostname"] = _line(os.path.join(values["state"], ORIGIN), sources.read)
-    values["hostname"] = _hostname(values["hostname"], os.uname().nodename)
+    values["hostname"] = _hostname(values["hostname"], os.uname().nodename, sources.read)
     values["recipient_delimiter"] = values["recipient_delimiter"].removeprefix("none")
+    values["listen"] = ", ".join(words(values["listen"]))
+    if values["tls_type"] and not values["tls_certificate"]:
+        place = source or config
+        values |= _certificate(values["tls_type"], values["tls_domain"], values, place, sources)
     percentages(values["quota_warnings"])
     linked_folders(values["linked_folders"])
     _check_ports(values)
@@ -301,19 +330,26 @@ def _check_toml(toml: Mapping[str, Any]) -> None:
             raise NotUnderstood(f"{TOML}: {why}")
         if name not in known:
             raise NotUnderstood(f"{TOML}: unknown setting {name!r}")
+        is_list = name in _LISTS and isinstance(value, list) and all(type(v) is str for v in value)
+        if is_list:
+            continue
         if not isinstance(value, str | int) or (name in folders and not isinstance(value, str)):
             raise NotUnderstood(f"{TOML}: {name!r} can't be of the type {type(value).__name__}")
         if isinstance(value, int) and value.bit_length() > 63:
             raise NotUnderstood(f"{TOML}: {name!r} is too large a number")
 
 
-def _values(sources: Sources, toml: Mapping[str, Any]) -> dict[str, str | int | bool]:
-    """Every setting that is no folder, as given or by default. Raises NotUnderstood."""
+def _values(sources: Sources, toml: Mapping[str, Any], config: str) -> dict[str, str | int | bool]:
+    """Every setting that is no folder, as given or by default; a relative path of mailroster.toml
+    counts from the config folder. Raises NotUnderstood."""
     values = {}
     for setting in SETTINGS:
         text = sources.given(setting)
         if text is None and setting.name in toml:
-            text = str(toml[setting.name])
+            value = toml[setting.name]
+            text = ", ".join(value) if isinstance(value, list) else str(value)
+            if text and setting.name in _PATHS:
+                text = os.path.normpath(os.path.join(config, text))
         values[setting.name] = setting.default if text is None else _judged(setting, text)
     return values
 
@@ -335,22 +371,72 @@ def _places(sources: Sources, toml: Mapping[str, Any]) -> dict[str, str]:
     return places
 
 
-def _hostname(given: str, machine: str) -> str:
-    """The server's name in lower case: the given one, or that of the machine. Raises
+def _hostname(given: str, machine: str, read: Callable[[str], bytes]) -> str:
+    """The server's name in lower case: the given one, or the full name of the machine. Raises
     NotUnderstood."""
-    name = given or (machine if "." in machine else f"{machine}.localdomain")
+    name = given or full_name(machine, read)
+    if "." not in name and not given:
+        name = f"{name}.{NO_DOMAIN}"
     if wrong := fault("hostname", name):
         more = "" if given else ", the name of this machine; set OVERRIDE_HOSTNAME"
         raise NotUnderstood(printable(wrong + more))
     return name.lower()
 
 
+def full_name(machine: str, read: Callable[[str], bytes]) -> str:
+    """The full name of a machine, as `hostname -f` prints it: from /etc/hosts (hosts(5)), else with
+    the domain that the kernel knows. DNS is not asked, which could take long."""
+    if "." in machine:
+        return machine
+    short = machine.lower()
+    for line in _text(HOSTS, read).splitlines():
+        names = [name.lower() for name in line.partition("#")[0].split()[1:]]
+        if short in names:
+            for name in names:
+                if name.startswith(f"{short}.") or (name == names[0] and "." in name):
+                    return name
+    domain = _text(DOMAIN_NAME, read).strip()
+    return machine if domain in ("", "(none)") else f"{machine}.{domain}"
+
+
+def name_warning(hostname: str) -> str:
+    """What is wrong with the name of the server for mail to the world; "" if nothing is."""
+    if "." in hostname and not hostname.endswith(f".{NO_DOMAIN}"):
+        return ""
+    return (
+        f"warning: the name of the server, {hostname}, has no domain, and many servers refuse mail "
+        "from such a name; set hostname (OVERRIDE_HOSTNAME) to a full name as mail.example.com"
+    )
+
+
+def _certificate(
+    kind: str, domain: str, values: Mapping[str, Any], config: str, sources: Sources
+) -> dict[str, str]:
+    """The certificate and its key at the places of docker-mailserver: of the setting `tls_type`."""
+    host = values["hostname"]
+    if kind == "manual":  # it names nothing by itself
+        return {}
+    if kind == "custom":
+        both = os.path.join(config, "ssl", f"{host}-full.pem")
+        return {"tls_certificate": both, "tls_key": both}
+    if kind == "self-signed":
+        pair = [os.path.join(config, "ssl", f"{host}-{part}.pem") for part in ("cert", "key")]
+        return {"tls_certificate": pair[0], "tls_key": pair[1]}
+    names = [domain.removeprefix("*."), host, host.partition(".")[2]]
+    folders = [os.path.join(LETS_ENCRYPT, name) for name in names if name]
+    folder = next((folder for folder in folders if sources.is_folder(folder)), folders[0])
+    keys = [os.path.join(folder, name) for name in ("privkey.pem", "key.pem")]
+    key = next((key for key in keys if sources.is_file(key)), keys[0])
+    return {"tls_certificate": os.path.join(folder, "fullchain.pem"), "tls_key": key}
+
+
 def _check_ports(values: Mapping[str, Any]) -> None:
     """Raises NotUnderstood for two services on one port: the servers could not start."""
     seen: dict[int, str] = {}
-    for name in values:
-        if name.endswith("_port") and (other := seen.setdefault(values[name], name)) != name:
-            raise NotUnderstood(f"{name}: {values[name]} is the {other} already; set another port")
+    for name in (f"{port}_port" for port in PORTS):
+        port = values[name]
+        if port and (other := seen.setdefault(port, name)) != name:
+            raise NotUnderstood(f"{name}: {port} is the {other} already; set another port")
 
 
 def _trusts_config(state: str, sources: Sources) -> bool:
@@ -399,8 +485,13 @@ def _layout(said: str, state: str, sources: Sources) -> str:
 
 def _line(path: str, read: Callable[[str], bytes]) -> str:
     """The one line of a file; "" where there is none, or nobody may read it."""
+    return _text(path, read).strip()
+
+
+def _text(path: str, read: Callable[[str], bytes]) -> str:
+    """The text of a file; "" where there is none, or it can't be read."""
     try:
-        return read(path).decode().strip()
+        return read(path).decode()
     except (OSError, UnicodeDecodeError):
         return ""
 

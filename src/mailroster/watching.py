@@ -5,11 +5,12 @@ import os
 import time
 from contextlib import ExitStack
 
-from mailroster import families, readiness, running, signals
+from mailroster import families, in_force, readiness, running, signals
 from mailroster.disk import make_folder, read
 from mailroster.finding import Refused, ServiceFailed
 from mailroster.follow import Follower, only_one
 from mailroster.healing import Displaced, Healer
+from mailroster.instance.endpoints import endpoints
 from mailroster.instance.layout import Layout
 from mailroster.log import log
 from mailroster.policy.service import argv as policy_argv
@@ -72,6 +73,7 @@ class Watch:
     def _prepare(self) -> bool:
         """Makes what is missing; no file of the servers is ours."""
         prepare_host(self._settings, self._layout)
+        in_force.write(self._settings, self._layout, endpoints(self._settings))
         return False
 
     async def run(self) -> None:
@@ -95,6 +97,7 @@ class Watch:
     async def _follow(self, stop: asyncio.Event) -> None:
         found = True
         try:
+            in_force.write(self._settings, self._layout, endpoints(self._settings))
             await self._policy.stop()  # one of another version
             await unless_stopped(stop, self._start_policy(), to_its_end=True)
             await self._healer.record()
@@ -108,6 +111,8 @@ class Watch:
         finally:
             stop.set()
             readiness.notify(readiness.STOPPING)
+            if found:
+                in_force.remove(self._layout)
             await self._policy.stop(found=found)
 
     async def _start_policy(self) -> None:

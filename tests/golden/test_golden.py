@@ -97,6 +97,19 @@ def test_a_folder_compiles_to_what_is_expected(case: str) -> None:
         ),
         pytest.param(
             {
+                "listen": "192.0.2.1 2001:db8::1",
+                "submission_port": "0",
+                "imap_port": "0",
+                "pop3_port": "0",
+                "pop3s_port": "0",
+                "proxy_protocol": "smtp, submissions, imaps",
+                "trusted_proxies": "192.0.2.8, 2001:db8:1::/48",
+                "message_size_limit": "0",
+            },
+            id="ports",
+        ),
+        pytest.param(
+            {
                 "layout": "system",
                 "config": "/tmp/docker-mailserver",
                 "mail": "/var/mail",

@@ -7,8 +7,9 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from mailroster.health import silent
-from mailroster.settings import Settings, Sources, load
+from mailroster.health import asked, silent
+from mailroster.instance.endpoints import Endpoint, endpoints, listed
+from mailroster.settings import Sources, load
 
 
 @contextmanager
@@ -31,9 +32,10 @@ def greeting(text: bytes) -> Iterator[int]:
         listening.shutdown(socket.SHUT_RDWR)
 
 
-def settings(smtp: int, imap: int) -> Settings:
-    given = {"home": "/h", "smtp_port": str(smtp), "imap_port": str(imap)}
-    return load(Sources(given, {}, lambda path: b"", lambda path: False))
+def ports(**given: object) -> tuple[Endpoint, ...]:
+    """Those of settings."""
+    words = {"home": "/h", **{name: str(value) for name, value in given.items()}}
+    return endpoints(load(Sources(words, {}, lambda path: b"", lambda path: False)))
 
 
 @pytest.mark.parametrize(
@@ -47,13 +49,62 @@ def settings(smtp: int, imap: int) -> Settings:
 )
 def test_who_does_not_greet_is_named(smtp: bytes, imap: bytes, found: list[str]) -> None:
     with ExitStack() as stack:
-        ports = [stack.enter_context(greeting(text)) for text in (smtp, imap)]
-        names = [f"{name} on 127.0.0.1:{ports[name == 'IMAP']}" for name in found]
-        assert silent(settings(*ports)) == names
+        numbers = [stack.enter_context(greeting(text)) for text in (smtp, imap)]
+        names = [f"{name} on 127.0.0.1:{numbers[name == 'IMAP']}" for name in found]
+        assert silent(ports(smtp_port=numbers[0], imap_port=numbers[1])) == names
 
 
 def test_a_port_on_which_nobody_listens_is_silent() -> None:
     with greeting(b"* OK\r\n") as imap, socket.create_server(("127.0.0.1", 0)) as taken:
         smtp = taken.getsockname()[1]
         taken.close()
-        assert silent(settings(smtp, imap)) == [f"SMTP on 127.0.0.1:{smtp}"]
+        assert silent(ports(smtp_port=smtp, imap_port=imap)) == [f"SMTP on 127.0.0.1:{smtp}"]
+
+
+def test_every_address_that_is_listed_is_asked() -> None:
+    with greeting(b"220 here\r\n") as smtp:
+        found = silent(ports(smtp_port=smtp, listen="127.0.0.1, 127.0.0.9 ::1", imap_port=1))
+    assert [name for name in found if "SMTP" in name] == [
+        f"SMTP on 127.0.0.9:{smtp}",
+        f"SMTP on [::1]:{smtp}",
+    ]
+    assert [name for name in found if "IMAP" in name] == [
+        "IMAP on 127.0.0.1:1",
+        "IMAP on 127.0.0.9:1",
+        "IMAP on [::1]:1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        pytest.param({}, ["smtp", "imap"], id="all on"),
+        pytest.param({"smtp_port": 0, "imap_port": 0}, ["submission", "imaps"], id="with TLS"),
+        pytest.param(
+            {"proxy_protocol": "smtp, imap", "trusted_proxies": "10.0.0.1"},
+            ["submission", "imaps"],
+            id="not behind a proxy if there is another",
+        ),
+        pytest.param(
+            {"imap_port": 0, "imaps_port": 0, "submission_port": 0, "submissions_port": 0},
+            ["smtp", "pop3"],
+            id="POP3 where there is no IMAP",
+        ),
+        pytest.param(
+            {f"{name}_port": 0 for name in ("imap", "imaps", "pop3", "pop3s", "sieve")},
+            ["smtp"],
+            id="SMTP alone",
+        ),
+    ],
+)
+def test_a_port_that_is_on_and_easy_to_ask_is_asked(
+    given: dict[str, object], names: list[str]
+) -> None:
+    assert [endpoint.name for endpoint in asked(ports(**given))] == names
+
+
+def test_the_ports_are_listed_as_they_are() -> None:
+    given = {"pop3_port": 0, "pop3s_port": 0, "imap_port": 0, "trusted_proxies": "10.0.0.0/8"}
+    assert listed(ports(**given, proxy_protocol="smtp imaps")) == (
+        "SMTP 10025 (PROXY), submission 10587 and 10465, IMAP 10993 (PROXY), ManageSieve 14190"
+    )

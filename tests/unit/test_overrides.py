@@ -154,6 +154,23 @@ def settings(tmp_path: Path) -> Settings:
         (Overrides(main="mesage_size = 1\n"), [("postfix-main.cf:1", "unused-parameter")]),
         (Overrides(main="own = 1\nsmtpd_banner = $own\n"), []),
         (Overrides(master="25/inet/smtpd_ban=x"), [("postfix-master.cf:1", "unused-parameter")]),
+        (Overrides(main="transport_maps = hash:/no"), [("postfix-main.cf:1", "bad-override")]),
+        (
+            Overrides(main="a = 1\nmine = pcre:/nowhere\nsmtpd_helo_restrictions = $a, $mine\n"),
+            [("postfix-main.cf:2", "bad-override")],
+        ),
+        (
+            Overrides(master="smtp/inet/smtpd_etrn_restrictions=check_etrn_access cidr:/no\n"),
+            [("postfix-master.cf:1", "bad-override")],
+        ),
+        (
+            Overrides(main="smtpd_milters = inet:[::1]:9\nnon_smtpd_milters = $smtpd_milters"),
+            [("postfix-main.cf:1", "silent-service")],
+        ),
+        (
+            Overrides(main="smtpd_milters = inet:localhost:9\nmilter_default_action = accept\n"),
+            [],
+        ),
         (Overrides(dovecot="# a\nmail_no = 1\n"), [("dovecot.cf:2", "bad-override")]),
         (Overrides(dovecot="mail_max_lock_timeout = x\n"), [("dovecot.cf:1", "bad-override")]),
         (Overrides(dovecot="service imap {\n"), [("dovecot.cf:1", "bad-override")]),

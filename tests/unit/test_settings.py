@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mailroster.finding import NotUnderstood
-from mailroster.settings import Settings, Sources, UnsafeDefault, load, percentages
+from mailroster.settings import Settings, Sources, UnsafeDefault, load, name_warning, percentages
 
 CONTAINER = "/tmp/docker-mailserver"
 
@@ -140,10 +140,117 @@ def test_an_unknown_layout_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("listen", "near"),
-    [("*", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("10.0.0.1", "10.0.0.1")],
+    [
+        ("*", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("*, ::", "127.0.0.1"),
+        ("::", "::1"),
+        ("10.0.0.1", "10.0.0.1"),
+        ("10.0.0.1,::1  10.0.0.2, ::1", "10.0.0.1 ::1 10.0.0.2"),
+    ],
 )
 def test_the_ports_are_reached_from_near_by(listen: str, near: str) -> None:
-    assert settings({"listen": listen}).near() == near
+    assert settings({"listen": listen}).near() == tuple(near.split())
+
+
+def test_a_list_of_the_toml_is_one_of_words() -> None:
+    toml = 'listen = ["10.0.0.1", "::1"]\nproxy_protocol = ["smtp"]\ntrusted_proxies = []\n'
+    found = settings({"config": "/c"}, files={"/c/mailroster.toml": toml})
+    assert (found.listen, found.trusted_proxies) == ("10.0.0.1, ::1", "")
+    assert found.proxied() == {"smtp"}
+    for bad in ("listen = [1]", 'hostname = ["a.test"]', 'listen = ["10.0.0.1", "x"]'):
+        with pytest.raises(NotUnderstood):
+            settings({"config": "/c"}, files={"/c/mailroster.toml": bad})
+
+
+def test_ports_that_are_off_are_no_two_on_one_port() -> None:
+    found = settings({"imap_port": "0", "pop3_port": "0"})
+    assert (found.imap_port, found.pop3_port) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "domain", "name"),
+    [
+        pytest.param("127.0.0.1 localhost\n", "", "mail.localdomain", id="no domain anywhere"),
+        pytest.param("172.17.0.2 mail.example.test mail\n", "", "mail.example.test", id="docker"),
+        pytest.param(
+            "127.0.1.1 Mail.Example.test mail # x\n", "", "mail.example.test", id="Debian"
+        ),
+        pytest.param(
+            "10.0.0.1 mail mail.example.test\n", "", "mail.example.test", id="short first"
+        ),
+        pytest.param("10.0.0.1 box.example.test mail\n", "", "box.example.test", id="another name"),
+        pytest.param("# 10.0.0.1 mail.example.test mail\n", "", "mail.localdomain", id="a comment"),
+        pytest.param("10.0.0.1 mail2.example.test mail2\n", "", "mail.localdomain", id="another"),
+        pytest.param("127.0.0.1 mail\n", "example.test\n", "mail.example.test", id="the kernel's"),
+        pytest.param("127.0.0.1 mail\n", "(none)\n", "mail.localdomain", id="the kernel has none"),
+    ],
+)
+def test_the_name_of_the_server_is_the_full_name_of_the_machine(
+    hosts: str, domain: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = os.uname()
+    changed = os.uname_result((node[0], "mail", *node[2:]))
+    monkeypatch.setattr(os, "uname", lambda: changed)
+    files = {"/etc/hosts": hosts, "/proc/sys/kernel/domainname": domain}
+    found = settings(files=files).hostname
+    assert found == name
+    assert ("has no domain" in name_warning(found)) == (name == "mail.localdomain")
+    assert settings({"hostname": "box"}, files=files).hostname == "box"
+    assert "has no domain" in name_warning("box")
+
+
+@pytest.mark.parametrize(
+    ("options", "folders", "files", "certificate", "key"),
+    [
+        pytest.param(
+            {"tls_type": "letsencrypt"}, ("mail.x.test",), (),
+            "LE/mail.x.test/fullchain.pem", "LE/mail.x.test/privkey.pem", id="by the host name",
+        ),
+        pytest.param(
+            {"tls_type": "letsencrypt"}, ("x.test",), ("x.test/key.pem",),
+            "LE/x.test/fullchain.pem", "LE/x.test/key.pem", id="by its domain, another key",
+        ),
+        pytest.param(
+            {"tls_type": "letsencrypt", "tls_domain": "*.y.test"}, ("y.test", "mail.x.test"), (),
+            "LE/y.test/fullchain.pem", "LE/y.test/privkey.pem", id="by the setting",
+        ),
+        pytest.param(
+            {"tls_type": "letsencrypt"}, (), (),
+            "LE/mail.x.test/fullchain.pem", "LE/mail.x.test/privkey.pem", id="not there",
+        ),
+        pytest.param(
+            {"tls_type": "custom"}, (), (),
+            "/c/ssl/mail.x.test-full.pem", "/c/ssl/mail.x.test-full.pem", id="custom",
+        ),
+        pytest.param(
+            {"tls_type": "self-signed"}, (), (),
+            "/c/ssl/mail.x.test-cert.pem", "/c/ssl/mail.x.test-key.pem", id="self-signed",
+        ),
+        pytest.param(
+            {"tls_type": "manual", "tls_certificate": "/a", "tls_key": "/b"}, (), (), "/a", "/b",
+            id="manual",
+        ),
+        pytest.param(
+            {"tls_type": "letsencrypt", "tls_certificate": "/a"}, (), (), "/a", "",
+            id="a named certificate comes first",
+        ),
+    ],
+)  # fmt: skip
+def test_a_certificate_lies_where_docker_mailserver_has_it(
+    options: dict[str, str], folders: tuple[str, ...], files: tuple[str, ...],
+    certificate: str, key: str,
+) -> None:  # fmt: skip
+    live = "/etc/letsencrypt/live"
+    there = {f"{live}/{name}" for name in (*folders, *files)}
+    found = load(
+        Sources(
+            {"config": "/c", "hostname": "mail.x.test", **options}, {}, lambda path: b"",
+            there.__contains__, is_file=there.__contains__,
+        )
+    )  # fmt: skip
+    expected = certificate.replace("LE/", f"{live}/"), key.replace("LE/", f"{live}/")
+    assert (found.tls_certificate, found.tls_key) == expected
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from mailroster.commit import MOVES
 from mailroster.config_folder import ConfigFolder
 from mailroster.disk import SMALL_MAX_BYTES, read_small
 from mailroster.finding import Busy, Fault, NotUnderstood, Refused, ServiceFailed
+from mailroster.in_force import applied
 from mailroster.instance.layout import Layout
 from mailroster.plan import Plan
 from mailroster.served import Served
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T", bound=str)
+#: Commands to which the settings count that a start would have, not those of a running instance.
+_STARTING = (("up",), ("watch",), ("tables",), ("integrate",), ("adopt",))
 
 
 class Call(NamedTuple):
@@ -54,7 +57,10 @@ class Call(NamedTuple):
             raise NotUnderstood("--json shows what a change would do: it goes with --dry-run")
         # `--smtp-port` is the setting `smtp_port`; an option that is no setting is not looked at.
         named = {name[2:].replace("-", "_"): value for name, value in found.options.items()}
-        settings = _settings({**named, **found.settings}, found.command.folders)
+        options = {**named, **found.settings}
+        settings = _settings(options, found.command.folders)
+        if found.command.words not in _STARTING:
+            settings = applied(settings, Layout(settings.state, settings.layout), options)
         address.use_delimiters(settings.recipient_delimiter)
         copies = Served(
             Layout(settings.state, settings.layout).served, index_from=settings.index_from_bytes
@@ -283,10 +289,11 @@ def sources_of(options: Mapping[str, str], environment: Mapping[str, str]) -> So
 
         return folder_trust.in_container()
 
-    is_mount = os.path.ismount
+    path = os.path
     return Sources(
-        options, environment, read_small, os.path.isdir, fault, in_container, is_mount, read_there
-    )
+        options, environment, read_small, path.isdir, fault, in_container, path.ismount,
+        path.isfile, read_there,
+    )  # fmt: skip
 
 
 def read_there(config: str, file: str, linked: Sequence[str]) -> bytes:

@@ -1,6 +1,6 @@
 """`setup up` and `setup status`."""
 
-from mailroster import running
+from mailroster import in_force, running
 from mailroster.cli.call import Call, finding_fields, print_json, warn
 from mailroster.finding import Finding
 from mailroster.overrides import ignored
@@ -21,10 +21,10 @@ def up(call: Call) -> int:
 
 
 def health(call: Call) -> int:
-    """Exit 0 if SMTP and IMAP greet who connects, else 1."""
+    """Exit 0 if SMTP and IMAP greet a client that connects, else 1."""
     from mailroster.health import silent
 
-    found = silent(call.settings)
+    found = silent(in_force.ports(call.settings, call.layout()))
     for name in found:
         warn(f"no answer: {name}")
     return 1 if found else 0

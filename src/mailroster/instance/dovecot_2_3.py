@@ -16,6 +16,7 @@ from mailroster.instance.dovecot_common import (
     listeners,
     log_timestamp,
     ports,
+    protocols,
     trash_room,
     warning_service,
 )
@@ -109,8 +110,8 @@ password_query = {cleartext_query("%s", "%{secured}")}
 def _dovecot_conf(settings: Settings, layout: Layout) -> str:
     s = settings
     certificate, key = layout.certificate(s)
-    quota_imap = "imap_quota " if s.enable_quotas else ""
     quota = "quota " if s.enable_quotas else ""
+    quota_imap = "imap_quota " if s.enable_quotas else "quota " * bool(s.message_size_limit)
     return f"""\
 # Written by mailroster: changes made here are lost.
 base_dir = {layout.run}
@@ -118,8 +119,9 @@ state_dir = {layout.dovecot_data}
 instance_name = mailroster
 log_path = {layout.dovecot_log(s)}{log_timestamp(s)}
 {_log_level(s)}
+hostname = {s.hostname}
 listen = {s.listen}
-protocols = imap pop3 lmtp sieve
+protocols = {protocols(s)}
 shutdown_clients = yes
 
 ssl = yes
@@ -147,6 +149,7 @@ postmaster_address = {s.postmaster_address or f"postmaster@{s.hostname}"}
 
 {_CLEARTEXT.format(layout.dovecot)}{_databases(s, layout)}
 {inbox()}
+{_upload_limit(s)}\
 {ports(s, "service_count = 0")}{listeners(layout)}{_services(s, layout)}
 {_plugin(s, layout)}
 # What the folder adds, last of all.
@@ -161,6 +164,13 @@ protocol lmtp {{
   sendmail_path = {sendmail_path(s, layout, "%u")}
 }}
 """
+
+
+def _upload_limit(settings: Settings) -> str:
+    """For a client's own upload; what arrives by SMTP has a few headers more by then."""
+    limit = settings.message_size_limit
+    rule = f"protocol imap {{\n  plugin {{\n    quota_max_mail_size = {limit}B\n  }}\n}}\n"
+    return rule if limit else ""
 
 
 def _services(settings: Settings, layout: Layout) -> str:
@@ -298,6 +308,6 @@ def _log_level(settings: Settings) -> str:
     return {
         "error": "info_log_path = /dev/null",
         "warn": "info_log_path = /dev/null",
-        "debug": "mail_debug = yes\nauth_verbose = yes",
+        "debug": "auth_verbose = yes",
         "trace": "mail_debug = yes\nauth_debug = yes",
     }.get(settings.log_level, "")

@@ -15,6 +15,7 @@ from mailroster.instance.dovecot_common import (
     listeners,
     log_timestamp,
     ports,
+    protocols,
     trash_room,
     warning_service,
 )
@@ -73,8 +74,9 @@ state_dir = {layout.dovecot_data}
 instance_name = mailroster
 log_path = {layout.dovecot_log(s)}{log_timestamp(s)}
 {_log_level(s)}
+hostname = {s.hostname}
 listen = {s.listen}
-protocols = imap pop3 lmtp sieve
+protocols = {protocols(s)}
 shutdown_clients = yes
 
 ssl = yes
@@ -103,7 +105,7 @@ postmaster_address = {postmaster}
 {_cleartext(layout)}{_databases(s, layout)}
 {inbox(_trash(s))}
 protocol imap {{
-{_plugins("imap_quota" if s.enable_quotas else "")}}}
+{_plugins(*_imap_plugins(s))}{_upload_limit(s)}}}
 # Not in dovecot-lda, which delivers the warnings: no script of the owner's may file, forward or
 # answer a warning.
 protocol lmtp {{
@@ -115,6 +117,18 @@ protocol lmtp {{
 # What the folder adds, last of all.
 !include_try {layout.overrides}/dovecot.cf
 """
+
+
+def _imap_plugins(settings: Settings) -> list[str]:
+    if settings.enable_quotas:
+        return ["imap_quota"]
+    return ["quota"] if settings.message_size_limit else []
+
+
+def _upload_limit(settings: Settings) -> str:
+    """For a client's own upload; what arrives by SMTP has a few headers more by then."""
+    limit = settings.message_size_limit
+    return f"  quota_mail_size = {limit} B\n" if limit else ""
 
 
 def _services(settings: Settings, layout: Layout) -> str:
@@ -317,6 +331,6 @@ def _log_level(settings: Settings) -> str:
     return {
         "error": "info_log_path = /dev/null",
         "warn": "info_log_path = /dev/null",
-        "debug": "log_debug = category=mail\nauth_verbose = yes",
+        "debug": "auth_verbose = yes",
         "trace": "log_debug = category=mail OR category=auth",
     }.get(settings.log_level, "")

@@ -3,6 +3,7 @@
 from mailroster import quota
 from mailroster.instance.layout import Layout
 from mailroster.instance.smtp_safety import SMTPD_PROCESSES
+from mailroster.setting_rules import words
 from mailroster.settings import Settings, percentages
 
 #: Escapes the dots in the name of a folder, which Maildir++ reads as separators. DEL is the one
@@ -84,27 +85,44 @@ def ports(settings: Settings, never_ends: str) -> str:
     mode: with one process for each, which stays as long as a session with TLS lasts, a hundred
     connections keep all others out. Of too many, the oldest that has not logged in is dropped.
     """
-    found = {
-        "imap": (("imap", settings.imap_port), ("imaps", settings.imaps_port)),
-        "pop3": (("pop3", settings.pop3_port), ("pop3s", settings.pop3s_port)),
-        "managesieve": (("sieve", settings.sieve_port),),
-    }
-    return "".join(
+    found = {protocol: _PORTS[protocol] for protocol in _PORTS if _is_on(settings, protocol)}
+    trusted = ", ".join(words(settings.trusted_proxies))
+    proxies = f"haproxy_trusted_networks = {trusted}\n" if trusted else ""
+    return proxies + "".join(
         f"""\
 service {protocol}-login {{
   {never_ends}
   client_limit = {_LOGIN_CLIENTS}
   process_limit = {_LOGIN_PROCESSES}
   process_min_avail = {2 if protocol == "imap" else 1}
-{"".join(_listener(name, port) for name, port in listening)}}}
+{"".join(_listener(settings, name) for name in names)}}}
 """
-        for protocol, listening in found.items()
+        for protocol, names in found.items()
     )
 
 
-def _listener(name: str, port: int) -> str:
-    tls = "    ssl = yes\n" if name in ("imaps", "pop3s") else ""
-    return f"  inet_listener {name} {{\n    port = {port}\n{tls}  }}\n"
+#: The ports of each protocol, by the names of setting_rules.PORTS.
+_PORTS = {"imap": ("imap", "imaps"), "pop3": ("pop3", "pop3s"), "managesieve": ("sieve",)}
+
+
+def _is_on(settings: Settings, protocol: str) -> bool:
+    return any(getattr(settings, f"{name}_port") for name in _PORTS[protocol])
+
+
+def protocols(settings: Settings) -> str:
+    """The protocols with a port that is on, and the delivery by Postfix."""
+    imap, pop3 = (f"{name} " if _is_on(settings, name) else "" for name in ("imap", "pop3"))
+    return f"{imap}{pop3}lmtp{' sieve' if _is_on(settings, 'managesieve') else ''}"
+
+
+def _listener(settings: Settings, name: str) -> str:
+    """A port; Dovecot has each of its own by default, so that 0 must be said."""
+    lines = [f"port = {getattr(settings, f'{name}_port')}"]
+    if name in ("imaps", "pop3s"):
+        lines.append("ssl = yes")
+    if name in settings.proxied():
+        lines.append("haproxy = yes")
+    return f"  inet_listener {name} {{\n{''.join(f'    {line}{chr(10)}' for line in lines)}  }}\n"
 
 
 def listeners(layout: Layout) -> str:
@@ -132,7 +150,7 @@ def anvil(settings: Settings) -> str:
     """Counts connections, and slows wrong passwords down. On loopback all clients look alike: the
     wrong password of one would slow them all."""
     penalty = ""
-    if settings.listen.startswith("127."):
+    if all(address.startswith("127.") or address == "::1" for address in words(settings.listen)):
         penalty = "  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n"
     return f"service anvil {{\n  client_limit = {_ASKING}\n{penalty}}}\n"
 

@@ -97,6 +97,8 @@ class Layout:
         self.note = os.path.join(state, NOTE)
         #: There if the config folder is not trusted, for commands without the environment of `up`.
         self.untrusted = os.path.join(state, UNTRUSTED)
+        #: The settings and ports of the servers that run (mailroster.in_force).
+        self.in_force = os.path.join(state, "in-force")
         #: The clock when it was believed last (mailroster.clock).
         self.clock = os.path.join(state, "clock")
         #: Held locked by `up` as long as it runs; says which process that is.

@@ -23,7 +23,7 @@ from mailroster.instance.smtp_safety import (
     hidden_headers,
     submission_checks,
 )
-from mailroster.setting_rules import EVERYWHERE, RELAY_TLS_LEVELS
+from mailroster.setting_rules import PORTS, RELAY_TLS_LEVELS, words
 from mailroster.settings import Settings
 
 
@@ -60,7 +60,7 @@ mail_owner = postfix
 
 myhostname = {s.hostname}
 myorigin = $myhostname
-inet_interfaces = {"all" if s.listen in EVERYWHERE else s.listen}
+inet_interfaces = {"all" if s.is_everywhere() else s.listen}
 inet_protocols = all
 # No client may do more because of its address, not even one on this machine.
 mynetworks =
@@ -189,20 +189,19 @@ def submission_options(settings: Settings, cleanup: str = CLEANUP) -> str:
 
 
 def listeners(settings: Settings) -> dict[str, str]:
-    """Our three listeners in master.cf, and the names by which others know them."""
-    host = f"[{settings.listen}]" if ":" in settings.listen else settings.listen
-    at = "" if settings.listen in EVERYWHERE else f"{host}:"
-    return {
-        f"{at}{settings.smtp_port}": "smtp",
-        f"{at}{settings.submission_port}": "submission",
-        f"{at}{settings.submissions_port}": "submissions",
-    }
+    """Our listeners in master.cf that are on, and the names by which others know them. Those of
+    several addresses listen where inet_interfaces says."""
+    addresses = [] if settings.is_everywhere() else words(settings.listen)
+    at = ""
+    if len(addresses) == 1:
+        at = f"[{addresses[0]}]:" if ":" in addresses[0] else f"{addresses[0]}:"
+    ports = {name: getattr(settings, f"{name}_port") for name in PORTS[:3]}
+    return {f"{at}{port}": name for name, port in ports.items() if port}
 
 
 def master_cf(settings: Settings) -> str:
-    """The services: Debian's own, the three ports with the settings of each."""
+    """The services: Debian's own, the ports that are on with the settings of each."""
     s = settings
-    smtp, submission, submissions = listeners(settings)
     return f"""\
 # Written by mailroster: changes made here are lost.
 {_SERVICES}
@@ -214,17 +213,22 @@ def master_cf(settings: Settings) -> str:
   -o smtp_tls_wrappermode=yes
 {relay_tls(s, at_least="encrypt")}
 
-{_cleanup(s)}{smtp} inet n - n - - smtpd
-{submission} inet n - n - - smtpd
-  -o syslog_name=postfix/submission
-  -o smtpd_tls_security_level=encrypt
+{_cleanup(s)}{"".join(_listener(s, at, name) for at, name in listeners(s).items())}"""
+
+
+def _listener(settings: Settings, at: str, name: str) -> str:
+    """The entry of master.cf for one of our ports."""
+    proxied = "  -o smtpd_upstream_proxy_protocol=haproxy\n" if name in settings.proxied() else ""
+    entry = f"{at} inet n - n - - smtpd\n{proxied}"
+    if name == "smtp":
+        return entry
+    starttls = name == "submission"
+    tls = "smtpd_tls_security_level=encrypt" if starttls else "smtpd_tls_wrappermode=yes"
+    return f"""\
+{entry}  -o syslog_name=postfix/{name}
+  -o {tls}
   -o smtpd_sender_restrictions=$submission_sender_restrictions
-{submission_options(s)}
-{submissions} inet n - n - - smtpd
-  -o syslog_name=postfix/submissions
-  -o smtpd_tls_wrappermode=yes
-  -o smtpd_sender_restrictions=$submission_sender_restrictions
-{submission_options(s)}"""
+{submission_options(settings)}{chr(10) if starttls else ""}"""
 
 
 def _cleanup(settings: Settings) -> str:

@@ -35,6 +35,10 @@ TEXTS = {
     "password_scheme": "BLF-CRYPT",
     "tls_certificate": "/etc/ssl/cert.pem",
     "tls_key": "/etc/ssl/key.pem",
+    "tls_type": "letsencrypt",
+    "tls_domain": "example.com",
+    "proxy_protocol": "smtp",
+    "trusted_proxies": "10.0.0.0/8",
     "quota_warnings": "80",
     "layout": "private",
 }

@@ -25,8 +25,8 @@ from mailroster.roster import Roster
 
 E = TypeVar("E")
 
-#: Extra fields that say where the mail lies.
-_PLACES = ("userdb_home", "userdb_mail")
+#: What a place below the home begins with; that variable is no part of the address.
+_HOME_VARIABLE = re.compile(r"%h(?=/|$)|%\{home\}")
 
 
 def rename_account(
@@ -84,15 +84,31 @@ def _free(roster: Roster, new: Address) -> None:
 
 
 def _stays(account: Account) -> None:
-    """Refused if the extra fields name a place of the old address for the mail."""
-    user, domain = address.split(account.address)
+    """Raises Refused if an extra field names a place that depends on the address of the account, by
+    a variable or in plain text: under the new address that would be another place."""
+    if not account.extra:
+        return
+    from mailroster.formats.extra_fields import allowed
+
     for name, value in account.fields():
-        varies = "%" in value.replace("%%", "")
-        if name in _PLACES and (varies or re.search(rf"/{re.escape(f'{domain}/{user}')}\b", value)):
-            raise Refused(
-                f"the extra field {name} of {account.address!r} puts its mail where its address "
-                "says; write the place out, without the address, and move the mail there first"
-            )
+        field = allowed(name)
+        for place in field.places(value) if field is not None else ():
+            if _names(place, account.address):
+                raise Refused(
+                    f"the extra field {name} of {account.address!r} names a place by the address; "
+                    "write a place without the address, and move the mail there first"
+                )
+
+
+def _names(place: str, own: Address) -> bool:
+    """Whether a place has an address in it: a variable other than the home, the address as a part
+    of the path, or its domain and its user as two parts behind each other, in either order."""
+    if "%" in _HOME_VARIABLE.sub("", place.replace("%%", "")):
+        return True
+    user, domain = address.split(own)
+    parts = [part.lower() for part in place.split("/")]
+    pairs = set(zip(parts, parts[1:], strict=False))
+    return own in parts or (domain, user) in pairs or (user, domain) in pairs
 
 
 def _keyed_anew(document: Document[E], old: str, new: str, end: str) -> Document[E]:

@@ -158,13 +158,36 @@ def test_refused(before: Roster, words: str) -> None:
             renamed(before, alias=alias)
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        "userdb_mail_path=/srv/%{user|domain}/%{user|username}",
+        "userdb_mail_path=/srv/a.com/old/Maildir",
+        "userdb_mail_path=~/%u",
+        "userdb_mail=maildir:~/Maildir:INDEX=/srv/index/%n",
+        "userdb_mail=mbox:~/mail:INBOX=/srv/old@a.com",
+        "userdb_mail_index_path=/srv/%{user|sha256|hexlify}",
+        "userdb_mail_inbox_path=/srv/old/A.com/inbox",
+        "userdb_mail_ext_attachment_path=/srv/%Ld",
+        "userdb_mail_attachment_dir=/srv/%d/x",
+        "userdb_sieve=file:/srv/%u/sieve;active=~/.dovecot.sieve",
+        "userdb_sieve_script/personal/path=/srv/sieve/%{user}",
+        "userdb_mail=maildir:%h/%1n/m",
+    ],
+)
+def test_a_place_by_the_address_is_refused_in_the_words_of_either_dovecot(field: str) -> None:
+    with pytest.raises(Refused, match=field.partition("=")[0]):
+        renamed(roster(f"old@a.com|{H}|{field}\n"))
+
+
 def test_its_own_address_is_no_other() -> None:
     with pytest.raises(Refused, match="that it has"):
         rename_account(roster(), OLD, OLD, ORIGIN)
 
 
 def test_a_place_that_does_not_follow_the_address_is_kept() -> None:
-    line = f"old@a.com|{H}|userdb_mail=mbox:~/mail:INBOX=~/in%%u userdb_home=/srv/a.com/older"
+    line = f"old@a.com|{H}|userdb_mail=mbox:%h/mail:INBOX=~/in%%u userdb_home=/srv/a.com/older"
+    line += " userdb_mail_path=%{home}/old userdb_mail_index_path=MEMORY"
     assert renamed(roster(line)).accounts.text == line.replace("old@a.com", "new@b.com", 1)
 
 

@@ -1,11 +1,13 @@
 """Our `resolve` and `explain` against the servers' own answers: deliveries, RCPT and lookups
 through the very tables that we write.
 
-A Postfix of the product's configuration runs beside a Dovecot that only tells whom it knows; all
-that Postfix delivers, here or elsewhere, ends in a sink. MAILROSTER_ROSTERS says how many generated
-rosters are tried, MAILROSTER_SEED where to begin.
+A Postfix of the product's configuration runs beside a Dovecot that only says which users it knows;
+all that Postfix delivers, here or elsewhere, ends in a sink. The policy service does not run: it is
+asked in this process, so that Postfix's own answers are seen without it. MAILROSTER_ROSTERS says
+how many generated rosters are tried, MAILROSTER_SEED where to begin.
 """
 
+import asyncio
 import os
 import random
 import re
@@ -31,12 +33,13 @@ from mailroster.auth import FOUND, NOT_FOUND, PASSDB, USERDB, Question
 from mailroster.auth import ask as dovecot
 from mailroster.compile import postfix
 from mailroster.document import Document
-from mailroster.explain import explain
+from mailroster.explain import Explanation, explain
 from mailroster.finding import Fault
 from mailroster.formats.virtual import VIRTUAL
 from mailroster.installed import version
 from mailroster.instance.layout import Layout
-from mailroster.paths import NOWHERE, follow
+from mailroster.paths import LEADS_NOWHERE, NOWHERE, follow
+from mailroster.policy.answers import UNKNOWN, Policy
 from mailroster.prepare import prepare
 from mailroster.resolve import Router, quoted
 from mailroster.running import dovecot_pid, postfix_pid
@@ -308,6 +311,8 @@ def of_way(router: Router, address: str) -> Answer:
     """What the way of an address says will become of a message."""
     way = follow(router, router.qualified(address), lambda asked: {})
     code = way.answer.rcpt if way.answer.rcpt != 250 else way.answer.data
+    if way.answer.why == LEADS_NOWHERE:
+        code = 250  # which Postfix says without the policy service
     return Answer(code, frozenset(end.address for end in way.recipients))
 
 
@@ -338,6 +343,8 @@ def explained(post: Post, router: Router, probes: Sequence[str], *, whole: bool)
     for address, explanation in found.items():
         whole_address = router.qualified(address)
         code = explanation.way.answer.rcpt
+        if explanation.way.answer.why == LEADS_NOWHERE:
+            code = 250
         if codes[address] != code:
             differences.append(f"{address}: we {code}, RCPT {codes[address]}")
         questions[Question(PASSDB, whole_address)] = (
@@ -355,9 +362,34 @@ def explained(post: Post, router: Router, probes: Sequence[str], *, whole: bool)
         if told != wanted:
             differences.append(f"{database} {user}: we {wanted}, Dovecot {told}")
     if whole:
+        differences += existing(post, router, found)
         agreement = compare(found[asked[0]], post.settings, post.layout)
+        if found[asked[0]].way.answer.why == LEADS_NOWHERE:
+            (rcpt,) = agreement.disagreements
+            assert (rcpt.ours, rcpt.theirs[:3]) == ("550", "250")
+            agreement = agreement._replace(disagreements=())
         assert (agreement.asked, agreement.silent) == (("Postfix", "Dovecot"), ())
         differences += map(str, agreement.disagreements)
+    return differences
+
+
+def existing(post: Post, router: Router, found: dict[str, Explanation]) -> list[str]:
+    """In what the policy service and `explain` differ about recipients that do not exist."""
+    policy = Policy(post.layout, ORIGIN)
+
+    async def ask() -> dict[str, str]:
+        context = {"policy_context": "recipient"}
+        return {one: await policy.answer({**context, "recipient": one}) for one in found}
+
+    differences = []
+    for address, action in asyncio.run(ask()).items():
+        answer = found[address].way.answer
+        if answer.rcpt not in (250, 550) or (answer.rcpt == 550 and answer.why != LEADS_NOWHERE):
+            continue  # Postfix does not ask
+        if found[address].restrictions:
+            continue  # nor behind an OK
+        if (action == UNKNOWN) != (answer.why == LEADS_NOWHERE):
+            differences.append(f"{address}: {answer}, the policy service {action}")
     return differences
 
 

@@ -66,13 +66,12 @@ class Virtual(LookupTable[Alias]):
     def needles(self, user: str, domain: str) -> list[str]:
         if not domain:
             return [user]
-        foreign = [f"{user}%{domain}", f"{domain}!{user}"]  # trivial-rewrite(8)
         if address.is_idna(domain):
-            return [f"{user}@", f"{user}+", "@", *foreign]
+            return [f"{user}@", f"{user}+", "@"]
         if not user:
-            return [f"@{domain}", *foreign]
+            return [f"@{domain}"]
         whole_domain = [f"{blank}@{domain}" for blank in " \t,"]
-        return [f"{user}@{domain}", f"{user}+", *whole_domain, *foreign]
+        return [f"{user}@{domain}", f"{user}+", *whole_domain]
 
 
 VIRTUAL = Virtual()

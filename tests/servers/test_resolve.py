@@ -48,6 +48,7 @@ from mailroster.settings import Sources, load
 from mailroster.settling import Settling
 from mailroster.store import Store
 from mailroster.targets.lmdb_table import LmdbTable
+from tests.odd_recipients import ODD_RECIPIENTS
 from tests.rosters import HASH, ORIGIN, Sample, sample
 from tests.servers.instance import PORTS, free_ports, until
 from tests.servers.sink import Sink
@@ -493,3 +494,44 @@ def test_each_row_answers_postmap_as_the_roster_says(post: Post, seed: int) -> N
         done = subprocess.run(argv, input=asked, capture_output=True, text=True, timeout=60)
         lines = (line.split("\t", 1) for line in done.stdout.splitlines())
         assert {key.lower(): value for key, value in lines} == rows, table.name
+
+
+def test_an_odd_recipient_is_read_as_postfix_reads_it_or_refused(post: Post) -> None:
+    post.put(Sample(BOX, "anchor@else.where.test box@a.test\n"))
+    router = post.router()
+    virtual: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    for number, word in enumerate(ODD_RECIPIENTS):
+        line = f"odd-{number}@a.test {word}"
+        try:
+            alias = VIRTUAL.parse(line)
+        except Fault as fault:
+            assert fault.mend, word
+            refused[alias_of(line)] = word
+            continue
+        virtual[alias.key] = ", ".join(alias.recipients)
+    document = Document(VIRTUAL, "".join(f"{key} {words}\n" for key, words in virtual.items()))
+    router = router._replace(roster=router.roster._replace(virtual=document))
+    rows = {**virtual, **refused}
+    post.put_aliases(dict(rows))
+    sent = post.send(*([key] for key in rows))
+    post.deliver()
+    post.drop_aliases(rows)
+    assert len(virtual) > 150 and len(refused) > 150
+    wrong = {
+        words: f"we {wanted}, Postfix {found}"
+        for key, words in virtual.items()
+        if (wanted := expected(router, key)) != (found := post.answer(key, sent[key]))
+    }
+    assert not wrong
+    plain = re.compile(r"[a-z0-9][a-z0-9.+_-]*@[a-z0-9.-]+").fullmatch
+    too_strict = {
+        word
+        for key, word in refused.items()
+        if plain(word) and post.answer(key, sent[key]).recipients
+    }
+    assert not too_strict
+
+
+def alias_of(line: str) -> str:
+    return line.partition(" ")[0]

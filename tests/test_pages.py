@@ -29,7 +29,8 @@ SOURCE = Path(mailroster.__file__).parent
 #: Whose findings `check` shows; others have those of an import, say, or of what is held back.
 JUDGES = (
     "address", "checks/", "compile/dovecot", "document", "formats/", "instance/", "notes",
-    "overlay", "overrides", "quota.", "references", "resolve", "services", "sieve", "text", "until",
+    "companions", "overlay", "overrides", "quota.", "references", "resolve", "services", "sieve",
+    "text", "until",
 )  # fmt: skip
 #: Said by commands only, though by a judge.
 COMMANDS_ONLY = {

@@ -24,6 +24,8 @@ LOCAL_CHARS = _ALNUM + "#$&'-=?^_`{}~."
 #: As sets: whole words are compared at once, since a roster has millions of letters.
 _LOCAL = frozenset(LOCAL_CHARS)
 _LABEL = frozenset(_ALNUM + "-")
+#: Postfix delivers to a domain with a `_` as well.
+_MAIL_LABEL = _LABEL | {"_"}
 _NO_WORD = frozenset(' ,"<>()\\')
 _NO_LOCAL = frozenset(";[]")
 
@@ -81,14 +83,9 @@ def split_extension(local: str) -> tuple[str, str]:
 
 def qualified(address: str, origin: str) -> str:
     """An address as trivial-rewrite(8) completes it: a bare name is one of the server's own domain,
-    unless it is `host!user` or `user%host`; a domain loses the dot at its end."""
+    and a domain loses the dot at its end."""
     if "@" not in address:
-        host, bang, user = address.partition("!")
-        if not bang:
-            user, percent, host = address.rpartition("%")
-            host = host if percent else origin
-            user = user if percent else address
-        address = f"{user}@{host}"
+        address = f"{address}@{origin}"
     return address[:-1] if address[-1:] == "." and address[-2:-1] not in ".@" else address
 
 
@@ -164,6 +161,10 @@ def alias(text: str) -> Address:
     """The key of an alias: `user@domain`, `user` or `@domain`, as virtual(5) reads it."""
     _printable(text)
     local, domain = split(text.lower())
+    if "*" in local:
+        what = f"{text!r} has '*', which stands for nothing but itself"
+        mend = "write @example.com for a whole domain, or a pattern in postfix-regexp.cf"
+        raise Fault("malformed-address", what, mend)
     if local and _has_empty_part(local):
         raise _malformed(f"{text!r} has an empty part between dots, where Postfix looks for quotes")
     if not domain:
@@ -176,16 +177,56 @@ def alias(text: str) -> Address:
 def recipient(text: str) -> str:
     """A recipient of an alias, its case kept before the `@`: `user@domain`, `user`, `@domain`.
 
-    An ASCII domain is taken as it stands: it may be one that only another server knows.
+    An ASCII domain may be any that Postfix delivers to: one with a `_`, or a dot at its end, too.
+    Raises Fault for what Postfix can't deliver to, and for what it reads in another way than as one
+    address (`john@example.com;`).
     """
+    if text[:1] == "#":
+        what = f"{text!r} is no comment behind an entry"
+        raise Fault("malformed-address", what, "put the comment on a line of its own")
     _printable(text)
     local, domain = split(text)
     if not domain:
         if "@" in text:
             raise _malformed(f"{text!r} has nothing behind the '@'")
+        if text[0] in "|/" or text[:9].lower() == ":include:":
+            raise _unsafe(text)
+        if "!" in text or "%" in text:
+            raise _malformed(f"{text!r} is a name without a domain")
         return _measured(text, text)
-    domain = domain.lower() if domain.isascii() else fold_domain(domain)
+    domain = _deliverable(domain.lower()) if domain.isascii() else fold_domain(domain)
     return _measured(f"{local}@{domain}", local)
+
+
+def _deliverable(domain: str) -> str:
+    """An ASCII domain in lower case. Raises Fault for one that Postfix bounces mail for
+    (valid_hostname(3)), and for an IP address: it may be this server's own, which bounces too."""
+    labels = domain.removesuffix(".").split(".")
+    for label in labels:
+        if label and label[0] != "-" != label[-1] and _MAIL_LABEL.issuperset(label):
+            if len(label) > LABEL_MAX_OCTETS:
+                raise _malformed(f"{domain!r} has a part longer than {LABEL_MAX_OCTETS} octets")
+            continue
+        what = f"{domain!r} can't be a domain"
+        if "#" in label:
+            mend = "put the comment on a line of its own"
+        elif domain[-1] in ";:" and _MAIL_LABEL.issuperset(label[:-1]):
+            mend = f"remove the {domain[-1]!r}; recipients are separated by commas and blanks"
+        elif domain[0] == "[":
+            mend = "write the name of the server in place of its IP address"
+        else:
+            mend = "write it as user@example.com"
+        raise Fault("malformed-address", what, mend)
+    if domain.replace(".", "").isdigit():
+        mend = "write the name of the server in place of its IP address"
+        raise Fault("malformed-address", f"{domain!r} can't be a domain", mend)
+    return domain
+
+
+def _unsafe(text: str) -> Fault:
+    what = f"{text[:1]!r}… is a program or a file, where mail can't go"
+    mend = "give it addresses; to discard mail, name an alias of postfix-aliases.cf that leads to "
+    return Fault("unsafe-recipient", what, f"{mend}/dev/null")
 
 
 def _printable(text: str) -> None:

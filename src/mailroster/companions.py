@@ -2,17 +2,26 @@
 commands that only look."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 from mailroster import installed, overrides, sieve
+from mailroster.checks.subject import some
 from mailroster.compile.dovecot import misplaced, unserved, with_fields
+from mailroster.compile.postfix import DOMAINS
 from mailroster.config_folder import ConfigFolder
 from mailroster.disk import reason
-from mailroster.finding import Finding, ServiceFailed
+from mailroster.finding import INFO, Fault, Finding, Location, ServiceFailed
 from mailroster.instance.layout import Layout
 from mailroster.overlay import Overlay
+from mailroster.paths import end_of, lead_nowhere
+from mailroster.resolve import POSTMASTER_SETTING, Router
 from mailroster.roster import Roster
+from mailroster.services import Captures
 from mailroster.settings import Settings
+
+#: So many addresses without a recipient are named.
+_NAMED = 5
 
 
 def findings(
@@ -33,6 +42,7 @@ def findings(
         found += sieve.findings_in(config, installed.conf(layout), roster.accounts)
     except ServiceFailed as error:
         warn(f"the Sieve scripts are not checked: {error}")
+    found += without_postmaster(settings, roster)
     if fielded := list(with_fields(roster.accounts)):
         found += misplaced(roster.accounts, fielded, settings.mail)
         try:
@@ -40,6 +50,39 @@ def findings(
         except ServiceFailed as error:
             warn(f"the extra fields are not checked: {error}")
     return found
+
+
+def without_postmaster(settings: Settings, roster: Roster) -> Iterator[Finding]:
+    """Addresses of the postmaster that do not exist: those of served domains (RFC 5321 4.5.1), and
+    the server's own root, to which cron sends mail. Some of them, if there are many."""
+    captures = Captures(roster.regexp)
+    postmaster = settings.postmaster_address
+    router = Router(roster, settings.hostname, captures, postmaster=postmaster)
+    domains = DOMAINS.keys(router)
+    if not domains:
+        return
+    asked = [f"root@{router.origin}", *(f"postmaster@{domain}" for domain in sorted(domains))]
+    plain = router._replace(captured=lambda address: None).remembering()
+    missing = list(islice((address for address in asked if _is_missing(plain, address)), _NAMED))
+    try:
+        captures.prime(missing)
+        missing = [address for address in missing if captures(address) is None]
+    except ServiceFailed:
+        pass  # `check` says that the patterns are not checked
+    if missing:
+        what = f"mail to {some(missing)} is refused, since the address does not exist"
+        mend = "set postmaster_address to the address of an account, or add an alias"
+        if postmaster:
+            what = f"mail to {some(missing)} is refused: {postmaster!r} does not exist"
+            mend = "correct postmaster_address, or add the account"
+        yield Finding(Location(POSTMASTER_SETTING), INFO, "no-postmaster", what, mend)
+
+
+def _is_missing(router: Router, address: str) -> bool:
+    try:
+        return lead_nowhere([end_of(router, end) for end in router.expand(address)])
+    except Fault:
+        return False  # `check` says so by another finding
 
 
 def waiting(settings: Settings, layout: Layout) -> tuple[Finding, ...]:

@@ -29,6 +29,10 @@ from mailroster.tasks import Stopped, log_the_unseen, run_until_stopped, unless_
 from mailroster.threads import in_thread
 
 READY_S = 60.0
+NO_POSTMASTER = (
+    "postmaster_address is not set: mail to root, and to postmaster@ and abuse@ your domains, is "
+    "refused unless an account or an alias has the address"
+)
 
 
 class Up:
@@ -82,6 +86,8 @@ class Up:
         log_the_unseen()
         try:
             check(self._settings, self._layout, adopt=self._adopt)
+            if not self._settings.postmaster_address:
+                log(NO_POSTMASTER)
             with ExitStack() as locks:
                 locks.enter_context(only_one(self._layout))
                 self._healer.hold(locks)

@@ -1,11 +1,13 @@
 """Our `resolve` and `explain` against the servers' own answers: deliveries, RCPT and lookups
 through the very tables that we write.
 
-A Postfix of the product's configuration runs beside a Dovecot that only tells whom it knows; all
-that Postfix delivers, here or elsewhere, ends in a sink. MAILROSTER_ROSTERS says how many generated
-rosters are tried, MAILROSTER_SEED where to begin.
+A Postfix of the product's configuration runs beside a Dovecot that only says which users it knows;
+all that Postfix delivers, here or elsewhere, ends in a sink. The policy service does not run: it is
+asked in this process, so that Postfix's own answers are seen without it. MAILROSTER_ROSTERS says
+how many generated rosters are tried, MAILROSTER_SEED where to begin.
 """
 
+import asyncio
 import os
 import random
 import re
@@ -31,12 +33,13 @@ from mailroster.auth import FOUND, NOT_FOUND, PASSDB, USERDB, Question
 from mailroster.auth import ask as dovecot
 from mailroster.compile import postfix
 from mailroster.document import Document
-from mailroster.explain import explain
+from mailroster.explain import Explanation, explain
 from mailroster.finding import Fault
 from mailroster.formats.virtual import VIRTUAL
 from mailroster.installed import version
 from mailroster.instance.layout import Layout
-from mailroster.paths import NOWHERE, follow
+from mailroster.paths import LEADS_NOWHERE, NOWHERE, follow
+from mailroster.policy.answers import UNKNOWN, Policy
 from mailroster.prepare import prepare
 from mailroster.resolve import Router, quoted
 from mailroster.running import dovecot_pid, postfix_pid
@@ -45,6 +48,7 @@ from mailroster.settings import Sources, load
 from mailroster.settling import Settling
 from mailroster.store import Store
 from mailroster.targets.lmdb_table import LmdbTable
+from tests.odd_recipients import ODD_RECIPIENTS
 from tests.rosters import HASH, ORIGIN, Sample, sample
 from tests.servers.instance import PORTS, free_ports, until
 from tests.servers.sink import Sink
@@ -308,6 +312,8 @@ def of_way(router: Router, address: str) -> Answer:
     """What the way of an address says will become of a message."""
     way = follow(router, router.qualified(address), lambda asked: {})
     code = way.answer.rcpt if way.answer.rcpt != 250 else way.answer.data
+    if way.answer.why == LEADS_NOWHERE:
+        code = 250  # which Postfix says without the policy service
     return Answer(code, frozenset(end.address for end in way.recipients))
 
 
@@ -338,6 +344,8 @@ def explained(post: Post, router: Router, probes: Sequence[str], *, whole: bool)
     for address, explanation in found.items():
         whole_address = router.qualified(address)
         code = explanation.way.answer.rcpt
+        if explanation.way.answer.why == LEADS_NOWHERE:
+            code = 250
         if codes[address] != code:
             differences.append(f"{address}: we {code}, RCPT {codes[address]}")
         questions[Question(PASSDB, whole_address)] = (
@@ -355,9 +363,34 @@ def explained(post: Post, router: Router, probes: Sequence[str], *, whole: bool)
         if told != wanted:
             differences.append(f"{database} {user}: we {wanted}, Dovecot {told}")
     if whole:
+        differences += existing(post, router, found)
         agreement = compare(found[asked[0]], post.settings, post.layout)
+        if found[asked[0]].way.answer.why == LEADS_NOWHERE:
+            (rcpt,) = agreement.disagreements
+            assert (rcpt.ours, rcpt.theirs[:3]) == ("550", "250")
+            agreement = agreement._replace(disagreements=())
         assert (agreement.asked, agreement.silent) == (("Postfix", "Dovecot"), ())
         differences += map(str, agreement.disagreements)
+    return differences
+
+
+def existing(post: Post, router: Router, found: dict[str, Explanation]) -> list[str]:
+    """In what the policy service and `explain` differ about recipients that do not exist."""
+    policy = Policy(post.layout, ORIGIN)
+
+    async def ask() -> dict[str, str]:
+        context = {"policy_context": "recipient"}
+        return {one: await policy.answer({**context, "recipient": one}) for one in found}
+
+    differences = []
+    for address, action in asyncio.run(ask()).items():
+        answer = found[address].way.answer
+        if answer.rcpt not in (250, 550) or (answer.rcpt == 550 and answer.why != LEADS_NOWHERE):
+            continue  # Postfix does not ask
+        if found[address].restrictions:
+            continue  # nor behind an OK
+        if (action == UNKNOWN) != (answer.why == LEADS_NOWHERE):
+            differences.append(f"{address}: {answer}, the policy service {action}")
     return differences
 
 
@@ -461,3 +494,44 @@ def test_each_row_answers_postmap_as_the_roster_says(post: Post, seed: int) -> N
         done = subprocess.run(argv, input=asked, capture_output=True, text=True, timeout=60)
         lines = (line.split("\t", 1) for line in done.stdout.splitlines())
         assert {key.lower(): value for key, value in lines} == rows, table.name
+
+
+def test_an_odd_recipient_is_read_as_postfix_reads_it_or_refused(post: Post) -> None:
+    post.put(Sample(BOX, "anchor@else.where.test box@a.test\n"))
+    router = post.router()
+    virtual: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    for number, word in enumerate(ODD_RECIPIENTS):
+        line = f"odd-{number}@a.test {word}"
+        try:
+            alias = VIRTUAL.parse(line)
+        except Fault as fault:
+            assert fault.mend, word
+            refused[alias_of(line)] = word
+            continue
+        virtual[alias.key] = ", ".join(alias.recipients)
+    document = Document(VIRTUAL, "".join(f"{key} {words}\n" for key, words in virtual.items()))
+    router = router._replace(roster=router.roster._replace(virtual=document))
+    rows = {**virtual, **refused}
+    post.put_aliases(dict(rows))
+    sent = post.send(*([key] for key in rows))
+    post.deliver()
+    post.drop_aliases(rows)
+    assert len(virtual) > 150 and len(refused) > 150
+    wrong = {
+        words: f"we {wanted}, Postfix {found}"
+        for key, words in virtual.items()
+        if (wanted := expected(router, key)) != (found := post.answer(key, sent[key]))
+    }
+    assert not wrong
+    plain = re.compile(r"[a-z0-9][a-z0-9.+_-]*@[a-z0-9.-]+").fullmatch
+    too_strict = {
+        word
+        for key, word in refused.items()
+        if plain(word) and post.answer(key, sent[key]).recipients
+    }
+    assert not too_strict
+
+
+def alias_of(line: str) -> str:
+    return line.partition(" ")[0]

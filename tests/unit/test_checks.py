@@ -65,6 +65,7 @@ class Case(NamedTuple):
     send_access: str = ""
     receive_access: str = ""
     sender_logins: str = ""
+    local_aliases: str = ""
 
 
 ALIASES = {
@@ -83,7 +84,11 @@ ALIASES = {
     "an alias to itself without a mailbox": Case(
         "dangling-alias:1", virtual="i@x.com i@x.com, a@x.com\n"
     ),
-    "a bare name as recipient": Case("", virtual="i@x.com root\n"),
+    "an unknown bare name as recipient": Case("dangling-alias:1", virtual="i@x.com root\n"),
+    "a local alias as recipient": Case("", virtual="i@x.com a\n", local_aliases="a: a@x.com\n"),
+    "a local alias that discards": Case(
+        "discards-mail:1", virtual="i@x.com trash\n", local_aliases="trash: /dev/null\n"
+    ),
     "a domain kept, to a domain of ours": Case("catch-all:1", virtual="@y.org @x.com\n"),
     "a rule to nobody": Case("dangling-alias:1", regexp="/^t[0-9]@x\\.com$/ nobody@x.com\n"),
     "a rule to what it captured": Case("", regexp="/^t(.)@x\\.com$/ $1@x.com\n"),

@@ -98,7 +98,7 @@ def test_without_postmap_a_rule_is_taken_unjudged(
     assert folder.setup("regexp", "test", "a@x").code == 1
 
 
-RULES = "# one\n/^a/ a@x,\n\tb@x\nif /x$/\n/^a/ b@x # c@x\nendif\n/^a b/ b@x\n"
+RULES = "# one\n/^a/ a@x,\n\tb@x\nif /x$/\n/^a/ b@x *c@x\nendif\n/^a b/ b@x\n"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ RULES = "# one\n/^a/ a@x,\n\tb@x\nif /x$/\n/^a/ b@x # c@x\nendif\n/^a b/ b@x\n"
     [
         pytest.param(["/^a/"], "# one\nif /x$/\nendif\n/^a b/ b@x\n", id="every rule of a pattern"),
         pytest.param(
-            ["/^a/", "B@x"], "# one\n/^a/ a@x\nif /x$/\n/^a/ # c@x\nendif\n/^a b/ b@x\n",
+            ["/^a/", "B@x"], "# one\n/^a/ a@x\nif /x$/\n/^a/ *c@x\nendif\n/^a b/ b@x\n",
             id="a recipient of every rule",
         ),
         pytest.param(["/^a b/", "b@x"], RULES.replace("/^a b/ b@x\n", ""), id="the last recipient"),
@@ -169,7 +169,7 @@ def test_an_address_that_no_rule_takes_is_exit_1(folder: Folder) -> None:
 def test_rules_are_listed_as_they_stand(folder: Folder) -> None:
     folder.write(REGEXP, RULES)
     assert folder.setup("regexp", "list").out.split("\n\n") == [
-        "* /^a/ a@x, b@x", "* if /x$/", "*     /^a/ b@x # c@x", "* endif", "* /^a b/ b@x\n",
+        "* /^a/ a@x, b@x", "* if /x$/", "*     /^a/ b@x *c@x", "* endif", "* /^a b/ b@x\n",
     ]  # fmt: skip
     shown = json.loads(folder.setup("regexp", "list", "--json").out)
     assert [(rule["line"], rule["within"]) for rule in shown] == [(2, []), (5, ["/x$/"]), (7, [])]

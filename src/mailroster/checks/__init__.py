@@ -37,6 +37,7 @@ RULES: tuple[Rule, ...] = (
     aliases.catching_all,
     aliases.never_asked,
     aliases.repeating,
+    aliases.discarding,
     regexps.dangling,
     regexps.capturing,
     regexps.unanchored,

@@ -6,11 +6,9 @@ from collections.abc import Iterable, Iterator
 from mailroster.address import split
 from mailroster.checks.subject import Subject, entries, some
 from mailroster.finding import INFO, WARNING, Fault, Finding
-from mailroster.resolve import EXPANSION_LIMIT, NotFollowed
+from mailroster.formats.local_aliases import DISCARD
+from mailroster.resolve import EXPANSION_LIMIT, NotFollowed, spelled
 from mailroster.text import content
-
-#: Names of the server's own that its configuration may take.
-_OWN_NAMES = ("postmaster", "root")
 
 
 def unreasonable(subject: Subject) -> Iterator[Finding]:
@@ -30,7 +28,8 @@ def unreasonable(subject: Subject) -> Iterator[Finding]:
 
 
 def dangling(subject: Subject) -> Iterator[Finding]:
-    """A recipient in a domain of ours that nobody takes: its mail is accepted, and comes back."""
+    """A recipient that is an address of ours and does not exist: its mail is refused, or comes
+    back if the alias has other recipients."""
     for document in subject.roster.aliases():
         for key, position, alias in entries(document):
             if len(alias.recipients) > EXPANSION_LIMIT:
@@ -39,29 +38,36 @@ def dangling(subject: Subject) -> Iterator[Finding]:
             if key in alias.recipients and key not in lost and subject.router.mailbox(key) is None:
                 lost.append(key)  # to itself: there the way ends
             if lost:
-                what = f"{key!r} leads to {some(lost)}, whom nobody here takes mail for"
-                mend = "mend the address, or add the account"
+                what = f"{key!r} leads to {some(lost)}, which does not exist here"
+                mend = "correct the address, or add the account"
                 where = document.location(position)
                 yield Finding(where, WARNING, "dangling-alias", what, mend)
 
 
+def discarding(subject: Subject) -> Iterator[Finding]:
+    """A local alias that discards mail."""
+    document = subject.roster.local_aliases
+    for key, position, alias in entries(document):
+        if DISCARD in alias.recipients:
+            what, mend = f"mail to {key!r} is discarded", "leave it if it is meant"
+            yield Finding(document.location(position), INFO, "discards-mail", what, mend)
+
+
 def nobodies(subject: Subject, recipients: Iterable[str]) -> list[str]:
-    """Those of some recipients that are of a domain of ours and that nobody takes."""
+    """Those of some recipients that are addresses of ours and do not exist."""
     accounts = subject.roster.accounts
     return [
-        word for word in recipients if word not in accounts and "@" in word[1:] and
-        is_nobody(subject, word)
+        word for word in recipients
+        if word not in accounts and word[0] != "@" and is_nobody(subject, word)
     ]  # fmt: skip
 
 
 def is_nobody(subject: Subject, address: str) -> bool:
     """Whether an address is of a domain that is served here and ends in no mailbox."""
     router = subject.router
-    whole = router.qualified(address)
+    whole = router.qualified(spelled(address))
     local, domain = split(whole.lower())
-    if not subject.roster.names_domain(domain):
-        return False
-    if domain == router.origin and local in _OWN_NAMES:
+    if not router.serves(domain):
         return False
     try:
         match = router.lookup(whole)

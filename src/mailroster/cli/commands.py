@@ -350,7 +350,7 @@ COMMANDS = (
     Command(
         ("watch",), "", "keep these tables in step until it is told to stop", "host:watch", (),
         "Follows edits by hand, makes the state folder anew if it is lost, and runs the policy "
-        "service if the settings need it. Stops on SIGTERM, SIGINT and SIGQUIT; mail goes on "
+        "service. Stops on SIGTERM, SIGINT and SIGQUIT; mail goes on "
         "without it.",
     ),
     Command(

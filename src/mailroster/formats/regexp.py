@@ -60,6 +60,9 @@ class Regexp(Format[Rule]):
         if not result:
             what = f"rule {printable(pattern)} leads nowhere"
             raise Fault("no-recipient", what, "add a recipient behind it")
+        for word in recipients(result):
+            if '"' not in word and "<" not in word:  # which tok822(3) reads in its own way
+                recipient(word)
         return Rule("match", pattern, result)
 
     def faults(self, document: Document[Rule]) -> Iterator[Finding]:
@@ -178,6 +181,8 @@ def recipient(text: str) -> str:
         parts.append("x" if length else text[place])
         place += length or 1
     sample = "".join(parts)
+    if sample[:1] == "@" and sample != text:
+        return text  # the captured text may be what stands before it
     try:
         address.recipient(sample)
     except Fault as fault:

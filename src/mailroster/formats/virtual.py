@@ -66,14 +66,13 @@ class Virtual(LookupTable[Alias]):
     def needles(self, user: str, domain: str) -> list[str]:
         if not domain:
             return [user]
-        foreign = [f"{user}%{domain}", f"{domain}!{user}"]  # trivial-rewrite(8)
         extended = [f"{user}{char}" for char in address.delimiters()]
         if address.is_idna(domain):
-            return [f"{user}@", *extended, "@", *foreign]
+            return [f"{user}@", *extended, "@"]
         if not user:
-            return [f"@{domain}", *foreign]
+            return [f"@{domain}"]
         whole_domain = [f"{blank}@{domain}" for blank in " \t,"]
-        return [f"{user}@{domain}", *extended, *whole_domain, *foreign]
+        return [f"{user}@{domain}", *extended, *whole_domain]
 
 
 VIRTUAL = Virtual()

@@ -28,6 +28,7 @@ _CLEARTEXT = """\
 passdb {{
   driver = sql
   args = {}/cleartext.sql.conf
+  result_success = return-fail
 }}
 """
 ADD_PLUGIN = "mail_plugins = $mail_plugins NAME"
@@ -99,7 +100,7 @@ def _cleartext_sql(layout: Layout) -> str:
 # Written by mailroster: changes made here are lost.
 driver = sqlite
 connect = {layout.database}
-password_query = {cleartext_query("%s", "%{secured}")}
+password_query = {cleartext_query("%s", "%{secured}", "%{rip}", "%{lip}")}
 """
 
 

@@ -239,7 +239,8 @@ def _cleartext(layout: Layout) -> str:
 # Before all others: no password counts that was sent in clear.
 passdb cleartext {{
   driver = sql
-  sql_query = {cleartext_query("%{protocol}", "%{secured}")}
+  result_success = return-fail
+  sql_query = {cleartext_query("%{protocol}", "%{secured}", "%{remote_ip}", "%{local_ip}")}
 }}
 """
 

@@ -129,6 +129,8 @@ def test_sieve_files_into_a_folder_with_a_dot(server: Instance) -> None:
             return session.select(_quoted("lists.example.com/dev.v2"))[0] == "OK"
 
     until(filed)
+    with server.imap(B) as session:
+        assert "lists.example.com/dev.v2" in _listed(session.lsub())
     (server.config / f"{B}.dovecot.sieve").unlink()
 
 
@@ -244,6 +246,14 @@ def test_every_way_of_tls_logs_in(server: Instance) -> None:
     for kind in ("submission", "submissions"):
         with server.smtp(kind) as smtp:
             assert smtp.login(A, PASSWORD)[0] == 235
+
+
+def test_a_session_that_is_ended_hears_the_only_words_that_dovecot_has(server: Instance) -> None:
+    """The words are a constant of Dovecot's, for a kick as for a stop; none can be passed."""
+    with server.imap(ZERO) as session:
+        server.setup("email", "lock", ZERO)
+        assert session.readline() == b"* BYE Server shutting down.\r\n"
+    server.setup("email", "unlock", ZERO)
 
 
 def test_the_conf_has_no_warning(server: Instance) -> None:

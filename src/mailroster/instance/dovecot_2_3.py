@@ -141,6 +141,8 @@ mail_home = {s.mail.replace("%", "%%")}/%d/%n/home
 mail_plugins = {quota}listescape{" fts fts_xapian" if s.full_text_search else ""}
 mail_max_userip_connections = 50
 lmtp_save_to_detail_mailbox = no
+# A folder that a Sieve script makes is seen in clients that show subscribed folders only.
+lda_mailbox_autosubscribe = yes
 postmaster_address = {s.postmaster_address or f"postmaster@{s.hostname}"}
 
 {_CLEARTEXT.format(layout.dovecot)}{_databases(s, layout)}

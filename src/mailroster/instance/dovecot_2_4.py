@@ -94,6 +94,8 @@ mail_path = {s.mail}/%{{user | domain}}/%{{user | username}}
 mail_home = {s.mail}/%{{user | domain}}/%{{user | username}}/home
 mail_max_userip_connections = 50
 lmtp_save_to_detail_mailbox = no
+# A folder that a Sieve script makes is seen in clients that show subscribed folders only.
+lda_mailbox_autosubscribe = yes
 lmtp_user_concurrency_limit = unlimited
 mailbox_list_storage_escape_char = "{ESCAPE}"
 postmaster_address = {postmaster}

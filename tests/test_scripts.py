@@ -40,7 +40,7 @@ def test_an_ordinary_user_is_told_what_is_missing_and_nothing_is_installed(
     )
     assert done.returncode == 1
     assert "apt-get install --no-install-recommends postfix postfix-lmdb" in done.stderr
-    for package in ("dovecot-sqlite", "dovecot-managesieved", "swaks", "openssl"):
+    for package in ("dovecot-sqlite", "dovecot-managesieved", "dovecot-f", "swaks", "openssl"):
         assert f" {package}" in done.stderr
     assert "as root" in done.stderr
     assert not Path(bare_path.partition(":")[0], "apt-get.ran").exists()

@@ -17,6 +17,7 @@ No address has a colon or begins with a dot, so that none of these names is a ma
 
 import errno
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,7 @@ from contextlib import contextmanager, suppress
 
 from mailroster import beneath
 from mailroster.finding import Refused
+from mailroster.instance.dovecot_common import ESCAPE
 
 #: A lock of the list of a mailbox's messages; in it stands who has it, PID:HOST.
 UIDLIST_LOCK = "dovecot-uidlist.lock"
@@ -34,6 +36,12 @@ _MESSAGES = {"cur", "new", "tmp"}
 #: Folders below the mail folder that may hold a lock: DOMAIN/USER/FOLDER, and of other formats.
 _LOCK_DEPTH = 12
 _MAILBOX_MODE = 0o700
+#: Mailboxes below the mail folder: DOMAIN/USER.
+_MAILBOX_DEPTH = 2
+#: Which folders a user has subscribed to, in a Maildir.
+_SUBSCRIPTIONS, _SUBSCRIPTIONS_MAX_BYTES = "subscriptions", 1 << 24
+#: `~` as Dovecot escapes it at the start of a name (instance.dovecot_common.ESCAPE).
+_TILDE = f"{ESCAPE}7e"
 #: How often a tree is deleted that somebody writes to, and the pause in between.
 _TRIES, _STEP_S = 200, 0.01
 _NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -299,10 +307,51 @@ def unlock(root: int, words: Sequence[str], alive: Alive) -> str:
     return str(count)
 
 
+# -- names of folders
+
+
+def escape_tildes(root: int, words: Sequence[str], alive: Alive) -> str:
+    """Renames the folders with a `~` at the start of a part of their names (`Lists/~x`) as Dovecot
+    looks for them since dots are escaped, and their subscriptions; how many. Safe to repeat."""
+    count = 0
+    for fd, names in beneath.walk(root, _MAILBOX_DEPTH, with_folders=True):
+        alive()
+        old = [name for name in names if name[:1] == "." and ".~" in name]
+        for name in old:
+            new = name.replace(".~", f".{_TILDE}")
+            if beneath.is_folder(name, fd) and not beneath.is_there(new, fd):
+                os.rename(name, new, src_dir_fd=fd, dst_dir_fd=fd)
+                count += 1
+        if old and _SUBSCRIPTIONS in names:
+            _escape_subscriptions(fd)
+    return str(count)
+
+
+def _escape_subscriptions(folder: int) -> None:
+    """The file has a name in each line, its parts with tabs between them, or with dots in the files
+    of Dovecot before 2.2.33."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(_SUBSCRIPTIONS, flags, dir_fd=folder)
+    with open(fd, "rb") as file:
+        mode = stat.S_IMODE(os.fstat(fd).st_mode)
+        before = file.read(_SUBSCRIPTIONS_MAX_BYTES)
+    after = re.sub(rb"(?m)(^|[\t.])~", rb"\1" + _TILDE.encode(), before)
+    temporary = f"{_SUBSCRIPTIONS}.mailroster"
+    with suppress(FileNotFoundError):
+        os.unlink(temporary, dir_fd=folder)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(temporary, flags, mode, dir_fd=folder), "wb") as file:
+        file.write(after)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(temporary, _SUBSCRIPTIONS, src_dir_fd=folder, dst_dir_fd=folder)
+
+
 #: Each function by the name by which another process is asked for it.
 WORK: dict[str, Callable[[int, Sequence[str], Alive], str]] = {
     function.__name__: function
     for function in (
         announce, set_aside, purge, withdraw, unfinished, move, move_back, drop_link, unlock,
+        escape_tildes,
     )
 }  # fmt: skip

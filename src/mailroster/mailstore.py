@@ -120,6 +120,12 @@ class MailFolder:
         """
         return int(self._work("unlock", ()) or 0)
 
+    # -- names of folders
+
+    def escape_tildes(self) -> int:
+        """Renames the folders that Dovecot would not find any more under their names; how many."""
+        return int(self._work("escape_tildes", ()) or 0)
+
     def _work(self, name: str, words: Iterable[str]) -> str:
         """Without a mail folder there is nothing to do."""
         words = list(words)

@@ -112,6 +112,7 @@ class Up:
             await unless_stopped(stop, in_thread(self._follower.compile_scripts))
             await unless_stopped(stop, self._start_policy(), to_its_end=True)
             await unless_stopped(stop, in_thread(self._unlock))
+            await unless_stopped(stop, in_thread(self._escape_folders))
             await unless_stopped(stop, in_thread(self._follower.finish_deletions))
             for server in self._servers:
                 await unless_stopped(stop, server.start(), to_its_end=True)
@@ -175,6 +176,17 @@ class Up:
                 log(f"folders of mail that a killed Dovecot had left locked are open: {count}")
         except (Busy, Refused, OSError) as error:
             log(f"a mailbox may be locked: {error}")
+
+    def _escape_folders(self) -> None:
+        """Renames, once, the folders that Dovecot escapes in another way than before."""
+        if os.path.exists(self._layout.escaped):
+            return
+        try:
+            if count := mail_folder(self._settings).escape_tildes():
+                log(f"folders with a '~' in their names have another name on the disk: {count}")
+            Disk().replace(self._layout.escaped, b"")
+        except (Busy, Refused, OSError) as error:
+            log(f"folders with a '~' in their names may not open: {error}")
 
     def _flush(self) -> None:
         """What waits for a server that was down goes out now, not when its next try is due."""

@@ -1,9 +1,14 @@
 """Addresses: what is taken, in which spelling, and what is refused."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from mailroster import address
 from mailroster.finding import Fault
+from mailroster.formats.accounts import ACCOUNTS
+from mailroster.formats.quotas import QUOTAS
+from mailroster.formats.virtual import VIRTUAL
 
 
 @pytest.mark.parametrize(
@@ -114,3 +119,58 @@ def test_the_example_of_a_catch_all_is_an_address_that_nobody_can_have() -> None
     assert address.split(example)[1] == "x.com"
     with pytest.raises(Fault):
         address.alias(example)
+
+
+@pytest.fixture
+def delimiters(request: pytest.FixtureRequest) -> Iterator[str]:
+    address.use_delimiters(request.param)
+    yield request.param
+    address.use_delimiters("+")
+
+
+@pytest.mark.parametrize(
+    ("delimiters", "local", "user", "extension"),
+    [
+        ("+", "ann+a-b", "ann", "+a-b"),
+        ("+", "+ann", "+ann", ""),
+        ("+", "ann+", "ann", "+"),
+        ("-", "ann+a-b", "ann+a", "-b"),
+        ("+-", "ann-b+c", "ann", "-b+c"),
+        ("-+", "ann+c-b", "ann", "+c-b"),
+        ("-_", "-ann_b", "-ann_b", ""),
+        ("=", "ann=b=c", "ann", "=b=c"),
+        ("-", "MAILER-DAEMON", "MAILER-DAEMON", ""),
+        ("-", "double-bounce", "double-bounce", ""),
+        ("-", "mailer-daemon-x", "mailer", "-daemon-x"),
+        ("", "ann+b", "ann+b", ""),
+        ("", "", "", ""),
+    ],
+    indirect=["delimiters"],
+)
+def test_an_address_is_split_at_its_first_delimiter(
+    delimiters: str, local: str, user: str, extension: str
+) -> None:
+    assert address.split_extension(local) == (user, extension)
+
+
+@pytest.mark.parametrize("delimiters", ["-", "_=", "+-", "+-_="], indirect=True)
+def test_no_line_with_a_delimiter_in_its_name_is_an_account(delimiters: str) -> None:
+    for format, rest in ((ACCOUNTS, "|{SHA512-CRYPT}$6$wOZh9GyK$8kBz"), (QUOTAS, ":5M")):
+        for char in "+-_=":
+            line = f"a{char}b@x.com{rest}"
+            for parse in (format.parse, format.quick()):
+                if char in delimiters or char == "+":
+                    with pytest.raises(Fault, match="has '"):
+                        parse(line)
+                else:
+                    assert parse(line).address == f"a{char}b@x.com"
+
+
+@pytest.mark.parametrize("delimiters", ["+", "-", "-_", ""], indirect=True)
+def test_an_alias_mentions_the_account_behind_any_extension(delimiters: str) -> None:
+    for char in "+-_=":
+        alias = VIRTUAL.parse(f"all@x.com a{char}b@x.com")
+        user = "a" if char in delimiters else f"a{char}b"
+        assert list(VIRTUAL.mentions(alias)) == [(user, "x.com")]
+        needles = VIRTUAL.needles(user, "x.com")
+        assert any(needle in f"a{char}b@x.com" for needle in needles), char

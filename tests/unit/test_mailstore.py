@@ -207,3 +207,25 @@ def test_who_is_not_root_works_as_himself(mail: Path) -> None:
             os._exit(code)
     assert os.waitpid(pid, 0)[1] == 0
     assert "x.com/a" not in left(mail)
+
+
+def test_folders_with_a_tilde_are_renamed_once_and_nothing_else(mail: Path) -> None:
+    box = mail / "x.com/a"
+    for name in (".Lists.~x", ".~y", ".a~b", ".c.~d", ".c.\x7f7ed", "~e.~f"):
+        (box / name / "cur").mkdir(parents=True)
+    (box / ".file.~g").write_text("")
+    (box / ".link.~h").symlink_to(mail / "y.org")
+    (box / "subscriptions").write_bytes(b"V\t2\n\nLists\t~x\n~y\na~b\nLists\tx\n")
+    (mail / "y.org/a/.o.~p").mkdir()
+    (mail / "y.org/a/subscriptions").write_bytes(b"o.~p\n")
+    give_to_mail_user(mail)
+    assert mail_folder(mail).escape_tildes() == 3
+    assert {path.name for path in box.iterdir()} == {
+        "cur", "subscriptions", ".Lists.\x7f7ex", ".\x7f7ey", ".a~b", ".c.~d", ".c.\x7f7ed",
+        "~e.~f", ".file.~g", ".link.~h",
+    }  # fmt: skip
+    kept = b"V\t2\n\nLists\t\x7f7ex\n\x7f7ey\na~b\nLists\tx\n"
+    assert (box / "subscriptions").read_bytes() == kept
+    assert (mail / "y.org/a/subscriptions").read_bytes() == b"o.\x7f7ep\n"
+    assert mail_folder(mail).escape_tildes() == 0
+    assert (box / "subscriptions").read_bytes() == kept

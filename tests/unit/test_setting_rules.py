@@ -28,6 +28,8 @@ GOOD = {
     "password_scheme": ["sha512-crypt", "BLF-CRYPT", "ARGON2ID"],
     "tls_key": ["/etc/ssl/key.pem", "/srv/a b.pem".replace(" ", "-"), "/etc/ssl/schlüssel.pem"],
     "mailbox_size_limit": ["0", str(1 << 60)],
+    "recipient_delimiter": ["+", "-", "-_", "+-_=", "none"],
+    "trash_room": ["0", "50M", "1g", "0M", "999T"],
     "password_min_length": ["0", "500"],
     "settle_seconds": ["0", "3600"],
 }  # fmt: skip
@@ -74,6 +76,8 @@ BAD = {
         "/a%d", "/a|b", "/a\\b", "/a;b", "/*.pem", "/a?", "/[a]", "/a\u2028b", "</etc/shadow",
     ],
     "tls_key": ["key.pem", "/a\nb"],
+    "recipient_delimiter": ["++", "a", "+ ", "+none", ".", "%", "$x", "-\n"],
+    "trash_room": ["5", "x", "-1M", "1.5G", "1M\n}", "99999999999T", "50M }"],
     "mailbox_size_limit": [str((1 << 60) + 1), "9" * 40],
     "message_size_limit": ["9" * 40],
     "password_min_length": ["501", "9" * 40],

@@ -32,6 +32,7 @@ _CLEARTEXT = """\
 passdb {{
   driver = sql
   args = {}/cleartext.sql.conf
+  result_success = return-fail
 }}
 """
 ADD_PLUGIN = "mail_plugins = $mail_plugins NAME"
@@ -103,7 +104,7 @@ def _cleartext_sql(layout: Layout) -> str:
 # Written by mailroster: changes made here are lost.
 driver = sqlite
 connect = {layout.database}
-password_query = {cleartext_query("%s", "%{secured}")}
+password_query = {cleartext_query("%s", "%{secured}", "%{rip}", "%{lip}")}
 """
 
 
@@ -145,6 +146,8 @@ mail_home = {s.mail.replace("%", "%%")}/%d/%n/home
 mail_plugins = {quota}listescape{" fts fts_xapian" if s.full_text_search else ""}
 mail_max_userip_connections = 50
 lmtp_save_to_detail_mailbox = no
+# A folder that a Sieve script makes is seen in clients that show subscribed folders only.
+lda_mailbox_autosubscribe = yes
 postmaster_address = {s.postmaster_address or f"postmaster@{s.hostname}"}
 
 {_CLEARTEXT.format(layout.dovecot)}{_databases(s, layout)}

@@ -98,6 +98,8 @@ mail_path = {s.mail}/%{{user | domain}}/%{{user | username}}
 mail_home = {s.mail}/%{{user | domain}}/%{{user | username}}/home
 mail_max_userip_connections = 50
 lmtp_save_to_detail_mailbox = no
+# A folder that a Sieve script makes is seen in clients that show subscribed folders only.
+lda_mailbox_autosubscribe = yes
 lmtp_user_concurrency_limit = unlimited
 mailbox_list_storage_escape_char = "{ESCAPE}"
 postmaster_address = {postmaster}
@@ -263,7 +265,8 @@ def _cleartext(layout: Layout) -> str:
 # Before all others: no password counts that was sent in clear.
 passdb cleartext {{
   driver = sql
-  sql_query = {cleartext_query("%{protocol}", "%{secured}")}
+  result_success = return-fail
+  sql_query = {cleartext_query("%{protocol}", "%{secured}", "%{remote_ip}", "%{local_ip}")}
 }}
 """
 

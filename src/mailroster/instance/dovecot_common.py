@@ -14,7 +14,8 @@ ESCAPE = "\x7f"
 #: GETQUOTAROOT with none at all, where clients expect one (RFC 9208).
 MESSAGES_MAX = (1 << 31) - 1
 #: What a login without TLS hears. Dovecot itself refuses it only where client and server have
-#: different addresses: it takes a connection within one address for safe.
+#: different addresses: it takes a connection within one address for safe, and no setting changes
+#: that (`ssl = required` neither). So it still offers AUTH there, but accepts nothing.
 TLS_ONLY = "Passwords are accepted over TLS only: use STARTTLS or the port with TLS"
 #: The services, as auth(8) names them, in which that connection counts as safe.
 _LOGINS = ("imap", "pop3", "sieve")
@@ -59,13 +60,13 @@ def trash_room(settings: Settings) -> str:
     return size if settings.enable_quotas and size != "0" else ""
 
 
-def cleartext_query(service: str, secured: str) -> str:
-    """Finds whoever logs in without TLS, and says why that fails. `service` and `secured` are
-    Dovecot's variables for it."""
+def cleartext_query(service: str, secured: str, client: str, server: str) -> str:
+    """Finds whoever logs in without TLS from the server's own address, and says why that fails. The
+    arguments are Dovecot's variables. A network that an override trusts is another address."""
     return f"""\
-SELECT NULL AS password, 'Y' AS nopassword, 'Y' AS nologin, \\
-  '{TLS_ONLY}' AS reason \\
-  WHERE '{service}' IN ({", ".join(map(repr, _LOGINS))}) AND '{secured}' = 'secured'"""
+SELECT NULL AS password, 'Y' AS nopassword, '{TLS_ONLY}' AS reason \\
+  WHERE '{service}' IN ({", ".join(map(repr, _LOGINS))}) AND '{secured}' = 'secured' \\
+  AND '{client}' = '{server}'"""
 
 
 #: Clients of one login process, at 50 kB each with TLS; and login processes of one protocol.

@@ -31,6 +31,8 @@ class Layout:
         #: Keys that commands changed, but could not put in force.
         self.asked = os.path.join(self.served, "asked")
         self.origin = os.path.join(state, ORIGIN)
+        #: There once the names of all folders in the mail are as Dovecot escapes them now.
+        self.escaped = os.path.join(state, "folders-escaped")
         #: The setting `recipient_delimiter` for which the tables are made.
         self.delimiters = os.path.join(state, "recipient-delimiter")
         #: The mail folder for which the tables are made.

@@ -2,15 +2,20 @@
 commands that only look."""
 
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from mailroster import installed, overrides, sieve
+from mailroster import installed, overrides, running, sieve
 from mailroster.compile.dovecot import misplaced, unserved, with_fields
 from mailroster.config_folder import ConfigFolder
+from mailroster.disk import Disk
 from mailroster.finding import Finding, ServiceFailed
+from mailroster.instance.dialect import dialect
 from mailroster.instance.layout import Layout
 from mailroster.overlay import Overlay
 from mailroster.roster import Roster
+from mailroster.services import program, run
 from mailroster.settings import Settings
 
 
@@ -29,7 +34,8 @@ def findings(
         found = []
     try:
         config = ConfigFolder(settings.config, settings.linked())
-        found += sieve.findings_in(config, installed.conf(layout), roster.accounts)
+        with _sieve_settings(settings, layout) as conf:
+            found += sieve.findings_in(config, conf, roster.accounts)
     except ServiceFailed as error:
         warn(f"the Sieve scripts are not checked: {error}")
     if fielded := list(with_fields(roster.accounts)):
@@ -39,6 +45,27 @@ def findings(
         except ServiceFailed as error:
             warn(f"the extra fields are not checked: {error}")
     return found
+
+
+@contextmanager
+def _sieve_settings(settings: Settings, layout: Layout) -> Iterator[str]:
+    """The configuration by which Sieve scripts are judged: that of the servers. While they do not
+    run, and dovecot.cf is not that of the last start, it is the settings of that file alone, as far
+    as Dovecot can read them. "" for neither."""
+    try:
+        text = overrides.wanted(settings).dovecot
+    except OSError:
+        text = ""  # the file is reported as unreadable
+    conf = installed.conf(layout)
+    is_in_force = layout.kind == "host" or text == overrides.in_folder(layout.overrides).dovecot
+    if (conf and (is_in_force or running.is_running(layout))) or not program("doveconf"):
+        yield conf
+        return
+    with tempfile.TemporaryDirectory(prefix="mailroster-") as folder:
+        conf = f"{folder}/dovecot.conf"
+        raw = f"{dialect(installed.version()).MINIMAL}{text}\n"
+        Disk().replace(conf, raw.encode("utf-8", "surrogateescape"))
+        yield conf if text and not run(["doveconf", "-n", "-c", conf])[0] else ""
 
 
 def waiting(settings: Settings, layout: Layout) -> tuple[Finding, ...]:

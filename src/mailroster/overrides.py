@@ -92,9 +92,8 @@ def take(settings: Settings, layout: Layout) -> Taken:
         if not os.path.exists(path := _copy(layout, file)) or chosen.of(file) != before.of(file):
             Disk().replace(path, chosen.of(file).encode("utf-8", "surrogateescape"))
     with contextlib.suppress(OSError):  # the settings are loaded; a copy shows later changes
-        if (raw := _toml(settings)) != read(toml := _copy(layout, TOML)) or not os.path.exists(
-            toml
-        ):
+        toml, raw = _copy(layout, TOML), _toml(settings)
+        if not os.path.exists(toml) or raw != read(toml):
             Disk().replace(toml, raw)
     for file in sorted(bad):
         what = "the file is not put in force, what was in force before stays"
@@ -143,12 +142,10 @@ class Pending:
 
     def _is_toml_changed(self) -> bool:
         copy = _copy(self._layout, TOML)
+        if not self._settings.trust_config or not os.path.exists(copy):
+            return False
         try:
-            return (
-                self._settings.trust_config
-                and os.path.exists(copy)
-                and _toml(self._settings) != read(copy)
-            )
+            return _toml(self._settings) != read(copy)
         except OSError:
             return False  # every command says so
 

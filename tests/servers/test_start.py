@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from mailroster import installed
+from tests.servers.host import propagation
 from tests.servers.instance import HASH, Instance
 
 
@@ -130,7 +131,7 @@ def test_the_servers_have_the_full_name_of_the_machine() -> None:
         'hostname mail && printf \'127.0.0.1 localhost\\n%s\\n\' "$1" >"$2" && '
         f'mount --bind "$2" /etc/hosts && hostname -f && \'{sys.executable}\' -c "$3"'
     )
-    inside = ["unshare", "--uts", "--mount"]
+    inside = ["unshare", "--uts", "--mount", *propagation()]
     for line in ("172.17.0.2 mail.example.test mail", "127.0.1.1\tMAIL.example.test\tmail"):
         with tempfile.NamedTemporaryFile() as hosts:
             done = subprocess.run(

@@ -2,22 +2,25 @@
 commands that only look."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 
-from mailroster import installed, overrides, sieve
+from mailroster import installed, overrides, running, sieve
 from mailroster.checks.subject import some
 from mailroster.compile.dovecot import misplaced, unserved, with_fields
 from mailroster.compile.postfix import DOMAINS
 from mailroster.config_folder import ConfigFolder
-from mailroster.disk import reason
+from mailroster.disk import Disk, reason
 from mailroster.finding import INFO, Fault, Finding, Location, ServiceFailed
+from mailroster.instance.dialect import dialect
 from mailroster.instance.layout import Layout
 from mailroster.overlay import Overlay
 from mailroster.paths import end_of, lead_nowhere
 from mailroster.resolve import POSTMASTER_SETTING, Router
 from mailroster.roster import Roster
-from mailroster.services import Captures
+from mailroster.services import Captures, program, run
 from mailroster.settings import Settings
 
 #: So many addresses without a recipient are named.
@@ -39,7 +42,8 @@ def findings(
         found = []
     try:
         config = ConfigFolder(settings.config, settings.linked())
-        found += sieve.findings_in(config, installed.conf(layout), roster.accounts)
+        with _sieve_settings(settings, layout) as conf:
+            found += sieve.findings_in(config, conf, roster.accounts)
     except ServiceFailed as error:
         warn(f"the Sieve scripts are not checked: {error}")
     found += without_postmaster(settings, roster)
@@ -83,6 +87,27 @@ def _is_missing(router: Router, address: str) -> bool:
         return lead_nowhere([end_of(router, end) for end in router.expand(address)])
     except Fault:
         return False  # `check` says so by another finding
+
+
+@contextmanager
+def _sieve_settings(settings: Settings, layout: Layout) -> Iterator[str]:
+    """The configuration by which Sieve scripts are judged: that of the servers. While they do not
+    run, and dovecot.cf is not that of the last start, it is the settings of that file alone, as far
+    as Dovecot can read them. "" for neither."""
+    try:
+        text = overrides.wanted(settings).dovecot
+    except OSError:
+        text = ""  # the file is reported as unreadable
+    conf = installed.conf(layout)
+    is_in_force = layout.kind == "host" or text == overrides.in_folder(layout.overrides).dovecot
+    if (conf and (is_in_force or running.is_running(layout))) or not program("doveconf"):
+        yield conf
+        return
+    with tempfile.TemporaryDirectory(prefix="mailroster-") as folder:
+        conf = f"{folder}/dovecot.conf"
+        raw = f"{dialect(installed.version()).MINIMAL}{text}\n"
+        Disk().replace(conf, raw.encode("utf-8", "surrogateescape"))
+        yield conf if text and not run(["doveconf", "-n", "-c", conf])[0] else ""
 
 
 def waiting(settings: Settings, layout: Layout) -> tuple[Finding, ...]:

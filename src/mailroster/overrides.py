@@ -5,6 +5,7 @@ What is in force are the copies in `overrides/` below the state folder. A file w
 taken: at the first start nothing starts, later what was in force stays.
 """
 
+import contextlib
 import os
 import re
 import tempfile
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 
 from mailroster import installed, references
 from mailroster.config_folder import ConfigFolder
-from mailroster.disk import Disk, Identity, identity
+from mailroster.disk import Disk, Identity, identity, read
 from mailroster.finding import ERROR, WARNING, Finding, Location, Refused, printable
 from mailroster.instance import postfix
 from mailroster.instance.dialect import Dialect, dialect
@@ -63,6 +64,13 @@ def wanted(settings: Settings) -> Overrides:
     return in_folder(settings.config, settings.linked()) if settings.trust_config else Overrides()
 
 
+def _toml(settings: Settings) -> bytes:
+    """The bytes of mailroster.toml, as far as the settings trust it. Raises OSError."""
+    if not settings.trust_config:
+        return b""
+    return ConfigFolder(settings.config, settings.linked()).read(TOML)
+
+
 def ignored(settings: Settings) -> list[str]:
     """The files that do not count since the config folder is not trusted, one line for each."""
     if settings.trust_config:
@@ -91,6 +99,10 @@ def take(settings: Settings, layout: Layout) -> Taken:
     for file in FILES:
         if not os.path.exists(path := _copy(layout, file)) or chosen.of(file) != before.of(file):
             Disk().replace(path, chosen.of(file).encode("utf-8", "surrogateescape"))
+    with contextlib.suppress(OSError):  # the settings are loaded; a copy shows later changes
+        toml, raw = _copy(layout, TOML), _toml(settings)
+        if not os.path.exists(toml) or raw != read(toml):
+            Disk().replace(toml, raw)
     for file in sorted(bad):
         what = "the file is not put in force, what was in force before stays"
         found.append(Finding(Location(file), WARNING, "held-back", what, "mend its errors"))
@@ -107,7 +119,7 @@ class Pending:
     def identities(self) -> list[Identity]:
         if not self._settings.trust_config:
             return []
-        return [identity(os.path.join(self._settings.config, file)) for file in FILES]
+        return [identity(os.path.join(self._settings.config, file)) for file in (*FILES, TOML)]
 
     def findings(self) -> tuple[Finding, ...]:
         """What would be wrong at a start now, and what only a start would put in force."""
@@ -127,15 +139,23 @@ class Pending:
             return (Finding(where, ERROR, "unreadable-file", what, mend),)
         before = in_folder(self._layout.overrides)
         changed = [file for file in FILES if files.of(file) != before.of(file)]
-        if not changed:
-            return ()
-        judgement = judged(files, self._settings, self._layout)
+        judgement = judged(files, self._settings, self._layout) if changed else []
         found = [f for f in judgement if f.where.file in changed and f.severity == ERROR]
+        changed += [TOML] if self._is_toml_changed() else []
         bad = {finding.where.file for finding in found}
         for file in [file for file in changed if file not in bad]:
             what, mend = "the change waits for a restart", "stop 'mailroster up' and start it again"
             found.append(Finding(Location(file), WARNING, "restart-needed", what, mend))
         return tuple(sorted(found))
+
+    def _is_toml_changed(self) -> bool:
+        copy = _copy(self._layout, TOML)
+        if not self._settings.trust_config or not os.path.exists(copy):
+            return False
+        try:
+            return _toml(self._settings) != read(copy)
+        except OSError:
+            return False  # every command says so
 
 
 def judged(overrides: Overrides, settings: Settings, layout: Layout) -> list[Finding]:

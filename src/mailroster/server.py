@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext, supp
 from typing import Any
 
 from mailroster import certificate, families, in_force, readiness, running, signals, survivors
+from mailroster.adopt.environment import without_effect
 from mailroster.disk import Disk
 from mailroster.families import Process
 from mailroster.finding import Busy, Refused, ServiceFailed
@@ -84,6 +85,8 @@ class Up:
         stop = asyncio.Event()
         signals.handle(stop, self._reload)
         log_the_unseen()
+        for line in without_effect(os.environ):
+            log(line)
         try:
             check(self._settings, self._layout, adopt=self._adopt)
             if not self._settings.postmaster_address:

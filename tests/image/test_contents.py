@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.image.container import PORTS, VOLUMES, Container, container, image
+from tests.servers.instance import until
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,11 @@ def test_its_folders_and_ports_are_those_of_the_contract(inspected: dict[str, An
 
 def test_a_health_check_asks_the_servers(inspected: dict[str, Any]) -> None:
     assert inspected["Healthcheck"]["Test"] == ["CMD", "mailroster", "health"]
+
+
+def test_a_health_check_by_ss_works_as_in_the_compose_files_of_others(shell: Container) -> None:
+    check = "ss --listening --tcp | grep -P 'LISTEN.+:smtp' || :"
+    until(lambda: "LISTEN" in shell.bash(check), 60)
 
 
 def test_no_secret_of_the_build_is_in_it_and_no_tool_of_it(shell: Container) -> None:

@@ -190,7 +190,7 @@ def test_a_folder_without_anything_strange_is_short(run: Run, folder: Folder) ->
         ("getmail-john.cf", MISSING, "fetched"),
         ("dovecot-oauth2.conf.ext", MISSING, "password"),
         ("sieve-pipe", MISSING, "run programs"),
-        ("ssl", OTHER_WAY, "SSL_CERT_PATH"),
+        ("ssl", NOTE, "SSL_TYPE=custom"),
         ("postfix-account.cf", OTHER_WAY, "postfix-accounts.cf"),
         ("Dovecot-Quotas.cf", OTHER_WAY, "dovecot-quotas.cf"),
         ("notes.odt", NOTE, "not read"),
@@ -320,11 +320,13 @@ def with_variables(project: Path, text: str) -> None:
         ("POSTMASTER_ADDRESS=</etc/shadow", MEND, "no address"),
         ("OVERRIDE_HOSTNAME=mail_x.example", MEND, "no host name"),
         ("DEFAULT_RELAY_HOST=a b={", MEND, "no relay"),
-        ("SSL_TYPE=letsencrypt", OTHER_WAY, "SSL_CERT_PATH"),
+        ("SSL_TYPE=letsencrypt", OTHER_WAY, "live/mail.example.com/fullchain.pem"),
+        ("SSL_TYPE=snakeoil", MEND, "none of letsencrypt, custom, self-signed, manual"),
+        ("RELAY_HOST=smtp.provider.test\nDEFAULT_RELAY_HOST=", OTHER_WAY, "DEFAULT_RELAY_HOST"),
         ("RELAY_HOST=smtp.provider.test", OTHER_WAY, "DEFAULT_RELAY_HOST"),
         ("RELAY_PASSWORD=very-secret", OTHER_WAY, "add-auth"),
         ("PERMIT_DOCKER=network", OTHER_WAY, "without a login"),
-        ("ENABLE_POP3=0", OTHER_WAY, "always on"),
+        ("ENABLE_POP3=0", OTHER_WAY, "imap_port = 0"),
         ("SSL_CERT_PATH=/nowhere/cert.pem", OTHER_WAY, "isn't on this machine"),
         ("ENABLE_RSPAMD=1", MISSING, "spam"),
         ("ENABLE_SRS=1", MISSING, "postsrsd"),
@@ -368,6 +370,24 @@ def test_a_variable_that_asks_for_nothing_is_not(run: Run, project: Path, line: 
     name = line.removeprefix("# ").removeprefix("export ").partition("=")[0]
     found = told(run(str(project), "--json"))
     assert [subject for kind in KINDS for subject, _ in found[kind] if name in subject] == []
+
+
+def test_a_start_names_each_variable_that_has_no_effect() -> None:
+    given = {
+        "RELAY_HOST": "smtp.provider.test", "RELAY_PASSWORD": "very-secret",
+        "PERMIT_DOCKER": "host", "SMTP_ONLY": "1", "ENABLE_RSPAMD__FILE": "/f",
+        "ENABLE_SRS": "0", "ENABLE_IMAP": "",
+        "SSL_TYPE": "letsencrypt", "SPOOF_PROTECTION": "1", "TZ": "UTC", "HOME": "/root",
+        "DEFAULT_RELAY_HOST": "",
+    }  # fmt: skip
+    lines = list(environment.without_effect(given))
+    assert [line.removeprefix("warning: ").partition(" ")[0] for line in lines] == [
+        "RELAY_HOST", "RELAY_PASSWORD", "PERMIT_DOCKER", "SMTP_ONLY", "ENABLE_RSPAMD__FILE",
+    ]  # fmt: skip
+    assert "very-secret" not in "".join(lines)
+    answered = {**given, "DEFAULT_RELAY_HOST": "[smtp.provider.test]:587"}
+    assert "RELAY_HOST has" not in "".join(environment.without_effect(answered))
+    assert list(environment.without_effect({})) == []
 
 
 def test_what_is_on_by_default_is_told_unless_it_is_off(run: Run, project: Path) -> None:

@@ -289,6 +289,22 @@ def test_a_start_takes_good_files_and_refuses_bad_ones_only_at_first(settings: S
     assert take(settings, layout) == (Overrides(), [])
 
 
+def test_a_changed_setting_waits_for_a_restart_and_is_reported(settings: Settings) -> None:
+    layout, toml = Layout(settings.state), Path(settings.config, "mailroster.toml")
+    toml.write_text("smtp_port = 2525\n")
+    take(settings, layout)
+    pending = Pending(settings, layout)
+    assert pending.findings() == ()
+    toml.write_text("smtp_port = 2526\n# more\n")
+    (finding,) = pending.findings()
+    assert (str(finding.where), finding.code) == ("mailroster.toml", "restart-needed")
+    toml.unlink()
+    assert [f.code for f in pending.findings()] == ["restart-needed"]
+    assert Pending(settings._replace(trust_config=False), layout).findings() == ()
+    take(settings, layout)
+    assert Pending(settings, layout).findings() == ()
+
+
 def test_ours_without_overrides_is_fine_by_the_servers_programs(settings: Settings) -> None:
     nothing = Overrides("# nothing\n", "# nothing\n", "# nothing\n")
     assert judged(nothing, settings, Layout(settings.state)) == []

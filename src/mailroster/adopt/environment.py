@@ -68,8 +68,7 @@ def _others(variables: Mapping[str, Value]) -> Iterator[Remark]:
         asking = [
             name for name in row.names.split() if _asks(variables, name, row.default, row.idle)
         ]
-        answered = row.answer and (row.answer in variables or row.answer + FILE in variables)
-        if asking and not answered:
+        if asking and not _is_answered(row.answer, variables):
             subject = ", ".join(name + FILE * (name + FILE in variables) for name in asking)
             if not names.intersection(asking):
                 subject += ", on by default"
@@ -80,6 +79,23 @@ def _others(variables: Mapping[str, Value]) -> Iterator[Remark]:
     ]  # fmt: skip
     if strange:
         yield Remark(NOTE, named(strange), "no variable that is known here; it does nothing")
+
+
+def without_effect(environment: Mapping[str, str]) -> Iterator[str]:
+    """One line for each variable of docker-mailserver that a process has been given, that asks for
+    something, and that has no effect here."""
+    variables = inherited(environment)
+    for row in VARIABLES:
+        for name in () if _is_answered(row.answer, variables) else row.names.split():
+            if _asks(variables, name, "", row.idle):
+                given = name + FILE * (name not in variables)
+                yield f"warning: {given} has no effect: {row.what}; {row.mend}"
+
+
+def _is_answered(answer: str, variables: Mapping[str, Value]) -> bool:
+    """Whether a variable makes up for another one; an empty one is as if not set."""
+    values = (variables.get(name) for name in (answer, answer + FILE) if answer)
+    return any(value is not None and value.text != "" for value in values)
 
 
 def _asks(variables: Mapping[str, Value], name: str, default: str, idle: str) -> bool:

@@ -63,8 +63,8 @@ KNOWN = (
         "what it sets for the servers goes into postfix-main.cf, postfix-master.cf and dovecot.cf",
     ),
     Known(
-        "ssl", OTHER_WAY, "certificates are not found by their place",
-        "name them: SSL_CERT_PATH and SSL_KEY_PATH",
+        "ssl", NOTE, "its certificate is used with SSL_TYPE=custom or SSL_TYPE=self-signed only",
+        "or name it: SSL_CERT_PATH and SSL_KEY_PATH",
     ),
     Known(
         "sieve-filter sieve-pipe sieve-execute", MISSING, "Sieve scripts can't run programs",

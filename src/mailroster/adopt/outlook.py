@@ -129,7 +129,7 @@ def _text(path: str) -> str:
         return ""  # `check` tells
 
 
-def of_paths(honoured: Mapping[str, str], trouble: str) -> Iterator[Remark]:
+def of_paths(honoured: Mapping[str, str], settings: Settings, trouble: str) -> Iterator[Remark]:
     """What is to be said of paths that settings name; `trouble` is what a start would refuse."""
     if trouble:
         yield Remark(MEND, "the folders", trouble)
@@ -138,3 +138,8 @@ def of_paths(honoured: Mapping[str, str], trouble: str) -> Iterator[Remark]:
         if path and not os.path.exists(path):
             what = f"{printable(path)} isn't on this machine"
             yield Remark(OTHER_WAY, variable, what, "name it as it is called where the server runs")
+    path = settings.tls_certificate
+    is_derived = "SSL_TYPE" in honoured and "SSL_CERT_PATH" not in honoured
+    if path and is_derived and not os.path.exists(path):
+        what = f"its certificate {printable(path)} isn't on this machine"
+        yield Remark(OTHER_WAY, "SSL_TYPE", what, "put it there, or leave the variable out")

@@ -16,7 +16,7 @@ class Variable(NamedTuple):
     what: str
     mend: str
     default: str = ""  # docker-mailserver's own, if that asks for something
-    answer: str = ""  # the variable that makes up for it
+    answer: str = ""  # the variable that makes up for it, unless that is empty
 
 
 _ACCOUNTS = "give each an entry in postfix-accounts.cf: 'setup import' takes them from a CSV file"
@@ -34,10 +34,6 @@ VARIABLES = (
     Variable(
         "DOVECOT_MAILBOX_FORMAT", "maildir", MEND, "mailboxes are Maildirs unless an account says so",
         "give each account the extra field userdb_mail=FORMAT:MAIL/%d/%n (docs/migrate.md)",
-    ),
-    Variable(
-        "SSL_TYPE", "manual", OTHER_WAY, "certificates are not found by their place",
-        "name them: SSL_CERT_PATH and SSL_KEY_PATH", answer="SSL_CERT_PATH",
     ),
     Variable(
         "SSL_ALT_CERT_PATH SSL_ALT_KEY_PATH", "", OTHER_WAY, "a second certificate is not set so",
@@ -76,11 +72,11 @@ VARIABLES = (
     ),
     Variable(
         "SMTP_ONLY", "0", OTHER_WAY, "IMAP, POP3 and ManageSieve are on as well",
-        "don't publish their ports",
+        "switch their ports off in mailroster.toml: imap_port = 0, imaps_port = 0, …",
     ),
     Variable(
-        "ENABLE_IMAP ENABLE_POP3 ENABLE_MANAGESIEVE", "1", OTHER_WAY, "it is always on",
-        "don't publish its ports",
+        "ENABLE_IMAP ENABLE_POP3 ENABLE_MANAGESIEVE", "1", OTHER_WAY, "it is on",
+        "switch its ports off in mailroster.toml: imap_port = 0, imaps_port = 0, …",
     ),
     Variable(
         "LOGROTATE_INTERVAL LOGROTATE_COUNT REPORT_INTERVAL", "", OTHER_WAY, "logs are not rotated",

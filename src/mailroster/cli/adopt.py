@@ -45,7 +45,11 @@ def adopt(call: Call) -> int:
         map(quoted, roster.accounts.counted()),
     )
     said = outlook(found, router, settings, call.layout())
-    more = [*unreadable, *judged.remarks, *of_paths(judged.honoured, _trouble(settings, call))]
+    more = [
+        *unreadable,
+        *judged.remarks,
+        *of_paths(judged.honoured, settings, _trouble(settings, call)),
+    ]
     said = said._replace(remarks=in_order([*said.remarks, *more, *_schemes(roster)]))
     theirs = shown(findings(call, roster, found.config)).findings
     steps = adoption.steps(found, settings, judged.honoured)

@@ -75,7 +75,10 @@ def steps(place: Place, settings: Settings, honoured: Mapping[str, str]) -> list
     if any("compose" in file for file in place.project.files):
         folder = os.path.dirname(near(os.path.join(place.project.folder, "x"))) or "."
         stop = join(["docker", "compose", "--project-directory", folder, "stop"])
-    told = [f"{name}={quote(value)}" for name, value in honoured.items() if place.project.files]
+    given = {name: value for name, value in honoured.items() if place.project.files}
+    if not os.path.exists(settings.tls_certificate):
+        given.pop("SSL_TYPE", None)  # a start would refuse it; a remark says so
+    told = [f"{name}={quote(value)}" for name, value in given.items()]
     return [stop, " ".join([*told, join(["mailroster", *options, "up"])])]
 
 

@@ -67,10 +67,10 @@ def _name(value: str, begin: int) -> str:
     depth = 0
     for at, char in enumerate(value[begin:], begin):
         depth += (char == "{") - (char == "}")
-        if depth < 0 or (
-            depth == 0 and (char in " \t\n," or (char == "}" and value[begin] == "{"))
-        ):
-            return value[begin : at + (depth == 0 and char == "}")]
+        if depth == 0 and char == "}" and value[begin] == "{":
+            return value[begin : at + 1]
+        if depth < 0 or (depth == 0 and char in " \t\n,"):
+            return value[begin:at]
     return value[begin:]
 
 

@@ -24,7 +24,7 @@ FLOORS = (
     "served password verification password_policy running services installed pcre sockets auth "
     "agreement picture mailstore quota_warning policy/ sessions reopen sievec sieve overrides "
     "source brought overlay companions adopt/ places owners prepare apply damage deadlines "
-    "moving log threads watch follow health log_stream readiness host_files integration "
+    "moving log threads watch follow health log_stream readiness ports host_files integration "
     "families supervise tasks signals essentials",
     "healing server watching cli/",
 )

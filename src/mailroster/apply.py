@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from mailroster import file_lock
 from mailroster.changes import Change, change, changed_keys
 from mailroster.compile import dovecot, postfix, relay
-from mailroster.disk import ABSENT, Disk, Identity, read
+from mailroster.disk import ABSENT, Disk, Identity, read, reason
 from mailroster.document import Document
 from mailroster.finding import ERROR, WARNING, Busy, Finding, Location
 from mailroster.indexed import whole
@@ -448,7 +448,7 @@ def converge(
                     tables.copies.agree(field, path, state.identities[field])
             return Outcome(rows, judged.findings, tuple(fresh), judged.waits, unnoted)
     except OSError as error:
-        words = f"{error.filename or layout.state}: {error.strerror or error}"
+        words = f"{error.filename or layout.state}: {reason(error)}"
         raise Busy(f"the tables can't be written ({words})") from error
 
 

@@ -21,7 +21,11 @@ def up(call: Call) -> int:
 
     open_standard_streams()
     gc.enable()  # unlike the other commands, this one stays
-    asyncio.run(Up(call.settings, adopt="--adopt" in call.options).run())
+    try:
+        asyncio.run(Up(call.settings, adopt="--adopt" in call.options).run())
+    except OSError as error:
+        error.filename = error.filename or call.settings.state  # where most of it is written
+        raise
     return 0
 
 

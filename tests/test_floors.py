@@ -22,8 +22,8 @@ FLOORS = (
     "child processes disk clock folder_trust config_folder beneath file_lock pid_file log_file "
     "mail_work mail_user settling lock append recovery history commit targets/ index store "
     "served password verification password_policy running services installed pcre sockets auth "
-    "agreement picture mailstore quota_warning policy/ sessions reopen sievec sieve overrides "
-    "source brought overlay companions adopt/ places owners prepare apply damage deadlines "
+    "agreement picture mailstore former_owner quota_warning policy/ sessions reopen sievec sieve "
+    "overrides source brought overlay companions adopt/ places owners prepare apply damage deadlines "
     "moving log threads watch follow health log_stream readiness ports host_files integration "
     "families supervise tasks signals essentials",
     "healing server watching cli/",

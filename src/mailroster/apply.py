@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from mailroster import address, file_lock
 from mailroster.changes import Change, change, changed_keys
 from mailroster.compile import dovecot, postfix, relay
-from mailroster.disk import ABSENT, Disk, Identity, read
+from mailroster.disk import ABSENT, Disk, Identity, read, reason
 from mailroster.document import Document
 from mailroster.entry_changes import EntryChanges, described, entry_changes
 from mailroster.finding import ERROR, WARNING, Busy, Finding, Location
@@ -35,7 +35,7 @@ from mailroster.settle import Found, hold_back, keep_expandable, new_faults
 from mailroster.settling import Settling
 from mailroster.store import Edited, Snapshot, Store
 from mailroster.tables import Changes, Table, delta, stream
-from mailroster.targets import Target
+from mailroster.targets import Target, lmdb_file
 from mailroster.targets.lmdb_table import LmdbTable
 from mailroster.targets.sqlite_table import ACCOUNT, MASTER, SCHEMA_VERSION, SqliteTable
 from mailroster.targets.text_table import PasswdFile, PcreTable
@@ -208,6 +208,21 @@ class Tables:
         Not while this process writes a table: what is opened and closed here drops its lock.
         """
         return [name for name in names if self.targets[name].damage()]
+
+    def without_row(self, live: Mapping[str, int]) -> dict[str, int]:
+        """File -> aliases that have no row, since Postfix could not expand them (loops).
+
+        `live`: file -> entries of what is served.
+        """
+        fields = (
+            (postfix.ALIASES, Roster().virtual),
+            (postfix.LOCAL_ALIASES, Roster().local_aliases),
+        )
+        found = {}
+        for table, document in fields:
+            file = document.format.file
+            found[file] = live[file] - lmdb_file.entries(f"{self._layout.table(table.name)}.lmdb")
+        return {file: number for file, number in found.items() if number > 0}
 
     def have_copy(self) -> bool:
         files = (document.format.file for document in Roster())
@@ -473,7 +488,7 @@ def converge(
                 rows, judged.findings, tuple(fresh), judged.waits, unnoted, tuple(changes)
             )
     except OSError as error:
-        words = f"{error.filename or layout.state}: {error.strerror or error}"
+        words = f"{error.filename or layout.state}: {reason(error)}"
         raise Busy(f"the tables can't be written ({words})") from error
 
 
@@ -492,11 +507,22 @@ def _note_by_hand(
     return store.note_by_hand(before, after, state.identities)
 
 
-def outlook(store: Store, tables: Tables, settling: Settling) -> tuple[tuple[Finding, ...], bool]:
-    """What a convergence would hold back now, and whether it would have nothing else to do."""
-    judged = _judge(_state(store, tables, settling), tables, tables.noted()[1])
+class Outlook(NamedTuple):
+    """What a convergence would do now."""
+
+    held: tuple[Finding, ...]  # what it would hold back
+    in_step: bool  # whether it would have nothing else to do
+    skipped: Mapping[str, int]  # file -> lines that are never served, since they have errors
+
+
+def outlook(store: Store, tables: Tables, settling: Settling) -> Outlook:
+    """What a convergence would do, without doing it."""
+    state = _state(store, tables, settling)
+    judged = _judge(state, tables, tables.noted()[1])
     same = not any(differing(judged.before.roster, judged.after.roster))
-    return judged.findings, same and tables.are_whole()
+    faulty = {d.format.file: d.faulty() for _, d in state.found.roster.documents()}
+    skipped = {file: number for file, number in faulty.items() if number}
+    return Outlook(judged.findings, same and tables.are_whole(), skipped)
 
 
 class _State(NamedTuple):

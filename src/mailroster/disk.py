@@ -45,8 +45,12 @@ def reason(error: OSError) -> str:
 
 
 def remedy(error: OSError) -> str:
-    """What to do where the system refuses something to a user who is not root; else ""."""
-    return "; run it as root (sudo)" if isinstance(error, PermissionError) and os.geteuid() else ""
+    """What to do about an error of the system, where that is known; else ""."""
+    if isinstance(error, PermissionError) and os.geteuid():
+        return "; run it as root (sudo)"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "; make room on that file system"
+    return ""
 
 
 def identity(path: str) -> Identity:
@@ -217,6 +221,9 @@ class Disk:
             self._fill(fd, content)
             if mtime_s is not None:
                 os.utime(fd, (mtime_s, mtime_s))
+        except OSError as error:
+            error.filename = error.filename or path
+            raise
         finally:
             os.close(fd)
         self.rename(new, path)

@@ -125,6 +125,7 @@ class Follower:
 
     def _open(self, name: str) -> None:
         """Knows nothing yet of what is in the state folder."""
+        self._fault = ""  # why the last convergence failed
         settings, layout, observer = self._settings, self._layout, self._observer
         copies = Served(layout.served, index_from=settings.index_from_bytes)
         self._store = Store(
@@ -154,7 +155,7 @@ class Follower:
         self._put_over()
         outcome = self._converge()
         if outcome is None and not self._tables.can_serve():
-            raise ServiceFailed("there are no tables to start with")
+            raise ServiceFailed(f"no server can be started without tables: {self._fault}")
         return outcome is not None and outcome.waits
 
     def renew(self) -> None:
@@ -351,7 +352,8 @@ class Follower:
         try:
             return self._converged()
         except _EXPECTED as error:
-            log(f"not in step: {error}")
+            self._fault = str(error)
+            log(f"not in step: {self._fault}")
             return None
 
     def _converged(self, broken: Collection[str] = ()) -> Outcome:

@@ -155,7 +155,7 @@ class Mover:
         for folder in (old, new):
             if os.path.islink(os.path.dirname(folder)):
                 prove_below(self._mail.path, folder)
-        if self._script(move.old) and (script := self._script(move.new)):
+        if script := self._script(move.new):  # of a former owner: the account would get it
             raise Refused(f"{script} is there already; move it away first")
 
     # -- forth and back

@@ -22,6 +22,7 @@ from mailroster.log import log, words_of
 from mailroster.log_stream import streamed
 from mailroster.mailstore import mail_folder
 from mailroster.policy.service import argv as policy_argv
+from mailroster.ports import causes
 from mailroster.prepare import check, prepare, remove_sockets
 from mailroster.services import run
 from mailroster.settings import Settings
@@ -60,11 +61,13 @@ class Up:
                     ("dovecot", "-c", layout.dovecot_conf),
                     lambda: running.dovecot_pid(layout),
                     layout.dovecot_pid,
+                    lambda: causes("dovecot", settings, layout),
                 ),
                 Server(
                     "postfix",
                     ("postfix", "-c", layout.postfix, "start"),
                     lambda: running.postfix_pid(layout),
+                    causes=lambda: causes("postfix", settings, layout),
                 ),
             )
         ]

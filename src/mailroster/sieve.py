@@ -191,6 +191,15 @@ class SieveScripts:
         """Whether the folder is one with accounts, and not what is left where it was mounted."""
         return os.path.exists(self._path(ACCOUNTS.file))
 
+    def drop(self, names: Iterable[str]) -> None:
+        """Takes scripts out of force, without a wait. Raises Busy."""
+        try:
+            with FolderLock(self._layout.state):
+                for name in names:
+                    self._drop(name)
+        except OSError as error:
+            raise Busy(f"{error.filename or self._layout.sieve}: {reason(error)}") from error
+
     def _drop(self, name: str) -> None:
         path = self.path(name)
         for file in (path, binary(path)):

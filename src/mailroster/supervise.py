@@ -23,6 +23,8 @@ BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 STEADY_S = 60.0
 STOP_S = 10.0
 START_S = 10.0
+#: How many lines of a server that does not start are shown.
+_WORDS_MAX = 3
 
 
 class Server(NamedTuple):
@@ -32,6 +34,7 @@ class Server(NamedTuple):
     argv: tuple[str, ...]
     pid: Callable[[], int | None]
     pid_file: str = ""  # removed before a start: Dovecot trusts a number that another has now
+    causes: Callable[[], list[str]] = list  # what may keep it from starting, asked after a failure
 
 
 class Supervisor:
@@ -89,8 +92,10 @@ class Supervisor:
         while not code and await self._find() is None and loop.time() < deadline:
             await asyncio.sleep(0.01)
         if code or not self.is_running():
-            words = output.strip().replace("\n", "; ") or f"exit code {code}"
-            raise ServiceFailed(f"{self._server.name} does not start: {words}")
+            own = dict.fromkeys(line.strip() for line in output.splitlines() if line.strip())
+            words = [*await in_thread(self._server.causes), *list(own)[:_WORDS_MAX]]
+            why = "; ".join(words) or f"exit code {code}"
+            raise ServiceFailed(f"{self._server.name} does not start: {why}")
 
     async def keep(self, stop: asyncio.Event) -> None:
         """Returns when `stop` is set; restarts the server whenever it dies before."""

@@ -1,6 +1,7 @@
 """Access files that were written by hand: Postfix treats each key and action as we judge it, and an
 action that it does not know never gets into its tables."""
 
+import json
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -98,3 +99,39 @@ def test_what_has_no_effect_or_is_unknown_is_reported_and_never_served(raw: Raw)
     save(file, "john@here.example REJEC\n")
     until(lambda: "'john@here.example'" in server.run("status").stdout)
     assert server.rcpt("john@here.example")[0] == 554, "what was served before, and never 451"
+
+
+def test_status_is_in_step_only_if_every_line_of_every_file_is_served(raw: Raw) -> None:
+    server = raw.server
+    files = {
+        "postfix-receive-access.cf": "john@here.example REJEC\nok.example REJECT\n@x DISCARD\n",
+        "postfix-virtual.cf": "a@here.example john@here.example\nbad line@\n",
+        "dovecot-quotas.cf": "john@here.example:10GB\n",
+        "postfix-aliases.cf": "no colon\n",
+    }
+    save(server.file("postfix-receive-access.cf"), "")
+    until(lambda: "in step: yes" in server.run("status").stdout)
+    for file, text in files.items():
+        save(server.file(file), text)
+    until(
+        lambda: "\nskipped: 5 lines with errors; see 'setup check'\n" in server.run("status").stdout
+    )
+    status = server.run("status")
+    assert status.returncode == 1
+    assert "in step: no\n" in status.stdout
+    found = json.loads(server.run("status", "--json").stdout)
+    assert found["in_step"] is False
+    assert found["skipped"] == {
+        "postfix-receive-access.cf": 2,
+        "postfix-virtual.cf": 1,
+        "dovecot-quotas.cf": 1,
+        "postfix-aliases.cf": 1,
+    }
+    for file in files:
+        save(server.file(file), "")
+    loop = "l1@here.example l2@here.example\nl2@here.example l1@here.example\n"
+    save(server.file("postfix-virtual.cf"), loop)
+    until(lambda: "\nskipped: 2 lines with errors" in server.run("status").stdout)
+    save(server.file("postfix-virtual.cf"), "")
+    until(lambda: server.run("status").returncode == 0)
+    assert "skipped" not in server.run("status").stdout

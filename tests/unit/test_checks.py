@@ -156,7 +156,35 @@ PATTERNS = {
     ),
     "no end": Case("regexp-open-end:1", regexp="/^t@x\\.com/ a@x.com\n"),
     "no end, inside of a block": Case("", regexp="if /@x\\.com$/\n/^t/ a@x.com\nendif\n"),
-    "a user in every domain": Case("", regexp="/^postmaster@/ a@x.com\n"),
+    "a user in every domain": Case("regexp-every-domain:1", regexp="/^postmaster@/ a@x.com\n"),
+    "some users in every domain": Case(
+        "regexp-every-domain:1", regexp="/^(postmaster|abuse)@/ a@x.com\n"
+    ),
+    "a user with any domain": Case("regexp-every-domain:1", regexp="/^t@(.+)$/ a@x.com\n"),
+    "a user with any domain, spelt out": Case(
+        "regexp-every-domain:1", regexp="/^t@[^@]+$/ a@x.com\n"
+    ),
+    "the beginning of a user": Case("regexp-every-domain:1", regexp="/^test[0-9]+/ a@x.com\n"),
+    "one branch of two in every domain": Case(
+        "regexp-every-domain:1", regexp="/^t@x\\.com$|^abuse@/ a@x.com\n"
+    ),
+    "a user in every domain, inside of a block": Case(
+        "", regexp="if /@x\\.com$/\n/^abuse@/ a@x.com\nendif\n"
+    ),
+    "a user in some domains": Case("", regexp="/^t@(x\\.com|y\\.org)$/ a@x.com\n"),
+    "all but some, in every domain": Case(
+        "regexp-captures-mailbox:1", regexp="!/^t@x\\.com$/ a@x.com\n"
+    ),
+    "a lookahead is not judged": Case("", regexp="/^(?!x)t@/ a@x.com\n"),
+    "subdomains of which none is served": Case(
+        "regexp-foreign-domain:1", regexp="/^t@([a-z0-9-]+)\\.y\\.org$/ a@x.com\n"
+    ),
+    "subdomains of which one is served": Case(
+        "", virtual="i@sub.y.org a@x.com\n", regexp="/^t@([a-z0-9-]+)\\.y\\.org$/ a@x.com\n"
+    ),
+    "a domain with a wild part, that is served": Case(
+        "", regexp="/^t@([a-z]+\\.)?x\\.com$/ a@x.com\n"
+    ),
     "the flag A stands for ^": Case("", regexp="/t@x\\.com$/A a@x.com\n"),
     "a bare dot": Case("regexp-bare-dot:1", regexp="/^t@x.com$/ a@x.com\n"),
     "a bare dot in a name": Case("regexp-bare-dot:1", regexp="/^t.t@x\\.com$/ a@x.com\n"),
@@ -197,7 +225,7 @@ PATTERNS = {
         "", regexp="if /^t/\n/^t@/ a@x.com\nendif\nif /x/\n/^t@/ a@x.com\nendif\n"
     ),
     "behind everything": Case(
-        "regexp-captures-mailbox:1 unreachable-rule:2",
+        "regexp-captures-mailbox:1 regexp-every-domain:1 unreachable-rule:2",
         accounts("b@x.com"),
         regexp="/.*/ a@y.org\n/^t@x\\.com$/ b@x.com\n",
     ),
@@ -205,6 +233,17 @@ PATTERNS = {
 }  # fmt: skip
 
 OTHERS = {
+    "an alias in the domain of a provider": Case(
+        "public-domain:2", virtual="i@x.com a@x.com\nfriend@gmail.com a@x.com\n"
+    ),
+    "many of them": Case("public-domain:1", virtual="a@gmx.de a@x.com\nb@gmx.de a@x.com\n"),
+    "an account in the domain of a provider": Case("public-domain:1", accounts("a@Gmail.com")),
+    "a catch-all of a provider": Case("catch-all:1 public-domain:1", virtual="@web.de a@x.com\n"),
+    "a provider as a recipient": Case("", virtual="i@x.com friend@gmail.com\n"),
+    "a restriction by the name of a user": Case(
+        "restriction-of-bare-name:1", send_access="a REJECT\n"
+    ),
+    "a restriction of a top-level domain": Case("", send_access="top REJECT\n"),
     "a quota": Case("", quotas="a@x.com:1G\n"),
     "a quota of nobody": Case("quota-without-account:1", quotas="c@x.com:1G\n"),
     "a quota of an alias": Case(

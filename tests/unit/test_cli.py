@@ -556,7 +556,7 @@ def test_a_file_that_cannot_be_read_is_a_refusal_not_an_empty_file(folder: Folde
     for command in (["email", "list"], ["email", "add", "a@x.com", "pw"], ["check"]):
         ran = folder.setup(*command)
         assert ran.code in (1, 75)
-        assert ACCOUNTS in ran.err
+        assert ACCOUNTS in ran.out + ran.err
 
 
 def test_a_change_whose_tables_cannot_be_written_is_told_and_made_live_later(

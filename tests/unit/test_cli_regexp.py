@@ -192,3 +192,18 @@ def test_a_rule_has_a_comment_which_goes_with_it(folder: Folder) -> None:
     assert shown["comment"] == "again"
     folder.setup("regexp", "del", TEST)
     assert folder.read(REGEXP) == "# mine\n"
+
+
+def test_a_pattern_of_subdomains_that_are_not_served_does_not_pass_the_test(folder: Folder) -> None:
+    folder.write("postfix-accounts.cf", f"a@x.com|{H}\n")
+    folder.write(REGEXP, "/^(.*)@([a-z0-9-]+)\\.x\\.com$/ a@x.com\n")
+    ran = folder.setup("regexp", "test", "t@sub.x.com")
+    assert ran.code == 1
+    assert "matches: a@x.com" in ran.out
+    assert "no mail for sub.x.com comes in: no account and no alias is in that domain" in ran.err
+    assert (
+        json.loads(folder.setup("regexp", "test", "t@sub.x.com", "--json").out)["accepted"] is False
+    )
+    folder.write("postfix-virtual.cf", "postmaster@sub.x.com a@x.com\n")
+    ran = folder.setup("regexp", "test", "t@sub.x.com")
+    assert (ran.code, ran.err) == (0, "")

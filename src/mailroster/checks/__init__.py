@@ -41,12 +41,14 @@ RULES: tuple[Rule, ...] = (
     regexps.dangling,
     regexps.capturing,
     regexps.unanchored,
+    regexps.of_every_domain,
     regexps.with_bare_dot,
     regexps.backtracking,
     regexps.unreachable,
     regexps.unserved,
     domains.misspelt,
     domains.misspelt_recipients,
+    domains.public,
     notes.amiss,
 )
 

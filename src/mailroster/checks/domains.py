@@ -13,6 +13,42 @@ _LABEL_MIN = 4
 _ENTRIES_MIN = 2
 #: Endings that no domain has, and that fingers make.
 _NO_ENDING = frozenset(("con", "cmo", "ocm", "vom", "xom", "comm", "nett", "nte", "ogr", "rog"))
+#: Domains of large providers: an entry in one of them here is a mistake.
+_PUBLIC = frozenset((
+    "gmail.com", "googlemail.com", "outlook.com", "hotmail.com", "hotmail.de", "hotmail.fr",
+    "hotmail.it", "hotmail.es", "hotmail.co.uk", "live.com", "live.de", "live.fr", "live.nl",
+    "live.co.uk", "msn.com", "yahoo.com", "yahoo.de", "yahoo.fr", "yahoo.it", "yahoo.es",
+    "yahoo.co.uk", "yahoo.co.jp", "yahoo.co.in", "yahoo.com.br", "ymail.com", "rocketmail.com",
+    "aol.com", "icloud.com", "me.com", "mac.com", "gmx.de", "gmx.net", "gmx.at", "gmx.ch",
+    "gmx.com", "web.de", "t-online.de", "freenet.de", "arcor.de", "mail.de", "posteo.de",
+    "posteo.net", "mailbox.org", "protonmail.com", "protonmail.ch", "proton.me", "pm.me",
+    "tutanota.com", "tutanota.de", "tuta.io", "tuta.com", "zoho.com", "fastmail.com",
+    "fastmail.fm", "hey.com", "hushmail.com", "mail.com", "yandex.ru", "yandex.com", "ya.ru",
+    "mail.ru", "bk.ru", "list.ru", "inbox.ru", "rambler.ru", "qq.com", "163.com", "126.com",
+    "sina.com", "foxmail.com", "orange.fr", "wanadoo.fr", "free.fr", "laposte.net", "sfr.fr",
+    "libero.it", "virgilio.it", "tiscali.it", "alice.it", "tin.it", "aruba.it", "bluewin.ch",
+    "comcast.net", "verizon.net", "att.net", "sbcglobal.net", "bellsouth.net", "cox.net",
+    "charter.net", "btinternet.com", "sky.com", "talktalk.net", "virginmedia.com", "ntlworld.com",
+    "telenet.be", "skynet.be", "ziggo.nl", "kpnmail.nl", "planet.nl", "xs4all.nl", "seznam.cz",
+    "centrum.cz", "wp.pl", "o2.pl", "onet.pl", "interia.pl", "naver.com", "daum.net",
+    "hanmail.net", "rediffmail.com", "uol.com.br", "bol.com.br", "terra.com.br", "shaw.ca",
+    "rogers.com", "sympatico.ca", "bigpond.com", "optusnet.com.au", "docomo.ne.jp",
+))  # fmt: skip
+
+
+def public(subject: Subject) -> Iterator[Finding]:
+    """An account or an alias in a domain of a large provider: the whole domain is served here then.
+    Only the first line of each domain in a file."""
+    for document in (subject.roster.accounts, subject.roster.virtual):
+        reported = set[str]()
+        for key, position in document.counted().items():
+            domain = split(key)[1]
+            if domain in _PUBLIC and domain not in reported:
+                reported.add(domain)
+                where = document.location(position)
+                what = f"{key!r} makes all of {domain} local: no mail from here reaches {domain}"
+                mend = f"use an address of your own domain; {domain} may be a recipient"
+                yield Finding(where, WARNING, "public-domain", what, mend)
 
 
 def misspelt(subject: Subject) -> Iterator[Finding]:

@@ -15,6 +15,9 @@ _ALL = re.compile(rf"\^|\$||\^?\.|\.\$|@|\^?{_ANYTHING}(?:@{_ANYTHING})?\$?")
 _DOMAIN = r"@(?:[a-z0-9-]|\\\.|\.)+"
 _WHOLE_DOMAIN = re.compile(rf"(?:\^?{_ANYTHING})?({_DOMAIN}\$)", re.IGNORECASE)
 _LAST_DOMAIN = re.compile(r"@\(?((?:[a-z0-9-]|\\\.|\.)+)\)*(\$?)\)*", re.IGNORECASE)
+#: What stands behind an `@` in a pattern for every domain.
+_ANY_DOMAIN = re.compile(r"\)*(?:\(?(?:\.|\[\^@\])[*+]\)?)?\)*\$?\)*")
+_ANCHORED_WORD = re.compile(r"\^\(*[\[.\\A-Za-z0-9]")
 _WORD = re.compile(r"[a-z0-9_-]", re.IGNORECASE)
 
 
@@ -89,6 +92,32 @@ class Pattern(NamedTuple):
         """Whether all that it matches certainly ends as another pattern says."""
         return self.is_plain() and len(self.branches()) == 1 and self.body.endswith(end)
 
+    def matches_every_domain(self) -> bool:
+        """Whether a branch certainly matches addresses in any domain: it names none behind its `@`,
+        or ends without an `@` and without `$`."""
+        return self.is_plain() and (
+            self.matches_all() or any(map(_is_of_every_domain, self.branches()))
+        )
+
+    def suffix(self) -> str:
+        """The text with which every domain ends that it matches: `.example.com` of
+        `@([a-z]+)\\.example\\.com$`; "" if it spells out none, or all of a domain."""
+        if self.negated or len(self.branches()) > 1:
+            return ""
+        tokens = self.tokens()
+        while tokens and tokens[-1] == ")":
+            tokens.pop()
+        if not tokens or tokens.pop() != "$":
+            return ""
+        while tokens and tokens[-1] == ")":
+            tokens.pop()
+        found: list[str] = []
+        while tokens and (tokens[-1] == r"\." or _WORD.fullmatch(tokens[-1])):
+            found.insert(0, tokens.pop()[-1:])
+        if not tokens or tokens[-1] in ("@", r"\@") or "|" in tokens:
+            return ""
+        return "".join(found).lower() if "@" in tokens or r"\@" in tokens else ""
+
     def domain(self) -> tuple[str, bool]:
         """The domain in which it ends, if it spells one out, and whether nothing may follow."""
         if self.negated or len(self.branches()) > 1:
@@ -96,6 +125,17 @@ class Pattern(NamedTuple):
         place = self.body.rfind("@")
         found = _LAST_DOMAIN.fullmatch(self.body, place) if place >= 0 else None
         return (found[1].replace("\\", "").lower(), bool(found[2])) if found else ("", False)
+
+
+def _is_of_every_domain(tokens: list[str]) -> bool:
+    rest = "".join(tokens)
+    if "(?" in rest:
+        return False
+    signs = [at for at, token in enumerate(tokens) if token in ("@", r"\@")]
+    if not signs:
+        # `^info` matches info@ everywhere; `example\.com$` and `.*` are judged by other rules.
+        return _ANCHORED_WORD.match(rest) is not None and not rest.rstrip(")").endswith("$")
+    return _ANY_DOMAIN.fullmatch("".join(tokens[signs[-1] + 1 :])) is not None
 
 
 def _has_open_start(tokens: list[str]) -> bool:

@@ -94,7 +94,7 @@ def unanchored(subject: Subject) -> Iterator[Finding]:
     """Patterns that match more than they seem to: in the middle of a name, or of a domain."""
     for found in matches(subject):
         pattern = found.pattern
-        if pattern.negated or pattern.matches_all():
+        if pattern.negated or pattern.matches_every_domain():
             continue
         if pattern.has_open_start():
             what = f"{shown(found.rule.pattern)} matches in the middle of other addresses too"
@@ -104,6 +104,17 @@ def unanchored(subject: Subject) -> Iterator[Finding]:
             what = f"{shown(found.rule.pattern)} matches the beginning of longer addresses too"
             mend = "end it with $"
             yield Finding(found.where, INFO, "regexp-open-end", what, mend)
+
+
+def of_every_domain(subject: Subject) -> Iterator[Finding]:
+    """Patterns that also match addresses elsewhere: they take mail that users here send there."""
+    for found in matches(subject):
+        if found.blocks or not found.pattern.matches_every_domain():
+            continue
+        text = shown(found.rule.pattern)
+        what = f"{text} matches in every domain: it also takes mail from here to other people's"
+        mend = "write the domains behind the @, as @(example\\.com|example\\.org)$"
+        yield Finding(found.where, WARNING, "regexp-every-domain", what, mend)
 
 
 def with_bare_dot(subject: Subject) -> Iterator[Finding]:
@@ -172,6 +183,11 @@ def unserved(subject: Subject) -> Iterator[Finding]:
         served.update(split(key)[1] for key in document.counted())
     for found in placed(subject):
         domain, ends = found.pattern.domain()
+        suffix = found.pattern.suffix()
+        if "." in suffix and not any(other.endswith(suffix) for other in served):
+            what = f"no mail for domains that end in {suffix!r} comes in: none of them is served"
+            mend = "give each of them an account or an alias; a pattern makes none ours"
+            yield Finding(found.where, WARNING, "regexp-foreign-domain", what, mend)
         if "." not in domain or domain in served:
             continue
         if ends or not any(other.startswith(domain) for other in served):

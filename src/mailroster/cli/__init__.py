@@ -74,9 +74,9 @@ def _attempt(argv: Sequence[str]) -> tuple[int, str]:
 
 def _failed(error: OSError) -> tuple[int, str]:
     """What the system refused, on which path."""
-    from mailroster.disk import reason
+    from mailroster.disk import reason, remedy
 
-    words = f"{error.filename}: {reason(error)}" if error.filename else str(error)
+    words = f"{error.filename}: {reason(error)}" if error.filename else f"{error}{remedy(error)}"
     return REFUSED if isinstance(error, PermissionError) else TRY_LATER, words
 
 

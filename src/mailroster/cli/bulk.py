@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from mailroster import bulk, password
+from mailroster import bulk, former_owner, password
 from mailroster.bulk import BadRows, Merged
 from mailroster.cli.call import Call, warn
 from mailroster.cli.progress import Bar
@@ -22,6 +22,8 @@ from mailroster.rows import FORMATS, AccountRow, Row, Rows, csv, folder, jsonl
 from mailroster.services import Captures, prime
 from mailroster.store import Store
 
+#: How many addresses a warning names.
+_NAMED = 5
 _STREAM = "-"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -43,8 +45,27 @@ def import_rows(call: Call) -> int:
     skipped = sum(finding.severity == ERROR for finding in verb.merged.findings)
     verb.given = Rows(_hashed(verb.merged.rows, scheme, cost), [])
     status = call.edit(verb)
+    _warn_of_left(call, verb)
     print(_summary(verb.merged, skipped))
     return status
+
+
+def _warn_of_left(call: Call, verb: "_Import") -> None:
+    """Warns of new accounts that get what a former owner of their address has left."""
+    entries = (row.entry for row in verb.given.rows)
+    added = [
+        entry.address
+        for entry in entries
+        if isinstance(entry, AccountRow) and entry.address not in verb.before.accounts
+    ]
+    again = former_owner.had_owner(call.settings, added)
+    if again:
+        named = " ".join(again[:_NAMED])
+        more = f" and {len(again) - _NAMED} more" if len(again) > _NAMED else ""
+        warn(
+            f"warning: mail or a Sieve script of a former owner lies where these accounts get it: "
+            f"{named}{more}. To clear it: setup email del -y {named}, and import them again"
+        )
 
 
 class _Import:
@@ -53,9 +74,11 @@ class _Import:
     def __init__(self, call: Call, given: Rows) -> None:
         self.given = given
         self.merged = Merged(Roster(), [], [], {})
+        self.before = Roster()
         self._call = call
 
     def __call__(self, roster: Roster) -> Roster:
+        self.before = roster
         self.merged = bulk.add_rows(
             roster,
             self.given,

@@ -140,7 +140,7 @@ COMMANDS = (
     ),
     Command(("regexp", "list"), "", "list the rules by pattern", "regexp:show", (_JSON,)),
     Command(
-        ("regexp", "test"), "ADDRESS", "say which rule takes an address; exit 1 if none does",
+        ("regexp", "test"), "ADDRESS", "say which rule takes an address; exit 1 if none does, or no mail for it comes in",
         "regexp:test", (_JSON,),
     ),
     Command(

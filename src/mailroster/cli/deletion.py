@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Collection, Sequence
 
+from mailroster import former_owner
 from mailroster.address import Address, split
 from mailroster.cli.call import Call, warn
 from mailroster.finding import Busy, Refused
@@ -29,6 +30,7 @@ def edit_and_delete(
         _delete_what_is_gone(call, domains)
         raise
     live_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+    drop_scripts(call, addresses)
     mail.set_aside(addresses)
     if "--no-wait" in call.options and served:
         mail.purge(domains)  # what is still live is finished by who makes the change live
@@ -49,6 +51,20 @@ def edit_and_delete(
             "'setup email del', or start, deletes what it writes"
         )
     return 0
+
+
+def drop_scripts(call: Call, addresses: Collection[Address]) -> None:
+    """Takes the Sieve scripts of deleted accounts away, from the config folder and from what is in
+    force."""
+    from mailroster.sieve import SieveScripts
+
+    settings = call.settings
+    for address in addresses:
+        former_owner.set_scripts_aside(settings, address)
+    if call.is_served():
+        linked = settings.linked()
+        scripts = SieveScripts(settings.config, call.layout(), 0.0, linked=linked)
+        scripts.drop(addresses)
 
 
 def _delete_what_is_gone(call: Call, domains: Sequence[str]) -> None:

@@ -3,7 +3,8 @@
 import os
 import sys
 
-from mailroster import edits
+from mailroster import edits, former_owner
+from mailroster.address import Address
 from mailroster.cli.call import Call, account_address, warn
 from mailroster.cli.secret import gives_secret, secret_for
 from mailroster.finding import NotUnderstood, Refused
@@ -25,7 +26,19 @@ def add(call: Call) -> int:
             return roster
         return edits.add_account(roster, account)
 
-    return call.edit(call.annotating(verb, "accounts", address), done=secret.show)
+    left = former_owner.left(call.settings, address)
+    status = call.edit(call.annotating(verb, "accounts", address), done=secret.show)
+    warn_of_left(address, left)
+    return status
+
+
+def warn_of_left(address: Address, left: list[str]) -> None:
+    """Warns that a new account gets what a former owner of its address has left."""
+    if left:
+        warn(
+            f"warning: {address!r} had an owner before: {', '.join(left)}. The new owner gets it. "
+            f"To clear it: setup email del -y {address} && setup email add {address}"
+        )
 
 
 def update(call: Call) -> int:
@@ -70,11 +83,14 @@ def delete(call: Call) -> int:
     def verb(roster: Roster) -> Roster:
         return edits.delete_accounts(roster, addresses)
 
-    if dry_run or not ("-y" in call.options or doomed):
-        return call.edit(verb, deletes=doomed)
+    mail = addresses if "-y" in call.options else [folders[folder] for folder in doomed]
+    if dry_run:
+        scripts = [path for each in mail for path in former_owner.scripts(call.settings, each)]
+        return call.edit(verb, deletes=[*doomed, *scripts])
+    if not mail:
+        return call.edit(verb)
     from mailroster.cli.deletion import edit_and_delete
 
-    mail = addresses if "-y" in call.options else [folders[folder] for folder in doomed]
     return edit_and_delete(call, verb, mail)
 
 

@@ -82,12 +82,21 @@ def show(call: Call) -> int:
 
 
 def test(call: Call) -> int:
-    """What the rules make of an address; exit 1 if none matches."""
+    """What the rules make of an address; exit 1 if none matches, or if no mail for it comes in."""
+    from mailroster.address import split
     from mailroster.cli.call import any_address
+    from mailroster.paths import is_served
     from mailroster.pcre import trials
 
-    roster = call.roster("regexp", "virtual")
+    roster = call.roster("regexp", "virtual", "accounts")
     address = any_address(call.arguments[0], call.settings.hostname)
+    domain = split(address)[1].lower()
+    accepted = is_served(_router(call, roster), domain)
+    if not accepted:
+        warn(
+            f"warning: no mail for {domain} comes in: no account and no alias is in that domain; a "
+            "pattern counts for mail from here only"
+        )
     found = trials(roster.regexp, address)
     result = next((trial.result for trial in found if trial.result is not None), None)
     for finding in _judge(roster.regexp):
@@ -99,13 +108,13 @@ def test(call: Call) -> int:
     if "--json" in call.options:
         tried = [{"line": t.line, "pattern": t.pattern, "outcome": t.outcome} for t in found]
         answer = None if result is None else regexp.recipients(result)
-        print_json({"address": address, "recipients": answer, "tried": tried})
+        print_json({"address": address, "accepted": accepted, "recipients": answer, "tried": tried})
     else:
         for trial in found:
             print(f"{roster.regexp.format.file}:{trial.line}: {trial.told()}")
         if result is None:
             print(f"no rule matches {address}")
-    return 1 if result is None else 0
+    return 0 if result is not None and accepted else 1
 
 
 def _router(call: Call, roster: Roster) -> Router:

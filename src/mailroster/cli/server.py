@@ -1,9 +1,13 @@
 """`setup up` and `setup status`."""
 
+from collections import Counter
+from collections.abc import Mapping
+
 from mailroster import in_force, running
 from mailroster.cli.call import Call, finding_fields, print_json, warn
 from mailroster.finding import Finding
 from mailroster.overrides import ignored
+from mailroster.values import NamedTuple
 
 
 def up(call: Call) -> int:
@@ -16,7 +20,11 @@ def up(call: Call) -> int:
 
     open_standard_streams()
     gc.enable()  # unlike the other commands, this one stays
-    asyncio.run(Up(call.settings, adopt="--adopt" in call.options).run())
+    try:
+        asyncio.run(Up(call.settings, adopt="--adopt" in call.options).run())
+    except OSError as error:
+        error.filename = error.filename or call.settings.state  # where most of it is written
+        raise
     return 0
 
 
@@ -39,10 +47,11 @@ def status(call: Call) -> int:
         "dovecot": running.dovecot_pid(layout),
         "policy": running.policy_pid(layout),
     }
-    held = _held(call)
-    live = {} if held is None else {f: n for f, n in held[0].items() if n}
-    findings = () if held is None else held[1]
-    in_step = held is not None and not findings and held[2]
+    served = _served(call)
+    live = {} if served is None else {file: n for file, n in served.live.items() if n}
+    findings = () if served is None else served.held
+    skipped = {} if served is None else dict(served.skipped)
+    in_step = served is not None and served.in_step
     healthy = in_step and all(pids.values())
     if "--json" in call.options:
         print_json(
@@ -51,6 +60,7 @@ def status(call: Call) -> int:
                 "running": pids,
                 "live": live,
                 "in_step": in_step,
+                "skipped": skipped,
                 "held": [finding_fields(finding) for finding in findings],
                 "ignored": ignored(settings),
             }
@@ -60,11 +70,15 @@ def status(call: Call) -> int:
         if name == "policy" and (pid is not None or running.up_pid(layout) is None):
             continue  # it serves the servers: only its lack is worth a line
         print(f"{name}: {'not running' if pid is None else f'running, pid {pid}'}")
-    if held is None:
+    if served is None:
         print("live: nothing; no server was ever started here, and no tables were made")
     else:
         print("live: " + (", ".join(f"{n} in {file}" for file, n in live.items()) or "no entries"))
         print("in step: " + ("yes" if in_step else "no"))
+    if skipped:
+        count = sum(skipped.values())
+        lines = "1 line with an error" if count == 1 else f"{count} lines with errors"
+        print(f"skipped: {lines}; see 'setup check'")
     for finding in findings:
         print(f"held: {finding}")
     for line in ignored(settings):
@@ -72,8 +86,17 @@ def status(call: Call) -> int:
     return 0 if healthy else 1
 
 
-def _held(call: Call) -> tuple[dict[str, int], tuple[Finding, ...], bool] | None:
-    """Entries served by file, what is held back, and whether the tables are what was asked for."""
+class _Served(NamedTuple):
+    """What is served, and how that differs from what the folder says."""
+
+    live: Mapping[str, int]  # file -> entries that are served
+    skipped: Mapping[str, int]  # file -> lines with errors
+    held: tuple[Finding, ...]
+    in_step: bool  # whether every line of every file is served, and nothing else
+
+
+def _served(call: Call) -> _Served | None:
+    """None if no server was ever started."""
     from mailroster import deadlines
     from mailroster.apply import outlook
     from mailroster.companions import waiting
@@ -84,7 +107,11 @@ def _held(call: Call) -> tuple[dict[str, int], tuple[Finding, ...], bool] | None
         return None
     served = tables.copies.roster()
     store, layout = call.store(), call.layout()
-    findings, in_step = outlook(store, tables, Settling(call.settings.settle_seconds))
-    counts = {d.format.file: sum(1 for _ in d.items()) for _, d in served.documents()}
+    foreseen = outlook(store, tables, Settling(call.settings.settle_seconds))
+    live = {d.format.file: sum(1 for _ in d.items()) for _, d in served.documents()}
     late = deadlines.waiting(store, layout)
-    return counts, (*findings, *waiting(call.settings, layout), *late), in_step
+    held = (*foreseen.held, *waiting(call.settings, layout), *late)
+    skipped = Counter(foreseen.skipped)
+    if foreseen.in_step:
+        skipped += Counter(tables.without_row(live))
+    return _Served(live, skipped, held, foreseen.in_step and not held and not skipped)

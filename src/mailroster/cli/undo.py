@@ -3,7 +3,7 @@
 import os
 from itertools import islice
 
-from mailroster import mailstore
+from mailroster import former_owner, mailstore
 from mailroster.address import account
 from mailroster.address import split as split_at
 from mailroster.cli.call import Call, warn
@@ -59,6 +59,8 @@ def undo(call: Call) -> int:
         print(f"undone: {line_of(entry)}", flush=True)  # before the warnings
         _tell_left(call, entry)
     _tell_over(made[-1], entry)
+    if renamed is None and "--dry-run" not in call.options:
+        _bring_scripts_back(call, entry)
     if renamed is None:
         _tell_mail(call, entry)
     return status
@@ -127,6 +129,17 @@ def _tell_over(after: Roster, entry: Entry) -> None:
             until = notes_of(document, position).until if position is not None else ""
             if is_over(until, moment):
                 warn(f"warning: {key!r} has ended with {until}, and will again")
+
+
+def _bring_scripts_back(call: Call, entry: Entry) -> None:
+    """Puts the Sieve scripts back that 'email del -y' has taken away."""
+    for key in comes_back(ACCOUNTS, entry):
+        try:
+            path = former_owner.bring_back(call.settings, account(key))
+        except Fault:
+            continue
+        if path:
+            warn(f"{path} is back")
 
 
 def _tell_mail(call: Call, entry: Entry) -> None:

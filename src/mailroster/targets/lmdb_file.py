@@ -17,13 +17,25 @@ _HEAD_BYTES = 16
 _DB = "IHHNNNNN"  # page size or pad, flags, depth, branch, leaf and overflow pages, entries, root
 _META = struct.Struct(f"@IINN{_DB}{_DB}NN")  # magic, version, address, map size, 2 dbs, last page…
 _MAGIC, _VERSION = 0xBEEFC0DE, 1
-_PAGE_BYTES_AT, _LAST_PAGE_AT, _TRANSACTION_AT = 4, 20, 21
+_PAGE_BYTES_AT, _ENTRIES_AT, _LAST_PAGE_AT, _TRANSACTION_AT = 4, 18, 20, 21
 #: Asked for in vain, to make LMDB look at its list of free pages.
 _TRIAL_BYTES = 1 << 20
 
 
 def check(path: str) -> None:
     """Raises OSError, which names the file, if it is none of LMDB's or was cut short."""
+    meta, size = _last_meta(path)
+    if size < (meta[_LAST_PAGE_AT] + 1) * meta[_PAGE_BYTES_AT]:
+        raise OSError(errno.EIO, "the file was cut short", path)
+
+
+def entries(path: str) -> int:
+    """How many rows there are. Raises OSError if the file is none of LMDB's."""
+    return _last_meta(path)[0][_ENTRIES_AT]
+
+
+def _last_meta(path: str) -> tuple[tuple[int, ...], int]:
+    """The fields of the newer meta page, and the size of the file. Raises OSError."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         first = _meta(file.read(_HEAD_BYTES + _META.size))
@@ -32,9 +44,8 @@ def check(path: str) -> None:
         second = _meta(file.read(_HEAD_BYTES + _META.size)) if first else ()
     if not first or not second:
         raise OSError(errno.EIO, "not an LMDB file", path)
-    last_page = max(first, second, key=lambda meta: meta[_TRANSACTION_AT])[_LAST_PAGE_AT]
-    if size < (last_page + 1) * page_bytes:
-        raise OSError(errno.EIO, "the file was cut short", path)
+    last = max(first, second, key=lambda meta: meta[_TRANSACTION_AT])
+    return (*last[:_PAGE_BYTES_AT], page_bytes, *last[_PAGE_BYTES_AT + 1 :]), size
 
 
 def walk(path: str) -> str:

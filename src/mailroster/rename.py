@@ -8,6 +8,7 @@ it is to be given up: then nothing of it stays.
 import re
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from mailroster import address, edits, notes, senders
@@ -107,7 +108,7 @@ def _names(place: str, own: Address) -> bool:
         return True
     user, domain = address.split(own)
     parts = [part.lower() for part in place.split("/")]
-    pairs = set(zip(parts, parts[1:], strict=False))
+    pairs = set(pairwise(parts))
     return own in parts or (domain, user) in pairs or (user, domain) in pairs
 
 

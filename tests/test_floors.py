@@ -15,19 +15,18 @@ FLOORS = (
     "values finding shown address quota until setting_rules settings",
     "text hunks document lines splices base indexed notes formats/",
     "roster",
-    "resolve graph paths charts changes entry_changes limits leads checks/",
+    "resolve graph paths charts changes entry_changes leads checks/",
     "senders edits relays patterns rename annotations locks expiry rows/ bulk plan noting entry "
     "revert by_hand settle",
-    "tables compile/ effects/ explain instance/",
+    "tables compile/ limits mailbox effects/ explain instance/",
     "child processes disk clock folder_trust config_folder beneath file_lock pid_file log_file "
-    "mail_work mail_user settling lock append recovery history commit targets/ index store "
-    "served password verification password_policy running services "
+    "maildir_usage mail_work mail_user settling lock append recovery history commit targets/ index "
+    "store served password verification password_policy running services "
     "certificate in_force listening references installed pcre sockets auth "
-    "agreement picture mailstore former_owner quota_warning policy/ survivors sessions reopen "
-    "sievec sieve overrides source brought overlay companions adopt/ places owners prepare apply "
+    "picture mailstore usage agreement former_owner quota_warning policy/ survivors sessions "
+    "reopen sievec sieve overrides source brought overlay companions adopt/ places owners prepare apply "
     "damage deadlines moving log threads watch follow health log_stream readiness ports "
-    "host_files integration "
-    "families supervise tasks signals essentials",
+    "host_files integration families supervise tasks signals essentials",
     "healing server watching cli/",
 )
 #: Names itself only (`__version__`), and starts the faces.

@@ -6,8 +6,10 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from mailroster import usage
 from mailroster.address import split, split_extension
 from mailroster.auth import FAILED, FOUND, NOT_FOUND, PASSDB, USERDB, Known, Question, ask
+from mailroster.compile.mail_location import SETTINGS, location
 from mailroster.compile.postfix import (
     ALIASES,
     DOMAINS,
@@ -19,13 +21,15 @@ from mailroster.explain import Explanation, owners_by_way
 from mailroster.finding import ServiceFailed, printable
 from mailroster.instance.layout import Layout
 from mailroster.instance.lookups import sender_questions
+from mailroster.mailbox import plain
 from mailroster.paths import NOWHERE
 from mailroster.resolve import POSTMASTER_SETTING, quoted
 from mailroster.running import Usage, dovecot_pid, postfix_pid
-from mailroster.services import in_memory, results_of, run, usages_of
+from mailroster.services import results_of, run
 from mailroster.settings import Settings
 from mailroster.sockets import connected
 from mailroster.tables import Row, Table
+from mailroster.usage import Report
 from mailroster.values import NamedTuple
 
 #: Of so many hops and mailboxes the servers are asked; a way may have a thousand.
@@ -80,9 +84,11 @@ def compare(found: Explanation, settings: Settings, layout: Layout) -> Agreement
         silent.append("Dovecot does not run")
     else:
         try:
-            told += _users(found, layout)
+            told += _users(found, settings, layout)
             if settings.enable_quotas:
-                usages = _usages(found, layout)
+                report = _usages(found, settings, layout)
+                usages = report.by_address
+                silent += [f"Dovecot: {report.why}"] if report.why else []
             asked.append("Dovecot")
         except (ServiceFailed, OSError) as error:
             silent.append(f"Dovecot: {error}")
@@ -256,7 +262,7 @@ def _rcpt(found: Explanation, answer: str) -> Iterator[Disagreement]:
 # -- Dovecot
 
 
-def _users(found: Explanation, layout: Layout) -> Iterator[Disagreement]:
+def _users(found: Explanation, settings: Settings, layout: Layout) -> Iterator[Disagreement]:
     """The login of the address, each mailbox, and whether those who get nothing are nobody."""
     address = found.way.address
     boxes = found.mailboxes[:ASKED_MAX]
@@ -265,32 +271,44 @@ def _users(found: Explanation, layout: Layout) -> Iterator[Disagreement]:
     questions += [Question(USERDB, end) for end in nowhere]
     answers = ask(layout, questions)
     yield from _login(found, answers[0])
-    accounts = found.router.roster.accounts
     for box, known in zip(boxes, answers[1:], strict=False):
         if known.outcome != FOUND:
             yield Disagreement(f"Dovecot's user {box.account}", box.place, known.outcome)
             continue
-        account = accounts.get(box.account)
-        place = place_of(known.fields)
-        if account is not None and not account.extra and not _is_at(place, box.place):
-            yield Disagreement(f"the mail of {box.account}", f"maildir:{box.place}", place)
+        home = plain(settings.mail, box.account).home
+        ours, theirs = box.place, place_of({"home": home, **known.fields})
+        if ours and theirs and not _is_at(theirs, ours):
+            yield Disagreement(f"the mail of {box.account}", ours, theirs)
     for end, known in zip(nowhere, answers[1 + len(boxes) :], strict=True):
         if known.outcome != NOT_FOUND:
             yield Disagreement(f"Dovecot's user {end}", NOT_FOUND, known.outcome)
 
 
 def place_of(fields: Mapping[str, str]) -> str:
-    """Where a user's mail is, as Dovecot 2.3 says it; 2.4 says it in two fields. "" if it says it
-    in none."""
+    """Where a user's mail is, by the fields of Dovecot's userdb, in the form of 2.3's `mail` with
+    `~` put in; 2.4 has several fields. "" if they do not say it."""
+    mail = fields.get("mail", "")
     if "mail_path" in fields:
-        return f"{fields.get('mail_driver', 'maildir')}:{fields['mail_path']}"
-    return fields.get("mail", "")
+        its = {name: value for name, value in fields.items() if name in SETTINGS}
+        if its.get("mail_inbox_path") == its["mail_path"]:  # where it is anyway
+            del its["mail_inbox_path"]
+        mail = location(its)
+    home = fields.get("home", "")
+    return re.sub(r"(?<=[:=])(?:~|%h)(?=/|:|$)", lambda _: home, f":{mail}")[1:]
 
 
-def _is_at(mail: str, folder: str) -> bool:
-    """Whether Dovecot's `mail` is a Maildir in a folder, which may have another path for it."""
-    kind, _, place = mail.partition(":")
-    return kind == "maildir" and os.path.realpath(place) == os.path.realpath(folder)
+def _is_at(theirs: str, ours: str) -> bool:
+    """Whether two mail locations are the same; ours may be the path of a Maildir alone. A folder
+    may have several paths."""
+    ours = ours if re.match(r"[a-z]+:", ours) else f"maildir:{ours}"
+    (kind, *parts), (our_kind, *our_parts) = theirs.split(":"), ours.split(":")
+    return kind == our_kind and list(map(_real, parts)) == list(map(_real, our_parts))
+
+
+def _real(part: str) -> str:
+    """A path, or an option with one, without links and double slashes."""
+    name, equals, value = part.partition("=") if "=" in part else ("", "", part)
+    return f"{name}{equals}{os.path.realpath(value) if value[:1] == '/' else value}"
 
 
 def _login(found: Explanation, known: Known) -> Iterator[Disagreement]:
@@ -311,15 +329,9 @@ def _login(found: Explanation, known: Known) -> Iterator[Disagreement]:
         yield Disagreement(what, told["nologin" in names], told["nologin" in known.fields])
 
 
-def _usages(found: Explanation, layout: Layout) -> dict[str, Usage]:
-    """Use and limit of the mailboxes, in one call."""
+def _usages(found: Explanation, settings: Settings, layout: Layout) -> Report:
+    """Use and limit of the mailboxes, as `quota list` has them."""
     boxes = [box.account for box in found.mailboxes[:ASKED_MAX]]
     if not boxes:
-        return {}
-    users = in_memory("users", "".join(f"{box}\n" for box in boxes))
-    try:
-        argv = ["doveadm", "-c", layout.dovecot_conf, "-f", "tab", "quota", "get"]
-        _, out, _ = run([*argv, "-F", f"/proc/self/fd/{users}"], pass_fds=[users])
-    finally:
-        os.close(users)
-    return usages_of(out)
+        return Report({}, {}, "")
+    return usage.usages(settings, layout, found.whole.roster, boxes)

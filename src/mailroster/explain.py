@@ -6,14 +6,16 @@ from typing import Any
 
 from mailroster import notes
 from mailroster.address import split, split_extension
-from mailroster.compile.dovecot import maildir
 from mailroster.compile.postfix import CATCH_ALL_SENDERS, MAILBOXES, SENDERS
 from mailroster.document import Document
 from mailroster.finding import Fault, Finding, Location
 from mailroster.formats.hashed import is_locked
 from mailroster.formats.local_aliases import LocalAliases
+from mailroster.limits import default, limit_of
+from mailroster.mailbox import place_of
 from mailroster.notes import Notes
 from mailroster.paths import MAILBOX, LinesOfRules, Way, in_force, restriction
+from mailroster.quota import size_text
 from mailroster.resolve import Router
 from mailroster.settings import Settings
 from mailroster.values import NamedTuple
@@ -31,14 +33,16 @@ class Login(NamedTuple):
 
 
 class Mailbox(NamedTuple):
-    """A mailbox in which the way of an address ends. `limit` is as in the file; "" = the server's
-    default, and of a mailbox with a quota rule among its extra fields that rule."""
+    """A mailbox in which the way of an address ends. `place`: where its mail is (Place), "" where
+    only Dovecot can tell. `limit`: a normal size, "" = the server's default, "?" = only Dovecot can
+    tell. `messages`: how many it may hold, 0 = any number."""
 
     account: str
     where: Location
     place: str
     limit: str
     limit_where: Location | None
+    messages: int = 0
 
 
 class Restricted(NamedTuple):
@@ -69,13 +73,18 @@ class Explanation(NamedTuple):
 
 
 def explain(
-    router: Router, settings: Settings, address: str, lines_of_rules: LinesOfRules
+    router: Router,
+    settings: Settings,
+    address: str,
+    lines_of_rules: LinesOfRules,
+    version: str = "",
 ) -> Explanation:
-    """Everything about a qualified address. Raises what `router.captured` raises."""
+    """Everything about a qualified address, for a version of Dovecot ("" = any). Raises what
+    `router.captured` raises."""
     router = router._replace(postmaster=settings.postmaster_address)
     way, served, left_out = in_force(router, address, lines_of_rules)
     accounts = dict.fromkeys(end.mailbox for end in way.recipients if end.kind == MAILBOX)
-    mailboxes = [_mailbox(router, settings, account) for account in accounts]
+    mailboxes = [_mailbox(router, settings, account, version) for account in accounts]
     owners = _owners(router, settings, address) if settings.spoof_protection else None
     return Explanation(
         way,
@@ -158,24 +167,23 @@ def owners_by_tables(router: Router, settings: Settings, address: str) -> tuple[
     return ()
 
 
-def _mailbox(router: Router, settings: Settings, account: str) -> Mailbox:
+def _mailbox(router: Router, settings: Settings, account: str, version: str) -> Mailbox:
     roster = router.roster
-    position = roster.accounts.position(account)
-    where = roster.accounts.location(position)
+    where = roster.accounts.location(roster.accounts.position(account))
     entry = roster.accounts.get(account)
     assert entry is not None
-    fields = dict(entry.fields())
-    place = fields.get("userdb_mail") or fields.get("userdb_home") or ""
-    rule = fields.get("userdb_quota_rule")
-    quota = roster.quotas.get(account)
-    limit, limit_where = "", None
-    if settings.enable_quotas and rule is not None:
-        limit, limit_where = rule, where
-    elif settings.enable_quotas and quota is not None:
-        limit, limit_where = quota.size, roster.quotas.location(roster.quotas.position(account))
-    return Mailbox(
-        account, where, place or f"{settings.mail}/{maildir(account)}", limit, limit_where
-    )
+    place = place_of(entry, settings.mail, version)
+    told = "" if place is None else str(place)
+    if not settings.enable_quotas:
+        return Mailbox(account, where, told, "", None)
+    by_default = default(settings.mailbox_size_limit, version)
+    limit = limit_of(roster, account, by_default, settings.mail)
+    if limit.is_default:
+        return Mailbox(account, where, told, "", None, limit.messages)
+    quota = roster.quotas.position(account)
+    limit_where = where if limit.field or quota is None else roster.quotas.location(quota)
+    size = "?" if limit.size is None else size_text(limit.size)
+    return Mailbox(account, where, told, size, limit_where, limit.messages)
 
 
 def _restrictions(router: Router, address: str) -> Iterator[Restricted]:

@@ -1,7 +1,7 @@
 """What the former owner of an address has left: mail, and Sieve scripts in two places.
 
-`email del -y` removes the script from the config folder, and `undo` restores it: so the script stays
-there under a name that is never served. Scripts of ManageSieve are deleted with the mail.
+`email del -y` removes the script from the config folder, and `undo` restores it: so the script
+stays there under a name that is never served. Scripts of ManageSieve are deleted with the mail.
 """
 
 import os

@@ -38,8 +38,13 @@ def version_of(said: str) -> str:
 
 def noted(layout: Layout) -> str:
     """The version for which the tables of an instance are made: the oldest, if none is noted."""
+    return meant(layout) or VERSIONS[0]
+
+
+def meant(layout: Layout) -> str:
+    """The version for which the tables of an instance are made; "" if none is noted."""
     found = read(layout.dialect).decode("ascii", "replace").strip()
-    return found if found in VERSIONS else VERSIONS[0]
+    return found if found in VERSIONS else ""
 
 
 def known(layout: Layout) -> str:

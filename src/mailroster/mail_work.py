@@ -1,4 +1,5 @@
-"""What is done in the mail folder, by the mail's user: mailboxes are made, renamed and deleted.
+"""What is done in the mail folder, by the mail's user: mailboxes are made, renamed and deleted, and
+what they hold is read.
 
 `mail_user` runs these functions, each by its name, with the descriptor of the mail folder. A
 mailbox is given as `DOMAIN/USER`. No link is followed: the owner of the mail could make it lead
@@ -26,6 +27,7 @@ from contextlib import contextmanager, suppress
 from mailroster import beneath
 from mailroster.finding import Refused
 from mailroster.instance.dovecot_common import ESCAPE
+from mailroster.maildir_usage import usage
 
 #: A lock of the list of a mailbox's messages; in it stands who has it, PID:HOST.
 UIDLIST_LOCK = "dovecot-uidlist.lock"
@@ -352,6 +354,6 @@ WORK: dict[str, Callable[[int, Sequence[str], Alive], str]] = {
     function.__name__: function
     for function in (
         announce, set_aside, purge, withdraw, unfinished, move, move_back, drop_link, unlock,
-        escape_tildes,
+        escape_tildes, usage,
     )
 }  # fmt: skip

@@ -12,6 +12,7 @@ from mailroster.compile.dovecot import maildir
 from mailroster.finding import Busy, Fault, Refused
 from mailroster.mail_user import MailUser, work
 from mailroster.mail_work import DELETED, DELETING, UIDLIST_LOCK
+from mailroster.maildir_usage import UNKNOWN
 from mailroster.settings import Settings
 
 __all__ = ["DELETED", "UIDLIST_LOCK", "MailFolder", "folder", "mail_folder", "prove_below"]
@@ -125,6 +126,15 @@ class MailFolder:
     def escape_tildes(self) -> int:
         """Renames the folders that Dovecot would not find any more under their names; how many."""
         return int(self._work("escape_tildes", ()) or 0)
+
+    # -- usage
+
+    def usage(self, method: str, paths: Sequence[str]) -> list[str]:
+        """The bytes that each of some Maildirs holds, which lie below the mail folder, as digits;
+        or UNKNOWN or BROKEN. `method` and these are of maildir_usage. Raises OSError."""
+        if not os.path.isdir(self.path):
+            return [UNKNOWN] * len(paths)
+        return self._work("usage", [method, *paths]).split("\n")
 
     def _work(self, name: str, words: Iterable[str]) -> str:
         """Without a mail folder there is nothing to do."""

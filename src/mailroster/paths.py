@@ -1,7 +1,7 @@
 """The way of one address, step by step: each lookup that Postfix makes, where it ends, and what is
 answered to who sends to it. The steps are the router's own."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from mailroster.address import split, split_extension
@@ -195,7 +195,12 @@ def _endless(router: Router, file: str, key: str) -> Finding | None:
 
 
 def restriction(document: Document[Restriction], address: str) -> Restriction | None:
-    """The entry that counts for an address, as access(5) looks for it: the address, with its
+    """The entry that counts for an address: the first of `restrictions`."""
+    return next(restrictions(document, address), None)
+
+
+def restrictions(document: Document[Restriction], address: str) -> Iterator[Restriction]:
+    """The entries about an address, in the order in which access(5) looks: the address, with its
     extension and without; its domain, and those above it; `user@`."""
     local, domain = split(address.lower())
     users = list(dict.fromkeys((local, split_extension(local)[0])))
@@ -203,7 +208,7 @@ def restriction(document: Document[Restriction], address: str) -> Restriction | 
     labels = domain.split(".")
     keys += [".".join(labels[n:]) for n in range(len(labels))]
     keys += [f"{user}@" for user in users]
-    return next((entry for key in keys if (entry := document.get(key)) is not None), None)
+    yield from (entry for key in keys if (entry := document.get(key)) is not None)
 
 
 def code_of(action: str) -> int:

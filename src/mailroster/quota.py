@@ -35,6 +35,13 @@ def size_bytes(normal: str) -> int:
     return 0 if normal == "0" else int(normal[:-1]) * UNITS[normal[-1]]
 
 
+def size_text(count_bytes: int) -> str:
+    """Bytes as a normal size, in the largest unit that needs no fraction: `5G`, `1500k`, `7B`."""
+    fits = (unit for unit in reversed(UNITS) if count_bytes % UNITS[unit] == 0)
+    unit = next(fits)
+    return f"{count_bytes // UNITS[unit]}{unit}" if count_bytes else "0"
+
+
 def human_size(count_bytes: int) -> str:
     """A size for people, rounded up: `0`, `12K`, `5.0G`."""
     tenths, unit = count_bytes * 10, ""

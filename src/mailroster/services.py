@@ -2,7 +2,7 @@
 but through a descriptor."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from mailroster.address import example
 from mailroster.document import Document
@@ -24,6 +24,8 @@ _ROUNDS = 4
 _SEARCH = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
 #: Postfix's programs wait up to 2 s while main.cf is younger than that; so it is made older.
 HOT_MAIN_CF_S = 10
+#: doveadm is asked for so many mailboxes at a time, for so long; so often in a row in vain.
+_USERS_AT_ONCE, _QUOTAS_TIMEOUT_S, _FAILURES_MAX = 500, 60.0, 10
 #: How many steps of many ways are asked for at once; what goes on longer is asked one by one.
 _STEPS_MAX = 50
 
@@ -311,17 +313,49 @@ def _any_config() -> tuple[str, str]:
     return folder, path
 
 
-def quotas(layout: Layout, users: Iterable[str]) -> dict[str, Usage]:
-    """Use and limit of the mailboxes of some users, in one call; those that Dovecot knows.
+def ask_quotas(
+    layout: Layout, users: Sequence[str], progress: Callable[[int], object] = lambda done: None
+) -> tuple[dict[str, Usage], str]:
+    """Use and limit of the mailboxes of some users, by `doveadm quota get`; and why some are
+    missing, in the words of doveadm, "" if it said none.
 
-    Not `-A`: Dovecot 2.4.1 cuts a long list of all users short.
+    Some users at a time, since doveadm stops at the first whom Dovecot can't look up: that one is
+    left out. Not `-A`: Dovecot 2.4.1 cuts a long list of all users short. Raises nothing: a Dovecot
+    that fails or hangs leaves the rest unknown.
     """
-    argv = ["doveadm", "-c", layout.dovecot_conf, "-f", "tab", "quota", "get", "-F", "-"]
-    code, out, err = run(argv, stdin="".join(f"{user}\n" for user in users))
-    found = usages_of(out)
-    if code and not found:
-        raise ServiceFailed(f"doveadm: {err.strip()}")
-    return found
+    found: dict[str, Usage] = {}
+    why, failures, start = "", 0, 0
+    while start < len(users) and failures < _FAILURES_MAX:
+        part = users[start : start + _USERS_AT_ONCE]
+        try:
+            code, out, err = _quota_get(layout, part)
+        except ServiceFailed as error:
+            return found, why or str(error)
+        its = usages_of(out)
+        found.update(its)
+        why = why or _reason(err)
+        last = max((place for place, user in enumerate(part) if user in its), default=-1)
+        failures = failures + 1 if code and last < 0 else 0
+        start += last + 2 if code else len(part)
+        progress(min(start, len(users)))
+    return found, why
+
+
+def _quota_get(layout: Layout, users: Iterable[str]) -> tuple[int, str, str]:
+    """What one doveadm says of some users. It reads them from a file: a pipe may still be empty."""
+    listed = in_memory("users", "".join(f"{user}\n" for user in users))
+    try:
+        argv = ["doveadm", "-c", layout.dovecot_conf, "-f", "tab", "quota", "get"]
+        path = f"/proc/self/fd/{listed}"
+        return run([*argv, "-F", path], pass_fds=[listed], timeout_s=_QUOTAS_TIMEOUT_S)
+    finally:
+        os.close(listed)
+
+
+def _reason(stderr: str) -> str:
+    """The first error or warning of a doveadm; "" if there is none."""
+    lines = (line for line in stderr.split("\n") if ": Error: " in line or ": Fatal: " in line)
+    return printable(next(lines, "").strip())
 
 
 def usage(dovecot_conf: str, user: str) -> Usage | None:

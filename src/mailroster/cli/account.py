@@ -4,20 +4,24 @@ import os
 from typing import Any
 
 from mailroster import edits, mailstore
-from mailroster.address import Address, split
+from mailroster.address import Address
 from mailroster.cli.call import Call, account_address, print_json, recipients
 from mailroster.cli.leads import fields_of_lead, told
 from mailroster.cli.notes import fields_of
+from mailroster.cli.usage import Shown, shown
 from mailroster.document import Document
 from mailroster.finding import Fault, Location, NotUnderstood, Refused, printable
 from mailroster.formats.cost import cost_of, scheme_of
+from mailroster.installed import meant
 from mailroster.leads import leads_to
+from mailroster.limits import default, limit_of
+from mailroster.mailbox import place_of
 from mailroster.notes import Notes, notes_of
-from mailroster.quota import human_size
+from mailroster.paths import restrictions
+from mailroster.quota import size_text
 from mailroster.resolve import Router
 from mailroster.roster import Roster
-from mailroster.running import Usage, is_running
-from mailroster.services import Captures, usage
+from mailroster.services import Captures
 
 _DIRECTIONS = (("send", "send_access"), ("receive", "receive_access"))
 _WIDE = 12
@@ -40,7 +44,8 @@ def _about(call: Call, roster: Roster, address: Address) -> dict[str, Any]:
     if account is None or position is None:
         raise Refused(f"there is no account {address!r}")
     router = Router(roster, call.settings.hostname, Captures(roster.regexp))
-    folder = mailstore.folder(call.settings.mail, address)
+    place = place_of(account, call.settings.mail, meant(call.layout()))
+    folder = place.path if place else mailstore.folder(call.settings.mail, address)
     cost = cost_of(account.password)
     return {
         "address": address,
@@ -50,7 +55,11 @@ def _about(call: Call, roster: Roster, address: Address) -> dict[str, Any]:
         "locked": account.is_locked(),
         **fields_of(notes_of(roster.accounts, position)),
         "fields": dict(account.fields()),
-        "mailbox": {"folder": folder, "exists": os.path.isdir(folder)},
+        "mailbox": {
+            "folder": folder if place else None,
+            "location": str(place) if place else None,
+            "exists": os.path.lexists(folder),
+        },
         "quota": _quota(call, roster, address),
         "delivered_to": _delivered(router, address),
         "leads": [fields_of_lead(lead) for lead in leads_to(router, address)],
@@ -67,16 +76,20 @@ def _where(document: Document[Any], position: int) -> dict[str, object]:
 
 
 def _quota(call: Call, roster: Roster, address: Address) -> dict[str, Any]:
-    """Its own size if it has one; use and limit if quotas are on and a server runs to tell them."""
-    quota, position = roster.quotas.get(address), roster.quotas.position(address)
-    layout = call.layout()
-    told: Usage | None = None
-    if call.settings.enable_quotas and is_running(layout):
-        told = usage(layout.dovecot_conf, address)
+    """The limit, and the line that sets it if one does; use and limit if quotas are on and a server
+    runs that counts."""
+    by_default = default(call.settings.mailbox_size_limit, meant(call.layout()))
+    limit = limit_of(roster, address, by_default, call.settings.mail)
+    document: Document[Any] = roster.accounts if limit.field else roster.quotas
+    position = document.position(address)
+    use = shown(call, roster, [address]).get(address)
+    set_here = not limit.is_default and position is not None
     return {
-        "size": None if quota is None else quota.size,
-        "where": None if position is None else _where(roster.quotas, position),
-        "use": None if told is None else told._asdict(),
+        "size": None if limit.is_default or limit.size is None else size_text(limit.size),
+        "messages": limit.messages or None,
+        "field": limit.field or None,
+        "where": _where(document, position) if set_here and position is not None else None,
+        "use": None if use is None else use._asdict(),
     }
 
 
@@ -89,16 +102,14 @@ def _delivered(router: Router, address: Address) -> list[str] | None:
 
 
 def _restrictions(document: Document[Any], direction: str, address: str) -> list[dict[str, Any]]:
-    """Those that concern an address, in the order in which access(5) looks: itself, its domain,
-    its user in any domain."""
-    user, domain = split(address)
+    """Those about an address, in the order in which access(5) looks; the first one counts."""
     found = []
-    for key in (address, domain, f"{user}@"):
-        entry, position = document.get(key), document.position(key)
-        if entry is not None and position is not None:
-            notes = fields_of(notes_of(document, position))
-            named = {"direction": direction, "address": entry.key, "action": entry.action}
-            found.append({**named, "where": _where(document, position), **notes})
+    for entry in restrictions(document, address):
+        position = document.position(entry.key)
+        assert position is not None, "it is in the file"
+        notes = fields_of(notes_of(document, position))
+        named = {"direction": direction, "address": entry.key, "action": entry.action}
+        found.append({**named, "where": _where(document, position), **notes})
     return found
 
 
@@ -116,7 +127,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         ("locked", state if found["locked"] else ""),
         ("ends", "" if found["locked"] else notes.until),
         ("comment", notes.comment),
-        ("mailbox", mailbox["folder"] + ("" if mailbox["exists"] else "  (not there yet)")),
+        ("mailbox", _mailbox_line(mailbox)),
         ("quota", _quota_line(quota)),
     ]
     rows += [("field", f"{name}={value}") for name, value in found["fields"].items()]
@@ -132,12 +143,26 @@ def _place(where: dict[str, Any]) -> str:
     return str(Location(**where))
 
 
+def _mailbox_line(mailbox: dict[str, Any]) -> str:
+    if mailbox["location"] is None:
+        return "where Dovecot finds it by the extra fields"
+    return f"{mailbox['location']}{'' if mailbox['exists'] else '  (not there yet)'}"
+
+
 def _quota_line(quota: dict[str, Any]) -> str:
-    place = f"  {_place(quota['where'])}" if quota["size"] else ", the server's default"
-    if quota["use"] is None:
-        return f"{quota['size']}{place}" if quota["size"] else "the server's default"
-    used, limit, percent = quota["use"].values()
-    return f"{human_size(used)} of {human_size(limit) if limit else '~'} ({percent}%){place}"
+    """`0 of 1.0G (0%)  dovecot-quotas.cf:1`; without a server `1G  dovecot-quotas.cf:1`."""
+    where = "the server's default" if quota["where"] is None else _place(quota["where"])
+    by = f"{quota['field']} in {where}" if quota["field"] else where
+    if quota["use"] is not None:
+        use = Shown(**quota["use"])
+        told = f"{use.sizes().replace(' / ', ' of ')} ({use.full()})"
+    elif quota["where"] is None:
+        return by
+    else:
+        told = "?" if quota["size"] is None else "~" if quota["size"] == "0" else quota["size"]
+    if quota["messages"]:
+        told += f", {quota['messages']} messages"
+    return f"{told}, {by}" if quota["where"] is None else f"{told}  {by}"
 
 
 def _restriction_line(some: dict[str, Any]) -> str:

@@ -4,16 +4,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from mailroster.changes import change
 from mailroster.cli.call import Call, finding_fields, print_json, warn
+from mailroster.cli.usage import shown
 from mailroster.effects import effects
 from mailroster.effects.effect import Effect
 from mailroster.effects.routes import concerned
 from mailroster.effects.words import sentences
-from mailroster.finding import Finding, ServiceFailed
+from mailroster.finding import Finding
 from mailroster.plan import Plan, file_diff
 from mailroster.resolve import Router
 from mailroster.roster import Roster
-from mailroster.running import is_running
-from mailroster.services import Captures, prime_addresses, prime_ways, quotas
+from mailroster.services import Captures, prime_addresses, prime_ways
 
 NOTHING = "nothing: no login and no mail is concerned"
 
@@ -72,11 +72,9 @@ def show(
 
 
 def _usage(call: Call, found: Iterable[Effect]) -> Mapping[str, int]:
-    """What mailboxes hold whose quota changes, if a server runs to tell."""
+    """What mailboxes hold whose quota changes, if a server runs that counts."""
     users = [effect.subject for effect in found if effect.kind == "quota-changed"]
-    if not users or not is_running(call.layout()):
+    if not users:
         return {}
-    try:
-        return {user: usage.used for user, usage in quotas(call.layout(), users).items()}
-    except ServiceFailed:
-        return {}
+    known = shown(call, call.roster(), users)
+    return {user: use.used for user, use in known.items() if use.used is not None}

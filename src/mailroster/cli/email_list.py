@@ -1,22 +1,21 @@
 """`setup email list`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from mailroster.address import fold
 from mailroster.cli.call import Call, print_json, print_list
 from mailroster.cli.notes import by_key, fields_of, lines_of
 from mailroster.cli.table import print_table
+from mailroster.cli.usage import Shown, limit_told, shown
 from mailroster.formats.accounts import Account
 from mailroster.notes import Notes
 from mailroster.quota import human_size
-from mailroster.running import Usage, is_running
-from mailroster.services import quotas
 
 
 def show(call: Call) -> int:
     """Each account with its use and limit, and below it the aliases that name it."""
-    roster = call.roster("accounts")
-    usage = _usage(call, roster.accounts.keys())
+    roster = call.roster("accounts").in_memory()  # each account is looked at
+    usage = shown(call, roster, roster.accounts.counted())
     aliases: dict[str, list[str]] = {}
     for key, alias in roster.virtual.items():
         for recipient in alias.recipients:
@@ -44,8 +43,7 @@ def show(call: Call) -> int:
     for address, account in accounts.items():
         block = f"* {address}"
         if address in usage:
-            used, limit, percent = usage[address]
-            block += f" ( {human_size(used)} / {human_size(limit) if limit else '~'} ) [{percent}%]"
+            block += f" ( {usage[address].sizes()} ) [{usage[address].full()}]"
         if address in aliases:
             block += f"\n    [ aliases -> {', '.join(aliases[address])} ]"
         blocks.append(block + lines_of(notes.get(address), locked=account.is_locked()))
@@ -55,25 +53,18 @@ def show(call: Call) -> int:
 
 def _print_accounts(
     accounts: Mapping[str, Account],
-    usage: Mapping[str, Usage],
+    usage: Mapping[str, Shown],
     aliases: Mapping[str, Sequence[str]],
     notes: Mapping[str, Notes],
 ) -> None:
     rows = []
     for address, account in accounts.items():
-        used, limit, percent = usage.get(address, (None, 0, 0))
         quota = ("", "", "")
-        if used is not None:
-            quota = human_size(used), human_size(limit) if limit else "~", f"{percent}%"
+        if address in usage:
+            used, limit, _ = usage[address]
+            told = "?" if used is None else human_size(used)
+            quota = told, limit_told(limit), usage[address].full()
         some = notes.get(address, Notes())
         state = " ".join(filter(None, ("locked" * account.is_locked(), some.until)))
         rows.append((address, *quota, ", ".join(aliases.get(address, ())), state, some.comment))
     print_table(("ADDRESS", "USED", "LIMIT", "FULL", "ALIASES", "LOCKED", "COMMENT"), rows)
-
-
-def _usage(call: Call, accounts: Iterable[str]) -> dict[str, Usage]:
-    """Use and limit of the mailboxes, if quotas are on and a server runs to tell them."""
-    layout = call.layout()
-    if not call.settings.enable_quotas or not is_running(layout):
-        return {}
-    return quotas(layout, accounts)

@@ -10,6 +10,7 @@ from mailroster.cli.call import Call, any_address, finding_fields, print_json, w
 from mailroster.explain import Explanation, explain
 from mailroster.finding import NotUnderstood
 from mailroster.graph import Graph, dot
+from mailroster.installed import meant
 from mailroster.paths import Hop, Recipient
 from mailroster.pcre import winners
 from mailroster.resolve import Router
@@ -33,7 +34,7 @@ def show(call: Call) -> int:
     def lines_of_rules(asked: Iterable[str]) -> dict[str, int]:
         return winners(roster.regexp, asked)
 
-    found = explain(router, settings, address, lines_of_rules)
+    found = explain(router, settings, address, lines_of_rules, meant(layout))
     agreement = compare(found, settings, layout) if is_running(layout) else None
     status = 1 if agreement is not None and agreement.disagreements else 0
     _tell_unjudged(roster)
@@ -118,8 +119,9 @@ def _fields(found: Explanation, agreement: Agreement | None) -> dict[str, object
             mailbox = {
                 "account": box.account,
                 "where": box.where._asdict(),
-                "place": box.place,
+                "place": box.place or None,
                 "limit": box.limit or None,
+                "messages": box.messages or None,
                 "quota": None if usage is None else usage._asdict(),
             }
         return {"address": end.address, "kind": end.kind, "mailbox": mailbox}

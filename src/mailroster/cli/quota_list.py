@@ -3,19 +3,20 @@
 from mailroster.address import Address
 from mailroster.cli.call import Call, print_json, warn
 from mailroster.cli.table import print_table
+from mailroster.cli.usage import Shown, limit_told, shown
 from mailroster.finding import NotUnderstood
-from mailroster.limits import limit_of
+from mailroster.installed import meant
+from mailroster.limits import default, limit_of
 from mailroster.quota import human_size
 from mailroster.running import dovecot_pid
-from mailroster.services import quotas
 from mailroster.values import NamedTuple
 
 _BAR = 20
 
 
 class Row(NamedTuple):
-    """One mailbox in bytes, as --json shows it. Without a running server only its limit is known;
-    of a rule that only Dovecot can read not even that."""
+    """One mailbox in bytes, as --json shows it; None for what is not known: without a server the
+    use, and a limit that only Dovecot can tell."""
 
     address: str
     used: int | None
@@ -29,17 +30,19 @@ def show(call: Call) -> int:
     by = call.options.get("--sort", "address")
     if by not in ORDERS:
         raise NotUnderstood(f"--sort {by!r} is none of {', '.join(ORDERS)}")
-    rows = _rows(call)
+    rows, counted = _rows(call)
     if key := ORDERS[by]:
         rows.sort(key=lambda row: getattr(row, key) or 0, reverse=True)
     if "--json" in call.options:
         print_json([row._asdict() for row in rows])
         return 0
     if "--table" in call.options:
-        print_table(("ADDRESS", "USED", "LIMIT", "FULL", "DEFAULT"), [_cells(row) for row in rows])
+        print_table(
+            ("ADDRESS", "USED", "LIMIT", "FULL", "DEFAULT"), [_cells(row, counted) for row in rows]
+        )
         return 0
     width = max((len(row.address) for row in rows), default=0)
-    sizes = [_sizes(row) for row in rows]
+    sizes = [_sizes(row, counted) for row in rows]
     room = max(map(len, sizes), default=0)
     for row, size in zip(rows, sizes, strict=True):
         words = (f"{row.address:{width}}  {size:>{room}}", _bar(row), "default" * row.default)
@@ -51,41 +54,34 @@ def show(call: Call) -> int:
 ORDERS = {"address": "", "use": "used", "percent": "percent"}
 
 
-def _rows(call: Call) -> list[Row]:
-    """Every account, in the order of the file."""
-    roster, layout = call.roster("accounts", "quotas"), call.layout()
+def _rows(call: Call) -> tuple[list[Row], bool]:
+    """Every account, in the order of the file; and whether a server counts what they hold."""
+    roster, layout = call.roster("accounts", "quotas").in_memory(), call.layout()
     if not call.settings.enable_quotas:
         warn("quotas are off (ENABLE_QUOTAS=0): no limit holds")
-    running = call.settings.enable_quotas and dovecot_pid(layout) is not None
-    if call.settings.enable_quotas and not running:
-        warn("no server runs here: limits only, nobody can tell the use")
-    usage = quotas(layout, roster.accounts.keys()) if running else {}
+    elif dovecot_pid(layout) is None:
+        warn("no server runs here: limits only, the use is not known")
+    by_default = default(call.settings.mailbox_size_limit, meant(layout))
+    known = shown(call, roster, roster.accounts.counted())
     rows = []
     for address in map(Address, roster.accounts.keys()):
-        limit = limit_of(roster, address, call.settings.mailbox_size_limit)
-        use = usage.get(address)
-        if use is None:
-            rows.append(Row(address, None, limit.size, None, limit.is_default))
-        else:
-            rows.append(Row(address, use.used, use.limit, use.percent, limit.is_default))
-    return rows
+        limit = limit_of(roster, address, by_default, call.settings.mail)
+        its = known.get(address) or Shown(None, limit.size, None)
+        rows.append(Row(address, *its, limit.is_default))
+    return rows, bool(known)
 
 
-def _sizes(row: Row) -> str:
-    """`1.0K / 5.0G`, or the limit alone."""
-    limit = _limit(row)
-    return limit if row.used is None else f"{human_size(row.used)} / {limit}"
+def _sizes(row: Row, counted: bool) -> str:
+    """`1.0K / 5.0G`, without a server the limit alone."""
+    its = Shown(row.used, row.limit, row.percent)
+    return its.sizes() if counted else limit_told(row.limit)
 
 
-def _limit(row: Row) -> str:
-    """`~` for none, `?` for one that nobody could tell."""
-    return "?" if row.limit is None else human_size(row.limit) if row.limit else "~"
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    used = "" if row.used is None else human_size(row.used)
-    percent = "" if row.percent is None else f"{row.percent}%"
-    return (row.address, used, _limit(row), percent, "default" * row.default)
+def _cells(row: Row, counted: bool) -> tuple[str, ...]:
+    unknown = "?" if counted else ""
+    used = unknown if row.used is None else human_size(row.used)
+    percent = unknown if row.percent is None else f"{row.percent}%"
+    return (row.address, used, limit_told(row.limit), percent, "default" * row.default)
 
 
 def _bar(row: Row) -> str:

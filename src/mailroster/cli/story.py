@@ -100,7 +100,8 @@ def _tried(lookups: Iterable[Lookup], empty: Iterable[str]) -> str:
 
 
 def _mailbox(box: Mailbox, agreement: Agreement | None, settings: Settings) -> str:
-    told = f"{box.where}; {box.place}"
+    place = box.place or "where Dovecot finds it by the extra fields"
+    told = f"{box.where}; {place}"
     if not settings.enable_quotas:
         return told
     usage = agreement.usages.get(box.account) if agreement is not None else None
@@ -108,10 +109,13 @@ def _mailbox(box: Mailbox, agreement: Agreement | None, settings: Settings) -> s
         limit = human_size(usage.limit) if usage.limit else "~"
         told += f"; {human_size(usage.used)} of {limit} used ({usage.percent}%)"
     elif box.limit:
-        told += f"; may hold {box.limit if box.limit != '0' else 'any size'}"
+        size = {"0": "any size", "?": "what Dovecot makes of its fields"}.get(box.limit, box.limit)
+        told += f"; may hold {size}"
     else:
         default = settings.mailbox_size_limit
         told += f"; may hold {human_size(default) if default else 'any size'}, the default"
+    if box.messages:
+        told += f", {box.messages} messages at most"
     return f"{told} by {box.limit_where}" if box.limit_where is not None else told
 
 

@@ -18,6 +18,7 @@ from mailroster.finding import ERROR, WARNING, Fault, Finding
 from mailroster.formats.accounts import OWNER, Account
 from mailroster.formats.hashed import DEFAULT_SCHEME, is_locked
 from mailroster.resolve import Router
+from mailroster.roster import Roster
 from mailroster.values import NamedTuple
 
 #: What a locked account has for a hash: no password has it, whatever the scheme was, and Dovecot
@@ -118,7 +119,7 @@ class Exceptions:
         account = router.roster.accounts.get(key)
         if account is None or not is_exception(account, self._version, router.mail):
             return None
-        fields = _fields(router, account, self._version).written
+        fields = served_fields(router.roster, account, self._version, router.mail).written
         return f"{key}:{_with_scheme(account.password)}::::::{' '.join(fields.values())}"
 
     def concerned(self, change: Change) -> Iterable[str]:
@@ -206,6 +207,12 @@ def unserved(accounts: Document[Account], keys: Iterable[str], version: str) -> 
                 yield Finding(where, WARNING, "unserved-field", what, mend)
 
 
+def fields_with_places(account: Account, mail: str, version: str) -> Fields:
+    """The extra fields of an account as a version has them; those that name a place outside of the
+    mail folder `mail` are such that no lookup can answer."""
+    return form(version).fields(_extra(account, mail))
+
+
 def maildir(address: str) -> str:
     """The folder of a mailbox below the mail folder."""
     user, domain = split(address)
@@ -216,7 +223,7 @@ def _account_row(router: Router, account: Account) -> AccountRow:
     columns: dict[str, str | None] = {}
     for version in VERSIONS if account.extra else ():
         its = form(version)
-        fields = _fields(router, account, version)
+        fields = served_fields(router.roster, account, version, router.mail)
         for name in fields.written:
             if name in PASSDB_FIELDS:
                 columns[name] = fields.value(name)
@@ -227,12 +234,13 @@ def _account_row(router: Router, account: Account) -> AccountRow:
     return AccountRow(_with_scheme(account.password), maildir(account.address), **columns)
 
 
-def _fields(router: Router, account: Account, version: str) -> Fields:
-    """The extra fields of an account as a version has them, with its quota."""
+def served_fields(roster: Roster, account: Account, version: str, mail: str) -> Fields:
+    """The extra fields of an account as a version has them, with its quota. `mail` is the mail
+    folder."""
     its = form(version)
-    written, lost = its.fields(_extra(account, router.mail))
+    written, lost = fields_with_places(account, mail, version)
     written = {name: field for name, field in written.items() if name not in OWNER}
-    quota = router.roster.quotas.get(account.address)
+    quota = roster.quotas.get(account.address)
     if quota is not None and not any(name in written for name in its.QUOTAS):
         written[its.QUOTA] = f"{its.QUOTA}={its.quota(quota.size)}"
     return Fields(written, lost)
@@ -266,7 +274,7 @@ def _places(account: Account, mail: str) -> dict[str, str | None]:
     for any other variable."""
     old, new = (form(version) for version in VERSIONS)
     fields = old.fields(_extra(account, mail))
-    plain = {name: _expanded(fields.value(name), account.address) for name in old.COLUMNS}
+    plain = {name: expanded(fields.value(name), account.address) for name in old.COLUMNS}
     known = {name: value for name, value in plain.items() if value is not None}
     columns: dict[str, str | None] = {old.COLUMNS[name]: value for name, value in known.items()}
     plainly = {name: value.replace("%", "%%") for name, value in known.items()}
@@ -274,7 +282,7 @@ def _places(account: Account, mail: str) -> dict[str, str | None]:
     return columns | {new.COLUMNS[n]: fields.value(n) for n in fields.written if n in new.COLUMNS}
 
 
-def _expanded(value: str | None, address: str) -> str | None:
+def expanded(value: str | None, address: str) -> str | None:
     """A field with the variables of an address put in, as Dovecot does for the mailbox itself.
     Raises KeyError for any other."""
     if value is None or "%" not in value:

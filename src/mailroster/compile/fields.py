@@ -4,6 +4,7 @@ In the folder the forms of all versions may stand; each version is served its ow
 no form for is told (`Lost`). Where both forms of one thing stand, a version is served its own.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from mailroster.values import NamedTuple
@@ -33,6 +34,17 @@ class Fields(NamedTuple):
         return None if written is None else written.partition("=")[2]
 
 
+class Limit(NamedTuple):
+    """How much a mailbox may hold. `size` in bytes: 0 = unlimited, None = only Dovecot can tell.
+    `messages`: how many, 0 = any number. `field`: the name of the extra field that sets it, "" if
+    none does; then it is that of `dovecot-quotas.cf`, or `is_default`."""
+
+    size: int | None
+    messages: int = 0
+    is_default: bool = False
+    field: str = ""
+
+
 class Form(Protocol):
     """The form of one version: a module."""
 
@@ -47,6 +59,15 @@ class Form(Protocol):
 
     def fields(self, extra: str) -> Fields:
         """The extra fields of an account in this form."""
+
+    def default(self, size_bytes: int) -> dict[str, str]:
+        """The settings of a server whose mailboxes may hold so much by default (0 = unlimited)."""
+
+    def is_limit(self, name: str) -> bool:
+        """Whether a setting says how much a mailbox may hold."""
+
+    def limit(self, settings: Mapping[str, str]) -> Limit:
+        """What settings mean together, of which is_limit is true for each."""
 
 
 def form(version: str) -> Form:

@@ -1,9 +1,13 @@
 """Extra fields as Dovecot 2.3 has them (doc.dovecot.org/2.3, extra fields). Pure."""
 
-from mailroster.compile.fields import WAITS, Fields, Lost
+import re
+from collections.abc import Mapping
+
+from mailroster.compile.fields import WAITS, Fields, Limit, Lost
 from mailroster.compile.mail_location import SETTINGS, location
 from mailroster.formats.accounts import OWNER
 from mailroster.formats.extra_fields import allowed
+from mailroster.quota import UNITS
 
 COLUMNS = {"userdb_home": "home", "userdb_mail": "mail", "userdb_quota_rule": "quota_rule"}
 QUOTA = "userdb_quota_rule"
@@ -11,10 +15,53 @@ QUOTAS: tuple[str, ...] = (QUOTA,)
 _STORAGE = ("userdb_quota/user/storage_size", "userdb_quota_storage_size")
 _MESSAGES = ("userdb_quota/user/message_count", "userdb_quota_message_count")
 _TRANSLATED = frozenset((*_STORAGE, *_MESSAGES, *(f"userdb_{name}" for name in SETTINGS)))
+_RULE = re.compile(r"quota_rule(\d*)")
+_UNITS = {unit.lower(): size for unit, size in UNITS.items()}
 
 
 def quota(size: str) -> str:
     return f"*:storage={size}"
+
+
+def default(size_bytes: int) -> dict[str, str]:
+    return {"quota_rule": f"*:bytes={size_bytes}"}
+
+
+def is_limit(name: str) -> bool:
+    return _RULE.fullmatch(name) is not None
+
+
+def limit(settings: Mapping[str, str]) -> Limit:
+    """What the rules for all mailboxes mean, one after the other (doc.dovecot.org/2.3, quota).
+
+    None of: a rule that takes limits from the file `maildirsize` (`?`), one that ignores all, one
+    behind a gap in the numbers, which Dovecot may not reach.
+    """
+    rules = {int(_RULE.fullmatch(name)[1] or 1): rule for name, rule in settings.items()}  # type: ignore[index]
+    found = Limit(0)
+    for place, (number, rule) in enumerate(sorted(rules.items()), 1):
+        kind, *limits = rule.split(":")
+        if kind == "?" or (kind == "*" and number != place):
+            return Limit(None)
+        for name, _, value in (word.partition("=") for word in limits if kind == "*"):
+            amount = _amount(name.lower(), value)
+            if amount is None:
+                return Limit(None)
+            if name.lower() == "messages":
+                found = found._replace(messages=amount)
+            else:
+                found = found._replace(size=amount)
+    return found
+
+
+def _amount(name: str, value: str) -> int | None:
+    """Bytes of a limit of the storage, or a number of messages; None for anything else."""
+    digits, unit = value.rstrip("bkmgtBKMGT"), value[-1:].lower()
+    if name not in ("storage", "bytes", "messages") or not digits.isdecimal():
+        return None
+    if name == "messages" or unit.isdecimal():
+        return int(digits) * (1024 if name == "storage" else 1)
+    return int(digits) * _UNITS[unit]
 
 
 def fields(extra: str) -> Fields:
@@ -23,6 +70,8 @@ def fields(extra: str) -> Fields:
     lost = []
     for field in extra.split():
         name, equals, value = field.partition("=")
+        if name.startswith("userdb_plugin/quota_rule"):  # which would not take the place of ours
+            name = f"userdb_{name.removeprefix('userdb_plugin/')}"
         if "%{" in value:
             from mailroster.compile.variables import NoSuchVariable, in_2_3
 

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Mapping
 
-from mailroster.compile.fields import WAITS, Fields, Lost
+from mailroster.compile.fields import WAITS, Fields, Limit, Lost
 from mailroster.compile.mail_location import NoSuchOption, settings
 from mailroster.formats.accounts import OWNER
 from mailroster.formats.extra_fields import allowed
+from mailroster.quota import UNITS
 
 COLUMNS = {
     "userdb_home": "home", "userdb_mail_driver": "mail_driver",
@@ -24,10 +25,42 @@ _RENAMED = {
     "userdb_mail_attachment_dir": "userdb_mail_ext_attachment_path",
     "userdb_mail_attachment_min_size": "userdb_mail_ext_attachment_min_size",
 }
+_SIZES = ("quota/user/storage_size", "quota_storage_size")
+_COUNTS = ("quota/user/message_count", "quota_message_count")
+_UNITS = {unit.upper(): size for unit, size in UNITS.items()}
 
 
 def quota(size: str) -> str:
     return size
+
+
+def default(size_bytes: int) -> dict[str, str]:
+    return {"quota_storage_size": f"{size_bytes}B"}
+
+
+def is_limit(name: str) -> bool:
+    return name in (*_SIZES, *_COUNTS)
+
+
+def limit(settings: Mapping[str, str]) -> Limit:
+    """What the sizes mean: that of the quota by its name counts first."""
+    sizes = [settings[name] for name in _SIZES if name in settings]
+    counts = [settings[name] for name in _COUNTS if name in settings]
+    return Limit(
+        _bytes(sizes[0]) if sizes else 0,
+        int(counts[0]) if counts and counts[0].isdecimal() else 0,
+    )
+
+
+def _bytes(value: str) -> int | None:
+    """Bytes of a size as in `7M` or `7 M`, without a unit bytes; None for what is none."""
+    if value == "unlimited":
+        return 0
+    digits = value.rstrip("BkKMGT ")
+    unit = value[len(digits) :].strip().upper()
+    if not digits.isdecimal() or (unit and unit not in _UNITS):
+        return None
+    return int(digits) * _UNITS.get(unit, 1)
 
 
 def fields(extra: str) -> Fields:

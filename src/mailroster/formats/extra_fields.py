@@ -19,12 +19,15 @@ from collections.abc import Callable, Iterable, Sequence
 from mailroster.finding import Fault
 from mailroster.formats import places
 from mailroster.formats.accounts import OWNER
+from mailroster.quota import SIZE_MAX_BYTES, UNITS
 from mailroster.values import NamedTuple
 
 #: Dovecot's answer to a lookup is one line of 8192 octets at most, home and mail included.
 MAX_BYTES = 4096
 #: The longest that a variable may become; an address is the longest of them.
 _VARIABLE_BYTES = 254
+
+_UNITS = {unit.upper(): size for unit, size in UNITS.items()}
 
 _MODIFIERS = r"[LURHXTMDN]*(?:-?\d{1,2}(?:\.\d{1,2})?)?"
 _USER = (
@@ -86,7 +89,7 @@ _number = _fits(r"\d{1,9}", "is no number", "write digits")
 _time = _fits(r"\d{1,9}[a-z]{0,8}", "is no time", "write 30d, say")
 _moment = _fits(r"\d{1,11}(?:\+\d{1,5})?", "is no time", "write seconds since 1970")
 _switch = _fits("yes|no", "is neither yes nor no", "write yes or no")
-_size = _fits(r"\d{1,18}[BkKMGT]?", "is no size", "write 5G, say, or 0 for no limit")
+_size_form = _fits(r"\d{1,18}[BkKMGT]?", "is no size", "write 5G, say, or 0 for no limit")
 _grace = _fits(r"\d{1,18}(?:%%%%|[BkKMGT])?", "is no size", "write 10M, say")
 _nice = _fits(r"1?\d", "is no niceness", "write 0 to 19")
 _groups = _fits(r"[\w.@,-]+", "names no groups", "write names with commas between")
@@ -99,13 +102,35 @@ _layout = _fits(
     r"maildir\+\+|fs|index", "is no layout", "write Maildir++, fs or index", re.IGNORECASE
 )
 _file_name = _fits(r"(?!\.\.?$)[\w.@+-]{0,64}", "is no name of a file", "write a plain name")
-#: quota_rule: a mailbox, and limits for it. Dovecot expands it twice, so four make a percent sign.
-_rule = _fits(
-    r"[^:]+(?::(?:ignore|(?:storage|bytes|messages)=[+-]?\d+(?:%{4}|[bkmgt]?))+)+",
+#: quota_rule: a mailbox, and limits for it: those for all (`*`, `?`) are plain sizes, those for one
+#: may add to them. Dovecot expands it twice, so four make a percent sign.
+_LIMIT = "(?:storage|bytes|messages)="
+_rule_form = _fits(
+    rf"[*?](?::ignore|(?::{_LIMIT}\d+[bkmgt]?)+)|"
+    rf"(?![*?]:)[^:]+(?::ignore|(?::{_LIMIT}[+-]?\d+(?:%{{4}}|[bkmgt]?))+)",
     "is no quota rule",
-    "write *:storage=5G, say",
+    "write *:storage=5G or Trash:storage=+50M, say",
     re.IGNORECASE,
 )
+
+
+def _size(value: str) -> None:
+    _size_form(value)
+    _check_size(value, "")
+
+
+def _rule(value: str) -> None:
+    _rule_form(value)
+    for name, number in re.findall(r":(\w+)=[+-]?(\d+[a-z]?)", value.lower()):
+        _check_size(number, "k" if name == "storage" else "")
+
+
+def _check_size(number: str, usual_unit: str) -> None:
+    """Raises _Unfit for a number that Dovecot can't keep, with a unit or of the usual one."""
+    digits = number.rstrip("BkKMGTbmgt")
+    unit = (number[len(digits) :] or usual_unit or "b").upper()
+    if len(digits) > 18 or int(digits) * _UNITS[unit] > SIZE_MAX_BYTES:
+        raise _unfit("is past 2^63-1 bytes", "write a smaller one")
 
 
 def _place(value: str) -> None:

@@ -25,7 +25,7 @@ def add(call: Call) -> int:
             return roster
         return edits.add_account(roster, account)
 
-    return call.edit(call.annotating(verb, "accounts", address), done=secret.show)
+    return call.edit(call.annotating(verb, "accounts", address), done=secret.show, judged=True)
 
 
 def update(call: Call) -> int:

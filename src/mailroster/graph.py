@@ -7,8 +7,6 @@ Graphviz's library guesses how wide a text is; which font a viewer has is not kn
 box is made wide enough for DejaVu Sans, the widest of the usual ones, and titles get blanks.
 """
 
-from itertools import pairwise
-
 from mailroster.finding import printable
 from mailroster.values import NamedTuple
 
@@ -97,7 +95,8 @@ def dot(graph: Graph) -> str:
     lines += [f"  {_node(node)}" for node in groups.pop("")]
     for number, (group, nodes) in enumerate(groups.items()):
         lines.append(f"  subgraph cluster_{number} {{")
-        lines.append(f'    label={_title(group)}; color="#bbbbbb"; fontsize=12;')
+        # At the left no edge crosses it: edges leave at the right of a box.
+        lines.append(f'    label={_title(group)}; labeljust=l; color="#bbbbbb"; fontsize=12;')
         lines += [f"    {_node(node)}" for node in nodes]
         lines.append("  }")
     broken = {node.name for node in graph.nodes if node.kind == LOOP}
@@ -113,16 +112,14 @@ def dot(graph: Graph) -> str:
 
 
 def _legend(kinds: set[str]) -> list[str]:
-    """A frame with a box for each kind that the picture has, in a row."""
+    """A frame with a box for each kind that the picture has."""
     shown = [kind for kind in _LEGEND if kind in kinds]
     lines = ["  subgraph cluster_legend {"]
-    lines.append(f'    label={_title(_LEGEND_TITLE)}; color="#bbbbbb"; fontsize=12; style=dotted;')
+    settings = 'labeljust=l; color="#bbbbbb"; fontsize=12; style=dotted'
+    lines.append(f"    label={_title(_LEGEND_TITLE)}; {settings};")
     for kind in shown:
         # Names with a line feed: no address and no rule has one.
         lines.append(f"    {_node(Node(_legend_name(kind), kind, (_LEGEND[kind],)))}")
-    for one, other in pairwise(shown):
-        names = _quoted(_legend_name(one)), _quoted(_legend_name(other))
-        lines.append(f"    {names[0]} -> {names[1]} [style=invis];")
     return [*lines, "  }"]
 
 

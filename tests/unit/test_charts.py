@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Iterator
 from typing import NamedTuple
 from xml.etree import ElementTree
 
@@ -222,6 +223,25 @@ def boxes_of(drawn: bytes) -> list[tuple[list[str], Box]]:
     return found
 
 
+def points_of_edges(drawn: bytes) -> Iterator[tuple[float, float]]:
+    """Points on the Bezier curves of all edges, close to each other."""
+    for group in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}g"):
+        path = group.find("{http://www.w3.org/2000/svg}path")
+        if group.get("class") != "edge" or path is None:
+            continue
+        numbers = [float(number) for number in re.findall(r"-?[\d.]+", path.get("d") or "")]
+        points = list(zip(numbers[::2], numbers[1::2], strict=True))
+        for start in range(0, len(points) - 3, 3):
+            curve = points[start : start + 4]
+            for step in range(201):
+                t = step / 200
+                weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3)
+                yield (
+                    sum(w * x for w, (x, _) in zip(weights, curve, strict=True)),
+                    sum(w * y for w, (_, y) in zip(weights, curve, strict=True)),
+                )
+
+
 WIDE = "WWWWWWWWWW.MMMMMMMMM"
 PICTURES = [
     pytest.param(map_chart(router(*ROSTER)), id="every kind of entry"),
@@ -266,6 +286,9 @@ def test_every_text_fits_its_box_and_none_is_over_another(graph: Graph) -> None:
     for number, (text, place) in enumerate(texts):
         for other, where in texts[number + 1 :]:
             assert not place.overlaps(where), (text, other)
+    titles = [place for text, place in texts if text in {node.group for node in graph.nodes}]
+    for x, y in points_of_edges(drawn):
+        assert not any(place.overlaps(Box(x, y, x, y)) for place in titles), "an edge over a title"
     view = ElementTree.fromstring(drawn).get("viewBox", "").split()
     wide = float(view[2])
     assert all(place.left >= -8 and place.right <= wide for _, place in texts_in_view(drawn, texts))

@@ -171,11 +171,12 @@ def test_a_folder_without_anything_strange_is_short(run: Run, folder: Folder) ->
         "  stop the old server, so that nobody else writes the mail",
         f"  mailroster --home {folder.home} up",
         "",
-        "It will listen on 127.0.0.1: SMTP 10025, submission 10587 and 10465, IMAP 10143 and 10993, "
-        "POP3 10110 and 10995, ManageSieve 14190; with a certificate that it makes itself, which no "
-        "client trusts.",
+        "It will listen on 127.0.0.1: SMTP 10025, submission 10587 and 10465, IMAP 10143 and "
+        "10993, POP3 10110 and 10995, ManageSieve 14190; with a certificate that it makes itself, "
+        "which no client trusts.",
         'These are ports for a try. To take over: listen and the ports, or layout = "system" for '
-        f"the usual ones on every address, in {folder.config}/mailroster.toml (docs/operations.md).",
+        f"the usual ones on every address, in {folder.config}/mailroster.toml "
+        "(docs/operations.md).",
         "",
         f"The pages docs/… are in {ROOT}/docs",
     ]

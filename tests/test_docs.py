@@ -2,9 +2,9 @@
 
 An example is a block of ```console: `$ ` begins a command, `> ` continues it, and below stands all
 that it prints, with `…` for any text; one that prints nothing has to exit with 0. The blocks of a
-page are run in their order, in one empty folder. Where a block says `$ mailroster up`, a real
-server is started there, on free ports that stand in for the default ones. The page about a host has
-one to itself, where `$ mailroster watch` stays to run.
+page are run in their order, in one folder with an empty home, `docker-data/dms/config`. Where a
+block says `$ mailroster up`, a real server is started there, on free ports that stand in for the
+default ones. The page about a host has one to itself, where `$ mailroster watch` stays to run.
 """
 
 import ast
@@ -83,7 +83,7 @@ class Shell:
             (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} -m mailroster "$@"\n')
             (programs / name).chmod(0o755)
         self.folder = folder / "work"
-        self.folder.mkdir()
+        (self.folder / "docker-data/dms/config").mkdir(parents=True)
         self.instance: Instance | None = None
         self.serves = False
         self.status = 0
@@ -94,7 +94,8 @@ class Shell:
     def with_server(self) -> None:
         """Makes `docker-data/dms` the home of an instance that has yet to be started."""
         self.instance, self.serves = Instance(), True
-        (self.folder / "docker-data").mkdir()
+        (self.folder / "docker-data/dms/config").rmdir()
+        (self.folder / "docker-data/dms").rmdir()
         (self.folder / "docker-data/dms").symlink_to(self.instance.home)
 
     def run(self, command: str) -> str:

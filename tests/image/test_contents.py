@@ -60,6 +60,11 @@ def test_no_secret_of_the_build_is_in_it_and_no_tool_of_it(shell: Container) -> 
     assert found == ""
 
 
+def test_it_has_the_pages_that_messages_name(shell: Container) -> None:
+    found = shell.bash("cd /usr/share/doc/mailroster && ls migrate.md operations.md kubernetes.md")
+    assert found.split() == ["kubernetes.md", "migrate.md", "operations.md"]
+
+
 def test_its_bill_of_materials_names_what_is_installed(shell: Container) -> None:
     bill = json.loads(shell.bash("cat /usr/share/sbom/mailroster.cdx.json"))
     installed = shell.bash("dpkg-query -W -f '${Package}=${Version}\\n'").split()

@@ -98,6 +98,10 @@ def test_it_is_installed_used_removed_and_purged(tree: Tree) -> None:
     check = 'echo secret | setup email password-check --password-stdin "$0"'
     tree.run("sh", "-c", check, "john@bücher.example")
     assert tree.run("setup", "check", "--explain", "malformed-login")
+    said = tree.run("mailroster", "adopt", "/srv/config")
+    assert "The pages docs/… are in /usr/share/doc/mailroster\n" in said
+    for page in ("migrate.md", "operations.md", "formats/postfix-virtual.md", "checks/README.md"):
+        assert (tree.path / "usr/share/doc/mailroster" / page).exists(), page
     said = tree.run("mailroster", "tables")
     assert "are in step with /etc/mailroster\n" in said
     key = "john@xn--bcher-kva.example"

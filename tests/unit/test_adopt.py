@@ -18,6 +18,8 @@ from tests import left_behind
 from tests.left_behind import OWNER
 from tests.unit.test_cli import ACCOUNTS, VIRTUAL, Folder, H, Ran, folder
 
+ROOT = Path(__file__).resolve().parents[2]
+
 __all__ = ["folder"]  # the fixture
 
 Run = Callable[..., Ran]
@@ -168,8 +170,36 @@ def test_a_folder_without_anything_strange_is_short(run: Run, folder: Folder) ->
         "Next, as root",
         "  stop the old server, so that nobody else writes the mail",
         f"  mailroster --home {folder.home} up",
+        "",
+        "It will listen on 127.0.0.1: SMTP 10025, submission 10587 and 10465, IMAP 10143 and "
+        "10993, POP3 10110 and 10995, ManageSieve 14190; with a certificate that it makes itself, "
+        "which no client trusts.",
+        'These are ports for a try. To take over: listen and the ports, or layout = "system" for '
+        f"the usual ones on every address, in {folder.config}/mailroster.toml "
+        "(docs/operations.md).",
+        "",
+        f"The pages docs/… are in {ROOT}/docs",
     ]
     assert run(str(folder.home), "--strict").code == 0
+
+
+def test_the_ports_are_those_that_the_settings_say(run: Run, folder: Folder) -> None:
+    folder.write(ACCOUNTS, f"a@x.com|{H}\n")
+    folder.write("mailroster.toml", 'smtp_port = 25\nlisten = "0.0.0.0"\n')
+    ran = run(str(folder.home))
+    assert "It will listen on 0.0.0.0: SMTP 25, submission 10587" in ran.out
+    assert "ports for a try" not in ran.out
+    listens = json.loads(run(str(folder.home), "--json").out)["listens"]
+    assert (listens["on"], listens["smtp"], listens["imaps"]) == ("0.0.0.0", 25, 10993)
+
+
+def test_no_next_step_is_named_while_errors_remain(run: Run, folder: Folder) -> None:
+    folder.write(ACCOUNTS, f"a@x.com|{H}\nbroken\n")
+    ran = run(str(folder.home))
+    assert ran.code == 1
+    assert "Next" not in ran.out and "listen" not in ran.out
+    assert f"then run 'mailroster adopt {folder.home}' again" in ran.out
+    assert json.loads(run(str(folder.home), "--json").out)["next"] == []
 
 
 # -- files
@@ -211,7 +241,7 @@ def test_files_that_lie_about_are_not_worth_a_word(run: Run, folder: Folder) -> 
     folder.write(ACCOUNTS, f"a@x.com|{H}\n")
     for name in ("README.md", ".gitignore", "postfix-accounts.cf.bak", "mailroster.toml"):
         folder.write(name, "")
-    out = run(str(folder.config)).out
+    out = run(str(folder.config)).out.partition("Next")[0]
     assert "README" not in out
     assert "mailroster.toml" not in out
 
@@ -607,7 +637,7 @@ def test_errors_of_the_folder_are_among_what_has_to_be_mended(run: Run, project:
         file.write("broken\n")
     ran = run(str(project))
     assert ran.code == 1
-    mend = ran.out.partition("To be mended first\n")[2].partition("\n\n")[0]
+    mend = ran.out.partition("Fix these first\n")[2].partition("\n\n")[0]
     assert "postfix-accounts.cf:5: error:" in mend
     report = json.loads(run(str(project), "--json").out)
     assert "missing-password" in [finding["code"] for finding in report["findings"]]

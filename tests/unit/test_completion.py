@@ -17,6 +17,7 @@ from mailroster.document import Document
 from mailroster.formats.access import RECEIVE_ACCESS, SEND_ACCESS
 from mailroster.formats.accounts import ACCOUNTS
 from mailroster.formats.masters import MASTERS
+from mailroster.formats.relaymap import RELAYMAP
 from mailroster.formats.virtual import VIRTUAL
 from mailroster.roster import Roster
 
@@ -38,6 +39,7 @@ ROSTER = Roster(
     masters=Document(MASTERS, FILES["dovecot-masters.cf"]),
     send_access=Document(SEND_ACCESS, FILES["postfix-send-access.cf"]),
     receive_access=Document(RECEIVE_ACCESS, FILES["postfix-receive-access.cf"]),
+    relaymap=Document(RELAYMAP, "@relayed.example [relay.test]:25\n"),
 )
 JOHN, JANE, ONEIL = "john.doe@example.com", "jane.doe@example.com", "o'neil@example.com"
 
@@ -74,6 +76,9 @@ def proposed(line: str) -> list[str]:
         ("setup explain i", ["info@example.com"]),
         ("setup regexp test i", ["info@example.com"]),
         ("setup map ", ["example.com"]),
+        ("setup relay add-domain ", ["example.com"]),
+        ("setup relay del ", ["relayed.example"]),
+        ("setup up --layout s", ["system"]),
         ("setup regexp add /a/ ja", [JANE]),
         ("setup regexp del /a/ ", []),
         ("setup email update ja", [JANE]),
@@ -140,8 +145,23 @@ def test_folders_are_proposed_for_an_option_that_wants_one(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docker-data").mkdir()
     (tmp_path / "docker.txt").touch()
-    assert proposed("setup --config do") == ["docker-data"]
-    assert proposed("setup import do") == ["docker-data", "docker.txt"]
+    (tmp_path / ".hidden").touch()
+    (tmp_path / "docker-data/dms").mkdir()
+    assert proposed("setup --config do") == ["docker-data/"]
+    assert proposed("setup --config=do") == ["--config=docker-data/"]
+    both = ["docker-data/", "docker.txt"]
+    for line in ("import", "export", "map --svg", "explain a@x --svg"):
+        assert proposed(f"setup {line} do") == both, line
+        assert proposed(f"setup {line} ") == both, line
+    assert proposed("setup map --svg=do") == ["--svg=docker-data/", "--svg=docker.txt"]
+    for line in ("adopt", "diff", "adopt . --mail", "adopt . --state", "overlay export"):
+        assert proposed(f"setup {line} do") == ["docker-data/"], line
+    assert proposed("setup adopt docker-data/") == ["docker-data/dms/"]
+    assert proposed("setup import .h") == [".hidden"]
+    assert proposed("setup import nowhere/x") == []
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert proposed("setup import ~/docker.") == ["~/docker.txt"]
+    assert proposed("setup overlay diff do") == []
 
 
 # -- the scripts
@@ -226,6 +246,10 @@ def test_a_real_bash_completes_a_line_at_its_prompt(environment: dict[str, str])
         until_said(terminal, "setup email update ")
         os.write(terminal, b"jane.doe@ex\t")
         until_said(terminal, "example.com ")
+        os.write(terminal, b"\x15setup import /et\t")  # the path of a folder goes on
+        until_said(terminal, "/etc/")
+        os.write(terminal, b"host.con\t")
+        until_said(terminal, "/etc/host.conf")
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)

@@ -62,7 +62,7 @@ def misspelt(subject: Subject) -> Iterator[Finding]:
                 continue
             what = (
                 f"{domain!r} is one letter off {other!r}, and this is all there is in it; "
-                f"{other!r} has {count[other]} accounts and aliases"
+                f"{other!r} has more accounts and aliases"
             )
             mend = f"write {local}@{other} if it is a slip"
             where = document.location(position)

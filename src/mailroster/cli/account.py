@@ -197,4 +197,4 @@ def forward(call: Call) -> int:
         captured.prime([account, *targets])
         return edits.forward(roster, account, targets, call.settings.hostname, captured)
 
-    return call.edit(verb)
+    return call.edit(verb, judged=True)

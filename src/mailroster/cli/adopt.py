@@ -52,7 +52,8 @@ def adopt(call: Call) -> int:
     ]
     said = said._replace(remarks=in_order([*said.remarks, *more, *_schemes(roster)]))
     theirs = shown(findings(call, roster, found.config)).findings
-    steps = adoption.steps(found, settings, judged.honoured)
+    bad = MEND in {r.kind for r in said.remarks} or ERROR in {f.severity for f in theirs}
+    steps = [] if bad else adoption.steps(found, settings, judged.honoured)
     adoption.show(call, found, said, theirs, steps)
     return _status(call, said, theirs)
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 
+import mailroster
 from mailroster.adopt.outlook import Outlook
 from mailroster.adopt.place import Place, near
 from mailroster.adopt.remark import DIFFERS, MEND, MISSING, NOTE, OTHER_WAY, named
@@ -11,7 +12,7 @@ from mailroster.finding import ERROR, INFO, Finding, printable
 from mailroster.settings import FOLDERS, Settings
 
 _HEADINGS = {
-    MEND: "To be mended first",
+    MEND: "Fix these first",
     DIFFERS: "Served, but in another way than before",
     OTHER_WAY: "Set in another way here",
     MISSING: "Not done here",
@@ -32,6 +33,10 @@ _NOUNS = {
     "relay_logins": ("login at a relay", "logins at relays"),
     "sieve_scripts": ("Sieve script", "Sieve scripts"),
 }
+_PORTS = ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "sieve")
+#: The port to which other servers send mail.
+_SMTP = 25
+_PACKAGED_DOCS = "/usr/share/doc/mailroster"
 #: So many findings are shown to people.
 _SHOWN = 20
 
@@ -39,9 +44,9 @@ _SHOWN = 20
 def show(
     call: Call, place: Place, said: Outlook, findings: Sequence[Finding], steps: Sequence[str]
 ) -> None:
-    """Prints the report."""
+    """Prints the report. `steps` are the next commands, none while errors remain."""
     if "--json" in call.options:
-        print_json(_fields(place, said, findings, steps))
+        print_json(_fields(place, said, findings, steps, call.settings))
         return
     shown = [f for f in findings if f.severity != INFO]
     blocks = [[*_places(place), _served(said), *_mailboxes(place, said)]]
@@ -56,7 +61,14 @@ def show(
         blocks.append([heading, *(f"  {line}" for line in warnings)])
     if len(blocks) == 1:
         blocks[0].append("All of it is served as before.")
-    blocks.append(["Next, as root", *(f"  {step}" for step in steps)])
+    if steps:
+        blocks.append(["Next, as root", *(f"  {step}" for step in steps)])
+        blocks.append(_listening(call.settings))
+    else:
+        again = f"mailroster adopt {near(place.folder)}"
+        blocks.append([f"Fix the errors above, then run '{again}' again: it names the next step."])
+    if any("docs/" in line for block in blocks for line in block) and (pages := docs_folder()):
+        blocks.append([f"The pages docs/… are in {pages}"])
     print("\n\n".join("\n".join(block) for block in blocks))
 
 
@@ -80,6 +92,31 @@ def steps(place: Place, settings: Settings, honoured: Mapping[str, str]) -> list
         given.pop("SSL_TYPE", None)  # a start would refuse it; a remark says so
     told = [f"{name}={quote(value)}" for name, value in given.items()]
     return [stop, " ".join([*told, join(["mailroster", *options, "up"])])]
+
+
+def _listening(settings: Settings) -> list[str]:
+    """Where the servers will listen, and with which certificate."""
+    s = settings
+    own = s.tls_certificate or "a certificate that it makes itself, which no client trusts"
+    lines = [
+        f"It will listen on {s.listen}: SMTP {s.smtp_port}, submission {s.submission_port} and "
+        f"{s.submissions_port}, IMAP {s.imap_port} and {s.imaps_port}, POP3 {s.pop3_port} and "
+        f"{s.pop3s_port}, ManageSieve {s.sieve_port}; with {own}."
+    ]
+    if s.smtp_port != _SMTP:
+        file = os.path.join(near(s.config), "mailroster.toml")
+        lines.append(
+            f'These are ports for a try. To take over: listen and the ports, or layout = "system" '
+            f"for the usual ones on every address, in {file} (docs/operations.md)."
+        )
+    return lines
+
+
+def docs_folder() -> str:
+    """Where the pages of docs/ are on this machine, "" if nowhere: the source, or the package."""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(mailroster.__file__)))
+    places = (os.path.join(root, "docs"), _PACKAGED_DOCS)
+    return next((p for p in places if os.path.isfile(os.path.join(p, "migrate.md"))), "")
 
 
 def _places(place: Place) -> list[str]:
@@ -121,7 +158,11 @@ def _findings(found: Sequence[Finding], place: Place) -> list[str]:
 
 
 def _fields(
-    place: Place, said: Outlook, findings: Sequence[Finding], steps: Sequence[str]
+    place: Place,
+    said: Outlook,
+    findings: Sequence[Finding],
+    steps: Sequence[str],
+    settings: Settings,
 ) -> dict[str, object]:
     return {
         "folders": {name: path or None for name, path in _paths(place).items()},
@@ -132,4 +173,8 @@ def _fields(
         "remarks": [remark._asdict() for remark in said.remarks],
         "findings": [finding_fields(finding) for finding in findings],
         "next": list(steps),
+        "listens": {
+            "on": settings.listen,
+            **{name: getattr(settings, f"{name}_port") for name in _PORTS},
+        },
     }

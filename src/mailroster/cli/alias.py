@@ -1,8 +1,7 @@
 """`setup alias`."""
 
 from mailroster import edits
-from mailroster.address import fold
-from mailroster.cli.call import Call, alias_key, recipients, warn
+from mailroster.cli.call import Call, alias_key, recipients
 from mailroster.roster import Roster
 from mailroster.services import Captures
 
@@ -20,15 +19,9 @@ def add(call: Call) -> int:
         ):
             return roster
         captured.prime([key, *targets, *(there.recipients if there else ())])
-        after = edits.add_alias(roster, key, targets, call.settings.hostname, captured)
-        alias = after.virtual.get(key)
-        if key in roster.accounts and alias and key not in map(fold, alias.recipients):
-            warn(
-                f"warning: {key!r} has a mailbox, which gets no mail from now on; add it to keep it"
-            )
-        return after
+        return edits.add_alias(roster, key, targets, call.settings.hostname, captured)
 
-    return call.edit(call.annotating(verb, "virtual", key))
+    return call.edit(call.annotating(verb, "virtual", key), judged=True)
 
 
 def delete(call: Call) -> int:

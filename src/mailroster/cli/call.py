@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=str)
 #: Commands to which the settings count that a start would have, not those of a running instance.
 _STARTING = (("up",), ("watch",), ("tables",), ("integrate",), ("adopt",))
+#: Where this is, nobody asks whether the folder is one of ours.
+_USUAL_FILE = "postfix-accounts.cf"
 
 
 class Call(NamedTuple):
@@ -48,6 +50,7 @@ class Call(NamedTuple):
     options: dict[str, str]
     settings: Settings
     copies: Served
+    warned: set[str]  # folders of which the user has been warned
     typed: Sequence[str] = ()  # the words of the command, but for secrets
 
     @classmethod
@@ -65,7 +68,7 @@ class Call(NamedTuple):
         copies = Served(
             Layout(settings.state, settings.layout).served, index_from=settings.index_from_bytes
         )
-        return cls(found.arguments, found.options, settings, copies, found.typed)
+        return cls(found.arguments, found.options, settings, copies, set(), found.typed)
 
     def store(self) -> Store:
         return Store(
@@ -103,6 +106,7 @@ class Call(NamedTuple):
         Raises Refused if the file of one of `fields` can't be read, of any field if none is given.
         A warning names each other file that can't be read; its document is empty.
         """
+        self.warn_of_folder()
         snapshot = self.store().read()
         if not fields:
             return snapshot.readable()
@@ -110,6 +114,18 @@ class Call(NamedTuple):
             if field not in fields:
                 warn(f"warning: {snapshot.fault(field)}; this command goes on without it")
         return snapshot.readable(fields)
+
+    def warn_of_folder(self, *, makes: bool = False) -> None:
+        """Prints a warning if the config folder is probably not the one that was meant; once.
+        `makes`: the command makes what is missing."""
+        config = self.settings.config
+        if config in self.warned or os.path.exists(os.path.join(config, _USUAL_FILE)):
+            return
+        from mailroster.cli.wrong_folder import warning
+
+        if text := warning(config, makes=makes):
+            self.warned.add(config)
+            warn(f"warning: {text}")
 
     def rehearse(self, verb: Callable[["Roster"], "Roster"]) -> None:
         """Raises what an edit would raise, and changes nothing."""
@@ -121,13 +137,15 @@ class Call(NamedTuple):
         before: Callable[[], object] = lambda: None,
         done: Callable[[], object] = lambda: None,
         deletes: Sequence[str] = (),
+        *,
+        judged: bool = False,
     ) -> int:
         """Puts an edit into the folder and in force; a dry run shows what it would do instead.
         Returns the exit status.
 
         `before` is called with the folder locked when the edit is sure to be tried, perhaps again;
         `done` once the files are changed, whether or not that goes live. `deletes`: folders that
-        the caller deletes behind it.
+        the caller deletes behind it. `judged`: what `check` says about the new entry is printed.
         """
         store, dry_run = self.store(), "--dry-run" in self.options
         if not dry_run:
@@ -148,6 +166,10 @@ class Call(NamedTuple):
             done()
         if edited.unnoted:
             warn(f"warning: the change is made, but missing in the history: {edited.unnoted}")
+        if judged and edited.plan.edits:
+            from mailroster.cli.new_findings import warn_of_new
+
+            warn_of_new(self, edited.plan, edited.before, edited.after)
         if dry_run:
             from mailroster.cli import effect
 
@@ -170,6 +192,8 @@ class Call(NamedTuple):
 
         def guarded(roster: "Roster") -> "Roster":
             after = verb(roster)
+            if "--dry-run" not in self.options:
+                self.warn_of_folder(makes=True)
             if roster.accounts.size_hint() or not after.accounts.size_hint():
                 return after
             lost = self._vanished(roster, after)

@@ -19,13 +19,15 @@ from mailroster.finding import Busy, NotUnderstood, Refused
 from mailroster.formats.cost import SCHEMES
 from mailroster.roster import Roster
 from mailroster.rows import FORMATS as ROW_FORMATS
-from mailroster.settings import FOLDERS, OVERLAY, load
+from mailroster.settings import FOLDERS, LAYOUTS, OVERLAY, load
 from mailroster.store import Store
 
 LINE, BREAKS = "MAILROSTER_COMPLETE", "MAILROSTER_BREAKS"
 #: Nobody waits longer for a proposal, should the folder be locked.
 _WAIT_S = 1.0
 
+#: Words of a usage that stand for a path; DIR and FOLDER for one of a folder.
+_PATHS = ("SOURCE", "DESTINATION", "FOLDER", "FILE", "DIR")
 #: More proposals than a shell shows without a question.
 _PROPOSED_MAX = 1000
 
@@ -56,6 +58,10 @@ def candidates(line: str, read_roster: ReadRoster) -> list[str]:
 
 
 def _possible(words: list[str], word: str, read_roster: ReadRoster) -> Iterable[str]:
+    option, equals, value = word.partition("=")
+    if equals and option.startswith("--"):  # as if a blank stood in the place of the sign
+        found = _possible([*words, option], value, read_roster)
+        return [f"{option}={one}" for one in found]
     given: dict[str, str] = {}
     while words and words[0].startswith("-"):
         option, equals, value = words.pop(0).partition("=")
@@ -67,22 +73,26 @@ def _possible(words: list[str], word: str, read_roster: ReadRoster) -> Iterable[
         return _verbs(words, word)
     arguments, waiting, left = _taken(command, words[len(command.words) :])
     if waiting:
-        return _option_values(command, waiting)
+        return _option_values(command, waiting, word)
     if word.startswith("-"):
         return left
     return _values(command, arguments, word, lambda: read_roster(given))
 
 
 def _paths(word: str, *, folders_only: bool = False) -> list[str]:
-    parent = os.path.dirname(word)
-    if not os.path.isdir(parent or "."):
+    """The paths that begin with a word, folders with a slash behind; hidden ones only if the word
+    asks for them."""
+    parent, start = os.path.split(word)
+    try:
+        with os.scandir(os.path.expanduser(parent) or ".") as entries:
+            return sorted(
+                os.path.join(parent, entry.name) + ("/" if entry.is_dir() else "")
+                for entry in entries
+                if (entry.is_dir() or not folders_only)
+                and (start.startswith(".") or not entry.name.startswith("."))
+            )
+    except OSError:
         return []
-    with os.scandir(parent or ".") as entries:
-        return sorted(
-            os.path.join(parent, entry.name)
-            for entry in entries
-            if entry.is_dir() or not folders_only
-        )
 
 
 def _verbs(words: list[str], word: str) -> list[str]:
@@ -108,13 +118,19 @@ def _taken(command: Command, rest: list[str]) -> tuple[list[str], str, list[str]
     return arguments, waiting, [name for name in known if name not in rest]
 
 
-def _option_values(command: Command, option: str) -> Iterable[str]:
+def _option_values(command: Command, option: str, word: str) -> Iterable[str]:
     """What the value of an option may be."""
+    value = next(known.value for known in command.options if known.name == option)
+    if value in _PATHS:
+        return _paths(word, folders_only=value == "DIR")
     if command.words == ("check",):
         from mailroster.cli import pages, reports
 
         return reports.REPORTS if option == "--format" else pages.codes()
-    return {"--scheme": SCHEMES, "--format": ROW_FORMATS, "--sort": ORDERS}.get(option, ())
+    known = {
+        "--scheme": SCHEMES, "--format": ROW_FORMATS, "--sort": ORDERS, "--layout": LAYOUTS,
+    }  # fmt: skip
+    return known.get(option, ())
 
 
 def _values(
@@ -125,8 +141,10 @@ def _values(
     if not names or (len(arguments) >= len(names) and not may_be_many(names[-1])):
         return ()
     name = names[min(len(arguments), len(names) - 1)].strip("[]…")
-    if name in ("SOURCE", "DESTINATION"):
-        return _paths(word)
+    if name in _PATHS and command.words[0] != "overlay":
+        return _paths(word, folders_only=name == "FOLDER")
+    if command.words == ("overlay", "export"):
+        return _paths(word, folders_only=True)
     if "|" in name:
         return name.split("|")
     if command.words in (("email", "add"), ("dovecot-master", "add")):
@@ -137,6 +155,10 @@ def _values(
         return _keys(read_roster().virtual, word)
     if name in ("OLD", "TARGET"):
         return _keys(read_roster().accounts, word)
+    if command.words == ("relay", "del"):
+        roster = read_roster()
+        keys = (*_keys(roster.relaymap, f"@{word}"), *_keys(roster.sasl_passwords, f"@{word}"))
+        return dict.fromkeys(key.removeprefix("@") for key in keys)
     if name == "DOMAIN":
         return _domains(read_roster())
     if command.words in (("explain",), ("regexp", "test")):
@@ -208,6 +230,8 @@ _BASH = f"""\
 _mailroster() {{
   mapfile -t COMPREPLY < <({BREAKS}=$COMP_WORDBREAKS {LINE}=${{COMP_LINE:0:COMP_POINT}} \\
     "${{COMP_WORDS[0]}}" completion bash 2>/dev/null)
+  # The path goes on behind the slash of a folder.
+  [[ ${{COMPREPLY[0]}} != */ ]] || compopt -o nospace 2>/dev/null
 }}
 complete -F _mailroster setup mailroster
 """
@@ -217,7 +241,9 @@ _mailroster() {{
   local -a found
   found=(${{(f)"$({LINE}="${{(j: :)words[1,CURRENT-1]}} $PREFIX" \\
     "$words[1]" completion zsh 2>/dev/null)"}})
-  compadd -Q -a found
+  local -a folders=(${{(M)found:#*/}}) others=(${{found:#*/}})
+  compadd -Q -S '' -a folders
+  compadd -Q -a others
 }}
 compdef _mailroster setup mailroster
 """

@@ -27,7 +27,7 @@ def add(call: Call) -> int:
         return edits.add_account(roster, account)
 
     left = former_owner.left(call.settings, address)
-    status = call.edit(call.annotating(verb, "accounts", address), done=secret.show)
+    status = call.edit(call.annotating(verb, "accounts", address), done=secret.show, judged=True)
     warn_of_left(address, left)
     return status
 

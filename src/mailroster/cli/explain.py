@@ -13,7 +13,7 @@ from mailroster.graph import Graph, dot
 from mailroster.installed import meant
 from mailroster.paths import Hop, Recipient
 from mailroster.pcre import winners
-from mailroster.resolve import Router
+from mailroster.resolve import Router, quoted
 from mailroster.roster import Roster
 from mailroster.running import is_running
 from mailroster.services import Captures, NoPcre, ask_regexp, prime
@@ -53,10 +53,16 @@ def show(call: Call) -> int:
 def draw(call: Call) -> int:
     """The map of the roster, or of one domain."""
     if "--dot" not in call.options and "--svg" not in call.options:
-        raise NotUnderstood("say --svg FILE or --dot")
+        raise NotUnderstood("give --svg FILE or --dot")
     domain = addresses.fold_domain(call.arguments[0].lstrip("@")) if call.arguments else ""
     roster = call.roster()
-    _draw(call, map_chart(Router(roster, call.settings.hostname, Captures(roster.regexp)), domain))
+    router = Router(roster, call.settings.hostname, Captures(roster.regexp)).remembering()
+    prime(
+        router,
+        [*roster.virtual.index, *roster.local_aliases.index],
+        map(quoted, roster.accounts.counted()),
+    )
+    _draw(call, map_chart(router, domain))
     return 0
 
 

@@ -13,7 +13,7 @@ def put(call: Call) -> int:
     def verb(roster: Roster) -> Roster:
         return edits.set_quota(roster, quota)
 
-    return call.edit(call.annotating(verb, "quotas", quota.address))
+    return call.edit(call.annotating(verb, "quotas", quota.address), judged=True)
 
 
 def delete(call: Call) -> int:

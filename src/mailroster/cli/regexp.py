@@ -2,8 +2,6 @@
 
 from mailroster import patterns
 from mailroster.annotations import annotate_at
-from mailroster.checks.patterns import Pattern
-from mailroster.checks.regexps import slowness
 from mailroster.cli.call import Call, print_json, print_list, recipients, warn
 from mailroster.cli.notes import lines_of, said
 from mailroster.document import Document
@@ -30,12 +28,7 @@ def add(call: Call) -> int:
         position = patterns.rule_with(after.regexp, pattern, targets)
         return annotate_at(after, "regexp", position, about)
 
-    status = call.edit(verb)
-    if not _is_anchored(pattern):
-        warn(f"warning: {pattern} matches longer addresses too; ^ and $ would stop that")
-    if slow := slowness(Pattern.of(pattern)):
-        warn(f"warning: {pattern} {slow} [regexp-backtracking]")
-    return _edited(call, status)
+    return _edited(call, call.edit(verb, judged=True))
 
 
 def delete(call: Call) -> int:

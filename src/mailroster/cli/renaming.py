@@ -50,6 +50,7 @@ def edit_and_move(call: Call, verb: Callable[[Roster], Roster], move: Move) -> i
                 verb,
                 before=lambda: mover.begin(record, move),
                 done=lambda: record.note(COUNTS, move),
+                judged=True,
             )
         except BaseException:
             _settled(call, record, 0)
@@ -92,7 +93,7 @@ def _mover(call: Call) -> Mover:
 
 def _rehearsed(call: Call, verb: Callable[[Roster], Roster], mover: Mover, move: Move) -> int:
     mover.check(move)
-    status = call.edit(verb)
+    status = call.edit(verb, judged=True)
     folders = [mailstore.folder(call.settings.mail, address) for address in move]
     if os.path.lexists(folders[0]):
         print(f"would move {folders[0]} to {folders[1]}")

@@ -14,7 +14,7 @@ def restrict(call: Call) -> int:
             return roster
         return edits.restrict(roster, field, address)
 
-    return call.edit(call.annotating(verb, field, address))
+    return call.edit(call.annotating(verb, field, address), judged=True)
 
 
 def allow(call: Call) -> int:

@@ -17,7 +17,7 @@ def add(call: Call) -> int:
             return roster
         return senders.grant(roster, account, granted)
 
-    status = call.edit(call.annotating(verb, "sender_logins", granted))
+    status = call.edit(call.annotating(verb, "sender_logins", granted), judged=True)
     if not call.settings.spoof_protection:
         warn("warning: without spoof protection (SPOOF_PROTECTION=1) all may send as anybody")
     return status

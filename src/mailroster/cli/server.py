@@ -19,6 +19,7 @@ def up(call: Call) -> int:
     from mailroster.server import Up
 
     open_standard_streams()
+    call.warn_of_folder(makes=True)
     gc.enable()  # unlike the other commands, this one stays
     try:
         asyncio.run(Up(call.settings, adopt="--adopt" in call.options).run())

@@ -1,0 +1,146 @@
+"""What `check` would say about an edit, and did not say before: printed as warnings at once."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from mailroster.address import split
+from mailroster.cli.call import Call, warn
+from mailroster.document import Document
+from mailroster.finding import INFO, Finding, ServiceFailed
+from mailroster.indexed import Indexed, whole
+from mailroster.plan import Plan
+from mailroster.resolve import Router, quoted
+from mailroster.roster import Roster
+
+#: Folders with more entries are not checked as a whole: 60 ms for so many.
+_ENTRIES_MAX = 4000
+#: Which mailboxes a pattern takes is asked of all: 2 s for so many.
+_WITH_PATTERN_MAX = 100_000
+#: Keys of an edit that are looked at, and addresses that belong to these.
+_KEYS_MAX, _ADDRESSES_MAX = 100, 500
+_LETTERS = "abcdefghijklmnopqrstuvwxyz-."
+#: Entries of a domain that tell the rules that it is more than a slip.
+_OF_A_DOMAIN = 2
+#: Notes, which `check` hides, but of which whoever makes the entry should know.
+_NOTES = ("regexp-open-end", "restriction-without-account")
+#: Findings that are printed.
+_SHOWN_MAX = 10
+
+
+def warn_of_new(call: Call, plan: Plan, before: Roster, after: Roster) -> None:
+    """Prints what is wrong after an edit and was not before. Never fails."""
+    origin = call.settings.hostname
+    entries = sum(document.size_hint() for document in after)
+    has_pattern = any(edit.after.format.ordered for edit in plan.edits)
+    if has_pattern and entries > _WITH_PATTERN_MAX:
+        warn("note: the folder is large; 'setup check' says which mailboxes the pattern concerns")
+        return
+    if entries > _ENTRIES_MAX and not has_pattern:
+        keys = [key for some in plan.keys.values() for key in sorted(some)][:_KEYS_MAX]
+        before, after = (extract(roster, keys, origin) for roster in (before, after))
+    found = [f for f in _findings(after, origin) if _is_told(f)]
+    known = {_gist(finding) for finding in _findings(before, origin)} if found else set()
+    fresh = [finding for finding in found if _gist(finding) not in known]
+    for finding in fresh[:_SHOWN_MAX]:
+        severity = "note" if finding.severity == INFO else finding.severity
+        warn(f"{severity}: {finding.what}; {finding.mend} [{finding.code}]")
+    if len(fresh) > _SHOWN_MAX:
+        warn(f"{len(fresh) - _SHOWN_MAX:,} more: setup check")
+
+
+def _is_told(finding: Finding) -> bool:
+    """Not what a comment allows in vain: not all rules are applied here."""
+    if finding.severity == INFO:
+        return finding.code in _NOTES
+    return finding.code != "unused-allow"
+
+
+def extract(roster: Roster, keys: Iterable[str], origin: str) -> Roster:
+    """The part of a roster that says where mail to some keys goes: their lines, those of the
+    addresses that they lead to, and enough of each domain to know it. Patterns are all kept."""
+    router = Router(roster, origin, lambda address: None)
+    wanted: dict[str, None] = {}
+    waiting = [key for key in keys if key]
+    domains: dict[str, None] = {}
+    while waiting and len(wanted) < _ADDRESSES_MAX:
+        key = waiting.pop()
+        if key in wanted:
+            continue
+        wanted[key] = None
+        local, domain = split(router.qualified(key).lower())
+        domains[domain] = None
+        wanted |= dict.fromkeys((f"{local.partition('+')[0]}@{domain}", f"@{domain}", domain))
+        alias = roster.alias(key)
+        waiting += [router.qualified(word).lower() for word in alias.recipients] if alias else []
+    changed: dict[str, Any] = {}
+    for domain in [*domains]:
+        domains |= dict.fromkeys(_alike(roster, domain))
+    for field, document in roster.documents():
+        if document.format.ordered:
+            continue
+        some = dict.fromkeys(wanted)
+        for domain in domains:
+            some |= dict.fromkeys(_first_of(document, domain))
+        positions = [document.position(key) for key in some]
+        lines = [document.line(place) for place in sorted({p for p in positions if p is not None})]
+        changed[field] = Document(document.format, "".join(f"{line}\n" for line in lines))
+    return roster._replace(**changed, regexp=whole(roster.regexp))
+
+
+def _alike(roster: Roster, domain: str) -> Iterator[str]:
+    """The served domains that a domain may be a slip for, if it has hardly any entry itself."""
+    documents: tuple[Document[Any], ...] = (roster.accounts, roster.virtual)
+    if sum(len([*_first_of(document, domain)]) for document in documents) >= _OF_A_DOMAIN:
+        return
+    known: set[str] = set()
+    for document in documents:
+        if not isinstance(document, Indexed):  # there each question would search all of the text
+            known |= {split(key)[1] for key in document.index}
+    for other in _slips(domain):
+        if other in known or any(
+            isinstance(document, Indexed) and document.names_domain(other) for document in documents
+        ):
+            yield other
+
+
+def _slips(domain: str) -> Iterator[str]:
+    """All that differs by one slip of the hand, as checks.domains.is_slip has it."""
+    for place in range(len(domain) + 1):
+        start, end = domain[:place], domain[place:]
+        yield start + end[1:]
+        yield start + end[1:2] + end[:1] + end[2:]
+        for letter in _LETTERS:
+            yield start + letter + end
+            yield start + letter + end[1:]
+
+
+def _first_of(document: Document[object], domain: str) -> Iterator[str]:
+    for count, key in enumerate(document.keys_in(domain)):
+        if count == _OF_A_DOMAIN:
+            return
+        yield key
+
+
+def _findings(roster: Roster, origin: str) -> list[Finding]:
+    """What the rules find; without those about patterns where nobody can judge these."""
+    from mailroster.checks import check
+    from mailroster.checks.subject import Subject
+    from mailroster.services import Captures, NoPcre, captors, prime
+
+    roster = roster.in_memory()
+    captures = Captures(roster.regexp)
+    router = Router(roster, origin, captures).remembering()
+    taken: dict[str, int] = {}
+    if roster.regexp.index:
+        try:
+            accounts = [*map(quoted, roster.accounts.counted())]
+            captures.prime(accounts)
+            taken = captors(roster.regexp, filter(captures, accounts))
+            prime(router, [*roster.virtual.index, *roster.local_aliases.index])
+        except (NoPcre, ServiceFailed):
+            captures.give_up()
+    return check(Subject(router, taken))
+
+
+def _gist(finding: Finding) -> tuple[str, ...]:
+    return finding.where.file, finding.code, finding.what

@@ -233,7 +233,7 @@ class SieveConnect(Client):
         try:
             os.write(writer, f"{self.password}\n".encode())
             os.close(writer)
-            where = ("-s", HOST, "-p", str(self.server.ports["sieve"]), "-u", self.user)
+            where = ("--nosrv", "-s", HOST, "-p", str(self.server.ports["sieve"]), "-u", self.user)
             trust = ("--tlscafile", str(self.certificate), "--passwordfd", str(reader))
             return self.run("sieve-connect", *where, *trust, *words, pass_fds=(reader,))
         finally:

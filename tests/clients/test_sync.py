@@ -22,7 +22,7 @@ from tests.servers.instance import Instance, until
 
 FOLDERS = ("Größe/日本語", "a & b", "two words")
 #: More than all buffers between a client and Dovecot hold.
-MANY, LINES = 400, 1000
+MANY, LINES = 200, 5000
 
 
 def make_folders(server: Instance, user: str) -> None:
@@ -107,7 +107,8 @@ def test_a_full_mailbox_is_told_to_the_client_and_what_fits_is_kept(
     client.sync()
     put(client.mail / "INBOX", ["large", "small too"], lines=1000)
     done = client.run(*client.argv())
-    assert "OVERQUOTA" in done.stdout + done.stderr, done
+    said = done.stdout + done.stderr
+    assert "OVERQUOTA" in said or "refuses to store message" in said, done  # isync 1.4, 1.5
     there = on_server(server, user)
     assert there["small"] == 1
     assert there["large"] + there["small too"] <= 1
@@ -135,7 +136,7 @@ def test_a_sync_that_is_cut_short_is_completed_by_the_next(
     account(server, user, MANY, lines=LINES)
     client = Mbsync(server, tmp_path, user)
     expected = {f"message {number}": 1 for number in range(MANY)}
-    with cut_short(client, lambda: len(client.messages()) > 20):
+    with cut_short(client, lambda: len(client.messages()) > 5):
         server.setup("email", command, user, *([new] if command == "rename" else []))
     assert len(client.messages()) < MANY, "the session ended in the middle"
     assert client.run(*client.argv()).returncode != 0, "the account can't log in"
@@ -157,7 +158,7 @@ def test_an_upload_that_is_cut_short_is_completed_without_doubles(
     subjects = [f"offline {number}" for number in range(MANY)]
     put(client.mail / "INBOX", subjects, lines=LINES)
     inbox = server.mail / "x.test/upload/cur"
-    with cut_short(client, lambda: len(list(inbox.iterdir())) > 20):
+    with cut_short(client, lambda: len(list(inbox.iterdir())) > 5):
         server.setup("email", "lock", user)
     assert len(list(inbox.iterdir())) < MANY, "the session ended in the middle"
     server.setup("email", "unlock", user)

@@ -25,8 +25,8 @@ FLOORS = (
     "certificate in_force listening references installed pcre sockets auth "
     "picture mailstore usage agreement former_owner quota_warning policy/ survivors sessions "
     "reopen sievec sieve overrides source brought overlay companions adopt/ places owners "
-    "prepare apply damage deadlines moving log threads watch follow health log_stream readiness ports "
-    "host_files integration families supervise tasks signals essentials",
+    "prepare apply damage deadlines moving log threads watch follow health log_stream readiness "
+    "ports host_files integration families supervise tasks signals essentials",
     "healing server watching cli/",
 )
 #: Names itself only (`__version__`), and starts the faces.

@@ -54,7 +54,7 @@ def test_only_the_tests_want_what_makes_trees_and_images(
     done = subprocess.run(
         ["sh", SCRIPT / name], env=environment, capture_output=True, text=True, timeout=60
     )
-    for package in ("mmdebstrap", "podman"):
+    for package in ("mmdebstrap", "podman", "isync", "sieve-connect"):
         assert (f" {package}" in done.stderr) == is_said, package
 
 

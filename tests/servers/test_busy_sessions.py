@@ -109,6 +109,10 @@ def sessions_of(session: int) -> list[int]:
     return [each.pid for each in of_session(session) if program_name(each.pid) == "imap"]
 
 
+def same(some: list[Entry], others: list[Entry]) -> bool:
+    return {each.pid for each in some} == {each.pid for each in others}
+
+
 def kill_all(server: Instance) -> int:
     """`kill -9` of `up` and of Dovecot's master, as the system does that runs out of memory; the
     number of that master."""
@@ -228,9 +232,8 @@ def test_another_instance_keeps_what_a_crash_has_left(running: Instance) -> None
         other.start()
         client = Client(other, account(other)).stall()
         pid = kill_all(other)
-        assert {each.pid for each in of_session(pid)} == {
-            each.pid for each in survivors(Layout(str(other.state)))
-        }
+        layout = Layout(str(other.state))
+        until(lambda: survivors(layout) != [] and same(survivors(layout), of_session(pid)))
         running.setup("email", "lock", account(running))
         assert running.stop() == 0
         assert not client.has_ended()

@@ -35,8 +35,8 @@ if leader != "ends":
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    for folder in (tmp_path, *tmp_path.parents[:3]):  # other users work in it
+        folder.chmod(folder.stat().st_mode | 0o555)
     layout = Layout(str(tmp_path / "state"))
     Path(layout.run, "login").mkdir(parents=True)
     return layout

@@ -295,7 +295,7 @@ def test_mail_that_arrives_before_an_account_without_any_is_gone_goes_too(
 
 
 def test_killed_at_any_moment_the_mail_is_there_with_the_account_or_gets_deleted(
-    tmp_path: Path,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without servers, so that it is quick: kill -9 of the command and its process."""
     from mailroster.cli import main
@@ -312,7 +312,8 @@ def test_killed_at_any_moment_the_mail_is_there_with_the_account_or_gets_deleted
         end = in_child(lambda number=number, home=home: _dying(number, home))  # type: ignore[misc]
         mailbox, there = home / "mail-data/x.test/a", A in accounts.read_text()
         assert mailbox.exists() or not there, number
-        assert main(["--home", str(home), "email", "del", "-y", "b@x.test"]) == 0
+        code = main(["--home", str(home), "email", "del", "-y", "b@x.test"])
+        assert code == 0, (number, capsys.readouterr().err)
         there = A in accounts.read_text()  # its edit was recovered
         names = os.listdir(home / "mail-data/x.test")
         assert names == (["a"] if there else []), (number, names)
@@ -350,4 +351,5 @@ def test_the_program_that_works_for_a_server_with_threads_does_the_same(
     thread.join(60)
     assert done.is_set()
     assert left(server) == []
-    assert subprocess.run(["pgrep", "-f", "mailroster.mail_user"], check=False).returncode == 1
+    ours = ["pgrep", "-P", str(os.getpid()), "-f", "mailroster.mail_user"]
+    assert subprocess.run(ours, check=False).returncode == 1

@@ -159,10 +159,11 @@ def test_folders_without_end_do_not_stop_a_start(server: Instance) -> None:
 
 # -- the process that works as the mail's user
 
-#: Looks for that process, does something to each, and says what it could read of it: ACT.
+#: Looks for that process, does something to each, and says what it could read of it: ACT HOME. It
+#: leaves those of other homes alone, which other tests use at the same time.
 MEETING = """
 import os, signal, sys
-act = sys.argv[1]
+act, home = sys.argv[1], os.fsencode(sys.argv[2])
 print("ready", flush=True)
 met = set()
 while True:
@@ -173,7 +174,7 @@ while True:
             status = open(f"/proc/{pid}/status").read()
             if f"Uid:\\t{os.getuid()}\\t" not in status or int(pid) == os.getpid():
                 continue
-            if b"mailroster" not in open(f"/proc/{pid}/cmdline", "rb").read():
+            if home not in open(f"/proc/{pid}/cmdline", "rb").read().split(b"\\0"):
                 continue
             met.add(pid)
             os.kill(int(pid), signal.SIGSTOP if act == "stop" else signal.SIGKILL)
@@ -205,7 +206,7 @@ def test_a_process_that_is_stopped_or_killed_is_reported_and_gives_away_nothing(
 ) -> None:
     reset(server, "x.test/a")
     as_mail(PYTHON, "-c", MANY, f"{server.mail}/x.test/a/cur")  # it takes a moment to delete them
-    with python_as(MAIL_UID, MEETING, act) as attacker:
+    with python_as(MAIL_UID, MEETING, act, str(server.home)) as attacker:
         done = server.run("email", "del", "-y", "a@x.test")
         assert attacker.stdout is not None
         assert attacker.stdout.readline().split() == ["met"], "it read of that process"

@@ -1,0 +1,1 @@
+"""Real mail clients, as Debian packages them, against a real server."""

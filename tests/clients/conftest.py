@@ -1,0 +1,5 @@
+"""The server that the clients talk to: one for each module."""
+
+from tests.servers.conftest import server
+
+__all__ = ["server"]

@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from itertools import chain
 
-from mailroster.address import split
+from mailroster.address import is_idna, split
 from mailroster.changes import Change
 from mailroster.document import Document
 from mailroster.finding import Fault
 from mailroster.formats.virtual import Alias
 from mailroster.resolve import EXPANSION_LIMIT, NotFollowed, Router, quoted
+from mailroster.spelling import pattern
 
 
 class Domains:
@@ -27,6 +28,23 @@ class Domains:
     def concerned(self, change: Change) -> Iterable[str]:
         keys = change.keys["accounts"] | change.keys["virtual"]
         return {domain for key in keys if (domain := split(key)[1])}
+
+
+class Spellings:
+    """A pcre table that gives the A-labels to an address, or a command of SMTP with one, whose
+    domain is served and spelt otherwise: a rule for each domain that is not ASCII."""
+
+    name = "spellings"
+
+    def keys(self, router: Router) -> Iterable[str]:
+        return filter(is_idna, DOMAINS.keys(router))
+
+    def row(self, router: Router, key: str) -> str | None:
+        spelt = pattern(key) if router.roster.names_domain(key) else ""
+        return f"/^([^>]*@)(?:{spelt})((?:[> ].*)?)$/ ${{1}}{key}${{2}}" if spelt else None
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        return filter(is_idna, DOMAINS.concerned(change))
 
 
 class Mailboxes:
@@ -187,6 +205,7 @@ ALIASES = Aliases("aliases", "virtual")
 LOCAL_ALIASES = Aliases("local_aliases", "local_aliases")
 MAILBOXES = Mailboxes()
 DOMAINS = Domains()
+SPELLINGS = Spellings()
 SENDERS = Senders()
 CATCH_ALL_SENDERS = CatchAllSenders()
 SEND_ACCESS = Access("send_access")

@@ -8,6 +8,7 @@ access(5): a line that starts with a blank continues the one before. The key is 
 `user@` or a domain, as access(5) has them; the action is kept as it is.
 """
 
+from mailroster import address
 from mailroster.finding import Fault
 from mailroster.formats.lookup_table import LookupTable
 from mailroster.values import NamedTuple
@@ -21,6 +22,15 @@ class Restriction(NamedTuple):
 class Access(LookupTable[Restriction]):
     def __init__(self, file: str) -> None:
         self.file = file
+
+    def key(self, line: str) -> str:
+        word = super().key(line)
+        if "@" in word or word.isascii():
+            return word
+        try:
+            return address.access(word)
+        except Fault:
+            return word
 
     def parse(self, line: str) -> Restriction:
         key, action = self.words(line)

@@ -82,6 +82,7 @@ def parameters(
             "mailroster_not_offered", [NOT_OFFERED] if submits else [],
         ),
         "sender_dependent_default_transport_maps": ("mailroster_relays", found.relays),
+        "smtpd_command_filter": ("mailroster_commands", found.commands),
     }  # fmt: skip
     ours |= {name: ", ".join(values) for name, values in lists.values()}
     theirs = {parameter: without_ours(had.get(parameter, "")) for parameter in lists}
@@ -109,6 +110,7 @@ def parameters(
     said["virtual_alias_domains"] = had.get("virtual_alias_domains", theirs["virtual_alias_maps"])
     said["virtual_transport"] = f"lmtp:unix:{layout.from_postfix(layout.lmtp)}"
     said["recipient_delimiter"] = "+"
+    said["smtputf8_enable"] = "no"  # which Dovecot's LMTP lacks: such mail would bounce
     said["smtpd_sasl_type"] = "dovecot"
     said["smtpd_sasl_path"] = layout.from_postfix(layout.auth)
     return {**ours, **said}

@@ -22,6 +22,8 @@ class Lookups(NamedTuple):
     senders: list[str]
     recipients: list[str]
     relays: list[str]
+    #: What changes the commands of clients.
+    commands: list[str]
     #: What makes a client of a relay log in, as settings by name.
     relay_logins: dict[str, str]
 
@@ -30,9 +32,10 @@ def lookups(settings: Settings, layout: Layout) -> Lookups:
     """All of them, in the order in which they must be asked."""
     table = {name: f"lmdb:{layout.table(name)}" for name in _TABLES}
     regexp = f"pcre:{layout.table('regexp')}"
+    spellings = f"pcre:{layout.table('spellings')}"
     # The generation comes first: renaming it makes new sessions look at everything anew. Each of
     # the mailboxes is mapped to itself, so that a catch-all never gets to see their mail.
-    aliases = [table["generation"], table["aliases"], regexp, table["mailboxes"]]
+    aliases = [table["generation"], spellings, table["aliases"], regexp, table["mailboxes"]]
     if settings.postmaster_address:
         aliases.append(f"inline:{{ {{root={settings.postmaster_address}}} }}")
     aliases.append(table["local_aliases"])
@@ -53,6 +56,8 @@ def lookups(settings: Settings, layout: Layout) -> Lookups:
         ],
         [f"check_recipient_access {table['receive_access']}"],
         [table["relays"]],
+        # So that all restrictions, and Dovecot, see an address as the tables have it.
+        [spellings],
         {
             "smtp_sasl_password_maps": table["relay_passwords"],
             "smtp_sender_dependent_authentication": "yes",

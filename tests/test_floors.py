@@ -12,7 +12,7 @@ ROOT = Path(mailroster.__file__).parent
 #: From the ground up; on a floor, the order of the line counts. `room/` is every module of a room,
 #: which may import each other.
 FLOORS = (
-    "values finding shown address quota until setting_rules settings",
+    "values finding shown address spelling quota until setting_rules settings",
     "text hunks document lines splices base indexed notes formats/",
     "roster",
     "resolve graph paths charts changes entry_changes leads checks/",

@@ -174,6 +174,15 @@ def alias(text: str) -> Address:
     return _measured(f"{local}@{fold_domain(domain)}", local)
 
 
+def access(text: str) -> Address:
+    """The key of a restriction: `user@domain`, `user@`, `domain`, or `.domain`, as access(5) reads
+    it."""
+    if "@" in text or text.isascii():
+        return alias(text)
+    dot = text[:1] if text[:1] == "." else ""
+    return _measured(dot + fold_domain(text[len(dot) :]), "")
+
+
 def recipient(text: str) -> str:
     """A recipient of an alias, its case kept before the `@`: `user@domain`, `user`, `@domain`.
 

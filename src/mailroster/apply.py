@@ -37,8 +37,15 @@ from mailroster.store import Edited, Snapshot, Store
 from mailroster.tables import Changes, Table, delta, stream
 from mailroster.targets import Target, lmdb_file
 from mailroster.targets.lmdb_table import LmdbTable
-from mailroster.targets.sqlite_table import ACCOUNT, MASTER, SCHEMA_VERSION, SqliteTable
-from mailroster.targets.text_table import PasswdFile, PcreTable
+from mailroster.targets.sqlite_table import (
+    ACCOUNT,
+    MASTER,
+    SCHEMA_VERSION,
+    SHAPES,
+    SPELLING,
+    SqliteTable,
+)
+from mailroster.targets.text_table import PasswdFile, PcreRules, PcreTable
 from mailroster.values import NamedTuple
 
 #: In the order in which additions become visible; what goes, goes in the opposite one. So no row
@@ -46,9 +53,13 @@ from mailroster.values import NamedTuple
 _POSTFIX: tuple[Table, ...] = (
     postfix.SENDERS, postfix.CATCH_ALL_SENDERS, postfix.SEND_ACCESS, postfix.RECEIVE_ACCESS,
     relay.PASSWORDS, relay.RELAYS, postfix.MAILBOXES, postfix.DOMAINS,
-    postfix.ROLES, postfix.ALIASES, postfix.LOCAL_ALIASES, postfix.REGEXP,
+    postfix.ROLES, postfix.ALIASES, postfix.LOCAL_ALIASES, postfix.REGEXP, postfix.SPELLINGS,
 )  # fmt: skip
 GENERATION = "generation"
+#: Tables whose change Postfix sees when the generation is another.
+_BEFORE_GENERATION = (postfix.DOMAINS, postfix.REGEXP, postfix.SPELLINGS)
+#: Tables of Dovecot's database.
+_IN_SQL = (dovecot.Accounts.name, dovecot.MASTERS.name, dovecot.SPELLINGS.name)
 #: From so many aliases that a change may concern on, whole files are read for it.
 _MANY = 2000
 #: Which list of extra fields the tables were made by: another one makes every row anew.
@@ -69,7 +80,8 @@ def tables_for(version: str) -> tuple[Table, ...]:
 
 
 def _dovecot(version: str) -> tuple[Table, ...]:
-    return dovecot.Exceptions(version), dovecot.Accounts(version), dovecot.MASTERS
+    accounts = dovecot.Exceptions(version), dovecot.SpeltExceptions(version)
+    return *accounts, dovecot.Accounts(version), dovecot.MASTERS, dovecot.SPELLINGS
 
 
 class Outcome(NamedTuple):
@@ -102,11 +114,15 @@ class Tables:
         self._layout, self._disk = layout, disk or Disk()
         self.copies = copies or Served(layout.served, self._disk)
         self.exceptions = PasswdFile(layout.exceptions, self._disk)
+        self._spelt_exceptions = PasswdFile(layout.spelt_exceptions, self._disk)
         targets: dict[str, Target] = {
             dovecot.Exceptions.name: self.exceptions,
+            dovecot.SpeltExceptions.name: self._spelt_exceptions,
             dovecot.Accounts.name: SqliteTable(layout.database, ACCOUNT, self._disk),
             dovecot.MASTERS.name: SqliteTable(layout.database, MASTER, self._disk),
+            dovecot.SPELLINGS.name: SqliteTable(layout.database, SPELLING, self._disk),
             postfix.REGEXP.name: PcreTable(layout.table("regexp"), self._disk),
+            postfix.SPELLINGS.name: PcreRules(layout.table("spellings"), self._disk),
             relay.PASSWORDS.name: LmdbTable(
                 layout.table(relay.PASSWORDS.name), self._disk, mode=0o600
             ),
@@ -319,7 +335,7 @@ class Tables:
             rows += filled.changed + len(filled.surplus)
             if filled.replaced:
                 replaced.add(table.name)
-            if filled.replaced and table.name in (dovecot.Accounts.name, dovecot.MASTERS.name):
+            if filled.replaced and table.name in _IN_SQL:
                 from mailroster.reopen import reopen_database
 
                 reopen_database(self._layout)
@@ -345,7 +361,7 @@ class Tables:
             if some:
                 self.targets[table.name].apply(some)
         self._drop(_POSTFIX, drops)
-        if changes[postfix.DOMAINS.name] or changes[postfix.REGEXP.name]:
+        if any(changes[table.name] for table in _BEFORE_GENERATION):
             self._renew_generation()
         self._forget(drops)
 
@@ -388,8 +404,9 @@ class Tables:
             end_sessions(self._layout, gone)
 
     def _wait_for_exceptions(self) -> None:
-        """Until Dovecot has seen the passwd-file: it looks once a second at most."""
-        time.sleep(max(0.0, self.exceptions.seen_at - time.monotonic()))
+        """Until Dovecot has seen the passwd-files: it looks once a second at most."""
+        seen_at = max(self.exceptions.seen_at, self._spelt_exceptions.seen_at)
+        time.sleep(max(0.0, seen_at - time.monotonic()))
 
 
 def _may_log_in(roster: Roster, key: str) -> bool:
@@ -410,7 +427,7 @@ def _build(version: str) -> bytes:
     """What the tables were built for: this form of them, this list of extra fields, a version of
     Dovecot, and this run of the machine, since they are not synced and a power cut may have taken
     back a part."""
-    columns = ",".join((*ACCOUNT.columns(), *MASTER.columns()))
+    columns = ",".join(column for shape in SHAPES for column in shape.columns())
     boot = read("/proc/sys/kernel/random/boot_id").decode()
     return f"{SCHEMA_VERSION} {_FIELDS_LIST} {_ROUTES} {version} {columns} {boot}".encode()
 

@@ -381,8 +381,16 @@ def _tighten(settings: Settings, layout: Layout) -> None:
                 os.chmod(entry.path, 0o600)
     if os.path.isdir(settings.logs):
         log_file.tighten(settings.logs, ("mail.log", "dovecot.log", "policy.log"))
-    main_cf = "# Written by mailroster, for the user of Postfix.\ncompatibility_level = 3.6\n"
-    _postmap(layout, f"{main_cf}meta_directory = /etc/postfix\nmyhostname = {settings.hostname}\n")
+    _postmap(
+        layout,
+        f"""\
+# Written by mailroster, for the user of Postfix.
+compatibility_level = 3.6
+meta_directory = /etc/postfix
+smtputf8_enable = no
+myhostname = {settings.hostname}
+""",
+    )
 
 
 def _postmap(layout: Layout, main_cf: str) -> None:

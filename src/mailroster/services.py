@@ -308,6 +308,7 @@ def _any_config() -> tuple[str, str]:
     path = os.path.join(folder, "main.cf")
     with open(path, "w", encoding="ascii") as file:
         file.write("compatibility_level = 3.6\nmeta_directory = /etc/postfix\n")
+        file.write("smtputf8_enable = no\n")
     old = time.time() - HOT_MAIN_CF_S
     os.utime(path, (old, old))
     return folder, path

@@ -14,7 +14,7 @@ from mailroster.compile import dovecot
 from mailroster.compile.dovecot import AccountRow
 from mailroster.disk import Disk
 from mailroster.targets import sqlite_table
-from mailroster.targets.sqlite_table import ACCOUNT, MASTER, SCHEMA_VERSION, Shape
+from mailroster.targets.sqlite_table import ACCOUNT, MASTER, SCHEMA_VERSION, SPELLING, Shape
 from tests.faults.faulty import ACCOUNTS, HASH
 from tests.faults.test_converge import Home
 
@@ -35,7 +35,8 @@ class Program(NamedTuple):
     def put_in_place(self, patch: pytest.MonkeyPatch) -> None:
         shape = Shape(ACCOUNT.table, ACCOUNT.key, self.row, self.version, ACCOUNT.unit)
         patch.setattr(sqlite_table, "ACCOUNT", shape)
-        patch.setattr(sqlite_table, "SHAPES", (shape, MASTER))
+        for module in (sqlite_table, apply):
+            patch.setattr(module, "SHAPES", (shape, MASTER, SPELLING))
         patch.setattr(apply, "ACCOUNT", shape)
         patch.setattr(apply, "SCHEMA_VERSION", SCHEMA_VERSION - ACCOUNT.version + self.version)
         patch.setattr(dovecot, "AccountRow", self.row)

@@ -13,7 +13,7 @@ from mailroster.tables import Changes, Row, Rows
 from mailroster.targets import Target, merge
 from mailroster.targets.lmdb_table import LmdbTable
 from mailroster.targets.sqlite_table import ACCOUNT, MASTER, SqliteTable
-from mailroster.targets.text_table import PasswdFile, PcreTable
+from mailroster.targets.text_table import PasswdFile, PcreRules, PcreTable
 from tests.faults.faulty import FaultyDisk, die, fail, in_child
 
 Made = Callable[[Path, Disk], Target]
@@ -39,6 +39,14 @@ def pcre(folder: Path, disk: Disk) -> Target:
     return PcreTable(str(folder / "regexp"), disk)
 
 
+def spellings(folder: Path, disk: Disk) -> Target:
+    return PcreRules(str(folder / "spellings"), disk)
+
+
+def rule(key: str, word: str) -> Row:
+    return f"/^(.*@)(?:{word})$/ ${{1}}{key}${{2}}"
+
+
 def text(key: str, word: str) -> Row:
     return f"{key}:{word}"
 
@@ -54,6 +62,7 @@ def master(key: str, word: str) -> Row:
 KEYS = [f"user{n:02}@x.com" for n in range(20)]
 TABLES: list[tuple[Made, Callable[[str, str], Row]]] = [
     (lmdb, text), (accounts, account), (masters, master), (exceptions, text), (pcre, text),
+    (spellings, rule),
 ]  # fmt: skip
 EACH = pytest.mark.parametrize(("made", "row"), TABLES, ids=[made.__name__ for made, _ in TABLES])
 NUMBERS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS)
@@ -148,7 +157,7 @@ def test_every_row_of_a_fill_is_the_old_one_or_the_new_one(
     fault: Callable[[], None],
     damage: str | None,
 ) -> None:
-    if made in (exceptions, pcre) and damage:
+    if made in (exceptions, pcre, spellings) and damage:
         damage = "gone"  # any text is one to them
     old, new = before(made, row), after(made, row)
 

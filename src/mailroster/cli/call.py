@@ -347,6 +347,10 @@ def alias_key(text: str) -> str:
     return _told(text, address.alias(text))
 
 
+def restriction_key(text: str) -> str:
+    return _told(text, address.access(text))
+
+
 def domain_key(text: str) -> str:
     """A domain as `@domain`, typed with the `@` or without it. Raises Fault."""
     domain = text.removeprefix("@")

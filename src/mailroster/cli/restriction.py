@@ -1,7 +1,7 @@
 """`setup email restrict`: who may not send, who may not receive."""
 
 from mailroster import edits
-from mailroster.cli.call import Call, alias_key, print_json, warn
+from mailroster.cli.call import Call, print_json, restriction_key, warn
 from mailroster.finding import NotUnderstood, Refused
 from mailroster.roster import Roster
 
@@ -65,7 +65,7 @@ def _direction(call: Call) -> tuple[str, str]:
         raise NotUnderstood(f"{direction!r} is neither 'send' nor 'receive'")
     if not rest:
         return fields[direction], ""
-    key = alias_key(rest[0])
+    key = restriction_key(rest[0])
     if key.startswith("@"):
         raise Refused(f"access(5) has no {key!r}; for a whole domain write {key[1:]!r}")
     return fields[direction], key

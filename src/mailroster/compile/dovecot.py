@@ -10,15 +10,17 @@ every version of Dovecot, a line the form of one.
 
 from collections.abc import Iterable, Iterator
 
-from mailroster.address import split
+from mailroster.address import fold, split
 from mailroster.changes import Change, dependents
 from mailroster.compile.fields import VERSIONS, WAITS, Fields, form
+from mailroster.compile.postfix import SPELLINGS as SERVED
 from mailroster.document import Document
 from mailroster.finding import ERROR, WARNING, Fault, Finding
 from mailroster.formats.accounts import OWNER, Account
 from mailroster.formats.hashed import DEFAULT_SCHEME, is_locked
 from mailroster.resolve import Router
 from mailroster.roster import Roster
+from mailroster.spelling import common, globs
 from mailroster.values import NamedTuple
 
 #: What a locked account has for a hash: no password has it, whatever the scheme was, and Dovecot
@@ -61,6 +63,29 @@ class AccountRow(NamedTuple):
 
 class MasterRow(NamedTuple):
     password: str
+
+
+class SpellingRow(NamedTuple):
+    """How a domain may be spelt, as patterns of SQLite's GLOB."""
+
+    composed: str
+    decomposed: str | None = None
+
+
+class Spellings:
+    """The table `spelling`: the domains that are not ASCII."""
+
+    name = "dovecot_spellings"
+
+    def keys(self, router: Router) -> Iterable[str]:
+        return SERVED.keys(router)
+
+    def row(self, router: Router, key: str) -> SpellingRow | None:
+        found = globs(key) if router.roster.names_domain(key) else []
+        return SpellingRow(*found) if found else None
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        return SERVED.concerned(change)
 
 
 class Accounts:
@@ -124,6 +149,34 @@ class Exceptions:
 
     def concerned(self, change: Change) -> Iterable[str]:
         return change.keys["accounts"] | change.keys["quotas"]
+
+
+class SpeltExceptions:
+    """The same accounts by the common spellings of a domain that is not ASCII: a passwd-file knows
+    no patterns. To log in only: in the userdb they would be listed as more accounts."""
+
+    name = "spelt_exceptions"
+
+    def __init__(self, version: str) -> None:
+        self._exceptions = Exceptions(version)
+
+    def keys(self, router: Router) -> Iterable[str]:
+        return _spelt(self._exceptions.keys(router))
+
+    def row(self, router: Router, key: str) -> str | None:
+        address = fold(key)
+        line = self._exceptions.row(router, address)
+        return None if line is None else f"{key}{line.removeprefix(address)} user={address}"
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        return _spelt(self._exceptions.concerned(change))
+
+
+def _spelt(keys: Iterable[str]) -> Iterator[str]:
+    """The common spellings of addresses, other than the ASCII one."""
+    for key in keys:
+        user, domain = split(key)
+        yield from (f"{user}@{spelt}" for spelt in common(domain))
 
 
 class Masters:
@@ -312,3 +365,4 @@ def _with_scheme(hash: str) -> str:
 
 
 MASTERS = Masters()
+SPELLINGS = Spellings()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from itertools import chain
 
-from mailroster.address import split
+from mailroster.address import is_idna, split
 from mailroster.changes import Change
 from mailroster.document import Document
 from mailroster.finding import Fault
@@ -18,6 +18,7 @@ from mailroster.resolve import (
     role_recipient,
     spelled,
 )
+from mailroster.spelling import pattern
 
 
 class Domains:
@@ -36,6 +37,23 @@ class Domains:
     def concerned(self, change: Change) -> Iterable[str]:
         keys = change.keys["accounts"] | change.keys["virtual"]
         return {domain for key in keys if (domain := split(key)[1])}
+
+
+class Spellings:
+    """A pcre table that gives the A-labels to an address, or a command of SMTP with one, whose
+    domain is served and spelt otherwise: a rule for each domain that is not ASCII."""
+
+    name = "spellings"
+
+    def keys(self, router: Router) -> Iterable[str]:
+        return filter(is_idna, DOMAINS.keys(router))
+
+    def row(self, router: Router, key: str) -> str | None:
+        spelt = pattern(key) if router.roster.names_domain(key) else ""
+        return f"/^([^>]*@)(?:{spelt})((?:[> ].*)?)$/ ${{1}}{key}${{2}}" if spelt else None
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        return filter(is_idna, DOMAINS.concerned(change))
 
 
 class Mailboxes:
@@ -219,6 +237,7 @@ LOCAL_ALIASES = Aliases("local_aliases", "local_aliases")
 ROLES = Roles()
 MAILBOXES = Mailboxes()
 DOMAINS = Domains()
+SPELLINGS = Spellings()
 SENDERS = Senders()
 CATCH_ALL_SENDERS = CatchAllSenders()
 SEND_ACCESS = Access("send_access")

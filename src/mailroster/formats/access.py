@@ -58,13 +58,13 @@ class Access(LookupTable[Restriction]):
         self.file = file
 
     def key(self, line: str) -> str:
-        key = super().key(line)
-        if key.isascii() or "@" in key:
-            return key
+        word = super().key(line)
+        if "@" in word or word.isascii():
+            return word
         try:
-            return address.fold_domain(key)
+            return address.access(word)
         except Fault:
-            return key
+            return word
 
     def parse(self, line: str) -> Restriction:
         key, action = self.words(line)

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from textwrap import indent
 
-from mailroster.address import LOCAL_CHARS
 from mailroster.compile.dovecot import PASSDB_FIELDS
 from mailroster.formats.hashed import DEFAULT_SCHEME
 from mailroster.instance.dovecot_common import (
@@ -17,7 +16,9 @@ from mailroster.instance.dovecot_common import (
     log_timestamp,
     ports,
     protocols,
+    spelt,
     trash_room,
+    username_chars,
     warning_service,
 )
 from mailroster.instance.layout import Layout
@@ -74,17 +75,18 @@ def files(settings: Settings, layout: Layout) -> dict[str, str]:
 def _accounts_sql(settings: Settings, layout: Layout) -> str:
     mail = settings.mail.replace("'", "''").replace("%", "%%")
     uid, gid = settings.vmail_uid, settings.vmail_gid
+    address = spelt("%Lu", "%Ln", "%Ld")
     return f"""\
 # Written by mailroster: changes made here are lost.
 driver = sqlite
 connect = {layout.database}
 default_pass_scheme = {DEFAULT_SCHEME}
 password_query = SELECT address AS user, password, {", ".join(PASSDB_FIELDS)} \\
-  FROM account WHERE address = '%Lu' AND password IS NOT NULL
+  FROM account WHERE address = {address} AND password IS NOT NULL
 user_query = SELECT coalesce(home, '{mail}/' || maildir || '/home') AS home, \\
   coalesce(mail, 'maildir:{mail}/' || maildir) AS mail, \\
   {uid} AS uid, {gid} AS gid, CASE quota_rule WHEN '{_UNLIMITED}' THEN '{_UNLIMITED}{_MESSAGES}' \\
-  ELSE quota_rule END AS quota_rule FROM account WHERE address = '%Lu'
+  ELSE quota_rule END AS quota_rule, address AS user FROM account WHERE address = {address}
 iterate_query = SELECT address AS user FROM account WHERE password IS NOT NULL
 """
 
@@ -218,7 +220,7 @@ def _joined(words: str, more: Iterable[str]) -> str:
 
 def _names() -> str:
     """Which names may log in, and how they are looked up."""
-    chars = LOCAL_CHARS.replace("$", "\\\\$") + "ABCDEFGHIJKLMNOPQRSTUVWXYZ@+*"
+    chars = username_chars().replace("$", "\\\\$")
     return f"""\
 auth_cache_size = 0
 auth_username_format = %Lu
@@ -243,6 +245,10 @@ passdb {{
 passdb {{
   driver = passwd-file
   args = scheme={DEFAULT_SCHEME} username_format=%Lu {layout.exceptions}
+}}
+passdb {{
+  driver = passwd-file
+  args = scheme={DEFAULT_SCHEME} username_format=%Lu {layout.spelt_exceptions}
 }}
 passdb {{
   driver = sql

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from mailroster.address import LOCAL_CHARS
 from mailroster.compile.dovecot import PASSDB_FIELDS
 from mailroster.formats.hashed import DEFAULT_SCHEME
 from mailroster.instance.dovecot_common import (
@@ -16,7 +15,9 @@ from mailroster.instance.dovecot_common import (
     log_timestamp,
     ports,
     protocols,
+    spelt,
     trash_room,
+    username_chars,
     warning_service,
 )
 from mailroster.instance.layout import Layout
@@ -176,7 +177,7 @@ def _names() -> str:
 auth_allow_weak_schemes = yes
 auth_cache_size = 0
 auth_username_format = %{{user | lower}}
-auth_username_chars = {_quoted(f"{LOCAL_CHARS}ABCDEFGHIJKLMNOPQRSTUVWXYZ@+*")}
+auth_username_chars = {_quoted(username_chars())}
 auth_master_user_separator = *
 """
 
@@ -208,6 +209,8 @@ def _databases(settings: Settings, layout: Layout) -> str:
     databases and another place of mail, they are theirs, and ours is said of each of our own."""
     mail = settings.mail.replace("'", "''")
     uid, gid = settings.vmail_uid, settings.vmail_gid
+    user = "%{user | username | lower}"
+    address = spelt("%{user | lower}", user, "%{user | domain | lower}")
     database = f"sql_driver = sqlite\nsqlite_path = {layout.database}\n"
     scheme = f"passdb_default_password_scheme = {DEFAULT_SCHEME}\n"
     shared, inside, hashes, fields = f"{database}{scheme}\n", "", "", ""
@@ -236,10 +239,14 @@ passdb exceptions {{
   driver = passwd-file
 {hashes}  passwd_file_path = {layout.exceptions}
 }}
+passdb spelt-exceptions {{
+  driver = passwd-file
+{hashes}  passwd_file_path = {layout.spelt_exceptions}
+}}
 passdb accounts {{
   driver = sql
 {inside}{hashes}  sql_query = SELECT address AS user, password, {", ".join(PASSDB_FIELDS)} \\
-    FROM account WHERE address = '%{{user | lower}}' AND password IS NOT NULL
+    FROM account WHERE address = {address} AND password IS NOT NULL
 }}
 userdb exceptions {{
   driver = passwd-file
@@ -253,8 +260,8 @@ userdb accounts {{
   driver = sql
 {inside}  sql_query = SELECT coalesce(home, '{mail}/' || maildir || '/home') AS home, \\
     coalesce(mail_path, '{mail}/' || maildir) AS mail_path, {driver}, {inbox}, \\
-    {uid} AS uid, {gid} AS gid, storage_size AS "quota/user/storage_size" \\
-    FROM account WHERE address = '%{{user | lower}}'
+    {uid} AS uid, {gid} AS gid, storage_size AS "quota/user/storage_size", \\
+    address AS user FROM account WHERE address = {address}
   sql_iterate_query = SELECT address AS user FROM account WHERE password IS NOT NULL
 }}
 """

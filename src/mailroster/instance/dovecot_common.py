@@ -1,6 +1,7 @@
 """What dovecot.conf says alike to all versions of Dovecot. Pure text."""
 
 from mailroster import quota
+from mailroster.address import LOCAL_CHARS
 from mailroster.instance.layout import Layout
 from mailroster.instance.smtp_safety import SMTPD_PROCESSES
 from mailroster.setting_rules import words
@@ -77,6 +78,31 @@ _ASKING = 4096
 _QUOTA_STATUS_PROCESSES = 3 * SMTPD_PROCESSES
 #: Workers of auth(8) in Dovecot 2.4: more than the logins that arrive at the same moment.
 _WORKERS = 400
+
+
+def username_chars() -> str:
+    """What a login name may have: the characters of an account's address, with those that set off a
+    domain and a master, and every octet of UTF-8, for a domain that is not ASCII."""
+    return f"{LOCAL_CHARS}{LOCAL_CHARS[:26].upper()}@+*{_octets()}"
+
+
+def _octets() -> str:
+    """Characters that together have every octet of UTF-8 (RFC 3629): Dovecot looks at octets. One
+    for each octet that begins a character, and 64 for those that follow."""
+    codes = [*range(0x400, 0x440)]
+    codes += [lead << 6 | 0x21 for lead in range(0x02, 0x20)]
+    codes += [0x821, *(lead << 12 | 0x721 for lead in range(0x01, 0x10))]
+    codes += [*range(0x10021, 0x100021, 0x40000), 0x100021]
+    return "".join(map(chr, codes))
+
+
+def spelt(name: str, user: str, domain: str) -> str:
+    """The address of a login name in SQL, with the A-labels of a domain that is spelt otherwise
+    (table `spelling`). Each argument is how a query names that part, in lower case."""
+    other = f"'{domain}' GLOB '*[^ -~]*'"
+    spelling = f"('{domain}' GLOB composed OR '{domain}' GLOB decomposed)"
+    found = f"SELECT '{user}@' || domain FROM spelling WHERE {other} AND {spelling}"
+    return f"coalesce(({found}), '{name}')"
 
 
 def ports(settings: Settings, never_ends: str) -> str:

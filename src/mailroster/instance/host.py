@@ -94,6 +94,7 @@ def parameters(
         ),
         "transport_maps": ("mailroster_transports", found.transports),
         "sender_dependent_default_transport_maps": ("mailroster_relays", found.relays),
+        "smtpd_command_filter": ("mailroster_commands", found.commands),
     }  # fmt: skip
     ours |= {name: ", ".join(values) for name, values in lists.values()}
     theirs = {parameter: without_ours(had.get(parameter, "")) for parameter in lists}
@@ -123,6 +124,7 @@ def parameters(
     said["recipient_delimiter"] = s.recipient_delimiter
     if "-" in s.recipient_delimiter:
         said["owner_request_special"] = "no"
+    said["smtputf8_enable"] = "no"  # which Dovecot's LMTP lacks: such mail would bounce
     said["smtpd_sasl_type"] = "dovecot"
     said["smtpd_sasl_path"] = layout.from_postfix(layout.auth)
     return {**ours, **said}

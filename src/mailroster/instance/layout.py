@@ -23,6 +23,8 @@ class Layout:
         self.sql = os.path.join(state, "sql")
         self.database = os.path.join(self.sql, "roster.db")
         self.exceptions = os.path.join(self.sql, "exceptions")
+        #: The same accounts by the other spellings of their domains, to log in.
+        self.spelt_exceptions = os.path.join(self.sql, "exceptions-spelt")
         #: What is served: copies of the files in the config folder, less what is held back.
         self.served = os.path.join(state, "served")
         self.unfinished = os.path.join(self.served, "unfinished")

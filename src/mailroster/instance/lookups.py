@@ -44,6 +44,8 @@ class Lookups(NamedTuple):
     relays: list[str]
     #: How mail leaves that is neither for a mailbox nor for another server.
     transports: list[str]
+    #: What changes the commands of clients.
+    commands: list[str]
     #: What makes a client of a relay log in, as settings by name.
     relay_logins: dict[str, str]
 
@@ -52,9 +54,10 @@ def lookups(settings: Settings, layout: Layout) -> Lookups:
     """All of them, in the order in which they must be asked."""
     table = {name: f"lmdb:{layout.table(name)}" for name in _TABLES}
     regexp = f"pcre:{layout.table('regexp')}"
+    spellings = f"pcre:{layout.table('spellings')}"
     # The generation comes first: renaming it makes new sessions look at everything anew. Each of
     # the mailboxes is mapped to itself, so that a catch-all never gets to see their mail.
-    aliases = [table["generation"], table["aliases"], regexp, table["mailboxes"]]
+    aliases = [table["generation"], spellings, table["aliases"], regexp, table["mailboxes"]]
     aliases += [table["roles"], table["local_aliases"]]
     # A list ends with the first table that has an answer; a union asks all of its own.
     senders = [table["senders"], table["catch_all_senders"]]
@@ -72,6 +75,8 @@ def lookups(settings: Settings, layout: Layout) -> Lookups:
         [f"check_recipient_access {table['receive_access']}"],
         [table["relays"]],
         [f"inline:{{ {{{DISCARD_DOMAIN}=discard:}} }}"],
+        # So that all restrictions, and Dovecot, see an address as the tables have it.
+        [spellings],
         {
             "smtp_sasl_password_maps": table["relay_passwords"],
             "smtp_sender_dependent_authentication": "yes",

@@ -116,6 +116,9 @@ smtpd_sasl_auth_enable = no
 smtpd_sasl_security_options = noanonymous
 smtpd_sender_login_maps = {", ".join(found.sender_logins)}
 
+# Dovecot's LMTP knows no SMTPUTF8, so mail that needs it would be accepted and bounce.
+smtputf8_enable = no
+smtpd_command_filter = {", ".join(found.commands)}
 smtpd_helo_required = yes
 disable_vrfy_command = yes
 show_user_unknown_table_name = no

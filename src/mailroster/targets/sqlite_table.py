@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from mailroster.compile.dovecot import AccountRow, MasterRow
+from mailroster.compile.dovecot import AccountRow, MasterRow, SpellingRow
 from mailroster.disk import Disk, identity, is_own
 from mailroster.tables import Changes, Row, Rows
 from mailroster.targets import Filled
@@ -35,7 +35,7 @@ class Shape(NamedTuple):
 
     table: str
     key: str
-    row: type[AccountRow] | type[MasterRow]
+    row: type[AccountRow] | type[MasterRow] | type[SpellingRow]
     version: int
     unit: int
 
@@ -58,7 +58,8 @@ class Shape(NamedTuple):
 _VERSIONS = 1000
 ACCOUNT = Shape("account", "address", AccountRow, version=2, unit=1)
 MASTER = Shape("master", "name", MasterRow, version=1, unit=_VERSIONS)
-SHAPES = (ACCOUNT, MASTER)
+SPELLING = Shape("spelling", "domain", SpellingRow, version=1, unit=_VERSIONS**2)
+SHAPES = (ACCOUNT, MASTER, SPELLING)
 #: `PRAGMA user_version` of a database whose tables are all of this program's form, and filled.
 SCHEMA_VERSION = sum(shape.version * shape.unit for shape in SHAPES)
 

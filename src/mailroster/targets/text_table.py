@@ -1,4 +1,4 @@
-"""Tables that are plain files: Postfix's pcre table, and Dovecot's passwd-file of exceptions."""
+"""Tables that are plain files: Postfix's pcre tables, and Dovecot's passwd-file of exceptions."""
 
 import os
 import time
@@ -49,6 +49,31 @@ class PcreTable(TextTable):
             return Filled(0, [])
         self.apply({**given})
         return Filled(1, [], replaced=fresh)
+
+
+class PcreRules(TextTable):
+    """`pcre:PATH`, a rule a row, sorted, asked only of what is not ASCII. The key of a rule is what
+    its result has between `${1}` and `${2}`."""
+
+    _HEAD, _TAIL = "if /[^ -~]/", "endif"
+
+    def read(self) -> Rows:
+        lines = self.content().decode("utf-8", "surrogateescape").split("\n")
+        keys = (line.rpartition(" ${1}")[2].removesuffix("${2}") for line in lines)
+        return {key: line for key, line in zip(keys, lines, strict=True) if line[:1] == "/"}
+
+    def apply(self, changes: Changes) -> None:
+        rows = {**self.read(), **changes}
+        lines = [str(row) for _, row in sorted(rows.items()) if row is not None]
+        text = "\n".join((self._HEAD, *lines, self._TAIL, "")) if lines else ""
+        self._disk.replace(self._path, text.encode("utf-8", "surrogateescape"), mode=0o640)
+
+    def fill(self, rows: Iterable[tuple[str, Row]]) -> Filled:
+        given, standing, fresh = dict(rows), self.read(), not self.is_there()
+        changed: Changes = {k: row for k, row in given.items() if standing.get(k) != row}
+        if changed or fresh:
+            self.apply(changed)
+        return Filled(len(changed), sorted(standing.keys() - given.keys()), replaced=fresh)
 
 
 class PasswdFile(TextTable):

@@ -21,7 +21,7 @@ from tests.attacks.victims import EXCHANGING, SECRET, look, victim
 from tests.servers.instance import HASH, Instance, save, until
 
 #: Names of the folder `sql` that root, or SQLite as root, opens, makes, renames or removes.
-SQL = ("exceptions", "roster.db")
+SQL = ("exceptions", "exceptions-spelt", "roster.db")
 BESIDE = (".new", "-wal", "-shm", "-journal", ".new-wal", ".new-shm", ".new-journal")
 NAMES = (*SQL, *(name + end for name in SQL for end in BESIDE))
 EXCEPTIONAL = f"e@x.test|{HASH}|userdb_quota_rule2=Trash:storage=+1G\n"

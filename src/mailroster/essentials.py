@@ -113,7 +113,7 @@ def _of_servers(settings: Settings, layout: Layout) -> Iterator[Essential]:
     for path in layout.certificate(settings) if not settings.tls_certificate else ():
         yield Essential(path, (DOVECOT, POSTFIX))
     yield Essential(layout.dovecot_pid, (DOVECOT,), _ANY, DOVECOT)
-    for path in _sockets((layout.run,)):
+    for path in _sockets((layout.run, layout.sieve_mail)):
         if path != layout.policy:
             yield Essential(path, (DOVECOT,), _ANY, DOVECOT)
     for path in (f"{layout.spool}/pid/master.pid", f"{layout.postfix_data}/master.lock"):

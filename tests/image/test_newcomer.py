@@ -51,6 +51,26 @@ def test_mail_is_sent_with_a_password_on_both_ports_of_submission(new: Container
         new.arrives("jane.doe@example.com", f"by {kind}", "other-secret")
 
 
+def test_what_a_sieve_script_sends_leaves_by_this_postfix(new: Container) -> None:
+    """To the world, which is out of reach here, it waits in the queue."""
+    script = new.config / "jane.doe@example.com.dovecot.sieve"
+    script.write_text(
+        'require ["vacation", "enotify", "copy"];\nredirect :copy "john.doe@example.com";\n'
+        'redirect :copy "friend@elsewhere.invalid";\nredirect :copy "nobody@example.com";\n'
+        'vacation "away";\nnotify "mailto:pager@elsewhere.invalid";\n'
+    )
+    until(lambda: "jane.doe@example.com, live" in new.bash("setup sieve list"))
+    new.send("jane.doe@example.com", subject="by Sieve")
+    new.arrives("john.doe@example.com", "by Sieve", "secret")
+    for address in ("friend@elsewhere.invalid", "pager@elsewhere.invalid", "somebody@elsewhere"):
+        until(lambda address=address: address in new.bash("postqueue -j"))  # type: ignore[misc]
+    new.arrives("jane.doe@example.com", "by Sieve", "other-secret")
+    assert "not sent for jane.doe@example.com: 550 5.1.1 <nobody@example.com>" in new.logs()
+    script.unlink()
+    new.bash("postsuper -d ALL")
+    until(lambda: "live" not in new.bash("setup sieve list"))
+
+
 def test_the_servers_programs_need_no_flag(new: Container) -> None:
     said = new.bash(
         "postconf -h myhostname\nmailq\ndoveadm user '*'\ndoveconf -h auth_cache_size\n"

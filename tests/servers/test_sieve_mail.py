@@ -159,6 +159,20 @@ def test_no_other_user_reaches_it_and_it_has_no_port(server: Instance) -> None:
     assert os.stat(path).st_uid == 0
 
 
+def test_without_its_socket_a_message_waits_and_the_socket_is_made_again(server: Instance) -> None:
+    (server.state / "sieve-mail/smtpd.socket").unlink()
+    server.send("alice@own.example", subject="forward-out waiting")
+
+    def leaves() -> bool:
+        argv = ["postqueue", "-c", str(server.state / "postfix"), "-f"]
+        subprocess.run(argv, check=True)
+        return bool(sent(server.sink, OUTSIDE, "forward-out waiting"))
+
+    until(leaves, 60)
+    assert (server.state / "sieve-mail/smtpd.socket").exists()
+    assert "forward-out waiting" not in server.subjects("alice@own.example")
+
+
 def test_many_at_once_all_leave(server: Instance) -> None:
     with server.smtp() as session:
         for number in range(40):

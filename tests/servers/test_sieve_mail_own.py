@@ -23,6 +23,13 @@ SCRIPTS = {
     "notifier@x.example": (
         f'notify :from "own@x.example" :message "from another account" "mailto:{OUTSIDE}";'
     ),
+    "header@x.example": (
+        'notify :from "own@x.example" :message "from another account" '
+        f'"mailto:{OUTSIDE}?Auto-Submitted=auto-replied%20(rejected)&X-Sieve-Redirected-From=a@b";'
+    ),
+    "resent@x.example": (
+        f'notify :message "from another account" "mailto:{OUTSIDE}?Resent-From=own@x.example";'
+    ),
     "told@x.example": f'notify :message "to be told" "mailto:{OUTSIDE}";',
     "forward@x.example": f'redirect "{OUTSIDE}";',
     "mute@x.example": f'redirect "{OUTSIDE}";',
@@ -69,6 +76,18 @@ def test_nothing_leaves_in_the_name_of_another_account(server: Instance, name: s
     assert not sent(server.sink, SENDER, "from another account")
     assert not sent(server.sink, SENDER, "by a second header")
     assert not sent(server.sink, OUTSIDE, "from another account")
+
+
+@pytest.mark.parametrize("sender", ["", SENDER])
+def test_no_header_of_a_notice_gives_another_name(server: Instance, sender: str) -> None:
+    """Whatever Pigeonhole makes of headers in the URI."""
+    for name in ("header", "resent"):
+        with server.smtp() as session:
+            mail = f"Subject: by uri {sender}\r\n\r\nhello\r\n"
+            session.sendmail(sender, [f"{name}@x.example"], mail)
+        server.arrives(f"{name}@x.example", f"by uri {sender}".strip())
+    for taken in sent(server.sink, OUTSIDE, "from another account"):
+        assert b"own@x.example" not in taken.content
 
 
 def test_a_notice_is_from_the_account(server: Instance) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mailroster import address
 from mailroster.document import Document
 from mailroster.finding import Fault
 from mailroster.formats.access import RECEIVE_ACCESS, SEND_ACCESS
@@ -81,3 +82,27 @@ def test_a_line_with_a_fault_is_not_served() -> None:
         "key-without-effect",
         "unknown-action",
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [
+        ("müller.example", "xn--mller-kva.example"),
+        ("MÜLLER.example", "xn--mller-kva.example"),
+        ("mu\u0308ller.example", "xn--mller-kva.example"),
+        ("joe@müller.example", "joe@xn--mller-kva.example"),
+        ("example.com", "example.com"),
+        ("joe@", "joe@"),
+    ],
+)
+def test_a_domain_is_a_key_in_every_spelling(written: str, key: str) -> None:
+    assert SEND_ACCESS.key(f"{written} REJECT") == key
+    assert SEND_ACCESS.parse(f"{written} REJECT").key == key
+    if written != "joe@":
+        assert address.access(written) == key
+
+
+def test_a_key_that_is_no_domain_is_an_error() -> None:
+    with pytest.raises(Fault):
+        address.access("mü ller.example")
+    assert SEND_ACCESS.key("jörg..x REJECT") == "jörg..x"

@@ -151,7 +151,8 @@ my @fields = split /\r?\n/, $header;
 # marks of both before anything that a script may have written.
 my $forwarded = grep { defined && /^X-Sieve-Redirected-From:/i } @fields[0, 1];
 my ($automatic) = grep { /^Auto-Submitted\s*:/i } @fields;
-my $rejected = defined $automatic && $automatic =~ /:\s*auto-replied \(rejected\)/i;
+my $scripted = @fields && $fields[0] =~ /^X-Sieve:/i;
+my $rejected = !$scripted && defined $automatic && $automatic =~ /:\s*auto-replied \(rejected\)/i;
 
 sub connected {
     my $path = "$folder/$_[0].socket";

@@ -27,7 +27,9 @@ def show(call: Call) -> int:
     settings, layout = call.settings, call.layout()
     roster = call.roster()
     address = any_address(call.arguments[0], settings.hostname)
-    router = Router(roster, settings.hostname, Captures(roster.regexp))
+    router = Router(
+        roster, settings.hostname, Captures(roster.regexp), postmaster=settings.postmaster_address
+    )
     _look_ahead(router, address)
 
     def lines_of_rules(asked: Iterable[str]) -> dict[str, int]:
@@ -55,7 +57,18 @@ def draw(call: Call) -> int:
         raise NotUnderstood("say --svg FILE or --dot")
     domain = addresses.fold_domain(call.arguments[0].lstrip("@")) if call.arguments else ""
     roster = call.roster()
-    _draw(call, map_chart(Router(roster, call.settings.hostname, Captures(roster.regexp)), domain))
+    _draw(
+        call,
+        map_chart(
+            Router(
+                roster,
+                call.settings.hostname,
+                Captures(roster.regexp),
+                postmaster=call.settings.postmaster_address,
+            ),
+            domain,
+        ),
+    )
     return 0
 
 

@@ -400,13 +400,9 @@ def test_it_runs_as_postfix_and_its_socket_is_closed_to_others(post: Instance) -
     assert (listening.st_mode & 0o777, listening.st_uid) == (0o600, postfix.pw_uid)
 
 
-def test_status_tells_when_it_is_down(post: Instance) -> None:
+def test_status_tells_when_it_is_down(post: Instance, alone: Path) -> None:
     assert "policy" not in post.run("status").stdout
-    service = post.state / "locks/policy.pid"
-    hidden = service.rename(post.state / "hidden.pid")
-    try:
-        done = post.run("status")
-        assert "policy: not running" in done.stdout
-        assert done.returncode == 1
-    finally:
-        hidden.rename(service)
+    kill_policy(alone)
+    done = post.run("status")
+    assert "policy: not running" in done.stdout
+    assert done.returncode == 1

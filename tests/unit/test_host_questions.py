@@ -36,7 +36,7 @@ def questions(had: dict[str, str], quotas: str = "1") -> str:
         pytest.param({"virtual_mailbox_maps": "hash:/x"}, "0", "", id="other mailboxes"),
         pytest.param({"transport_maps": "hash:/x"}, "0", "", id="other transports"),
         pytest.param(
-            {"transport_maps": "$mailroster_transports"}, "0", "recipient/DUNNO", id="our transports"
+            {"transport_maps": "$mailroster_transports"}, "0", "recipient/DUNNO", id="ours"
         ),
         pytest.param({"recipient_canonical_maps": "hash:/x"}, "0", "", id="rewritten recipients"),
     ],

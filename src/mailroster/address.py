@@ -7,7 +7,7 @@ those). An alias never names a folder: it may use what virtual(5) allows.
 
 from typing import NewType
 
-from mailroster.finding import Fault
+from mailroster.finding import COMMENT_BEHIND, Fault
 
 Address = NewType("Address", str)
 
@@ -192,14 +192,15 @@ def recipient(text: str) -> str:
     """
     if text[:1] == "#":
         what = f"{text!r} is no comment behind an entry"
-        raise Fault("malformed-address", what, "put the comment on a line of its own")
+        raise Fault("malformed-address", what, COMMENT_BEHIND)
+    bare = text.strip('"').lower()
+    if "@" not in text and (bare[:1] in ("|", "/") or bare.startswith(":include:")):
+        raise _unsafe(bare)
     _printable(text)
     local, domain = split(text)
     if not domain:
         if "@" in text:
             raise _malformed(f"{text!r} has nothing behind the '@'")
-        if text[0] in "|/" or text[:9].lower() == ":include:":
-            raise _unsafe(text)
         if "!" in text or "%" in text:
             raise _malformed(f"{text!r} is a name without a domain")
         return _measured(text, text)
@@ -218,7 +219,7 @@ def _deliverable(domain: str) -> str:
             continue
         what = f"{domain!r} can't be a domain"
         if "#" in label:
-            mend = "put the comment on a line of its own"
+            mend = COMMENT_BEHIND
         elif domain[-1] in ";:" and _MAIL_LABEL.issuperset(label[:-1]):
             mend = f"remove the {domain[-1]!r}; recipients are separated by commas and blanks"
         elif domain[0] == "[":
@@ -233,7 +234,7 @@ def _deliverable(domain: str) -> str:
 
 
 def _unsafe(text: str) -> Fault:
-    what = f"{text[:1]!r}… is a program or a file, where mail can't go"
+    what = f"'{text[:1]}…' is a program or a file, where mail can't go"
     mend = "give it addresses; to discard mail, name an alias of postfix-aliases.cf that leads to "
     return Fault("unsafe-recipient", what, f"{mend}/dev/null")
 

@@ -20,9 +20,9 @@ from mailroster.compile.postfix import (
 from mailroster.explain import Explanation, owners_by_way
 from mailroster.finding import ServiceFailed, printable
 from mailroster.instance.layout import Layout
-from mailroster.instance.lookups import sender_questions
+from mailroster.instance.lookups import RECIPIENT, sender_questions
 from mailroster.mailbox import plain
-from mailroster.paths import NOWHERE
+from mailroster.paths import LEADS_NOWHERE, NOWHERE
 from mailroster.resolve import POSTMASTER_SETTING, quoted
 from mailroster.running import Usage, dovecot_pid, postfix_pid
 from mailroster.services import results_of, run
@@ -75,7 +75,7 @@ def compare(found: Explanation, settings: Settings, layout: Layout) -> Agreement
             told += _tables(found, layout)
             answer = rcpt(settings, found.way.address)
             full = answer if _is_full(answer) else ""
-            told += _rcpt(found, answer)
+            told += _rcpt(found, answer, layout)
             asked.append("Postfix")
             told += _senders(found, settings, layout)
         except (ServiceFailed, OSError) as error:
@@ -247,14 +247,22 @@ def rcpt(settings: Settings, address: str) -> str:
     return answer
 
 
+def _asks_us(layout: Layout) -> bool:
+    """Whether Postfix asks our policy service if a recipient exists."""
+    _, out, _ = run(["postconf", "-c", layout.postfix, "-xh", "smtpd_recipient_restrictions"])
+    return f"policy_context={RECIPIENT}" in out
+
+
 def _is_full(answer: str) -> bool:
     return answer[4:].startswith(_FULL)
 
 
-def _rcpt(found: Explanation, answer: str) -> Iterator[Disagreement]:
+def _rcpt(found: Explanation, answer: str, layout: Layout) -> Iterator[Disagreement]:
     wanted = found.way.answer.rcpt
     if _is_full(answer) and wanted == 250:
         return
+    if found.way.answer.why == LEADS_NOWHERE and answer[:3] == "250" and not _asks_us(layout):
+        return  # the administrator's own tables may have the recipient
     if wanted and answer[:3] != str(wanted):
         yield Disagreement(f"RCPT TO:<{found.way.address}>", str(wanted), printable(answer))
 

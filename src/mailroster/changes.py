@@ -7,7 +7,7 @@ from mailroster.address import split, split_extension
 from mailroster.document import Document
 from mailroster.formats.regexp import Rule
 from mailroster.indexed import Indexed, whole
-from mailroster.resolve import DOMAIN_ROLES, Router
+from mailroster.resolve import DOMAIN_ROLES, SERVER_ROLES, Router
 from mailroster.roster import Roster, differing
 from mailroster.values import NamedTuple
 
@@ -42,7 +42,8 @@ def change(
         captured = captured or there.captured
         found |= _aliases(router) if there.captured else there.aliases
     if before.postmaster and not captured and _moves_postmaster(before, after, moved, keys):
-        found |= _aliases(before) | _aliases(after)
+        for router in (before, after):
+            found |= _naming_roles(router)
     return Change(before, after, keys, frozenset(found), captured)
 
 
@@ -72,6 +73,17 @@ def _moves_postmaster(
     return any(
         not names.isdisjoint(moved | leading(router, moved).aliases) for router in (before, after)
     )
+
+
+def _naming_roles(router: Router) -> set[str]:
+    """The aliases that may lead to a role, and those that lead to them."""
+    if not router.roster.regexp.is_empty():
+        return _aliases(router)  # a pattern may lead there from anywhere
+    found: set[str] = set()
+    for document in map(whole, router.roster.aliases()):
+        for position in {at for name in SERVER_ROLES for at in document.naming(name)}:
+            found.add(document.format.key(document.line(position)))
+    return found - {""} | leading(router, found - {""}).aliases
 
 
 def changed_lines(

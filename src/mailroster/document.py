@@ -160,6 +160,11 @@ class Document(Generic[E]):
         """Where each line stands that holds an ASCII word, in the order of the file."""
         return [at for at, line in enumerate(self.lines) if word in line] if self.has(word) else []
 
+    def naming(self, word: str) -> Iterator[int]:
+        """Where each line stands that holds a lower-case word in any case, in the order of the
+        file."""
+        return self._positions_of(word)
+
     def has(self, word: str) -> bool:
         """Whether an ASCII word stands anywhere in the file."""
         return word in self.text

@@ -48,6 +48,10 @@ class Finding(NamedTuple):
         return f"{self.where}: {self.severity}: {self.what}; {self.mend} [{self.code}]"
 
 
+#: What to do with a comment that stands behind an entry.
+COMMENT_BEHIND = "put the comment on a line of its own"
+
+
 class Fault(Exception):
     """One entry can't be read. Says what and how to mend it; whoever knows the line adds it."""
 

@@ -1,6 +1,6 @@
 """Sizes of mailboxes: `5G` in the file, bytes in between, `5.0G` on the terminal."""
 
-from mailroster.finding import Fault
+from mailroster.finding import COMMENT_BEHIND, Fault
 
 #: Binary units, as Dovecot reads them: 1k = 1024 bytes.
 UNITS = {"B": 1, "k": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -58,5 +58,5 @@ def _malformed(text: str) -> Fault:
     return Fault(
         "malformed-quota",
         f"size {text!r} is not an integer with B, k, M, G or T",
-        "write a size like 500M or 5G, or 0 for unlimited",
+        COMMENT_BEHIND if "#" in text else "write a size like 500M or 5G, or 0 for unlimited",
     )

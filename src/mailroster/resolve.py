@@ -342,31 +342,36 @@ class Router(NamedTuple):
         None for any other address: the tables list its senders. `catch_all`: whether accounts may
         send as what a catch-all with a recipient of its own leads to them.
         """
-        if self.captured(quoted(address)) is None:
+        if self.captured(quoted(address)) is not None:
+            if not self.serves(split(address)[1]):
+                return []  # whatever the pattern makes of it
+        else:
             try:
-                current, taken = address, self._first(address)
-                for _ in range(RECURSION_LIMIT):
-                    if taken is None or not self._keeps_user(taken):
-                        break
-                    current = taken[3].results[0]
-                    taken = self._first(current)
+                steps, taken = self._behind_domain_aliases(address)
             except Fault:
                 return []
-            if taken is not None and taken[0] != POSTMASTER_SETTING and taken[1] == DOMAIN:
-                if current == address:
-                    return None
-                if not catch_all:
-                    return []
-            elif current == address and (taken is None or taken[0] != POSTMASTER_SETTING):
+            is_role = taken is not None and taken[0] == POSTMASTER_SETTING
+            if not steps and not is_role:
                 return None
-        elif not self.serves(split(address)[1]):
-            return []  # whatever a pattern makes of it
+            is_catch_all = taken is not None and not is_role and taken[1] == DOMAIN
+            if is_catch_all and not catch_all:
+                return []
         try:
             ends = self.expand(address)
         except Fault:
             return []
         mailboxes = (self.mailbox(end) for end in ends)
         return list(dict.fromkeys(mailbox for mailbox in mailboxes if mailbox is not None))
+
+    def _behind_domain_aliases(self, address: str) -> "tuple[int, Taken | None]":
+        """How many domain aliases an address goes through at first, and the lookup that decides
+        about what it is then. Raises as `lookup`."""
+        taken = self._first(address)
+        steps = 0
+        while taken is not None and steps < RECURSION_LIMIT and self._keeps_user(taken):
+            steps += 1
+            taken = self._first(taken[3].results[0])
+        return steps, taken
 
     def serves(self, domain: str) -> bool:
         """Whether mail for a domain is accepted from anybody."""

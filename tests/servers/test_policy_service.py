@@ -402,11 +402,13 @@ def test_it_runs_as_postfix_and_its_socket_is_closed_to_others(post: Instance) -
 
 def test_status_tells_when_it_is_down(post: Instance) -> None:
     assert "policy" not in post.run("status").stdout
-    service = post.state / "locks/policy.pid"
-    hidden = service.rename(post.state / "hidden.pid")
+    assert post.up is not None
+    post.up.send_signal(signal.SIGSTOP)  # else it starts the service again
     try:
+        kill_policy(post.state)
         done = post.run("status")
-        assert "policy: not running" in done.stdout
-        assert done.returncode == 1
     finally:
-        hidden.rename(service)
+        post.up.send_signal(signal.SIGCONT)
+    assert "policy: not running" in done.stdout
+    assert done.returncode == 1
+    until(lambda: running.policy_pid(Layout(str(post.state))) is not None)

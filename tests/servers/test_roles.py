@@ -51,6 +51,7 @@ def post(server: Instance) -> Instance:
 def test_mail_to_a_role_arrives(post: Instance) -> None:
     for address in ENDS:
         post.send(address, subject=f"to {address}")
+    for address in list(ENDS)[::3]:
         told = json.loads(post.setup("explain", address, "--json"))
         assert [end["mailbox"]["account"] for end in told["recipients"]] == [ENDS[address]]
         assert told["disagreements"] == []

@@ -19,6 +19,8 @@ from mailroster.roster import Roster
         ("root:a@x.com", ("root", ("a@x.com",))),
         ("root:\n  a@x.com,\n# between\n\tb@x.com", ("root", ("a@x.com", "b@x.com"))),
         ("root: a@x.com, A@X.com", ("root", ("a@x.com",))),
+        ("trash: /dev/null", ("trash", ("/dev/null",))),
+        ('trash: "/dev/null", a@x.com', ("trash", ("/dev/null", "a@x.com"))),
     ],
 )
 def test_a_line_is_an_alias(line: str, entry: tuple[str, tuple[str, ...]]) -> None:
@@ -35,6 +37,8 @@ def test_a_line_is_an_alias(line: str, entry: tuple[str, tuple[str, ...]]) -> No
         ('root: "/etc/x"', "unsafe-recipient"),
         ("root: :include:/etc/passwd", "unsafe-recipient"),
         ("root: :INCLUDE:/etc/passwd", "unsafe-recipient"),
+        ("root: /dev/nul", "unsafe-recipient"),
+        ("root: /dev/null/x", "unsafe-recipient"),
         ("root: \\root", "malformed-address"),
         ("root: @x.com", "malformed-address"),
         ("root@x.com: a@x.com", "malformed-alias"),

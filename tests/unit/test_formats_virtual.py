@@ -5,6 +5,7 @@ import pytest
 from mailroster.document import Document
 from mailroster.finding import Fault
 from mailroster.formats.virtual import VIRTUAL, add_recipient, remove_recipients
+from mailroster.roster import Roster
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,16 @@ def test_a_line_is_an_alias(line: str, key: str, recipients: str) -> None:
         ("l@x.com @a.com,b@x.com", "domain-among-recipients"),
         ("l@x@y a@x.com", "malformed-address"),
         ("l@x.com a@b@c", "malformed-address"),
-        ('l@x.com "|/bin/sh"', "malformed-address"),
+        ('l@x.com "|/bin/sh"', "unsafe-recipient"),
+        ("l@x.com |/bin/sh", "unsafe-recipient"),
+        ("l@x.com /dev/null", "unsafe-recipient"),
+        ("l@x.com :include:/etc/passwd", "unsafe-recipient"),
+        ("l@x.com a!b", "malformed-address"),
+        ("l@x.com a%b", "malformed-address"),
+        ("l@x.com a@192.0.2.1", "malformed-address"),
+        ("l@x.com a@x..com", "malformed-address"),
+        ("l@x.com a@-x.com", "malformed-address"),
+        (f"l@x.com a@{'x' * 64}.com", "malformed-address"),
         ("l@x.com a@x.com\0", "control-character"),
         ("l@x.com a@x.com\udcff", "not-utf-8"),
         ("l@x.com a@x.com\xa0b@x.com", "odd-blank"),
@@ -121,3 +131,43 @@ def test_a_recipient_goes_and_the_others_keep_their_spelling(before: str, after:
 def test_a_recipient_goes_in_its_other_spelling_too() -> None:
     document = Document(VIRTUAL, "l@x a@bücher.de, c@x\n")
     assert remove_recipients(document, "l@x", ["a@xn--bcher-kva.de"]).text == "l@x c@x\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "mend"),
+    [
+        ("i@x.com a@x.com  # family", "put the comment on a line of its own"),
+        ("i@x.com a@x.com #family", "put the comment on a line of its own"),
+        ("i@x.com a@x.com#family", "put the comment on a line of its own"),
+        ("i@x.com a@x.com;", "remove the ';'"),
+        ("i@x.com a@x.com:", "remove the ':'"),
+        ("i@x.com a@[127.0.0.1]", "write the name of the server in place of its IP address"),
+        ("i@x.com a@[IPv6:2001:db8::1]", "write the name of the server"),
+        ("i@x.com a@192.0.2.1", "write the name of the server"),
+        ("i@x.com /dev/null", "an alias of postfix-aliases.cf that leads to /dev/null"),
+        ("*@x.com a@x.com", "write @example.com for a whole domain"),
+        ("info*@x.com a@x.com", "or a pattern in postfix-regexp.cf"),
+    ],
+)
+def test_what_is_refused_says_what_to_write(line: str, mend: str) -> None:
+    with pytest.raises(Fault) as fault:
+        VIRTUAL.parse(line)
+    assert mend in fault.value.mend
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("accounts", "a@x.com|{SHA512-CRYPT}$6$x  # family"),
+        ("quotas", "a@x.com:5G # family"),
+        ("masters", "admin|{SHA512-CRYPT}$6$x # family"),
+        ("local_aliases", "root: a@x.com # family"),
+        ("sender_logins", "i@x.com a@x.com # family"),
+        ("regexp", "/^i@/ a@x.com # family"),
+        ("relaymap", "@x.com [relay.test]:25 # family"),
+    ],
+)
+def test_a_comment_behind_an_entry_is_named_in_every_file(file: str, line: str) -> None:
+    with pytest.raises(Fault) as fault:
+        getattr(Roster(), file).format.parse(line)
+    assert fault.value.mend == "put the comment on a line of its own"

@@ -310,3 +310,18 @@ def test_ours_without_overrides_is_fine_by_the_servers_programs(settings: Settin
     assert judged(nothing, settings, Layout(settings.state)) == []
     assert postfix.listeners(settings)["127.0.0.1:10025"] == "smtp"
     assert not any(f.severity == ERROR for f in findings(nothing, "", {}, ()))
+
+
+def test_with_other_routes_nothing_is_refused_as_unknown() -> None:
+    """The policy service knows our tables alone, and an alias of /dev/null keeps its transport."""
+    settings = load(Sources({"home": "/srv"}, {}, lambda path: b"", lambda path: True))
+    base = postfix.main_cf(settings, Layout(settings.state))
+    assert "policy_context=recipient+quota" in base
+    assert "policy_context=recipient+quota" in main_cf(base, "smtpd_banner = x\n")
+    for name in ("virtual_alias_maps", "canonical_maps", "transport_maps", "virtual_transport"):
+        text = main_cf(base, f"{name} = hash:/x\n")
+        assert "policy_context=quota" in text and "recipient+" not in text
+    assert "\ntransport_maps = $mailroster_transports, hash:/x\n" in main_cf(
+        base, "transport_maps = hash:/x\n"
+    )
+    assert "\ntransport_maps = $mailroster_transports\n" in main_cf(base, "transport_maps =\n")

@@ -241,3 +241,72 @@ def test_an_extension_begins_at_the_first_plus(local: str, parts: tuple[str, str
 )
 def test_quotes_stand_where_smtp_wants_them(address: str, spelling: str) -> None:
     assert quoted(address) == spelling
+
+
+MOVED = """\
+@old.test @a.test
+@older.test @old.test
+@all.test box@a.test
+@all-old.test @all.test
+@c1.test @c2.test
+@c2.test @c1.test
+info@a.test john@a.test, far@else.where
+kept@old.test box@a.test
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "catch_all", "ends"),
+    [
+        pytest.param("john@old.test", False, ["john@a.test"], id="a moved domain"),
+        pytest.param("john+x@old.test", False, ["john@a.test"], id="with an extension"),
+        pytest.param("john@older.test", False, ["john@a.test"], id="moved twice"),
+        pytest.param("info@old.test", False, ["john@a.test"], id="an alias of the new domain"),
+        pytest.param("nobody@old.test", False, [], id="an unknown user"),
+        pytest.param("who@all-old.test", False, [], id="to a catch-all, which does not count"),
+        pytest.param("who@all-old.test", True, ["box@a.test"], id="and where it counts"),
+        pytest.param("who@c1.test", False, [], id="domains in a loop"),
+        pytest.param("t-1@old.test", False, ["box@a.test"], id="a pattern of the new domain"),
+        pytest.param("t-1@a.test", False, ["box@a.test"], id="a pattern"),
+        pytest.param("t-1@far.test", False, [], id="a pattern in a domain that is not served"),
+        pytest.param("postmaster@a.test", False, ["john@a.test"], id="the postmaster"),
+        pytest.param("abuse@old.test", False, ["john@a.test"], id="of a moved domain"),
+        pytest.param(f"root@{ORIGIN}", False, ["john@a.test"], id="of the server"),
+        pytest.param("postmaster@all.test", False, None, id="a catch-all comes first"),
+        pytest.param("kept@old.test", False, None, id="an alias of the old domain itself"),
+        pytest.param("john@a.test", False, None, id="an account"),
+        pytest.param("info@a.test", False, None, id="an alias"),
+        pytest.param("who@all.test", True, None, id="a catch-all"),
+        pytest.param("x@else.where", True, None, id="elsewhere"),
+    ],
+)
+def test_who_may_send_where_no_table_can_tell(
+    address: str, catch_all: bool, ends: list[str] | None
+) -> None:
+    one = router(MOVED, {"^t-[0-9]@(a|far).test": "box@a.test"})._replace(postmaster="John@a.test")
+    assert one.sender_ends(address, catch_all) == ends
+    assert one.remembering().sender_ends(address, catch_all) == ends
+
+
+def test_roles_lead_to_the_postmaster_unless_the_roster_has_them() -> None:
+    plain = router(MOVED + "abuse@a.test box@a.test\n")
+    assert plain.expand("postmaster@a.test") == ["postmaster@a.test"]
+    one = plain._replace(postmaster="John@a.test")
+    ends = {
+        "postmaster@a.test": "john@a.test",
+        "POSTMASTER+x@A.test": "john+x@a.test",
+        "abuse@a.test": "box@a.test",
+        "abuse@older.test": "box@a.test",
+        "postmaster@old.test": "john@a.test",
+        "postmaster@all.test": "box@a.test",
+        "webmaster@a.test": "webmaster@a.test",
+        "postmaster@far.test": "postmaster@far.test",
+        "root": "john@a.test",
+        "mailer-daemon": "john@a.test",
+        "hostmaster": f"hostmaster@{ORIGIN}",
+    }
+    assert {address: one.expand(address) for address in ends} == {
+        address: [end] for address, end in ends.items()
+    }
+    itself = plain._replace(postmaster="postmaster@a.test")
+    assert itself.expand("postmaster@a.test") == ["postmaster@a.test"]

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from mailroster.address import split
-from mailroster.adopt.remark import DIFFERS, Remark, named
+from mailroster.adopt.remark import DIFFERS, NOTE, Remark, named
 from mailroster.document import Document
 from mailroster.finding import Fault
 from mailroster.formats.hashed import name
+from mailroster.formats.local_aliases import DISCARD
 from mailroster.resolve import Router, quoted
 from mailroster.settings import Settings
 
@@ -81,7 +82,10 @@ def _rights(router: Router, settings: Settings) -> Iterator[Remark]:
     roster = router.roster
     if not settings.spoof_protection:
         return
-    catch_alls = [_at(roster.virtual, key) for key in roster.virtual.counted() if key[0] == "@"]
+    catch_alls = [
+        _at(roster.virtual, key) for key, alias in roster.virtual.items()
+        if key[0] == "@" and alias.recipients[0][0] != "@"
+    ]  # fmt: skip
     if catch_alls and not settings.spoof_catch_all:
         what = "a catch-all gives nobody the right to send as all of its domain"
         mend = "SPOOF_CATCH_ALL=1, or 'setup sender add ACCOUNT @DOMAIN'"
@@ -121,6 +125,10 @@ def _local_aliases(router: Router, settings: Settings) -> Iterator[Remark]:
     if document.counted():
         what = f"these names count as NAME@{router.origin}, and run no programs"
         yield Remark(DIFFERS, document.format.file, what)
+    lines = [_at(document, key) for key, alias in document.items() if DISCARD in alias.recipients]
+    if lines:
+        what = "its mail is discarded by /dev/null, as under docker-mailserver"
+        yield Remark(NOTE, named(lines), what)
 
 
 _RULES: tuple[Callable[[Router, Settings], Iterable[Remark]], ...] = (

@@ -38,7 +38,9 @@ def adopt(call: Call) -> int:
     call = call._replace(settings=settings)
     roster, unreadable = roster_of(found.config)
     captures = Captures(roster.regexp)
-    router = Router(roster, settings.hostname, captures).remembering()
+    router = Router(
+        roster, settings.hostname, captures, postmaster=settings.postmaster_address
+    ).remembering()
     prime(
         router,
         [*roster.virtual.index, *roster.local_aliases.index],

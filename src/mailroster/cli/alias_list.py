@@ -48,7 +48,12 @@ def show(call: Call) -> int:
 
 def _leading(call: Call, roster: Roster, address: str) -> int:
     """What leads to an address, directly and through others."""
-    router = Router(roster, call.settings.hostname, Captures(roster.regexp))
+    router = Router(
+        roster,
+        call.settings.hostname,
+        Captures(roster.regexp),
+        postmaster=call.settings.postmaster_address,
+    )
     leads = leads_to(router, address)
     found = [fields_of_lead(lead) for lead in leads]
     if "--json" in call.options:

@@ -57,7 +57,9 @@ def _findings(call: Call, roster: Roster, folder: str) -> Iterator[Finding]:
 
     roster = roster.in_memory()
     captures = Captures(roster.regexp)
-    router = Router(roster, call.settings.hostname, captures).remembering()
+    router = Router(
+        roster, call.settings.hostname, captures, postmaster=call.settings.postmaster_address
+    ).remembering()
     theirs, taken = [], {}
     try:
         theirs = regexp_findings(roster.regexp)

@@ -24,7 +24,9 @@ def foreseen(call: Call, before: Roster, after: Roster) -> list[Effect]:
     if before.regexp.same_as(after.regexp):
         captures = captures[:1] * 2
     old, new = (
-        Router(roster, call.settings.hostname, captured).remembering()
+        Router(
+            roster, call.settings.hostname, captured, postmaster=call.settings.postmaster_address
+        ).remembering()
         for roster, captured in zip((before, after), captures, strict=True)
     )
     found = concerned(change(old, new), prime_addresses)

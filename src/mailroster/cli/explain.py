@@ -28,7 +28,9 @@ def show(call: Call) -> int:
     settings, layout = call.settings, call.layout()
     roster = call.roster()
     address = any_address(call.arguments[0], settings.hostname)
-    router = Router(roster, settings.hostname, Captures(roster.regexp))
+    router = Router(
+        roster, settings.hostname, Captures(roster.regexp), postmaster=settings.postmaster_address
+    )
     _look_ahead(router, address)
 
     def lines_of_rules(asked: Iterable[str]) -> dict[str, int]:
@@ -56,7 +58,12 @@ def draw(call: Call) -> int:
         raise NotUnderstood("give --svg FILE or --dot")
     domain = addresses.fold_domain(call.arguments[0].lstrip("@")) if call.arguments else ""
     roster = call.roster()
-    router = Router(roster, call.settings.hostname, Captures(roster.regexp)).remembering()
+    router = Router(
+        roster,
+        call.settings.hostname,
+        Captures(roster.regexp),
+        postmaster=call.settings.postmaster_address,
+    ).remembering()
     prime(
         router,
         [*roster.virtual.index, *roster.local_aliases.index],

@@ -111,7 +111,12 @@ def test(call: Call) -> int:
 
 
 def _router(call: Call, roster: Roster) -> Router:
-    router = Router(roster, call.settings.hostname, Captures(roster.regexp))
+    router = Router(
+        roster,
+        call.settings.hostname,
+        Captures(roster.regexp),
+        postmaster=call.settings.postmaster_address,
+    )
     prime(router, roster.virtual.index)
     return router
 

@@ -90,7 +90,9 @@ def _expandable(call: Call, before: Roster, after: Roster, entry: Entry) -> None
     if not changes or is_untouched(before.virtual, changes[0]):
         return
     captured = Captures(after.regexp)
-    router = Router(after, call.settings.hostname, captured)
+    router = Router(
+        after, call.settings.hostname, captured, postmaster=call.settings.postmaster_address
+    )
     for key in took_away(VIRTUAL, entry):
         if (alias := after.virtual.get(key)) is not None:
             captured.prime([key, *alias.recipients])

@@ -5,7 +5,7 @@ A `!` between the scheme and the hash locks the entry: `{SHA512-CRYPT}!$6$…`.
 
 import re
 
-from mailroster.finding import Fault
+from mailroster.finding import COMMENT_BEHIND, Fault
 
 #: Dovecot's name of the scheme of a hash that does not name one (`default_pass_scheme`).
 DEFAULT_SCHEME = "SHA512-CRYPT"
@@ -79,6 +79,8 @@ def check_hash(text: str) -> str:
         raise Fault("malformed-hash", "the password hash has no readable {SCHEME}", mend)
     if text[0] not in "{$" and text.lstrip(_LOCK)[:1] != "$":
         raise Fault("malformed-hash", "the password hash has no {SCHEME} in front", mend)
+    if " #" in text:
+        mend = COMMENT_BEHIND
     if not text.isprintable() or not _NO_HASH.isdisjoint(text):
         raise Fault(
             "malformed-hash", "the password hash has a blank or another bad character", mend

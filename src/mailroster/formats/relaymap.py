@@ -15,7 +15,7 @@ import re
 
 from mailroster import address
 from mailroster.document import Document
-from mailroster.finding import Fault
+from mailroster.finding import COMMENT_BEHIND, Fault
 from mailroster.formats.lookup_table import LookupTable
 from mailroster.values import NamedTuple
 
@@ -56,9 +56,8 @@ def destination(text: str) -> str:
     """A server, as transport(5) names one. Raises Fault."""
     found = re.fullmatch(_DESTINATION, text)
     if found is None:
-        raise Fault(
-            "malformed-relay", f"{text!r} is no server that takes mail", "write [host]:port"
-        )
+        mend = COMMENT_BEHIND if text[:1] == "#" else "write [host]:port"
+        raise Fault("malformed-relay", f"{text!r} is no server that takes mail", mend)
     port = found[1] or ""
     if port.isdigit() and not 0 < int(port[:6]) <= _PORT_MAX:
         raise Fault(

@@ -245,7 +245,9 @@ def main_cf(base: str, text: str) -> str:
         return base
     if f"\n{SUBMISSION_CHECKS[0]} =" in base and not said.keys().isdisjoint(CHECKS):
         said = {**submission_checks(said), **said}
-    if "transport_maps" in said:  # ours come first: an alias of /dev/null has no other way
+    if (
+        "transport_maps" in said and "\nmailroster_transports =" in base
+    ):  # ours come first: an alias of /dev/null has no other way
         said["transport_maps"] = f"$mailroster_transports, {said['transport_maps']}".rstrip(", ")
     kept, dropping = [], False
     for line in without_recipient_check(base, said).split("\n"):

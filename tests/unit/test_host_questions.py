@@ -1,0 +1,55 @@
+"""What a host's own Postfix asks our policy service about recipients."""
+
+import os
+
+import pytest
+
+from mailroster.instance.host import parameters
+from mailroster.instance.layout import Layout
+from mailroster.settings import Sources, load
+
+
+def questions(had: dict[str, str], quotas: str = "1") -> str:
+    """The context of the question about recipients, "" if there is none."""
+    given = {"home": "/srv", "enable_quotas": quotas, "hostname": "mail.test"}
+    settings = load(Sources(given, {}, lambda path: b"", os.path.isdir))
+    layout = Layout(settings.state, "host")
+    wanted = parameters(settings, layout, had, "$myhostname", submits=True, hides=False)
+    restrictions = wanted["mailroster_recipient_restrictions"]
+    _, found, rest = restrictions.partition("policy_context=")
+    return rest.split()[0] if found else ""
+
+
+@pytest.mark.parametrize(
+    ("had", "quotas", "asked"),
+    [
+        pytest.param({}, "1", "recipient+quota/mailroster_quota_status", id="ours alone"),
+        pytest.param({}, "0", "recipient/DUNNO", id="without quotas"),
+        pytest.param(
+            {"virtual_alias_maps": "$mailroster_aliases"}, "0", "recipient/DUNNO", id="ours again"
+        ),
+        pytest.param({"virtual_alias_maps": "hash:/x"}, "0", "", id="other aliases"),
+        pytest.param(
+            {"virtual_alias_maps": "$mailroster_aliases, hash:/x"}, "1",
+            "quota/mailroster_quota_status", id="other aliases behind ours",
+        ),
+        pytest.param({"virtual_mailbox_maps": "hash:/x"}, "0", "", id="other mailboxes"),
+        pytest.param({"transport_maps": "hash:/x"}, "0", "", id="other transports"),
+        pytest.param(
+            {"transport_maps": "$mailroster_transports"}, "0", "recipient/DUNNO", id="ours"
+        ),
+        pytest.param({"recipient_canonical_maps": "hash:/x"}, "0", "", id="rewritten recipients"),
+    ],
+)  # fmt: skip
+def test_recipients_are_judged_only_where_all_tables_are_ours(
+    had: dict[str, str], quotas: str, asked: str
+) -> None:
+    assert questions(had, quotas) == asked
+
+
+def test_the_transports_of_the_host_stay_behind_ours() -> None:
+    settings = load(Sources({"home": "/srv"}, {}, lambda path: b"", os.path.isdir))
+    layout = Layout(settings.state, "host")
+    had = {"transport_maps": "hash:/x"}
+    wanted = parameters(settings, layout, had, "$myhostname", submits=True, hides=False)
+    assert wanted["transport_maps"] == "$mailroster_transports, hash:/x"

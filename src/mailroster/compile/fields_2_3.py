@@ -1,6 +1,6 @@
 """Extra fields as Dovecot 2.3 has them (doc.dovecot.org/2.3, extra fields). Pure."""
 
-from mailroster.compile.fields import WAITS, Fields, Lost
+from mailroster.compile.fields import MESSAGES_MAX, WAITS, Fields, Lost
 from mailroster.compile.mail_location import SETTINGS, location
 from mailroster.formats.accounts import OWNER
 from mailroster.formats.extra_fields import allowed
@@ -13,8 +13,13 @@ _MESSAGES = ("userdb_quota/user/message_count", "userdb_quota_message_count")
 _TRANSLATED = frozenset((*_STORAGE, *_MESSAGES, *(f"userdb_{name}" for name in SETTINGS)))
 
 
+#: The rule of a mailbox without a limit, and what gives it a quota root all the same.
+UNLIMITED, MESSAGES = "*:storage=0", f":messages={MESSAGES_MAX}"
+
+
 def quota(size: str) -> str:
-    return f"*:storage={size}"
+    rule = f"*:storage={size}"
+    return rule + MESSAGES if rule == UNLIMITED else rule
 
 
 def fields(extra: str) -> Fields:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 
 from mailroster.address import LOCAL_CHARS
 from mailroster.compile.dovecot import PASSDB_FIELDS
+from mailroster.compile.fields_2_3 import MESSAGES, UNLIMITED
 from mailroster.formats.hashed import DEFAULT_SCHEME
 from mailroster.instance.dovecot_common import (
     ESCAPE,
-    MESSAGES_MAX,
     anvil,
     auth_worker,
     cleartext_query,
@@ -21,8 +21,6 @@ from mailroster.instance.dovecot_common import (
 from mailroster.instance.layout import Layout
 from mailroster.settings import Settings, percentages
 
-#: The rule of a mailbox without a limit, and what it needs to have a quota root all the same.
-_UNLIMITED, _MESSAGES = "*:storage=0", f":messages={MESSAGES_MAX}"
 _CLEARTEXT = """\
 # Before all others: no password counts that was sent in clear.
 passdb {{
@@ -79,7 +77,7 @@ password_query = SELECT address AS user, password, {", ".join(PASSDB_FIELDS)} \\
   FROM account WHERE address = '%Lu' AND password IS NOT NULL
 user_query = SELECT coalesce(home, '{mail}/' || maildir || '/home') AS home, \\
   coalesce(mail, 'maildir:{mail}/' || maildir) AS mail, \\
-  {uid} AS uid, {gid} AS gid, CASE quota_rule WHEN '{_UNLIMITED}' THEN '{_UNLIMITED}{_MESSAGES}' \\
+  {uid} AS uid, {gid} AS gid, CASE quota_rule WHEN '{UNLIMITED}' THEN '{UNLIMITED}{MESSAGES}' \\
   ELSE quota_rule END AS quota_rule FROM account WHERE address = '%Lu'
 iterate_query = SELECT address AS user FROM account WHERE password IS NOT NULL
 """
@@ -266,7 +264,7 @@ def _quota_plugin(settings: Settings, layout: Layout) -> str:
     trash = trash_room(settings)
     return f"""\
   quota = maildir:User quota
-  quota_rule = *:bytes={size}{"" if size else _MESSAGES}
+  quota_rule = *:bytes={size}{"" if size else MESSAGES}
 {f"  quota_rule2 = Trash:storage=+{trash}" + chr(10) if trash else ""}\
   quota_grace = 0
   quota_status_success = DUNNO

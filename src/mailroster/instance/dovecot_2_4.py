@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from mailroster.address import LOCAL_CHARS
 from mailroster.compile.dovecot import PASSDB_FIELDS
+from mailroster.compile.fields import MESSAGES_MAX
 from mailroster.formats.hashed import DEFAULT_SCHEME
 from mailroster.instance.dovecot_common import (
     ESCAPE,
-    MESSAGES_MAX,
     anvil,
     auth_worker,
     cleartext_query,

@@ -38,6 +38,16 @@ language en {
 language_filters = normalizer-icu
 language_tokenizers = generic email-address
 """
+#: It reads no table, so that it waits for nobody who writes to one.
+_CLEARTEXT = f"""\
+# Before all others: no password counts that was sent in clear.
+passdb cleartext {{
+  driver = sql
+  sqlite_path = :memory:
+  result_success = return-fail
+  sql_query = {cleartext_query("%{protocol}", "%{secured}", "%{remote_ip}", "%{local_ip}")}
+}}
+"""
 #: What `full_text_search` needs: the Debian package, and a file that it brings.
 SEARCH_PACKAGE = ("dovecot-flatcurve", "/usr/lib/dovecot/modules/lib21_fts_flatcurve_plugin.so")
 MANUAL = "doc.dovecot.org/2.4.1"
@@ -100,7 +110,7 @@ lmtp_user_concurrency_limit = unlimited
 mailbox_list_storage_escape_char = "{ESCAPE}"
 postmaster_address = {postmaster}
 {_quota(s, layout)}{_FTS if s.full_text_search else ""}
-{_cleartext(layout)}{_databases(s, layout)}
+{_CLEARTEXT}{_databases(s, layout)}
 {inbox(_trash(s))}
 protocol imap {{
 {_plugins("imap_quota" if s.enable_quotas else "")}}}
@@ -232,17 +242,6 @@ userdb accounts {{
     {uid} AS uid, {gid} AS gid, storage_size AS "quota/user/storage_size" \\
     FROM account WHERE address = '%{{user | lower}}'
   sql_iterate_query = SELECT address AS user FROM account WHERE password IS NOT NULL
-}}
-"""
-
-
-def _cleartext(layout: Layout) -> str:
-    return f"""\
-# Before all others: no password counts that was sent in clear.
-passdb cleartext {{
-  driver = sql
-  result_success = return-fail
-  sql_query = {cleartext_query("%{protocol}", "%{secured}", "%{remote_ip}", "%{local_ip}")}
 }}
 """
 

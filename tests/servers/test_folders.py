@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
-from tests.servers.instance import PASSWORD, Instance, message, trusting, until
+from tests.servers.instance import HASH, PASSWORD, Instance, message, trusting, until
 
 A, B, OLD, ZERO = "a@example.test", "b@example.test", "old@example.test", "zero@example.test"
+#: It has a field for which there is no column, so it is in the passwd-file.
+EXTRA = "extra@example.test"
 VMAIL = 5000
 #: Names that clients give to folders, as IMAP spells them: with dots in every place.
 DOTTED = (
@@ -39,7 +41,11 @@ def server() -> Iterator[Instance]:
         for address in (A, B, OLD, ZERO):
             server.setup("email", "add", address, PASSWORD)
         server.setup("quota", "set", A, "100k")
-        server.setup("quota", "set", ZERO, "0")
+        accounts = server.file("postfix-accounts.cf").read_text()
+        line = f"{EXTRA}|{HASH}|userdb_quota_max_mail_size=5M\n"
+        server.file("postfix-accounts.cf").write_text(accounts + line)
+        for address in (ZERO, EXTRA):
+            server.setup("quota", "set", address, "0")
         _maildir_from_before(server)
         server.start()
         yield server
@@ -171,7 +177,7 @@ def test_a_full_mailbox_is_emptied_by_copies_to_trash(server: Instance) -> None:
 
 
 def test_quota_roots_and_special_folders_are_as_the_rfcs_say(server: Instance) -> None:
-    for address in (A, B, ZERO):
+    for address in (A, B, ZERO, EXTRA):
         with server.imap(address) as session:
             done, lines = _command(session, "GETQUOTAROOT", "INBOX")
             roots = [line for line in lines if line.startswith(b"* QUOTAROOT INBOX ")]

@@ -9,14 +9,17 @@ from typing import Any
 
 import pytest
 
+from mailroster import address
 from mailroster.address import split
 from mailroster.apply import Tables
 from mailroster.document import Document
 from mailroster.formats.accounts import ACCOUNTS
 from mailroster.formats.virtual import VIRTUAL
+from mailroster.indexed import Indexed
 from mailroster.instance.layout import Layout
 from mailroster.resolve import Router
 from mailroster.roster import Roster
+from mailroster.served import Served
 from mailroster.services import Captures
 from mailroster.tables import Changes, Row
 from mailroster.targets import Filled
@@ -81,3 +84,22 @@ def test_no_row_leads_to_what_is_not_there(
     else:
         tables.put(old, new)
     assert looks > 3
+
+
+def test_another_delimiter_makes_every_row_and_the_index_anew(tmp_path: Path) -> None:
+    layout = Layout(str(tmp_path))
+    for folder in (layout.tables, layout.sql, layout.served):
+        Path(folder).mkdir(parents=True)
+    copies = Served(layout.served, index_from=1)
+    tables = Tables(layout, copies)
+    try:
+        for delimiters, is_other in (("+", True), ("+", False), ("-", True), ("", True)):
+            address.use_delimiters(delimiters)
+            tables.begin("host.test", "2.3", "/srv/mail")
+            assert Path(layout.unfinished).exists() is is_other
+            # No line is looked up by an index that was made for other extensions.
+            assert isinstance(copies.roster().virtual, Indexed) is not is_other
+            tables.put_all(ONE)
+            assert isinstance(copies.roster().virtual, Indexed)
+    finally:
+        address.use_delimiters("+")

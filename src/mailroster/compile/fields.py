@@ -9,6 +9,9 @@ from typing import Protocol
 
 from mailroster.values import NamedTuple
 
+#: A limit that no mailbox reaches. Without any limit Dovecot has no quota root to show, and answers
+#: GETQUOTAROOT with none at all, where clients expect one (RFC 9208).
+MESSAGES_MAX = (1 << 31) - 1
 #: A variable that no Dovecot has: with it in a field, the lookup of that one account fails for now,
 #: so that its mail waits, where without the field it would be somewhere else.
 WAITS = "%{not_carried_over}"

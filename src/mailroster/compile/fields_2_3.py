@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from mailroster.compile.fields import WAITS, Fields, Limit, Lost
+from mailroster.compile.fields import MESSAGES_MAX, WAITS, Fields, Limit, Lost
 from mailroster.compile.mail_location import SETTINGS, location
 from mailroster.formats.accounts import OWNER
 from mailroster.formats.extra_fields import allowed
@@ -19,8 +19,13 @@ _RULE = re.compile(r"quota_rule(\d*)")
 _UNITS = {unit.lower(): size for unit, size in UNITS.items()}
 
 
+#: The rule of a mailbox without a limit, and what gives it a quota root all the same.
+UNLIMITED, MESSAGES = "*:storage=0", f":messages={MESSAGES_MAX}"
+
+
 def quota(size: str) -> str:
-    return f"*:storage={size}"
+    rule = f"*:storage={size}"
+    return rule + MESSAGES if rule == UNLIMITED else rule
 
 
 def default(size_bytes: int) -> dict[str, str]:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from textwrap import indent
 
 from mailroster.compile.dovecot import PASSDB_FIELDS
+from mailroster.compile.fields_2_3 import MESSAGES, UNLIMITED
 from mailroster.formats.hashed import DEFAULT_SCHEME
 from mailroster.instance.dovecot_common import (
     ESCAPE,
-    MESSAGES_MAX,
     anvil,
     auth_worker,
     cleartext_query,
@@ -26,8 +26,6 @@ from mailroster.instance.sieve_mail import senders, sendmail_path
 from mailroster.instance.sieve_mail import services as sieve_services
 from mailroster.settings import Settings, percentages
 
-#: The rule of a mailbox without a limit, and what it needs to have a quota root all the same.
-_UNLIMITED, _MESSAGES = "*:storage=0", f":messages={MESSAGES_MAX}"
 _CLEARTEXT = """\
 # Before all others: no password counts that was sent in clear.
 passdb {{
@@ -68,7 +66,7 @@ def files(settings: Settings, layout: Layout) -> dict[str, str]:
         "dovecot.conf": _dovecot_conf(settings, layout),
         "accounts.sql.conf": _accounts_sql(settings, layout),
         "masters.sql.conf": _masters_sql(layout),
-        **({"cleartext.sql.conf": _cleartext_sql(layout)} if layout.kind != "host" else {}),
+        **({"cleartext.sql.conf": _cleartext_sql()} if layout.kind != "host" else {}),
     }
 
 
@@ -85,7 +83,7 @@ password_query = SELECT address AS user, password, {", ".join(PASSDB_FIELDS)} \\
   FROM account WHERE address = {address} AND password IS NOT NULL
 user_query = SELECT coalesce(home, '{mail}/' || maildir || '/home') AS home, \\
   coalesce(mail, 'maildir:{mail}/' || maildir) AS mail, \\
-  {uid} AS uid, {gid} AS gid, CASE quota_rule WHEN '{_UNLIMITED}' THEN '{_UNLIMITED}{_MESSAGES}' \\
+  {uid} AS uid, {gid} AS gid, CASE quota_rule WHEN '{UNLIMITED}' THEN '{UNLIMITED}{MESSAGES}' \\
   ELSE quota_rule END AS quota_rule, address AS user FROM account WHERE address = {address}
 iterate_query = SELECT address AS user FROM account WHERE password IS NOT NULL
 """
@@ -101,11 +99,12 @@ password_query = SELECT name AS user, password FROM master WHERE name = '%Lu'
 """
 
 
-def _cleartext_sql(layout: Layout) -> str:
+def _cleartext_sql() -> str:
+    """It reads no table, so that it waits for nobody who writes to one."""
     return f"""\
 # Written by mailroster: changes made here are lost.
 driver = sqlite
-connect = {layout.database}
+connect = :memory:
 password_query = {cleartext_query("%s", "%{secured}", "%{rip}", "%{lip}")}
 """
 
@@ -295,7 +294,7 @@ def _quota_plugin(settings: Settings, layout: Layout) -> str:
     trash = trash_room(settings)
     return f"""\
   quota = maildir:User quota
-  quota_rule = *:bytes={size}{"" if size else _MESSAGES}
+  quota_rule = *:bytes={size}{"" if size else MESSAGES}
 {f"  quota_rule2 = Trash:storage=+{trash}" + chr(10) if trash else ""}\
   quota_grace = 0
   quota_status_success = DUNNO

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from mailroster.compile.dovecot import PASSDB_FIELDS
+from mailroster.compile.fields import MESSAGES_MAX
 from mailroster.formats.hashed import DEFAULT_SCHEME
 from mailroster.instance.dovecot_common import (
     ESCAPE,
-    MESSAGES_MAX,
     anvil,
     auth_worker,
     cleartext_query,
@@ -41,6 +41,16 @@ language en {
 }
 language_filters = normalizer-icu
 language_tokenizers = generic email-address
+"""
+#: It reads no table, so that it waits for nobody who writes to one.
+_CLEARTEXT = f"""\
+# Before all others: no password counts that was sent in clear.
+passdb cleartext {{
+  driver = sql
+  sqlite_path = :memory:
+  result_success = return-fail
+  sql_query = {cleartext_query("%{protocol}", "%{secured}", "%{remote_ip}", "%{local_ip}")}
+}}
 """
 #: What `full_text_search` needs: the Debian package, and a file that it brings.
 SEARCH_PACKAGE = ("dovecot-flatcurve", "/usr/lib/dovecot/modules/lib21_fts_flatcurve_plugin.so")
@@ -105,7 +115,7 @@ lmtp_user_concurrency_limit = unlimited
 mailbox_list_storage_escape_char = "{ESCAPE}"
 postmaster_address = {postmaster}
 {_quota(s, layout)}{_FTS if s.full_text_search else ""}
-{_cleartext(layout)}{_databases(s, layout)}
+{_CLEARTEXT}{_databases(s, layout)}
 {inbox(_trash(s))}
 protocol imap {{
 {_plugins(*_imap_plugins(s))}{_upload_limit(s)}}}
@@ -263,17 +273,6 @@ userdb accounts {{
     {uid} AS uid, {gid} AS gid, storage_size AS "quota/user/storage_size", \\
     address AS user FROM account WHERE address = {address}
   sql_iterate_query = SELECT address AS user FROM account WHERE password IS NOT NULL
-}}
-"""
-
-
-def _cleartext(layout: Layout) -> str:
-    return f"""\
-# Before all others: no password counts that was sent in clear.
-passdb cleartext {{
-  driver = sql
-  result_success = return-fail
-  sql_query = {cleartext_query("%{protocol}", "%{secured}", "%{remote_ip}", "%{local_ip}")}
 }}
 """
 

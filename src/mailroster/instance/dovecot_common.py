@@ -11,9 +11,6 @@ from mailroster.settings import Settings, percentages
 #: character of ASCII that no folder can have in its name yet: IMAP refuses control characters, and
 #: any printable character would hide the folders that have it.
 ESCAPE = "\x7f"
-#: A limit that no mailbox reaches. Without any limit Dovecot has no quota root to show, and answers
-#: GETQUOTAROOT with none at all, where clients expect one (RFC 9208).
-MESSAGES_MAX = (1 << 31) - 1
 #: What a login without TLS hears. Dovecot itself refuses it only where client and server have
 #: different addresses: it takes a connection within one address for safe, and no setting changes
 #: that (`ssl = required` neither). So it still offers AUTH there, but accepts nothing.

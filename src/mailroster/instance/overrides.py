@@ -126,7 +126,7 @@ def findings(
 def delimiter_findings(overrides: Overrides, chosen: str) -> list[Finding]:
     """The lines that give one server another `recipient_delimiter` than the setting of that name
     gives to all: mail would be accepted for one account and go to another, or to none."""
-    said = [
+    settings = [
         (Location(file, entry.line), entry.value)
         for file in (MAIN, MASTER)
         for entry in entries(file, overrides.of(file))
@@ -134,9 +134,9 @@ def delimiter_findings(overrides: Overrides, chosen: str) -> list[Finding]:
     ]
     for number, line in enumerate(overrides.dovecot.split("\n"), 1):
         if match := re.match(rf"\s*{DELIMITER}\s*=([^#]*)", line):
-            said.append((Location(DOVECOT, number), match[1]))
+            settings.append((Location(DOVECOT, number), match[1]))
     found = []
-    for where, words in said:
+    for where, words in settings:
         value = words.strip().strip('"')
         if {*value} != {*chosen}:
             here = f"{DELIMITER} {printable(value)!r}"
@@ -191,8 +191,9 @@ def plugin_findings(
     text: str, conf: str, plain: str, installed: Collection[str], form: str
 ) -> list[Finding]:
     """What is wrong with `mail_plugins` of a `dovecot.cf`: plugins that are not installed, without
-    which nobody can log in; and those of ours that it removes. `conf` and `plain` are what
-    doveconf(1) prints with the file and without it; `form` is how one more plugin is written."""
+    which every login fails; and the plugins of our own configuration that it removes. `conf` and
+    `plain` are what doveconf(1) prints with the file and without it; `form` is how one more plugin
+    is written."""
     lines = [
         n for n, line in enumerate(text.split("\n"), 1) if line.lstrip()[:12] == "mail_plugins"
     ]

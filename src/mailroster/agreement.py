@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from mailroster import usage
+from mailroster import in_force, usage
 from mailroster.address import split, split_extension
 from mailroster.auth import FAILED, FOUND, NOT_FOUND, PASSDB, USERDB, Known, Question, ask
 from mailroster.compile.mail_location import SETTINGS, location
@@ -19,6 +19,7 @@ from mailroster.compile.postfix import (
 )
 from mailroster.explain import Explanation, owners_by_way
 from mailroster.finding import ServiceFailed, printable
+from mailroster.instance.endpoints import PROXY
 from mailroster.instance.layout import Layout
 from mailroster.instance.lookups import RECIPIENT, sender_questions
 from mailroster.mailbox import plain
@@ -73,7 +74,7 @@ def compare(found: Explanation, settings: Settings, layout: Layout) -> Agreement
     else:
         try:
             told += _tables(found, layout)
-            answer = rcpt(settings, found.way.address)
+            answer = rcpt(settings, layout, found.way.address)
             full = answer if _is_full(answer) else ""
             told += _rcpt(found, answer, layout)
             asked.append("Postfix")
@@ -215,17 +216,17 @@ def may_send(
     return found
 
 
-def rcpt(settings: Settings, address: str) -> str:
+def rcpt(settings: Settings, layout: Layout, address: str) -> str:
     """What smtpd answers to RCPT for an address, in a session that sends no message; the last line
     of the answer. Raises ServiceFailed or OSError."""
     import socket
 
-    if not settings.smtp_port:
-        raise ServiceFailed("smtp_port is 0: nothing listens for mail from other servers")
-    place = (settings.near()[0], settings.smtp_port)
-    with socket.create_connection(place, _TIMEOUT_S) as session:
-        if "smtp" in settings.proxied():
-            session.sendall(b"PROXY TCP4 127.0.0.1 127.0.0.1 1024 25\r\n")
+    smtp = next((port for port in in_force.ports(settings, layout) if port.name == "smtp"), None)
+    if smtp is None:
+        raise ServiceFailed("the port of SMTP is off")
+    with socket.create_connection((smtp.addresses[0], smtp.port), _TIMEOUT_S) as session:
+        if smtp.proxy:
+            session.sendall(PROXY)
         file = session.makefile("rb")
 
         def answered(command: str) -> str:

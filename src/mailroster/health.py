@@ -4,11 +4,9 @@ import select
 import socket
 from collections.abc import Iterable
 
-from mailroster.instance.endpoints import Endpoint
+from mailroster.instance.endpoints import PROXY, Endpoint
 
 TIMEOUT_S = 5.0
-#: The line of the PROXY protocol, version 1, for a client on this machine.
-PROXY = b"PROXY TCP4 127.0.0.1 127.0.0.1 1024 25\r\n"
 #: A port behind a load balancer may wait for that line before it greets. Any other port that is
 #: slow takes it for an unknown command.
 _PROXY_AFTER_MS = 1000

@@ -32,7 +32,7 @@ from mailroster.listening import listening
 from mailroster.overrides import take
 from mailroster.services import HOT_MAIN_CF_S, program, run
 from mailroster.setting_rules import PORTS, path_fault
-from mailroster.settings import NOWHERE, Settings, name_warning
+from mailroster.settings import NOWHERE, Settings, name_warning, relay_warning
 from mailroster.text import only_comments
 
 #: Debian's packages, by a file that each brings.
@@ -192,9 +192,9 @@ def prepare(
         tell(str(remark))
     places.claim(layout.links, tell)
     _certificate(settings, layout)
-    for warning in (name_warning(settings.hostname), *certificate.warnings(settings, layout)):
-        if warning:
-            tell(warning)
+    warnings = [name_warning(settings.hostname), relay_warning(settings.relayhost)]
+    for warning in filter(None, [*warnings, *certificate.warnings(settings, layout)]):
+        tell(warning)
     asked, settings = settings, settings._replace(listen=_listening(settings.listen))
     before = read(f"{layout.overrides}/dovecot.cf")
     taken = take(settings, layout)
@@ -204,7 +204,8 @@ def prepare(
     main = overrides.main_cf(postfix.main_cf(settings, layout), taken.overrides.main)
     master = overrides.master_cf(postfix.master_cf(settings), taken.overrides.master, names)
     files = {f"{layout.postfix}/main.cf": main, f"{layout.postfix}/master.cf": master}
-    for name, text in its.files(settings, layout).items():
+    limit = overrides.message_size_limit(taken.overrides.main, settings.message_size_limit)
+    for name, text in its.files(settings._replace(message_size_limit=limit), layout).items():
         files[os.path.join(layout.dovecot, name)] = text
     _quota_warning(settings, layout)
     _sieve_mail(settings, layout)

@@ -308,7 +308,8 @@ def load(sources: Sources) -> Settings:
         values["hostname"] = _line(os.path.join(values["state"], ORIGIN), sources.read)
     values["hostname"] = _hostname(values["hostname"], os.uname().nodename, sources.read)
     values["recipient_delimiter"] = values["recipient_delimiter"].removeprefix("none")
-    values["listen"] = ", ".join(words(values["listen"]))
+    default = "127.0.0.1" if values["layout"] == "private" else SYSTEM["listen"]
+    values["listen"] = ", ".join(words(values["listen"])) or default
     if values["tls_type"] and not values["tls_certificate"]:
         place = source or config
         values |= _certificate(values["tls_type"], values["tls_domain"], values, place, sources)
@@ -391,6 +392,7 @@ def full_name(machine: str, read: Callable[[str], bytes]) -> str:
     short = machine.lower()
     for line in _text(HOSTS, read).splitlines():
         names = [name.lower() for name in line.partition("#")[0].split()[1:]]
+        names = [name for name in names if name.partition(".")[0] != "localhost"]
         if short in names:
             for name in names:
                 if name.startswith(f"{short}.") or (name == names[0] and "." in name):
@@ -407,6 +409,19 @@ def name_warning(hostname: str) -> str:
         f"warning: the name of the server, {hostname}, has no domain, and many servers refuse mail "
         "from such a name; set hostname (OVERRIDE_HOSTNAME) to a full name as mail.example.com"
     )
+
+
+def relay_warning(relayhost: str) -> str:
+    """What is doubtful in the relay for all: a port without brackets is hardly ever meant for the
+    MX of a domain (postconf(5), relayhost); "" if nothing is."""
+    for word in words(relayhost):
+        host, colon, port = word.rpartition(":")
+        if colon and word[0] != "[":
+            return (
+                f"warning: relayhost {word} has no brackets, so Postfix sends to the mail servers "
+                f"(MX) of that domain; write [{host}]:{port} for the host itself"
+            )
+    return ""
 
 
 def _certificate(

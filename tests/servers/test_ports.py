@@ -106,6 +106,7 @@ def test_another_shell_knows_the_settings_in_force(server: Instance) -> None:
     assert "SPOOF_PROTECTION" not in os.environ
     shown = server.setup("explain", "b@x.com")
     assert "spoof_protection is off" not in shown
+    assert "Postfix and Dovecot say the same" in shown
     added = server.run("sender", "add", "u@x.com", "b@x.com")
     assert "without spoof protection" not in added.stdout + added.stderr
     server.setup("sender", "del", "u@x.com", "b@x.com")
@@ -130,14 +131,16 @@ def test_a_note_that_another_user_could_have_written_does_not_count(server: Inst
 
 
 def test_overrides_that_change_ports_leave_a_server_that_works() -> None:
-    """The first shell also has no quotas: an upload has its limit all the same."""
-    instance = Instance(enable_quotas=False, message_size_limit=50_000)
+    """Without quotas an upload has its limit all the same, the one that is in force."""
+    instance = Instance(enable_quotas=False, message_size_limit=20_000)
     smtp = instance.ports["smtp"]
     instance.file("dovecot.cf").write_text(
         "service imap-login {\n  inet_listener imap {\n    port = 0\n  }\n}\n"
         "service pop3-login {\n  inet_listener pop3 {\n    haproxy = yes\n  }\n}\n"
     )
-    instance.file("postfix-main.cf").write_text(f"master_service_disable = 127.0.0.1:{smtp}/inet\n")
+    instance.file("postfix-main.cf").write_text(
+        f"master_service_disable = 127.0.0.1:{smtp}/inet\nmessage_size_limit = 50000\n"
+    )
     instance.file("postfix-master.cf").write_text(
         "submission/inet/smtpd_upstream_proxy_protocol = haproxy\n"
     )
@@ -157,7 +160,8 @@ def test_overrides_that_change_ports_leave_a_server_that_works() -> None:
         with instance.imap("u@x.com") as session:
             large = message("large", "u@x.com", _LARGE).as_bytes()
             assert session.append("INBOX", "", "", large)[0] == "NO"
-            assert session.append("INBOX", "", "", b"Subject: small\r\n\r\nx\r\n")[0] == "OK"
+            small = message("small", "u@x.com", 30_000).as_bytes()
+            assert session.append("INBOX", "", "", small)[0] == "OK"
         assert instance.stop() == 0
         assert not (instance.state / "in-force").exists()
     finally:

@@ -15,6 +15,7 @@ from mailroster.instance.overrides import (
     findings,
     main_cf,
     master_cf,
+    message_size_limit,
     plugin_findings,
     plugins,
 )
@@ -287,6 +288,20 @@ def test_a_start_takes_good_files_and_refuses_bad_ones_only_at_first(settings: S
     assert [finding.code for finding in taken.findings] == ["held-back", "bad-override"]
     file.unlink()
     assert take(settings, layout) == (Overrides(), [])
+
+
+@pytest.mark.parametrize(
+    ("main", "limit"),
+    [
+        ("", 7),
+        ("a = 1\n", 7),
+        ("message_size_limit = 9\nmessage_size_limit=0\n", 0),
+        ("message_size_limit = $own\n", 0),
+        ("message_size_limit =\n 52428800\n", 52428800),
+    ],
+)
+def test_the_limit_of_an_upload_is_that_of_postfix(main: str, limit: int) -> None:
+    assert message_size_limit(main, 7) == limit
 
 
 def test_a_changed_setting_waits_for_a_restart_and_is_reported(settings: Settings) -> None:

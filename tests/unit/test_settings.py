@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from mailroster.finding import NotUnderstood
-from mailroster.settings import Settings, Sources, UnsafeDefault, load, name_warning, percentages
+from mailroster.settings import (
+    Settings,
+    Sources,
+    UnsafeDefault,
+    load,
+    name_warning,
+    percentages,
+    relay_warning,
+)
 
 CONTAINER = "/tmp/docker-mailserver"
 
@@ -153,11 +161,28 @@ def test_the_ports_are_reached_from_near_by(listen: str, near: str) -> None:
     assert settings({"listen": listen}).near() == tuple(near.split())
 
 
+@pytest.mark.parametrize(
+    ("relay", "warned"),
+    [
+        ("", False),
+        ("smtp.x.test", False),
+        ("[smtp.x.test]:587", False),
+        ("[2001:db8::1]", False),
+        ("smtp.x.test:587", True),
+        ("[a.test]:25, smtp.x.test:587", True),
+    ],
+)
+def test_a_relay_with_a_port_and_no_brackets_is_warned_of(relay: str, warned: bool) -> None:
+    assert bool(relay_warning(relay)) == warned
+
+
 def test_a_list_of_the_toml_is_one_of_words() -> None:
     toml = 'listen = ["10.0.0.1", "::1"]\nproxy_protocol = ["smtp"]\ntrusted_proxies = []\n'
     found = settings({"config": "/c"}, files={"/c/mailroster.toml": toml})
     assert (found.listen, found.trusted_proxies) == ("10.0.0.1, ::1", "")
     assert found.proxied() == {"smtp"}
+    nowhere = settings({"config": "/c"}, files={"/c/mailroster.toml": "listen = []\n"})
+    assert nowhere.listen == "127.0.0.1"
     for bad in ("listen = [1]", 'hostname = ["a.test"]', 'listen = ["10.0.0.1", "x"]'):
         with pytest.raises(NotUnderstood):
             settings({"config": "/c"}, files={"/c/mailroster.toml": bad})
@@ -180,6 +205,12 @@ def test_ports_that_are_off_are_no_two_on_one_port() -> None:
             "10.0.0.1 mail mail.example.test\n", "", "mail.example.test", id="short first"
         ),
         pytest.param("10.0.0.1 box.example.test mail\n", "", "box.example.test", id="another name"),
+        pytest.param(
+            "127.0.0.1 localhost.localdomain localhost mail\n::1 mail.x.test mail\n",
+            "",
+            "mail.x.test",
+            id="beside localhost",
+        ),
         pytest.param("# 10.0.0.1 mail.example.test mail\n", "", "mail.localdomain", id="a comment"),
         pytest.param("10.0.0.1 mail2.example.test mail2\n", "", "mail.localdomain", id="another"),
         pytest.param("127.0.0.1 mail\n", "example.test\n", "mail.example.test", id="the kernel's"),

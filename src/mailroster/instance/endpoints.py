@@ -9,6 +9,8 @@ from mailroster.setting_rules import PORTS
 from mailroster.settings import Settings
 from mailroster.values import NamedTuple
 
+#: The line of the PROXY protocol, version 1, for a client on this machine.
+PROXY = b"PROXY TCP4 127.0.0.1 127.0.0.1 1024 25\r\n"
 #: Ports on which TLS begins at once.
 _TLS = frozenset(("submissions", "imaps", "pop3s"))
 #: The services as the log names them, with their ports.

@@ -34,6 +34,7 @@ DELIMITER = "recipient_delimiter"
 _PORTS = {"25": "smtp", "587": "submission", "465": "submissions", "smtps": "submissions"}
 _SETTING = re.compile(r"([A-Za-z0-9_]+)\s*=\s*(.*)", re.S)
 _SERVICE = re.compile(r"([^\s/]+)/(inet|unix|unix-dgram|fifo|pass)/([A-Za-z0-9_]+)\s*=\s*(.*)")
+_SIZE_LIMIT = "message_size_limit"
 _OPTION = re.compile(r"\s+-o\s+\{?\s*([A-Za-z0-9_]+)\s*=")
 
 
@@ -235,6 +236,15 @@ def plugins(conf: str) -> dict[str, set[str]]:
 def _risky(where: Location, name: str) -> Finding:
     what = f"{name!r} is one of the settings on which accounts and aliases stand"
     return Finding(where, WARNING, "risky-override", what, "be sure that you mean it")
+
+
+def message_size_limit(main: str, setting: int) -> int:
+    """The largest message in bytes (0 = unlimited) with a `postfix-main.cf`; unlimited where that
+    says it in a way that only Postfix can read."""
+    said = [entry.value.strip() for entry in entries(MAIN, main) if entry.name == _SIZE_LIMIT]
+    if not said:
+        return setting
+    return int(said[-1]) if said[-1].isascii() and said[-1].isdecimal() else 0
 
 
 def main_cf(base: str, text: str) -> str:

@@ -23,9 +23,9 @@ FLOORS = (
     "mail_work mail_user settling lock append recovery history commit targets/ index store "
     "served password verification password_policy running services installed pcre sockets auth "
     "agreement picture mailstore former_owner quota_warning policy/ sessions reopen sievec sieve "
-    "overrides source brought overlay companions adopt/ places owners prepare apply damage deadlines "
-    "moving log threads watch follow health log_stream readiness ports host_files integration "
-    "families supervise tasks signals essentials",
+    "overrides source brought overlay companions adopt/ places owners prepare apply damage "
+    "deadlines moving log threads watch follow health log_stream readiness ports host_files "
+    "integration families supervise tasks signals essentials",
     "healing server watching cli/",
 )
 #: Names itself only (`__version__`), and starts the faces.

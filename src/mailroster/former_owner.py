@@ -1,6 +1,6 @@
 """What the former owner of an address has left: mail, and Sieve scripts in two places.
 
-`email del -y` takes the script away from the config folder, and `undo` brings it back: so the script
+`email del -y` takes the script of the config folder out of use, and `undo` brings it back: so it
 stays there under a name that is never served. Scripts of ManageSieve are deleted with the mail.
 """
 

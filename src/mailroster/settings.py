@@ -226,7 +226,7 @@ class Sources(NamedTuple):
             return None
         try:
             if raw := self.read(path):
-                return raw.decode().strip()
+                return raw.decode("utf-8-sig").strip()
             raise NotUnderstood(
                 printable(f"{setting.variable}__FILE: {path} is not there, or empty")
             )
@@ -393,7 +393,7 @@ def _layout(said: str, state: str, sources: Sources) -> str:
 def _line(path: str, read: Callable[[str], bytes]) -> str:
     """The one line of a file; "" where there is none, or nobody may read it."""
     try:
-        return read(path).decode().strip()
+        return read(path).decode("utf-8-sig").strip()
     except (OSError, UnicodeDecodeError):
         return ""
 

@@ -5,7 +5,7 @@ from itertools import chain
 
 from mailroster.address import split
 from mailroster.changes import Change
-from mailroster.document import Document
+from mailroster.document import MARK, Document
 from mailroster.finding import Fault
 from mailroster.formats.virtual import Alias
 from mailroster.resolve import EXPANSION_LIMIT, NotFollowed, Router, quoted
@@ -156,7 +156,8 @@ class Access:
 
 
 class Regexp:
-    """`postfix-regexp.cf` as a pcre table: one row, the whole file, with plain line feeds."""
+    """`postfix-regexp.cf` as a pcre table: one row, the whole file, with plain line feeds and
+    without a byte order mark."""
 
     name = "regexp"
 
@@ -164,7 +165,7 @@ class Regexp:
         return ("",)
 
     def row(self, router: Router, key: str) -> str | None:
-        return router.roster.regexp.text.replace("\r\n", "\n")
+        return router.roster.regexp.text.removeprefix(MARK).replace("\r\n", "\n")
 
     def concerned(self, change: Change) -> Iterable[str]:
         return change.keys["regexp"]

@@ -28,6 +28,8 @@ _KNOWN = 4096
 _LONG_CHARS = 1 << 14
 #: How much of a file tells how its lines end.
 NEWLINE_CHARS = 4096
+#: The byte order mark, which a file may begin with.
+MARK = "\ufeff"
 #: A user that no address has.
 _ANYBODY = " "
 
@@ -421,8 +423,8 @@ class Document(Generic[E]):
         """The same with other logical lines at some positions (None: without that line), and with
         some more at the end.
 
-        A line that is replaced keeps its carriage return; a missing final newline is completed
-        before what is appended.
+        A byte order mark stays. A line that is replaced keeps its carriage return; a missing final
+        newline is completed before what is appended.
         """
         text = self.text
         if replaced:
@@ -434,6 +436,8 @@ class Document(Generic[E]):
             if replaced.get(len(self.lines) - 1, "") is None and lines:
                 lines.append("")  # the line before keeps its line feed
             text = "\n".join(lines)
+            if self.text.startswith(MARK) and not text.startswith(MARK):
+                text = MARK + text
         if appended:
             end = self.newline()
             start = text if not text or text.endswith("\n") else text + end

@@ -13,8 +13,8 @@ from mailroster.formats.sieve import SUFFIX
 from mailroster.mailstore import folder
 from mailroster.settings import Settings
 
-#: Ends the name of a script whose account was deleted.
-DELETED = ".deleted"
+#: Stands behind the name of a script whose account was deleted, before the ID of that change.
+DELETED = ".deleted-"
 #: The script of ManageSieve that is active, below the folder of a mailbox.
 _ACTIVE = "home/.dovecot.sieve"
 
@@ -46,21 +46,23 @@ def scripts(settings: Settings, address: Address) -> list[str]:
     return [os.path.join(settings.config, file) for file in files]
 
 
-def set_scripts_aside(settings: Settings, address: Address) -> None:
-    """Takes the script of an address away; `bring_back` undoes it. Raises OSError."""
+def set_scripts_aside(settings: Settings, address: Address, change: int) -> None:
+    """Takes the script of an address away; `bring_back` of the same change undoes it. Raises
+    OSError."""
     for path in scripts(settings, address):
         with suppress(FileNotFoundError):
-            os.replace(path, path + DELETED)
+            os.replace(path, f"{path}{DELETED}{change}")
 
 
-def bring_back(settings: Settings, address: Address) -> str:
-    """The path of a script that is back in its place; "" if there was none, or another one is in
-    its place. Raises OSError."""
+def bring_back(settings: Settings, address: Address, change: int) -> str:
+    """The path of a script that is back in its place; "" if the change has taken none away, or
+    another one is in its place. Raises OSError."""
     if scripts(settings, address):
         return ""
-    for file in _files(settings.config, address, SUFFIX + DELETED):
-        path = os.path.join(settings.config, file.removesuffix(DELETED))
-        os.rename(path + DELETED, path)
+    end = f"{DELETED}{change}"
+    for file in _files(settings.config, address, SUFFIX + end):
+        path = os.path.join(settings.config, file.removesuffix(end))
+        os.rename(path + end, path)
         return path
     return ""
 

@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from mailroster.document import NEWLINE_CHARS, Document, Format, carriage_return, newline
+from mailroster.document import MARK, NEWLINE_CHARS, Document, Format, carriage_return, newline
 from mailroster.finding import Finding
 from mailroster.lines import cut, line_at, lines_of, start_before, start_behind
 from mailroster.splices import Splice
@@ -306,6 +306,8 @@ class Indexed(Document[E]):
                 line, end = self._line_at(position)
                 feed = "\n" if self.base.read(end - 1, end) == b"\n" else ""
                 text = "" if new is None else new + carriage_return(line) + feed
+                if line.startswith(MARK) and not text.startswith(MARK):
+                    text = MARK + text
                 splices.append(Splice(position, end, text))
                 continue
             nth, _ = self.inserted()[position - first]

@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 import time
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 
 from mailroster import installed, references
@@ -52,9 +53,11 @@ class Taken(NamedTuple):
 
 
 def in_folder(folder: str, linked: Sequence[str] = ()) -> Overrides:
-    """The files of a folder. Raises OSError for one that can't be read."""
+    """The files of a folder, without their byte order marks, which no server skips. Raises OSError
+    for one that can't be read."""
     config = ConfigFolder(folder, tuple(linked))
-    texts = (config.read(file).decode("utf-8", "surrogateescape") for file in FILES)
+    raw = (config.read(file).removeprefix(BOM_UTF8) for file in FILES)
+    texts = (some.decode("utf-8", "surrogateescape") for some in raw)
     return Overrides(*texts)
 
 

@@ -2,12 +2,13 @@
 
     refused = *( password line-feed )
 
-The file holds one refused password a line, in any case; an empty line is none. It is read in parts,
-since such lists have millions of lines.
+The file holds one refused password a line, in any case; an empty line is none, and a byte order
+mark is skipped. It is read in parts, since such lists have millions of lines.
 """
 
 import errno
 import os
+from codecs import BOM_UTF8
 from collections.abc import Collection, Iterator
 from io import FileIO
 
@@ -58,8 +59,9 @@ class Policy(NamedTuple):
             with self._opened() as file:
                 if identity_of(file.fileno()).size > WHOLE_MAX_BYTES:
                     raise OSError(errno.EFBIG, f"larger than {WHOLE_MAX_BYTES} bytes")
-                rest = b""
+                rest, begins = b"", True
                 while part := file.read(_PART_BYTES):
+                    part, begins = part.removeprefix(BOM_UTF8) if begins else part, False
                     whole, feed, last = (rest + part).rpartition(b"\n")
                     rest = last
                     if feed:

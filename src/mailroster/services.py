@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 
 from mailroster.address import example
-from mailroster.document import Document
+from mailroster.document import MARK, Document
 from mailroster.finding import ERROR, Fault, Finding, Location, ServiceFailed, printable
 from mailroster.formats.regexp import REGEXP, Rule
 from mailroster.instance.layout import Layout
@@ -136,7 +136,7 @@ def ask_regexp(text: str, addresses: Iterable[str]) -> Answers:
     if program("postmap") is None:
         raise NoPcre("there is no postmap; install Debian's packages postfix and postfix-pcre")
     keys = [address for address in addresses if address]
-    table = in_memory("regexp", text.replace("\r\n", "\n"))
+    table = in_memory("regexp", text.removeprefix(MARK).replace("\r\n", "\n"))
     folder, main_cf = _any_config()
     try:
         name = f"/proc/self/fd/{table}"

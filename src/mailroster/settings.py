@@ -257,7 +257,7 @@ class Sources(NamedTuple):
             return None
         try:
             if raw := self.read(path):
-                return raw.decode().strip()
+                return raw.decode("utf-8-sig").strip()
             raise NotUnderstood(
                 printable(f"{setting.variable}__FILE: {path} is not there, or empty")
             )
@@ -506,7 +506,7 @@ def _line(path: str, read: Callable[[str], bytes]) -> str:
 def _text(path: str, read: Callable[[str], bytes]) -> str:
     """The text of a file; "" where there is none, or it can't be read."""
     try:
-        return read(path).decode()
+        return read(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return ""
 

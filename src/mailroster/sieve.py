@@ -19,7 +19,7 @@ from mailroster.document import Document
 from mailroster.entry_changes import NAMED_MAX
 from mailroster.finding import ERROR, WARNING, Busy, Finding, Location, printable
 from mailroster.formats.accounts import ACCOUNTS, Account
-from mailroster.formats.sieve import AFTER, BEFORE, SUFFIX, Scripts, scripts_among
+from mailroster.formats.sieve import AFTER, BEFORE, SUFFIX, Scripts, script_of, scripts_among
 from mailroster.instance.layout import Layout
 from mailroster.lock import FolderLock
 from mailroster.settling import Settling
@@ -133,7 +133,8 @@ class SieveScripts:
                 found.known[name] = self._known[name]
                 continue
             try:
-                text, which = self._folder.look(file)
+                raw, which = self._folder.look(file)
+                text = script_of(raw)
             except OSError as error:
                 found.findings.append(unreadable(file, reason(error)))
                 continue
@@ -215,7 +216,7 @@ class SieveScripts:
         live = self.live()
         for name, file in scripts.files.items():
             try:
-                text = self._folder.read(file)
+                text = script_of(self._folder.read(file))
             except OSError as error:
                 found.append(unreadable(file, reason(error)))
                 continue
@@ -258,7 +259,7 @@ def findings_in(
     found, texts = list(scripts.findings), {}
     for name, file in scripts.files.items():
         try:
-            texts[name] = config.read(file)
+            texts[name] = script_of(config.read(file))
         except OSError as error:
             found.append(unreadable(file, reason(error)))
         if name not in (BEFORE, AFTER) and name not in accounts:

@@ -135,3 +135,24 @@ def test_status_is_in_step_only_if_every_line_of_every_file_is_served(raw: Raw) 
     save(server.file("postfix-virtual.cf"), "")
     until(lambda: server.run("status").returncode == 0)
     assert "skipped" not in server.run("status").stdout
+
+
+def test_files_with_a_byte_order_mark_are_served(raw: Raw) -> None:
+    server = raw.server
+    files = {
+        "postfix-regexp.cf": "/^t[0-9]+@here\\.example$/ john@here.example\n",
+        "postfix-virtual.cf": "info@here.example john@here.example\n",
+        "john@here.example.dovecot.sieve": (
+            'require ["fileinto", "mailbox"];\nfileinto :create "Sorted";\nkeep;\n'
+        ),
+    }
+    for file, text in files.items():
+        save(server.file(file), f"\ufeff{text}")
+    until(lambda: server.run("status").returncode == 0)
+    assert ": error: " not in server.run("check").stdout
+    server.send("t1@here.example", subject="by pattern")
+    server.send("info@here.example", subject="by alias")
+    server.arrives("john@here.example", "by pattern")
+    server.arrives("john@here.example", "by alias")
+    assert "* john@here.example, live" in server.setup("sieve", "list")
+    assert "Sorted" in server.doveadm("mailbox", "list", "-u", "john@here.example")

@@ -160,6 +160,9 @@ PATTERNS = {
     "some users in every domain": Case(
         "regexp-every-domain:1", regexp="/^(postmaster|abuse)@/ a@x.com\n"
     ),
+    "a user in every domain, with a flag": Case(
+        "regexp-every-domain:1", regexp="/^postmaster@/i a@x.com\n"
+    ),
     "a user with any domain": Case("regexp-every-domain:1", regexp="/^t@(.+)$/ a@x.com\n"),
     "a user with any domain, spelt out": Case(
         "regexp-every-domain:1", regexp="/^t@[^@]+$/ a@x.com\n"

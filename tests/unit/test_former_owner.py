@@ -1,5 +1,7 @@
 """An address that is given again: what a former owner has left, and how it is cleared."""
 
+import json
+
 from mailroster.address import Address
 from mailroster.former_owner import had_owner
 from mailroster.settings import Sources, load
@@ -66,7 +68,21 @@ def test_a_deletion_with_the_mail_takes_the_script_and_undo_brings_it_back(folde
     assert ran.code == 0
     assert f"{folder.config}/{SCRIPT} is back" in ran.err
     assert folder.read(SCRIPT) == text
-    assert not (folder.config / f"{SCRIPT}.deleted").exists()
+    assert [path.name for path in folder.config.iterdir() if "deleted" in path.name] == []
+
+
+def test_undo_of_a_later_deletion_brings_back_nothing_of_an_earlier_owner(folder: Folder) -> None:
+    folder.write(ACCOUNTS, f"a@x.com|{H}\nb@x.com|{H}\n")
+    folder.write(SCRIPT, "keep;\n")
+    folder.setup("email", "del", "-y", "a@x.com")
+    first = json.loads(folder.setup("log", "--json").out)[0]["id"]
+    folder.setup("email", "add", "a@x.com", "pw")
+    folder.setup("email", "del", "-y", "a@x.com")
+    assert "is back" not in folder.setup("undo").err
+    assert not (folder.config / SCRIPT).exists()
+    folder.setup("undo")
+    assert "is back" in folder.setup("undo", str(first)).err
+    assert folder.read(SCRIPT) == "keep;\n"
 
 
 def test_undo_replaces_no_script_that_came_later(folder: Folder) -> None:

@@ -95,9 +95,8 @@ class Pattern(NamedTuple):
     def matches_every_domain(self) -> bool:
         """Whether a branch certainly matches addresses in any domain: it names none behind its `@`,
         or ends without an `@` and without `$`."""
-        return self.is_plain() and (
-            self.matches_all() or any(map(_is_of_every_domain, self.branches()))
-        )
+        is_judged = self._replace(flags=self.flags.replace("i", "")).is_plain()  # i: case alone
+        return is_judged and (self.matches_all() or any(map(_is_of_every_domain, self.branches())))
 
     def suffix(self) -> str:
         """The text with which every domain ends that it matches: `.example.com` of

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from itertools import islice
 
 from mailroster import former_owner
 from mailroster.address import Address, split
 from mailroster.cli.call import Call, warn
 from mailroster.finding import Busy, Refused
+from mailroster.formats.accounts import ACCOUNTS
 from mailroster.moving import is_quiet
 from mailroster.roster import Roster
 
@@ -15,6 +17,8 @@ _PATIENCE_S = 10.0
 #: How often it deletes what such deliveries make anew.
 _ROUNDS = 20
 _STEP_S = 0.05
+#: How many changes of others may have come since.
+_CHANGES = 20
 
 
 def edit_and_delete(
@@ -59,12 +63,24 @@ def drop_scripts(call: Call, addresses: Collection[Address]) -> None:
     from mailroster.sieve import SieveScripts
 
     settings = call.settings
-    for address in addresses:
-        former_owner.set_scripts_aside(settings, address)
+    if any(former_owner.scripts(settings, address) for address in addresses):
+        change = _change_of(call, addresses)
+        for address in addresses:
+            former_owner.set_scripts_aside(settings, address, change)
     if call.is_served():
         linked = settings.linked()
         scripts = SieveScripts(settings.config, call.layout(), 0.0, linked=linked)
         scripts.drop(addresses)
+
+
+def _change_of(call: Call, addresses: Collection[Address]) -> int:
+    """The ID of the change that has just deleted accounts; 0 if the history lacks it."""
+    from mailroster.revert import comes_back
+
+    for entry in islice(call.store().history(), _CHANGES):
+        if set(addresses).issubset(comes_back(ACCOUNTS, entry)):
+            return entry.id
+    return 0
 
 
 def _delete_what_is_gone(call: Call, domains: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ import os
 from mailroster.cli.call import Call, print_json, print_list
 from mailroster.config_folder import ConfigFolder
 from mailroster.disk import read
-from mailroster.formats.sieve import AFTER, BEFORE, scripts_among
+from mailroster.formats.sieve import AFTER, BEFORE, script_of, scripts_among
 from mailroster.sieve import SieveScripts
 
 
@@ -43,6 +43,6 @@ def show(call: Call) -> int:
 def _text(folder: ConfigFolder, file: str) -> bytes | None:
     """A script of the folder; None for one that can't be read, which `check` reports."""
     try:
-        return folder.read(file)
+        return script_of(folder.read(file))
     except OSError:
         return None

@@ -137,7 +137,7 @@ def _bring_scripts_back(call: Call, entry: Entry) -> None:
     """Puts the Sieve scripts back that 'email del -y' has taken away."""
     for key in comes_back(ACCOUNTS, entry):
         try:
-            path = former_owner.bring_back(call.settings, account(key))
+            path = former_owner.bring_back(call.settings, account(key), entry.id)
         except Fault:
             continue
         if path:

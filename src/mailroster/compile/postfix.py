@@ -5,7 +5,7 @@ from itertools import chain
 
 from mailroster.address import is_idna, split
 from mailroster.changes import Change
-from mailroster.document import Document
+from mailroster.document import MARK, Document
 from mailroster.finding import Fault
 from mailroster.formats.virtual import Alias
 from mailroster.resolve import (
@@ -205,7 +205,8 @@ class Access:
 
 
 class Regexp:
-    """`postfix-regexp.cf` as a pcre table: one row, the whole file, with plain line feeds."""
+    """`postfix-regexp.cf` as a pcre table: one row, the whole file, with plain line feeds and
+    without a byte order mark."""
 
     name = "regexp"
 
@@ -213,7 +214,7 @@ class Regexp:
         return ("",)
 
     def row(self, router: Router, key: str) -> str | None:
-        return router.roster.regexp.text.replace("\r\n", "\n")
+        return router.roster.regexp.text.removeprefix(MARK).replace("\r\n", "\n")
 
     def concerned(self, change: Change) -> Iterable[str]:
         return change.keys["regexp"]

@@ -45,6 +45,8 @@ _RESTRICTIONS = frozenset((
     "reject_unknown_sender_domain", "reject_unlisted_recipient", "reject_unlisted_sender",
     "reject_unverified_recipient", "reject_unverified_sender", "warn_if_reject",
 ))  # fmt: skip
+#: An ASCII domain: that of a sender elsewhere may have underscores, too.
+_FOREIGN = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 _REPLY_CODE = re.compile(r"[45][0-9]{2}")
 
 
@@ -89,12 +91,10 @@ def _check_key(key: str) -> None:
         raise _without_effect(key, mend)
     if not at and re.fullmatch(r"[0-9.]+", key):
         raise _without_effect(key, "write an address or a domain; clients are not looked at here")
-    if at and domain:
-        address.alias(key)
-    elif at:
+    if at:
         address.alias(f"{local}@example.com")
-    else:
-        address.fold_domain(key)
+    if domain and not _FOREIGN.fullmatch(domain):
+        address.fold_domain(domain)
 
 
 def _is_literal(domain: str) -> bool:
@@ -127,7 +127,7 @@ def _check_action(action: str) -> None:
     if _REPLY_CODE.fullmatch(word):
         return
     names = action.replace(",", " ").split()
-    if not _RESTRICTIONS.issuperset(name.lower() for name in names):
+    if action[0] == "," or not _RESTRICTIONS.issuperset(name.lower() for name in names):
         what = f"Postfix has no action {action!r}, or it can't be used here; it would answer 451"
         raise Fault("unknown-action", what, "write REJECT to refuse the mail, OK to accept it")
 

@@ -6,6 +6,7 @@ The name of the file says whose mail a script sorts: an account's, in any case; 
 before or after the script of the account itself. What stands in it only Pigeonhole judges.
 """
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable
 
 from mailroster import address
@@ -14,6 +15,11 @@ from mailroster.values import NamedTuple
 
 SUFFIX = ".dovecot.sieve"
 BEFORE, AFTER = "before", "after"
+
+
+def script_of(raw: bytes) -> bytes:
+    """The script in the bytes of a file: without a byte order mark, which Pigeonhole refuses."""
+    return raw.removeprefix(BOM_UTF8)
 
 
 class Scripts(NamedTuple):

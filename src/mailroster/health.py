@@ -3,8 +3,13 @@
 import select
 import socket
 
+from mailroster.auth import NOT_FOUND, USERDB, Question, ask
+from mailroster.finding import ServiceFailed
+from mailroster.instance.layout import Layout
 from mailroster.settings import Settings
 
+#: A user that no server has.
+_NOBODY = "nobody@invalid"
 TIMEOUT_S = 5.0
 #: A port behind a load balancer may wait for the line of the PROXY protocol before it greets. Any
 #: other port that is slow takes it for an unknown command.
@@ -23,6 +28,20 @@ def silent(settings: Settings) -> list[str]:
         for name, port, greeting, farewell in asked
         if not _greets(near, port, greeting, farewell)
     ]
+
+
+def unready(settings: Settings, layout: Layout) -> list[str]:
+    """As `silent`, and Dovecot's auth if it can't look a user up yet: it greets before its workers
+    have opened the tables, and a command or a delivery in that moment would find no user."""
+    found = silent(settings)
+    return found or ([] if _looks_up(layout) else ["Dovecot's auth on a user"])
+
+
+def _looks_up(layout: Layout) -> bool:
+    try:
+        return ask(layout, [Question(USERDB, _NOBODY)])[0].outcome == NOT_FOUND
+    except ServiceFailed:
+        return False
 
 
 def _greets(host: str, port: int, greeting: bytes, farewell: bytes) -> bool:

@@ -14,7 +14,7 @@ from mailroster.families import Process
 from mailroster.finding import Busy, Refused, ServiceFailed
 from mailroster.follow import Follower, only_one
 from mailroster.healing import Displaced, Healer
-from mailroster.health import silent
+from mailroster.health import unready
 from mailroster.instance.layout import Layout
 from mailroster.instance.postfix import needs_policy
 from mailroster.log import log, words_of
@@ -223,9 +223,9 @@ class Up:
                     process.close()
 
     async def _ready(self, stop: asyncio.Event) -> None:
-        """Says "ready" when SMTP and IMAP answer."""
+        """Says "ready" when SMTP and IMAP answer, and Dovecot can look users up."""
         s, deadline = self._settings, time.monotonic() + READY_S
-        while found := await unless_stopped(stop, in_thread(silent, s)):
+        while found := await unless_stopped(stop, in_thread(unready, s, self._layout)):
             if time.monotonic() > deadline:
                 raise ServiceFailed(f"no answer: {', '.join(found)}; see {s.logs}")
             await asyncio.sleep(0.05)

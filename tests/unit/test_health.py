@@ -4,10 +4,12 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
-from mailroster.health import silent
+from mailroster.health import silent, unready
+from mailroster.instance.layout import Layout
 from mailroster.settings import Settings, Sources, load
 
 
@@ -57,3 +59,42 @@ def test_a_port_on_which_nobody_listens_is_silent() -> None:
         smtp = taken.getsockname()[1]
         taken.close()
         assert silent(settings(smtp, imap)) == [f"SMTP on 127.0.0.1:{smtp}"]
+
+
+@contextmanager
+def auth(path: Path, answer: bytes) -> Iterator[None]:
+    """An auth-userdb that says one thing to each lookup."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+
+        def serve() -> None:
+            try:
+                client, _ = listening.accept()
+            except OSError:
+                return
+            with client:
+                client.recv(1000)
+                client.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_ready"),
+    [
+        pytest.param(b"NOTFOUND\t1\n", True, id="it looks users up"),
+        pytest.param(b"FAIL\t1\n", False, id="its tables can't be read"),
+        pytest.param(b"", False, id="it ends the connection"),
+    ],
+)
+def test_ready_is_who_can_look_a_user_up(tmp_path: Path, answer: bytes, is_ready: bool) -> None:
+    layout = Layout(str(tmp_path))
+    with ExitStack() as stack:
+        ports = [stack.enter_context(greeting(text)) for text in (b"220 x\r\n", b"* OK\r\n")]
+        assert unready(settings(*ports), layout) == ["Dovecot's auth on a user"]
+        stack.enter_context(auth(Path(layout.run) / "auth-userdb", answer))
+        assert (unready(settings(*ports), layout) == []) == is_ready

@@ -286,7 +286,7 @@ def _users(found: Explanation, settings: Settings, layout: Layout) -> Iterator[D
             continue
         home = plain(settings.mail, box.account).home
         ours, theirs = box.place, place_of({"home": home, **known.fields})
-        if ours and theirs and not _is_at(theirs, ours):
+        if ours and theirs and not same_place(theirs, ours):
             yield Disagreement(f"the mail of {box.account}", ours, theirs)
     for end, known in zip(nowhere, answers[1 + len(boxes) :], strict=True):
         if known.outcome != NOT_FOUND:
@@ -298,20 +298,23 @@ def place_of(fields: Mapping[str, str]) -> str:
     `~` put in; 2.4 has several fields. "" if they do not say it."""
     mail = fields.get("mail", "")
     if "mail_path" in fields:
-        its = {name: value for name, value in fields.items() if name in SETTINGS}
-        if its.get("mail_inbox_path") == its["mail_path"]:  # where it is anyway
-            del its["mail_inbox_path"]
-        mail = location(its)
+        mail = location({name: value for name, value in fields.items() if name in SETTINGS})
     home = fields.get("home", "")
     return re.sub(r"(?<=[:=])(?:~|%h)(?=/|:|$)", lambda _: home, f":{mail}")[1:]
 
 
-def _is_at(theirs: str, ours: str) -> bool:
+def same_place(theirs: str, ours: str) -> bool:
     """Whether two mail locations are the same; ours may be the path of a Maildir alone. A folder
     may have several paths."""
-    ours = ours if re.match(r"[a-z]+:", ours) else f"maildir:{ours}"
-    (kind, *parts), (our_kind, *our_parts) = theirs.split(":"), ours.split(":")
-    return kind == our_kind and list(map(_real, parts)) == list(map(_real, our_parts))
+    return _parts(theirs) == _parts(ours if re.match(r"[a-z]+:", ours) else f"maildir:{ours}")
+
+
+def _parts(location: str) -> tuple[str, str, frozenset[str]]:
+    """Driver, path, and options, of which INBOX is none where it is at its usual place."""
+    driver, path, *options = (*location.split(":"), "")
+    path, known = _real(path), set(map(_real, filter(None, options)))
+    usual = {"maildir": path, "mbox": f"{path}/inbox"}.get(driver)
+    return driver, path, frozenset(known - {f"INBOX={usual}"})
 
 
 def _real(part: str) -> str:

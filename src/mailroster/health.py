@@ -4,8 +4,13 @@ import select
 import socket
 from collections.abc import Iterable
 
+from mailroster.auth import NOT_FOUND, USERDB, Question, ask
+from mailroster.finding import ServiceFailed
 from mailroster.instance.endpoints import PROXY, Endpoint
+from mailroster.instance.layout import Layout
 
+#: A user that no server has.
+_NOBODY = "nobody@invalid"
 TIMEOUT_S = 5.0
 #: A port behind a load balancer may wait for that line before it greets. Any other port that is
 #: slow takes it for an unknown command.
@@ -26,6 +31,19 @@ def silent(found: Iterable[Endpoint]) -> list[str]:
         for address in endpoint.addresses
         if not _greets(endpoint, address)
     ]
+
+
+def unready(found: Iterable[Endpoint], layout: Layout) -> list[str]:
+    """As `silent`, and Dovecot's auth if it can't look a user up yet: it greets before its workers
+    have opened the tables, and a command or a delivery in that moment would find no user."""
+    return silent(found) or ([] if _looks_up(layout) else ["Dovecot's auth on a user"])
+
+
+def _looks_up(layout: Layout) -> bool:
+    try:
+        return ask(layout, [Question(USERDB, _NOBODY)])[0].outcome == NOT_FOUND
+    except ServiceFailed:
+        return False
 
 
 def asked(found: Iterable[Endpoint]) -> list[Endpoint]:

@@ -15,7 +15,7 @@ from mailroster.families import Process
 from mailroster.finding import Busy, Refused, ServiceFailed
 from mailroster.follow import Follower, only_one
 from mailroster.healing import Displaced, Healer
-from mailroster.health import silent
+from mailroster.health import unready
 from mailroster.instance.endpoints import listed
 from mailroster.instance.layout import Layout
 from mailroster.log import log, words_of
@@ -252,10 +252,10 @@ class Up:
         return survivors.end(survivors.survivors(self._layout))
 
     async def _ready(self, stop: asyncio.Event) -> None:
-        """Says "ready" when SMTP and IMAP answer."""
+        """Says "ready" when SMTP and IMAP answer, and Dovecot can look users up."""
         s, deadline = self._settings, time.monotonic() + READY_S
         ports = await in_thread(in_force.ports, s, self._layout)
-        while found := await unless_stopped(stop, in_thread(silent, ports)):
+        while found := await unless_stopped(stop, in_thread(unready, ports, self._layout)):
             if time.monotonic() > deadline:
                 raise ServiceFailed(f"no answer: {', '.join(found)}; see {s.logs}")
             await asyncio.sleep(0.05)

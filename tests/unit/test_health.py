@@ -4,11 +4,13 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
-from mailroster.health import asked, silent
+from mailroster.health import asked, silent, unready
 from mailroster.instance.endpoints import Endpoint, endpoints, listed
+from mailroster.instance.layout import Layout
 from mailroster.settings import Sources, load
 
 
@@ -108,3 +110,43 @@ def test_the_ports_are_listed_as_they_are() -> None:
     assert listed(ports(**given, proxy_protocol="smtp imaps")) == (
         "SMTP 10025 (PROXY), submission 10587 and 10465, IMAP 10993 (PROXY), ManageSieve 14190"
     )
+
+
+@contextmanager
+def auth(path: Path, answer: bytes) -> Iterator[None]:
+    """An auth-userdb that says one thing to each lookup."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+
+        def serve() -> None:
+            try:
+                client, _ = listening.accept()
+            except OSError:
+                return
+            with client:
+                client.recv(1000)
+                client.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_ready"),
+    [
+        pytest.param(b"NOTFOUND\t1\n", True, id="it looks users up"),
+        pytest.param(b"FAIL\t1\n", False, id="its tables can't be read"),
+        pytest.param(b"", False, id="it ends the connection"),
+    ],
+)
+def test_ready_is_who_can_look_a_user_up(tmp_path: Path, answer: bytes, is_ready: bool) -> None:
+    layout = Layout(str(tmp_path))
+    with ExitStack() as stack:
+        smtp, imap = (stack.enter_context(greeting(text)) for text in (b"220 x\r\n", b"* OK\r\n"))
+        found = ports(smtp_port=smtp, imap_port=imap)
+        assert unready(found, layout) == ["Dovecot's auth on a user"]
+        stack.enter_context(auth(Path(layout.run) / "auth-userdb", answer))
+        assert (unready(found, layout) == []) == is_ready

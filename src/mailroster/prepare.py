@@ -80,9 +80,11 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
     """
     if layout.kind == "host":
         mend = "run 'mailroster watch', or name another --home"
-        raise Refused(f"the tables in {layout.state} are for servers of somebody else; {mend}")
+        raise Refused(
+            f"the tables in {layout.state} are for this host's own Postfix and Dovecot; {mend}"
+        )
     if os.geteuid() != 0:
-        raise Refused("Postfix's master wants root: run this as root")
+        raise Refused("only root can start Postfix: use sudo")
     if missing := missing_packages():
         raise Refused(f"these Debian packages are missing: {' '.join(missing)}")
     check_paths(settings, layout)

@@ -161,7 +161,7 @@ def test_a_lock_that_comes_with_the_hash(folder: Folder) -> None:
 def test_a_lock_takes_the_place_of_the_end_of_the_account(folder: Folder) -> None:
     folder.setup("email", "add", "a@x.com", "--hash", H, "--until", "2199-01-01")
     ran = folder.setup("email", "lock", "a@x.com")
-    assert "was to end with 2199-01-01" in ran.err
+    assert "the end date 2199-01-01 of" in ran.err
     assert folder.read(ACCOUNTS) == f"a@x.com|{L}\n"
 
 

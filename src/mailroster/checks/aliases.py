@@ -39,8 +39,8 @@ def dangling(subject: Subject) -> Iterator[Finding]:
             if key in alias.recipients and key not in lost and subject.router.mailbox(key) is None:
                 lost.append(key)  # to itself: there the way ends
             if lost:
-                what = f"{key!r} leads to {some(lost)}, whom nobody here takes mail for"
-                mend = "mend the address, or add the account"
+                what = f"{key!r} leads to {some(lost)}, which does not exist here"
+                mend = "correct the address, or add the account"
                 where = document.location(position)
                 yield Finding(where, WARNING, "dangling-alias", what, mend)
 

@@ -58,8 +58,8 @@ def dangling(subject: Subject) -> Iterator[Finding]:
         words = found.rule.result.replace(",", " ").split()
         lost = nobodies(subject, (word for word in words if "$" not in word and '"' not in word))
         if lost:
-            what = f"the rule leads to {some(lost)}, whom nobody here takes mail for"
-            mend = "mend the address, or add the account"
+            what = f"the rule leads to {some(lost)}, which does not exist here"
+            mend = "correct the address, or add the account"
             yield Finding(found.where, WARNING, "dangling-alias", what, mend)
 
 

@@ -16,7 +16,7 @@ def lock(call: Call) -> int:
         if account is not None and position is not None and not account.is_locked():
             end = notes_of(roster.accounts, position).until
             if end:
-                warn(f"warning: {address!r} was to end with {end}; that note goes with this lock")
+                warn(f"warning: the end date {end} of {address!r} is replaced by this lock")
         return after
 
     return call.edit(verb)

@@ -58,7 +58,7 @@ def _rows(call: Call) -> list[Row]:
         warn("quotas are off (ENABLE_QUOTAS=0): no limit holds")
     running = call.settings.enable_quotas and dovecot_pid(layout) is not None
     if call.settings.enable_quotas and not running:
-        warn("no server runs here: limits only, nobody can tell the use")
+        warn("no server runs here: limits only, usage unknown")
     usage = quotas(layout, roster.accounts.keys()) if running else {}
     rows = []
     for address in map(Address, roster.accounts.keys()):

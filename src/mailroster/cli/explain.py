@@ -54,7 +54,7 @@ def draw(call: Call) -> int:
     if "--dot" not in call.options and "--svg" not in call.options:
         raise NotUnderstood("give --svg FILE or --dot")
     domain = addresses.fold_domain(call.arguments[0].lstrip("@")) if call.arguments else ""
-    roster = call.roster()
+    roster = call.roster().in_memory()
     router = Router(roster, call.settings.hostname, Captures(roster.regexp)).remembering()
     prime(
         router,

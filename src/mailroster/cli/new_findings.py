@@ -6,7 +6,7 @@ from typing import Any
 from mailroster.address import split
 from mailroster.cli.call import Call, warn
 from mailroster.document import Document
-from mailroster.finding import INFO, Finding, ServiceFailed
+from mailroster.finding import INFO, Fault, Finding, Refused, ServiceFailed
 from mailroster.indexed import Indexed, whole
 from mailroster.plan import Plan
 from mailroster.resolve import Router, quoted
@@ -28,7 +28,15 @@ _SHOWN_MAX = 10
 
 
 def warn_of_new(call: Call, plan: Plan, before: Roster, after: Roster) -> None:
-    """Prints what is wrong after an edit and was not before. Never fails."""
+    """Prints what is wrong after an edit and was not before. The edit counts, whatever this finds:
+    what can't be checked is reported, and not raised."""
+    try:
+        _warn(call, plan, before, after)
+    except (Fault, Refused, ServiceFailed, OSError) as error:
+        warn(f"note: the new entry could not be checked: {error}")
+
+
+def _warn(call: Call, plan: Plan, before: Roster, after: Roster) -> None:
     origin = call.settings.hostname
     entries = sum(document.size_hint() for document in after)
     has_pattern = any(edit.after.format.ordered for edit in plan.edits)

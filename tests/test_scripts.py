@@ -1,6 +1,7 @@
 """script/: what it says to those who can't run it, and what the demo leaves alone and behind."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ def bare_path(tmp_path: Path) -> str:
     return f"{programs}:{os.environ['PATH']}"
 
 
-@pytest.mark.parametrize("name", ["prepare", "demo", "test", "test-in", "root", "image"])
+@pytest.mark.parametrize("name", ["prepare", "demo", "test", "test-in", "root", "image", "deb"])
 def test_a_script_is_read_by_a_posix_shell(name: str) -> None:
     done = subprocess.run(["sh", "-n", SCRIPT / name], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -119,3 +120,63 @@ def running() -> str:
         ["sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null"], capture_output=True, text=True
     )
     return done.stdout.replace("\0", " ")
+
+
+# -- script/deb
+
+
+@pytest.fixture
+def without_python(tmp_path: Path) -> Path:
+    """A folder for PATH with what every Debian has, no Python, and an apt-get that notes what it is
+    to install and brings Python."""
+    programs = tmp_path / "bare"
+    programs.mkdir()
+    essential = (
+        "sh sed dirname mkdir cat date sha256sum mktemp rm install find ln gzip printf du cut "
+        "touch xargs md5sum sort tr tail head grep dpkg-deb git expr tar xz chmod uname id basename"
+    )
+    for name in essential.split():
+        if found := shutil.which(name):
+            (programs / name).symlink_to(found)
+    apt = f'echo "$@" >>{tmp_path}/apt; ln -sf {sys.executable} {programs}/python3'
+    for name, does in (("dpkg-query", "exit 1"), ("apt-get", apt), ("update-rc.d", ":")):
+        (programs / name).write_text(f"#!{programs}/sh\n{does}\n")
+        (programs / name).chmod(0o755)
+    return programs
+
+
+def deb(programs: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    policy = str(programs / "policy-rc.d")
+    environment = {
+        "PATH": str(programs), "PYTHON": "python3", "HOME": str(out), "POLICY_RC_D": policy,
+    }  # fmt: skip
+    return subprocess.run(
+        [shutil.which("sh") or "sh", SCRIPT / "deb", str(out)],
+        env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+def test_a_package_is_made_in_a_bare_tree_which_gets_what_that_needs(
+    without_python: Path, tmp_path: Path
+) -> None:
+    made = deb(without_python, tmp_path / "out")
+    assert made.returncode == 0, made.stderr
+    assert Path(made.stdout.strip()).stat().st_size > 100_000
+    assert "installing Debian packages: python3 python3-pip" in made.stderr
+    asked = (tmp_path / "apt").read_text().splitlines()[-1]
+    assert "--no-install-recommends python3 python3-pip ca-certificates" in asked
+    assert "postfix" not in asked
+
+
+def test_an_ordinary_user_is_told_what_the_package_needs(
+    without_python: Path, tmp_path: Path
+) -> None:
+    (without_python / "id").unlink()
+    (without_python / "id").write_text(f"#!{without_python}/sh\necho 1000\n")
+    (without_python / "id").chmod(0o755)
+    made = deb(without_python, tmp_path / "out")
+    assert (made.returncode, made.stdout) == (1, "")
+    assert "missing: python3 python3-pip ca-certificates" in made.stderr
+    assert "as root" in made.stderr
+    assert "Postfix" not in made.stderr
+    assert not (tmp_path / "apt").exists()

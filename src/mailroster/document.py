@@ -408,7 +408,7 @@ class Document(Generic[E]):
                 if counted is None or self.format.ordered:
                     counted = position
                     continue
-                what = f"{key!r} stands here again, and does not count"
+                what = f"{key!r} is a duplicate and is ignored"
                 mend = f"remove this line or the one that counts, line {self.number(counted)}"
                 where = self.location(position)
                 found.append(Finding(where, WARNING, "duplicate-entry", what, mend))

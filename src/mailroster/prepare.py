@@ -97,7 +97,9 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
     """
     if layout.kind == "host":
         mend = "run 'mailroster watch', or name another --home"
-        raise Refused(f"the tables in {layout.state} are for servers of somebody else; {mend}")
+        raise Refused(
+            f"the tables in {layout.state} are for this host's own Postfix and Dovecot; {mend}"
+        )
     if os.geteuid() != 0:
         raise Refused("Postfix can only be started by root: run it as root (sudo)")
     if missing := missing_packages():

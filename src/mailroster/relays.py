@@ -24,7 +24,7 @@ def forget(roster: Roster, sender: str) -> Roster:
     """Without relay and login of a sender. Refused if neither is there."""
     routes, logins = roster.relaymap.positions(sender), roster.sasl_passwords.positions(sender)
     if not routes and not logins:
-        raise Refused(f"nothing is said of {sender!r}, neither a relay nor a login")
+        raise Refused(f"no relay and no login for {sender!r}")
     return roster._replace(
         relaymap=notes.without(roster.relaymap, routes),
         sasl_passwords=notes.without(roster.sasl_passwords, logins),

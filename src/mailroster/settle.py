@@ -70,14 +70,15 @@ def hold_back(
             documents[field] = document
             if reason:
                 waits = waits or not (alarm or found.settled(field))
-                findings.append(_held(old, "the change", found.unreadable.get(field, reason)))
+                why = found.unreadable.get(field, reason)
+                findings.append(_held(old, "the change is held back", why))
         else:
             kept = _keep(old, new, asked.get(field, frozenset()), settled)
             documents[field] = kept.document
             waits = waits or (bool(kept.keys) and not settled and not alarm)
             reason = "the file has errors" if settled else "the file has just been changed"
             reason = "the accounts seem to vanish" if alarm else reason
-            findings += [_held(old, f"what takes {key!r} away", reason) for key in kept.keys]
+            findings += [_held(old, f"{key!r} stays for now", reason) for key in kept.keys]
     return Held(Roster(**documents), tuple(findings), waits)  # type: ignore[arg-type]
 
 
@@ -168,7 +169,7 @@ def _errors(document: Document[object]) -> bool:
 
 def _held(document: Document[object], what: str, reason: str) -> Finding:
     where = Location(document.format.file)
-    return Finding(where, WARNING, "held-back", f"{what} is held back", reason)
+    return Finding(where, WARNING, "held-back", what, reason)
 
 
 def keep_expandable(before: Router, after: Router) -> tuple[Roster, list[Finding]]:

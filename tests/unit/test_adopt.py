@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -473,6 +474,17 @@ def test_a_project_that_makes_no_sense_is_told(
     found = told(ran)
     assert any(words in text for kind in (NOTE, MEND) for _, text in found[kind])
     assert json.loads(ran.out)["served"]["accounts"] == 4
+
+
+def test_without_yaml_the_compose_file_is_an_error_since_all_its_settings_are_lost(
+    run: Run, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    ran = run(str(project))
+    assert ran.code == 1
+    assert "compose.yaml: not read, as PyYAML is missing" in ran.out.partition("Fix these first")[2]
+    assert "apt install python3-yaml" in ran.out
+    assert "Next" not in ran.out
 
 
 # -- the mail folder

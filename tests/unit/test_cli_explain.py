@@ -27,11 +27,11 @@ def test_the_way_is_told_with_lines_and_what_was_tried(folder: Folder) -> None:
     assert done.out.splitlines()[:9] == [
         "T7@a.x",
         "  accepted with 250, for 1 recipient",
-        "Way",
+        "Route",
         "  T7@a.x becomes box+7@a.x",
         "    by postfix-regexp.cf:3: /^t(.)@/",
         "    tried before: t7@a.x in postfix-virtual.cf: no",
-        "  box+7@a.x ends the way",
+        "  box+7@a.x is delivered here",
         "    by postfix-accounts.cf:1: box@a.x, its extension left out",
         f"    tried before: {in_vain}; box@a.x in postfix-virtual.cf: no",
     ]

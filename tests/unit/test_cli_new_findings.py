@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from mailroster.cli import new_findings
+from mailroster.finding import ServiceFailed
 from tests.unit.test_cli import ACCOUNTS, QUOTAS, VIRTUAL, Folder, H, folder
 
 __all__ = ["folder"]
@@ -82,6 +83,18 @@ def test_a_size_for_no_account_is_refused_and_a_second_edit_repeats_nothing(
     assert said_of(folder, ["alias", "add", "s@example.com", "ghost@example.com"])
     assert said_of(folder, ["alias", "add", "s@example.com", "john@example.com"]) == []
     assert folder.read(QUOTAS) == ""
+
+
+def test_what_can_not_be_checked_does_not_undo_the_edit(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ServiceFailed("postmap does not answer")
+
+    monkeypatch.setattr(new_findings, "_findings", fail)
+    lines = said_of(folder, ["alias", "add", "a@x.com", "b@x.com"])
+    assert lines == ["setup: note: the new entry could not be checked: postmap does not answer"]
+    assert folder.read(VIRTUAL) == "a@x.com b@x.com\n"
 
 
 def test_of_very_many_findings_the_first_are_shown(folder: Folder) -> None:

@@ -1,6 +1,10 @@
 """`setup quota list` and `setup sender` on a config folder alone."""
 
 import json
+import os
+import pty
+import subprocess
+import sys
 
 import pytest
 
@@ -98,3 +102,27 @@ def test_a_table_of_quotas(quotas: Folder) -> None:
     assert quotas.setup("quota", "list", "--table").out == (
         "a@x.com\t\t~\t\tdefault\nlong.name@x.com\t\t2.0M\t\t\nb@x.com\t\t5.0K\t\t\n"
     )
+
+
+def test_a_size_that_is_missing_is_asked_for_on_a_terminal(quotas: Folder) -> None:
+    argv = [sys.executable, "-m", "mailroster", "--home", str(quotas.home)]
+    for words, answer in (
+        (["quota", "set", "a@x.com"], "5G"),
+        (["email", "restrict", "add", "Send"], "a@x.com"),
+    ):
+        leader, follower = pty.openpty()
+        os.write(leader, f"{answer}\n".encode())
+        done = subprocess.run(
+            [*argv, *words], stdin=follower, capture_output=True, text=True, timeout=60
+        )
+        os.close(leader)
+        os.close(follower)
+        assert done.returncode == 0
+        assert done.stderr in ("Size (5G, 500M, 0 for unlimited): ", "Address: ")
+    assert "a@x.com:5G\n" in quotas.read("dovecot-quotas.cf")
+    assert quotas.read("postfix-send-access.cf") == "a@x.com REJECT\n"
+    done = subprocess.run(
+        [*argv, "quota", "set", "a@x.com"], stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "SIZE is missing" in done.stderr

@@ -104,7 +104,7 @@ def test_every_fault_of_a_file_is_found_with_its_line() -> None:
         (5, "warning", "duplicate-entry"),
         (6, "error", "malformed-hash"),
     ]
-    assert str(found[1]).startswith("postfix-accounts.cf:5: warning: 'a@x.com' stands here again")
+    assert str(found[1]).startswith("postfix-accounts.cf:5: warning: 'a@x.com' is a duplicate")
     assert "line 3" in found[1].mend
 
 

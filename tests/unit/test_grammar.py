@@ -175,6 +175,10 @@ def test_a_typo_is_answered_by_the_command_that_was_meant(line: str, meant: str)
 
 
 def test_a_word_like_no_command_gets_no_suggestion() -> None:
+    assert "did you mean" not in refusal("e" * 100_000)
+    with pytest.raises(NotUnderstood, match="there is no command ''"):
+        understood([""])
+    assert "did you mean" in refusal("\x1b[2J emial"[5:])
     assert refusal("xyzzy") == "there is no command 'xyzzy'; see 'setup help'"
 
 

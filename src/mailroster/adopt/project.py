@@ -119,8 +119,9 @@ def _service(folder: str, name: str, project: Project) -> Mapping[str, Any] | No
     try:
         import yaml
     except ImportError:
-        mend = "install python3-yaml, or mailroster[compose]"
-        project.remarks.append(Remark(NOTE, name, "not read, as PyYAML is missing", mend))
+        what = "not read, as PyYAML is missing: its settings and folders are unknown"
+        mend = "apt install python3-yaml, then run this again"
+        project.remarks.append(Remark(MEND, name, what, mend))
         return None
     try:
         found = yaml.safe_load(_text(os.path.join(folder, name)))

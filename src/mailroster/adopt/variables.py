@@ -36,7 +36,7 @@ VARIABLES = (
         "give each account the extra field userdb_mail=FORMAT:MAIL/%d/%n (docs/migrate.md)",
     ),
     Variable(
-        "SSL_ALT_CERT_PATH SSL_ALT_KEY_PATH", "", OTHER_WAY, "a second certificate is not set so",
+        "SSL_ALT_CERT_PATH SSL_ALT_KEY_PATH", "", OTHER_WAY, "this variable is ignored: there is no second certificate",
         "smtpd_tls_chain_files in postfix-main.cf, ssl_alt_cert and ssl_alt_key in dovecot.cf",
     ),
     Variable(
@@ -44,12 +44,12 @@ VARIABLES = (
         "ssl_min_protocol in dovecot.cf, smtpd_tls_protocols in postfix-main.cf",
     ),
     Variable(
-        "RELAY_HOST RELAY_PORT", "", OTHER_WAY, "the relay is not set so",
+        "RELAY_HOST RELAY_PORT", "", OTHER_WAY, "this variable is ignored",
         "DEFAULT_RELAY_HOST=[HOST]:PORT for all mail, or 'setup relay add-domain' for some of it",
         answer="DEFAULT_RELAY_HOST",
     ),
     Variable(
-        "RELAY_USER RELAY_PASSWORD SASL_PASSWD", "", OTHER_WAY, "the login at the relay is not set so",
+        "RELAY_USER RELAY_PASSWORD SASL_PASSWD", "", OTHER_WAY, "this variable is ignored",
         "'setup relay add-auth DOMAIN USER' for each domain of senders",
     ),
     Variable(

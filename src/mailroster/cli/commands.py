@@ -23,7 +23,7 @@ _PICTURE = (
     Option("--svg", "draw it into a file, or - for standard output", "FILE"),
     Option("--dot", "print it in the language of Graphviz"),
 )
-_DELETE = (Option("-y", "and its mail"), Option("-n", "keep its mail, without a question"))
+_DELETE = (Option("-y", "delete the mail too"), Option("-n", "keep the mail, without a question"))
 _ASKED = (
     "Without PASSWORD it is asked for twice on a terminal, without echo. A password on the command "
     "line can be seen by every user of the machine while the command runs; on a terminal a warning "
@@ -63,8 +63,8 @@ COMMANDS = (
         ("email", "forward"), "ADDRESS [TARGET…]", "send the mail of an account elsewhere",
         "account:forward",
         (
-            Option("--keep-copy", "and keep it as well"),
-            Option("--off", "no more"),
+            Option("--keep-copy", "also keep a copy"),
+            Option("--off", "stop forwarding"),
             *_EDIT,
         ),
         "An alias on the account's own address. The targets take the place of those before.",
@@ -116,7 +116,7 @@ COMMANDS = (
     Command(
         ("alias", "add"), "ALIAS RECIPIENT[,RECIPIENT…]", "add recipients to an alias, new or not",
         "alias:add", (*_NOTES, *_EDIT),
-        "ALIAS is user@domain, @domain (whatever nobody else takes) or user. With --until all of the "
+        "ALIAS is user@domain, @domain (a catch-all) or user. With --until all of the "
         "alias goes at that time.",
     ),
     Command(
@@ -241,7 +241,7 @@ COMMANDS = (
         "Nothing is changed if any row is bad; each that is bad is named.",
     ),
     Command(
-        ("export",), "[DESTINATION]", "give accounts and aliases out, as import takes them",
+        ("export",), "[DESTINATION]", "write accounts and aliases to a file, as import reads them",
         "bulk:export_rows",
         (
             _FORMAT,
@@ -332,7 +332,7 @@ COMMANDS = (
         "server:up",
         (
             Option("--layout", "private, or system: in the servers' own places", "LAYOUT"),
-            Option("--adopt", "take these; what was there is kept"),
+            Option("--adopt", "replace existing server files; a backup is kept"),
             Option("--listen", "the address on which all ports listen", "ADDRESS"),
             Option("--hostname", "the name of the server", "NAME"),
             *(Option(f"--{port}-port", f"port of {what}", "PORT") for port, what in _PORTS),

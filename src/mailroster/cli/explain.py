@@ -8,7 +8,7 @@ from mailroster.agreement import Agreement, compare
 from mailroster.charts import map_chart, way_chart
 from mailroster.cli.call import Call, any_address, finding_fields, print_json, warn
 from mailroster.explain import Explanation, explain
-from mailroster.finding import NotUnderstood
+from mailroster.finding import NotUnderstood, ServiceFailed
 from mailroster.graph import Graph, dot
 from mailroster.installed import meant
 from mailroster.paths import Hop, Recipient
@@ -57,18 +57,20 @@ def draw(call: Call) -> int:
     if "--dot" not in call.options and "--svg" not in call.options:
         raise NotUnderstood("give --svg FILE or --dot")
     domain = addresses.fold_domain(call.arguments[0].lstrip("@")) if call.arguments else ""
-    roster = call.roster()
+    roster = call.roster().in_memory()
+    captures = Captures(roster.regexp)
     router = Router(
-        roster,
-        call.settings.hostname,
-        Captures(roster.regexp),
-        postmaster=call.settings.postmaster_address,
+        roster, call.settings.hostname, captures, postmaster=call.settings.postmaster_address
     ).remembering()
-    prime(
-        router,
-        [*roster.virtual.index, *roster.local_aliases.index],
-        map(quoted, roster.accounts.counted()),
-    )
+    try:
+        prime(
+            router,
+            [*roster.virtual.index, *roster.local_aliases.index],
+            map(quoted, roster.accounts.counted()),
+        )
+    except ServiceFailed as error:
+        captures.give_up()
+        warn(f"warning: what the patterns take is not marked: {error}")
     _draw(call, map_chart(router, domain))
     return 0
 

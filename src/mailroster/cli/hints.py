@@ -9,6 +9,8 @@ from mailroster.cli.grammar import Command
 _ALIKE = 0.6
 #: How alike a word and its beginning are.
 _PREFIX = 0.9
+#: No longer word is a command with a slip; to compare it would take long.
+_WORD_MAX = 40
 #: So many commands are suggested at the most.
 _SUGGESTED_MAX = 6
 
@@ -142,6 +144,8 @@ def _likeness_of_word(typed: str, meant: str) -> float:
         return 1
     if _SYNONYMS.get(typed) == meant:
         return 0.95
+    if len(typed) > _WORD_MAX:
+        return 0
     if len(typed) > 1 and (meant.startswith(typed) or typed.startswith(meant)):
         return _PREFIX
     ratio = SequenceMatcher(None, typed, meant).ratio()
@@ -150,5 +154,5 @@ def _likeness_of_word(typed: str, meant: str) -> float:
 
 def did_you_mean(word: str, names: Iterable[str]) -> str:
     """`; did you mean NAME?` for the nearest of some names, "" where none is near."""
-    near = get_close_matches(word, list(names), 1, _ALIKE)
+    near = get_close_matches(word[:_WORD_MAX], list(names), 1, _ALIKE)
     return f"; did you mean {near[0]}?" if near else ""

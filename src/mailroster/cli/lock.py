@@ -16,7 +16,9 @@ def lock(call: Call) -> int:
         if account is not None and position is not None and not account.is_locked():
             end = notes_of(roster.accounts, position).until
             if end:
-                warn(f"warning: {address!r} was to end with {end}; that note goes with this lock")
+                warn(f"warning: the end date {end} of {address!r} is replaced by this lock")
+        if account is not None and account.is_locked() and after.accounts.same_as(roster.accounts):
+            warn(f"{address!r} is locked already")
         return after
 
     return call.edit(verb)
@@ -30,4 +32,11 @@ def _rehash(password: str) -> str:
 
 def unlock(call: Call) -> int:
     address = account_address(call.arguments[0])
-    return call.edit(lambda roster: locks.unlock(roster, address))
+
+    def verb(roster: Roster) -> Roster:
+        after = locks.unlock(roster, address)
+        if after.accounts.same_as(roster.accounts):
+            warn(f"{address!r} is not locked")
+        return after
+
+    return call.edit(verb)

@@ -6,7 +6,7 @@ from typing import Any
 from mailroster.address import split
 from mailroster.cli.call import Call, warn
 from mailroster.document import Document
-from mailroster.finding import INFO, Finding, ServiceFailed
+from mailroster.finding import INFO, Fault, Finding, Refused, ServiceFailed
 from mailroster.indexed import Indexed, whole
 from mailroster.plan import Plan
 from mailroster.resolve import Router, quoted
@@ -28,7 +28,15 @@ _SHOWN_MAX = 10
 
 
 def warn_of_new(call: Call, plan: Plan, before: Roster, after: Roster) -> None:
-    """Prints what is wrong after an edit and was not before. Never fails."""
+    """Prints what is wrong after an edit and was not before. The edit counts, whatever this finds:
+    what can't be checked is reported, and not raised."""
+    try:
+        _warn(call, plan, before, after)
+    except (Fault, Refused, ServiceFailed, OSError) as error:
+        warn(f"note: the new entry could not be checked: {error}")
+
+
+def _warn(call: Call, plan: Plan, before: Roster, after: Roster) -> None:
     origin = call.settings.hostname
     entries = sum(document.size_hint() for document in after)
     has_pattern = any(edit.after.format.ordered for edit in plan.edits)
@@ -37,7 +45,7 @@ def warn_of_new(call: Call, plan: Plan, before: Roster, after: Roster) -> None:
         return
     if entries > _ENTRIES_MAX and not has_pattern:
         keys = [key for some in plan.keys.values() for key in sorted(some)][:_KEYS_MAX]
-        before, after = (extract(roster, keys, origin) for roster in (before, after))
+        before, after = extracts(before, after, keys, origin)
     found = [f for f in _findings(after, origin) if _is_told(f)]
     known = {_gist(finding) for finding in _findings(before, origin)} if found else set()
     fresh = [finding for finding in found if _gist(finding) not in known]
@@ -55,35 +63,48 @@ def _is_told(finding: Finding) -> bool:
     return finding.code != "unused-allow"
 
 
-def extract(roster: Roster, keys: Iterable[str], origin: str) -> Roster:
-    """The part of a roster that says where mail to some keys goes: their lines, those of the
-    addresses that they lead to, and enough of each domain to know it. Patterns are all kept."""
+def extracts(
+    before: Roster, after: Roster, keys: Iterable[str], origin: str
+) -> tuple[Roster, Roster]:
+    """The parts of two rosters that say where mail to some keys goes: the same keys of both."""
+    keys, pair = list(keys), (before, after)
+    wanted = dict.fromkeys(key for roster in pair for key in _related(roster, keys, origin))
+    domains = dict.fromkeys(split(key)[1] for key in wanted)
+    domains |= dict.fromkeys(like for domain in [*domains] for like in _alike(after, domain))
+    for roster in pair:
+        for document in (roster.accounts, roster.virtual):
+            for domain in domains:
+                wanted |= dict.fromkeys(_first_of(document, domain))
+    return _cut(before, wanted), _cut(after, wanted)
+
+
+def _related(roster: Roster, keys: Iterable[str], origin: str) -> set[str]:
+    """Some keys, and all that their mail may be looked up as, step by step."""
     router = Router(roster, origin, lambda address: None)
-    wanted: dict[str, None] = {}
+    found: set[str] = set()
     waiting = [key for key in keys if key]
-    domains: dict[str, None] = {}
-    while waiting and len(wanted) < _ADDRESSES_MAX:
+    while waiting and len(found) < _ADDRESSES_MAX:
         key = waiting.pop()
-        if key in wanted:
+        if key in found:
             continue
-        wanted[key] = None
+        found.add(key)
         local, domain = split(router.qualified(key).lower())
-        domains[domain] = None
-        wanted |= dict.fromkeys((f"{local.partition('+')[0]}@{domain}", f"@{domain}", domain))
+        if local:
+            waiting += (f"{local}@{domain}", f"{local.partition('+')[0]}@{domain}", f"@{domain}")
         alias = roster.alias(key)
         waiting += [router.qualified(word).lower() for word in alias.recipients] if alias else []
+    return found
+
+
+def _cut(roster: Roster, keys: Iterable[str]) -> Roster:
+    """The lines of some keys alone, and all patterns."""
     changed: dict[str, Any] = {}
-    for domain in [*domains]:
-        domains |= dict.fromkeys(_alike(roster, domain))
     for field, document in roster.documents():
-        if document.format.ordered:
-            continue
-        some = dict.fromkeys(wanted)
-        for domain in domains:
-            some |= dict.fromkeys(_first_of(document, domain))
-        positions = [document.position(key) for key in some]
-        lines = [document.line(place) for place in sorted({p for p in positions if p is not None})]
-        changed[field] = Document(document.format, "".join(f"{line}\n" for line in lines))
+        if not document.format.ordered:
+            places = {document.position(key) for key in keys} - {None}
+            lines = [document.line(place) for place in sorted(p for p in places if p is not None)]
+            text = "".join(f"{line}\n" for line in lines)
+            changed[field] = Document(document.format, text)
     return roster._replace(**changed, regexp=whole(roster.regexp))
 
 
@@ -114,7 +135,7 @@ def _slips(domain: str) -> Iterator[str]:
             yield start + letter + end[1:]
 
 
-def _first_of(document: Document[object], domain: str) -> Iterator[str]:
+def _first_of(document: Document[Any], domain: str) -> Iterator[str]:
     for count, key in enumerate(document.keys_in(domain)):
         if count == _OF_A_DOMAIN:
             return

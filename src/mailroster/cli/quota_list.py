@@ -60,7 +60,7 @@ def _rows(call: Call) -> tuple[list[Row], bool]:
     if not call.settings.enable_quotas:
         warn("quotas are off (ENABLE_QUOTAS=0): no limit holds")
     elif dovecot_pid(layout) is None:
-        warn("no server runs here: limits only, the use is not known")
+        warn("no server runs here: limits only, usage unknown")
     by_default = default(call.settings.mailbox_size_limit, meant(layout))
     known = shown(call, roster, roster.accounts.counted())
     rows = []

@@ -61,7 +61,7 @@ def _summary(found: Shown, hidden: int) -> str:
         number = found.severities[severity]
         if number:
             parts.append(f"{number} {noun}{'s' if number > 1 else ''}")
-    more = f"; {hidden} more to know, with --info" if hidden else ""
+    more = f"; {hidden} note{'s' if hidden > 1 else ''} (setup check --info)" if hidden else ""
     return ", ".join(parts) + more
 
 

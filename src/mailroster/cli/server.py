@@ -72,7 +72,7 @@ def status(call: Call) -> int:
             continue  # it serves the servers: only its lack is worth a line
         print(f"{name}: {'not running' if pid is None else f'running, pid {pid}'}")
     if served is None:
-        print("live: nothing; no server was ever started here, and no tables were made")
+        print(f"live: nothing; no server was ever started on {settings.state}")
     else:
         print("live: " + (", ".join(f"{n} in {file}" for file, n in live.items()) or "no entries"))
         print("in step: " + ("yes" if in_step else "no"))

@@ -23,7 +23,7 @@ def story(found: Explanation, agreement: Agreement | None, settings: Settings) -
     for finding in found.left_out:
         yield f"  left out of the tables: {printable(str(finding))}"
     if way.hops:
-        yield "Way"
+        yield "Route"
     empty = {d.format.file for _, d in found.router.roster.documents() if not d.size_hint()}
     for hop in way.hops[:TOLD_MAX]:
         yield from (f"  {printable(line)}" for line in _hop(hop, empty))
@@ -66,9 +66,9 @@ def _verdict(found: Explanation, agreement: Agreement | None) -> str:
     if answer.rcpt != 250:
         return f"refused at RCPT with {answer.rcpt}: {printable(answer.why)}"
     if answer.data != 250:
-        return f"put off at the end of the message with {answer.data}: {printable(answer.why)}"
+        return f"deferred after DATA with {answer.data}: {printable(answer.why)}"
     if lead_nowhere(found.way.recipients):
-        return "accepted with 250, and bounces later: it leads to no mailbox"
+        return "accepted with 250, and bounces later: no recipient exists"
     if all(end.kind == DISCARDED for end in found.way.recipients):
         return "accepted with 250, and discarded"
     return f"accepted with 250, for {count} recipient{'' if count == 1 else 's'}"
@@ -79,9 +79,9 @@ def _hop(hop: Hop, empty: Iterable[str]) -> Iterator[str]:
     if len(hop.results) > TOLD_MAX:
         results += f" and {len(hop.results) - TOLD_MAX} more"
     if hop.where is None:
-        yield f"{hop.address} ends the way: nothing matches"
+        yield f"{hop.address} is delivered as it is: no match"
     elif hop.stays() and len(hop.results) == 1:
-        yield f"{hop.address} ends the way"
+        yield f"{hop.address} is delivered here"
     else:
         yield f"{hop.address} becomes {results}"
     if hop.where is not None:
@@ -141,7 +141,7 @@ def _asked(agreement: Agreement | None) -> Iterator[str]:
         yield "Not compared with Postfix and Dovecot: no server runs here"
         return
     for why in agreement.silent:
-        yield f"Not asked: {printable(why)}"
+        yield f"Could not ask {printable(why)}"
     for asked, ours, theirs in agreement.disagreements:
         yield f"DISAGREEMENT about {printable(asked)}"
         yield f"  the folder says: {printable(ours)}"

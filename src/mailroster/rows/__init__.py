@@ -121,7 +121,7 @@ def _account(said: Mapping[str, str]) -> AccountRow:
         try:
             quota = normal_size(quota)
         except Fault as fault:
-            raise Fault(fault.code, "the quota can't be one", fault.mend) from None
+            raise Fault(fault.code, "invalid quota", fault.mend) from None
     if not extra.isprintable() and ("\n" in extra or "\r" in extra):
         raise Fault("control-character", "the extra fields have a line break", "remove it")
     check_text(extra)
@@ -149,4 +149,4 @@ def _parsed(column: str, text: str, parse: Callable[[str], T]) -> T:
     except Fault as fault:
         if re.fullmatch(_ADDRESS, text):
             raise
-        raise Fault(fault.code, f"the {column} can't be an address", fault.mend) from None
+        raise Fault(fault.code, f"invalid address in the column {column!r}", fault.mend) from None

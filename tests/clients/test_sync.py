@@ -22,7 +22,7 @@ from tests.servers.instance import Instance, until
 
 FOLDERS = ("Größe/日本語", "a & b", "two words")
 #: More than all buffers between a client and Dovecot hold.
-MANY, LINES = 200, 5000
+MANY, LINES = 150, 4000
 
 
 def make_folders(server: Instance, user: str) -> None:

@@ -188,6 +188,23 @@ def test_only_one_watches_and_status_knows_it(served: Host) -> None:
     assert "run 'mailroster watch'" in served.setup("up").stderr
 
 
+def test_a_lock_ends_a_session_that_a_crashed_dovecot_has_left(served: Host) -> None:
+    """The host's own Dovecot, which we neither start nor stop."""
+    login = "(printf 'a LOGIN john@example.com secret\\r\\n'; sleep 600)"
+    client = "openssl s_client -quiet -connect 127.0.0.1:993 >/run/session 2>&1"
+    served.run("sh", "-c", f"({login} | {client}) >/dev/null 2>&1 &")
+    until(lambda: "a OK" in served.inside("cat", "/run/session").stdout)
+    served.run("sh", "-c", "kill -9 $(cat /run/dovecot/master.pid)")
+    assert served.run("pgrep", "-x", "imap").split(), "else the test shows nothing"
+    done = served.setup("email", "lock", "john@example.com")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert served.inside("pgrep", "-x", "imap").stdout == ""
+    served.run("sh", "-c", "/usr/sbin/dovecot >/run/started 2>&1")
+    assert not served.can_log_in("john@example.com")
+    assert served.setup("email", "unlock", "john@example.com").returncode == 0
+    until(lambda: served.can_log_in("john@example.com"))
+
+
 def test_a_deleted_account_is_gone_and_refused(served: Host) -> None:
     assert served.setup("email", "del", "-y", "john@example.com").returncode == 0
     assert not served.can_log_in("john@example.com")

@@ -89,3 +89,35 @@ def test_a_number_that_becomes_anothers_after_the_look_gets_no_signal() -> None:
 def test_whether_a_process_handles_a_signal(sleeper: subprocess.Popen[bytes]) -> None:
     assert processes.catches(os.getpid(), signal.SIGINT)
     assert not processes.catches(sleeper.pid, signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("shell", "signal_number"),
+    [
+        pytest.param("echo; exec sleep 600", signal.SIGTERM, id="mild"),
+        pytest.param("trap '' TERM; echo; exec sleep 600", signal.SIGKILL, id="stubborn"),
+        pytest.param("echo; kill -STOP $$", signal.SIGKILL, id="stopped"),
+    ],
+)
+def test_a_process_is_asked_to_end_and_then_killed(shell: str, signal_number: int) -> None:
+    process = subprocess.Popen(["sh", "-c", shell], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.read(1)
+    pidfd = os.pidfd_open(process.pid)
+    try:
+        assert processes.running([pidfd], 0) == [pidfd]
+        if shell.endswith("$$"):
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        assert processes.end([pidfd], 0.3)
+        assert process.wait() == -signal_number
+        with pytest.raises(OSError):
+            os.fstat(pidfd)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_nothing_to_end_is_no_error() -> None:
+    assert processes.end([], 0.0)
+    assert processes.running([], 0.0) == []

@@ -102,6 +102,8 @@ def _unlisted(layout: Layout, listed: Collection[int]) -> Iterator[int]:
     """The sessions of our Dovecot that are older than its anvil, which does not list them. Younger
     ones may be about to announce themselves."""
     master = dovecot_pid(layout)
+    if master is None:
+        return
     entries = [each for each in processes.entries().values() if each.parent == master]
     names = {each.pid: processes.program_name(each.pid) for each in entries}
     anvils = [each.started for each in entries if names[each.pid] == "anvil"]

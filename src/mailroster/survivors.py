@@ -71,8 +71,11 @@ def _is(entry: Entry, pid: int) -> bool:
 
 
 def _orphaned() -> dict[int, list[Entry]]:
-    """The processes of each session whose leader has ended."""
-    table = processes.entries()
+    """The processes of each session whose leader has ended; none where there is no /proc."""
+    try:
+        table = processes.entries()
+    except OSError:
+        return {}
     found: dict[int, list[Entry]] = {}
     for entry in table.values():
         if entry.session and not entry.is_dead() and _has_ended(entry.session, table):

@@ -92,3 +92,20 @@ def anvil(path: Path, dump: str) -> Iterator[None]:
         thread.start()
         yield
         thread.join()
+
+
+def test_without_proc_there_is_nothing_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a chroot: a command must not fail for it."""
+
+    def fail() -> None:
+        raise FileNotFoundError("/proc")
+
+    monkeypatch.setattr("mailroster.processes.entries", fail)
+    layout = Layout(str(tmp_path))
+    assert sessions.end_sessions(layout, {"a@x.com"}) == 0
+    Path(layout.run).mkdir()
+    Path(layout.dialect).write_text("2.3\n")
+    with anvil(Path(layout.run, "anvil"), DUMP):
+        assert sessions.end_sessions(layout, {"a@x.com"}) == 0

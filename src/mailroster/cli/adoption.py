@@ -9,6 +9,7 @@ from mailroster.adopt.place import Place, near
 from mailroster.adopt.remark import DIFFERS, MEND, MISSING, NOTE, OTHER_WAY, named
 from mailroster.cli.call import Call, finding_fields, print_json
 from mailroster.finding import ERROR, INFO, Finding, printable
+from mailroster.instance.endpoints import endpoints, listed
 from mailroster.settings import FOLDERS, Settings
 
 _HEADINGS = {
@@ -97,12 +98,10 @@ def steps(place: Place, settings: Settings, honoured: Mapping[str, str]) -> list
 def _listening(settings: Settings) -> list[str]:
     """Where the servers will listen, and with which certificate."""
     s = settings
-    own = s.tls_certificate or "a certificate that it makes itself, which no client trusts"
-    lines = [
-        f"It will listen on {s.listen}: SMTP {s.smtp_port}, submission {s.submission_port} and "
-        f"{s.submissions_port}, IMAP {s.imap_port} and {s.imaps_port}, POP3 {s.pop3_port} and "
-        f"{s.pop3s_port}, ManageSieve {s.sieve_port}; with {own}."
-    ]
+    certificate = "a certificate that it makes itself, which no client trusts"
+    if os.path.exists(s.tls_certificate):
+        certificate = s.tls_certificate
+    lines = [f"It will listen on {s.listen}: {listed(endpoints(s))}; with {certificate}."]
     if s.smtp_port != _SMTP:
         file = os.path.join(near(s.config), "mailroster.toml")
         lines.append(

@@ -25,13 +25,13 @@ def output(stream: Any) -> io.TextIOWrapper:
     """A text stream to the descriptor of `stream`, None if it is closed. Writes raise OSError with
     the file name OUTPUT."""
     raw = _Closed() if stream is None else _Output(stream.fileno(), "w", closefd=False)
-    return _text(io.BufferedWriter(raw), stream)
+    return _text(raw, stream)
 
 
 def messages(stream: Any) -> io.TextIOWrapper:
     """The same for messages: what can't be written is dropped."""
     raw = _Dropped() if stream is None else _Messages(stream.fileno(), "w", closefd=False)
-    return _text(io.BufferedWriter(raw), stream, lines=True)
+    return _text(raw, stream, lines=True)
 
 
 def flush() -> None:
@@ -40,11 +40,15 @@ def flush() -> None:
         sys.stdout.flush()
 
 
-def _text(buffer: io.BufferedWriter, stream: Any, *, lines: bool = False) -> io.TextIOWrapper:
+def _text(raw: io.RawIOBase, stream: Any, *, lines: bool = False) -> io.TextIOWrapper:
     encoding = "utf-8" if stream is None else stream.encoding
     lines = lines or (stream is not None and stream.line_buffering)
+    unbuffered = stream is not None and stream.write_through  # PYTHONUNBUFFERED
+    buffer: Any = raw if unbuffered else io.BufferedWriter(raw)
     # A locale may lack a letter.
-    return io.TextIOWrapper(buffer, encoding, "backslashreplace", line_buffering=lines)
+    return io.TextIOWrapper(
+        buffer, encoding, "backslashreplace", line_buffering=lines, write_through=unbuffered
+    )
 
 
 class _Output(io.FileIO):

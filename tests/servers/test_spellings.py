@@ -143,6 +143,16 @@ def test_there_is_one_mailbox_and_one_quota(server: Instance) -> None:
     assert all(name.isascii() for name in server.users())
 
 
+def test_commands_say_the_same_of_each_spelling(server: Instance) -> None:
+    for command in (("explain",), ("email", "show")):
+        told = {server.setup(*command, f"joe@{domain}", "--json") for domain in SPELLINGS}
+        assert len(told) == 1, told
+        assert f"joe@{LABELS}" in told.pop()
+    explained = server.setup("explain", f"deaf@{DOMAIN}")
+    assert f"postfix-receive-access.cf:1 restricts 'deaf@{LABELS}'" in explained
+    assert "differ" not in explained
+
+
 def test_a_program_of_the_machine_may_spell_it_too(server: Instance) -> None:
     """sendmail(1), with a raw header."""
     argv = ["/usr/sbin/sendmail", "-C", str(server.state / "postfix"), "-f", "a@else.test"]

@@ -46,7 +46,11 @@ class Spellings:
     name = "spellings"
 
     def keys(self, router: Router) -> Iterable[str]:
-        return filter(is_idna, DOMAINS.keys(router))
+        roster = router.roster
+        keys = chain(roster.accounts.counted(), roster.virtual.counted())
+        # Most keys have no such domain: a search in the whole key takes a tenth of the time.
+        domains = {split(key)[1] for key in keys if is_idna(key)}
+        return filter(is_idna, domains)
 
     def row(self, router: Router, key: str) -> str | None:
         spelt = pattern(key) if router.roster.names_domain(key) else ""

@@ -158,6 +158,7 @@ def refusal(line: str) -> str:
         ("help emial", "'setup email'"),
         ("emial help", "'setup email'"),
         ("debug show-logs", "'setup debug show-mail-logs'"),
+        ("email --json list", "'setup email list'"),
     ],
 )
 def test_a_typo_is_answered_by_the_command_that_was_meant(line: str, meant: str) -> None:

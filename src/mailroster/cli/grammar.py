@@ -221,7 +221,7 @@ def _unknown_option(name: str, command: Command) -> str:
 
     known = [option.name for option in command.options]
     hint = did_you_mean(name, [*known, "--help"])
-    return f"unknown option {name!r}{hint}; usage: {command.usage()}"
+    return f"unknown option {name!r}{hint or ';'} usage: {command.usage()}"
 
 
 def _unknown_before(option: str, commands: Sequence[Command], settings: Sequence[str]) -> str:

@@ -84,7 +84,8 @@ def unknown_command(words: Sequence[str], commands: Sequence[Command]) -> str:
             return f"{hint}; {_PAGE}"
     typed = list(words)[: _known_words(words, commands) + 1]
     what = f"there is no command {' '.join(typed)!r}"
-    meant = suggestions(words, commands)
+    plain = [word for word in words if word and not word.startswith("-")]
+    meant = suggestions(plain, commands) if plain else []
     if not meant:
         return f"{what}; see 'setup help'"
     named = [f"'setup {name}'" for name in meant[:_SUGGESTED_MAX]]

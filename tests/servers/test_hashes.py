@@ -32,7 +32,7 @@ def hashes() -> list[str]:
         f"{{MD5}}{md5}", f"{{PLAIN-MD5}}{md5}", f"{{SSHA}}{_SALTED}", f"{{ssha}}{_SALTED}",
         f"{{SHA256.hex}}{hashlib.sha256(PASSWORD.encode()).hexdigest().upper()}",
         f"{{SHA512}}{hashlib.sha512(PASSWORD.encode()).hexdigest()}", f"{{ARGON2ID}}{_ARGON2}",
-        f"{{argon2i}}{_ARGON2}", _ARGON2, f"{{CRYPT}}{_ARGON2}", f"{{ARGON2}}{_ARGON2}",
+        f"{{argon2i}}{_ARGON2}", _ARGON2, f"{{CRYPT}}{_ARGON2}",
         f"{{BCRYPT}}{of_crypt[-1]}", "{PBKDF2-SHA256}$1$a$b",
         "{NTLM}878d8014606cda29677a44efa1353fc7",
         "{CRYPT}*", "{PLAIN}secret", "{PLAIN.B64}c2VjcmV0", *FOREIGN,
@@ -55,10 +55,12 @@ def test_dovecot_and_we_agree_about_each_hash() -> None:
         save(server.file("postfix-accounts.cf"), lines)
         server.start()
         until(lambda: server.can_log_in("u0@x.com", PASSWORD))
+        differing = []
         for address, hash in accounts.items():
             logs_in = "auth succeeded" in server.doveadm("auth", "test", address, PASSWORD)
-            assert logs_in == fits(hash), hash
             can = is_known(scheme_of(hash)) and not is_impossible(hash) and not hash.endswith("*")
-            assert logs_in == can, hash
+            if not logs_in == fits(hash) == can:
+                differing.append((hash, logs_in, fits(hash), can))
+        assert differing == []
     finally:
         server.close()

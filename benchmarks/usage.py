@@ -1,4 +1,4 @@
-"""`email list` and `quota list` with a server: `python -m benchmarks.usage [N] [MESSAGES]`, as root.
+"""`email list`, `quota list` with a server, as root: `python -m benchmarks.usage [N] [MESSAGES]`.
 
 N accounts, first without mail, then each with a mailbox of so many messages, as Dovecot 2.3 and 2.4
 read it. CPU in seconds, and as a multiple of reading as many small files in the same run.
@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mailroster.maildir_usage import LINES, SIZES
-from mailroster.mailstore import MailFolder
 from tests.mailboxes import MAIL_USER
 from tests.servers.instance import HASH, Instance
+
+from mailroster.maildir_usage import LINES, SIZES
+from mailroster.mailstore import MailFolder
 
 _DOMAINS = 100
 

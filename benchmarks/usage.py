@@ -1,4 +1,4 @@
-"""`email list` and `quota list` with a server; root: `python -m benchmarks.usage [N] [MESSAGES]`.
+"""`email list`, `quota list` with a server, as root: `python -m benchmarks.usage [N] [MESSAGES]`.
 
 N accounts, first without mail, then each with a mailbox of so many messages, as Dovecot 2.3 and 2.4
 read it. CPU in seconds, and as a multiple of reading as many small files in the same run.

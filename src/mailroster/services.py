@@ -26,6 +26,7 @@ _SEARCH = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
 HOT_MAIN_CF_S = 10
 #: doveadm is asked for so many mailboxes at a time, for so long; so often in a row in vain.
 _USERS_AT_ONCE, _QUOTAS_TIMEOUT_S, _FAILURES_MAX = 500, 60.0, 10
+_FAILURES = ("Error", "Fatal", "Panic")
 #: How many steps of many ways are asked for at once; what goes on longer is asked one by one.
 _STEPS_MAX = 50
 
@@ -334,7 +335,7 @@ def ask_quotas(
             return found, why or str(error)
         its = usages_of(out)
         found.update(its)
-        why = why or _reason(err)
+        why = why or _reason(code, err)
         last = max((place for place, user in enumerate(part) if user in its), default=-1)
         failures = failures + 1 if code and last < 0 else 0
         start += last + 2 if code else len(part)
@@ -353,10 +354,13 @@ def _quota_get(layout: Layout, users: Iterable[str]) -> tuple[int, str, str]:
         os.close(listed)
 
 
-def _reason(stderr: str) -> str:
-    """The first error or warning of a doveadm; "" if there is none."""
-    lines = (line for line in stderr.split("\n") if ": Error: " in line or ": Fatal: " in line)
-    return printable(next(lines, "").strip())
+def _reason(code: int, stderr: str) -> str:
+    """Why a doveadm failed, for one user or for all: its first error; "" if it did not."""
+    lines = [line.strip() for line in stderr.split("\n") if line.strip()]
+    errors = (line for line in lines if any(f"{word}: " in line for word in _FAILURES))
+    if found := next(errors, ""):
+        return printable(found if found.startswith("doveadm") else f"doveadm: {found}")
+    return f"doveadm: {printable(lines[0]) if lines else f'exit code {code}'}" if code else ""
 
 
 def usage(dovecot_conf: str, user: str) -> Usage | None:

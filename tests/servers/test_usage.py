@@ -263,3 +263,26 @@ def test_the_default_is_that_of_the_server_that_runs(odd: Instance) -> None:
     assert rows["below@x.com"]["limit"] == 8 << 20
     assert rows["home@x.com"]["limit"] == 8 << 20
     assert rows["homed@x.com"]["limit"] == 10_000_000
+
+
+def test_a_dovecot_that_does_not_count_leaves_the_use_unknown() -> None:
+    """As that of a host before it is integrated: its plugin is not loaded."""
+    instance = Instance(**SETTINGS)
+    try:
+        off = "mail_plugins =\n" if version() == "2.3" else "mail_plugins {\n  quota = no\n}\n"
+        instance.file("dovecot.cf").write_text(off)
+        save(instance.file("postfix-accounts.cf"), f"a@x.com|{HASH}\nb@x.com|{HASH}\n")
+        instance.start()
+        box = instance.mail / "x.com/a"
+        for folder in (box.parent, box, box / "cur"):
+            folder.mkdir(exist_ok=True)
+            os.chown(folder, 5000, 5000)
+        for command in ("email", "quota"):
+            done = instance.run(command, "list")
+            assert done.returncode == 0, done.stderr
+            assert "? / 9.6M" in done.stdout
+            assert done.stderr.count("\n") == 1, done.stderr
+            assert "the use of one mailbox is not known" in done.stderr
+            assert "quota" in done.stderr.partition("shown as '?'")[2]
+    finally:
+        instance.close()

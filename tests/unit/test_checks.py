@@ -248,6 +248,18 @@ OTHERS = {
     ),
     "a restriction of a top-level domain": Case("", send_access="top REJECT\n"),
     "a quota": Case("", quotas="a@x.com:1G\n"),
+    **{
+        f"a quota beside {field}": Case(
+            "quota-overridden:1", accounts=f"a@x.com|{H}|{field}\n", quotas="a@x.com:1G\n"
+        )
+        for field in (
+            "userdb_quota_rule=*:storage=1G", "userdb_plugin/quota_rule=*:storage=1G",
+            "userdb_quota/user/storage_size=1G", "userdb_quota_storage_size=1G",
+        )
+    },
+    "a quota beside another field": Case(
+        "", accounts=f"a@x.com|{H}|userdb_quota_rule2=Trash:storage=+1G\n", quotas="a@x.com:1G\n"
+    ),
     "a quota of nobody": Case("quota-without-account:1", quotas="c@x.com:1G\n"),
     "a quota of an alias": Case(
         "quota-without-account:1", virtual="i@x.com a@x.com\n", quotas="i@x.com:1G\n"

@@ -370,3 +370,44 @@ def test_notes_alone_are_updated_and_the_password_stays(folder: Folder) -> None:
     assert folder.setup("email", "update", "a@x.com", "--hash", H + "2", "--comment", "").code == 0
     assert folder.read(ACCOUNTS) == f"a@x.com|{H}2\n"
     assert folder.setup("email", "update", "b@x.com", "--comment", "out").code == 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "keys"),
+    [
+        ("x.com REJECT\n", ["x.com"]),
+        ("com REJECT\na@x.com REJECT\n", ["a@x.com", "com"]),
+        ("a@ REJECT\ny.com REJECT\n.x.com REJECT\n", ["a@"]),
+    ],
+)
+def test_a_restriction_by_a_parent_domain_is_shown_and_explained_alike(
+    folder: Folder,
+    lines: str,
+    keys: list[str],
+) -> None:
+    folder.write("postfix-accounts.cf", f"a@x.com|{H}\n")
+    folder.write("postfix-send-access.cf", lines)
+    shown = json.loads(folder.setup("email", "show", "a@x.com", "--json").out)["restrictions"]
+    assert [entry["address"] for entry in shown] == keys
+    explained = json.loads(folder.setup("explain", "a@x.com", "--json").out)["restrictions"]
+    assert [entry["key"] for entry in explained] == keys[:1]
+
+
+def test_the_quota_and_the_place_of_an_account_are_shown_by_its_fields(
+    folder: Folder,
+) -> None:
+    extra = "userdb_quota_storage_size=7M userdb_mail_path=~/m"
+    folder.write("postfix-accounts.cf", f"a@x.com|{H}|{extra}\n")
+    folder.write("dovecot-quotas.cf", "a@x.com:5G\n")
+    shown = json.loads(folder.setup("email", "show", "a@x.com", "--json").out)
+    explained = json.loads(folder.setup("explain", "a@x.com", "--json").out)
+    box = explained["recipients"][0]["mailbox"]
+    assert shown["quota"]["size"] == box["limit"] == "7M"
+    assert shown["quota"]["field"] == "userdb_quota_storage_size"
+    assert shown["mailbox"]["location"] == box["place"]
+    assert box["place"].endswith("/x.com/a/home/m")
+    listed = json.loads(folder.setup("quota", "list", "--json").out)
+    assert listed[0]["limit"] == 7 << 20
+    assert "quota-overridden" in folder.setup("check").out
+    text = folder.setup("email", "show", "a@x.com").out
+    assert "7M  userdb_quota_storage_size in postfix-accounts.cf:1" in text

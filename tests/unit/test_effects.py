@@ -11,6 +11,7 @@ from tests.foreseen import between, roster, router
 
 H, H2 = "{SHA512-CRYPT}$6$one$s3cret", "{SHA512-CRYPT}$6$two$s3cret"
 THREE = f"bob@a.test|{H}\njane@a.test|{H}\nqa@a.test|{H}\n"
+FIELDED = f"bob@a.test|{H}|userdb_quota_storage_size=7M\njane@a.test|{H}|nologin\n"
 Texts = dict[str, str]
 
 
@@ -75,6 +76,12 @@ def told(before: Texts, after: Texts) -> list[str]:
                 "qa@a.test quota the default -> no limit",
             ],
             id="quotas, but not of nobody's",
+        ),
+        pytest.param(
+            {"accounts": FIELDED, "quotas": "bob@a.test:5G\njane@a.test:1G\n"},
+            {"accounts": FIELDED, "quotas": "bob@a.test:1G\njane@a.test:2G\n"},
+            ["jane@a.test quota 1G -> 2G"],
+            id="no quota beside an extra field that sets it",
         ),
         pytest.param(
             {"accounts": THREE, "virtual": "info@a.test bob@a.test,jane@a.test\n"},

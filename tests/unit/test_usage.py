@@ -148,6 +148,8 @@ printf 'Username\\tQuota name\\tType\\tValue\\tLimit\\t%%\\n'
 while read -r user; do
   case $user in
   fails*) echo "doveadm($user): Error: User lookup failed" >&2; exit 75 ;;
+  plugin*) echo "Fatal: Unknown command 'quota', but plugin quota exists" >&2; exit 64 ;;
+  killed*) kill -9 $$ ;;
   hangs*) exec sleep 60 ;;
   gone*) continue ;;
   esac
@@ -178,6 +180,20 @@ def test_a_dovecot_that_fails_for_all_is_not_asked_for_each(layout: Layout) -> N
     found, why = ask_quotas(layout, [f"fails{n}" for n in range(5000)], told.append)
     assert (found, len(told)) == ({}, 10)
     assert "User lookup failed" in why
+
+
+@pytest.mark.parametrize(
+    ("user", "words"),
+    [
+        ("plugin", "doveadm: Fatal: Unknown command 'quota', but plugin quota exists"),
+        ("killed", "doveadm: exit code -9"),
+        ("gone", ""),
+    ],
+)
+def test_why_it_is_not_known_is_said_in_the_words_of_doveadm(
+    layout: Layout, user: str, words: str
+) -> None:
+    assert ask_quotas(layout, [user]) == ({}, words)
 
 
 def test_a_dovecot_that_hangs_leaves_the_rest_unknown(

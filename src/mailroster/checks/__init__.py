@@ -28,6 +28,7 @@ RULES: tuple[Rule, ...] = (
     secrets.schemes,
     secrets.readable_by_all,
     quotas.without_account,
+    quotas.overridden,
     restrictions.without_account,
     restrictions.of_bare_names,
     senders.without_account,

@@ -9,6 +9,8 @@ from mailroster.effects.effect import Effect
 from mailroster.finding import Fault
 from mailroster.formats import hashed
 from mailroster.formats.accounts import Account
+from mailroster.limits import default, limit_of
+from mailroster.quota import size_text
 from mailroster.resolve import Router
 from mailroster.tables import delta
 
@@ -63,15 +65,26 @@ def _name(field: tuple[str, str]) -> str:
 
 def quotas(change: Change) -> Iterator[Effect]:
     """Sizes of mailboxes; nothing where the server's default holds."""
-    before, after = change.before.roster, change.after.roster
     # A quota without an account limits nobody, until there is one.
     for key in sorted(change.keys["quotas"] | change.keys["accounts"]):
-        old, new = (
-            (quota.size,) if (quota := roster.quotas.get(key)) and key in roster.accounts else ()
-            for roster in (before, after)
-        )
-        if old != new:
+        old, new = (_size(router, key) for router in (change.before, change.after))
+        if old is not None and new is not None and old != new:
             yield Effect("quota-changed", key, old, new)
+
+
+def _size(router: Router, key: str) -> tuple[str, ...] | None:
+    """The size of a mailbox, as in `dovecot-quotas.cf`; nothing where the server's default counts,
+    None where only Dovecot can tell it."""
+    roster = router.roster
+    account, quota = roster.accounts.get(key), roster.quotas.get(key)
+    if account is None or not account.extra:
+        return () if account is None or quota is None else (quota.size,)
+    limit = limit_of(roster, key, default(0), router.mail)
+    if limit.is_default:
+        return ()
+    if quota is not None and not limit.field:
+        return (quota.size,)
+    return None if limit.size is None else (size_text(limit.size),)
 
 
 def restrictions(change: Change) -> Iterator[Effect]:

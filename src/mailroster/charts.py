@@ -22,7 +22,7 @@ from mailroster.graph import (
 )
 from mailroster.graph import ELSEWHERE as ELSEWHERE_NODE
 from mailroster.paths import ELSEWHERE, Hop, Way, is_served
-from mailroster.resolve import Router
+from mailroster.resolve import POSTMASTER_SETTING, Router, role_recipient
 from mailroster.values import NamedTuple
 
 #: Nodes of a map; beyond that nobody can read it, and its drawing takes minutes.
@@ -187,6 +187,8 @@ class _Map:
         bare = local if domain == self.router.origin else name
         if name in roster.virtual or any(bare in document for document in roster.aliases()):
             return Node(name, ALIAS, (name,), domain)
+        if role_recipient(self.router, bare):
+            return Node(name, ADDRESS, (name, POSTMASTER_SETTING), domain)
         unclear = f"@{domain}" in roster.virtual or any(True for _ in roster.regexp.items())
         return Node(name, ADDRESS if unclear else NOWHERE, (name,), domain)
 

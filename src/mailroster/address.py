@@ -32,7 +32,7 @@ _NO_LOCAL = frozenset(";[]")
 #: Addresses of the plainest form: what they are to any function here is what is written.
 PLAIN = (
     r"(?=[^@]{1,64}@[^ ]{1,180}(?![a-z0-9.-]))[a-z0-9_]+(?:[.=&'-][a-z0-9_]+)*"
-    r"@[a-z0-9]{1,63}(?:[.-][a-z0-9]{1,31})*"
+    r"@(?=[0-9.-]*[a-z])[a-z0-9]{1,63}(?:[.-][a-z0-9]{1,31})*"
 )
 
 
@@ -170,8 +170,8 @@ def alias(text: str) -> Address:
     if not domain:
         if text.endswith("@"):
             raise _malformed(f"{text!r} has nothing behind the '@'")
-        return _measured(local, local)
-    return _measured(f"{local}@{fold_domain(domain)}", local)
+        return _measured(recipient(local), local)  # what no recipient can be is of no use as a key
+    return _measured(f"{local}@{_deliverable(fold_domain(domain))}", local)
 
 
 def access(text: str) -> Address:

@@ -304,6 +304,7 @@ class Tables:
     def put_all(self, after: Router) -> int:
         """Puts a roster in force, whatever the tables hold; how many rows that changed."""
         self._disk.replace(self._layout.unfinished, EVERYTHING)
+        self._disk.replace(self._layout.changing, b"", mode=0o644)
         rows, documents = self._fill(after, self._tables)
         self.copies.forget()
         self._copy(documents)
@@ -313,7 +314,12 @@ class Tables:
     def mend(self, served: Router, broken: Collection[str]) -> int:
         """Makes tables anew that are lost or damaged; how many rows they lacked."""
         tables = [table for table in self._tables if table.name in broken]
-        return self._fill(served, tables)[0] if broken else 0
+        if not broken:
+            return 0
+        self._disk.replace(self._layout.changing, b"", mode=0o644)
+        rows, _ = self._fill(served, tables)
+        self._disk.remove(self._layout.changing)
+        return rows
 
     def _fill(
         self, after: Router, tables: Sequence[Table]
@@ -322,8 +328,6 @@ class Tables:
         roster = after.roster.in_memory()
         for document in roster:
             document.counted()
-        if os.path.isdir(self._layout.tables):
-            self._disk.replace(self._layout.changing, b"", mode=0o644)
         after = after._replace(roster=roster).remembering()
         prime(after, (key for document in roster.aliases() for key in document.counted()))
         rows = 0

@@ -24,7 +24,7 @@ from mailroster.graph import (
 )
 from mailroster.graph import ELSEWHERE as ELSEWHERE_NODE
 from mailroster.paths import ELSEWHERE, Hop, Way, is_served
-from mailroster.resolve import Router
+from mailroster.resolve import POSTMASTER_SETTING, Router, role_recipient
 from mailroster.values import NamedTuple
 
 #: Nodes of a map; beyond that nobody can read it, and its drawing takes minutes.
@@ -207,6 +207,8 @@ class _Map:
         bare = local if domain == self.router.origin else name
         if name in roster.virtual or any(bare in document for document in roster.aliases()):
             return Node(name, ALIAS, (name,), domain)
+        if role_recipient(self.router, bare):
+            return Node(name, ADDRESS, (name, POSTMASTER_SETTING), domain)
         if self._is_unknown(name):
             return Node(name, NOWHERE, (name, "does not exist"), domain)
         return Node(name, ADDRESS, (name,), domain)

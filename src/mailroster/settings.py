@@ -93,7 +93,7 @@ SETTINGS = (
     Setting("spoof_catch_all", "SPOOF_CATCH_ALL", False, "a catch-all counts as one's alias for sending, too"),
     Setting("reject_forged_senders", "REJECT_FORGED_SENDERS", False, "refuse mail from outside whose sender is of a served domain"),
     Setting("hide_client", "HIDE_CLIENT", True, "take the address and the program of the client out of submitted mail"),
-    Setting("postmaster_address", "POSTMASTER_ADDRESS", "", "where mail to the postmaster goes"),
+    Setting("postmaster_address", "POSTMASTER_ADDRESS", "", "where mail to postmaster@ and abuse@ every domain goes, and to root"),
     Setting("mailbox_size_limit", "POSTFIX_MAILBOX_SIZE_LIMIT", 0, "default quota in bytes; 0: none"),
     Setting("full_text_search", "FULL_TEXT_SEARCH", False, "index the text of all mail, so that searches are quick (docs/search.md)"),
     Setting("trash_room", "TRASH_ROOM", "50M", "room that the folder Trash has beyond a quota, so that a full mailbox can be emptied; 0: none"),

@@ -152,6 +152,11 @@ def test_an_account_that_comes_and_goes_decides_at_once(post: Instance) -> None:
 
 def test_while_tables_change_nothing_is_unknown(post: Instance) -> None:
     changing = Path(Layout(str(post.state)).changing)
+    post.setup("apply", "--verify")
+    (post.state / "tables/roles.lmdb").unlink()
+    post.setup("apply")
+    assert (post.state / "tables/roles.lmdb").exists()
+    assert not changing.exists()
     changing.touch()
     try:
         assert asked(post, "stale@x.com", "nobody@x.com") == [250, 550]

@@ -66,7 +66,7 @@ def router(virtual: str = "", rules: dict[str, str] | None = None) -> Router:
         ),
         pytest.param("u@a.test v", "u@a.test", [f"v@{ORIGIN}"], id="a bare recipient"),
         pytest.param("u@a.test h!v", "u@a.test", ["u@a.test"], id="host!user is refused"),
-        pytest.param("v%h x@far.test", f"v%h@{ORIGIN}", ["x@far.test"], id="user%host is a name"),
+        pytest.param("", "v%h", [f"v%h@{ORIGIN}"], id="user%host is a name"),
         pytest.param("u@a.test v!w@b.test", "u@a.test", ["v!w@b.test"], id="a bang with a domain"),
         pytest.param("u@a.test Box@a.test.", "u@a.test", ["box@a.test"], id="a dot at the end"),
         pytest.param("u@a.test x@far.test", "u@a.test.", ["x@far.test"], id="one of the address"),

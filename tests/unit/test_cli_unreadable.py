@@ -136,6 +136,8 @@ def test_another_user_gets_the_path_and_what_to_do() -> None:
 def test_a_server_needs_root_and_says_so() -> None:
     importlib.import_module("mailroster.server")  # that user may not be able to read Python
     with public_folder() as home:
+        (home / "config").mkdir()
+        (home / "config/postfix-accounts.cf").write_text("")
         assert as_nobody(home, "up") == (
             "1: setup: Postfix can only be started by root: run it as root (sudo)\n"
         )

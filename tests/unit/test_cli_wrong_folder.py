@@ -45,7 +45,7 @@ def test_an_empty_folder_gets_one_from_commands_that_look(
 
 @pytest.mark.parametrize(
     "file",
-    [ACCOUNTS, "postfix-virtual.cf", "dovecot.cf", "a@x.com.dovecot.sieve", "mailroster.toml",
+    [ACCOUNTS, "postfix-virtual.cf", "dovecot.cf", "b@x.com.dovecot.sieve", "mailroster.toml",
      ".mailroster-history", "postfix-relaymap.cf"],
 )  # fmt: skip
 def test_one_file_of_ours_is_enough(folder: Folder, file: str) -> None:

@@ -112,8 +112,8 @@ def test_a_restriction_is_looked_for_as_access_5_says(address: str, key: str | N
 
 @pytest.mark.parametrize(
     ("action", "code"),
-    [("REJECT", 554), ("reject no", 554), ("450 4.7.1 x", 450), ("521", 521), ("OK", 250),
-     ("dunno", 250), ("HOLD", 0), ("DEFER", 0), ("²", 0)],
+    [("REJECT", 554), ("reject no", 554), ("450 4.7.1 x", 450), ("521 5.7.1 no", 521),
+     ("521", 250), ("OK", 250), ("dunno", 250), ("HOLD", 0), ("DEFER", 450), ("²", 0)],
 )  # fmt: skip
 def test_the_code_of_an_action(action: str, code: int) -> None:
     assert code_of(action) == code

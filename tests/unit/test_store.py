@@ -1,5 +1,6 @@
 """The config folder as values: what is read, what an edit writes, and what it costs."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -184,7 +185,9 @@ def test_a_failing_disk_is_told_in_the_systems_words(
     with pytest.raises(fault) as told:
         Store(str(folder), Failing()).transact(add_line("virtual"))
     path = folder / ".postfix-virtual.cf.mailroster-new"
-    assert str(told.value) == f"{path}: {os.strerror(number)}; nothing was changed"
+    full = number in (errno.ENOSPC, errno.EDQUOT)
+    mend = "; make room on that file system" if full else ""
+    assert str(told.value) == f"{path}: {os.strerror(number)}; nothing was changed{mend}"
 
 
 # -- look

@@ -21,6 +21,7 @@ def check(call: Call) -> int:
     if "--explain" in options:
         return _explain(options["--explain"])
     report = _report(call)
+    call.warn_of_folder()
     snapshot = call.store().read()
     roster = snapshot.roster
     only, ignored = _codes(options, "--rule"), _codes(options, "--ignore")

@@ -5,15 +5,14 @@ import os
 import re
 
 from mailroster.disk import identity_of, opened, read
+from mailroster.instance.endpoints import endpoints
 from mailroster.instance.layout import Layout
+from mailroster.setting_rules import words
 from mailroster.settings import Settings
 from mailroster.values import NamedTuple
 
-#: Server -> the settings of its ports.
-PORTS = {
-    "postfix": ("smtp_port", "submission_port", "submissions_port"),
-    "dovecot": ("imap_port", "imaps_port", "pop3_port", "pop3s_port", "sieve_port"),
-}
+#: The services of Postfix; all others are Dovecot's.
+_POSTFIX = ("SMTP", "submission")
 _LISTENS = "0A"
 #: A line of Postfix's log that says why it ends, and how much of the log is looked through.
 _FATAL = re.compile(r"postfix/[^:]*: ((?:fatal|panic|error): .*)")
@@ -64,16 +63,17 @@ def _last_words(log_file: str) -> list[str]:
 
 def taken(server: str, settings: Settings) -> list[str]:
     """A message for each port of `postfix` or `dovecot` on which another process listens."""
-    addresses = [word for word in re.split(r"[,\s]+", settings.listen) if word]
+    addresses = words(settings.listen)
     listening = [listener for listener in _listeners() if _overlaps(listener, addresses)]
     messages = []
-    for name in PORTS.get(server, ()):
-        port = getattr(settings, name)
+    for name, port, *_ in (
+        each for each in endpoints(settings) if (each.service in _POSTFIX) == (server == "postfix")
+    ):
         found = next((listener for listener in listening if listener.port == port), None)
         if found is not None:
             messages.append(
                 f"port {port} on {found.address} is in use by {_process(found.inode)}: stop it, or "
-                f"set {name}"
+                f"set {name}_port"
             )
     return messages
 

@@ -79,7 +79,7 @@ def _hop(hop: Hop, empty: Iterable[str]) -> Iterator[str]:
     if len(hop.results) > TOLD_MAX:
         results += f" and {len(hop.results) - TOLD_MAX} more"
     if hop.where is None:
-        yield f"{hop.address} is delivered as it is: no match"
+        yield f"{hop.address} stays as it is: no match"
     elif hop.stays() and len(hop.results) == 1:
         yield f"{hop.address} is delivered here"
     else:

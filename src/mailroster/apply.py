@@ -51,8 +51,8 @@ from mailroster.values import NamedTuple
 #: In the order in which additions become visible; what goes, goes in the opposite one. So no row
 #: leads to what is not there: mail for a domain that is not known yet would leave the house.
 _POSTFIX: tuple[Table, ...] = (
-    postfix.SENDERS, postfix.CATCH_ALL_SENDERS, postfix.SEND_ACCESS, postfix.RECEIVE_ACCESS,
-    relay.PASSWORDS, relay.RELAYS, postfix.MAILBOXES, postfix.DOMAINS,
+    postfix.LOCKED, postfix.SENDERS, postfix.CATCH_ALL_SENDERS, postfix.SEND_ACCESS,
+    postfix.RECEIVE_ACCESS, relay.PASSWORDS, relay.RELAYS, postfix.MAILBOXES, postfix.DOMAINS,
     postfix.ROLES, postfix.ALIASES, postfix.LOCAL_ALIASES, postfix.REGEXP, postfix.SPELLINGS,
 )  # fmt: skip
 GENERATION = "generation"
@@ -65,7 +65,7 @@ _MANY = 2000
 #: Which list of extra fields the tables were made by: another one makes every row anew.
 _FIELDS_LIST = "allowed-1"
 #: By which rules the tables of Postfix are made from the files: other rules make every row anew.
-_ROUTES = "routes-1"
+_ROUTES = "routes-2"
 #: Tables by which Postfix routes mail, where one row may lead to a row of another table.
 _ROUTING = (postfix.ROLES, postfix.ALIASES, postfix.LOCAL_ALIASES, postfix.REGEXP)
 #: In the mark of work that was cut short: nothing of the tables and copies is known.
@@ -352,9 +352,11 @@ class Tables:
         return rows, list(roster.documents())
 
     def _write(self, changes: Mapping[str, Changes]) -> None:
-        # Rows of one table may lead to rows of another that follow in a moment: until all are
-        # there, the policy service refuses no address because it leads nowhere.
-        if sum(bool(changes[table.name]) for table in _ROUTING) > 1:
+        # Rows of one table may lead to rows of another that follow in a moment, and Dovecot lets a
+        # new account log in before Postfix knows it: until all are there, the policy service
+        # refuses no address because it leads nowhere, and no session because its account is gone.
+        comes = any(row is not None for row in changes[postfix.MAILBOXES.name].values())
+        if comes or sum(bool(changes[table.name]) for table in _ROUTING) > 1:
             self._disk.replace(self._layout.changing, b"", mode=0o644)
         drops: dict[str, Changes] = {}
         # What comes is there before anything goes: who becomes an alias is never unknown.

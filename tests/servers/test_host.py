@@ -2,6 +2,7 @@
 packages, and start and stop by themselves."""
 
 import json
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -203,6 +204,36 @@ def test_a_lock_ends_a_session_that_a_crashed_dovecot_has_left(served: Host) -> 
     assert not served.can_log_in("john@example.com")
     assert served.setup("email", "unlock", "john@example.com").returncode == 0
     until(lambda: served.can_log_in("john@example.com"))
+
+
+#: Logs in, and says what MAIL and RCPT answer before a command runs and after it.
+_OPEN_SESSION = """
+import smtplib, ssl, subprocess, sys
+trusting = ssl._create_unverified_context()
+with smtplib.SMTP_SSL("127.0.0.1", 465, timeout=30, context=trusting) as session:
+    session.login(sys.argv[1], "secret")
+    def answer():
+        session.rset()
+        session.mail("jane@example.com")
+        print(*session.rcpt("jane@example.com"))
+    answer()
+    subprocess.run(sys.argv[2:], check=True, stdout=subprocess.DEVNULL)
+    answer()
+"""
+
+
+def test_an_open_session_sends_no_more_once_its_account_is_locked_or_deleted(served: Host) -> None:
+    user = "only@alone.test"
+    assert served.setup("email", "add", user, "secret").returncode == 0
+    setup = [sys.executable, "-m", "mailroster", "email"]
+    for words in (["lock", user], ["del", "-y", user]):
+        said = served.inside(sys.executable, "-c", _OPEN_SESSION, user, *setup, *words)
+        assert said.returncode == 0, said.stderr
+        first, second = said.stdout.splitlines()
+        assert (first[:4], second[:4]) == ("250 ", "554 "), said.stdout
+        assert f"the account {user} is locked or does not exist any more" in second
+        if words[0] == "lock":
+            served.setup("email", "unlock", user)
 
 
 def test_a_deleted_account_is_gone_and_refused(served: Host) -> None:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from mailroster.instance.host import parameters
+from mailroster.instance.host import LOGIN_CLASS, QUOTA_CLASS, parameters
 from mailroster.instance.layout import Layout
 from mailroster.settings import Sources, load
 
@@ -53,3 +53,17 @@ def test_the_transports_of_the_host_stay_behind_ours() -> None:
     had = {"transport_maps": "hash:/x"}
     wanted = parameters(settings, layout, had, "$myhostname", submits=True, hides=False)
     assert wanted["transport_maps"] == "$mailroster_transports, hash:/x"
+
+
+@pytest.mark.parametrize("submits", [True, False])
+def test_the_login_is_judged_first_and_only_where_somebody_has_logged_in(submits: bool) -> None:
+    settings = load(Sources({"home": "/srv"}, {}, lambda path: b"", os.path.isdir))
+    layout = Layout(settings.state, "host")
+    had = {"smtpd_sender_restrictions": "permit_mynetworks", "smtpd_restriction_classes": "theirs"}
+    wanted = parameters(settings, layout, had, "$myhostname", submits=submits, hides=False)
+    name = "mailroster_submission_restrictions" if submits else "mailroster_sender_restrictions"
+    assert wanted[name].startswith("check_sasl_access static:mailroster_login_check, ")
+    assert wanted["smtpd_restriction_classes"] == f"{LOGIN_CLASS}, {QUOTA_CLASS}, theirs"
+    assert "policy_context=login }" in wanted["mailroster_login_check"]
+    if submits:
+        assert "login_check" not in wanted["mailroster_sender_restrictions"]

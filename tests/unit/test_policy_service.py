@@ -21,11 +21,12 @@ FULL = "552 5.2.2 Mailbox is full"
 Ask = Callable[[Policy], Awaitable[str]]
 
 
-def layout(tmp_path: Path) -> Layout:
-    """Tables with two mailboxes, of which `full@x.com` is full, and aliases to them."""
-    found = Layout(str(tmp_path))
+def layout(tmp_path: Path, kind: str = "private") -> Layout:
+    """Tables with two mailboxes, of which `full@x.com` is full and locked, and aliases to them."""
+    found = Layout(str(tmp_path), kind)
     Path(found.tables).mkdir()
-    Path(found.run).mkdir()
+    if kind == "private":
+        Path(found.run).mkdir()
     Path(found.table("regexp")).write_text("# none\n")
     rows = {"full@x.com": "full@x.com", "free@x.com": "free@x.com"}
     LmdbTable(found.table("mailboxes")).fill(sorted(rows.items()))
@@ -35,6 +36,7 @@ def layout(tmp_path: Path) -> Layout:
     aliases |= {"@old.com": "@x.com", "chief@x.com": "postmaster@y.com"}
     LmdbTable(found.table("aliases")).fill(sorted(aliases.items()))
     LmdbTable(found.table("senders")).fill([])
+    LmdbTable(found.table("locked")).fill([("full@x.com", "full@x.com")])
     LmdbTable(found.table("roles")).fill([("postmaster@y.com", "free@x.com")])
     trash = ("trash", f"discard@{DISCARD_DOMAIN}")
     LmdbTable(found.table("local_aliases")).fill([trash])
@@ -191,6 +193,114 @@ def test_a_change_between_two_lookups_makes_nothing_unknown(
         return await policy.answer({"policy_context": "recipient", "recipient": "stale@x.com"})
 
     assert asked(tmp_path, ask) == NO_OPINION
+
+
+def shut(user: str) -> str:
+    return f"554 5.7.1 the account {user} is locked or does not exist any more"
+
+
+def logins(tmp_path: Path, kind: str, *users: str) -> list[str]:
+    """The answers about sessions of some users, one after the other."""
+
+    async def run() -> list[str]:
+        policy = Policy(layout(tmp_path, kind), "mail.test")
+        return [await login(policy, user) for user in users]
+
+    return asyncio.run(run())
+
+
+def made_anew(layout: Layout, table: str, *keys: str) -> None:
+    """Another file in the place of a table."""
+    Path(f"{layout.table(table)}.lmdb").unlink()
+    LmdbTable(layout.table(table)).fill((key, key) for key in keys)
+
+
+async def login(policy: Policy, user: str) -> str:
+    asked = {"policy_context": "login", "sasl_username": user, "sender": "free@x.com"}
+    return await policy.answer(asked)
+
+
+@pytest.mark.parametrize(
+    ("user", "here", "on_a_host"),
+    [
+        pytest.param("free@x.com", NO_OPINION, NO_OPINION, id="an account"),
+        pytest.param("FREE@X.com", NO_OPINION, NO_OPINION, id="in another case"),
+        pytest.param("full@x.com", shut("full@x.com"), shut("full@x.com"), id="a locked one"),
+        pytest.param("gone@x.com", shut("gone@x.com"), shut("gone@x.com"), id="one that is gone"),
+        pytest.param("both@x.com", shut("both@x.com"), shut("both@x.com"), id="now an alias"),
+        pytest.param(
+            "a@far.test", shut("a@far.test"), NO_OPINION, id="of a domain that is not served"
+        ),
+        pytest.param("root", NO_OPINION, NO_OPINION, id="a user of the system"),
+        pytest.param("", NO_OPINION, NO_OPINION, id="who has not logged in"),
+        pytest.param("@", NO_OPINION, NO_OPINION, id="no name"),
+        pytest.param("\udcff@", NO_OPINION, NO_OPINION, id="noise"),
+    ],
+)
+def test_a_session_is_refused_without_an_account_that_may_log_in(
+    tmp_path: Path, user: str, here: str, on_a_host: str
+) -> None:
+    (tmp_path / "host").mkdir()
+    assert logins(tmp_path, "private", user) == [here]
+    assert logins(tmp_path / "host", "host", user) == [on_a_host]
+
+
+def test_spellings_of_a_domain_are_one(tmp_path: Path) -> None:
+    async def ask(policy: Policy) -> str:
+        own = "a@xn--bcher-kva.test"
+        LmdbTable(Layout(str(tmp_path)).table("mailboxes")).apply({own: own})
+        answers = [await login(policy, user) for user in (own, "a@Bücher.test", "b@bücher.test")]
+        return ",".join(answers)
+
+    gone = shut("b@xn--bcher-kva.test")
+    assert asked(tmp_path, ask) == f"{NO_OPINION},{NO_OPINION},{gone}"
+
+
+def test_on_a_host_an_account_that_was_known_is_refused_with_its_domain_gone(
+    tmp_path: Path,
+) -> None:
+    found = layout(tmp_path, "host")
+
+    async def run() -> list[str]:
+        policy = Policy(found, "mail.test")
+        answers = [await login(policy, "free@x.com")]
+        for table in ("mailboxes", "domains"):
+            made_anew(found, table)
+        return [*answers, await login(policy, "free@x.com"), await login(policy, "new@x.com")]
+
+    assert asyncio.run(run()) == [NO_OPINION, shut("free@x.com"), NO_OPINION]
+
+
+@pytest.mark.parametrize("lost", ["mailboxes", "locked"])
+def test_without_a_table_sessions_go_on(tmp_path: Path, lost: str) -> None:
+    async def ask(policy: Policy) -> str:
+        Path(tmp_path, f"tables/{lost}.lmdb").unlink()
+        return await login(policy, "gone@x.com")
+
+    assert asked(tmp_path, ask) == NO_OPINION
+
+
+def test_while_the_tables_change_a_session_without_an_account_goes_on(tmp_path: Path) -> None:
+    """Dovecot lets a new account log in before Postfix knows it."""
+
+    async def ask(policy: Policy) -> str:
+        mark = Path(Layout(str(tmp_path)).changing)
+        mark.touch()
+        answers = [await login(policy, user) for user in ("gone@x.com", "full@x.com")]
+        mark.unlink()
+        return ",".join([*answers, await login(policy, "gone@x.com")])
+
+    assert asked(tmp_path, ask) == ",".join([NO_OPINION, shut("full@x.com"), shut("gone@x.com")])
+
+
+def test_a_table_that_was_made_anew_is_opened_anew(tmp_path: Path) -> None:
+    async def ask(policy: Policy) -> str:
+        answers = [await login(policy, "full@x.com")]
+        made_anew(Layout(str(tmp_path)), "locked", "free@x.com")
+        return ",".join([*answers, *[await login(policy, f"{u}@x.com") for u in ("full", "free")]])
+
+    expected = [shut("full@x.com"), NO_OPINION, shut("free@x.com")]
+    assert asked(tmp_path, ask) == ",".join(expected)
 
 
 #: Stands in for postmap: no rule matches, and for some addresses it takes without end.

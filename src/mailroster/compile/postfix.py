@@ -78,6 +78,23 @@ class Mailboxes:
         return change.keys["accounts"]
 
 
+class Locked:
+    """The accounts that are locked, each to itself: the policy service refuses their sessions."""
+
+    name = "locked"
+
+    def keys(self, router: Router) -> Iterable[str]:
+        accounts = router.roster.accounts
+        return (key for key, at in accounts.counted().items() if "!" in accounts.line(at))
+
+    def row(self, router: Router, key: str) -> str | None:
+        account = router.roster.accounts.get(key)
+        return key if account is not None and account.is_locked() else None
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        return change.keys["accounts"]
+
+
 class Aliases:
     """`virtual_alias_maps`: the aliases of one file. One that Postfix could not expand (a loop) has
     no row."""
@@ -241,6 +258,7 @@ ALIASES = Aliases("aliases", "virtual")
 LOCAL_ALIASES = Aliases("local_aliases", "local_aliases")
 ROLES = Roles()
 MAILBOXES = Mailboxes()
+LOCKED = Locked()
 DOMAINS = Domains()
 SPELLINGS = Spellings()
 SENDERS = Senders()

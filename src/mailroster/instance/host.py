@@ -16,6 +16,7 @@ from mailroster.compile.relay import RELAYED, RELAYED_TLS
 from mailroster.instance.layout import Layout
 from mailroster.instance.lookups import (
     RECIPIENT_MAPS,
+    login_check,
     lookups,
     policy,
     quota_status,
@@ -37,6 +38,8 @@ from mailroster.settings import Settings
 #: Classes of restrictions, for what our policy service can't tell. It never says OK here, which
 #: would be the end of the administrator's own restrictions.
 QUOTA_CLASS, SENDER_CLASS = "mailroster_quota_status", "mailroster_sender_match"
+#: The class for who has logged in.
+LOGIN_CLASS = "mailroster_login_check"
 _OURS = re.compile(r"(?:(?<=[\s,])|^)!?(?:\$\{?)?mailroster_\w+\}?")
 _CLASSES = "smtpd_restriction_classes"
 _HELO = "smtpd_helo_restrictions"
@@ -63,8 +66,10 @@ def parameters(
     `default_destination` is Postfix's own mydestination. `submits` as below; `hides` is whether a
     service of ours takes the client out of submitted mail."""
     s, found = settings, lookups(settings, layout)
-    senders, recipients, classes = [*found.senders], [*found.recipients], []
-    ours: dict[str, str] = {}
+    recipients, classes = [*found.recipients], [LOGIN_CLASS]
+    ours: dict[str, str] = {LOGIN_CLASS: login_check(layout)}
+    # Before any restriction that permits, and not for clients that have not logged in.
+    senders = [f"check_sasl_access static:{LOGIN_CLASS}", *found.senders]
     if s.spoof_protection:
         classes.append(SENDER_CLASS)
         ours[SENDER_CLASS] = "reject_authenticated_sender_login_mismatch"

@@ -16,8 +16,10 @@ _TABLES = (
 
 
 #: What our policy service is asked, as its policy_context: whether a recipient exists, whether its
-#: mailboxes have room; whether a user may send as an address, and as what a catch-all takes.
+#: mailboxes have room; whether a user may send as an address, and as what a catch-all takes; and
+#: whether the account of a session may still log in.
 RECIPIENT, QUOTA, SENDER, CATCH_ALL = "recipient", "quota", "sender", "catch-all"
+LOGIN = "login"
 
 
 #: Lists in which an administrator can name tables of other recipients.
@@ -111,12 +113,22 @@ def policy(layout: Layout, context: str, default_action: str = "DUNNO") -> str:
     return _asked(layout.from_postfix(layout.policy), 3, default_action, more)
 
 
+def login_check(layout: Layout) -> str:
+    """The question whether the account of a session may still log in. Postfix tries it twice: with
+    one try, an smtpd keeps a connection that the service has closed until its session ends."""
+    more = f", policy_context={LOGIN}"
+    return _asked(layout.from_postfix(layout.policy), 2, more=more, tries=2)
+
+
 def quota_status(layout: Layout) -> str:
     """A question to Dovecot itself, which knows the mailboxes under their very names."""
     return _asked(layout.from_postfix(layout.quota_status), 5)
 
 
-def _asked(socket: str, timeout_s: int, default_action: str = "DUNNO", more: str = "") -> str:
+def _asked(
+    socket: str, timeout_s: int, default_action: str = "DUNNO", more: str = "", tries: int = 1
+) -> str:
     """A policy service that can stop no mail: one that is down, slow or mad says nothing."""
-    limits = f"timeout={timeout_s}s, default_action={default_action}, try_limit=1, retry_delay=1s"
+    limits = f"timeout={timeout_s}s, default_action={default_action}"
+    limits += f", try_limit={tries}, retry_delay=1s"
     return f"check_policy_service {{ unix:{socket}, {limits}{more} }}"

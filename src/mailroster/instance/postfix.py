@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from mailroster.compile.relay import RELAYED, RELAYED_TLS, transport
 from mailroster.instance.layout import Layout
 from mailroster.instance.lookups import (
+    login_check,
     lookups,
     policy,
     quota_status,
@@ -31,7 +32,8 @@ def main_cf(settings: Settings, layout: Layout) -> str:
     """Account changes never touch this file: everything that changes is a table."""
     s = settings
     found = lookups(s, layout)
-    submission_restrictions = [*found.senders]
+    # First of all: a restriction that permits ends the list.
+    submission_restrictions = [login_check(layout), *found.senders]
     if s.spoof_protection:
         # It knows where a pattern or a domain alias leads; the tables know only names.
         submission_restrictions.append(policy(layout, sender_questions(s)))

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
-from mailroster.address import split, split_extension
+from mailroster.address import fold, split, split_extension
 from mailroster.finding import Fault
 from mailroster.instance.layout import Layout
-from mailroster.instance.lookups import CATCH_ALL, QUOTA, RECIPIENT, SENDER
+from mailroster.instance.lookups import CATCH_ALL, LOGIN, QUOTA, RECIPIENT, SENDER
 from mailroster.paths import MAILBOX, Recipient, end_of, lead_nowhere
 from mailroster.policy.quota_status import QuotaStatus
 from mailroster.policy.regexp_table import Patterns
@@ -23,11 +23,15 @@ T = TypeVar("T")
 PERMIT, NO_OPINION = "OK", "DUNNO"
 UNKNOWN = "550 5.1.1 User unknown"
 NOT_OWNED = "553 5.7.1 not owned by the user who is logged in"
+#: For good, as what a client tries again would stay in its outbox. The name is of the account.
+SHUT = "554 5.7.1 the account {} is locked or does not exist any more"
 #: Less than Postfix waits for us (mailroster.instance.postfix).
 ANSWER_S = 1.5
 #: Of an alias with more mailboxes the first are asked for.
 MAILBOXES_MAX = 100
 _COMPLAIN_S = 60.0
+#: How many accounts that have sent mail are remembered on a host.
+_KNOWN_MAX = 100_000
 
 
 class Policy:
@@ -40,6 +44,9 @@ class Policy:
         self._quota_status = QuotaStatus(layout.quota_status)
         self._changing = layout.changing
         self._senders = LmdbLookup(layout.table("senders"))
+        self._locked = LmdbLookup(layout.table("locked"))
+        self._has_other_users = layout.kind == "host"
+        self._known: set[str] = set()
         self._complained: dict[str, float] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -49,7 +56,8 @@ class Policy:
                 raw = await reader.readuntil(b"\n\n")
                 lines = raw.decode("utf-8", "surrogateescape").split("\n")
                 asked = dict(line.split("=", 1) for line in lines if "=" in line)
-                writer.write(f"action={await self.answer(asked)}\n\n".encode())
+                action = await self.answer(asked)
+                writer.write(f"action={action}\n\n".encode("ascii", "replace"))
                 await writer.drain()
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
             pass
@@ -74,6 +82,8 @@ class Policy:
     async def _judged(self, questions: Collection[str], asked: Mapping[str, str]) -> str:
         try:
             async with asyncio.timeout(ANSWER_S):
+                if LOGIN in questions:
+                    return self.login(asked.get("sasl_username", ""))
                 if SENDER in questions:
                     sender, user = asked.get("sender", ""), asked.get("sasl_username", "")
                     return await self.sender(sender, user, CATCH_ALL in questions)
@@ -135,6 +145,36 @@ class Policy:
             return PERMIT
         rows = (self._senders.get(key) for key in (sender, bare, f"@{domain}"))
         return PERMIT if any(user in row.split(", ") for row in rows if row) else NOT_OWNED
+
+    def login(self, user: str) -> str:
+        """`554 …` about a session whose account is locked, or no account any more; never OK. `user`
+        is what Dovecot has made of the login name; it is "" for a client that has not logged in.
+
+        On a host, other users may log in: there an account is one of ours if its domain is served,
+        or if it was an account when this service was asked before. Raises OSError.
+        """
+        user = fold(user)
+        domain = split(user)[1]
+        if not domain:
+            return NO_OPINION
+        if self._locked.get(user) is not None:
+            return SHUT.format(user)
+        roster = self._router.roster
+        if user in roster.accounts:
+            self._remember(user)
+            return NO_OPINION
+        is_other = self._has_other_users and user not in self._known
+        if is_other and not roster.names_domain(domain):
+            return NO_OPINION
+        # The mark is looked for first: an account is there when it is removed.
+        is_changing = os.path.exists(self._changing)
+        return NO_OPINION if is_changing or user in roster.accounts else SHUT.format(user)
+
+    def _remember(self, user: str) -> None:
+        if self._has_other_users:
+            if len(self._known) >= _KNOWN_MAX:
+                self._known.clear()
+            self._known.add(user)
 
     async def _ends(self, address: str) -> list[Recipient] | None:
         """The final recipients of an address; None if it can't be followed."""

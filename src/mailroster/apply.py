@@ -156,16 +156,16 @@ class Tables:
             self._disk.replace(self._layout.dialect, f"{version}\n".encode(), mode=0o644)
         self._version = version
         noted = (
-            (self._layout.origin, origin),
-            (self._layout.mail_folder, mail),
-            (self._layout.postmaster, postmaster),
-            (self._layout.delimiters, address.delimiters()),
+            (self._layout.origin, origin, 0o644),
+            (self._layout.mail_folder, mail, 0o644),
+            (self._layout.postmaster, postmaster, 0o600),
+            (self._layout.delimiters, address.delimiters(), 0o600),
         )
-        for path, value in noted:
+        for path, value, mode in noted:
             if not os.path.exists(path) or _line(path) != value:
                 if path == self._layout.delimiters:
                     self.copies.forget()
-                self._disk.replace(path, f"{value}\n".encode(), mode=0o644)
+                self._disk.replace(path, f"{value}\n".encode(), mode=mode)
                 self._disk.replace(self._layout.unfinished, EVERYTHING)
 
     def origin(self) -> str:

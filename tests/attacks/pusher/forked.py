@@ -92,8 +92,8 @@ def _run(command: Started, stdin: str, limit_s: int, output: int) -> NoReturn:
     os.dup2(output, 2)
     os.closerange(3, 1 << 30)
     sys.argv[1:] = command.words
-    sys.stdin = open(0)  # noqa: SIM115 - for as long as the process runs
-    sys.stdout, sys.stderr = open(1, "w"), open(2, "w")  # noqa: SIM115 - likewise
+    sys.stdin = os.fdopen(0)
+    sys.stdout, sys.stderr = (os.fdopen(fd, "w", closefd=False) for fd in (1, 2))
     try:
         from mailroster.cli import run
 

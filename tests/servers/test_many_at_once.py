@@ -115,7 +115,8 @@ def amiss(instance: Instance, address: str, person: Person) -> list[str]:
     listed = bool(person.hash or person.own)
     codes = {
         address: 550 if not listed else 554 if person.receive else 250,
-        f"to-{address}": 250 if person.alias else 550,
+        # One that leads to nobody but a person who is not there is refused.
+        f"to-{address}": 250 if person.alias and (listed or {*person.alias} - {address}) else 550,
     }
     for asked, code in codes.items():
         answer = instance.rcpt(asked)

@@ -7,7 +7,7 @@ from typing import Any
 
 from mailroster import edits, relays, senders
 from mailroster.address import Address
-from mailroster.document import Document, Format
+from mailroster.document import MARK, Document, Format
 from mailroster.finding import Fault, Refused
 from mailroster.formats.accounts import ACCOUNTS
 from mailroster.formats.quotas import Quota
@@ -125,19 +125,26 @@ def _bare_edits_keep_the_rest(document: Document[Any]) -> None:
     for position in _some(range(len(lines))):
         line = "new@new.test|x:1 y" + ("\r" if lines[position].endswith("\r") else "")
         changed = document.replace(position, "new@new.test|x:1 y")
-        assert changed.text == "\n".join([*lines[:position], line, *lines[position + 1 :]])
+        whole = "\n".join([*lines[:position], line, *lines[position + 1 :]])
+        assert changed.text == _marked_as(document, whole)
         _is_as_read_anew(changed)
         left = [*lines[:position], *lines[position + 1 :]]
         if position + 1 == len(lines) and left:
             left.append("")  # the line before keeps its line feed
         gone = document.remove([position])
-        assert gone.text == "\n".join(left)
+        assert gone.text == _marked_as(document, "\n".join(left))
         _is_as_read_anew(gone)
     end = "\r\n" if "\r\n" in document.text[:4096] else "\n"
     more = document.append("new@new.test|x:1 y")
     completed = "" if not document.text or document.text.endswith("\n") else end
     assert more.text == f"{document.text}{completed}new@new.test|x:1 y{end}"
     _is_as_read_anew(more)
+
+
+def _marked_as(document: Document[Any], text: str) -> str:
+    """The text, with a byte order mark if the document has one: an edit keeps it."""
+    has_mark = document.text.startswith(MARK) and not text.startswith(MARK)
+    return MARK + text if has_mark else text
 
 
 def _is_as_read_anew(document: Document[Any]) -> None:

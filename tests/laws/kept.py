@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from mailroster.document import Document
+from mailroster.document import MARK, Document
 
 
 def others(document: Document[Any], key: str) -> list[str]:
     """The physical lines of all that has another key, without their line feeds."""
     lines = [line for line in document.lines if document.format.key(line) != key]
-    return "\n".join(lines).removesuffix("\n").split("\n")
+    text = "\n".join(lines).removeprefix(MARK)  # which an edit keeps at the start of the file
+    return text.removesuffix("\n").split("\n")
 
 
 def assert_kept(old: Document[Any], new: Document[Any], key: str) -> None:

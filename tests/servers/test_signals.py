@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import processes
-from tests.servers.instance import Instance, trusting, until
+from tests.servers.instance import Instance, save, trusting, until
 
 STOP_S = 60
 MASTER = re.compile("sbin/master|/dovecot -c")
@@ -187,6 +187,8 @@ def goes_on(instance: Instance) -> None:
     os.kill(master, signal.SIGKILL)  # and `up` says so, and starts another
     until(lambda: "postfix: running" in instance.run("status").stdout)
     until(lambda: instance.rcpt("a@x.com")[0] == 250)
+    path = instance.file("postfix-accounts.cf")
+    save(path, path.read_text().replace("nonsense\n", ""))
 
 
 @pytest.mark.parametrize("kind", ["full", "closed", "broken pipe", "pipe that is full"])

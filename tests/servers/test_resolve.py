@@ -326,7 +326,7 @@ def restrictions(files: Sample, chance: random.Random) -> str:
         lines.append(
             f"{key} {chance.choice(('REJECT', 'REJECT no', '450 later', 'DUNNO', 'OK'))}\n"
         )
-    return "".join(line for line in lines if '"' not in line)
+    return "".join(line for line in lines if '"' not in line and ".." not in line)
 
 
 def explained(post: Post, router: Router, probes: Sequence[str], *, whole: bool) -> list[str]:

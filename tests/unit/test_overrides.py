@@ -223,6 +223,12 @@ def test_plugins_are_read_from_what_doveconf_prints(version: str) -> None:
     assert found == {"": {"quota"}, "protocol imap": {"quota", "imap_quota"}}
 
 
+def test_a_list_of_plugins_that_begins_with_a_blank_is_in_quotes() -> None:
+    """As Dovecot 2.3 prints `$mail_plugins imap_zlib` where the first is empty."""
+    printed = 'protocol imap {\n  mail_plugins = " imap_zlib"\n}\n'
+    assert plugins(printed) == {"protocol imap": {"imap_zlib"}}
+
+
 @pytest.mark.parametrize(
     ("text", "conf", "found"),
     [

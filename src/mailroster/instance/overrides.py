@@ -217,7 +217,8 @@ def plugin_findings(
 
 def plugins(conf: str) -> dict[str, set[str]]:
     """The values of `mail_plugins` in what doveconf(1) prints, by the block they stand in; "" is no
-    block. Dovecot 2.3 writes `mail_plugins = a b`, 2.4 a block with `a = yes` in it."""
+    block. Dovecot 2.3 writes `mail_plugins = a b`, in quotes if it begins or ends with a blank; 2.4
+    a block with `a = yes` in it."""
     found: dict[str, set[str]] = {}
     blocks: list[str] = []
     for line in map(str.strip, conf.split("\n")):
@@ -227,7 +228,7 @@ def plugins(conf: str) -> dict[str, set[str]]:
         elif line == "}":
             del blocks[-1:]
         elif equals and name == "mail_plugins":
-            found[" ".join(blocks)] = set(value.split())
+            found[" ".join(blocks)] = set(value.strip('"').split())
         elif equals and blocks[-1:] == ["mail_plugins"] and value == "yes":
             found.setdefault(" ".join(blocks[:-1]), set()).add(name)
     return found

@@ -119,7 +119,7 @@ def test_who_is_away_answers_a_sender_once(server: Instance) -> None:
     for number in (1, 2):
         server.send("carla@own.example", subject=f"hello {number}")
         server.arrives("carla@own.example", f"hello {number}")
-    until(lambda: sent(server.sink, "somebody@elsewhere.test", "Carla is away."))
+    until(lambda: bool(sent(server.sink, "somebody@elsewhere.test", "Carla is away.")))
     (answer,) = sent(server.sink, "somebody@elsewhere.test", "Carla is away.")
     log = (server.home / "mail-logs/mail.log").read_text()
     assert "from=<>" in log

@@ -6,7 +6,6 @@ session, and whatever descends from that. Pid files are not asked: they may be g
 
 import asyncio
 import os
-import pwd
 import select
 import signal
 import time
@@ -242,7 +241,7 @@ def _name_of(entry: Entry, layout: Layout) -> str:
         return ""
     policy = [POLICY_MODULE, layout.state, layout.kind]
     if words[-4:-1] == list(map(os.fsencode, policy)):
-        is_ours = processes.is_trusted(entry.pid, pwd.getpwnam(POLICY_USER).pw_uid)
+        is_ours = processes.is_trusted(entry.pid, *processes.uids(POLICY_USER))
         return "policy service" if is_ours else ""
     if layout.kind == "host" or not processes.is_trusted(entry.pid):
         return ""

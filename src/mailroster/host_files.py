@@ -16,6 +16,7 @@ from mailroster.disk import Disk, read
 from mailroster.finding import Refused, ServiceFailed
 from mailroster.instance import host
 from mailroster.instance.dialect import dialect
+from mailroster.instance.doveconf import printed
 from mailroster.instance.layout import Layout
 from mailroster.instance.smtp_safety import UNSAFE
 from mailroster.services import run
@@ -285,21 +286,11 @@ def _doveconf(conf: str, *words: str) -> str:
 def _settings(text: str) -> dict[str, str]:
     """What `doveconf -n` prints, as values by name, those of a plugin or a protocol with that in
     front; what has no name of its own is left out."""
-    found: dict[str, str] = {}
-    within: list[str] = []
-    for line in map(str.strip, text.split("\n")):
-        name, equals, value = line.partition(" = ")
-        if line.endswith("{"):
-            within.append(line[:-1].strip())
-        elif line == "}" and within:
-            within.pop()
-        elif equals and line[0] != "#" and _is_named(within):
-            found["/".join((*within, name))] = value
-    return found
+    return {"/".join(path): value for path, value in printed(text) if value and _is_named(path)}
 
 
-def _is_named(within: list[str]) -> bool:
-    return not within or (len(within) == 1 and within[0].split()[0] in ("plugin", "protocol"))
+def _is_named(path: tuple[str, ...]) -> bool:
+    return len(path) == 1 or (len(path) == 2 and path[0].split()[0] in ("plugin", "protocol"))
 
 
 # -- files

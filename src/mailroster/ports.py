@@ -7,7 +7,7 @@ import re
 from mailroster.disk import identity_of, opened, read
 from mailroster.instance.endpoints import endpoints
 from mailroster.instance.layout import Layout
-from mailroster.setting_rules import words
+from mailroster.setting_rules import is_everywhere, words
 from mailroster.settings import Settings
 from mailroster.values import NamedTuple
 
@@ -17,7 +17,6 @@ _LISTENS = "0A"
 #: A line of Postfix's log that says why it ends, and how much of the log is looked through.
 _FATAL = re.compile(r"postfix/[^:]*: ((?:fatal|panic|error): .*)")
 _LOG_BYTES = 1 << 16
-_EVERYWHERE = frozenset(("*", "0.0.0.0", "::"))
 
 
 class Listener(NamedTuple):
@@ -80,7 +79,7 @@ def taken(server: str, settings: Settings) -> list[str]:
 
 def _overlaps(listener: Listener, addresses: list[str]) -> bool:
     return listener.address == "*" or any(
-        address in _EVERYWHERE or address == listener.address for address in addresses
+        is_everywhere(address) or address == listener.address for address in addresses
     )
 
 

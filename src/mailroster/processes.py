@@ -40,6 +40,19 @@ def users(pid: int) -> frozenset[int]:
     return frozenset(int(word) for word in _field(pid, "Uid").split())
 
 
+def uids(*names: str) -> list[int]:
+    """The numbers of those of some users that this machine has."""
+    import pwd
+
+    found = []
+    for name in names:
+        try:
+            found.append(pwd.getpwnam(name).pw_uid)
+        except KeyError:
+            pass
+    return found
+
+
 def is_trusted(pid: int, *more: int) -> bool:
     """Whether a process belongs to root, to our own user, or to one more user, and to no other."""
     owners = users(pid)

@@ -6,7 +6,6 @@ counts only if the process is the program: by its command line, its users and it
 
 import fcntl
 import os
-import pwd
 from collections.abc import Callable
 
 from mailroster import processes
@@ -90,7 +89,7 @@ def _is_dovecot(pid: int, layout: Layout) -> bool:
 
 def _is_policy(pid: int, layout: Layout) -> bool:
     is_service = POLICY_MODULE.encode() in processes.arguments(pid)
-    is_trusted = is_service and processes.is_trusted(pid, *_uids(POLICY_USER))
+    is_trusted = is_service and processes.is_trusted(pid, *processes.uids(POLICY_USER))
     return is_trusted and _names(pid, layout.state)
 
 
@@ -106,13 +105,6 @@ def _is_up(pid: int) -> bool:
     names = {os.path.basename(word) for word in words}
     is_ours = bool(names & {b"mailroster", b"setup"}) and bool(names & {b"up", b"watch"})
     return is_ours and processes.is_trusted(pid)
-
-
-def _uids(user: str) -> list[int]:
-    try:
-        return [pwd.getpwnam(user).pw_uid]
-    except KeyError:
-        return []
 
 
 def _pid(path: str, is_meant: Callable[[int], bool], *, locked: bool) -> int | None:

@@ -13,7 +13,6 @@ Postfix does not change.
 """
 
 import os
-import pwd
 from collections.abc import Iterable
 from functools import partial
 
@@ -101,7 +100,11 @@ def _is_service(pid: int, run: str) -> bool:
     try:
         folder = os.readlink(f"/proc/{pid}/cwd").removesuffix(_DELETED)
         is_there = folder == run or folder.startswith(f"{run}/")
-        return is_there and _is_trusted(pid, _DOVECOT_USERS) and is_neighbour(pid)
+        return (
+            is_there
+            and processes.is_trusted(pid, *processes.uids(*_DOVECOT_USERS))
+            and is_neighbour(pid)
+        )
     except OSError:
         return False
 
@@ -112,23 +115,13 @@ def _is_process_of_postfix(pid: int, config: str) -> bool:
     try:
         is_daemon = os.readlink(f"/proc/{pid}/exe").startswith(_POSTFIX_PROGRAMS)
         is_ours = is_daemon and b"MAIL_CONFIG=" + os.fsencode(config) in environment(pid)
-        return is_ours and _is_trusted(pid, _POSTFIX_USERS) and is_neighbour(pid)
+        return (
+            is_ours
+            and processes.is_trusted(pid, *processes.uids(*_POSTFIX_USERS))
+            and is_neighbour(pid)
+        )
     except OSError:
         return False
-
-
-def _is_trusted(pid: int, names: Iterable[str]) -> bool:
-    return processes.is_trusted(pid, *_uids(names))
-
-
-def _uids(names: Iterable[str]) -> list[int]:
-    found = []
-    for name in names:
-        try:
-            found.append(pwd.getpwnam(name).pw_uid)
-        except KeyError:
-            pass
-    return found
 
 
 def is_neighbour(pid: int) -> bool:

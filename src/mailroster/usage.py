@@ -14,6 +14,7 @@ from mailroster.auth import USERDB, Question, ask
 from mailroster.compile.fields import form
 from mailroster.finding import Busy, Refused, ServiceFailed
 from mailroster.installed import noted
+from mailroster.instance.doveconf import printed
 from mailroster.instance.layout import Layout
 from mailroster.limits import Default, default, limit_of
 from mailroster.mailbox import Place, place_of, plain
@@ -192,21 +193,10 @@ def server_quota(settings: Settings, layout: Layout) -> Server:
     return usual if code else server_of(version, settings_of(out), usual)
 
 
-def settings_of(printed: str) -> dict[str, str]:
+def settings_of(text: str) -> dict[str, str]:
     """What `doveconf -n` prints, as setting -> value; one in blocks is `plugin/quota_rule`, or
     `namespace inbox/prefix`. Of several blocks of one name the last."""
-    found: dict[str, str] = {}
-    blocks: list[str] = []
-    for line in map(str.strip, printed.split("\n")):
-        name, equals, value = line.partition(" = ")
-        if line.endswith("{"):
-            blocks.append(line[:-1].strip())
-            found["/".join(blocks)] = ""
-        elif line == "}":
-            del blocks[-1:]
-        elif equals or line.endswith(" ="):
-            found["/".join([*blocks, name.removesuffix(" =")])] = value
-    return found
+    return {"/".join(path): value or "" for path, value in printed(text)}
 
 
 def server_of(version: str, its: Mapping[str, str], usual: Server) -> Server:

@@ -43,12 +43,7 @@ def _about(call: Call, roster: Roster, address: Address) -> dict[str, Any]:
     account, position = roster.accounts.get(address), roster.accounts.position(address)
     if account is None or position is None:
         raise Refused(f"there is no account {address!r}")
-    router = Router(
-        roster,
-        call.settings.hostname,
-        Captures(roster.regexp),
-        postmaster=call.settings.postmaster_address,
-    )
+    router = call.router(roster)
     place = place_of(account, call.settings.mail, meant(call.layout()))
     folder = place.path if place else mailstore.folder(call.settings.mail, address)
     cost = cost_of(account.password)

@@ -15,7 +15,7 @@ from mailroster.cli.call import Call, sources_of
 from mailroster.cli.check import findings
 from mailroster.document import Document
 from mailroster.finding import ERROR, WARNING, Finding, Refused, ServiceFailed
-from mailroster.resolve import Router, quoted
+from mailroster.resolve import quoted
 from mailroster.roster import Roster
 from mailroster.services import Captures, prime, run
 from mailroster.settings import FOLDERS, NOWHERE, Settings, Sources, load
@@ -38,9 +38,7 @@ def adopt(call: Call) -> int:
     call = call._replace(settings=settings)
     roster, unreadable = roster_of(found.config)
     captures = Captures(roster.regexp)
-    router = Router(
-        roster, settings.hostname, captures, postmaster=settings.postmaster_address
-    ).remembering()
+    router = call.router(roster, captures).remembering()
     prime(
         router,
         [*roster.virtual.index, *roster.local_aliases.index],

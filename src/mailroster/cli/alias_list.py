@@ -6,9 +6,7 @@ from mailroster.cli.notes import by_key, fields_of, lines_of
 from mailroster.cli.table import print_table
 from mailroster.leads import leads_to
 from mailroster.notes import Notes
-from mailroster.resolve import Router
 from mailroster.roster import Roster
-from mailroster.services import Captures
 from mailroster.text import content
 
 
@@ -48,12 +46,7 @@ def show(call: Call) -> int:
 
 def _leading(call: Call, roster: Roster, address: str) -> int:
     """What leads to an address, directly and through others."""
-    router = Router(
-        roster,
-        call.settings.hostname,
-        Captures(roster.regexp),
-        postmaster=call.settings.postmaster_address,
-    )
+    router = call.router(roster)
     leads = leads_to(router, address)
     found = [fields_of_lead(lead) for lead in leads]
     if "--json" in call.options:

@@ -90,12 +90,7 @@ class _Import:
 
     def _route(self, captured: Captures) -> Callable[[Roster], Router]:
         def route(roster: Roster) -> Router:
-            router = Router(
-                roster,
-                self._call.settings.hostname,
-                captured,
-                postmaster=self._call.settings.postmaster_address,
-            )
+            router = self._call.router(roster, captured)
             prime(router, roster.virtual.index)
             return router
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mailroster.cli.grammar import Invocation
     from mailroster.finding import Finding
     from mailroster.mailstore import MailFolder
+    from mailroster.resolve import Router
     from mailroster.roster import Roster
 
 
@@ -126,6 +127,18 @@ class Call(NamedTuple):
         if text := warning(config, makes=makes):
             self.warned.add(config)
             warn(f"warning: {text}")
+
+    def router(
+        self, roster: "Roster", captured: "Callable[[str], str | None] | None" = None
+    ) -> "Router":
+        """The routes of a roster by these settings. `captured` says what the patterns take; without
+        it Postfix is asked."""
+        from mailroster.resolve import Router
+        from mailroster.services import Captures
+
+        s = self.settings
+        captured = Captures(roster.regexp) if captured is None else captured
+        return Router(roster, s.hostname, captured, postmaster=s.postmaster_address)
 
     def rehearse(self, verb: Callable[["Roster"], "Roster"]) -> None:
         """Raises what an edit would raise, and changes nothing."""

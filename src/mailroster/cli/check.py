@@ -9,7 +9,7 @@ from mailroster.cli import pages, reports
 from mailroster.cli.call import Call, warn
 from mailroster.disk import mode_for_all
 from mailroster.finding import ERROR, INFO, WARNING, Finding, NotUnderstood, Refused, ServiceFailed
-from mailroster.resolve import Router, quoted
+from mailroster.resolve import quoted
 from mailroster.roster import Roster
 from mailroster.shown import Shown, shown
 from mailroster.store import Snapshot
@@ -58,9 +58,7 @@ def _findings(call: Call, roster: Roster, folder: str) -> Iterator[Finding]:
 
     roster = roster.in_memory()
     captures = Captures(roster.regexp)
-    router = Router(
-        roster, call.settings.hostname, captures, postmaster=call.settings.postmaster_address
-    ).remembering()
+    router = call.router(roster, captures).remembering()
     theirs, taken = [], {}
     try:
         theirs = regexp_findings(roster.regexp)

@@ -11,7 +11,6 @@ from mailroster.effects.routes import concerned
 from mailroster.effects.words import sentences
 from mailroster.finding import Finding
 from mailroster.plan import Plan, file_diff
-from mailroster.resolve import Router
 from mailroster.roster import Roster
 from mailroster.services import Captures, prime_addresses, prime_ways
 
@@ -24,9 +23,7 @@ def foreseen(call: Call, before: Roster, after: Roster) -> list[Effect]:
     if before.regexp.same_as(after.regexp):
         captures = captures[:1] * 2
     old, new = (
-        Router(
-            roster, call.settings.hostname, captured, postmaster=call.settings.postmaster_address
-        ).remembering()
+        call.router(roster, captured).remembering()
         for roster, captured in zip((before, after), captures, strict=True)
     )
     found = concerned(change(old, new), prime_addresses)

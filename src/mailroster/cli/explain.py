@@ -28,9 +28,7 @@ def show(call: Call) -> int:
     settings, layout = call.settings, call.layout()
     roster = call.roster()
     address = any_address(call.arguments[0], settings.hostname)
-    router = Router(
-        roster, settings.hostname, Captures(roster.regexp), postmaster=settings.postmaster_address
-    )
+    router = call.router(roster)
     _look_ahead(router, address)
 
     def lines_of_rules(asked: Iterable[str]) -> dict[str, int]:
@@ -59,9 +57,7 @@ def draw(call: Call) -> int:
     domain = addresses.fold_domain(call.arguments[0].lstrip("@")) if call.arguments else ""
     roster = call.roster().in_memory()
     captures = Captures(roster.regexp)
-    router = Router(
-        roster, call.settings.hostname, captures, postmaster=call.settings.postmaster_address
-    ).remembering()
+    router = call.router(roster, captures).remembering()
     try:
         prime(
             router,

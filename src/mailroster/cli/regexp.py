@@ -11,7 +11,7 @@ from mailroster.formats.regexp import Rule
 from mailroster.notes import Notes, noted
 from mailroster.resolve import Router
 from mailroster.roster import Roster
-from mailroster.services import Captures, NoPcre, prime, regexp_findings
+from mailroster.services import NoPcre, prime, regexp_findings
 from mailroster.text import content
 
 
@@ -111,12 +111,7 @@ def test(call: Call) -> int:
 
 
 def _router(call: Call, roster: Roster) -> Router:
-    router = Router(
-        roster,
-        call.settings.hostname,
-        Captures(roster.regexp),
-        postmaster=call.settings.postmaster_address,
-    )
+    router = call.router(roster)
     prime(router, roster.virtual.index)
     return router
 

@@ -15,7 +15,6 @@ from mailroster.finding import Fault, Refused
 from mailroster.formats.accounts import ACCOUNTS
 from mailroster.formats.virtual import VIRTUAL
 from mailroster.notes import notes_of
-from mailroster.resolve import Router
 from mailroster.revert import (
     Changed,
     comes_back,
@@ -90,9 +89,7 @@ def _expandable(call: Call, before: Roster, after: Roster, entry: Entry) -> None
     if not changes or is_untouched(before.virtual, changes[0]):
         return
     captured = Captures(after.regexp)
-    router = Router(
-        after, call.settings.hostname, captured, postmaster=call.settings.postmaster_address
-    )
+    router = call.router(after, captured)
     for key in took_away(VIRTUAL, entry):
         if (alias := after.virtual.get(key)) is not None:
             captured.prime([key, *alias.recipients])

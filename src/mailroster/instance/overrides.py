@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 
 from mailroster.finding import ERROR, WARNING, Finding, Location, printable
+from mailroster.instance.doveconf import printed
 from mailroster.instance.lookups import without_recipient_check
 from mailroster.instance.smtp_safety import CHECKS, SUBMISSION_CHECKS, submission_checks
 from mailroster.text import only_comments
@@ -220,16 +221,10 @@ def plugins(conf: str) -> dict[str, set[str]]:
     block. Dovecot 2.3 writes `mail_plugins = a b`, in quotes if it begins or ends with a blank; 2.4
     a block with `a = yes` in it."""
     found: dict[str, set[str]] = {}
-    blocks: list[str] = []
-    for line in map(str.strip, conf.split("\n")):
-        name, equals, value = (part.strip() for part in line.partition("="))
-        if line.endswith("{"):
-            blocks.append(line[:-1].strip())
-        elif line == "}":
-            del blocks[-1:]
-        elif equals and name == "mail_plugins":
+    for (*blocks, name), value in printed(conf):
+        if value is not None and name == "mail_plugins":
             found[" ".join(blocks)] = set(value.strip('"').split())
-        elif equals and blocks[-1:] == ["mail_plugins"] and value == "yes":
+        elif value == "yes" and blocks[-1:] == ["mail_plugins"]:
             found.setdefault(" ".join(blocks[:-1]), set()).add(name)
     return found
 

@@ -1,0 +1,235 @@
+"""Mutation testing: do the tests notice a small mistake in a core module?
+
+    .venv/bin/python script/mutants.py                         all core modules
+    .venv/bin/python script/mutants.py --each 50 splices plan  50 mutants of each of two
+
+Makes mutants of each module: a comparison turned round, a statement left out, a number one higher …
+Each runs the tests that enter the changed function, those named after the module first. A mutant
+that no test notices survives and is printed as a hunk: a test is missing. An equivalent mutant does
+the same work as the module: its hunk belongs in script/mutants.txt, with the reason below it. The
+same seed gives the same mutants. A mutant that takes ten times as long, and 30 s, counts as killed.
+
+As root: all of it runs in a mount and process namespace, so the checkout stays as it is, and a run
+leaves nothing behind, even after SIGKILL. Exits 1 where less than 95 % of the mutants are killed,
+or where an entry of script/mutants.txt fits no mutant any more.
+"""
+
+import argparse
+import ctypes
+import functools
+import multiprocessing
+import os
+import random
+import re
+import resource
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+import pytest
+from mutations import Mutant, mutants
+
+CORE = [
+    *("resolve", "settle", "commit", "document", "indexed", "splices", "changes", "plan", "edits"),
+    *("revert", "noting", "address", "quota", "served", "store", "disk", "history", "rename"),
+    *("senders", "formats/virtual", "formats/regexp", "formats/accounts", "checks/aliases"),
+    *("checks/regexps", "effects/routes", "targets/lmdb_table", "targets/sqlite_table"),
+    *("compile/dovecot", "compile/postfix", "policy/answers"),
+]
+TESTS = ["tests/unit", "tests/laws", "tests/golden"]
+EQUIVALENT = Path(__file__).with_suffix(".txt")
+SCRATCH = "/mnt"  # a tmpfs in the namespace
+ISOLATED = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"]
+ISOLATED += [f'mount -t tmpfs -o mode=1777 tmpfs {SCRATCH} && exec "$@"', "sh", sys.executable]
+CLONE_NEWNS = 0x00020000  # sched.h
+HEAD = "| module | tried | killed | equivalent | survived | score |\n|---|---|---|---|---|---|"
+
+
+class Test(NamedTuple):
+    """A test that passes; `entered` has each function that it enters, as (module, first line)."""
+
+    name: str
+    seconds: float
+    entered: set[tuple[str, int]]
+
+
+class Trace:
+    """For pytest: collects `tests`. Forked children write to the same `log`, so they count too."""
+
+    def __init__(self, modules: list[str]) -> None:
+        self.modules = {os.path.abspath(f"src/mailroster/{name}.py"): name for name in modules}
+        self.log = os.open(f"{SCRATCH}/log", os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        self.tests = list[Test]()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self) -> Iterator[None]:
+        os.truncate(self.log, 0)
+        seen = set[int]()
+
+        def enter(frame: FrameType, *_: object) -> None:
+            code = frame.f_code
+            if id(code) not in seen:
+                seen.add(id(code))
+                if module := self.modules.get(code.co_filename):
+                    os.write(self.log, f"{module} {code.co_firstlineno}\n".encode())
+
+        threading.settrace(enter)
+        sys.settrace(enter)
+        try:
+            return (yield)
+        finally:
+            sys.settrace(None)
+            threading.settrace(None)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" and report.passed:
+            log = os.pread(self.log, os.fstat(self.log).st_size, 0).decode()
+            calls = (line.split() for line in log.splitlines())
+            entered = {(module, int(line)) for module, line in calls}
+            self.tests.append(Test(report.nodeid, report.duration, entered))
+        elif report.failed:
+            print("left out, it fails without a mutant:", report.nodeid, file=sys.stderr)
+
+
+class Choice:
+    """For pytest: only these tests, in this order."""
+
+    def __init__(self, tests: list[Test]) -> None:
+        self.place = {test.name: n for n, test in enumerate(tests)}
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = [item for item in items if item.nodeid in self.place]
+        items.sort(key=lambda item: self.place[item.nodeid])
+
+
+def _run_pytest(*arguments: str, plugin: object) -> int:
+    os.dup2(os.open(f"{SCRATCH}/pytest.{os.getpid()}", os.O_WRONLY | os.O_CREAT), 1)
+    return pytest.main(["-q", "-p", "no:cacheprovider", *arguments], plugins=[plugin])
+
+
+def _trace(options: argparse.Namespace) -> list[Test]:
+    _run_pytest(*options.tests, plugin=(trace := Trace(options.modules)))
+    return trace.tests
+
+
+def _choose(tests: list[Test], module: str, function: int, budget_s: float) -> list[Test]:
+    """The tests for a mutant in a function: those that enter it, then others of the module."""
+    own = [f"_{name}.py" for name in (module.replace("/", "_"), module.rpartition("/")[2])]
+
+    def rank(test: Test) -> tuple[bool, bool, float]:
+        is_own = any(name in test.name for name in own)
+        return (module, function) not in test.entered, not is_own, test.seconds
+
+    chosen = list[Test]()
+    for test in sorted(tests, key=rank):
+        if any(name == module for name, _ in test.entered) and test.seconds <= budget_s:
+            chosen.append(test)
+            budget_s -= test.seconds
+    return chosen
+
+
+def _is_killed(tests: list[Test]) -> bool:
+    """Whether one of the tests fails, or all together take much longer than without the mutant."""
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        resource.setrlimit(resource.RLIMIT_DATA, (2 << 30, 2 << 30))
+        files = {test.name.partition("::")[0]: None for test in tests}
+        os._exit(_run_pytest("-x", *files, plugin=Choice(tests)) if tests else os.EX_OK)
+    limit_s = 30 + 10 * sum(test.seconds for test in tests)
+    has_ended = select.select([os.pidfd_open(child)], [], [], limit_s)[0]
+    os.killpg(child, signal.SIGKILL)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return not has_ended or status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+
+
+def _try(tests: list[Test], options: argparse.Namespace, module: str) -> tuple[Counter[str], str]:
+    """How many mutants have which fate, and the hunks to show."""
+    path, mutated = Path(f"src/mailroster/{module}.py"), Path(SCRATCH, module.replace("/", "."))
+    places = list(mutants(source := path.read_text()))
+    entries = _equivalent(module)
+    stale = entries - {mutant.hunk for mutant in places}
+    shown = [f"{module}: no mutant fits this entry of script/mutants.txt\n{hunk}" for hunk in stale]
+    count = Counter(stale=len(stale))
+    mutated.write_text(source)
+    sys.dont_write_bytecode = True  # of a mutant it would stay in the checkout
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    ctypes.CDLL(None).unshare(CLONE_NEWNS)  # other jobs do not see these mutants
+    subprocess.run(["mount", "--bind", mutated, path], check=True)
+    if _is_killed(_choose(tests, module, 0, budget_s=3)):
+        raise RuntimeError(f"{module}: its tests fail without a mutant")
+    random.Random(f"{options.seed}/{module}").shuffle(places)
+    for n, mutant in enumerate(_sample(places, options.each)):
+        mutated.write_text(mutant.text)
+        os.utime(mutated, (n, n))  # so that no compiled file fits
+        if mutant.hunk in entries:
+            count["equivalent"] += 1
+        elif _is_killed(_choose(tests, module, mutant.function, options.budget)):
+            count["killed"] += 1
+        else:
+            count["survived"] += 1
+            shown.append(f"{module}:{mutant.line}\n{mutant.hunk}")
+    return count, "".join(f"\n{hunk}\n" for hunk in shown)
+
+
+def _sample(places: list[Mutant], most: int) -> list[Mutant]:
+    """The first ones, and at most two of a line."""
+    lines = Counter[int]()
+    lines_so_far = ((place, lines.update([place.line])) for place in places)
+    return [place for place, _ in lines_so_far if lines[place.line] <= 2][:most]
+
+
+def _equivalent(module: str) -> set[str]:
+    """A module's hunks in script/mutants.txt, each below its name and above the reason."""
+    entry = rf"^{module}(?::\d+)?\n( .*\n-.*\n\+.*)"
+    return set(re.findall(entry, EQUIVALENT.read_text(), re.MULTILINE))
+
+
+def _score(count: Counter[str]) -> float:
+    return 100 * count["killed"] / max(1, count["killed"] + count["survived"])
+
+
+def _row(name: str, count: Counter[str]) -> str:
+    fates = [count[fate] for fate in ("killed", "equivalent", "survived")]
+    return f"| {name} | {sum(fates)} | {' | '.join(map(str, fates))} | {_score(count):.0f} % |"
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("modules", nargs="*", default=CORE, metavar="MODULE")
+    parser.add_argument("--each", type=int, default=14, help="mutants of a module (14)")
+    parser.add_argument("--seed", type=int, default=1, help="which mutants (1)")
+    parser.add_argument("--jobs", type=int, default=1, help="modules at once (1)")
+    parser.add_argument("--budget", type=int, default=30, help="seconds of tests a mutant (30)")
+    parser.add_argument("--tests", nargs="+", default=TESTS, help=f"({' '.join(TESTS)})")
+    parser.add_argument("--isolated", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main(options: argparse.Namespace) -> int:
+    if not options.isolated:
+        os.environ |= {"TMPDIR": SCRATCH, "HYPOTHESIS_STORAGE_DIRECTORY": f"{SCRATCH}/examples"}
+        os.execvp("unshare", [*ISOLATED, *sys.argv, "--isolated"])
+    total = Counter[str]()
+    with multiprocessing.get_context("fork").Pool(options.jobs, maxtasksperchild=1) as pool:
+        attempt = functools.partial(_try, pool.apply(_trace, [options]), options)
+        results = pool.imap(attempt, options.modules)
+        print(HEAD)
+        for module, (count, hunks) in zip(options.modules, results, strict=True):
+            print(_row(module, count), *filter(None, [hunks]), sep="\n", flush=True)
+            total += count
+    print(_row("all", total))
+    return int(_score(total) < 95 or total["stale"] > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(_options()))

@@ -37,7 +37,7 @@ def line_at(format: Format[E], read: Read, size: int, start: int) -> tuple[str, 
     while True:
         raw = read(start, min(size, start + wanted))
         end = _first_end(format, raw, whole=start + wanted >= size)
-        if end:
+        if end or start + wanted >= size:  # none is whole if the file has become shorter
             text = raw[:end].decode("utf-8", "surrogateescape")
             line = format.split(text)[0]
             return line, min(start + length(line) + 1, size)
@@ -82,6 +82,8 @@ def start_behind(format: Format[E], read: Read, size: int, offset: int) -> int:
     """The first sure start at an offset or behind it; the end counts as one."""
     while offset < size and not is_start(format, read, size, offset):
         raw = read(offset, min(size, offset + _CHUNK_BYTES))
+        if not raw:  # the file has become shorter while it was read
+            return size
         place = raw.find(b"\n")
         offset = offset + place + 1 if place >= 0 else offset + len(raw)
     return min(offset, size)

@@ -85,7 +85,9 @@ def _meeting(
             if old.is_start(format, offset)
         }
         for offset, line in cut(format, new.read, new.size, start_new, stop_new):
-            if line in ours and format.key(line) and new.is_start(format, offset):
+            if line not in ours or (ours[line], offset) == (start_old, start_new):
+                continue  # both begin with this line, and differ in its end or right behind it
+            if format.key(line) and new.is_start(format, offset):
                 return ours[line], offset
         if (stop_old, stop_new) == (end_old, end_new):
             return end_old, end_new

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from mailroster.processes import parent
 from tests.faults.faulty import mount, own_mounts
 from tests.servers import processes
 from tests.servers.instance import HASH, Instance, message, until
@@ -176,13 +177,18 @@ def test_a_part_that_is_lost_is_made_anew(instance: Instance, part: str, untouch
 
 
 def pids(instance: Instance) -> dict[str, int]:
-    """The masters by their names, as the kernel has them."""
+    """The masters by their names, as the kernel has them. A child that has not yet begun its own
+    program has the name of its master too."""
     found = {"postfix": 0, "dovecot": 0}
-    for pid, command in processes.of(instance).items():
-        name = {"master": "postfix", "dovecot": "dovecot"}.get(
-            os.path.basename(command.split(" ")[0])
-        )
-        if name:
+    names = {"master": "postfix", "dovecot": "dovecot"}
+    commands = processes.of(instance)
+    masters = {
+        pid: names[program]
+        for pid, command in commands.items()
+        if (program := os.path.basename(command.split(" ")[0])) in names
+    }
+    for pid, name in masters.items():
+        if masters.get(parent(pid) or 0) != name:
             found[name] = pid
     return found
 

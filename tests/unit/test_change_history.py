@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mailroster import history
 from mailroster.config_folder import ConfigFolder
-from mailroster.disk import Disk
+from mailroster.disk import Disk, identity
 from mailroster.entry import Entry, FileChange, Hunk
 from mailroster.history import _HEAD, HISTORY, History, _was_made, user_name
 from mailroster.noting import entry
@@ -192,12 +193,129 @@ def test_of_a_history_only_files_of_ours_are_read() -> None:
 def test_several_places_of_a_file_are_looked_at_where_they_were_and_where_they_are() -> None:
     old, new = b"1\na\n2\nb\n3\n", b"1\nAAA\n2\nBB\n3\n"
     hunks = (Hunk(2, 2, b"", b"a\n", b"AAA\n", b""), Hunk(8, 4, b"", b"b\n", b"BB\n", b""))
-    change = FileChange(FIRST, len(old), len(new), 2, 2, hunks, False)
-    made = cut_short()._replace(files=(change,))
-    assert not _was_made(made, lambda file: old)
-    assert _was_made(made, lambda file: new)
+    hunk = Hunk(0, 1, b"", OLD, NEW, b"")
+    changes = (
+        FileChange(FIRST, len(old), len(new), 2, 2, hunks, False),
+        FileChange(SECOND, len(OLD), len(NEW), 1, 1, (hunk,), False),
+    )
+    made = cut_short()._replace(files=changes)
+    for first, second, counts in (
+        (old, BOTH, False),  # by the second file alone it would count
+        (new, OTHER, True),  # and here it would not
+        (b"9" + old[1:], BOTH, False),  # elsewhere somebody has changed the old file
+        (old[:7] + b"B" + old[8:], BOTH, True),  # there, so that the first file tells nothing
+        (new[:8] + b"XX" + new[10:], OTHER, False),
+    ):
+        held = {FIRST: first, SECOND: second}
+        assert _was_made(made, held.__getitem__) is counts, (first, second)
 
 
 def test_a_user_without_a_name_has_none() -> None:
     assert user_name(0) == "root"
     assert user_name(4_000_000_000) == ""
+
+
+# -- a history that was cut anywhere, as a crash leaves it
+
+
+def lines_of(number: int) -> Callable[[int], bytes]:
+    """The entry of the change that appends the line of a number."""
+    before = 4 * (number - 1)
+    part = b"file postfix-virtual.cf %d %d\nat %d %d\n+%03d\n" % (
+        before, before + 4, before, number, number,
+    )  # fmt: skip
+    return lambda given: entry(given, WHEN, BY, [part])
+
+
+ONE, TWO = b"001\n", b"001\n002\n"
+
+
+@pytest.mark.parametrize("held", [ONE, TWO], ids=["the change was not made", "it was made"])
+def test_wherever_a_history_is_cut_the_entries_that_count_stay(world: World, held: bytes) -> None:
+    def numbers() -> list[int]:
+        entries = world.history.newest_first(lambda file: held)
+        return [int(each.files[0].hunks[0].come) for each in entries]
+
+    (world.path.parent / "postfix-virtual.cf").write_bytes(held)
+    world.history.put(lines_of(1), 1 << 20)
+    world.history.put(lines_of(2), 1 << 20)
+    raw, files = world.path.read_bytes(), open_files()
+    for cut in range(len(raw) + 1):
+        kept = raw[:cut]
+        world.path.write_bytes(kept)
+        first = b"\nend 1\n" in kept  # the file has its line in both cases
+        second = b"\nend 2\n" in kept and (held == TWO or b"\ndone 2" in kept)
+        wanted = [2] * second + [1] * first
+        assert numbers() == wanted, cut
+        assert world.path.read_bytes() == kept, "a look changes nothing"
+        world.history.settle()
+        assert world.history.is_settled(), cut
+        assert numbers() == wanted, cut
+        settled = world.path.read_bytes()
+        world.history.settle()
+        assert world.path.read_bytes() == settled
+        world.history.put(lines_of(3), 1 << 20)
+        assert numbers() == [3, *wanted], cut
+        assert [int(line.split()[1]) for line in settled.split(b"\n") if line[:5] == b"done "] == [
+            *range(1, len(wanted) + 1)
+        ]
+    assert open_files() == files
+
+
+@pytest.mark.parametrize("text", [b"", b"#", _HEAD, _HEAD + b"\n# a comment"])
+def test_a_history_without_an_entry_is_settled_and_is_not_written(
+    world: World, text: bytes
+) -> None:
+    assert world.history.is_settled(), "there is none"
+    world.path.write_bytes(text)
+    before = identity(str(world.path))
+    assert world.history.is_settled()
+    world.history.settle()
+    assert identity(str(world.path)) == before
+    world.history.put(note(b"one"), 1 << 20)
+    assert world.lines() == [b"one"]
+    assert world.path.read_bytes().endswith(b"end 1\ndone 1\n")
+
+
+def test_a_history_is_closed_to_others_and_never_a_link_or_a_file_with_two_names(
+    world: World,
+) -> None:
+    world.history.put(note(b"one"), 1 << 20)
+    assert world.path.stat().st_mode & 0o777 == 0o600
+    world.path.chmod(0o644)
+    world.history.put(note(b"two"), 1 << 20)
+    assert world.path.stat().st_mode & 0o777 == 0o600
+    before = world.path.read_bytes()
+    (world.path.parent / "second name").hardlink_to(world.path)
+    world.history.put(note(b"three"), 1 << 20)
+    assert "not a regular file with one name" in world.history.fault
+    (world.path.parent / "second name").unlink()
+    world.history.put(note(b"three"), 1 << 20)
+    assert (world.history.fault, world.lines()) == ("", [b"three", b"two", b"one"])
+    world.path.rename(world.path.parent / "elsewhere")
+    (world.path.parent / "elsewhere").write_bytes(before)
+    world.path.symlink_to("elsewhere")
+    world.history.put(note(b"four"), 1 << 20)
+    assert HISTORY in world.history.fault
+    assert (world.path.parent / "elsewhere").read_bytes() == before
+    with pytest.raises(OSError, match="is a link; put a file there"):
+        world.history.is_settled()
+
+
+def test_without_a_note_nothing_is_written(world: World) -> None:
+    world.history.begin(None)
+    world.history.done(0)
+    world.history.take_back()
+    assert not world.path.exists()
+    assert (world.history.fault, world.history.is_settled()) == ("", True)
+
+
+def test_entries_are_read_through_parts_of_the_file(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [b"x" * length for length in range(1, 40)]
+    for text in texts:
+        world.history.put(note(text), 1 << 20)
+    for chunk_bytes in (1, 7, 64, 100, 1 << 16):
+        monkeypatch.setattr(history, "_CHUNK_BYTES", chunk_bytes)
+        assert world.lines() == texts[::-1]

@@ -7,8 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.disk import Disk, identity, identity_of
+from mailroster import disk
+from mailroster.disk import (
+    Disk,
+    identity,
+    identity_of,
+    is_own,
+    make_folder,
+    mode_for_all,
+    owner_and_mode,
+    owner_of,
+    read,
+    read_own,
+    read_small,
+)
 from mailroster.indexed import Range
+from tests.faults.faulty import public_folder
 
 
 def open_files() -> int:
@@ -95,22 +109,22 @@ class Folders(Disk):
 
 
 def test_a_folder_is_made_with_those_above_it_and_each_name_is_synced(tmp_path: Path) -> None:
-    disk = Folders()
-    disk.make_folder(str(tmp_path / "a/b/c"), 0o700)
+    folders = Folders()
+    folders.make_folder(str(tmp_path / "a/b/c"), 0o700)
     assert (tmp_path / "a/b/c").stat().st_mode & 0o777 == 0o700
-    assert set(disk.synced) == {str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a/b")}
-    disk.make_folder(str(tmp_path / "a/b/c"))
-    assert len(disk.synced) == 3
+    assert set(folders.synced) == {str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a/b")}
+    folders.make_folder(str(tmp_path / "a/b/c"))
+    assert len(folders.synced) == 3
 
 
 def test_a_folder_may_be_named_from_the_current_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    disk = Folders()
-    disk.make_folder("a/b")
+    folders = Folders()
+    folders.make_folder("a/b")
     assert (tmp_path / "a/b").is_dir()
-    assert set(disk.synced) == {str(tmp_path), str(tmp_path / "a")}
+    assert set(folders.synced) == {str(tmp_path), str(tmp_path / "a")}
 
 
 def test_parts_of_a_file_move_before_others_are_written(tmp_path: Path) -> None:
@@ -161,4 +175,103 @@ def test_a_file_of_ours_is_replaced_whole(tmp_path: Path) -> None:
     assert (path.read_bytes(), status.st_mode & 0o777) == (b"new", 0o604)
     assert (status.st_gid, status.st_mtime) == (65534, 1000)
     assert os.listdir(tmp_path) == ["file"]
+    assert open_files() == before
+
+
+def test_a_file_is_ours_if_no_other_user_can_have_put_it_there(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    assert (is_own(str(path)), read_own(str(path))) == (False, b"")
+    path.write_bytes(b"ours")
+    assert (is_own(str(path)), read_own(str(path))) == (True, b"ours")
+    (tmp_path / "link").symlink_to(path)
+    assert (is_own(str(tmp_path / "link")), read_own(str(tmp_path / "link"))) == (False, b"")
+    assert (is_own(str(path / "inner")), read_own(str(path / "inner"))) == (False, b"")
+    (tmp_path / "other").hardlink_to(path)
+    assert (is_own(str(path)), read_own(str(path))) == (False, b"")
+    (tmp_path / "other").unlink()
+    os.chown(path, 65534, 65534)
+    assert (is_own(str(path)), read_own(str(path))) == (False, b"")
+    os.mkfifo(tmp_path / "fifo")
+    assert not is_own(str(tmp_path / "fifo"))
+    assert read_own(str(tmp_path / "fifo")) == b""
+    assert not is_own(str(tmp_path))
+
+
+def test_a_file_that_is_too_large_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"1234")
+    assert read_small(str(path)) == read(str(path)) == b"1234"
+    assert read_small(str(tmp_path / "none")) == b""
+    monkeypatch.setattr(disk, "SMALL_MAX_BYTES", 4)
+    assert read_small(str(path)) == b"1234"
+    path.write_bytes(b"12345")
+    with pytest.raises(OSError, match="larger than 4 bytes") as raised:
+        read_small(str(path))
+    assert raised.value.errno == errno.EFBIG
+    assert read(str(path)) == b"12345"
+
+
+def test_a_folder_is_open_to_all_whatever_the_umask_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = os.umask(0o077)
+    try:
+        make_folder("a/b")
+    finally:
+        os.umask(before)
+    assert [Path(path).stat().st_mode & 0o777 for path in ("a", "a/b")] == [0o755, 0o755]
+    Path("a").chmod(0o700)
+    make_folder(str(tmp_path / "a/b/c"))
+    assert Path("a").stat().st_mode & 0o777 == 0o700, "what is there stays as it is"
+    assert Path("a/b/c").is_dir()
+
+
+def test_an_owner_is_kept_and_a_mode_without_what_runs_as_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    os.chown(path, 1234, 4321)
+    path.chmod(0o6755)
+    assert owner_and_mode(str(path)) == ((1234, 4321), 0o755)
+    (tmp_path / "link").symlink_to("file")
+    assert owner_and_mode(str(tmp_path / "link"))[0] == (0, 0)
+    assert owner_of(str(tmp_path / "none"), str(path), str(tmp_path)) == 1234
+    assert owner_of(str(tmp_path / "none"), str(tmp_path)) == 0
+    with pytest.raises(FileNotFoundError):
+        owner_of(str(tmp_path / "none"), str(tmp_path / "no file"))
+
+
+@pytest.mark.parametrize(
+    ("folder_mode", "mode", "for_all"),
+    [
+        (0o755, 0o644, 0o644),
+        (0o711, 0o604, 0o604),
+        (0o755, 0o640, None),
+        (0o750, 0o644, None),
+        (0o754, 0o644, None),
+    ],
+)
+def test_a_file_is_readable_for_all_if_each_folder_above_it_lets_them_in(
+    folder_mode: int, mode: int, for_all: int | None
+) -> None:
+    with public_folder() as above:
+        folder = above / "folder"
+        folder.mkdir()
+        (folder / "file").touch()
+        (folder / "file").chmod(mode)
+        folder.chmod(folder_mode)
+        (above / "link").symlink_to(folder / "file")
+        assert mode_for_all(str(folder / "file")) == for_all
+        assert mode_for_all(str(above / "link")) == for_all
+        assert mode_for_all(str(folder / "none")) is None
+
+
+def test_a_file_that_is_no_regular_one_is_not_read_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    before = open_files()
+    for path in (tmp_path / "fifo", tmp_path):
+        with pytest.raises(OSError, match=r"not a regular file|Is a directory"):
+            read(str(path))
     assert open_files() == before

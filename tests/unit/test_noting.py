@@ -7,7 +7,10 @@ import pytest
 from mailroster import noting
 from mailroster.document import Document
 from mailroster.formats.virtual import VIRTUAL
+from mailroster.indexed import Indexed
 from mailroster.noting import author, command, entry, file_part, places
+from mailroster.splices import Bytes, Splice
+from tests.laws.test_indexed import indexed
 
 ROOM = 1 << 20
 
@@ -128,3 +131,84 @@ def test_an_author_is_one_line_of_words(given: tuple[Any, ...], shown: str) -> N
 )
 def test_a_command_is_one_line_that_a_shell_would_read(words: list[str], line: str) -> None:
     assert command(words) == line
+
+
+# -- a large file, which is known by its index
+
+
+def large(base: bytes, *splices: Splice) -> Indexed[Any]:
+    return Indexed(VIRTUAL, indexed(VIRTUAL, base).base, splices)
+
+
+@pytest.mark.parametrize(
+    ("splices", "lines"),
+    [
+        ([Splice(6, 6, "n n@x\n")], b"18 24\nat 6 0\n a a@x\n+n n@x\n b b@x\n"),
+        ([Splice(18, 18, "n n@x\n")], b"18 24\nat 18 0\n c c@x\n+n n@x\n"),
+        ([Splice(0, 6, "")], b"18 12\nat 0 0\n-a a@x\n b b@x\n"),
+        (
+            [Splice(0, 6, "A a@x.com\n"), Splice(12, 18, "C c@x\n")],
+            b"18 22\nat 0 0\n-a a@x\n+A a@x.com\n b b@x\nat 16 0\n b b@x\n-c c@x\n+C c@x\n",
+        ),
+        # Side by side: each has as its neighbours only lines that stay.
+        (
+            [Splice(0, 6, "A a@x.com\n"), Splice(6, 12, "B b@x\n")],
+            b"18 22\nat 0 0\n-a a@x\n+A a@x.com\nat 10 0\n-b b@x\n+B b@x\n c c@x\n",
+        ),
+    ],
+)
+def test_a_change_of_a_large_file_is_noted_without_a_count_of_its_lines(
+    splices: list[Splice], lines: bytes
+) -> None:
+    base = large(ABC).base
+    before, after = (Indexed(VIRTUAL, base, tuple(some)) for some in ([], splices))
+    assert file_part(before, after, ROOM) == b"file postfix-virtual.cf " + lines
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(large(ABC, Splice(0, 0, "z z@x\n")), large(ABC), id="it had changes already"),
+        pytest.param(large(ABC), Document.from_bytes(VIRTUAL, b"a a@x\n"), id="it was large"),
+        pytest.param(Document.from_bytes(VIRTUAL, b"a a@x\n"), large(ABC), id="it is large"),
+        pytest.param(large(ABC), large(b"n n@x\n" + ABC), id="it is another one"),
+        pytest.param(
+            large(ABC), large(b"n n@x\n" + ABC, Splice(0, 6, "")), id="another one, as before"
+        ),
+    ],
+)
+def test_a_large_file_that_is_not_on_the_same_base_is_compared(
+    before: Document[Any], after: Document[Any]
+) -> None:
+    one, other = (Document.from_bytes(VIRTUAL, bytes(each)) for each in (before, after))
+    assert file_part(before, after, ROOM) == file_part(one, other, ROOM)
+
+
+@pytest.mark.parametrize(
+    ("gone", "come", "lines"),
+    [
+        # One splice with lines that stand on both sides.
+        ("a\nb\nc\n", "a\nB\nc\n", [("b\n", "B\n")]),
+        ("a\nb\nc\n", "A\nb\nC\n", [("a\n", "A\n"), ("c\n", "C\n")]),
+        ("a\nb\nc\n", "a\nc\n", [("b\n", "")]),
+        ("a\nc\n", "a\nb\nc\n", [("", "b\n")]),
+        ("a\n\nb\n", "A\n\nB\n", [("a\n\nb\n", "A\n\nB\n")]),  # an empty line says nothing
+        ("a\nb\n", "b\na\n", [("a\n", ""), ("", "a\n")]),
+        ("a\na\nb\n", "b\na\na\n", [("a\na\n", ""), ("", "a\na\n")]),
+        ("é\nb\nc\n", "é\nB\nc\n", [("b\n", "B\n")]),
+        ("\udcff\nb\nc\n", "\udcff\nB\nc\n", [("b\n", "B\n")]),
+        ("a\n x\nb\n", "a\n y\nb\n", [("a\n x\n", "a\n y\n")]),  # a continued line is one
+    ],
+)
+def test_a_splice_is_taken_apart_into_the_lines_that_differ(
+    gone: str, come: str, lines: list[tuple[str, str]]
+) -> None:
+    raw = gone.encode("utf-8", "surrogateescape")
+    base = Bytes(lambda start, end: raw[start:end], len(raw))
+    finer = noting._finer(VIRTUAL, base, [Splice(0, len(raw), come)])
+    found = [(raw[s.start : s.end].decode("utf-8", "surrogateescape"), s.text) for s in finer]
+    assert found == lines
+    text, at = b"", 0
+    for splice in finer:
+        text, at = text + raw[at : splice.start] + splice.raw(), splice.end
+    assert text + raw[at:] == come.encode("utf-8", "surrogateescape")

@@ -2,21 +2,25 @@
 
 import errno
 import os
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from mailroster.commit import UNAPPLIED, SetAside
 from mailroster.disk import ABSENT, Content, Disk, identity
 from mailroster.document import Document
 from mailroster.finding import Busy, Refused
 from mailroster.formats.virtual import VIRTUAL
 from mailroster.history import HISTORY
 from mailroster.lock import LOCK_FILE
-from mailroster.recovery import JOURNAL
+from mailroster.recovery import JOURNAL, OLD
 from mailroster.roster import Roster
 from mailroster.served import Served
 from mailroster.store import Store
+from tests.faults.faulty import FaultyDisk, die, in_child, listing
 
 ACCOUNTS, ALIASES, QUOTAS = "postfix-accounts.cf", "postfix-virtual.cf", "dovecot-quotas.cf"
 FILES = {"accounts": ACCOUNTS, "quotas": QUOTAS, "virtual": ALIASES}
@@ -75,8 +79,13 @@ class Hooked(Disk):
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    config = tmp_path / "config"
+def folder() -> Iterator[Path]:
+    """In memory, where a sync costs nothing."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as above:
+        yield filled(Path(above) / "config")
+
+
+def filled(config: Path) -> Path:
     config.mkdir()
     for field, file in FILES.items():
         (config / file).write_text(BEFORE[field])
@@ -382,3 +391,157 @@ def test_a_journal_of_nobody_we_trust_is_swept_away_by_the_next_edit(folder: Pat
     Store(str(folder)).transact(add("virtual"))
     assert texts(folder)["virtual"] == WITH_A_LINE
     assert left(folder) == []
+
+
+# -- killed at each effect; tests/faults does it for more kinds of folders and edits
+
+BOTH = ("quotas", "virtual")
+
+
+class Killing(FaultyDisk):
+    """Is killed at an effect. `own` is False where the owner of a file can't be given."""
+
+    def __init__(self, at: int, *, own: bool = True) -> None:
+        super().__init__(at, die)
+        self._own = own
+
+    def create(self, path: str, content: Content, mode: int, owner: tuple[int, int] | None) -> None:
+        if not self._own and owner not in (None, (0, 0)):
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM), path)
+        super().create(path, content, mode, owner)
+
+
+class Kind:
+    """A folder of some kind, an edit of it, and what the edit leads to."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder, self.name = folder, name
+        self.elsewhere = folder.parent / "elsewhere"
+        self.step = 3 if name in ("in place", "behind links") else 1  # these have many effects
+        self.fields = ("virtual",) if name == "large" else BOTH
+        self.after = {field: BEFORE[field] + f"{LINES[field]}\n" for field in self.fields}
+        self.after = BEFORE | self.after
+
+    def make(self) -> None:
+        for path in (self.folder, self.elsewhere, self.folder.parent / "served"):
+            shutil.rmtree(path, ignore_errors=True)
+            path.mkdir()
+        for field, file in FILES.items():
+            path = self.folder / file
+            path.write_text(BEFORE[field])
+            path.chmod(0o640)
+            if self.name == "in place":
+                os.chown(path, OTHER, OTHER)
+            elif self.name == "behind links":
+                path.rename(self.elsewhere / file)
+                path.symlink_to(self.elsewhere / file)
+
+    def store(self, disk: Disk | None = None) -> Store:
+        if self.name == "large":
+            copies = Served(str(self.folder.parent / "served"), index_from=1)
+            path = self.folder / ALIASES
+            copies.put("virtual", Document(VIRTUAL, BEFORE["virtual"]))
+            copies.agree("virtual", str(path), identity(str(path)))
+            return Store(str(self.folder), disk, find=copies.current, history_bytes=1 << 20)
+        return Store(str(self.folder), disk, linked=[str(self.elsewhere)], history_bytes=1 << 20)
+
+    def killed(self, at: int) -> bool:
+        """Whether the edit was killed at an effect; else it was done."""
+        self.make()
+        disk = Killing(at, own=self.name != "in place")
+        return in_child(lambda: self.store(disk).transact(add(*self.fields))) == "killed"
+
+    def left(self) -> list[Path]:
+        files = [*self.folder.iterdir(), *self.elsewhere.iterdir()]
+        return [path for path in files if path.name not in (*FILES.values(), LOCK_FILE, HISTORY)]
+
+
+KINDS = ["renamed", "in place", "behind links", "large"]
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest, folder: Path) -> Kind:
+    return Kind(folder, request.param)
+
+
+def test_killed_at_any_effect_all_of_an_edit_is_there_or_nothing(kind: Kind) -> None:
+    ends, at = set[bool](), 1
+    while kind.killed(at):
+        for path in kind.left():
+            secret = path.name.endswith((JOURNAL, OLD))
+            assert path.stat().st_mode & 0o777 in ((0o600,) if secret else (0o600, 0o640)), path
+        seen = Store(str(kind.folder), linked=[str(kind.elsewhere)]).read().roster
+        store = Store(str(kind.folder), linked=[str(kind.elsewhere)], history_bytes=1 << 20)
+        entries = len(list(store.history()))
+        store.recover()
+        found = texts(kind.folder)
+        assert found in (BEFORE, kind.after), at
+        assert {field: getattr(seen, field).text for field in FILES} == found, "as a reader saw it"
+        assert kind.left() == []
+        is_made = found == kind.after
+        ends.add(is_made)
+        assert entries == len(list(store.history())) == is_made, at
+        before = listing(kind.folder)
+        store.recover()
+        assert listing(kind.folder) == before, "it is all done"
+        if kind.name == "in place":
+            assert {(kind.folder / file).stat().st_uid for file in FILES.values()} == {OTHER}
+        elif kind.name == "behind links":
+            assert all((kind.folder / file).is_symlink() for file in FILES.values())
+        at += kind.step
+    assert ends == {True, False}
+    assert at > 10
+    assert texts(kind.folder) == kind.after
+
+
+@pytest.mark.parametrize("field", BOTH)
+def test_a_file_that_is_saved_while_an_edit_lies_half_finished_stays(
+    folder: Path, field: str
+) -> None:
+    """Our version is kept beside it, and the other file gets what the edit says."""
+    kind, at, set_aside = Kind(folder, "renamed"), 1, 0
+    while kind.killed(at):
+        half = texts(folder)
+        (folder / FILES[field]).write_text(SAVED)
+        store = Store(str(folder), history_bytes=1 << 20)
+        ours = folder / (FILES[field] + UNAPPLIED)
+        try:
+            store.recover()
+        except SetAside as error:
+            set_aside += 1
+            assert FILES[field] in str(error)
+            assert ours.read_text() == kind.after[field]
+            ours.unlink()
+            (other,) = {*BOTH} - {field}
+            assert texts(folder)[other] == kind.after[other]
+        else:
+            assert not ours.exists()
+        assert texts(folder)[field] == SAVED
+        assert kind.left() == []
+        store.recover()
+        assert half["accounts"] == BEFORE["accounts"]
+        at += 1
+    # Only between the two renames; before them nothing has begun, and the edit is taken back.
+    assert set_aside == (1 if field == "virtual" else 0)
+
+
+@pytest.mark.parametrize("moment", [0, 1], ids=["as it is staged", "as it is copied beside it"])
+def test_a_linked_file_that_is_saved_at_the_last_moment_is_read_again(
+    folder: Path, moment: int
+) -> None:
+    kind = Kind(folder, "behind links")
+    kind.make()
+    target, creations = kind.elsewhere / ALIASES, [0]
+
+    def save(name: str, path: str) -> None:
+        if name == "create":
+            if creations[0] == moment:
+                target.write_text(SAVED)
+            creations[0] += 1
+
+    store = kind.store(Hooked(save))
+    store.transact(add("virtual"))
+    assert creations[0] > moment
+    assert target.read_text() == SAVED + LINES["virtual"] + "\n"
+    assert kind.left() == []
+    assert len(list(store.history())) == 1

@@ -76,10 +76,12 @@ def essentials(settings: Settings, layout: Layout) -> Iterator[Essential]:
 
 def _of_tables(layout: Layout) -> Iterator[Essential]:
     for folder in (
-        layout.state, layout.locks, layout.tables, layout.postmap, layout.sql, layout.sieve,
+        layout.state, layout.tables, layout.postmap, layout.sql, layout.sieve,
         layout.sieve_accounts,
     ):  # fmt: skip
         yield Essential(folder, (), _SAME, always=True)
+    # Another folder may have an old pid file of the policy service, which nobody keeps locked.
+    yield Essential(layout.locks, (POLICY,), _SAME, always=True)
     yield Essential(layout.served, (), _SAME, always=True)
     yield Essential(layout.up_pid, (), _SAME, always=True)
     yield Essential(layout.warning, (DOVECOT,), _SAME)

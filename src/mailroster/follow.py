@@ -15,11 +15,12 @@ from mailroster.apply import Outcome, Tables, converge
 from mailroster.commit import MOVES
 from mailroster.damage import damaged
 from mailroster.deadlines import Deadlines, clock_of, now, put_over
-from mailroster.disk import identity, make_folder
+from mailroster.disk import ABSENT, identity, make_folder
 from mailroster.finding import Busy, Finding, Refused, ServiceFailed
 from mailroster.history import user_name
 from mailroster.installed import version
 from mailroster.instance.layout import Layout
+from mailroster.lock import FolderLock
 from mailroster.log import Retry, log, words_of
 from mailroster.mailstore import mail_folder
 from mailroster.moving import Mover, Record, settle
@@ -118,8 +119,10 @@ class Follower:
                 (self._bring, "bringing the overlay in step with its source"),
                 (self._put_over, "putting end dates into effect"),
                 (self._settle_moves, "moving renamed mail folders"),
+                (self._drop_stale_database, "making Dovecot's database anew"),
             )
         }
+        self._database_folder: object = None  # as it was when its log was looked at last
         self._next_look = 0.0  # at whether tables that were written are sound
         self._look_at_tables: _Look | None = None
 
@@ -271,6 +274,21 @@ class Follower:
             pass  # another command does it
         except (Refused, OSError) as error:
             raise Refused(f"a renamed mail folder is not in its place: {error}") from error
+
+    def _drop_stale_database(self) -> None:
+        """Removes Dovecot's database if a log of it is lost that Dovecot has open: the next
+        convergence makes a new one, and Dovecot serves the old one until then."""
+        folder = identity(self._layout.sql)
+        if folder in (ABSENT, self._database_folder):
+            return
+        from mailroster.reopen import has_lost_log
+
+        if has_lost_log(self._layout):
+            with FolderLock(self._layout.state):  # another process may be replacing it
+                if has_lost_log(self._layout):
+                    log("the log of Dovecot's database is lost; the database is made anew")
+                    os.unlink(self._layout.database)
+        self._database_folder = folder
 
     def finish_deletions(self) -> None:
         """Deletes the mail that a killed 'setup email del' has left."""

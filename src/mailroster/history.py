@@ -112,8 +112,9 @@ class History:
         """Whether the last entry is marked as done, or there is none. Raises OSError."""
         try:
             with self._opened() as file:
-                size = os.fstat(file.fileno()).st_size
-                return not size or _last_number(file.fileno(), size) is not None
+                fd, size = file.fileno(), os.fstat(file.fileno()).st_size
+                is_marked = _last_number(fd, size) is not None
+                return is_marked or next(_backwards(fd, size), None) is None
         except FileNotFoundError:
             return True
 
@@ -178,7 +179,11 @@ class History:
             last = max(last, entry.id)
             break
         size = os.fstat(fd).st_size
-        if size and os.pread(fd, 1, size - 1) != b"\n":
+        torn = os.pread(fd, _TAIL_BYTES, max(0, size - _TAIL_BYTES)).rpartition(b"\n")[2]
+        if torn and _START[1:].startswith(torn):  # the first word of an entry, or a part of it
+            size -= len(torn)
+            self._disk.patch(self._path, (), (), size)
+        elif torn:
             self._disk.write(fd, b"\n")
             size += 1
         return size, last + 1

@@ -47,6 +47,21 @@ def reopen_database(layout: Layout) -> int:
     return len(ended)
 
 
+def has_lost_log(layout: Layout) -> bool:
+    """Whether an auth worker of our Dovecot has the database open with a log (`-wal`), or an index
+    of the log (`-shm`), that is no longer the file of that name.
+
+    Such a worker sees no change that another process writes, and SQLite refuses other writers
+    (disk I/O error): https://sqlite.org/howtocorrupt.html, section 1.4."""
+    master = dovecot_pid(layout)
+    return master is not None and any(
+        _is_auth(pid)
+        and not _has_another(pid, layout.database)
+        and any(_has_another(pid, layout.database + end) for end in ("-wal", "-shm"))
+        for pid in processes.children(master)
+    )
+
+
 def _behind(layout: Layout) -> Iterator[int]:
     """The auth workers of our Dovecot that have another database open than the one with its name:
     one that was renamed over, or that lies below a folder that was moved or mounted over."""
@@ -62,17 +77,28 @@ def _is_behind(pid: int, layout: Layout) -> bool:
 
 def _has_old(pid: int, layout: Layout) -> bool:
     """Whether an auth process has another database open than ours."""
-    if not any(b"auth" in word for word in processes.arguments(pid)):
-        return False
-    name = f"/{os.path.basename(layout.database)}"
+    return os.path.exists(layout.database) and _is_auth(pid) and _has_another(pid, layout.database)
+
+
+def _is_auth(pid: int) -> bool:
+    return any(b"auth" in word for word in processes.arguments(pid))
+
+
+def _has_another(pid: int, path: str) -> bool:
+    """Whether a process has a file open that had this name, but is not the file at the path now."""
+    name = f"/{os.path.basename(path)}"
     try:
-        now = os.stat(layout.database)
+        now = os.stat(path)
+    except FileNotFoundError:
+        now = None
+    try:
         return any(
-            path.removesuffix(_GONE).endswith(name) and not os.path.samestat(os.stat(fd), now)
-            for fd, path in _files(pid)
+            was.removesuffix(_GONE).endswith(name)
+            and (now is None or not os.path.samestat(os.stat(fd), now))
+            for fd, was in _files(pid)
         )
     except OSError:
-        return False  # it has ended, or there is no database
+        return False  # it has ended
 
 
 def _sleeps(pid: int) -> bool:

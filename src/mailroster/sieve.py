@@ -129,7 +129,7 @@ class SieveScripts:
         folder_ctime_ns = identity(self._config).ctime_ns
         for name, file in scripts.files.items():
             which = identity(self._path(file))
-            if not anew and self._is_known(name, which):
+            if not anew and self._is_known(name, which, live):
                 found.known[name] = self._known[name]
                 continue
             try:
@@ -150,10 +150,12 @@ class SieveScripts:
                 found.changed.update(() if same else (name,))
         return found
 
-    def _is_known(self, name: str, which: Identity) -> bool:
-        """Whether a file was looked at already, and its script is still in force if it is good."""
+    def _is_known(self, name: str, which: Identity, live: set[str]) -> bool:
+        """Whether a file was looked at already, and its script is still in force if it is good:
+        both the script and its binary are there."""
         seen, findings = self._known.get(name, (None, ()))
-        return seen == which and (_errors(findings) or os.path.exists(binary(self.path(name))))
+        there = name in live and os.path.exists(binary(self.path(name)))
+        return seen == which and (there or _errors(findings))
 
     def _put(
         self, texts: Mapping[str, bytes], files: Mapping[str, str]

@@ -6,7 +6,6 @@ Beside the instance a Dovecot runs that knows nothing but such a passwd-file; bo
 import json
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -178,7 +177,8 @@ def served(server: Instance) -> Instance:
     server.file("postfix-accounts.cf").write_text(f"keep@x.com|{HASH}\n" + "".join(lines))
     until(lambda: "in step: yes" in server.run("status").stdout)
     assert f"live: {len(lines) + 1} in postfix-accounts.cf" in server.setup("status")
-    time.sleep(1.1)  # Dovecot looks at a passwd-file once a second
+    # Dovecot looks at a passwd-file once a second.
+    until(lambda: all(userdb(server.doveadm("user", user)).get("home") for user in found))
     return server
 
 

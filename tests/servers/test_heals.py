@@ -8,10 +8,12 @@ import smtplib
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from mailroster.processes import parent
 from tests.faults.faulty import mount, own_mounts
 from tests.servers import processes
 from tests.servers.instance import HASH, Instance, message, until
@@ -39,13 +41,14 @@ def said(instance: Instance) -> str:
 
 
 def heals(instance: Instance, lose: Callable[[], object]) -> str:
-    """Asserts that a loss is noticed and made good; what `up` said meanwhile."""
+    """Asserts that `up` reports a loss as repaired; what it logged meanwhile."""
     before = len(said(instance))
     lose()
     try:
         until(lambda: HEALED in said(instance)[before:], HEAL_S)
     finally:
         print(said(instance)[before:])  # shown if the test fails
+    shutil.rmtree(trash(instance), ignore_errors=True)
     return said(instance)[before:]
 
 
@@ -55,13 +58,14 @@ _count = iter(range(1000))
 def works(instance: Instance) -> None:
     """Asserts that logins, mail on each way, and edits by commands and by hand work."""
     number = next(_count)
+    until(lambda: instance.run("status").returncode == 0, HEAL_S)
     until(lambda: instance.can_log_in("a@x.com"))
     for to in ("a@x.com", "info@x.com", "rx7@x.com"):
         subject = f"{number}-{to}"
         until(lambda to=to: instance.rcpt(to)[0] == 250)  # type: ignore[misc]
         instance.send(to, subject=subject)
         instance.arrives("a@x.com", subject)
-    assert instance.rcpt("nobody@x.com")[0] == 550
+    until(lambda: instance.rcpt("nobody@x.com")[0] == 550)
     command, hand = f"c{number}@x.com", f"h{number}@x.com"
     instance.setup("email", "add", command, "secret")
     assert instance.can_log_in(command)
@@ -72,27 +76,45 @@ def works(instance: Instance) -> None:
     assert instance.setup("apply", "--verify") == "0 rows changed\n"
 
 
-def empty(folder: Path) -> None:
-    """`rm -rf FOLDER/*`"""
-    for entry in folder.iterdir():
-        remove(entry)
+def empty(instance: Instance) -> None:
+    """Removes everything from the state folder."""
+    for entry in instance.state.iterdir():
+        remove(instance, entry)
 
 
-def all_but(folder: Path, name: str) -> None:
-    for entry in folder.iterdir():
+def all_but(instance: Instance, name: str) -> None:
+    for entry in instance.state.iterdir():
         if entry.name != name:
-            remove(entry)
+            remove(instance, entry)
 
 
-def remove(path: Path) -> None:
+def trash(instance: Instance) -> Path:
+    """Where removed folders stay, without their files, until the loss is repaired."""
+    return instance.home / "trash"
+
+
+def remove(instance: Instance, path: Path) -> None:
+    """Removes a file, or a folder with all that is in it, in one step.
+
+    `rm -rf` removes file by file. On a loaded machine the tables are made anew meanwhile, in the
+    same folder, and the folder is never lost. The folder itself is kept: else the file system may
+    give its inode to the new one, which then looks like the old one.
+    """
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)  # a server may write into it
+        trash(instance).mkdir(exist_ok=True)
+        to = trash(instance) / str(next(_count))
+        path.rename(to)
+        for entry in to.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)  # a server may write into it
+            else:
+                entry.unlink(missing_ok=True)
     else:
         path.unlink()
 
 
 def test_a_state_folder_that_is_emptied_is_made_anew(instance: Instance) -> None:
-    words = heals(instance, lambda: empty(instance.state))
+    words = heals(instance, lambda: empty(instance))
     assert words.count("not in step") <= 1
     works(instance)
 
@@ -140,7 +162,7 @@ PARTS = [
 @pytest.mark.parametrize(("part", "untouched"), PARTS)
 def test_a_part_that_is_lost_is_made_anew(instance: Instance, part: str, untouched: str) -> None:
     before = pids(instance)
-    heals(instance, lambda: remove(instance.state / part))
+    heals(instance, lambda: remove(instance, instance.state / part))
     after = pids(instance)
     kept = ("postfix", "dovecot") if untouched == "both" else (untouched,)
     assert {name: after[name] for name in kept if name} == {n: before[n] for n in kept if n}
@@ -155,22 +177,85 @@ def test_a_part_that_is_lost_is_made_anew(instance: Instance, part: str, untouch
 
 
 def pids(instance: Instance) -> dict[str, int]:
-    """The masters by their names, as the kernel has them."""
+    """The masters by their names, as the kernel has them. A child that has not yet begun its own
+    program has the name of its master too."""
     found = {"postfix": 0, "dovecot": 0}
-    for pid, command in processes.of(instance).items():
-        name = {"master": "postfix", "dovecot": "dovecot"}.get(
-            os.path.basename(command.split(" ")[0])
-        )
-        if name:
+    names = {"master": "postfix", "dovecot": "dovecot"}
+    commands = processes.of(instance)
+    masters = {
+        pid: names[program]
+        for pid, command in commands.items()
+        if (program := os.path.basename(command.split(" ")[0])) in names
+    }
+    for pid, name in masters.items():
+        if masters.get(parent(pid) or 0) != name:
             found[name] = pid
     return found
 
 
-def test_one_sieve_script_that_is_lost_is_in_force_again(instance: Instance) -> None:
+#: Folders in which `up` makes files anew as soon as they are missing, and the order in which the
+#: files are removed.
+SLOWLY = [
+    pytest.param("tables", False, id="the folder of the tables"),
+    pytest.param("tables", True, id="the folder of the tables, backwards"),
+    pytest.param("sql", False, id="Dovecot's database"),
+    pytest.param("sql", True, id="Dovecot's database, its log first"),
+    pytest.param("sieve", False, id="the Sieve scripts"),
+    pytest.param("served", False, id="the copies of what is served"),
+]
+
+
+@pytest.mark.parametrize(("part", "backwards"), SLOWLY)
+def test_a_slow_rm_does_no_harm_while_files_are_made_anew(
+    instance: Instance, part: str, backwards: bool
+) -> None:
+    """The files come back before the last one is removed, so that the folder is never lost."""
+    folder = instance.state / part
+    paths = sorted((path for path in folder.rglob("*") if path.is_file()), reverse=backwards)
+    first, rest = paths[: len(paths) // 2], paths[len(paths) // 2 :]
+    before = len(said(instance))
+    for path in first:
+        path.unlink(missing_ok=True)
+    until(lambda: len(said(instance)) > before or any(path.exists() for path in first))
+    for path in rest:
+        path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
+    works(instance)
+
+
+def test_an_rm_again_and_again_beside_the_repair_does_no_harm(instance: Instance) -> None:
+    for part in ("tables", "sql", "sieve", "served") * 5:
+        shutil.rmtree(instance.state / part, ignore_errors=True)
+    works(instance)
+
+
+@pytest.mark.parametrize("ends", [("-wal",), ("-shm",), ("-wal", "-shm")], ids="+".join)
+def test_a_lost_log_of_the_database_keeps_no_change_from_logins(
+    instance: Instance, ends: tuple[str, ...]
+) -> None:
+    """Dovecot keeps the lost log open: it would see no change that is in another one."""
+    address = f"log{next(_count)}@x.com"
+    instance.setup("email", "add", address, "secret")
+    assert instance.can_log_in(address)
+    for end in ends:
+        (instance.state / f"sql/roster.db{end}").unlink()
+    assert instance.run("email", "del", "-n", address).returncode in (0, 75)
+    until(lambda: not instance.can_log_in(address))
+    until(lambda: instance.run("status").returncode == 0)
+    instance.setup("email", "add", address, "secret")
+    assert instance.can_log_in(address)
+
+
+@pytest.mark.parametrize("ends", [(".sieve",), (".svbin",), (".sieve", ".svbin")], ids="+".join)
+def test_one_sieve_script_that_is_lost_is_in_force_again(
+    instance: Instance, ends: tuple[str, ...]
+) -> None:
     script = instance.state / "sieve/accounts/a@x.com.sieve"
+    until(script.with_suffix(".svbin").exists)
     assert script.exists()
-    for path in script.parent.glob("a@x.com.*"):
-        path.unlink()
+    for end in ends:
+        script.with_suffix(end).unlink()
     until(script.exists)
     until(script.with_suffix(".svbin").exists)
 
@@ -196,7 +281,7 @@ def test_accepted_mail_outlives_the_loss_of_all_but_the_queue(instance: Instance
     try:
         until(lambda: len(accepted) > 5)
         for _ in range(2):
-            heals(instance, lambda: all_but(instance.state, "spool"))
+            heals(instance, lambda: all_but(instance, "spool"))
             count = len(accepted)
             until(lambda count=count: len(accepted) > count + 5, HEAL_S)  # type: ignore[misc]
     finally:
@@ -211,7 +296,7 @@ def test_lost_accounts_are_not_forgotten_with_the_state(instance: Instance) -> N
     text = accounts.read_bytes()
     before = len(said(instance))
     accounts.unlink()
-    remove(instance.state / "served")
+    remove(instance, instance.state / "served")
     until(lambda: "restore it" in said(instance)[before:])
     assert instance.can_log_in("a@x.com")
     assert instance.rcpt("a@x.com")[0] == 250
@@ -225,7 +310,7 @@ def test_a_second_up_that_takes_the_folder_over_ends_the_first(instance: Instanc
     first = instance.up
     assert first is not None
     first.send_signal(signal.SIGSTOP)  # so that it does not heal before the second one begins
-    empty(instance.state)
+    empty(instance)
     instance.start()
     second = pids(instance)
     first.send_signal(signal.SIGCONT)
@@ -238,7 +323,7 @@ def test_a_second_up_that_takes_the_folder_over_ends_the_first(instance: Instanc
 def test_a_stop_after_the_loss_of_everything_leaves_nothing(instance: Instance) -> None:
     """Even if there is no time to heal: no pid file is left to go by."""
     assert processes.open_ports(instance)
-    empty(instance.state)
+    empty(instance)
     assert instance.stop() == 0
     processes.nothing_is_left(instance)
     instance.start()
@@ -248,7 +333,7 @@ def test_a_stop_after_the_loss_of_everything_leaves_nothing(instance: Instance) 
 def test_an_up_that_was_killed_and_has_lost_everything_is_replaced(instance: Instance) -> None:
     """The next one ends the servers that no pid file names, and has the ports."""
     instance.kill()
-    empty(instance.state)
+    empty(instance)
     instance.start()
     assert "still runs without its pid file" in said(instance)
     works(instance)

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,20 @@ def write_slowly(path: Path, text: str, pieces: int, pause_s: float) -> None:
             file.write(text[start : start + -(-len(text) // pieces)])
             file.flush()
             time.sleep(pause_s)
+
+
+def settle(live: Instance, began: float) -> None:
+    """Until `up` has looked at the files again, more than the settle time after a moment."""
+    until(lambda: time.monotonic() > began + SETTLE_S)
+    line, quotas = f"marker@x.com:{next(_markers)}M\n", live.file("dovecot-quotas.cf")
+    with quotas.open("a") as file:
+        file.write(line)
+    copy = live.state / "served/dovecot-quotas.cf"
+    until(lambda: line in copy.read_text())
+
+
+SETTLE_S = 1.2  # the setting settle_seconds is 1
+_markers = count(1)
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +202,7 @@ def test_a_hand_edit_that_makes_a_loop_stays_out_and_the_alias_as_it_was(live: I
     told = f"postfix-virtual.cf:{line}: error: 'second@x.com' leads to a loop"
     until(lambda: told in live.log.read_text(), 5)
     assert told in live.run("status").stdout
-    time.sleep(2)
+    settle(live, time.monotonic())
     live.send("first@x.com", subject="no loop")
     live.arrives("keep@x.com", "no loop")
     path.write_text(good)
@@ -240,10 +255,11 @@ def test_a_file_written_slowly_takes_nobody_away(live: Instance) -> None:
     try:
         write_slowly(path, text, pieces=20, pause_s=0.15)
         path.write_text("")
-        time.sleep(0.5)
+        until(lambda: "has lost all" in live.run("status").stdout)
         path.write_text(text)
         path.unlink()
-        time.sleep(2.5)
+        settle(live, time.monotonic())
+        assert "the file is gone" in live.run("status").stdout
         path.write_text(text)
     finally:
         done.set()
@@ -257,7 +273,7 @@ def test_all_accounts_gone_stay_until_somebody_says_so(live: Instance) -> None:
     text = path.read_text()
     path.write_text("# nobody\n")
     until(lambda: "has lost all" in live.run("status").stdout, 5)
-    time.sleep(2.5)
+    settle(live, time.monotonic())
     assert live.rcpt("keep@x.com")[0] == 250
     path.write_text(text)
     until(lambda: "in step: yes" in live.run("status").stdout, 10)
@@ -274,9 +290,9 @@ def test_what_a_command_deletes_is_no_accident_even_if_it_does_not_wait(live: In
 
 
 def test_a_config_folder_removed_and_put_back_is_followed_again(live: Instance) -> None:
-    away = live.home / "config-away"
+    away, before = live.home / "config-away", len(live.log.read_text())
     live.config.rename(away)
-    time.sleep(1.5)
+    until(lambda: "not in step: " in live.log.read_text()[before:])
     assert live.rcpt("keep@x.com")[0] == 250
     away.rename(live.config)
     live.setup("alias", "add", "back@x.com", "keep@x.com")

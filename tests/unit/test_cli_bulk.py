@@ -243,8 +243,10 @@ def test_a_terminal_shows_a_bar_and_ctrl_c_leaves_all_as_it_was(folder: Folder) 
     rows = "".join(f"u{n}@x.com,pw{n}\n" for n in range(20_000))
     path = source(folder, f"address,password\n{rows}")
     control, terminal = pty.openpty()
+    # A shell starts a job in the background with SIGINT ignored (POSIX, sh).
+    ctrl_c = ["env", "--default-signal=INT"]
     command = [sys.executable, "-m", "mailroster", "--home", str(folder.home), "import", path]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=terminal)
+    process = subprocess.Popen([*ctrl_c, *command], stdout=subprocess.PIPE, stderr=terminal)
     shown = b""
     while b"of 20000 passwords hashed" not in shown:
         shown += os.read(control, 4096)

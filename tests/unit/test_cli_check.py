@@ -16,6 +16,7 @@ from mailroster.cli import pages, reports
 from mailroster.finding import ERROR, INFO, WARNING, Finding, Location
 from mailroster.services import NoPcre
 from mailroster.shown import shown
+from tests.faults.faulty import public_folder
 from tests.unit.test_cli import ACCOUNTS, QUOTAS, VIRTUAL, Folder, H, folder, on_a_terminal
 
 __all__ = ["folder"]  # the fixture
@@ -219,23 +220,22 @@ def test_a_sarif_log_takes_any_folder(
 # -- what only the system can tell
 
 
-def test_secrets_are_looked_at_where_they_can_be_read(folder: Folder) -> None:
-    folder.write(ACCOUNTS, f"a@x.com|{H}\n")
-    path = folder.config / ACCOUNTS
-    path.chmod(0o644)
-    closed = [above for above in path.parents if not above.stat().st_mode & 0o001]
-    for above in closed:  # pytest's own folder is closed to others
-        above.chmod(0o711)
-    try:
+def test_secrets_are_looked_at_where_they_can_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    with public_folder() as home:  # pytest's own folder is closed to others
+        folder = Folder(home, capsys)
+        folder.write(ACCOUNTS, f"a@x.com|{H}\n")
+        path = folder.config / ACCOUNTS
+        path.chmod(0o644)
+        folder.config.chmod(0o755)
         assert seen(folder.setup("check").out) == ["world-readable-secret"]
         path.chmod(0o640)
         assert folder.setup("check").out == ""
         path.chmod(0o644)
         folder.config.chmod(0o750)
         assert folder.setup("check").out == ""
-    finally:
-        for above in closed:
-            above.chmod(0o700)
+        folder.config.chmod(0o755)
+        home.chmod(0o700)
+        assert folder.setup("check").out == ""
 
 
 def test_without_postfix_the_patterns_are_told_as_unchecked_and_their_text_is_judged(

@@ -106,3 +106,15 @@ def test_a_folder_that_is_another_one_is_lost_and_a_file_is_not(state: Path) -> 
     assert lost(found, *ALL) == {"sql": ()}
     found.record()
     assert lost(found, *ALL) == {}
+
+
+def test_the_policy_service_is_restarted_where_the_folder_of_the_locks_is_another_one(
+    state: Path,
+) -> None:
+    """A pid file that is there by its name may be an old one (an unmounted tmpfs)."""
+    found = essentials(state)
+    (state / "locks").rename(state / "away")
+    (state / "locks").mkdir()
+    (state / "locks/policy.pid").touch()
+    (state / "away/up.pid").rename(state / "locks/up.pid")
+    assert lost(found, *ALL) == {"locks": (POLICY,)}

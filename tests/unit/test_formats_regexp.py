@@ -4,7 +4,7 @@ import pytest
 
 from mailroster.document import Document
 from mailroster.finding import Fault
-from mailroster.formats.regexp import REGEXP, Rule
+from mailroster.formats.regexp import REGEXP, Rule, recipient
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,32 @@ def test_if_and_endif_must_match(text: str, found: list[tuple[int, str]]) -> Non
 def test_a_finding_shows_no_tab(line: str) -> None:
     (found, *_) = Document(REGEXP, line).findings()
     assert r"/a\tb/" in found.what
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "user@$1.com", "user@${1}.com", "user@$(1).com", "$1", "${1}@x.com", "$(12)@x.com",
+        "a$1b@x.com", "$1$2@x.com", "@$1", "@x.$2",
+    ],
+)  # fmt: skip
+def test_a_reference_may_stand_anywhere_in_a_recipient(text: str) -> None:
+    assert recipient(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["user@${1.com", "user@$(1.com", "user@${1)", "user@$(1}", "user@${}", "user@$", "@${1"]
+)
+def test_a_broken_reference_is_none(text: str) -> None:
+    with pytest.raises(Fault) as refused:
+        recipient(text)
+    assert refused.value.code == "malformed-address"
+    assert "$" in refused.value.what
+
+
+def test_a_refused_recipient_is_named_as_it_was_written() -> None:
+    with pytest.raises(Fault) as refused:
+        recipient("a@@$1.com")
+    assert refused.value.code == "malformed-address"
+    assert "'a@@$1.com'" in refused.value.what
+    assert "@x.com" not in refused.value.what

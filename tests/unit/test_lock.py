@@ -93,9 +93,12 @@ def test_one_who_waits_gets_it_when_it_is_free(
 
 
 def test_a_dead_holder_holds_nothing(tmp_path: Path, hold: Callable[[Path], Holder]) -> None:
-    hold(tmp_path).kill()
-    with FolderLock(str(tmp_path), wait_s=0):
+    holder = hold(tmp_path)
+    with pytest.raises(Busy), FolderLock(str(tmp_path), wait_s=0):
         pass
+    holder.kill()
+    with FolderLock(str(tmp_path), wait_s=0) as lock:
+        assert lock.is_held()
 
 
 @pytest.mark.parametrize(
@@ -209,7 +212,8 @@ def test_one_lock_can_be_taken_again(tmp_path: Path, any_file_system: str) -> No
     lock = FolderLock(str(tmp_path), wait_s=0)
     for _ in range(3):
         with lock:
-            pass
+            assert lock.is_held()
+        assert not lock.is_held()
 
 
 def test_no_descriptor_is_left_behind(

@@ -1,15 +1,17 @@
 """Moves of mail folders: that follow each other before the first one is over, and that end."""
 
 import os
+import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from mailroster import moving
+from mailroster import moving, processes
 from mailroster.address import Address
 from mailroster.document import Document
 from mailroster.formats.accounts import ACCOUNTS
@@ -77,15 +79,23 @@ def test_only_a_delivery_that_takes_the_signal_is_asked_to_end(
 ) -> None:
     """One that has no handler yet dies of it, and Dovecot would throttle the service."""
     monkeypatch.setattr(moving, "dovecot_pid", lambda _: os.getpid())
+    asked: list[tuple[int, int]] = []
+
+    def send(pid: int, number: int, is_it: Callable[[int], bool]) -> bool:
+        asked.append((pid, number))
+        return processes.send(pid, number, is_it)
+
+    monkeypatch.setattr(moving, "processes", SimpleNamespace(**{**vars(processes), "send": send}))
     mail = give_to_mail_user(tmp_path)
     mover = Mover(str(tmp_path), mail_folder(mail), Layout(str(tmp_path)))
     with delivering(f"{source}\nprint('ready', flush=True)\ntime.sleep(100)") as process:
         now_s = time.clock_gettime(time.CLOCK_BOOTTIME)
         assert not mover.finish(Move(A, B), of(B), now_s, 0), "it may use the old name"
         if ended:
+            assert set(asked) == {(process.pid, signal.SIGINT)}
             assert process.wait(10) == 0
         else:
-            time.sleep(0.2)
+            assert asked == []
             assert process.poll() is None
             process.kill()
             process.wait()

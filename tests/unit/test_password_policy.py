@@ -32,7 +32,10 @@ def test_a_refused_one_is_refused_in_any_case(listed: str, given: str) -> None:
     "given", ["hunter", "hunter22", "hunter2\r", "last one", "no comment", "x"]
 )
 def test_a_part_of_a_refused_one_is_taken(listed: str, given: str) -> None:
-    Policy(1, listed).check(given)
+    policy = Policy(1, listed)
+    policy.check(given)
+    with pytest.raises(Refused, match="password_refused"):  # the same policy does refuse
+        policy.check("hunter2")
 
 
 def test_a_short_one_is_refused_by_its_characters() -> None:

@@ -87,7 +87,12 @@ def test_a_number_that_becomes_anothers_after_the_look_gets_no_signal() -> None:
 
 
 def test_whether_a_process_handles_a_signal(sleeper: subprocess.Popen[bytes]) -> None:
-    assert processes.catches(os.getpid(), signal.SIGINT)
+    for handler, catches in ((lambda *_: None, True), (signal.SIG_IGN, False)):
+        before = signal.signal(signal.SIGUSR2, handler)
+        try:
+            assert processes.catches(os.getpid(), signal.SIGUSR2) is catches
+        finally:
+            signal.signal(signal.SIGUSR2, before)
     assert not processes.catches(sleeper.pid, signal.SIGTERM)
 
 

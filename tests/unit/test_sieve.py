@@ -181,6 +181,21 @@ def test_what_a_crash_has_left_without_a_binary_is_compiled_at_a_start(home: Hom
     assert [home.live(name) for name in names] == [GOOD] * 12
 
 
+@pytest.mark.parametrize("ends", [("sieve",), ("svbin",), ("sieve", "svbin")], ids="+".join)
+def test_a_script_in_force_that_is_lost_is_put_in_force_again(
+    home: Home, ends: tuple[str, ...]
+) -> None:
+    home.write("a@x.com", GOOD)
+    home.scripts.converge(accept=True)
+    home.scripts.converge()
+    for end in ends:
+        os.unlink(home.scripts.path("a@x.com").removesuffix("sieve") + end)
+    home.scripts.converge()
+    home.pass_s(sieve.QUIET_S)
+    home.scripts.converge()
+    assert home.live("a@x.com") == GOOD
+
+
 def test_a_file_that_can_not_be_read_is_told_and_the_old_script_stays(home: Home) -> None:
     home.write("a@x.com", GOOD)
     home.scripts.converge(accept=True)

@@ -6,6 +6,8 @@ import os
 import random
 import re
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -283,6 +285,46 @@ def test_a_full_disk_is_told_as_such_and_the_table_is_as_it_was(
             target.fill(rows.items())
         assert raised.value.errno == errno.ENOSPC
         assert raised.value.filename.startswith(str(folder / file.partition(".")[0]))
+
+
+@pytest.mark.parametrize("end", ["-wal", "-shm", "-journal"])
+@pytest.mark.parametrize("new", [".new", ""])
+def test_what_lies_beside_a_lost_database_is_removed(tmp_path: Path, end: str, new: str) -> None:
+    """SQLite would take a log or a journal of that name for that of the new database."""
+    beside = tmp_path / f"roster.db{new}{end}"
+    beside.write_bytes(b"left by another one")
+    left = beside.stat().st_ino
+    wanted = {"a@x.com": AccountRow("{X}a", "a")}
+    accounts(tmp_path).fill(wanted.items())
+    assert not beside.exists() or beside.stat().st_ino != left
+    assert accounts(tmp_path).read() == wanted
+    assert accounts(tmp_path).damage() == ""
+
+
+def test_an_lmdb_table_is_written_under_the_lock_that_postfix_takes(tmp_path: Path) -> None:
+    """By fcntl(2), which only another process can see."""
+    seen: list[str] = []
+
+    class Looking(Disk):
+        def step(self, path: str) -> None:
+            program = (
+                "import fcntl, sys\n"
+                "try:\n"
+                "    fcntl.lockf(open(sys.argv[1], 'rb'), fcntl.LOCK_SH | fcntl.LOCK_NB)\n"
+                "except BlockingIOError:\n"
+                "    print('locked')\n"
+                "else:\n"
+                "    print('free')\n"
+            )
+            done = subprocess.run(
+                [sys.executable, "-c", program, path], capture_output=True, text=True, check=True
+            )
+            seen.append(done.stdout.strip())
+
+    lmdb(tmp_path).fill([("a@x.com", "b@x.com")])
+    LmdbTable(str(tmp_path / "table"), Looking()).apply({"a@x.com": "c@x.com", "b@x.com": None})
+    assert seen == ["free", "locked", "free"]  # before, within the transaction, and behind it
+    assert lmdb(tmp_path).read() == {"a@x.com": "c@x.com"}
 
 
 def test_a_stale_log_is_not_taken_for_that_of_a_new_database(tmp_path: Path) -> None:

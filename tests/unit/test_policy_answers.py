@@ -19,7 +19,7 @@ from mailroster.policy.quota_status import QuotaStatus
 from mailroster.policy.regexp_table import Patterns
 from mailroster.policy.tabled import tabled
 from mailroster.targets.lmdb_table import LmdbTable
-from tests.policy import answered
+from tests.policy import answered, settled
 
 FULL = "552 5.2.2 Mailbox is full"
 MIB = 1 << 20
@@ -247,7 +247,7 @@ def test_the_size_that_is_asked_about(tmp_path: Path, size: str, asked: int, act
     async def scene(policy: Policy, dovecot: Dovecot, layout: Layout) -> None:
         found = request("quota", recipient="full@x.com", size=size)
         assert await answered(policy, found) == action
-        assert dovecot.asked[-1] == ("full@x.com", asked)
+        assert dovecot.asked[0] == ("full@x.com", asked)
 
     play(tmp_path, scene)
 
@@ -257,14 +257,18 @@ def test_what_is_known_is_answered_at_once_and_asks_nobody(tmp_path: Path) -> No
         asked = request("recipient+quota", recipient="team@x.com", size="1000")
         assert not isinstance(first := policy.answer(asked), str)
         assert await first == PERMIT
-        assert sorted(dovecot.asked) == [("ann@x.com", 512 * MIB), ("bob@x.com", 512 * MIB)]
+        await settled(policy, asked)
+        expected = [
+            (f"{user}@x.com", size) for user in ("ann", "bob") for size in (1000, 512 * MIB)
+        ]
+        assert sorted(dovecot.asked) == expected
         for recipient in ("team@x.com", "ann@x.com", "Bob+tag@X.com", "out@x.com", "who@old.com"):
-            expected = UNKNOWN if recipient == "who@old.com" else PERMIT
-            assert policy.answer({**asked, "recipient": recipient}) == expected
+            action = UNKNOWN if recipient == "who@old.com" else PERMIT
+            assert policy.answer({**asked, "recipient": recipient}) == action
         assert policy.answer(request("login", sasl_username="ann@x.com")) == NO_OPINION
         sender = request("sender", sender="ann@old.com", sasl_username="ann@x.com")
         assert policy.answer(sender) == PERMIT
-        assert len(dovecot.asked) == 2
+        assert len(dovecot.asked) == 4
 
     play(tmp_path, scene)
 
@@ -276,8 +280,8 @@ def test_of_a_long_list_the_first_mailboxes_are_asked_for(
 
     async def scene(policy: Policy, dovecot: Dovecot, layout: Layout) -> None:
         asked = request("quota", recipient="team@x.com", size="1000")
-        assert await answered(policy, asked) == PERMIT
-        assert dovecot.asked == [("ann@x.com", 512 * MIB)]
+        assert await settled(policy, asked) == PERMIT
+        assert dovecot.asked == [("ann@x.com", 1000), ("ann@x.com", 512 * MIB)]
         assert policy.answer(asked) == PERMIT
 
     play(tmp_path, scene)
@@ -391,7 +395,7 @@ def test_what_a_change_completes_meanwhile_is_accepted(tmp_path: Path) -> None:
             LmdbTable(layout.table("mailboxes")).fill([("gone@x.com", "gone@x.com")])
             path.unlink()
             assert await asyncio.gather(*asking) == [PERMIT, NO_OPINION]
-        assert dovecot.asked == [("gone@x.com", 512 * MIB)]
+        assert dovecot.asked[0] == ("gone@x.com", 1)
 
     play(tmp_path, scene)
 
@@ -905,9 +909,9 @@ def test_a_pattern_is_followed_from_a_recipient(tmp_path: Path, postmap: Callabl
     async def scene(policy: Policy, dovecot: Dovecot, layout: Layout) -> None:
         Path(layout.table("regexp")).write_text("/^dept-.*@x/ ann@x.com\n")
         asked = request("recipient+quota", recipient="dept-1@x.com", size="1")
-        assert await answered(policy, asked) == PERMIT
+        assert await settled(policy, asked) == PERMIT
         assert policy.answer(asked) == PERMIT
-        assert dovecot.asked == [("ann@x.com", 512 * MIB)]
+        assert dovecot.asked == [("ann@x.com", 1), ("ann@x.com", 512 * MIB)]
         sender = request("sender", sender="dept-1@x.com", sasl_username="ann@x.com")
         assert policy.answer(sender) == PERMIT
         assert policy.answer({**sender, "sasl_username": "bob@x.com"}) == NOT_OWNED

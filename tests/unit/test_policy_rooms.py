@@ -41,6 +41,7 @@ class QuotaStatus:
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
         try:
+            await asyncio.sleep(0)
             await self.may_answer.wait()
         finally:
             self._at_once -= 1
@@ -60,6 +61,13 @@ class Clock:
         loop = asyncio.get_running_loop()
         real, self.ahead_s = loop.time, 0.0
         patch.setattr(loop, "time", lambda: real() + self.ahead_s)
+
+
+async def ask(rooms: Rooms, mailbox: str, size: int) -> str:
+    """The refusal, once what it asks in the background is answered, too."""
+    refusal = await rooms.refusal(mailbox, size)
+    await asyncio.gather(*rooms._background)
+    return refusal
 
 
 Play = Callable[[QuotaStatus, Rooms], Awaitable[None]]
@@ -87,14 +95,14 @@ def replace(limits: Path) -> None:
 
 def test_the_largest_slack_that_fits_is_asked_for_once(limits: Path) -> None:
     async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
-        assert await rooms.refusal(BOX, 1000) == ""
-        assert dovecot.sizes() == [512 * MIB, 64 * MIB]
+        assert await ask(rooms, BOX, 1000) == ""
+        assert dovecot.sizes() == [1000, 512 * MIB, 64 * MIB]
         for _ in range(KEEP_MESSAGES - 1):
             assert rooms.take([BOX], 1000)
         assert not rooms.take([BOX], 1000)
-        assert await rooms.refusal(BOX, 1000) == ""
+        assert await ask(rooms, BOX, 1000) == ""
         # None larger than the one that fitted.
-        assert dovecot.sizes() == [64 * MIB]
+        assert dovecot.sizes() == [1000, 64 * MIB]
 
     play(limits, scene, box=64 * MIB)
 
@@ -102,8 +110,8 @@ def test_the_largest_slack_that_fits_is_asked_for_once(limits: Path) -> None:
 @pytest.mark.parametrize("size", [1, 100_000, 3 * MIB])
 def test_a_slack_lasts_until_it_is_used_up(limits: Path, size: int) -> None:
     async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
-        assert await rooms.refusal(BOX, size) == ""
-        assert dovecot.sizes() == [512 * MIB, 64 * MIB, 8 * MIB]
+        assert await ask(rooms, BOX, size) == ""
+        assert dovecot.sizes() == [size, 512 * MIB, 64 * MIB, 8 * MIB]
         more = 0
         while rooms.take([BOX], size):
             more += 1
@@ -114,10 +122,10 @@ def test_a_slack_lasts_until_it_is_used_up(limits: Path, size: int) -> None:
 
 def test_near_the_limit_each_message_is_asked_about(limits: Path) -> None:
     async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
-        assert await rooms.refusal(BOX, 5000) == ""
-        assert dovecot.sizes() == [*ALL_SLACKS, 5000]
-        assert await rooms.refusal(BOX, 5001) == FULL
-        assert await rooms.refusal(BOX, 4000) == ""
+        assert await ask(rooms, BOX, 5000) == ""
+        assert dovecot.sizes() == [5000, *ALL_SLACKS]
+        assert await ask(rooms, BOX, 5001) == FULL
+        assert await ask(rooms, BOX, 4000) == ""
         assert dovecot.sizes() == [5001, 4000]
         assert not rooms.take([BOX], 1)
 
@@ -126,22 +134,22 @@ def test_near_the_limit_each_message_is_asked_about(limits: Path) -> None:
 
 def test_a_message_larger_than_the_slack_is_asked_about(limits: Path) -> None:
     async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
-        assert await rooms.refusal(BOX, MIB) == ""
-        assert dovecot.sizes() == [*ALL_SLACKS, MIB]
+        assert await ask(rooms, BOX, MIB) == ""
+        assert dovecot.sizes() == [MIB, *ALL_SLACKS]
         # It is counted, so that nothing is left of the slack that fitted.
         assert not rooms.take([BOX], 1)
-        assert await rooms.refusal(BOX, 2 * MIB) == FULL
+        assert await ask(rooms, BOX, 2 * MIB) == FULL
         assert dovecot.sizes() == [2 * MIB]
-        assert await rooms.refusal(BOX, 1) == ""
-        assert dovecot.sizes() == [MIB]
+        assert await ask(rooms, BOX, 1) == ""
+        assert dovecot.sizes() == [1, MIB]
 
     play(limits, scene, box=MIB)
 
 
 def test_an_exact_question_counts_what_it_accepts(limits: Path) -> None:
     async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
-        assert await rooms.refusal(BOX, 1) == ""
-        assert await rooms.refusal(BOX, 2 * MIB) == ""  # beyond the slack of 1 MiB
+        assert await ask(rooms, BOX, 1) == ""
+        assert await ask(rooms, BOX, 2 * MIB) == ""  # beyond the slack of 1 MiB
         dovecot.sizes()
         assert not rooms.take([BOX], 1)
 
@@ -150,18 +158,18 @@ def test_an_exact_question_counts_what_it_accepts(limits: Path) -> None:
 
 def test_a_message_of_unknown_size_counts_as_the_largest(limits: Path) -> None:
     async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
-        assert await rooms.refusal(BOX, 0) == ""
+        assert await ask(rooms, BOX, 0) == ""
         taken = 1
         while rooms.take([BOX], 0):
             taken += 1
         assert taken == 64 * MIB // (UNKNOWN_BYTES + HEADER_BYTES)
-        assert dovecot.sizes() == [512 * MIB, 64 * MIB]
+        assert dovecot.sizes() == [0, 512 * MIB, 64 * MIB]
         # The smaller slacks are no use: it is asked whether the mailbox is full already.
         dovecot.free[BOX] = 8 * MIB
-        assert await rooms.refusal(BOX, 0) == ""
-        assert dovecot.sizes() == [64 * MIB, 8 * MIB, 0]
+        assert await ask(rooms, BOX, 0) == ""
+        assert dovecot.sizes() == [0, 64 * MIB, 8 * MIB]
         dovecot.free[BOX] = -1
-        assert await rooms.refusal(BOX, 0) == FULL
+        assert await ask(rooms, BOX, 0) == FULL
 
     play(limits, scene, box=64 * MIB)
 
@@ -169,23 +177,23 @@ def test_a_message_of_unknown_size_counts_as_the_largest(limits: Path) -> None:
 def test_a_minute_later_it_is_asked_again(limits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
         clock = Clock(monkeypatch)
-        await rooms.refusal(BOX, 1)
+        await ask(rooms, BOX, 1)
         dovecot.free[BOX] = 0  # by IMAP, say
         dovecot.sizes()
         clock.ahead_s = KEEP_S - 1
         assert rooms.take([BOX], 1)
         clock.ahead_s = KEEP_S
         assert not rooms.take([BOX], 1)
-        assert await rooms.refusal(BOX, 1) == FULL
-        assert dovecot.sizes() == [*ALL_SLACKS, 1]
+        assert await ask(rooms, BOX, 1) == FULL
+        assert dovecot.sizes() == [1, *ALL_SLACKS]
         # And a mailbox that was emptied has a slack again.
         dovecot.free[BOX] = 600 * MIB
         clock.ahead_s += KEEP_S - 1
-        assert await rooms.refusal(BOX, 1) == ""
+        assert await ask(rooms, BOX, 1) == ""
         assert dovecot.sizes() == [1]
         clock.ahead_s += 1
-        assert await rooms.refusal(BOX, 1) == ""
-        assert dovecot.sizes() == [512 * MIB]
+        assert await ask(rooms, BOX, 1) == ""
+        assert dovecot.sizes() == [1, 512 * MIB]
 
     play(limits, scene, box=600 * MIB)
 
@@ -194,7 +202,7 @@ def test_the_minute_begins_with_the_question(limits: Path, monkeypatch: pytest.M
     async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
         clock = Clock(monkeypatch)
         dovecot.may_answer.clear()
-        asking = asyncio.ensure_future(rooms.refusal(BOX, 1))
+        asking = asyncio.ensure_future(ask(rooms, BOX, 1))
         while not dovecot.asked:
             await asyncio.sleep(0)
         clock.ahead_s = 1
@@ -208,15 +216,15 @@ def test_the_minute_begins_with_the_question(limits: Path, monkeypatch: pytest.M
 
 def test_a_changed_limit_counts_at_once(limits: Path) -> None:
     async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
-        await rooms.refusal(BOX, 1)
+        await ask(rooms, BOX, 1)
         for _ in range(2):
             assert rooms.take([BOX], 1)
             replace(limits)
             assert not rooms.take([BOX], 1)
-            await rooms.refusal(BOX, 1)
+            await ask(rooms, BOX, 1)
         dovecot.free[BOX] = 0
         replace(limits)
-        assert await rooms.refusal(BOX, 1) == FULL
+        assert await ask(rooms, BOX, 1) == FULL
 
     play(limits, scene, box=600 * MIB)
 
@@ -224,27 +232,29 @@ def test_a_changed_limit_counts_at_once(limits: Path) -> None:
 def test_a_limit_that_changes_while_dovecot_is_asked_counts(limits: Path) -> None:
     async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
         dovecot.may_answer.clear()
-        asking = asyncio.ensure_future(rooms.refusal(BOX, 1))
+        asking = asyncio.ensure_future(ask(rooms, BOX, 1))
         while not dovecot.asked:
             await asyncio.sleep(0)
         dovecot.free[BOX] = 0  # the answer that is under way does not know it
         replace(limits)
         dovecot.may_answer.set()
-        assert await asking == FULL
+        assert await asking == ""
+        assert not rooms.take([BOX], 1)
+        assert await ask(rooms, BOX, 1) == FULL
 
     play(limits, scene, box=600 * MIB)
 
 
 def test_who_asks_after_a_change_does_not_get_an_answer_from_before_it(limits: Path) -> None:
     async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
-        await rooms.refusal(BOX, 1)  # no slack fits
+        await ask(rooms, BOX, 1)  # no slack fits
         dovecot.may_answer.clear()
-        before = asyncio.ensure_future(rooms.refusal(BOX, 10))
+        before = asyncio.ensure_future(ask(rooms, BOX, 10))
         while len(dovecot.asked) < 6:
             await asyncio.sleep(0)
         dovecot.free[BOX] = 0
         replace(limits)
-        after = asyncio.ensure_future(rooms.refusal(BOX, 10))
+        after = asyncio.ensure_future(ask(rooms, BOX, 10))
         while len(dovecot.asked) < 7:
             await asyncio.sleep(0)
         dovecot.may_answer.set()
@@ -256,16 +266,16 @@ def test_who_asks_after_a_change_does_not_get_an_answer_from_before_it(limits: P
 @pytest.mark.parametrize(
     ("room", "questions"),
     [
-        pytest.param(600 * MIB, [512 * MIB], id="with a slack"),
-        pytest.param(10, [*ALL_SLACKS, 10], id="near the limit"),
+        pytest.param(600 * MIB, [10, 512 * MIB], id="with a slack"),
+        pytest.param(10, [10, *ALL_SLACKS], id="near the limit"),
     ],
 )
 def test_many_at_once_share_one_question(limits: Path, room: int, questions: list[int]) -> None:
     async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
-        said = await asyncio.gather(*(rooms.refusal(BOX, 10) for _ in range(50)))
+        said = await asyncio.gather(*(ask(rooms, BOX, 10) for _ in range(50)))
         assert said == [""] * 50
         assert dovecot.sizes() == questions
-        assert dovecot.most_at_once == 1
+        assert dovecot.most_at_once == 2  # about a message, and a slack
 
     play(limits, scene, box=room)
 
@@ -273,29 +283,32 @@ def test_many_at_once_share_one_question(limits: Path, room: int, questions: lis
 def test_other_sizes_and_mailboxes_have_questions_of_their_own(limits: Path) -> None:
     async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
         asked = [(BOX, 10), (BOX, 11), (OTHER, 10), (OTHER, 9)]
-        said = await asyncio.gather(*(rooms.refusal(*one) for one in asked))
+        said = await asyncio.gather(*(ask(rooms, *one) for one in asked))
         assert said == ["", FULL, FULL, ""]
 
     play(limits, scene, box=10, other=9)
 
 
-def test_a_slack_that_many_use_up_is_asked_for_anew(limits: Path) -> None:
+def test_what_is_accepted_while_a_slack_is_looked_for_counts(limits: Path) -> None:
     async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
-        size = 300_000
-        said = await asyncio.gather(*(rooms.refusal(BOX, size) for _ in range(20)))
-        assert said == [""] * 20
-        # Three fit into each slack of 1 MiB; nothing has been delivered meanwhile.
-        assert dovecot.sizes() == [*ALL_SLACKS, *[MIB] * 6]
+        size = MIB - 2 * HEADER_BYTES
+        assert await ask(rooms, BOX, size) == ""
+        assert rooms.take([BOX], 0) is False
+        assert rooms.take([BOX], 1) is False  # of 1 MiB, HEADER_BYTES are left
+        await asyncio.gather(*(ask(rooms, BOX, n) for n in (1, 2, 3)))
+        # Three messages of a little more than HEADER_BYTES.
+        assert rooms.take([BOX], MIB - 4 * HEADER_BYTES - 5) is False
+        assert rooms.take([BOX], MIB - 4 * HEADER_BYTES - 6) is True
 
     play(limits, scene, box=2 * MIB)
 
 
 def test_a_list_is_counted_in_all_mailboxes_or_in_none(limits: Path) -> None:
     async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
-        await rooms.refusal(BOX, 1)
+        await ask(rooms, BOX, 1)
         for _ in range(2 * KEEP_MESSAGES):
             assert not rooms.take([BOX, OTHER], 1)  # nothing is known of the other
-        await rooms.refusal(OTHER, 1)
+        await ask(rooms, OTHER, 1)
         for _ in range(KEEP_MESSAGES - 1):
             assert rooms.take([BOX, OTHER], 1)
         assert not rooms.take([BOX], 1)
@@ -314,7 +327,7 @@ def test_only_an_action_that_accepts_is_remembered(
 ) -> None:
     async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
         dovecot.fits = fits
-        assert await rooms.refusal(BOX, 1) == ""
+        assert await ask(rooms, BOX, 1) == ""
         assert rooms.take([BOX], 1) is is_remembered
 
     play(limits, scene, box=600 * MIB)
@@ -325,9 +338,9 @@ def test_memory_has_an_end(limits: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
     async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
         for name in "abcd":
-            await rooms.refusal(f"{name}@x.com", 1)
+            await ask(rooms, f"{name}@x.com", 1)
         assert [rooms.take([f"{name}@x.com"], 1) for name in "abcd"] == [False, True, True, True]
-        await rooms.refusal("a@x.com", 1)
+        await ask(rooms, "a@x.com", 1)
         assert [rooms.take([f"{name}@x.com"], 1) for name in "abcd"] == [True, False, True, True]
 
     play(limits, scene, **dict.fromkeys("abcd", 600 * MIB))
@@ -337,9 +350,9 @@ def test_what_has_expired_is_dropped(limits: Path, monkeypatch: pytest.MonkeyPat
     async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
         clock = Clock(monkeypatch)
         for name in "ab":
-            await rooms.refusal(f"{name}@x.com", 1)
+            await ask(rooms, f"{name}@x.com", 1)
         clock.ahead_s = KEEP_S
-        await rooms.refusal("c@x.com", 1)
+        await ask(rooms, "c@x.com", 1)
         assert list(rooms._rooms) == ["c@x.com"]
 
     play(limits, scene, **dict.fromkeys("abc", 600 * MIB))
@@ -348,14 +361,14 @@ def test_what_has_expired_is_dropped(limits: Path, monkeypatch: pytest.MonkeyPat
 def test_one_who_gives_up_takes_the_question_from_no_other(limits: Path) -> None:
     async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
         dovecot.may_answer.clear()
-        impatient, patient = (asyncio.ensure_future(rooms.refusal(BOX, 1)) for _ in range(2))
+        impatient, patient = (asyncio.ensure_future(ask(rooms, BOX, 1)) for _ in range(2))
         while not dovecot.asked:
             await asyncio.sleep(0)
         impatient.cancel()
         await asyncio.wait([impatient])
         dovecot.may_answer.set()
         assert await patient == ""
-        assert len(dovecot.asked) == 1
+        assert dovecot.sizes() == [1, 512 * MIB]
 
     play(limits, scene, box=600 * MIB)
 
@@ -367,15 +380,13 @@ def test_a_question_without_an_answer_fails_for_all_and_is_asked_anew(
 
     async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
         dovecot.may_answer.clear()
-        said = await asyncio.gather(
-            *(rooms.refusal(BOX, 1) for _ in range(3)), return_exceptions=True
-        )
+        said = await asyncio.gather(*(ask(rooms, BOX, 1) for _ in range(3)), return_exceptions=True)
         assert [str(one) for one in said] == ["no answer about box@x.com within 0.05 s"] * 3
         assert all(isinstance(one, OSError) for one in said)
-        assert len(dovecot.asked) == 1
+        assert dovecot.sizes() == [1, 512 * MIB]
         dovecot.may_answer.set()
-        assert await rooms.refusal(BOX, 1) == ""
-        assert len(dovecot.asked) == 2
+        assert await ask(rooms, BOX, 1) == ""
+        assert dovecot.sizes() == [1, 512 * MIB]
 
     play(limits, scene, box=600 * MIB)
 

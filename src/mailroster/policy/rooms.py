@@ -38,14 +38,21 @@ Ask = Callable[[str, int], Awaitable[str]]
 
 
 class Room:
-    """What is known of one mailbox: the slack that fitted (0: none), and what is left of it."""
+    """What is known of one mailbox: the slack that fitted, and what is left of it. The slack is 0
+    if none fitted, None while quota-status is asked; what is accepted meanwhile counts as well."""
 
     __slots__ = ("expires_at", "left_bytes", "left_messages", "slack_bytes")
 
-    def __init__(self, slack_bytes: int, expires_at: float) -> None:
-        self.slack_bytes = self.left_bytes = slack_bytes
+    def __init__(self, expires_at: float) -> None:
+        self.slack_bytes: int | None = None
+        self.left_bytes = 0
         self.left_messages = KEEP_MESSAGES
         self.expires_at = expires_at  # by the clock of the event loop
+
+    def fill(self, slack_bytes: int) -> None:
+        """Remembers the slack that fits."""
+        self.slack_bytes = slack_bytes
+        self.left_bytes += slack_bytes
 
     def holds(self, charge_bytes: int) -> bool:
         """Whether a message surely fits, while this has not expired."""
@@ -56,6 +63,10 @@ class Room:
         self.left_messages -= 1
         self.left_bytes -= charge_bytes
 
+    def is_used_up(self, charge_bytes: int) -> bool:
+        """Whether a message of this size fitted into the slack once, and does not fit any more."""
+        return self.slack_bytes is not None and self.slack_bytes >= charge_bytes
+
 
 class Rooms:
     """The rooms of the mailboxes of one instance. `limits` is a file that is replaced whenever the
@@ -65,8 +76,9 @@ class Rooms:
         self._ask, self._limits = ask, limits
         self._seen: Identity = ABSENT
         self._rooms: OrderedDict[str, Room] = OrderedDict()  # in the order in which they expire
-        #: Questions in flight, by mailbox, what is asked, and the limits in force.
-        self._in_flight: dict[tuple[str, int | None, Identity], asyncio.Task[str]] = {}
+        #: Questions in flight, by mailbox, size, and the limits in force.
+        self._in_flight: dict[tuple[str, int, Identity], asyncio.Task[str]] = {}
+        self._background: set[asyncio.Task[None]] = set()
 
     def take(self, mailboxes: Sequence[str], size_bytes: int) -> bool:
         """Whether a message surely fits into each of some mailboxes. If so, it counts in each of
@@ -83,18 +95,24 @@ class Rooms:
 
     async def refusal(self, mailbox: str, size_bytes: int) -> str:
         """What a mailbox answers that has no room for a message, `552 …`; "" if it has room, and
-        then the message counts. Raises OSError if quota-status does not answer, or nonsense."""
-        charge = _charge(size_bytes)
-        while not self.take((mailbox,), size_bytes):
-            room = self._rooms.get(mailbox)
-            if room is None or room.expires_at <= self._now() or room.slack_bytes >= charge:
-                await self._shared(mailbox, None)
-                continue
-            action = await self._shared(mailbox, size_bytes)
-            if action.startswith("552 "):
-                return action
-            room.left_bytes = max(0, room.left_bytes - charge)
+        then the message counts. Raises OSError if quota-status does not answer, or nonsense.
+
+        Where nothing is remembered, the mailbox is asked about this very message, so that a slow
+        quota-status delays it by one question; slacks are tried in the background.
+        """
+        if self.take((mailbox,), size_bytes):
             return ""
+        charge = _charge(size_bytes)
+        question = self._shared(mailbox, size_bytes)
+        room = self._rooms.get(mailbox)
+        if room is None or room.expires_at <= self._now():
+            room = self._begin(mailbox, SLACKS_BYTES)
+        elif room.is_used_up(charge):
+            room = self._begin(mailbox, [s for s in SLACKS_BYTES if s <= (room.slack_bytes or 0)])
+        action = await asyncio.shield(question)
+        if action.startswith("552 "):
+            return action
+        room.take(charge)
         return ""
 
     def _now(self) -> float:
@@ -105,46 +123,50 @@ class Rooms:
             self._rooms.clear()
         return asyncio.get_running_loop().time()
 
-    async def _shared(self, mailbox: str, size_bytes: int | None) -> str:
-        """The action for a size, None for a slack: one question in flight for all who ask it."""
+    def _shared(self, mailbox: str, size_bytes: int) -> asyncio.Task[str]:
+        """The question about a message: one in flight for all who ask it at the same time."""
         key = (mailbox, size_bytes, self._seen)
         task = self._in_flight.get(key)
         if task is None:
             task = self._in_flight[key] = asyncio.ensure_future(self._bounded(mailbox, size_bytes))
             task.add_done_callback(lambda task: self._landed(key, task))
-        return await asyncio.shield(task)
+        return task
 
-    def _landed(self, key: tuple[str, int | None, Identity], task: asyncio.Task[str]) -> None:
+    def _landed(self, key: tuple[str, int, Identity], task: asyncio.Task[str]) -> None:
         del self._in_flight[key]
         if not task.cancelled():
             task.exception()  # those who asked may all have gone
 
-    async def _bounded(self, mailbox: str, size_bytes: int | None) -> str:
+    async def _bounded(self, mailbox: str, size_bytes: int) -> str:
         try:
             async with asyncio.timeout(ANSWER_S):
-                if size_bytes is not None:
-                    return await self._ask(mailbox, size_bytes)
-                return await self._find_slack(mailbox)
+                return await self._ask(mailbox, size_bytes)
         except TimeoutError:
             raise OSError(f"no answer about {mailbox} within {ANSWER_S} s") from None
 
-    async def _find_slack(self, mailbox: str) -> str:
-        """Remembers the largest slack that fits; of a room that has not expired, none larger than
-        before."""
-        began, seen = self._now(), self._seen
-        room = self._rooms.get(mailbox)
-        most = SLACKS_BYTES[0] if room is None or room.expires_at <= began else room.slack_bytes
-        slack = 0
-        for size in SLACKS_BYTES:
-            if size <= most and (await self._ask(mailbox, size)).partition(" ")[0] in _FITS:
-                slack = size
-                break
-        self._now()
-        if seen == self._seen:  # else Dovecot may have answered by a limit that has changed
-            self._rooms[mailbox] = Room(slack, began + KEEP_S)
-            self._rooms.move_to_end(mailbox)
-            self._drop(began)
-        return ""
+    def _begin(self, mailbox: str, slacks_bytes: Sequence[int]) -> Room:
+        """A new room, which has no slack until quota-status is asked in the background."""
+        now = self._now()
+        room = self._rooms[mailbox] = Room(now + KEEP_S)
+        self._rooms.move_to_end(mailbox)
+        self._drop(now)
+        task = asyncio.ensure_future(self._fill(mailbox, room, slacks_bytes))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return room
+
+    async def _fill(self, mailbox: str, room: Room, slacks_bytes: Sequence[int]) -> None:
+        """Remembers the first slack that fits. Of a room that was dropped meanwhile nobody hears,
+        since Dovecot may have answered by a limit that has changed."""
+        try:
+            for slack in slacks_bytes:
+                if (await self._bounded(mailbox, slack)).partition(" ")[0] in _FITS:
+                    room.fill(slack)
+                    return
+            room.fill(0)
+        except OSError:  # the question about a message complains
+            if self._rooms.get(mailbox) is room:
+                del self._rooms[mailbox]
 
     def _drop(self, now: float) -> None:
         """Drops what has expired, and the oldest if there are too many."""

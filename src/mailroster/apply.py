@@ -296,6 +296,8 @@ class Tables:
         changes = {table.name: delta(table, changed, every=bool(redo)) for table in self._tables}
         self._disk.replace(self._layout.unfinished, _written(changed.keys) or b"\n")
         self._write(changes)
+        if redo or _may_limit(changed):
+            self._renew_limits()
         shut = [key for key in changed.keys["accounts"] if not _may_log_in(after.roster, key)]
         self._end_sessions([key for key in shut if redo or _may_log_in(before.roster, key)])
         self._copy(documents)
@@ -346,6 +348,7 @@ class Tables:
         self._drop(_POSTFIX, surplus)
         self._renew_generation(reload=any(table.name in replaced for table in _POSTFIX))
         self._forget(surplus)
+        self._renew_limits()
         gone = {*surplus[dovecot.Accounts.name], *surplus[dovecot.Exceptions.name]}
         self._end_sessions([key for key in gone if key not in roster.accounts])
         self._end_sessions([key for key, account in roster.accounts.items() if account.is_locked()])
@@ -356,7 +359,8 @@ class Tables:
         # new account log in before Postfix knows it: until all are there, the policy service
         # refuses no address because it leads nowhere, and no session because its account is gone.
         comes = any(row is not None for row in changes[postfix.MAILBOXES.name].values())
-        if comes or sum(bool(changes[table.name]) for table in _ROUTING) > 1:
+        leads = comes or sum(bool(changes[table.name]) for table in _ROUTING) > 1
+        if leads:
             self._disk.replace(self._layout.changing, b"", mode=0o644)
         drops: dict[str, Changes] = {}
         # What comes is there before anything goes: who becomes an alias is never unknown.
@@ -369,6 +373,8 @@ class Tables:
         self._drop(_POSTFIX, drops)
         if any(changes[table.name] for table in _BEFORE_GENERATION):
             self._renew_generation()
+        if leads:  # nothing that Dovecot forgets concerns them, and that may take a second
+            self._disk.remove(self._layout.changing)
         self._forget(drops)
 
     def _forget(self, drops: Mapping[str, Changes]) -> None:
@@ -393,6 +399,11 @@ class Tables:
 
             reload_postfix(self._layout)
 
+    def _renew_limits(self) -> None:
+        """Has the policy service ask Dovecot anew how much room mailboxes have, once Dovecot knows
+        all rows."""
+        self._disk.replace(self._layout.limits, b"", mode=0o644)
+
     def _copy(self, documents: Sequence[tuple[str, Document[Any]]]) -> None:
         """Makes the copies say what the tables hold now; with that the work is done."""
         if any(self.copies.leaves_half(document) for _, document in documents):
@@ -413,6 +424,13 @@ class Tables:
         """Until Dovecot has seen the passwd-files: it looks once a second at most."""
         seen_at = max(self.exceptions.seen_at, self._spelt_exceptions.seen_at)
         time.sleep(max(0.0, seen_at - time.monotonic()))
+
+
+def _may_limit(change: Change) -> bool:
+    """Whether a change may lower the limit of a mailbox that there was before: by its quota, by an
+    extra field of its account, or as the account goes."""
+    before = change.before.roster.accounts
+    return bool(change.keys["quotas"]) or any(key in before for key in change.keys["accounts"])
 
 
 def _may_log_in(roster: Roster, key: str) -> bool:

@@ -49,6 +49,7 @@ from mailroster.settling import Settling
 from mailroster.store import Store
 from mailroster.targets.lmdb_table import LmdbTable
 from tests.odd_recipients import ODD_RECIPIENTS
+from tests.policy import answered
 from tests.rosters import HASH, ORIGIN, Sample, sample
 from tests.servers.instance import PORTS, free_ports, until
 from tests.servers.sink import Sink
@@ -380,7 +381,7 @@ def existing(post: Post, router: Router, found: dict[str, Explanation]) -> list[
 
     async def ask() -> dict[str, str]:
         context = {"policy_context": "recipient"}
-        return {one: await policy.answer({**context, "recipient": one}) for one in found}
+        return {one: await answered(policy, {**context, "recipient": one}) for one in found}
 
     differences = []
     for address, action in asyncio.run(ask()).items():

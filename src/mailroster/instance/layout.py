@@ -43,6 +43,8 @@ class Layout:
         self.postmaster = os.path.join(state, "postmaster")
         #: There while rows are written that lead from one table to another.
         self.changing = os.path.join(self.tables, "changing")
+        #: Made anew whenever the quota of a mailbox may be another than before.
+        self.limits = os.path.join(self.tables, "limits")
         self.postfix = os.path.join(state, "postfix")
         #: The version of Dovecot for which the tables are made.
         self.dialect = os.path.join(state, "dovecot-version")

@@ -1,19 +1,21 @@
 """What the policy service says to an smtpd."""
 
 import asyncio
-import os
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from mailroster.address import fold, split, split_extension
 from mailroster.finding import Fault
 from mailroster.instance.layout import Layout
 from mailroster.instance.lookups import CATCH_ALL, LOGIN, QUOTA, RECIPIENT, SENDER
 from mailroster.paths import MAILBOX, Recipient, end_of, lead_nowhere
+from mailroster.policy.changes_under_way import ChangesUnderWay
 from mailroster.policy.quota_status import QuotaStatus
 from mailroster.policy.regexp_table import Patterns
+from mailroster.policy.rooms import Rooms
 from mailroster.policy.tabled import tabled
 from mailroster.resolve import Router
 from mailroster.targets.lmdb_lookup import LmdbLookup
@@ -27,11 +29,26 @@ NOT_OWNED = "553 5.7.1 not owned by the user who is logged in"
 SHUT = "554 5.7.1 the account {} is locked or does not exist any more"
 #: Less than Postfix waits for us (mailroster.instance.postfix).
 ANSWER_S = 1.5
+#: So long a refusal waits for a change that is under way.
+CHANGE_S = 1.0
 #: Of an alias with more mailboxes the first are asked for.
 MAILBOXES_MAX = 100
 _COMPLAIN_S = 60.0
 #: How many accounts that have sent mail are remembered on a host.
 _KNOWN_MAX = 100_000
+
+#: The attributes of a request (Postfix, SMTPD_POLICY_README).
+Request = Mapping[str, str]
+#: Finds out what an answer lacks; gives the action, or None: then the request is judged again.
+FindOut = Callable[[], Awaitable[str | None]]
+
+
+class _Lacks(Exception):
+    """An answer needs more than the tables and what is remembered."""
+
+    def __init__(self, find_out: FindOut) -> None:
+        super().__init__()
+        self.find_out = find_out
 
 
 class Policy:
@@ -41,85 +58,94 @@ class Policy:
         self._patterns = Patterns(layout)
         roles = LmdbLookup(layout.table("roles"))
         self._router = Router(tabled(layout), origin, self._patterns.captured, role=roles.get)
-        self._quota_status = QuotaStatus(layout.quota_status)
-        self._changing = layout.changing
+        self._rooms = Rooms(QuotaStatus(layout.quota_status).action, layout.limits)
+        self._changes = ChangesUnderWay(layout.changing)
         self._senders = LmdbLookup(layout.table("senders"))
         self._locked = LmdbLookup(layout.table("locked"))
         self._has_other_users = layout.kind == "host"
         self._known: set[str] = set()
         self._complained: dict[str, float] = {}
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection of an smtpd, request by request, until it ends it."""
-        try:
-            while True:
-                raw = await reader.readuntil(b"\n\n")
-                lines = raw.decode("utf-8", "surrogateescape").split("\n")
-                asked = dict(line.split("=", 1) for line in lines if "=" in line)
-                action = await self.answer(asked)
-                writer.write(f"action={action}\n\n".encode("ascii", "replace"))
-                await writer.drain()
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
-            pass
-        except Exception as error:  # noqa: BLE001 - of this connection; the others go on
-            self.complain(f"{type(error).__name__}: {error}")
-        finally:
-            writer.close()
-
-    async def answer(self, asked: Mapping[str, str]) -> str:
-        """An action of access(5). Never raises, and takes ANSWER_S at the most.
+    def answer(self, request: Request) -> str | Coroutine[Any, Any, str]:
+        """An action of access(5): at once where the tables and what is remembered suffice, else a
+        coroutine that takes ANSWER_S at the most. Neither ever raises.
 
         The context names the questions, with `+` between them (mailroster.instance.lookups). With
         a `/` and a class of restrictions behind it the action is never OK, which would end the list
         that asks; and what we can't tell is left to the class.
         """
-        context, _, otherwise = asked.get("policy_context", "").partition("/")
-        action = await self._judged(context.split("+"), asked)
-        return (
-            {PERMIT: NO_OPINION, NO_OPINION: otherwise}.get(action, action) if otherwise else action
-        )
+        until = asyncio.get_running_loop().time() + CHANGE_S
+        try:
+            return _for_class(request, self._judged(request, until))
+        except _Lacks as lacks:
+            return self._later(request, until, lacks.find_out)
+        except Exception as error:  # noqa: BLE001 - whatever it is, mail goes on
+            return _for_class(request, self._no_opinion(error))
 
-    async def _judged(self, questions: Collection[str], asked: Mapping[str, str]) -> str:
+    async def _later(self, request: Request, until: float, find_out: FindOut) -> str:
+        """The action, once all is known that it depends on."""
+        action: str | None = None
         try:
             async with asyncio.timeout(ANSWER_S):
-                if LOGIN in questions:
-                    return self.login(asked.get("sasl_username", ""))
-                if SENDER in questions:
-                    sender, user = asked.get("sender", ""), asked.get("sasl_username", "")
-                    return await self.sender(sender, user, CATCH_ALL in questions)
-                size = asked.get("size", "")
-                return await self.recipient(
-                    asked.get("recipient", ""),
-                    int(size) if size.isdecimal() else 0,
-                    exists=RECIPIENT in questions,
-                    has_room=QUOTA in questions,
-                )
+                while action is None:
+                    action = await find_out()
+                    try:
+                        action = action or self._judged(request, until)
+                    except _Lacks as lacks:
+                        find_out = lacks.find_out
         except Exception as error:  # noqa: BLE001 - whatever it is, mail goes on
-            self.complain(f"{type(error).__name__}: {error}")
-            return NO_OPINION
+            action = self._no_opinion(error)
+        return _for_class(request, action)
 
-    async def recipient(self, recipient: str, size: int, *, exists: bool, has_room: bool) -> str:
+    def _no_opinion(self, error: Exception) -> str:
+        self.complain(f"{type(error).__name__}: {error}")
+        return NO_OPINION
+
+    def _judged(self, request: Request, until: float) -> str:
+        """The action; raises _Lacks. `until`, by the loop's clock, it waits for a change."""
+        questions = request.get("policy_context", "").partition("/")[0].split("+")
+        if LOGIN in questions:
+            return self._login(request.get("sasl_username", ""), until)
+        if SENDER in questions:
+            sender, user = request.get("sender", ""), request.get("sasl_username", "")
+            return self._sender(sender, user, CATCH_ALL in questions)
+        size = request.get("size", "")
+        return self._recipient(
+            request.get("recipient", ""),
+            int(size) if size.isdecimal() else 0,
+            until,
+            exists=RECIPIENT in questions,
+            has_room=QUOTA in questions,
+        )
+
+    def _recipient(
+        self, recipient: str, size: int, until: float, *, exists: bool, has_room: bool
+    ) -> str:
         """The answer about a recipient: `550 …` if it leads only to addresses of ours that do not
         exist, `552 …` if a mailbox that it leads to is full. `exists` and `has_room` say which of
         the two is asked for."""
-        ends = await self._ends(recipient) if recipient else None
+        ends: list[Recipient] | None = None
+
+        def leads_nowhere() -> bool:
+            nonlocal ends
+            ends = self._ends(recipient) if recipient else None
+            return exists and ends is not None and lead_nowhere(ends)
+
+        if self._is_sure(leads_nowhere, until):
+            return UNKNOWN
         if ends is None:
             return NO_OPINION  # Postfix itself refuses what can't be followed
-        if exists and lead_nowhere(ends):
-            # A change may have come between two lookups, or be under way.
-            ends = await self._ends(recipient)
-            is_sure = ends is not None and lead_nowhere(ends)
-            return UNKNOWN if is_sure and not os.path.exists(self._changing) else NO_OPINION
-        mailboxes = dict.fromkeys(end.mailbox for end in ends if end.kind == MAILBOX)
-        refusal = await self._refusal(list(mailboxes), size) if has_room else ""
-        return refusal or PERMIT
+        if not has_room:
+            return PERMIT
+        found = dict.fromkeys(end.mailbox for end in ends if end.kind == MAILBOX)
+        mailboxes = list(found)[:MAILBOXES_MAX]
+        if self._rooms.take(mailboxes, size):
+            return PERMIT
+        raise _Lacks(partial(self._room, mailboxes, size))
 
-    async def _refusal(self, mailboxes: Sequence[str], size: int) -> str:
-        """What the first mailbox that is full answers, "" if there is room in all."""
-        asked = [
-            asyncio.ensure_future(self._quota_status.refuses(mailbox, size))
-            for mailbox in mailboxes[:MAILBOXES_MAX]
-        ]
+    async def _room(self, mailboxes: Sequence[str], size: int) -> str:
+        """What the first mailbox that is full answers, PERMIT if there is room in all."""
+        asked = [asyncio.ensure_future(self._rooms.refusal(mailbox, size)) for mailbox in mailboxes]
         try:
             for answer in asyncio.as_completed(asked):
                 if refusal := await answer:
@@ -128,15 +154,31 @@ class Policy:
             for task in asked:
                 task.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
-        return ""
+        return PERMIT
 
-    async def sender(self, sender: str, user: str, catch_all: bool) -> str:
+    def _is_sure(self, seems: Callable[[], bool], until: float) -> bool:
+        """Whether something is so by the tables, which a change under way may only make seem so.
+        Raises _Lacks to wait for the end of a change."""
+        if not seems():
+            return False
+        stamp = self._changes.stamp()
+        if stamp is not None:
+            if not seems():
+                return False
+            if stamp == self._changes.stamp():
+                return True
+        raise _Lacks(partial(self._wait, until))
+
+    async def _wait(self, until: float) -> str | None:
+        return None if await self._changes.over(until) else NO_OPINION
+
+    def _sender(self, sender: str, user: str, catch_all: bool) -> str:
         """Whether a user may send as an address that a pattern, a domain alias or a role takes; of
         any other the tables list the senders."""
         if not sender or not user:
             return NO_OPINION
         sender, user = self._router.qualified(sender.lower()), user.lower()
-        ends = await self._learned(lambda: self._router.sender_ends(sender, catch_all))
+        ends = self._learned(lambda: self._router.sender_ends(sender, catch_all))
         if ends is None:
             return NO_OPINION
         local, domain = split(sender)
@@ -146,7 +188,7 @@ class Policy:
         rows = (self._senders.get(key) for key in (sender, bare, f"@{domain}"))
         return PERMIT if any(user in row.split(", ") for row in rows if row) else NOT_OWNED
 
-    def login(self, user: str) -> str:
+    def _login(self, user: str, until: float) -> str:
         """`554 …` about a session whose account is locked, or no account any more; never OK. `user`
         is what Dovecot has made of the login name; it is "" for a client that has not logged in.
 
@@ -166,9 +208,8 @@ class Policy:
         is_other = self._has_other_users and user not in self._known
         if is_other and not roster.names_domain(domain):
             return NO_OPINION
-        # The mark is looked for first: an account is there when it is removed.
-        is_changing = os.path.exists(self._changing)
-        return NO_OPINION if is_changing or user in roster.accounts else SHUT.format(user)
+        is_gone = self._is_sure(lambda: user not in roster.accounts, until)
+        return SHUT.format(user) if is_gone else NO_OPINION
 
     def _remember(self, user: str) -> None:
         if self._has_other_users:
@@ -176,8 +217,8 @@ class Policy:
                 self._known.clear()
             self._known.add(user)
 
-    async def _ends(self, address: str) -> list[Recipient] | None:
-        """The final recipients of an address; None if it can't be followed."""
+    def _ends(self, address: str) -> list[Recipient] | None:
+        """The final recipients of an address; None if it can't be followed. Raises _Lacks."""
 
         def follow() -> list[Recipient] | None:
             try:
@@ -186,18 +227,17 @@ class Policy:
                 return None
             return [end_of(self._router, recipient) for recipient in recipients]
 
-        return await self._learned(follow)
+        return self._learned(follow)
 
-    async def _learned(self, judge: Callable[[], T]) -> T:
-        """What a function makes of the tables, once all is known that it asks of the patterns."""
+    def _learned(self, judge: Callable[[], T]) -> T:
+        """What a function makes of the tables. Raises _Lacks for what it asks of the patterns and
+        Postfix has not answered yet."""
         self._patterns.look()
-        while True:
-            self._patterns.wanted()
-            answer = judge()
-            wanted = self._patterns.wanted()
-            if not wanted:
-                return answer
-            await self._patterns.learn(wanted)
+        self._patterns.wanted()
+        answer = judge()
+        if wanted := self._patterns.wanted():
+            raise _Lacks(partial(self._patterns.learn, wanted))
+        return answer
 
     def complain(self, words: str) -> None:
         """A line of the log for a kind of trouble, once a minute; a full disk is no matter."""
@@ -211,3 +251,11 @@ class Policy:
             print(f"{time.strftime('%b %d %H:%M:%S')} policy: {words}", file=sys.stderr, flush=True)
         except OSError:
             pass
+
+
+def _for_class(request: Request, action: str) -> str:
+    """An action for the class of restrictions that a request names (`Policy.answer`)."""
+    otherwise = request.get("policy_context", "").partition("/")[2]
+    if not otherwise:
+        return action
+    return {PERMIT: NO_OPINION, NO_OPINION: otherwise}.get(action, action)

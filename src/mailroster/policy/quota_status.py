@@ -19,9 +19,9 @@ class QuotaStatus:
         self._idle: dict[_Stream, asyncio.TimerHandle] = {}
         self._turn = asyncio.Semaphore(AT_ONCE)
 
-    async def refuses(self, mailbox: str, size: int) -> str:
-        """What a full mailbox answers, `552 …`; "" if there is room. Raises OSError if the service
-        does not answer, or nonsense."""
+    async def action(self, mailbox: str, size: int) -> str:
+        """The action about a message of some bytes for a mailbox: `552 …` if it is full. Raises
+        OSError if the service does not answer, or nonsense."""
         async with self._turn:
             stream = self._kept()
             if stream is not None:
@@ -48,7 +48,7 @@ class QuotaStatus:
         name, _, action = said.partition("=")
         if name != "action":
             raise OSError(f"{self._path}: no answer but {said[:80]!r}")
-        return action if action.startswith("552 ") else ""
+        return action
 
     def _kept(self) -> _Stream | None:
         if not self._idle:

@@ -2,7 +2,8 @@
 
 `postmap -q -` answers only when its input ends: one process for each request with an address that
 was not looked up since the table was changed (10 ms). An address for which the patterns take too
-long has its process killed at the end of the request; the others don't wait for it.
+long has its process killed at the end of the request; the others don't wait for it. An address
+without the literals that the patterns require has no process (`pattern_literals`).
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from collections.abc import Iterable
 
 from mailroster.disk import ABSENT, Identity, identity, read
 from mailroster.instance.layout import Layout
+from mailroster.policy.pattern_literals import PatternLiterals
 from mailroster.services import program, results_of
 
 #: How many answers are kept.
@@ -27,7 +29,7 @@ class Patterns:
         self._known: dict[str, str | None] = {}
         self._wanted: set[str] = set()  # asked for and not known
         self._turn = asyncio.Semaphore(_AT_ONCE)
-        self.are_any = False
+        self._literals = PatternLiterals("")
 
     def look(self) -> None:
         """Forgets what is known if the table is another."""
@@ -35,14 +37,12 @@ class Patterns:
         if found != self._seen:
             self._seen = found
             self._known.clear()
-            lines = read(self._path).split(b"\n")
-            self.are_any = any(line.strip() and line.strip()[:1] != b"#" for line in lines)
+            text = read(self._path).decode("utf-8", "surrogateescape")
+            self._literals = PatternLiterals(text)
 
     def captured(self, address: str) -> str | None:
         """`Router.captured`, as far as it is known: else None, and the address is wanted."""
-        if not self.are_any:
-            return None
-        if address not in self._known:
+        if address not in self._known and self._literals.may_match(address):
             self._wanted.add(address)
         return self._known.get(address)
 

@@ -19,12 +19,12 @@ from mailroster import address, log_file, pid_file
 from mailroster.disk import read
 from mailroster.instance.layout import Layout
 from mailroster.policy.answers import Policy
+from mailroster.policy.connection import Connection
 from mailroster.running import POLICY_MODULE, POLICY_USER
 
 #: Signals that would end the service, which is to go on: it has nothing to reload.
 _WITHOUT_MEANING = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 _BACKLOG = 128
-_REQUEST_MAX_BYTES = 1 << 16
 #: Modules that are first needed when their files can't be read any more.
 _LATE = ("lmdb", "asyncio.subprocess", "subprocess", "tempfile", "traceback", "idna")
 
@@ -75,7 +75,7 @@ async def _serve(layout: Layout, origin: str, listening: socket.socket) -> None:
         policy.complain(f"{context.get('message')}: {context.get('exception')!r}")
 
     loop.set_exception_handler(unseen)
-    server = await asyncio.start_unix_server(policy.serve, sock=listening, limit=_REQUEST_MAX_BYTES)
+    server = await loop.create_unix_server(lambda: Connection(policy.answer), sock=listening)
     await server.serve_forever()
 
 

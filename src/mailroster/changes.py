@@ -1,6 +1,6 @@
 """What differs between two rosters, without looking at what does not."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from mailroster.address import split, split_extension
@@ -67,12 +67,18 @@ def _moves_postmaster(
     moved -= {key for key in keys["accounts"] if (key in old) == (key in new)} - (
         keys["virtual"] | keys["local_aliases"]
     )
-    local, domain = split(after.qualified(after.postmaster.lower()))
-    postmaster = f"{split_extension(local)[0]}@{domain}"
-    names = {postmaster, f"@{domain}", local if domain == after.origin else postmaster}
     return any(
-        not names.isdisjoint(moved | leading(router, moved).aliases) for router in (before, after)
+        _names_postmaster(after, moved | leading(router, moved).aliases)
+        for router in (before, after)
     )
+
+
+def _names_postmaster(router: Router, keys: Collection[str]) -> bool:
+    """Whether one of some keys decides where mail to the postmaster goes."""
+    local, domain = split(router.qualified(router.postmaster.lower()))
+    postmaster = f"{split_extension(local)[0]}@{domain}"
+    names = {postmaster, f"@{domain}", local if domain == router.origin else postmaster}
+    return not names.isdisjoint(keys)
 
 
 def _naming_roles(router: Router) -> set[str]:
@@ -139,8 +145,13 @@ def dependents(router: Router, keys: Iterable[str]) -> set[str]:
 
     May name more than there are (a mailbox stops what would go to a catch-all), never fewer.
     """
-    found = leading(router, keys)
-    return _aliases(router) if found.captured else found.aliases
+    keys = set(keys)
+    aliases, captured = leading(router, keys)
+    if captured:
+        return _aliases(router)
+    if router.postmaster and _names_postmaster(router, keys | aliases):
+        aliases |= _naming_roles(router)
+    return aliases
 
 
 class Leading(NamedTuple):

@@ -11,6 +11,7 @@ from mailroster.document import Format
 from mailroster.hunks import CONTEXT, Region, unified
 from mailroster.indexed import Indexed
 from mailroster.plan import physical_lines, regions
+from mailroster.roster import Roster
 from tests.laws.test_indexed import apply, edits, formats, indexed
 from tests.laws.texts import document, raw
 
@@ -75,3 +76,33 @@ def test_a_diff_of_splices_turns_the_base_into_the_document(
     assert (patched(old, diff) if diff else old) == new
     whole = list(unified(regions(document(format, content), document(format, bytes(after))), "x"))
     assert (whole == []) == (diff == [])
+
+
+large_steps = st.lists(
+    st.tuples(
+        st.integers(0, 120),
+        st.none() | st.sampled_from(["b@x.com c@x.com", "b@x.com:1G", "# more", ""]),
+        st.lists(st.just("end@x.com c@x.com"), max_size=1),
+    ),
+    max_size=6,
+)
+
+
+@given(formats, large_steps, large_steps)
+def test_the_later_hunks_of_a_large_file_name_their_lines(
+    format: Format[Any], steps: Any, more: Any
+) -> None:
+    content = "".join(f"user{n}@x.com {n}@y.org\n" for n in range(120)).encode()
+    base = indexed(format, content)
+    one = apply(base, steps)
+    for before, after in ((base, one), (one, apply(one, more))):
+        old, new = physical_lines(bytes(before)), physical_lines(bytes(after))
+        diff = list(unified(regions(before, after), "x"))
+        assert (patched(old, diff) if diff else old) == new
+        assert_small(diff)
+
+
+def test_documents_of_two_bases_are_compared_as_wholes() -> None:
+    format = Roster().quotas.format
+    one, other = indexed(format, b"a@x:1G\nb@x:1G\n"), indexed(format, b"a@x:2G\nb@x:1G\n")
+    assert list(regions(one, other)) == [Region(["a@x:1G", "b@x:1G"], ["a@x:2G", "b@x:1G"])]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mailroster.changes import change
 from mailroster.compile.dovecot import LOCKED, AccountRow, Accounts, Exceptions
 from mailroster.document import Document
 from mailroster.resolve import Router
@@ -101,6 +102,35 @@ def test_an_alias_has_the_mail_of_its_mailbox_with_the_variables_of_that(
 def test_an_alias_has_no_row_if_only_dovecot_knows_where_the_mail_is(value: str) -> None:
     asked = router(f"userdb_mail=maildir:{value}", virtual="info@y.org a@x.com\n")
     assert ACCOUNTS.row(asked, "info@y.org") is None
+
+
+@pytest.mark.parametrize(
+    ("virtual", "local", "expected"),
+    [
+        ("info@y.org a@x.com\n", "", {"a@x.com", "info@y.org"}),
+        ("one@y.org two@y.org\ntwo@y.org a@x.com\n", "", {"a@x.com", "one@y.org", "two@y.org"}),
+        ("info a@x.com\n@y.org a@x.com\n", "", {"a@x.com", "info@host.test"}),
+        ("info@y.org b@x.com\n", "", {"a@x.com"}),
+        ("info@y.org abuse@x.com\none@y.org info@y.org\n", "",
+         {"a@x.com", "info@y.org", "one@y.org"}),
+        ("info@y.org mine\n", "mine: postmaster\n", {"a@x.com", "info@y.org", "mine@host.test"}),
+    ],
+    ids=["an alias", "a chain", "a bare name, but no catch-all", "not what leads elsewhere",
+         "what leads to a role that the postmaster has", "through a local alias"],
+)  # fmt: skip
+def test_a_quota_concerns_the_account_and_the_aliases_that_lead_to_it(
+    virtual: str, local: str, expected: set[str]
+) -> None:
+    before, after = (
+        router("", quotas, virtual)._replace(postmaster="A@x.com")
+        for quotas in ("a@x.com:1G\n", "a@x.com:2G\n")
+    )
+    aliases = Document(Roster().local_aliases.format, local)
+    before, after = (
+        r._replace(roster=r.roster._replace(local_aliases=aliases)) for r in (before, after)
+    )
+    assert set(ACCOUNTS.concerned(change(before, after))) == expected
+    assert EXCEPTIONS.concerned(change(before, after)) == {"a@x.com"}
 
 
 @pytest.mark.parametrize("hash", ["{SHA512-CRYPT}!$6$a", "{SSHA}!x", "!$6$a", "{FOO}!x"])

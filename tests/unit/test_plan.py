@@ -5,7 +5,7 @@ from mailroster.formats.accounts import ACCOUNTS
 from mailroster.formats.masters import MASTERS
 from mailroster.formats.quotas import QUOTAS
 from mailroster.formats.virtual import VIRTUAL
-from mailroster.plan import diff, plan
+from mailroster.plan import FileEdit, diff, file_diff, plan, shown
 from mailroster.roster import Roster
 
 BEFORE = Roster(
@@ -62,3 +62,14 @@ def test_no_byte_reaches_a_terminal_that_could_mean_something_to_it() -> None:
     after = BEFORE._replace(virtual=Document(VIRTUAL, "l@x a@x\r\n\x1b[2J\udcff\x9b\n"))
     shown = diff(plan(BEFORE, after))
     assert "+l@x a@x\\r\n+\\x1b[2J\\xff\\x9b\n" in shown
+
+
+def test_a_tab_is_shown_as_it_is() -> None:
+    after = BEFORE._replace(virtual=Document(VIRTUAL, "l@x\ta@x,\tb@x\n"))
+    assert diff(plan(BEFORE, after)).endswith("-l@x a@x\n+l@x\ta@x,\tb@x\n")
+    assert shown("\ta\t\tb\x07\t") == "\ta\t\tb\\x07\t"
+
+
+def test_a_file_that_stays_the_same_has_no_diff() -> None:
+    file = BEFORE.virtual
+    assert file_diff(FileEdit("virtual", file.format.file, file, file)) == ""

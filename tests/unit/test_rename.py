@@ -7,6 +7,7 @@ from mailroster.document import Document
 from mailroster.finding import Refused
 from mailroster.formats.access import RECEIVE_ACCESS, SEND_ACCESS
 from mailroster.formats.accounts import ACCOUNTS
+from mailroster.formats.local_aliases import LOCAL_ALIASES
 from mailroster.formats.quotas import QUOTAS
 from mailroster.formats.virtual import VIRTUAL
 from mailroster.rename import rename_account
@@ -84,12 +85,14 @@ def test_the_quota_goes_along(before: str, after: str) -> None:
         ("two@a.com x@y.z\ntwo@a.com old@a.com\n", "two@a.com x@y.z\ntwo@a.com new@b.com\n"),
         ("bad@a.com old@a.com,@x.com\n", "bad@a.com old@a.com,@x.com\n"),
         ("i@a.com old\n", "i@a.com old\n"),
+        ("two@a.com old@a.com,@x.com\ntwo@a.com old@a.com\n",
+         "two@a.com old@a.com,@x.com\ntwo@a.com new@b.com\n"),
     ],
     ids=["any spelling", "an extension, and a comment inside", "a dot at its end",
          "not its neighbours", "a catch-all", "a forward of its own",
          "a forward to its name elsewhere", "an alias of an extension", "to its name elsewhere",
          "a line that does not count", "a line that can't be read stays",
-         "a bare name is of another domain"],
+         "a bare name is of another domain", "the line that counts behind one that can't be read"],
 )  # fmt: skip
 def test_the_aliases_that_lead_to_it_lead_to_the_new_address(before: str, after: str) -> None:
     assert renamed(roster(virtual=before)).virtual.text == after
@@ -101,6 +104,36 @@ def test_a_bare_name_is_the_account_of_the_servers_own_domain() -> None:
     old = Address(f"old@{ORIGIN}")
     before = roster(f"{old}|{H}\n", virtual="info old, x\n")
     assert renamed(before, old=old).virtual.text == "info new@b.com, x\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("postmaster: Old@A.com\n", "postmaster: new@b.com\n"),
+        ("root: x@y.z, old+Tag@a.com ,go@a.com\r\n", "root: x@y.z, new+Tag@b.com ,go@a.com\r\n"),
+        ("root: x@y.z\nabuse: root, old\n", "root: x@y.z\nabuse: root, old\n"),
+        ("old: x@y.z\n", "old: x@y.z\n"),
+        ("root: old@a.com\nroot: old@a.com\n", "root: new@b.com\nroot: new@b.com\n"),
+    ],
+    ids=["in any spelling", "an extension, between others", "a bare name is of another domain",
+         "the name of a local alias is no address", "a line that does not count"],
+)  # fmt: skip
+@pytest.mark.parametrize("alias", [False, True])
+def test_local_aliases_lead_to_the_new_address(before: str, after: str, alias: bool) -> None:
+    some = roster()._replace(local_aliases=Document(LOCAL_ALIASES, before))
+    assert renamed(some, alias=alias).local_aliases.text == after
+
+
+def test_an_alias_that_would_lead_in_a_circle_under_the_new_address_is_refused() -> None:
+    # The new address is elsewhere so far, and what is sent there does not return.
+    forward = "old@a.com l@a.com\nl@a.com new@b.com\n"
+    with pytest.raises(Refused, match="loop"):
+        renamed(roster(virtual=forward), alias=False)
+    with pytest.raises(Refused, match="loop"):
+        renamed(roster(virtual=forward), alias=True)
+    # One that could not be followed before does not hinder a rename.
+    circle = "l@a.com m@a.com\nm@a.com l@a.com, old@a.com\n"
+    assert renamed(roster(virtual=circle)).virtual.text == circle.replace("old@a", "new@b")
 
 
 def test_international_domains_are_found_in_every_spelling() -> None:

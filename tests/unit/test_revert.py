@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from mailroster import revert as revert_module
 from mailroster.document import Document
 from mailroster.entry import BY_HAND, Entry, parse
 from mailroster.finding import Refused
@@ -32,6 +33,7 @@ def change(field: str, before: str, after: str, room: int = 1 << 20) -> Entry:
     return found
 
 
+@pytest.mark.parametrize("chunk", [1 << 22, 7], ids=["at once", "in pieces"])
 @pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
 @pytest.mark.parametrize(
     ("field", "before", "after", "now", "back"),
@@ -62,16 +64,35 @@ def change(field: str, before: str, after: str, room: int = 1 << 20) -> Entry:
                      "a b@x,\n e@x\n# n\nc d@x\n", id="behind all lines of the neighbour"),
         pytest.param("virtual", "a b@x,\n c@x\n", "a c@x\n", "z y@x\na c@x\n",
                      "z y@x\na b@x,\n c@x\n", id="all lines of an entry come back"),
+        pytest.param("accounts", "a|1\n", "a|1\nb|2", "a|1\nb|2\nc|3\n", "a|1\nc|3\n",
+                     id="a line that lacked its line feed goes with the one that it got"),
+        pytest.param("accounts", "a|1\n\nc|3\n", "a|1\nb|2\n\nc|3\n", "a|1\nb|2\n\nc|3\nd|4\n",
+                     "a|1\n\nc|3\nd|4\n", id="a blank line behind what came stays"),
+        pytest.param("accounts", "a|1\nb|2\nc|3\na|1\nc|3\n", "a|1\nc|3\na|1\nc|3\n",
+                     "x|9\na|1\nc|3\na|1\nc|3\n", "x|9\na|1\nb|2\nc|3\na|1\nc|3\n",
+                     id="between the nearest of the neighbours that stand there twice"),
+        pytest.param("accounts", "a|1\nc|3\na|1\nb|2\nc|3\n", "a|1\nc|3\na|1\nc|3\n",
+                     "a|1\nc|3\na|1\nc|3\nx|9\n", "a|1\nc|3\na|1\nb|2\nc|3\nx|9\n",
+                     id="also if that is the later one"),
         pytest.param("quotas", "a:1G\nb:1G\nc:1G\nd:1G\n", "b:1G\nc:2G\nd:1G\n",
                      "b:1G\nc:2G\nd:1G\ne:5G\n", "a:1G\nb:1G\nc:1G\nd:1G\ne:5G\n",
                      id="several places at once"),
     ],
 )  # fmt: skip
 def test_what_others_have_written_since_stays(
-    field: str, before: str, after: str, now: str, back: str, large: bool
+    monkeypatch: pytest.MonkeyPatch,
+    field: str,
+    before: str,
+    after: str,
+    now: str,
+    back: str,
+    large: bool,
+    chunk: int,
 ) -> None:
-    found = revert(roster(field, now, large=large), change(field, before, after))
-    assert bytes(getattr(found, field)).decode() == back
+    monkeypatch.setattr(revert_module, "_CHUNK_BYTES", chunk)
+    found = getattr(revert(roster(field, now, large=large), change(field, before, after)), field)
+    assert bytes(found).decode() == back
+    assert isinstance(found, Indexed) == large
 
 
 @pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
@@ -86,6 +107,10 @@ def test_what_others_have_written_since_stays(
                      "'a@x' has come into the file again", id="the key is there again"),
         pytest.param("virtual", "", "a b@x\n", "a b@x\n c@x\n", "is continued in the line below",
                      id="the entry goes on now"),
+        pytest.param("virtual", "", "a b@x\n", "a b@x\n# n\n c@x\n", "is continued in the line",
+                     id="the entry goes on behind a comment now"),
+        pytest.param("accounts", "a|1\nb|2\nc|3\n", "x|1\na|1\nb|2\nc|3\nx|1\n", "q|1\nx|1\n",
+                     "two of its places have become one", id="two places have become one"),
     ],
 )  # fmt: skip
 def test_what_would_touch_what_changed_since_is_refused(
@@ -108,6 +133,10 @@ A, B, C, X = "/^a/ a@x\n", "/^b/ b@x\n", "/^c/ c@x\n", "/^x/ x@x\n"
         pytest.param(A + B + C, A + C, A + X + C, None, id="not if something is between them"),
         pytest.param(A + B, A, A + X, None, id="nor behind the end, where something came"),
         pytest.param(B + A, A, X + A, None, id="nor in front of the beginning"),
+        pytest.param(
+            B + A, A, A + X, B + A + X, id="in front of the beginning, if it is that still"
+        ),
+        pytest.param(A + B, A, X + A, X + A + B, id="behind the end, if it is that still"),
         pytest.param(B, "", "", B, id="into an empty file"),
         pytest.param(B, "", X, None, id="not beside what came instead"),
         pytest.param(A, A + B, A + B + B, A + B, id="one of two that are alike, in its place"),
@@ -156,6 +185,8 @@ def test_who_comes_back_and_who_goes() -> None:
         ("a|1\n", "c|2\n", None),
         ("a|1\nb|2\n", "c|1\nd|2\n", None),
         ("a|1\n", "a|1\nb|1\n", None),
+        ("a 1\n", "c 1\n", None),
+        ("a|1\nb|2\n", "c|1\nb|2\n", ("a", "c")),
     ],
 )
 def test_an_account_that_got_another_address(

@@ -96,9 +96,24 @@ def test_the_rights_of_a_renamed_account_go_with_it(before: str, after: str) -> 
     assert senders.renamed(document, A, NEW, keep=False).text == after
 
 
-def test_where_the_old_address_stays_others_may_send_as_it_too() -> None:
-    document = roster("a@x.com b@x.com\npress@x.com a@x.com\n").sender_logins
-    after = "a@x.com b@x.com\npress@x.com new@x.com\nnew@x.com b@x.com\n"
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("a@x.com b@x.com\npress@x.com a@x.com\n",
+         "a@x.com b@x.com\npress@x.com new@x.com\nnew@x.com b@x.com\n"),
+        ("a@x.com b@x.com\nnew@x.com c@x.com\n", "a@x.com b@x.com\nnew@x.com c@x.com,b@x.com\n"),
+        ("a@x.com b@x.com\nnew@x.com b@x.com\n", "a@x.com b@x.com\nnew@x.com b@x.com\n"),
+        ("a@x.com b@x.com,c@x.com\n", "a@x.com b@x.com,c@x.com\nnew@x.com b@x.com,c@x.com\n"),
+        ("a@x.com new@x.com\n", "a@x.com new@x.com\n"),
+        ("# mailroster: comment us\nA@x.com new@x.com, b@x.com\n",
+         "# mailroster: comment us\nA@x.com new@x.com, b@x.com\nnew@x.com b@x.com\n"),
+        ("new@x.com c@x.com\n", "new@x.com c@x.com\n"),
+    ],
+    ids=["no line for the new one yet", "one for others", "one for the same", "two of them",
+         "the new one itself", "the new one and another", "no line for the old one"],
+)  # fmt: skip
+def test_where_the_old_address_stays_others_may_send_as_it_too(before: str, after: str) -> None:
+    document = roster(before).sender_logins
     assert senders.renamed(document, A, NEW, keep=True).text == after
 
 

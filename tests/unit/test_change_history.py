@@ -357,3 +357,22 @@ def test_only_the_last_entry_may_lack_its_mark(world: World) -> None:
         assert [each.id for each in world.history.newest_first(lambda file: TWO)] == [2]
         world.history.put(note(b"next"), 1 << 20)
         assert b"change 3 " in world.path.read_bytes()
+
+
+@pytest.mark.parametrize("mark", [b"", b"d", b"done", b"done ", b"done 1", b"done 12"])
+def test_a_torn_mark_is_written_again(world: World, mark: bytes) -> None:
+    (world.path.parent / "postfix-virtual.cf").write_bytes(ONE)
+    world.path.write_bytes(_HEAD + lines_of(1)(12) + mark)
+    assert not world.history.is_settled()
+    world.history.put(note(b"next"), 1 << 20)
+    raw = world.path.read_bytes()
+    assert raw.startswith(_HEAD + lines_of(1)(12) + b"done 12\nchange 13 ")
+    assert raw.endswith(b"end 13\ndone 13\n")
+
+
+def test_a_change_that_is_begun_anew_leaves_no_file_open(world: World) -> None:
+    files = open_files()
+    for _ in range(3):
+        world.history.begin(note(b"one"))
+    world.history.done(1 << 20)
+    assert open_files() == files

@@ -194,7 +194,9 @@ def test_every_example_of_the_page_prints_what_it_promises(page: Path, shell: Sh
 
 
 def test_every_example_on_a_host_prints_what_it_promises(host_shell: HostShell) -> None:
-    for example in examples(HOST):
+    found = examples(HOST)
+    assert found
+    for example in found:
         host_shell.keeps(example)
 
 

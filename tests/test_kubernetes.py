@@ -153,6 +153,7 @@ def test_every_variable_is_a_setting_and_every_file_is_mounted(manifests: list[M
     variables = {setting.variable for setting in (*FOLDERS, OVERLAY, *SETTINGS)} - {""}
     found = mounts(manifests)
     theirs = {"tls.crt", "tls.key"}  # kubernetes.io/tls
+    assert environment(manifests)
     for name, value in environment(manifests).items():
         assert name.removesuffix("__FILE") in variables, name
         if value.startswith("/") and name != "MAILROSTER_OVERLAY":
@@ -208,9 +209,9 @@ def test_base_has_no_namespace_and_a_version_of_its_image() -> None:
 
 def test_every_name_in_a_secret_is_one_that_a_folder_gives(manifests: list[Manifest]) -> None:
     """So that no file of the config folder is passed over by who brings them."""
-    for mount in mounts(manifests):
-        for file in mount.files:
-            assert source.belongs(file)
+    files = [file for mount in mounts(manifests) for file in mount.files]
+    assert files
+    assert [file for file in files if not source.belongs(file)] == []
 
 
 def test_the_limits_are_arguments_for_podman() -> None:

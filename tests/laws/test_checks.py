@@ -1,16 +1,18 @@
 """Laws of `check`: it never fails, its findings are about the lines there are and show no hash,
 and lines that have nothing to do with a finding leave it as it was."""
 
+from collections import Counter
+from random import Random
 from typing import Any
 
-from hypothesis import given
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from mailroster.checks import check
 from mailroster.checks.patterns import Pattern
 from mailroster.checks.subject import Subject
 from mailroster.document import Document
-from mailroster.finding import Finding
+from mailroster.finding import ERROR, WARNING, Finding
 from mailroster.resolve import Router
 from mailroster.roster import Roster
 from tests.laws.test_indexed import indexed
@@ -66,6 +68,17 @@ def test_any_folder_is_checked(texts: tuple[bytes, ...], captured: str | None) -
         assert 0 <= finding.where.line <= heights[finding.where.file]
         assert str(finding).isprintable()
         assert finding.code
+
+
+def test_folders_with_many_kinds_of_findings_are_drawn() -> None:
+    """Else the laws here would hold of nothing."""
+    seen = Counter[str]()
+
+    def is_enough(texts: tuple[bytes, ...]) -> bool:
+        seen.update({finding.severity for finding in found(made(texts))})
+        return min(seen[severity] for severity in (ERROR, WARNING)) > 2
+
+    find(rosters, is_enough, settings=settings(phases=[Phase.generate]), random=Random(1))
 
 
 @given(contents, contents)

@@ -1,14 +1,27 @@
 """Law: a file that is read and written again is the same, to the byte, whatever it holds."""
 
+from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from mailroster.document import Format
 from mailroster.finding import Fault
 from tests.laws.texts import document, formats, plain, raw
+
+#: An entry of each format. Pieces that come by chance are hardly ever one.
+ENTRIES = (
+    b"a@x.com|{PLAIN}x\n", b"A@X.com|{PLAIN}y|home=/x nologin\r\n", b"a@x.com:5G\n",
+    b"b@x.com:0\r\n",
+    b"a@x.com b@x.com\n", b"info a@x.com,\n  b@x.com\n", b"@x.com @y.org\n", b"/^a/i a@x.com\n",
+    b"if /x/\n/^b/ $1@x.com\nendif\n", b"boss|{PLAIN}x\n", b"a@x.com REJECT\n", b"info: a@x.com\n",
+    b"@x.com [r.test]:587\n", b"@x.com u:p\n", b"# c\n", b"\n",
+)  # fmt: skip
+files = raw | st.lists(st.sampled_from(ENTRIES) | raw.map(lambda some: some[:9]), max_size=9).map(
+    b"".join
+)
 
 
 @given(formats, raw | st.binary())
@@ -27,7 +40,7 @@ def test_every_line_has_its_number_in_the_file(format: Format[Any], content: byt
         assert physical[start : start + line.count("\n") + 1] == line.split("\n")
 
 
-@given(formats, raw)
+@given(formats, files)
 def test_the_key_agrees_with_the_entry(format: Format[Any], content: bytes) -> None:
     for line in document(format, content).lines:
         key = format.key(line)
@@ -41,7 +54,7 @@ def test_the_key_agrees_with_the_entry(format: Format[Any], content: bytes) -> N
             assert entry[0] == key
 
 
-@given(formats, raw, st.integers(0, 20))
+@given(formats, files, st.integers(0, 20))
 def test_a_key_is_found_by_search_and_by_index_alike(
     format: Format[Any], content: bytes, skipped: int
 ) -> None:
@@ -51,7 +64,7 @@ def test_a_key_is_found_by_search_and_by_index_alike(
         assert document(format, content).position(key) == indexed.position(key)
 
 
-@given(formats, raw)
+@given(formats, files)
 def test_every_finding_names_a_line_of_the_file(format: Format[Any], content: bytes) -> None:
     read = document(format, content)
     for finding in read.findings():
@@ -60,7 +73,18 @@ def test_every_finding_names_a_line_of_the_file(format: Format[Any], content: by
         assert str(finding).isprintable()
 
 
-@given(formats, raw | plain)
+def test_files_with_entries_and_files_with_faults_are_drawn() -> None:
+    """Else the laws here would hold of nothing."""
+    drawn = st.tuples(formats, files)
+    for holds in (
+        lambda file: len(document(*file).index) > 1,
+        lambda file: len(document(*file).findings()) > 1,
+        lambda file: len(list(filter(document(*file).readable, document(*file).lines))) > 1,
+    ):
+        find(drawn, holds, settings=settings(phases=[Phase.generate]), random=Random(1))
+
+
+@given(formats, files | plain)
 def test_many_lines_are_read_as_one_would_be(format: Format[Any], content: bytes) -> None:
     quick = format.quick()
     for line in filter(format.key, document(format, content).lines):

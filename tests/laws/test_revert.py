@@ -119,7 +119,9 @@ def test_an_older_edit_of_another_entry_is_undone_and_the_newer_one_stays(
 @given(all_formats, files, files)
 def test_what_is_noted_is_read_again_as_it_was(format: Format[Any], old: bytes, new: bytes) -> None:
     before, after = one_file(format, document(format, old)), one_file(format, document(format, new))
-    for change in noted(before, after).files:
+    changes = noted(before, after).files
+    assert len(changes) == (old != new)
+    for change in changes:
         assert (change.old_size, change.new_size, change.short) == (len(old), len(new), False)
         shift = 0
         for hunk in change.hunks:

@@ -1,6 +1,7 @@
 """`.mailroster-history`: what remains of one that is too large, and whether a change that was cut
 short counts where somebody has saved a file since."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -319,3 +320,59 @@ def test_entries_are_read_through_parts_of_the_file(
     for chunk_bytes in (1, 7, 64, 100, 1 << 16):
         monkeypatch.setattr(history, "_CHUNK_BYTES", chunk_bytes)
         assert world.lines() == texts[::-1]
+
+
+def test_an_entry_that_can_not_be_written_leaves_the_history_as_it_was(tmp_path: Path) -> None:
+    class Full(Disk):
+        def append(self, fd: int, content: bytes) -> None:
+            os.write(fd, content[: len(content) // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    world = World(tmp_path)
+    world.history.put(note(b"one"), 1 << 20)
+    before, files = world.path.read_bytes(), open_files()
+    full = History(ConfigFolder(str(tmp_path)), Full())
+    full.begin(note(b"two"))
+    assert full.fault == f"{world.path}: No space left on device"
+    full.done(1 << 20)
+    assert (world.path.read_bytes(), open_files()) == (before, files)
+
+
+def test_a_change_that_was_not_made_gives_its_number_to_the_next_one(world: World) -> None:
+    """Also in a history whose older half was dropped."""
+    world.path.write_bytes(_HEAD + lines_of(1)(7))
+    world.history.put(note(b"next"), 1 << 20)
+    assert b"change 7 " in world.path.read_bytes()
+    assert world.lines() == [b"next"]
+
+
+def test_only_the_last_entry_may_lack_its_mark(world: World) -> None:
+    (world.path.parent / "postfix-virtual.cf").write_bytes(TWO)
+    one, two = lines_of(1)(1), lines_of(2)(2) + b"done 2\n"
+    for torn in (b"", b"x", b"change 3 x"):
+        world.path.write_bytes(_HEAD + one + two + torn)
+        assert [each.id for each in world.history.newest_first(lambda file: TWO)] == [2]
+        world.history.settle()
+        assert world.path.read_bytes().startswith(_HEAD + one + two)
+        assert [each.id for each in world.history.newest_first(lambda file: TWO)] == [2]
+        world.history.put(note(b"next"), 1 << 20)
+        assert b"change 3 " in world.path.read_bytes()
+
+
+@pytest.mark.parametrize("mark", [b"", b"d", b"done", b"done ", b"done 1", b"done 12"])
+def test_a_torn_mark_is_written_again(world: World, mark: bytes) -> None:
+    (world.path.parent / "postfix-virtual.cf").write_bytes(ONE)
+    world.path.write_bytes(_HEAD + lines_of(1)(12) + mark)
+    assert not world.history.is_settled()
+    world.history.put(note(b"next"), 1 << 20)
+    raw = world.path.read_bytes()
+    assert raw.startswith(_HEAD + lines_of(1)(12) + b"done 12\nchange 13 ")
+    assert raw.endswith(b"end 13\ndone 13\n")
+
+
+def test_a_change_that_is_begun_anew_leaves_no_file_open(world: World) -> None:
+    files = open_files()
+    for _ in range(3):
+        world.history.begin(note(b"one"))
+    world.history.done(1 << 20)
+    assert open_files() == files

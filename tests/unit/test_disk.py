@@ -275,3 +275,24 @@ def test_a_file_that_is_no_regular_one_is_not_read_and_not_waited_for(tmp_path: 
         with pytest.raises(OSError, match=r"not a regular file|Is a directory"):
             read(str(path))
     assert open_files() == before
+
+
+@pytest.mark.parametrize(
+    ("number", "copies"), [(errno.EXDEV, True), (errno.EINVAL, True), (errno.EIO, False)]
+)
+def test_where_the_kernel_can_not_copy_between_two_files_we_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, copies: bool
+) -> None:
+    def fails(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "copy_file_range", fails)
+    (tmp_path / "base").write_bytes(b"0123456789")
+    with (tmp_path / "base").open("rb") as file:
+        parts = [Range(file.fileno(), 2, 9)]
+        if copies:
+            Disk().create(str(tmp_path / "new"), parts, 0o600, None)
+            assert (tmp_path / "new").read_bytes() == b"2345678"
+        else:
+            with pytest.raises(OSError, match="Input/output error"):
+                Disk().create(str(tmp_path / "new"), parts, 0o600, None)

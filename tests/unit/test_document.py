@@ -36,15 +36,31 @@ def test_the_content_of_a_logical_line_has_no_comments() -> None:
     assert not only_comments(" x # y")
 
 
-@pytest.mark.parametrize("text", ["a\0", "a\x1b", "a\x7f", "a\rb", "\udcff", "\x85", "a\u3000b"])
-def test_odd_bytes_are_faults(text: str) -> None:
-    with pytest.raises(Fault):
+@pytest.mark.parametrize(
+    ("text", "code", "what"),
+    [
+        ("a\0", "control-character", "0x00"),
+        ("a\x1b", "control-character", "0x1b"),
+        ("a\x7f", "control-character", "0x7f"),
+        ("a\rb", "control-character", "carriage return"),
+        ("\udcff", "not-utf-8", "0xff"),
+        ("\x85", "odd-blank", "U+0085"),
+        ("a\u3000b", "odd-blank", "U+3000"),
+    ],
+)
+def test_odd_bytes_are_faults(text: str, code: str, what: str) -> None:
+    with pytest.raises(Fault) as fault:
         check_text(text)
+    assert fault.value.code == code
+    assert what in fault.value.what
 
 
-def test_plain_text_is_no_fault() -> None:
-    for text in ("", "a\tb\r", "ä€😀", "a\r\n b\r"):
-        check_text(text)
+@pytest.mark.parametrize("text", ["", "a\tb\r", "ä€😀", "a\r\n b\r"])
+def test_plain_text_is_no_fault(text: str) -> None:
+    check_text(text)
+    for odd in ("\0", "\rx", "\u3000"):  # so little makes a fault of it
+        with pytest.raises(Fault):
+            check_text(text + odd)
 
 
 @pytest.mark.parametrize(

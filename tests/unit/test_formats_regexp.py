@@ -4,7 +4,19 @@ import pytest
 
 from mailroster.document import Document
 from mailroster.finding import Fault
-from mailroster.formats.regexp import REGEXP, Rule, recipient
+from mailroster.formats.regexp import (
+    REGEXP,
+    Rule,
+    add_recipient,
+    line,
+    numbered,
+    open_ifs,
+    pattern,
+    placed,
+    recipient,
+    recipients,
+    without,
+)
 
 
 @pytest.mark.parametrize(
@@ -100,3 +112,116 @@ def test_a_refused_recipient_is_named_as_it_was_written() -> None:
     assert refused.value.code == "malformed-address"
     assert "'a@@$1.com'" in refused.value.what
     assert "@x.com" not in refused.value.what
+
+
+@pytest.mark.parametrize("text", ['/a/ "no@b@"', "/a/ <no@b@>", '/a/ q@x.com, "odd"@x.com'])
+def test_what_postfix_reads_in_a_way_of_its_own_is_not_judged(text: str) -> None:
+    assert REGEXP.parse(text).kind == "match"
+
+
+@pytest.mark.parametrize("text", ["/a/ no@b@", "/a/ q@x.com,no@b@"])
+def test_another_recipient_that_can_be_none_is_refused(text: str) -> None:
+    with pytest.raises(Fault) as refused:
+        REGEXP.parse(text)
+    assert refused.value.code == "malformed-address"
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("/^a/", "/^a/"),
+        (" /^a/i\t", "/^a/i"),
+        ("!/a/", "!/a/"),
+        ("|a/b|", "|a/b|"),
+        ("^a@x\\.com$", "/^a@x\\.com$/"),
+        ("^a/b", "/^a\\/b/"),
+        ("^a\\/b", "/^a\\/b/"),  # the slash has its backslash already
+        ("^a\\\\/b", "/^a\\\\\\/b/"),  # here the backslash belongs to the one before
+        ("^", "/^/"),
+    ],
+)
+def test_a_pattern_that_is_given_gets_its_delimiters(given: str, taken: str) -> None:
+    assert pattern(given) == taken
+    assert pattern(taken) == taken
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "words"),
+    [
+        ("", "malformed-rule", "no delimiters"),
+        ("a", "malformed-rule", "no delimiters"),
+        ("#a#", "malformed-rule", "a comment in the file"),
+        ("/a\nb/", "malformed-rule", "a line break"),
+        ("/a/ b", "malformed-rule", "behind the pattern '/a/'"),
+        ("/a", "unclosed-pattern", "no closing '/'"),
+        ("/a/q", "unknown-flag", "'q'"),
+        ("/a\0/", "control-character", "0x00"),
+    ],
+)
+def test_a_pattern_that_can_be_none_is_refused(given: str, code: str, words: str) -> None:
+    with pytest.raises(Fault) as refused:
+        pattern(given)
+    assert refused.value.code == code
+    assert words in refused.value.what
+
+
+def test_rules_with_their_numbers_match_as_they_did() -> None:
+    text = "# c\n/a/ q@x.com,\n  r@x.com\r\n\nif /x/\n!/b/ s@x.com\nendif\n/broken\n"
+    assert numbered(Document(REGEXP, text)) == (
+        "# c\n/a/ 2 q@x.com, r@x.com\n\nif /x/\n!/b/ 6 s@x.com\nendif\n/broken\n\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", []),
+        ("if /a/\n/b/ q@x\nendif\n", []),
+        ("/z/ q@x\nif /a/\nif /b/\n/c/ q@x\n", [1, 2]),
+        ("if /a/\nif /b/\nendif\n/c/ q@x\n", [0]),
+        ("endif\nif /a/\n", [1]),
+    ],
+)
+def test_a_block_that_is_not_closed_is_found(text: str, found: list[int]) -> None:
+    assert open_ifs(Document(REGEXP, text)) == found
+
+
+def test_each_rule_has_the_blocks_around_it() -> None:
+    document = Document(
+        REGEXP, "if /a/\n/b/ q@x\nif /c/\n/d/ q@x\nendif\n/e/ q@x\nendif\n/f/ q@x\n"
+    )
+    assert [(each.position, each.within) for each in placed(document) if each.rule.result] == [
+        (1, (0,)), (3, (0, 2)), (5, (0,)), (7, ()),
+    ]  # fmt: skip
+
+
+def test_the_file_is_ordered_and_its_recipients_are_split_at_commas_and_blanks() -> None:
+    assert (REGEXP.file, REGEXP.ordered) == ("postfix-regexp.cf", True)
+    assert recipients("a@x, $1@x\tb,,c") == ["a@x", "$1@x", "b", "c"]
+    assert line("/a/", ["a@x", "b@x"]) == "/a/ a@x,b@x"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("/a/ a@x\r\n", "/a/ a@x,n@x\r\n"),
+        ("/a/ a@x, \t\n/b/ b@x\n", "/a/ a@x,n@x\n/b/ b@x\n"),
+        ("/a/ a@x", "/a/ a@x,n@x"),
+    ],
+)
+def test_a_recipient_is_added_to_a_rule(before: str, after: str) -> None:
+    assert add_recipient(Document(REGEXP, before), 0, "n@x").text == after
+
+
+@pytest.mark.parametrize(
+    ("rule", "gone", "left"),
+    [
+        ("/a/ a@x,b@x", ["b@x"], "/a/ a@x"),
+        ("/a/ a@x", ["a@x"], None),
+        ("/a b/i a@x, B@x", ["b@x"], "/a b/i a@x"),
+        ("! /a@x/ a@x,b@x", ["a@x"], "! /a@x/ b@x"),
+        ("/a/ a@x", ["c@x"], "/a/ a@x"),
+    ],
+)
+def test_a_recipient_goes_out_of_a_rule(rule: str, gone: list[str], left: str | None) -> None:
+    assert without(rule, gone) == left

@@ -99,8 +99,9 @@ def test_a_recipient_is_added_to_the_line_that_counts(before: str, after: str) -
 
 def test_a_recipient_that_would_break_its_line_is_refused() -> None:
     for line, recipient in (("l@x a@x\n", "@b.com"), ("l@x @b.com\n", "a@x")):
-        with pytest.raises(Fault):
+        with pytest.raises(Fault) as refused:
             add_recipient(Document(VIRTUAL, line), "l@x", recipient)
+        assert refused.value.code == "domain-among-recipients"
 
 
 @pytest.mark.parametrize(

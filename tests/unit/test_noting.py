@@ -45,6 +45,16 @@ CASES: dict[str, tuple[bytes, bytes, bytes]] = {
         b"a a@x\nb b@x\n",
         b"5 12\nat 0 1\n-a a@x\n\\\n+a a@x\n+b b@x\n",
     ),
+    "a line behind without its line feed": (
+        b"a a@x\nb b@x",
+        b"A a@x\nb b@x",
+        b"11 11\nat 0 1\n-a a@x\n+A a@x\n b b@x\n\\\n",
+    ),
+    "octets that are no text, at the end": (
+        b"a a@x\n",
+        b"a a@x\n\xff\n",
+        b"6 8\nat 6 2\n a a@x\n+\xff\n",
+    ),
     "all of it": (ABC, b"", b"18 0\nat 0 1\n-a a@x\n-b b@x\n-c c@x\n"),
     "octets that are no text": (
         b"\xff\xfe\n",
@@ -150,6 +160,10 @@ def large(base: bytes, *splices: Splice) -> Indexed[Any]:
             [Splice(0, 6, "A a@x.com\n"), Splice(12, 18, "C c@x\n")],
             b"18 22\nat 0 0\n-a a@x\n+A a@x.com\n b b@x\nat 16 0\n b b@x\n-c c@x\n+C c@x\n",
         ),
+        (
+            [Splice(0, 6, "A\n"), Splice(6, 12, "B\n"), Splice(18, 18, "D\n")],
+            b"18 12\nat 0 0\n-a a@x\n+A\nat 2 0\n-b b@x\n+B\n c c@x\nat 10 0\n c c@x\n+D\n",
+        ),
         # Side by side: each has as its neighbours only lines that stay.
         (
             [Splice(0, 6, "A a@x.com\n"), Splice(6, 12, "B b@x\n")],
@@ -194,6 +208,9 @@ def test_a_large_file_that_is_not_on_the_same_base_is_compared(
         ("a\nc\n", "a\nb\nc\n", [("", "b\n")]),
         ("a\n\nb\n", "A\n\nB\n", [("a\n\nb\n", "A\n\nB\n")]),  # an empty line says nothing
         ("a\nb\n", "b\na\n", [("a\n", ""), ("", "a\n")]),
+        ("a\na\n", "a\n", [("a\n", "")]),
+        ("a\n", "a\na\n", [("", "a\n")]),
+        ("b\na\na\n", "c\na\n", [("b\na\n", "c\n")]),
         ("a\na\nb\n", "b\na\na\n", [("a\na\n", ""), ("", "a\na\n")]),
         ("é\nb\nc\n", "é\nB\nc\n", [("b\n", "B\n")]),
         ("\udcff\nb\nc\n", "\udcff\nB\nc\n", [("b\n", "B\n")]),

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mailroster.finding import Fault
-from mailroster.quota import human_size, normal_size, size_bytes
+from mailroster.finding import COMMENT_BEHIND, Fault
+from mailroster.quota import human_size, normal_size, size_bytes, size_text
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,8 @@ def test_a_size_is_read_into_its_normal_form(text: str, normal: str, count: int)
 @pytest.mark.parametrize(
     "text",
     ["", " ", "G", "k", "5", "5GB", "5GiB", "5 G", "1.5G", "1,5G", "-1", "-1G", "+5G", "5P", "0x5G",
-     "1_000M", "\u0665G", "\uff15G", "5\nG", "5G\n6G", "5G:x", "∞", "unlimited", "1e3M"],
+     "1_000M", "\u0665G", "\uff15G", "5\nG", "5G\n6G", "5G:x", "∞", "unlimited", "1e3M",
+     "X5G", "5GX", "X0"],
 )  # fmt: skip
 def test_other_spellings_are_refused_with_the_accepted_forms(text: str) -> None:
     with pytest.raises(Fault) as refused:
@@ -80,3 +81,24 @@ def test_a_size_past_63_bits_is_refused(text: str) -> None:
 )
 def test_people_see_a_size_rounded_up(count: int, shown: str) -> None:
     assert human_size(count) == shown
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0"), (7, "7B"), (1023, "1023B"), (1024, "1k"), (1025, "1025B"), (1536 << 10, "1536k"),
+        (5 << 20, "5M"), (5 << 30, "5G"),
+        (1025 << 30, "1025G"), (3 << 40, "3T"), (1 << 50, "1024T"),
+    ],
+)  # fmt: skip
+def test_bytes_are_written_in_the_largest_unit_without_a_fraction(count: int, text: str) -> None:
+    assert size_text(count) == text
+    assert normal_size(text) == text
+    assert size_bytes(text) == count
+
+
+@pytest.mark.parametrize(("text", "is_comment"), [("5G # five", True), ("5 G", False)])
+def test_a_comment_behind_a_size_is_named_as_such(text: str, is_comment: bool) -> None:
+    with pytest.raises(Fault) as refused:
+        normal_size(text)
+    assert (refused.value.mend == COMMENT_BEHIND) is is_comment

@@ -192,3 +192,26 @@ def test_a_file_that_is_not_there_is_not_compared(world: World) -> None:
     find = world.copies.finding(world.copies.roster(), None)
     os.unlink(world.config)
     assert find("virtual", str(world.config), ABSENT) is None
+
+
+def test_a_file_that_was_saved_behind_an_edit_is_compared(world: World) -> None:
+    served = world.copies.roster()
+    splice = Splice(24, 24, "d d@x\n")
+    after = Roster()._replace(virtual=Indexed(VIRTUAL, served.virtual.base, (splice,)))  # type: ignore[attr-defined]
+    world.config.write_bytes(bytes(after.virtual))
+    written = identity(str(world.config))
+    world.config.write_bytes(b"saved s@x\n" + BASE)
+    which = identity(str(world.config))
+    edited = Edited(plan(Roster(), Roster()), Roster(), after, {"virtual": written})
+    found = world.copies.finding(served, edited)("virtual", str(world.config), which)
+    assert found is not None
+    assert (bytes(found[0]), found[1]) == (b"saved s@x\n" + BASE, which)
+
+
+@pytest.mark.parametrize(("splices", "wanted"), MOVES.values(), ids=MOVES.keys())
+def test_a_copy_may_be_left_half_changed_only_where_parts_of_it_move(
+    world: World, splices: list[Splice], wanted: list[Move] | None
+) -> None:
+    document = Indexed(VIRTUAL, indexed(VIRTUAL, BASE).base, tuple(splices))
+    assert world.copies.leaves_half(document) is bool(wanted)
+    assert not world.copies.leaves_half(Document(VIRTUAL, document.text))

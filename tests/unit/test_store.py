@@ -12,7 +12,7 @@ import pytest
 from mailroster.disk import ABSENT, Content, Disk, identity, look
 from mailroster.finding import Busy, Refused
 from mailroster.roster import Roster
-from mailroster.store import Store
+from mailroster.store import _LOOKS, Store
 
 Edit = Callable[[Roster], Roster]
 
@@ -83,7 +83,9 @@ def test_an_edit_gives_its_plan_and_the_rosters_before_and_after(folder: Path) -
 def test_of_an_edit_that_changes_nothing_nothing_is_written(folder: Path) -> None:
     Store(str(folder)).transact(lambda roster: roster)  # makes the lock file
     disk, before = Effects(), identity(str(folder))
-    Store(str(folder), disk).transact(lambda roster: roster)
+    edited = Store(str(folder), disk).transact(lambda roster: roster)
+    assert (edited.plan.edits, edited.written) == ((), {})
+    assert bytes(edited.after.virtual) == bytes(edited.before.virtual) == b"a b@x.com\r\n\xff\xfe"
     assert disk.names == []
     assert identity(str(folder)) == before
 
@@ -205,3 +207,105 @@ def test_a_look_at_a_file_gives_its_bytes_and_identity(tmp_path: Path) -> None:
 def test_the_identity_of_what_cannot_be_looked_at_is_absent(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     assert identity(str(tmp_path / "loop")) == ABSENT
+
+
+def test_a_file_that_can_not_be_read_is_named_to_who_needs_it(folder: Path) -> None:
+    (folder / "postfix-accounts.cf").mkdir()
+    snapshot = Store(str(folder)).read()
+    assert list(snapshot.unreadable) == ["accounts"]
+    with pytest.raises(Refused, match=str(folder / "postfix-accounts.cf")):
+        snapshot.readable()
+    with pytest.raises(Refused, match=r"a directory|not a regular file"):
+        snapshot.readable(("virtual", "accounts"))
+    assert snapshot.readable(("virtual",)) is snapshot.roster
+    with pytest.raises(Refused, match=str(folder / "postfix-accounts.cf")):
+        Store(str(folder)).transact(add_line("quotas"))
+
+
+class Looks:
+    """Counts the looks of a reader, and says of some that files were written meanwhile."""
+
+    def __init__(self, store: Store, unsure: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count, look = 0, store._look
+
+        def counted(*given: object) -> object:
+            self.count += 1
+            snapshot, is_sure = look(*given)  # type: ignore[arg-type]
+            return snapshot, is_sure and self.count > unsure
+
+        monkeypatch.setattr(store, "_look", counted)
+        monkeypatch.setattr("mailroster.store._PAUSE_S", 0)
+
+
+@pytest.mark.parametrize("unsure", [0, 1, 3])
+def test_a_reader_looks_again_until_nothing_was_written_meanwhile(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, unsure: int
+) -> None:
+    store = Store(str(folder))
+    looks = Looks(store, unsure, monkeypatch)
+    store.read()
+    assert looks.count == unsure + 1
+    assert not (folder / ".mailroster.lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("is_held", "is_absent", "is_busy"),
+    [(True, False, False), (False, True, False), (False, False, True)],
+    ids=["it has the lock", "no edit was ever made", "the lock can't be had"],
+)
+def test_a_reader_of_files_that_are_always_written_keeps_edits_out(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_held: bool,
+    is_absent: bool,
+    is_busy: bool,
+) -> None:
+    class Lock:
+        def __init__(self, folder: str, wait_s: float, *, make: bool) -> None:
+            assert (wait_s, make) == (7, False)
+
+        def __enter__(self) -> "Lock":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def is_held(self) -> bool:
+            return is_held
+
+        def is_absent(self) -> bool:
+            return is_absent
+
+    monkeypatch.setattr("mailroster.store.FolderLock", Lock)
+    store = Store(str(folder), wait_s=7)
+    looks = Looks(store, 1000, monkeypatch)
+    if is_busy:
+        with pytest.raises(Busy, match="is changed again and again"):
+            store.read()
+    else:
+        assert bytes(store.read().roster.virtual) == b"a b@x.com\r\n\xff\xfe"
+    assert looks.count > 2
+
+
+def test_a_reader_waits_a_while_for_an_edit_that_is_under_way(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it reads the edit as a recovery will complete it."""
+    (folder / "dovecot-quotas.cf").write_text("a@x.com:1G\n")
+
+    class Killed(Effects):
+        def rename(self, old: str, new: str) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Store(str(folder), Killed()).transact(add_line("quotas", "virtual"))
+    store = Store(str(folder))
+    looks = Looks(store, 0, monkeypatch)
+    snapshot = store.read()
+    assert snapshot.pending
+    assert snapshot.roster.quotas.text == "a@x.com:1G\nn n@x.com\n"
+    assert looks.count == _LOOKS + 1
+    assert (folder / "dovecot-quotas.cf").read_text() == "a@x.com:1G\n"
+    store.recover()
+    assert (folder / "dovecot-quotas.cf").read_text() == "a@x.com:1G\nn n@x.com\n"
+    assert not store.read().pending

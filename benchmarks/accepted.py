@@ -6,7 +6,8 @@ overridden, so that neither our policy service nor Dovecot is asked at RCPT. smt
 messages of 2 kB in 10 sessions to each in turn; deliveries wait (`defer_transports`), so that both
 cores work for smtpd and for what it asks. The ratio of the medians is the figure to trust.
 
-RCPT is timed in one more session: median and 99th percentile. SOURCE is the `src` folder of another
+RCPT is timed in one more session: median and 99th percentile. Of the policy service the CPU for
+each message and the memory are printed. SOURCE is the `src` folder of another
 version, which is then measured in the same turns.
 """
 
@@ -17,11 +18,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.servers.instance import HASH, Instance, until
 
 from benchmarks.folder import write_config
+from mailroster import running
+from mailroster.instance.layout import Layout
 
 SESSIONS, SIZE_BYTES, RCPTS = 10, 2048, 400
 BOXES = [f"box{number}@x.com" for number in range(10)]
@@ -39,6 +43,7 @@ class Figures(NamedTuple):
 
     accepted: list[float]  # messages a second
     rcpt_ms: list[float]
+    service_us: list[float]  # CPU of the policy service for a message
 
 
 @contextmanager
@@ -89,6 +94,20 @@ def accepted_a_second(instance: Instance, recipient: str, messages: int) -> floa
     return messages / seconds
 
 
+def service_cpu_us(instance: Instance) -> float:
+    """User and system time of the policy service so far."""
+    pid = running.policy_pid(Layout(str(instance.state)))
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return 1e6 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def service_memory(instance: Instance) -> str:
+    """Resident memory of the policy service, as proc(5) says it."""
+    pid = running.policy_pid(Layout(str(instance.state)))
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(line.partition(":")[2].strip() for line in lines if line.startswith("VmRSS"))
+
+
 def rcpt_ms(instance: Instance, recipient: str) -> list[float]:
     """How long RCPT took, many times in one session."""
     found = []
@@ -106,7 +125,7 @@ def main(accounts: int, messages: int, runs: int, before: str) -> None:
     kinds = {"without": (OVERRIDE + DEFERRED, ""), "now": (DEFERRED, "")}
     if before:
         kinds["before"] = (DEFERRED, before)
-    figures = {kind: {name: Figures([], []) for name in RECIPIENTS} for kind in kinds}
+    figures = {kind: {name: Figures([], [], []) for name in RECIPIENTS} for kind in kinds}
     instances: dict[str, Instance] = {}
     try:
         for kind, (main_cf, folder) in kinds.items():
@@ -114,11 +133,15 @@ def main(accounts: int, messages: int, runs: int, before: str) -> None:
         for run in range(-1, runs):  # the first one warms up
             for name, recipient in RECIPIENTS.items():
                 for kind, instance in instances.items():
+                    used = service_cpu_us(instance)
                     speed = accepted_a_second(instance, recipient, messages)
+                    used = (service_cpu_us(instance) - used) / messages
                     times = rcpt_ms(instance, recipient)
                     if run >= 0:
                         figures[kind][name].accepted.append(speed)
                         figures[kind][name].rcpt_ms.extend(times)
+                        figures[kind][name].service_us.append(used)
+        memory = {kind: service_memory(instance) for kind, instance in instances.items()}
     finally:
         for instance in instances.values():
             instance.close()
@@ -132,10 +155,13 @@ def main(accounts: int, messages: int, runs: int, before: str) -> None:
             print(
                 f"  {kind:8} {speed:6.0f} a second  {speed / yardstick:5.2f} x   RCPT "
                 f"{statistics.median(times):5.2f} ms, p99 {times[len(times) * 99 // 100]:5.2f} ms"
+                f"  service {statistics.median(figures[kind][name].service_us):5.0f} us"
             )
+    for kind in kinds:
+        print(f"memory of the service, {kind}: {memory[kind]}")
 
 
 if __name__ == "__main__":
     numbers = [int(word) for word in sys.argv[1:4]]
-    values = numbers + [1000, 2000, 5][len(numbers) :]
+    values = numbers + [1000, 400, 9][len(numbers) :]
     main(values[0], values[1], values[2], sys.argv[4] if len(sys.argv) > 4 else "")

@@ -2,6 +2,8 @@
 
 import asyncio
 import errno
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -15,9 +17,11 @@ from mailroster.policy import answers, changes_under_way, quota_status, regexp_t
 from mailroster.policy.answers import NO_OPINION, NOT_OWNED, PERMIT, SHUT, UNKNOWN, Policy
 from mailroster.policy.changes_under_way import ChangesUnderWay
 from mailroster.policy.connection import Connection, attributes
+from mailroster.policy.followed import Followed
 from mailroster.policy.quota_status import QuotaStatus
 from mailroster.policy.regexp_table import Patterns
-from mailroster.policy.tabled import tabled
+from mailroster.policy.tabled import TABLES, tabled
+from mailroster.targets.lmdb_lookup import LmdbLookup
 from mailroster.targets.lmdb_table import LmdbTable
 from tests.policy import answered, settled
 
@@ -346,6 +350,104 @@ def test_without_a_table_there_is_no_opinion_and_a_complaint(
 
     play(tmp_path, scene)
     assert f"{table}.lmdb is not there" in capsys.readouterr().err
+
+
+# -- what is remembered of addresses
+
+
+#: Changes of tables, one after the other; each makes some address end at other mailboxes.
+CHANGES: list[tuple[str, dict[str, str | None]]] = [
+    ("aliases", {"info@x.com": "bob@x.com"}),
+    ("mailboxes", {"gone@x.com": "gone@x.com"}),
+    ("aliases", {"team@x.com": "full@x.com", "more@x.com": "team@x.com"}),
+    ("domains", {"far.test": "far.test"}),
+    ("roles", {"postmaster@y.com": "full@x.com"}),
+    ("local_aliases", {"root": "full@x.com"}),
+    ("mailboxes", {"bob@x.com": None}),
+    ("aliases", {"@old.com": None}),
+    ("regexp", {}),
+]
+ASKED = (
+    "info@x.com", "stale@x.com", "team@x.com", "more@x.com", "out@x.com", "postmaster@y.com",
+    "root@mail.test", "bob@x.com", "ann@old.com", "who@caught.com", "loop@x.com", "dept-1@x.com",
+)  # fmt: skip
+
+
+def elsewhere(layout: Layout, table: str, rows: dict[str, str | None]) -> None:
+    """Changes a table in another process: LMDB opens a file once in each."""
+    code = "from mailroster.targets.lmdb_table import LmdbTable; "
+    code += f"LmdbTable({layout.table(table)!r}).apply({rows!r})"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_address_ends_where_it_does_now_while_tables_change(
+    tmp_path: Path, postmap: Callable[[], int]
+) -> None:
+    """With what is remembered as without it."""
+
+    async def scene(policy: Policy, dovecot: Dovecot, layout: Layout) -> None:
+        seen: list[object] = []
+        kept = 0
+        for table, rows in CHANGES:
+            if rows:
+                elsewhere(layout, table, rows)
+            else:
+                Path(layout.table(table)).write_text("/^dept-/ full@x.com\n")
+            found = []
+            for address in ASKED:
+                asked = request("recipient+quota", recipient=address, size="1000")
+                await settled(policy, asked)
+                remembered = policy._followed.get(address)
+                found.append(policy._follow(address, 0.0, exists=True))
+                assert remembered in (None, found[-1]), (table, rows)
+                kept += remembered is not None
+            assert found not in seen
+            seen.append(found)
+        assert kept > 5 * len(CHANGES)
+
+    play(tmp_path, scene)
+
+
+def test_an_address_is_followed_once(tmp_path: Path) -> None:
+    async def scene(policy: Policy, dovecot: Dovecot, layout: Layout) -> None:
+        asked = request("recipient+quota", recipient="team@x.com", size="1000")
+        await settled(policy, asked)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(LmdbLookup, "get", lambda self, key: pytest.fail(key))
+            assert policy.answer(asked) == PERMIT
+        elsewhere(layout, "aliases", {"team@x.com": "full@x.com"})
+        assert await answered(policy, asked) == FULL
+
+    play(tmp_path, scene)
+
+
+def test_what_is_followed_while_a_table_changes_is_not_kept() -> None:
+    version = 1
+    followed = Followed(lambda: version)
+    assert followed.get("a") is None
+    version = 2
+    followed.keep("a", ["b"])
+    assert followed.get("a") is None
+    followed.keep("a", ["b"])
+    assert followed.get("a") == ["b"]
+    version = 3
+    assert followed.get("a") is None
+
+
+def test_the_memory_of_followed_addresses_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mailroster.policy.followed._MAILBOXES_MAX", 5)
+    followed = Followed(lambda: 1)
+    followed.get("")
+    for address in ("a", "b"):  # with the address itself each counts as three
+        followed.keep(address, ["x", "y"])
+    assert followed.get("a") == ["x", "y"]
+    followed.keep("c", [])
+    assert [followed.get(one) for one in "abc"] == [None, None, []]
+    for address in "defg":
+        followed.keep(address, [])
+    assert followed.get("c") == []
+    followed.keep("h", [])
+    assert [followed.get(one) for one in "ch"] == [None, []]
 
 
 # -- changes under way
@@ -923,7 +1025,8 @@ def test_a_pattern_is_followed_from_a_recipient(tmp_path: Path, postmap: Callabl
 
 
 def test_the_roster_of_the_tables(tmp_path: Path) -> None:
-    roster = tabled(made(tmp_path))
+    layout = made(tmp_path)
+    roster = tabled({name: LmdbLookup(layout.table(name)) for name in TABLES})
     assert "ann@x.com" in roster.accounts
     assert "info@x.com" not in roster.accounts
     account, alias = roster.accounts.get("ann@x.com"), roster.virtual.get("team@x.com")

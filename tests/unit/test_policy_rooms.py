@@ -31,6 +31,7 @@ class QuotaStatus:
         self.free = {f"{name}@x.com": room for name, room in free.items()}
         self.asked: list[tuple[str, int]] = []
         self.fits = "DUNNO"
+        self.fails = False
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.most_at_once = self._at_once = 0
@@ -45,6 +46,8 @@ class QuotaStatus:
             await self.may_answer.wait()
         finally:
             self._at_once -= 1
+        if self.fails:
+            raise OSError("no service")
         return self.fits if size <= free else FULL
 
     def sizes(self) -> list[int]:
@@ -101,8 +104,8 @@ def test_the_largest_slack_that_fits_is_asked_for_once(limits: Path) -> None:
             assert rooms.take([BOX], 1000)
         assert not rooms.take([BOX], 1000)
         assert await ask(rooms, BOX, 1000) == ""
-        # None larger than the one that fitted.
-        assert dovecot.sizes() == [1000, 64 * MIB]
+        assert sorted(dovecot.sizes()) == [1000, 64 * MIB, 512 * MIB]
+        assert rooms.take([BOX], 1000)
 
     play(limits, scene, box=64 * MIB)
 
@@ -141,7 +144,7 @@ def test_a_message_larger_than_the_slack_is_asked_about(limits: Path) -> None:
         assert await ask(rooms, BOX, 2 * MIB) == FULL
         assert dovecot.sizes() == [2 * MIB]
         assert await ask(rooms, BOX, 1) == ""
-        assert dovecot.sizes() == [1, MIB]
+        assert dovecot.sizes() == [1, *ALL_SLACKS]
 
     play(limits, scene, box=MIB)
 
@@ -167,7 +170,7 @@ def test_a_message_of_unknown_size_counts_as_the_largest(limits: Path) -> None:
         # The smaller slacks are no use: it is asked whether the mailbox is full already.
         dovecot.free[BOX] = 8 * MIB
         assert await ask(rooms, BOX, 0) == ""
-        assert dovecot.sizes() == [0, 64 * MIB, 8 * MIB]
+        assert sorted(dovecot.sizes()) == [0, 8 * MIB, 64 * MIB, 512 * MIB]
         dovecot.free[BOX] = -1
         assert await ask(rooms, BOX, 0) == FULL
 
@@ -180,8 +183,6 @@ def test_a_minute_later_it_is_asked_again(limits: Path, monkeypatch: pytest.Monk
         await ask(rooms, BOX, 1)
         dovecot.free[BOX] = 0  # by IMAP, say
         dovecot.sizes()
-        clock.ahead_s = KEEP_S - 1
-        assert rooms.take([BOX], 1)
         clock.ahead_s = KEEP_S
         assert not rooms.take([BOX], 1)
         assert await ask(rooms, BOX, 1) == FULL
@@ -194,6 +195,90 @@ def test_a_minute_later_it_is_asked_again(limits: Path, monkeypatch: pytest.Monk
         clock.ahead_s += 1
         assert await ask(rooms, BOX, 1) == ""
         assert dovecot.sizes() == [1, 512 * MIB]
+
+    play(limits, scene, box=600 * MIB)
+
+
+async def background(rooms: Rooms) -> None:
+    """Until nothing is asked in the background."""
+    await asyncio.gather(*rooms._background)
+
+
+@pytest.mark.parametrize(
+    ("taken", "size", "ahead_s", "is_renewed"),
+    [
+        pytest.param(74, 1, 0, False, id="a fourth of the messages"),
+        pytest.param(75, 1, 0, True, id="less"),
+        pytest.param(1, 48 * MIB - 2 * HEADER_BYTES - 1, 0, False, id="a fourth of the slack"),
+        pytest.param(1, 48 * MIB - 2 * HEADER_BYTES, 0, True, id="less of it"),
+        pytest.param(1, 1, KEEP_S * 3 / 4 - 1, False, id="more than a fourth of the time"),
+        pytest.param(1, 1, KEEP_S * 3 / 4, True, id="less of it"),
+    ],
+)
+def test_a_room_is_renewed_before_it_is_used_up(
+    limits: Path,
+    taken: int,
+    size: int,
+    ahead_s: float,
+    is_renewed: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
+        clock = Clock(monkeypatch)
+        await ask(rooms, BOX, 1)
+        dovecot.sizes()
+        clock.ahead_s = ahead_s
+        for _ in range(taken):
+            assert rooms.take([BOX], size)
+        await background(rooms)
+        assert dovecot.sizes() == ([512 * MIB, 64 * MIB] if is_renewed else [])
+        clock.ahead_s = KEEP_S + 1
+        assert rooms.take([BOX], 1) is (ahead_s > 0 and is_renewed)
+
+    play(limits, scene, box=64 * MIB)
+
+
+def test_what_is_accepted_while_a_room_is_renewed_counts_in_both(limits: Path) -> None:
+    async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
+        await ask(rooms, BOX, 1)
+        for _ in range(KEEP_MESSAGES - 1):
+            assert rooms.take([BOX], 1)
+        assert not rooms.take([BOX], 1)
+        await background(rooms)
+        # It was begun with the 76th message, and 24 were accepted after that.
+        more = 0
+        while rooms.take([BOX], 1):
+            more += 1
+        assert more == KEEP_MESSAGES - 24
+
+    play(limits, scene, box=600 * MIB)
+
+
+def test_a_renewal_that_fails_is_tried_again(limits: Path) -> None:
+    async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
+        await ask(rooms, BOX, 1)
+        for _ in range(80):
+            assert rooms.take([BOX], 1)
+        dovecot.fails = True
+        await background(rooms)
+        dovecot.fails = False
+        assert rooms.take([BOX], 1)
+        await background(rooms)
+        for _ in range(70):
+            assert rooms.take([BOX], 1)
+
+    play(limits, scene, box=600 * MIB)
+
+
+def test_a_renewed_room_is_dropped_with_the_one_before(limits: Path) -> None:
+    async def scene(dovecot: QuotaStatus, rooms: Rooms) -> None:
+        await ask(rooms, BOX, 1)
+        for _ in range(80):
+            assert rooms.take([BOX], 1)
+        replace(limits)
+        assert not rooms.take([OTHER], 1)  # which looks at the limits
+        await background(rooms)
+        assert not rooms.take([BOX], 1)
 
     play(limits, scene, box=600 * MIB)
 

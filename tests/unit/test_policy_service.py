@@ -384,6 +384,7 @@ def test_a_lookup_follows_a_table_that_grows_is_replaced_or_goes(tmp_path: Path)
     lookup = LmdbLookup(path)
     with pytest.raises(OSError, match="not there"):
         lookup.get("a")
+    assert lookup.version() == (0, 0)
     elsewhere(path, "table.fill([('a', '1')])")
     assert (lookup.get("a"), lookup.get("b")) == ("1", None)
     elsewhere(path, "table.apply({'b': '2', 'a': None})")
@@ -395,3 +396,23 @@ def test_a_lookup_follows_a_table_that_grows_is_replaced_or_goes(tmp_path: Path)
     elsewhere(path, "table.fill([('c', '3')])")
     assert (lookup.get("b"), lookup.get("c")) == (None, "3")
     assert lookup.get("k" * 600) is None
+
+
+def test_a_version_is_another_after_each_change(tmp_path: Path) -> None:
+    path = str(tmp_path / "table")
+    lookup, seen = LmdbLookup(path), [(0, 0)]
+    for code in (
+        "table.fill([('a', '1')])",
+        "table.apply({'a': '2'})",
+        "table.apply({'a': None})",
+        "table.apply({f'key{n:06}': 'x' * 1000 for n in range(30_000)})",
+        "__import__('os').unlink(table._file); table.fill([('a', '1')])",
+    ):
+        elsewhere(path, code)
+        assert lookup.version() == lookup.version()
+        assert lookup.version() not in seen
+        seen.append(lookup.version())
+        lookup.get("a")
+        assert lookup.version() == seen[-1]
+    Path(f"{path}.lmdb").unlink()
+    assert lookup.version() == (0, 0)

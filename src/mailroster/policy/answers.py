@@ -13,10 +13,11 @@ from mailroster.instance.layout import Layout
 from mailroster.instance.lookups import CATCH_ALL, LOGIN, QUOTA, RECIPIENT, SENDER
 from mailroster.paths import MAILBOX, Recipient, end_of, lead_nowhere
 from mailroster.policy.changes_under_way import ChangesUnderWay
+from mailroster.policy.followed import Followed
 from mailroster.policy.quota_status import QuotaStatus
 from mailroster.policy.regexp_table import Patterns
 from mailroster.policy.rooms import Rooms
-from mailroster.policy.tabled import tabled
+from mailroster.policy.tabled import TABLES, tabled
 from mailroster.resolve import Router
 from mailroster.targets.lmdb_lookup import LmdbLookup
 
@@ -56,8 +57,12 @@ class Policy:
 
     def __init__(self, layout: Layout, origin: str) -> None:
         self._patterns = Patterns(layout)
-        roles = LmdbLookup(layout.table("roles"))
-        self._router = Router(tabled(layout), origin, self._patterns.captured, role=roles.get)
+        tables = {name: LmdbLookup(layout.table(name)) for name in (*TABLES, "roles")}
+        self._tables = tuple(tables.values())
+        self._router = Router(
+            tabled(tables), origin, self._patterns.captured, role=tables["roles"].get
+        )
+        self._followed = Followed(self._version)
         self._rooms = Rooms(QuotaStatus(layout.quota_status).action, layout.limits)
         self._changes = ChangesUnderWay(layout.changing)
         self._senders = LmdbLookup(layout.table("senders"))
@@ -123,7 +128,20 @@ class Policy:
     ) -> str:
         """The answer about a recipient: `550 …` if it leads only to addresses of ours that do not
         exist, `552 …` if a mailbox that it leads to is full. `exists` and `has_room` say which of
-        the two is asked for."""
+        the two is asked for. A refusal is never by what is remembered of the tables."""
+        mailboxes = self._followed.get(recipient)
+        if mailboxes is None:
+            answer = self._follow(recipient, until, exists=exists)
+            if isinstance(answer, str):
+                return answer
+            mailboxes = answer
+        if not has_room or self._rooms.take(mailboxes, size):
+            return PERMIT
+        raise _Lacks(partial(self._room, mailboxes, size))
+
+    def _follow(self, recipient: str, until: float, *, exists: bool) -> str | Sequence[str]:
+        """The mailboxes of a recipient, up to MAILBOXES_MAX; or the answer about one that has none
+        (`exists`: this is asked for) or can't be followed."""
         ends: list[Recipient] | None = None
 
         def leads_nowhere() -> bool:
@@ -135,13 +153,15 @@ class Policy:
             return UNKNOWN
         if ends is None:
             return NO_OPINION  # Postfix itself refuses what can't be followed
-        if not has_room:
-            return PERMIT
         found = dict.fromkeys(end.mailbox for end in ends if end.kind == MAILBOX)
         mailboxes = list(found)[:MAILBOXES_MAX]
-        if self._rooms.take(mailboxes, size):
-            return PERMIT
-        raise _Lacks(partial(self._room, mailboxes, size))
+        if not lead_nowhere(ends):
+            self._followed.keep(recipient, mailboxes)
+        return mailboxes
+
+    def _version(self) -> tuple[object, ...]:
+        """Another one whenever a table by which addresses are followed is another."""
+        return (self._patterns.look(), *(table.version() for table in self._tables))
 
     async def _room(self, mailboxes: Sequence[str], size: int) -> str:
         """What the first mailbox that is full answers, PERMIT if there is room in all."""

@@ -31,14 +31,15 @@ class Patterns:
         self._turn = asyncio.Semaphore(_AT_ONCE)
         self._literals = PatternLiterals("")
 
-    def look(self) -> None:
-        """Forgets what is known if the table is another."""
+    def look(self) -> Identity:
+        """Forgets what is known if the table is another; gives which one it is."""
         found = identity(self._path)
         if found != self._seen:
             self._seen = found
             self._known.clear()
             text = read(self._path).decode("utf-8", "surrogateescape")
             self._literals = PatternLiterals(text)
+        return found
 
     def captured(self, address: str) -> str | None:
         """`Router.captured`, as far as it is known: else None, and the address is wanted."""

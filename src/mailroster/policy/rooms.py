@@ -21,6 +21,8 @@ SLACKS_BYTES = (512 << 20, 64 << 20, 8 << 20, 1 << 20)
 #: An answer is remembered for so long, and for so many messages: there are limits by number, too.
 KEEP_S = 60.0
 KEEP_MESSAGES = 100
+#: With a fourth of it left, quota-status is asked anew, so that no message waits for that.
+_RENEW = 4
 #: So many mailboxes are remembered; the oldest answers are dropped first.
 MAILBOXES_MAX = 20_000
 #: A message without SIZE counts as so large: Postfix's own default of message_size_limit.
@@ -41,13 +43,14 @@ class Room:
     """What is known of one mailbox: the slack that fitted, and what is left of it. The slack is 0
     if none fitted, None while quota-status is asked; what is accepted meanwhile counts as well."""
 
-    __slots__ = ("expires_at", "left_bytes", "left_messages", "slack_bytes")
+    __slots__ = ("expires_at", "left_bytes", "left_messages", "next", "slack_bytes")
 
-    def __init__(self, expires_at: float) -> None:
+    def __init__(self, now: float) -> None:
         self.slack_bytes: int | None = None
         self.left_bytes = 0
         self.left_messages = KEEP_MESSAGES
-        self.expires_at = expires_at  # by the clock of the event loop
+        self.expires_at = now + KEEP_S  # by the clock of the event loop
+        self.next: Room | None = None  # for which quota-status is asked, to take the place of this
 
     def fill(self, slack_bytes: int) -> None:
         """Remembers the slack that fits."""
@@ -62,10 +65,20 @@ class Room:
         """Counts a message that is accepted."""
         self.left_messages -= 1
         self.left_bytes -= charge_bytes
+        if self.next is not None:
+            self.next.take(charge_bytes)
 
     def is_used_up(self, charge_bytes: int) -> bool:
-        """Whether a message of this size fitted into the slack once, and does not fit any more."""
+        """Whether a message of this size does not fit any more, and would into another slack."""
         return self.slack_bytes is not None and self.slack_bytes >= charge_bytes
+
+    def is_low(self, now: float) -> bool:
+        """Whether little of it is left."""
+        return (
+            _RENEW * self.left_bytes < (self.slack_bytes or 0)
+            or _RENEW * self.left_messages < KEEP_MESSAGES
+            or _RENEW * (self.expires_at - now) < KEEP_S
+        )
 
 
 class Rooms:
@@ -88,9 +101,11 @@ class Rooms:
         for room in rooms:
             if room is None or room.expires_at <= now or not room.holds(charge):
                 return False
-        for room in rooms:
+        for mailbox, room in zip(mailboxes, rooms, strict=True):
             if room is not None:
                 room.take(charge)
+                if room.is_low(now):
+                    self._renew(mailbox, room)
         return True
 
     async def refusal(self, mailbox: str, size_bytes: int) -> str:
@@ -106,9 +121,9 @@ class Rooms:
         question = self._shared(mailbox, size_bytes)
         room = self._rooms.get(mailbox)
         if room is None or room.expires_at <= self._now():
-            room = self._begin(mailbox, SLACKS_BYTES)
+            room = self._begin(mailbox)
         elif room.is_used_up(charge):
-            room = self._begin(mailbox, [s for s in SLACKS_BYTES if s <= (room.slack_bytes or 0)])
+            self._renew(mailbox, room)
         action = await asyncio.shield(question)
         if action.startswith("552 "):
             return action
@@ -144,29 +159,47 @@ class Rooms:
         except TimeoutError:
             raise OSError(f"no answer about {mailbox} within {ANSWER_S} s") from None
 
-    def _begin(self, mailbox: str, slacks_bytes: Sequence[int]) -> Room:
-        """A new room, which has no slack until quota-status is asked in the background."""
+    def _begin(self, mailbox: str) -> Room:
+        """A room that has no slack until quota-status has answered in the background."""
         now = self._now()
-        room = self._rooms[mailbox] = Room(now + KEEP_S)
+        room = self._rooms[mailbox] = Room(now)
         self._rooms.move_to_end(mailbox)
         self._drop(now)
-        task = asyncio.ensure_future(self._fill(mailbox, room, slacks_bytes))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        self._fill_later(mailbox, room, None)
         return room
 
-    async def _fill(self, mailbox: str, room: Room, slacks_bytes: Sequence[int]) -> None:
-        """Remembers the first slack that fits. Of a room that was dropped meanwhile nobody hears,
-        since Dovecot may have answered by a limit that has changed."""
+    def _renew(self, mailbox: str, room: Room) -> None:
+        """Has quota-status asked for a room that will take the place of one."""
+        if room.next is None:
+            room.next = Room(self._now())
+            self._fill_later(mailbox, room.next, room)
+
+    def _fill_later(self, mailbox: str, room: Room, before: Room | None) -> None:
+        task = asyncio.ensure_future(self._fill(mailbox, room, before))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _fill(self, mailbox: str, room: Room, before: Room | None) -> None:
+        """Remembers the first slack that fits. A room that was dropped meanwhile, or is to follow
+        such a room, is lost: Dovecot may have answered by a limit that has changed."""
         try:
-            for slack in slacks_bytes:
-                if (await self._bounded(mailbox, slack)).partition(" ")[0] in _FITS:
-                    room.fill(slack)
-                    return
-            room.fill(0)
-        except OSError:  # the question about a message complains
-            if self._rooms.get(mailbox) is room:
+            room.fill(await self._slack(mailbox))
+        except OSError:  # a question about a message complains
+            if before is not None:
+                before.next = None
+            elif self._rooms.get(mailbox) is room:
                 del self._rooms[mailbox]
+            return
+        if before is not None and self._rooms.get(mailbox) is before:
+            self._rooms[mailbox] = room
+            self._rooms.move_to_end(mailbox)
+
+    async def _slack(self, mailbox: str) -> int:
+        """The largest slack that fits, 0 if none does. Raises OSError."""
+        for slack in SLACKS_BYTES:
+            if (await self._bounded(mailbox, slack)).partition(" ")[0] in _FITS:
+                return slack
+        return 0
 
     def _drop(self, now: float) -> None:
         """Drops what has expired, and the oldest if there are too many."""

@@ -1,14 +1,13 @@
 """The roster as Postfix's tables have it, read one row at a time: for a process that follows an
 address and must not read a million lines for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from mailroster.document import Document, Format
 from mailroster.formats.accounts import ACCOUNTS, Account
 from mailroster.formats.local_aliases import LOCAL_ALIASES
 from mailroster.formats.virtual import VIRTUAL, Alias
-from mailroster.instance.layout import Layout
 from mailroster.roster import Roster
 from mailroster.targets.lmdb_lookup import LmdbLookup
 
@@ -47,12 +46,16 @@ class Tabled(Document[E]):
         return self._domains_served.get(domain) is not None
 
 
-def tabled(layout: Layout) -> Roster:
-    """Accounts and aliases as they are served. Passwords are in none of these tables."""
-    domains = LmdbLookup(layout.table("domains"))
+#: The tables of a roster.
+TABLES = ("domains", "mailboxes", "aliases", "local_aliases")
+
+
+def tabled(tables: Mapping[str, LmdbLookup]) -> Roster:
+    """Accounts and aliases as they are served, by the names of TABLES. Passwords are in none of
+    these tables."""
 
     def document(format: Format[E], table: str, entry: Callable[[str, str], E]) -> Any:
-        return Tabled(format, LmdbLookup(layout.table(table)), domains, entry)
+        return Tabled(format, tables[table], tables["domains"], entry)
 
     return Roster(
         accounts=document(ACCOUNTS, "mailboxes", _account),

@@ -45,10 +45,26 @@ class LmdbLookup:
             self._close()
             raise OSError(f"{self._path}: {error}") from error
 
-    def _get(self, raw: bytes) -> str | None:
+    def version(self) -> tuple[int, int]:
+        """Which file the table is, and its last transaction: another one after each change, once
+        the change is written. (0, 0) if the table can't be read. Needs no lock."""
+        import lmdb
+
+        try:
+            self._look()
+            return self._inode, self._env.info()["last_txnid"]
+        except (OSError, lmdb.Error):
+            self._close()
+            return 0, 0
+
+    def _look(self) -> None:
+        """Opens the table, unless the file that is open is still the table."""
         found = identity(self._path)
         if found.inode != self._inode or self._env is None:
             self._open(found)
+
+    def _get(self, raw: bytes) -> str | None:
+        self._look()
         assert self._file is not None
         # The lock that Postfix takes, and our writer: pages that are read are not used again.
         file_lock.lock(

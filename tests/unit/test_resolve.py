@@ -304,9 +304,15 @@ def test_roles_lead_to_the_postmaster_unless_the_roster_has_them() -> None:
         "root": "john@a.test",
         "mailer-daemon": "john@a.test",
         "hostmaster": f"hostmaster@{ORIGIN}",
+        "rooted": f"rooted@{ORIGIN}",
     }
     assert {address: one.expand(address) for address in ends} == {
         address: [end] for address, end in ends.items()
     }
     itself = plain._replace(postmaster="postmaster@a.test")
     assert itself.expand("postmaster@a.test") == ["postmaster@a.test"]
+
+
+def test_an_alias_to_itself_is_no_circle_for_a_router_that_remembers() -> None:
+    one = router("me@a.test ME@a.test\n").remembering()
+    assert one.expand("me@a.test") == ["ME@a.test"]

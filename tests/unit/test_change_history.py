@@ -376,3 +376,14 @@ def test_a_change_that_is_begun_anew_leaves_no_file_open(world: World) -> None:
         world.history.begin(note(b"one"))
     world.history.done(1 << 20)
     assert open_files() == files
+
+
+def test_after_text_that_is_no_entry_a_change_that_is_taken_back_leaves_no_byte(
+    world: World,
+) -> None:
+    world.history.put(note(b"one"), 1 << 20)
+    before = world.path.read_bytes() + b"by hand"
+    world.path.write_bytes(before)
+    world.history.begin(note(b"two"))
+    world.history.take_back()
+    assert world.path.read_bytes() == before + b"\n"

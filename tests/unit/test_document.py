@@ -141,3 +141,13 @@ def test_a_rule_is_found_in_its_own_case() -> None:
     assert document.position("/^Info@/ a@x.com") == 0
     assert document.position("/^b@/ A@x.com") == 1
     assert document.position("/^info@/ a@x.com") is None
+
+
+def test_a_long_line_is_read_like_a_short_one() -> None:
+    """Its entry is kept, since it takes long to parse."""
+    recipients = [f"user{n}@far.test" for n in range(2000)]
+    document = Document(VIRTUAL, f"all@a.test {','.join(recipients)}\n")
+    for _ in range(2):
+        alias = document.get("all@a.test")
+        assert alias is not None
+        assert list(alias.recipients) == recipients

@@ -142,6 +142,15 @@ def test_a_test_that_fails_without_a_mutant_kills_none(
     assert capfd.readouterr().err == f"left out, it fails without a mutant: {name}\n"
 
 
+def test_tests_that_fail_when_they_are_run_again_are_reported(tree: Path) -> None:
+    (tree / "tests/unit/test_sums.py").write_text(f"{TESTED}    open('/mnt/once', 'x').close()\n")
+    status, text = report(tree)
+    assert status == 1
+    assert text.startswith(
+        "| sums | 0 | 0 | 0 | 0 | 0 % |\n\nsums: its tests fail without a mutant\n"
+    )
+
+
 def test_a_run_that_is_killed_leaves_nothing_behind(tree: Path) -> None:
     hangs = "while negative(1) is None:\n        open('hangs', 'w').close()"
     (tree / "tests/unit/test_sums.py").write_text(

@@ -1,6 +1,6 @@
 """Addresses: what is taken, in which spelling, and what is refused."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -191,3 +191,11 @@ def test_an_alias_mentions_the_account_behind_any_extension(delimiters: str) -> 
         assert list(VIRTUAL.mentions(alias)) == [(user, "x.com")]
         needles = VIRTUAL.needles(user, "x.com")
         assert any(needle in f"a{char}b@x.com" for needle in needles), char
+
+
+@pytest.mark.parametrize("folded", [address.account, address.recipient])
+def test_a_part_of_a_domain_may_have_63_octets(folded: Callable[[str], str]) -> None:
+    label = "a" * 63
+    assert folded(f"box@{label}.test") == f"box@{label}.test"
+    with pytest.raises(Fault, match="longer than 63 octets"):
+        folded(f"box@{label}a.test")

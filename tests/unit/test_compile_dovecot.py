@@ -3,7 +3,13 @@
 import pytest
 
 from mailroster.changes import change
-from mailroster.compile.dovecot import LOCKED, AccountRow, Accounts, Exceptions
+from mailroster.compile.dovecot import (
+    LOCKED,
+    PASSDB_FIELDS,
+    AccountRow,
+    Accounts,
+    Exceptions,
+)
 from mailroster.document import Document
 from mailroster.resolve import Router
 from mailroster.roster import Roster
@@ -143,3 +149,7 @@ def test_a_locked_account_has_a_hash_that_no_password_has(hash: str, extra: str)
         assert EXCEPTIONS.row(asked, "a@x.com") == f"a@x.com:{LOCKED}::::::fail=1"
     else:
         assert ACCOUNTS.row(asked, "a@x.com") == AccountRow(LOCKED, "x.com/a")
+
+
+def test_each_field_that_dovecot_asks_for_is_a_column() -> None:
+    assert set(PASSDB_FIELDS) < set(AccountRow._fields)

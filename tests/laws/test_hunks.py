@@ -4,10 +4,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mailroster.document import Format
+from mailroster.formats.virtual import VIRTUAL
 from mailroster.hunks import CONTEXT, Region, unified
 from mailroster.indexed import Indexed
 from mailroster.plan import physical_lines, regions
@@ -106,3 +108,12 @@ def test_documents_of_two_bases_are_compared_as_wholes() -> None:
     format = Roster().quotas.format
     one, other = indexed(format, b"a@x:1G\nb@x:1G\n"), indexed(format, b"a@x:2G\nb@x:1G\n")
     assert list(regions(one, other)) == [Region(["a@x:1G", "b@x:1G"], ["a@x:2G", "b@x:1G"])]
+
+
+@pytest.mark.parametrize("between", range(4, 10))
+def test_near_edits_of_a_large_file_are_shown_as_those_of_a_small_one(between: int) -> None:
+    content = "".join(f"user{n}@x.com {n}@y.org\n" for n in range(40)).encode()
+    before = indexed(VIRTUAL, content)
+    after = apply(before, [(n, "b@x.com c@x.com", []) for n in (10, 11 + between)])
+    small = document(VIRTUAL, content), document(VIRTUAL, bytes(after))
+    assert list(unified(regions(before, after), "x")) == list(unified(regions(*small), "x"))

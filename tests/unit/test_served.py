@@ -135,6 +135,7 @@ def test_a_file_that_is_the_same_as_its_copy_is_found_by_the_index(world: World)
     assert isinstance(document, Indexed)
     assert which == identity(str(world.config))
     assert bytes(document) == BASE
+    assert document.get("b22") == Document(VIRTUAL, BASE.decode()).get("b22")
     world.config.write_bytes(BASE)
     assert world.current() is None, "it was written again"
 

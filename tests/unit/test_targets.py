@@ -427,3 +427,13 @@ def test_a_table_grows_past_its_map(tmp_path: Path) -> None:
     rows: dict[str, Row | None] = {f"{n}@x.com": "r" * 1000 for n in range(30_000)}
     table.apply(rows)
     assert len(table.read()) == 30_000
+
+
+def test_a_table_that_is_renewed_is_another_file_without_rows(tmp_path: Path) -> None:
+    """A process of Postfix that has the old one open sees that it was removed, and starts anew."""
+    table = LmdbTable(str(tmp_path / "table"))
+    table.fill([("a@x.com", "b@x.com")])
+    with open(tmp_path / "table.lmdb", "rb") as old:
+        table.renew()
+        assert os.fstat(old.fileno()).st_nlink == 0
+    assert table.read() == {}

@@ -117,6 +117,10 @@ ALIASES = {
         "unreasonable-alias:1",
         virtual="i@x.com " + ",".join(f"r{n}@y.org" for n in range(1001)),
     ),
+    "1,001 recipients, and one of them again": Case(
+        "unreasonable-alias:1",
+        virtual="i@x.com " + ",".join(f"r{n}@y.org" for n in (*range(1001), 0)),
+    ),
     "1,000 recipients": Case("", virtual="i@x.com " + ",".join(f"r{n}@y.org" for n in range(1000))),
     "a bare name whose address is an alias": Case(
         "unreachable-alias:1", virtual=f"info a@x.com\ninfo@{ORIGIN} b@x.com\n"

@@ -237,7 +237,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="which mutants (1)")
     parser.add_argument("--jobs", type=int, default=1, help="modules at once (1)")
     parser.add_argument(
-        "--budget", type=int, default=30, help="CPU seconds of a mutant's tests (30)"
+        "--budget", type=int, default=10, help="CPU seconds of a mutant's tests (10)"
     )
     parser.add_argument("--tests", nargs="+", default=TESTS, help=f"({' '.join(TESTS)})")
     parser.add_argument("--isolated", action="store_true", help=argparse.SUPPRESS)

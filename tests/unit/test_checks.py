@@ -168,6 +168,12 @@ PATTERNS = {
         "regexp-captures-mailbox:1", accounts("a@x.com", "b@y.org"), regexp="!/@x\\.com$/ a@x.com\n"
     ),
     "no end": Case("regexp-open-end:1", regexp="/^t@x\\.com/ a@x.com\n"),
+    "no end, inside of a block, behind a block in it": Case(
+        "", regexp="if /@x\\.com$/\nif /^n/\n/^n@/ a@x.com\nendif\n/^t/ a@x.com\nendif\n"
+    ),
+    "a mailbox that has an alias is not asked about": Case(
+        "alias-shadows-mailbox:1", virtual="a@x.com b@x.com\n", regexp="/^a@x\\.com$/ b@x.com\n"
+    ),
     "no end, inside of a block": Case("", regexp="if /@x\\.com$/\n/^t/ a@x.com\nendif\n"),
     "a user in every domain": Case("regexp-every-domain:1", regexp="/^postmaster@/ a@x.com\n"),
     "some users in every domain": Case(

@@ -92,6 +92,11 @@ def same(one: Document[Any], other: Document[Any]) -> None:
     assert one.is_empty() == other.is_empty()
     assert one.faulty() == other.faulty()
     assert (one.unfinished() is None) == (other.unfinished() is None)
+    for word in ("a@x.com", "b@x", "# note"):
+        assert one.has(word) == other.has(word)
+        assert [one.line(p) for p in one.holding(word)] == [
+            other.line(p) for p in other.holding(word)
+        ]
     for key in KEYS:
         found, wanted = one.positions(key), other.positions(key)
         assert [one.line(p) for p in found] == [other.line(p) for p in wanted], key

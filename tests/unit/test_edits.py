@@ -219,12 +219,10 @@ def test_a_forward_is_refused_that_nobody_could_follow() -> None:
     own = roster("bob@x.com", virtual=circle)
     refused(lambda: edits.forward(own, bob, ["BOB@x.com"], ORIGIN), "gets its mail by itself")
     refused(lambda: edits.forward(own, bob, ["i@x.com"], ORIGIN), "loop")
-    # An alias that leads there, and could be followed before: i@x.com has one step too many then.
-    far = "".join(f"l{n}@x.com l{n + 1}@x.com\n" for n in range(1200)) + "l1200@x.com bob@x.com\n"
-    refused(
-        lambda: edits.forward(roster("bob@x.com", virtual=far), bob, ["far@y.org"], ORIGIN),
-        "l0@x.com",
-    )
+    # An alias that leads there could be followed before, and has one step too many then.
+    chain = "".join(f"l{n}@x.com l{n + 1}@x.com\n" for n in range(998)) + "l998@x.com bob@x.com\n"
+    long = roster("bob@x.com", virtual=chain)
+    refused(lambda: edits.forward(long, bob, ["far@y.org"], ORIGIN), "'l0@x.com' leads to")
 
 
 def test_an_alias_that_was_broken_already_does_not_hinder_a_forward() -> None:

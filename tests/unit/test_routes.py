@@ -4,7 +4,7 @@ import pytest
 
 from mailroster.changes import change
 from mailroster.effects.effect import Effect
-from mailroster.effects.routes import Route, Routes, concerned
+from mailroster.effects.routes import Route, Routes, concerned, rerouted
 from tests.foreseen import between, roster, router
 
 H = "{SHA512-CRYPT}$6$abc$def"
@@ -56,20 +56,37 @@ def test_an_account_that_goes_takes_the_mail_along_that_a_pattern_sends_there(to
     ("virtual", "pattern", "subject"),
     [
         ("@a.test @b.test\n", r"/^.+@b\.test$/ jane@a.test", "@a.test"),
+        ("@a.test @b.test\n", r'/^"?any"?@b\.test$/ jane@a.test', "@a.test"),
         ("list@a.test qa+x@a.test\n", r"/^qa\+x@/ bob@a.test", "list@a.test"),
+        ("list@a.test qa+y@a.test\nqa@a.test x@b.test\n", r"/^x\+y@/ bob@a.test", "list@a.test"),
         ("list+x@a.test qa@a.test\n", r"/^qa@a\.test$/ bob@a.test", "list+x@a.test"),
         ("@c.test qa@a.test\n", r"/^qa@/ bob@a.test", "@c.test"),
         ("one@a.test two@a.test\ntwo@a.test qa@a.test\n", r"/^qa@/ bob@a.test", "one@a.test"),
         ("two@a.test qa@a.test\n", r"/^qa@/ bob@a.test,x@b.test", "two@a.test"),
     ],
-    ids=["a domain that leads to another", "a recipient with an extension", "a key with one",
-         "a catch-all", "a chain", "two recipients"],
+    ids=["a domain that leads to another", "by a pattern for others", "a recipient with an extension", "one that goes along",
+         "a key with one", "a catch-all", "a chain", "two recipients"],
 )  # fmt: skip
 def test_a_new_pattern_reroutes_what_leads_to_the_addresses_it_takes(
     virtual: str, pattern: str, subject: str
 ) -> None:
     found = effects({"virtual": virtual}, {"virtual": virtual, "regexp": f"{pattern}\n"})
     assert subject in found
+
+
+def test_a_domain_that_is_new_concerns_the_patterns_that_lead_into_it() -> None:
+    texts = {"regexp": r"/^qa@a\.test$/ z@new.test" + "\n"}
+    found = effects(texts, {**texts, "accounts": f"{ACCOUNTS}y@new.test|{H}\n"})
+    assert (found["qa@a.test"].before, found["qa@a.test"].after) == (("z@new.test",), ())
+
+
+def test_all_that_is_left_out_is_told_as_one_effect() -> None:
+    one = router(roster(accounts=ACCOUNTS))
+    before, after = Routes(one), Routes(one)
+    before.not_followed |= {"bob@a.test", "jane@a.test"}
+    after.not_followed |= {"bob@a.test", "qa@a.test"}
+    few = concerned(change(one, one), lambda _, some: None)._replace(left_out=4)
+    assert list(rerouted(few, before, after)) == [Effect("not-examined", "", ("7",), ("7",))]
 
 
 def test_what_is_not_examined_is_counted() -> None:

@@ -1,7 +1,9 @@
 """Rows of Postfix's lookup tables that no golden folder shows."""
 
+import pytest
+
 from mailroster.compile.postfix import LOCKED, REGEXP, SENDERS
-from mailroster.resolve import Router
+from mailroster.resolve import NotFollowed, Router
 from mailroster.tables import full
 from tests.foreseen import roster
 
@@ -34,5 +36,9 @@ def test_an_alias_that_is_not_followed_is_owned_by_its_recipients_that_are_mailb
 
     asked = Router(roster(accounts=accounts, virtual=virtual), "mail.test", captured)
     assert SENDERS.row(asked, "l@x.com") == "a@x.com, b@x.com"
-    assert SENDERS.row(asked.remembering(0), "l@x.com") == "a@x.com, b@x.com"
-    assert SENDERS.row(asked.remembering(0), "none@x.com") is None
+    limited = asked.remembering(-1)
+    with pytest.raises(NotFollowed):
+        limited.follow("l@x.com")
+    assert SENDERS.row(limited, "l@x.com") == "a@x.com, b@x.com"
+    assert SENDERS.row(limited, "c@x.com") == "c@x.com"
+    assert SENDERS.row(limited, "none@x.com") is None

@@ -56,7 +56,6 @@ def test_an_account_that_goes_takes_the_mail_along_that_a_pattern_sends_there(to
     ("virtual", "pattern", "subject"),
     [
         ("@a.test @b.test\n", r"/^.+@b\.test$/ jane@a.test", "@a.test"),
-        ("@a.test @b.test\n", r'/^"?any"?@b\.test$/ jane@a.test', "@a.test"),
         ("list@a.test qa+x@a.test\n", r"/^qa\+x@/ bob@a.test", "list@a.test"),
         ("list@a.test qa+y@a.test\nqa@a.test x@b.test\n", r"/^x\+y@/ bob@a.test", "list@a.test"),
         ("list+x@a.test qa@a.test\n", r"/^qa@a\.test$/ bob@a.test", "list+x@a.test"),
@@ -64,7 +63,7 @@ def test_an_account_that_goes_takes_the_mail_along_that_a_pattern_sends_there(to
         ("one@a.test two@a.test\ntwo@a.test qa@a.test\n", r"/^qa@/ bob@a.test", "one@a.test"),
         ("two@a.test qa@a.test\n", r"/^qa@/ bob@a.test,x@b.test", "two@a.test"),
     ],
-    ids=["a domain that leads to another", "by a pattern for others", "a recipient with an extension", "one that goes along",
+    ids=["a domain that leads to another", "a recipient with an extension", "one that goes along",
          "a key with one", "a catch-all", "a chain", "two recipients"],
 )  # fmt: skip
 def test_a_new_pattern_reroutes_what_leads_to_the_addresses_it_takes(

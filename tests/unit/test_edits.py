@@ -246,3 +246,9 @@ def test_a_forward_ends_and_what_is_none_stays_so() -> None:
 def test_an_account_that_is_known_leaves_the_roster_as_it_is() -> None:
     before = roster("bob@x.com")
     assert edits.known(before, Address("bob@x.com")) is before
+
+
+def test_a_master_is_added_once() -> None:
+    after = edits.add_master(Roster(), "info", HASH)
+    assert after.masters.text == f"info|{HASH}\n"
+    refused(lambda: edits.add_master(after, "info", HASH), "'info' exists already")

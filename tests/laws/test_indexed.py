@@ -143,13 +143,13 @@ continued = st.sampled_from(
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 90), st.none() | continued, st.lists(continued, max_size=2)),
+        st.tuples(st.integers(0, 50), st.none() | continued, st.lists(continued, max_size=2)),
         max_size=5,
     ),
     st.sampled_from(["", "\n", "\n# end"]),
 )
 def test_so_they_are_if_lines_go_on_in_the_next_one(steps: Any, end: str) -> None:
-    some = (f"user{n}@x.com {n}@y.org" + ",\n  z@y.org" * (n % 4 == 0) for n in range(80))
+    some = (f"user{n}@x.com {n}@y.org" + ",\n  z@y.org" * (n % 4 == 0) for n in range(40))
     content = ("\n".join(some) + end).encode()
     one = apply(indexed(VIRTUAL, content), steps)
     same(one, apply(document(VIRTUAL, content), steps))

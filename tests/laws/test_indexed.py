@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Iterator
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailroster.changes import changed_keys
@@ -141,6 +141,7 @@ continued = st.sampled_from(
 )
 
 
+@settings(max_examples=max(1, settings().max_examples // 4))
 @given(
     st.lists(
         st.tuples(st.integers(0, 50), st.none() | continued, st.lists(continued, max_size=2)),

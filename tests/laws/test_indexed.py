@@ -3,11 +3,12 @@
 from collections.abc import Hashable, Iterator
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailroster.changes import changed_keys
 from mailroster.document import Document, Format, mentions
+from mailroster.formats.virtual import VIRTUAL
 from mailroster.indexed import Indexed
 from mailroster.lines import cut, lines_of
 from mailroster.splices import Bytes, splices_between
@@ -86,8 +87,16 @@ def apply(document: Document[Any], steps: Any) -> Document[Any]:
 
 def same(one: Document[Any], other: Document[Any]) -> None:
     assert bytes(one) == bytes(other)
+    assert one.same_as(other)
+    assert other.same_as(one)
+    assert one.is_empty() == other.is_empty()
     assert one.faulty() == other.faulty()
     assert (one.unfinished() is None) == (other.unfinished() is None)
+    for word in ("a@x.com", "b@x", "# note"):
+        assert one.has(word) == other.has(word)
+        assert [one.line(p) for p in one.holding(word)] == [
+            other.line(p) for p in other.holding(word)
+        ]
     for key in KEYS:
         found, wanted = one.positions(key), other.positions(key)
         assert [one.line(p) for p in found] == [other.line(p) for p in wanted], key
@@ -100,6 +109,17 @@ def same(one: Document[Any], other: Document[Any]) -> None:
         assert one.names_domain(domain) == other.names_domain(domain)
 
 
+def assert_neighbours(document: Document[Any]) -> None:
+    """Holds if each line knows the one above and the one below it, and its number."""
+    places = placed(document)
+    number = 1
+    for above, place, below in zip([None, *places], places, [*places[1:], None], strict=False):
+        assert document.above(place) == above
+        assert document.below(place) == below
+        assert document.number(place) == number
+        number += 1 + document.line(place).count("\n")
+
+
 def ended(content: bytes) -> bytes:
     """A file whose first line begins no continuation: that is a fault no edit makes."""
     return b"x@far.test y@far.test\n" + content
@@ -110,7 +130,31 @@ def test_after_the_same_edits_both_are_the_same(
     format: Format[Any], content: bytes, steps: Any
 ) -> None:
     content = ended(content)
-    same(apply(indexed(format, content), steps), apply(document(format, content), steps))
+    one = apply(indexed(format, content), steps)
+    same(one, apply(document(format, content), steps))
+    assert_neighbours(one)
+
+
+#: Lines for a Postfix table, some of which go on in the next physical line.
+continued = st.sampled_from(
+    ["a@x.com b@x.com,\n  c@x.com", "b@x.com c@x.com\n# more\n\td@x.com", "info a@x.com", "# note"]
+)
+
+
+@settings(max_examples=max(1, settings().max_examples // 4))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 50), st.none() | continued, st.lists(continued, max_size=2)),
+        max_size=5,
+    ),
+    st.sampled_from(["", "\n", "\n# end"]),
+)
+def test_so_they_are_if_lines_go_on_in_the_next_one(steps: Any, end: str) -> None:
+    some = (f"user{n}@x.com {n}@y.org" + ",\n  z@y.org" * (n % 4 == 0) for n in range(40))
+    content = ("\n".join(some) + end).encode()
+    one = apply(indexed(VIRTUAL, content), steps)
+    same(one, apply(document(VIRTUAL, content), steps))
+    assert_neighbours(one)
 
 
 @given(formats, raw, raw, raw, raw)

@@ -14,10 +14,11 @@ from mailroster.changes import (
 from mailroster.document import Document
 from mailroster.formats.accounts import ACCOUNTS
 from mailroster.formats.regexp import REGEXP
+from mailroster.indexed import Indexed
 from mailroster.resolve import Router
 from mailroster.splices import Splice
 from tests.foreseen import roster
-from tests.laws.test_indexed import Indexed, PlainBase, indexed
+from tests.laws.test_indexed import PlainBase, indexed
 
 ORIGIN = "mail.test"
 

@@ -9,6 +9,7 @@ from mailroster.compile.dovecot import (
     AccountRow,
     Accounts,
     Exceptions,
+    misplaced,
 )
 from mailroster.document import Document
 from mailroster.resolve import Router
@@ -137,6 +138,29 @@ def test_a_quota_concerns_the_account_and_the_aliases_that_lead_to_it(
     )
     assert set(ACCOUNTS.concerned(change(before, after))) == expected
     assert EXCEPTIONS.concerned(change(before, after)) == {"a@x.com"}
+
+
+def test_each_account_and_each_alias_is_a_key_once() -> None:
+    virtual = (
+        "info a@x.com\ninfo@host.test b@x.com\nmore a@x.com\nMore a@x.com\n@x.com a@x.com\n"
+        "a@x.com b@x.com\nlist@x.com a@x.com\n"
+    )
+    keys = ["a@x.com", "info@host.test", "more@host.test", "list@x.com"]
+    assert sorted(ACCOUNTS.keys(router("", virtual=virtual))) == sorted(keys)
+
+
+def test_an_address_that_only_a_catch_all_takes_has_no_row() -> None:
+    asked = router("", virtual="@host.test a@x.com\ninfo a@x.com\n")
+    assert ACCOUNTS.row(asked, "any@host.test") is None
+    assert ACCOUNTS.row(asked, "info@host.test") == AccountRow(None, "x.com/a")
+
+
+def test_only_accounts_that_are_there_can_have_a_misplaced_folder() -> None:
+    fields = "userdb_home=/elsewhere userdb_nice=1"
+    accounts = router(fields).roster.accounts
+    for keys, count in (([], 0), (["nobody@x.com"], 0), (["nobody@x.com", "a@x.com"], 1)):
+        assert len(list(misplaced(accounts, keys, "/srv/mail"))) == count
+    assert list(misplaced(router("nologin").roster.accounts, ["a@x.com"], "/srv/mail")) == []
 
 
 @pytest.mark.parametrize("hash", ["{SHA512-CRYPT}!$6$a", "{SSHA}!x", "!$6$a", "{FOO}!x"])

@@ -188,3 +188,67 @@ def test_restrictions_and_masters() -> None:
     refused(lambda: edits.set_master_password(masters, "other", HASH), "no master")
     refused(lambda: edits.delete_masters(masters, ["admin", "other"]), "no master")
     assert edits.delete_masters(masters, ["admin"]).masters.text == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "targets", "after"),
+    [
+        ("", ["far@y.org"], "bob@x.com far@y.org\n"),
+        ("", ["bob@x.com", "far@y.org"], "bob@x.com bob@x.com,far@y.org\n"),
+        ("", ["far@y.org", "far@y.org"], "bob@x.com far@y.org\n"),
+        ("Bob@x.com Old@y.org, far@y.org\n", ["Far@y.org"], "Bob@x.com far@y.org\n"),
+        ("bob@x.com a@y.org,b@y.org\n", ["c@y.org"], "bob@x.com c@y.org\n"),
+        ("i@x.com bob@x.com\n", ["far@y.org"], "i@x.com bob@x.com\nbob@x.com far@y.org\n"),
+    ],
+    ids=["to another", "with a copy kept", "one that is named twice", "what is there stays",
+         "others go", "an alias that leads there stays"],
+)  # fmt: skip
+def test_a_forward_has_its_targets_and_no_others(
+    before: str, targets: list[str], after: str
+) -> None:
+    found = edits.forward(
+        roster("bob@x.com", virtual=before), Address("bob@x.com"), targets, ORIGIN
+    )
+    assert found.virtual.text == after
+
+
+def test_a_forward_is_refused_that_nobody_could_follow() -> None:
+    bob = Address("bob@x.com")
+    circle = "i@x.com bob@x.com\n"
+    refused(lambda: edits.forward(roster(), bob, ["far@y.org"], ORIGIN), "no account 'bob@x.com'")
+    own = roster("bob@x.com", virtual=circle)
+    refused(lambda: edits.forward(own, bob, ["BOB@x.com"], ORIGIN), "gets its mail by itself")
+    refused(lambda: edits.forward(own, bob, ["i@x.com"], ORIGIN), "loop")
+    # An alias that leads there could be followed before, and has one step too many then.
+    chain = "".join(f"l{n}@x.com l{n + 1}@x.com\n" for n in range(998)) + "l998@x.com bob@x.com\n"
+    long = roster("bob@x.com", virtual=chain)
+    refused(lambda: edits.forward(long, bob, ["far@y.org"], ORIGIN), "'l0@x.com' leads to")
+
+
+def test_an_alias_that_was_broken_already_does_not_hinder_a_forward() -> None:
+    broken = "l@x.com m@x.com\nm@x.com l@x.com, bob@x.com\n"
+    before = roster("bob@x.com", virtual=broken)
+    after = edits.forward(before, Address("bob@x.com"), ["far@y.org"], ORIGIN)
+    assert after.virtual.text == f"{broken}bob@x.com far@y.org\n"
+
+
+def test_a_forward_ends_and_what_is_none_stays_so() -> None:
+    bob = Address("bob@x.com")
+    before = roster(
+        "bob@x.com", virtual="i@x.com bob@x.com\n# mailroster: comment x\nbob@x.com f@y.org\n"
+    )
+    after = edits.stop_forward(before, bob)
+    assert after.virtual.text == "i@x.com bob@x.com\n"
+    assert edits.stop_forward(after, bob).virtual.text == after.virtual.text
+    refused(lambda: edits.stop_forward(roster(), bob), "no account 'bob@x.com'")
+
+
+def test_an_account_that_is_known_leaves_the_roster_as_it_is() -> None:
+    before = roster("bob@x.com")
+    assert edits.known(before, Address("bob@x.com")) is before
+
+
+def test_a_master_is_added_once() -> None:
+    after = edits.add_master(Roster(), "info", HASH)
+    assert after.masters.text == f"info|{HASH}\n"
+    refused(lambda: edits.add_master(after, "info", HASH), "'info' exists already")

@@ -1,5 +1,7 @@
 """What an edit changes in which file, and how it is shown."""
 
+from typing import Any
+
 from mailroster.document import Document
 from mailroster.formats.accounts import ACCOUNTS
 from mailroster.formats.masters import MASTERS
@@ -71,5 +73,5 @@ def test_a_tab_is_shown_as_it_is() -> None:
 
 
 def test_a_file_that_stays_the_same_has_no_diff() -> None:
-    file = BEFORE.virtual
+    file: Document[Any] = BEFORE.virtual
     assert file_diff(FileEdit("virtual", file.format.file, file, file)) == ""

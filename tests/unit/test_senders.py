@@ -89,6 +89,10 @@ def test_a_deleted_account_takes_its_rights_and_those_on_it() -> None:
         ),
         ("a@x.com b@x.com\nnew@x.com b@x.com\n", "new@x.com b@x.com\n"),
         ("ba@x.com b@x.com\n", "ba@x.com b@x.com\n"),
+        (
+            "press@x.com a@x.com,@bad\npress@x.com b@x.com\npress@x.com a@x.com\n",
+            "press@x.com a@x.com,@bad\npress@x.com b@x.com\npress@x.com new@x.com\n",
+        ),
     ],
 )
 def test_the_rights_of_a_renamed_account_go_with_it(before: str, after: str) -> None:

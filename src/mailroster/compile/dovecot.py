@@ -99,15 +99,12 @@ class Accounts:
     def keys(self, router: Router) -> Iterable[str]:
         roster = router.roster
         yield from roster.accounts.counted()
-        bare = set()  # `user` and `user@origin` are one key here
         for alias in roster.virtual.counted():
             key = router.qualified(alias)
             if alias[0] == "@" or key in roster.accounts:
                 continue
-            if key != alias:
-                if key in bare or key in roster.virtual:
-                    continue
-                bare.add(key)
+            if key != alias and key in roster.virtual:
+                continue  # `user` and `user@origin` are one key here
             yield key
 
     def row(self, router: Router, key: str) -> AccountRow | None:

@@ -171,6 +171,7 @@ def test_a_file_that_is_always_saved_in_between_is_left_to_who_saves_it(folder: 
     assert LINES["virtual"] not in texts(folder)["virtual"]
     assert left(folder) == []
     assert list(store.history()) == []
+    assert b"\nchange " not in (folder / HISTORY).read_bytes()
 
 
 # -- the owner of a file

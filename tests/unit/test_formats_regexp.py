@@ -196,7 +196,7 @@ def test_each_rule_has_the_blocks_around_it() -> None:
 
 
 def test_the_file_is_ordered_and_its_recipients_are_split_at_commas_and_blanks() -> None:
-    assert (REGEXP.file, REGEXP.ordered) == ("postfix-regexp.cf", True)
+    assert (REGEXP.file, REGEXP.ordered, REGEXP.continued) == ("postfix-regexp.cf", True, True)
     assert recipients("a@x, $1@x\tb,,c") == ["a@x", "$1@x", "b", "c"]
     assert line("/a/", ["a@x", "b@x"]) == "/a/ a@x,b@x"
 

@@ -231,7 +231,7 @@ WAITING = {
 
 
 @pytest.mark.parametrize("case", WAITING.values(), ids=WAITING.keys())
-def test_no_entry_that_is_served_goes_before_it_has_settled(case: Case) -> None:
+def test_nobody_who_is_served_goes_before_it_has_settled(case: Case) -> None:
     before = getattr(roster(**{case.field: case.served}), case.field)
     after = getattr(held(case).roster, case.field)
     assert {key for key, _ in before.items()} <= {key for key, _ in after.items()}

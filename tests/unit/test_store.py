@@ -309,3 +309,24 @@ def test_a_reader_waits_a_while_for_an_edit_that_is_under_way(
     store.recover()
     assert (folder / "dovecot-quotas.cf").read_text() == "a@x.com:1G\nn n@x.com\n"
     assert not store.read().pending
+
+
+def test_an_edit_by_hand_is_told_from_one_that_a_command_has_made_and_taken_back(
+    folder: Path,
+) -> None:
+    store = Store(str(folder), history_bytes=1 << 20)
+    before = store.read().roster
+    store.transact(add_line("quotas"))
+    added = store.read()
+    quotas = folder / "dovecot-quotas.cf"
+    text = quotas.read_text()
+    store.transact(lambda roster: roster._replace(quotas=before.quotas))
+    # The line comes into force only now, when the files say something else already.
+    assert store.note_by_hand(before, added.roster, added.identities) == ""
+    assert [entry.by_hand for entry in store.history()] == [False, False]
+    quotas.write_text(text)
+    again = store.read()
+    assert store.note_by_hand(before, again.roster, again.identities) == ""
+    assert [entry.by_hand for entry in store.history()] == [True, False, False]
+    assert store.note_by_hand(before, again.roster, again.identities) == ""
+    assert len(list(store.history())) == 3, "it is noted once"

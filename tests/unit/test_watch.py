@@ -115,7 +115,11 @@ def test_a_file_behind_a_link_is_watched_where_it_is(
     hint_after(folder, lambda: append(elsewhere / ACCOUNTS))
 
 
-def test_hints_come_regardless_even_where_there_is_no_folder(tmp_path: Path) -> None:
+def test_hints_come_regardless_even_where_there_is_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "REGARDLESS_S", 0.05)
+
     async def three() -> int:
         count = 0
         async for _ in watch.hints(str(tmp_path / "not there")):

@@ -218,6 +218,7 @@ def test_a_request_without_end_ends_the_connection() -> None:
         pytest.param("brim@x.com", "recipient+quota", FULL, id="an alias to it"),
         pytest.param("full@x.com", "recipient", PERMIT, id="full, not asked"),
         pytest.param("loop@x.com", "recipient+quota", NO_OPINION, id="a loop"),
+        pytest.param("loop@x.com", "recipient", NO_OPINION, id="a loop, no quota"),
         pytest.param("", "recipient+quota", NO_OPINION, id="no recipient"),
         pytest.param("out@x.com", "recipient+quota", PERMIT, id="elsewhere"),
         pytest.param("full@x.com", "", PERMIT, id="nothing is asked"),
@@ -227,13 +228,16 @@ def test_a_request_without_end_ends_the_connection() -> None:
         pytest.param("stale@x.com", "recipient/class", UNKNOWN, id="unknown, with a class"),
     ],
 )
-def test_a_recipient(tmp_path: Path, address: str, context: str, action: str) -> None:
+def test_a_recipient(
+    tmp_path: Path, address: str, context: str, action: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     async def scene(policy: Policy, dovecot: Dovecot, layout: Layout) -> None:
         asked = request(context, recipient=address, size="1000")
         assert await answered(policy, asked) == action
         assert await answered(policy, asked) == action
 
     play(tmp_path, scene)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

@@ -374,6 +374,7 @@ CHANGES: list[tuple[str, dict[str, str | None]]] = [
 ASKED = (
     "info@x.com", "stale@x.com", "team@x.com", "more@x.com", "out@x.com", "postmaster@y.com",
     "root@mail.test", "bob@x.com", "ann@old.com", "who@caught.com", "loop@x.com", "dept-1@x.com",
+    "full@x.com",
 )  # fmt: skip
 
 
@@ -396,7 +397,7 @@ def test_an_address_ends_where_it_does_now_while_tables_change(
             if rows:
                 elsewhere(layout, table, rows)
             else:
-                Path(layout.table(table)).write_text("/^dept-/ full@x.com\n")
+                Path(layout.table(table)).write_text("/^(dept-|full@)/ ann@x.com\n")
             found = []
             for address in ASKED:
                 asked = request("recipient+quota", recipient=address, size="1000")
@@ -847,6 +848,16 @@ def test_only_so_many_questions_are_asked_at_once(
     assert with_quota_status(path, lambda _: b"action=DUNNO\n\n", scene) == quota_status.AT_ONCE
 
 
+def test_a_connection_in_use_is_not_dropped(tmp_path: Path) -> None:
+    async def scene(status: QuotaStatus, seen: list[bytes]) -> None:
+        await status.action("ann@x.com", 1)
+        (timer,) = status._idle.values()
+        await status.action("ann@x.com", 1)
+        assert timer.cancelled()
+
+    assert with_quota_status(tmp_path / "quota-status", lambda _: b"action=DUNNO\n\n", scene) == 1
+
+
 def test_an_idle_connection_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quota_status, "KEEP_S", 0.0)
 
@@ -880,11 +891,11 @@ def test_an_answer_that_comes_too_late_is_not_that_of_the_next_question(tmp_path
 #: Stands in for postmap: counts its runs, and has a result for what begins with `dept-`.
 POSTMAP = """\
 #!/bin/sh
-echo run >>"$0.runs"
+echo "$@" >>"$0.runs"
 status=1
 while read -r address; do
   case $address in
-    dept-*) printf '%s\\tann@x.com\\n' "$address"; status=0;;
+    dept-* | full@*) printf '%s\\tann@x.com\\n' "$address"; status=0;;
     bad-*) exit 75;;
   esac
 done
@@ -932,7 +943,12 @@ def test_addresses_that_a_pattern_may_match_are_asked_about_once(
     assert learned(patterns, "ann@x.com", "who@far.test") == [None, None]
     assert postmap() == 1
     assert learned(patterns, "dept-3@x.com") == ["ann@x.com"]
-    assert postmap() == 2
+    assert learned(patterns, "none-dept-@x.com") == [None]
+    assert postmap() == 3
+    table = layout.table("regexp")
+    assert set(Path(tmp_path, "postmap-stub.runs").read_text().splitlines()) == {
+        f"-c {layout.postmap} -q - pcre:{table}"
+    }
     with pytest.raises(OSError, match="postmap ended with 75"):
         learned(patterns, "bad-1@x.com")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import subprocess
 import sys
 import time
@@ -453,6 +454,23 @@ def test_the_memory_of_followed_addresses_has_a_limit(monkeypatch: pytest.Monkey
     assert followed.get("c") == []
     followed.keep("h", [])
     assert [followed.get(one) for one in "ch"] == [None, []]
+
+
+def test_a_service_that_is_dropped_closes_its_tables(tmp_path: Path) -> None:
+    async def run() -> None:
+        layout = made(tmp_path)
+        for _ in range(2):
+            policy = Policy(layout, "mail.test")
+            await answered(policy, request("recipient", recipient="team@x.com"))
+            del policy
+            # LMDB opens a file only once in a process.
+            LmdbTable(layout.table("aliases")).apply({"new@x.com": "ann@x.com"})
+
+    gc.disable()
+    try:
+        asyncio.run(run())
+    finally:
+        gc.enable()
 
 
 # -- changes under way

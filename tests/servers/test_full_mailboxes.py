@@ -10,6 +10,7 @@ import socketserver
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -152,12 +153,19 @@ def quota_status_pids(post: Instance) -> list[int]:
     return found
 
 
+class Proxy:
+    """Stands before quota-status, waits some seconds with each answer, and counts the questions."""
+
+    def __init__(self) -> None:
+        self.delay_s = 0.0
+        self.questions: Counter[str] = Counter()  # by mailbox
+
+
 @pytest.fixture
-def slowly(post: Instance) -> Iterator[list[float]]:
-    """A proxy before quota-status that waits some seconds with each answer; the list has them."""
+def proxy(post: Instance) -> Iterator[Proxy]:
     path = post.state / "run/quota-status"
     hidden = path.with_name("hidden")
-    delay_s, ended = [0.0], threading.Event()
+    proxy, ended = Proxy(), threading.Event()
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
@@ -166,9 +174,11 @@ def slowly(post: Instance) -> Iterator[list[float]]:
                 answers = behind.makefile("rb")
                 while line := self.rfile.readline():
                     behind.sendall(line)
+                    if line.startswith(b"recipient="):
+                        proxy.questions[line[10:-1].decode()] += 1
                     if line == b"\n":
                         answer = answers.readline() + answers.readline()
-                        ended.wait(delay_s[0])
+                        ended.wait(proxy.delay_s)
                         self.wfile.write(answer)
 
     class Server(socketserver.ThreadingUnixStreamServer):
@@ -180,11 +190,17 @@ def slowly(post: Instance) -> Iterator[list[float]]:
         path.chmod(0o666)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
-            yield delay_s
+            yield proxy
         finally:
             ended.set()
             server.shutdown()
             hidden.rename(path)
+
+
+def is_remembered(post: Instance, proxy: Proxy, address: str) -> bool:
+    """Whether a mailbox is accepted without a question to Dovecot."""
+    before = proxy.questions[address]
+    return asked(post, address) == [250] and proxy.questions[address] == before
 
 
 def fresh(post: Instance) -> None:
@@ -195,24 +211,37 @@ def fresh(post: Instance) -> None:
     until(lambda: running.policy_pid(Layout(str(post.state))) not in (None, pid))  # by `up`
 
 
-def test_a_slow_quota_status_still_refuses(post: Instance, slowly: list[float]) -> None:
-    slowly[0] = 0.4  # a second and a half is the most
+def test_a_slow_quota_status_still_refuses(post: Instance, proxy: Proxy) -> None:
+    proxy.delay_s = 0.4  # a second and a half is the most
     fresh(post)
     until(lambda: asked(post, "team@x.com") == [552])
     assert asked(post, "full@x.com", "team@x.com", "roomy@x.com") == [552, 552, 250]
 
 
-def test_a_hung_quota_status_stops_no_mail(post: Instance, slowly: list[float]) -> None:
+def test_a_hung_quota_status_stops_no_mail(post: Instance, proxy: Proxy) -> None:
     fresh(post)
     until(lambda: asked(post, "team@x.com") == [552])
-    until(lambda: asked(post, "roomy@x.com", "roomy@x.com") == [250, 250])
-    slowly[0] = 1000.0
-    # What is known to have room needs nobody; what is not known is accepted, in the end.
-    began = time.monotonic()
+    until(lambda: is_remembered(post, proxy, "roomy@x.com"))
+    proxy.delay_s = 1000.0
+    # What is known to have room needs no answer; what is not known is accepted, in the end.
+    began, questions = time.monotonic(), proxy.questions["roomy@x.com"]
     assert asked(post, *["roomy@x.com"] * 20) == [250] * 20
+    assert proxy.questions["roomy@x.com"] == questions
     assert asked(post, "full@x.com") == [250]
     assert time.monotonic() - began < 60
-    slowly[0] = 0.0
+    proxy.delay_s = 0.0
+
+
+def test_a_hundred_recipients_take_few_questions(post: Instance, proxy: Proxy) -> None:
+    fresh(post)
+    until(lambda: asked(post, "team@x.com") == [552])
+    until(lambda: is_remembered(post, proxy, "spare@x.com"))
+    before = proxy.questions.copy()
+    assert asked(post, *["spare@x.com"] * 100, size=2000) == [250] * 100
+    assert asked(post, *["full@x.com"] * 10) == [552] * 10
+    now = proxy.questions - before
+    assert now["spare@x.com"] <= 2
+    assert now["full@x.com"] >= 10  # each refusal is Dovecot's
 
 
 def test_after_it_hung_it_refuses_again(post: Instance) -> None:

@@ -165,6 +165,18 @@ def test_while_tables_change_nothing_is_unknown(post: Instance) -> None:
     assert asked(post, "stale@x.com") == [550]
 
 
+def test_a_refusal_waits_until_a_change_is_over(post: Instance) -> None:
+    changing = Path(Layout(str(post.state)).changing)
+    for _ in range(3):
+        changing.touch()
+        ends = threading.Timer(0.2, changing.unlink)
+        ends.start()
+        try:
+            assert asked(post, "stale@x.com", "free@x.com", "gone-1@x.com") == [550, 250, 550]
+        finally:
+            ends.join()
+
+
 def test_what_fits_is_taken_by_all(post: Instance) -> None:
     assert asked(post, "full@x.com", "team@x.com", "whoever@caught.test", size=10) == [250] * 3
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import subprocess
 import sys
 import time
@@ -218,6 +219,7 @@ def test_a_request_without_end_ends_the_connection() -> None:
         pytest.param("brim@x.com", "recipient+quota", FULL, id="an alias to it"),
         pytest.param("full@x.com", "recipient", PERMIT, id="full, not asked"),
         pytest.param("loop@x.com", "recipient+quota", NO_OPINION, id="a loop"),
+        pytest.param("loop@x.com", "recipient", NO_OPINION, id="a loop, no quota"),
         pytest.param("", "recipient+quota", NO_OPINION, id="no recipient"),
         pytest.param("out@x.com", "recipient+quota", PERMIT, id="elsewhere"),
         pytest.param("full@x.com", "", PERMIT, id="nothing is asked"),
@@ -227,13 +229,16 @@ def test_a_request_without_end_ends_the_connection() -> None:
         pytest.param("stale@x.com", "recipient/class", UNKNOWN, id="unknown, with a class"),
     ],
 )
-def test_a_recipient(tmp_path: Path, address: str, context: str, action: str) -> None:
+def test_a_recipient(
+    tmp_path: Path, address: str, context: str, action: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     async def scene(policy: Policy, dovecot: Dovecot, layout: Layout) -> None:
         asked = request(context, recipient=address, size="1000")
         assert await answered(policy, asked) == action
         assert await answered(policy, asked) == action
 
     play(tmp_path, scene)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
@@ -370,6 +375,7 @@ CHANGES: list[tuple[str, dict[str, str | None]]] = [
 ASKED = (
     "info@x.com", "stale@x.com", "team@x.com", "more@x.com", "out@x.com", "postmaster@y.com",
     "root@mail.test", "bob@x.com", "ann@old.com", "who@caught.com", "loop@x.com", "dept-1@x.com",
+    "full@x.com",
 )  # fmt: skip
 
 
@@ -392,7 +398,7 @@ def test_an_address_ends_where_it_does_now_while_tables_change(
             if rows:
                 elsewhere(layout, table, rows)
             else:
-                Path(layout.table(table)).write_text("/^dept-/ full@x.com\n")
+                Path(layout.table(table)).write_text("/^(dept-|full@)/ ann@x.com\n")
             found = []
             for address in ASKED:
                 asked = request("recipient+quota", recipient=address, size="1000")
@@ -429,7 +435,7 @@ def test_what_is_followed_while_a_table_changes_is_not_kept() -> None:
     followed.keep("a", ["b"])
     assert followed.get("a") is None
     followed.keep("a", ["b"])
-    assert followed.get("a") == ["b"]
+    assert followed.get("a") == followed.get("a") == ["b"]
     version = 3
     assert followed.get("a") is None
 
@@ -448,6 +454,23 @@ def test_the_memory_of_followed_addresses_has_a_limit(monkeypatch: pytest.Monkey
     assert followed.get("c") == []
     followed.keep("h", [])
     assert [followed.get(one) for one in "ch"] == [None, []]
+
+
+def test_a_service_that_is_dropped_closes_its_tables(tmp_path: Path) -> None:
+    async def run() -> None:
+        layout = made(tmp_path)
+        for _ in range(2):
+            policy = Policy(layout, "mail.test")
+            await answered(policy, request("recipient", recipient="team@x.com"))
+            del policy
+            # LMDB opens a file only once in a process.
+            LmdbTable(layout.table("aliases")).apply({"new@x.com": "ann@x.com"})
+
+    gc.disable()
+    try:
+        asyncio.run(run())
+    finally:
+        gc.enable()
 
 
 # -- changes under way
@@ -843,6 +866,16 @@ def test_only_so_many_questions_are_asked_at_once(
     assert with_quota_status(path, lambda _: b"action=DUNNO\n\n", scene) == quota_status.AT_ONCE
 
 
+def test_a_connection_in_use_is_not_dropped(tmp_path: Path) -> None:
+    async def scene(status: QuotaStatus, seen: list[bytes]) -> None:
+        await status.action("ann@x.com", 1)
+        (timer,) = status._idle.values()
+        await status.action("ann@x.com", 1)
+        assert timer.cancelled()
+
+    assert with_quota_status(tmp_path / "quota-status", lambda _: b"action=DUNNO\n\n", scene) == 1
+
+
 def test_an_idle_connection_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quota_status, "KEEP_S", 0.0)
 
@@ -876,11 +909,11 @@ def test_an_answer_that_comes_too_late_is_not_that_of_the_next_question(tmp_path
 #: Stands in for postmap: counts its runs, and has a result for what begins with `dept-`.
 POSTMAP = """\
 #!/bin/sh
-echo run >>"$0.runs"
+echo "$@" >>"$0.runs"
 status=1
 while read -r address; do
   case $address in
-    dept-*) printf '%s\\tann@x.com\\n' "$address"; status=0;;
+    dept-* | full@*) printf '%s\\tann@x.com\\n' "$address"; status=0;;
     bad-*) exit 75;;
   esac
 done
@@ -928,7 +961,12 @@ def test_addresses_that_a_pattern_may_match_are_asked_about_once(
     assert learned(patterns, "ann@x.com", "who@far.test") == [None, None]
     assert postmap() == 1
     assert learned(patterns, "dept-3@x.com") == ["ann@x.com"]
-    assert postmap() == 2
+    assert learned(patterns, "none-dept-@x.com") == [None]
+    assert postmap() == 3
+    table = layout.table("regexp")
+    assert set(Path(tmp_path, "postmap-stub.runs").read_text().splitlines()) == {
+        f"-c {layout.postmap} -q - pcre:{table}"
+    }
     with pytest.raises(OSError, match="postmap ended with 75"):
         learned(patterns, "bad-1@x.com")
 

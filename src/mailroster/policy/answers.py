@@ -58,11 +58,11 @@ class Policy:
     def __init__(self, layout: Layout, origin: str) -> None:
         self._patterns = Patterns(layout)
         tables = {name: LmdbLookup(layout.table(name)) for name in (*TABLES, "roles")}
-        self._tables = tuple(tables.values())
+        # No method of this object: in a cycle of references its tables would stay open.
+        self._followed = Followed(partial(_version, self._patterns, tuple(tables.values())))
         self._router = Router(
             tabled(tables), origin, self._patterns.captured, role=tables["roles"].get
         )
-        self._followed = Followed(self._version)
         self._rooms = Rooms(QuotaStatus(layout.quota_status).action, layout.limits)
         self._changes = ChangesUnderWay(layout.changing)
         self._senders = LmdbLookup(layout.table("senders"))
@@ -158,10 +158,6 @@ class Policy:
         if not lead_nowhere(ends):
             self._followed.keep(recipient, mailboxes)
         return mailboxes
-
-    def _version(self) -> tuple[object, ...]:
-        """Another one whenever a table by which addresses are followed is another."""
-        return (self._patterns.look(), *(table.version() for table in self._tables))
 
     async def _room(self, mailboxes: Sequence[str], size: int) -> str:
         """What the first mailbox that is full answers, PERMIT if there is room in all."""
@@ -271,6 +267,11 @@ class Policy:
             print(f"{time.strftime('%b %d %H:%M:%S')} policy: {words}", file=sys.stderr, flush=True)
         except OSError:
             pass
+
+
+def _version(patterns: Patterns, tables: Sequence[LmdbLookup]) -> tuple[object, ...]:
+    """Another one whenever a table by which addresses are followed is another."""
+    return (patterns.look(), *(table.version() for table in tables))
 
 
 def _for_class(request: Request, action: str) -> str:

@@ -28,9 +28,8 @@ class Followed:
         return self._mailboxes.get(address)
 
     def keep(self, address: str, mailboxes: Sequence[str]) -> None:
-        """Remembers what following an address has given since `get`, if no table changed."""
-        if self._version() != self._seen:
-            return
+        """Remembers what following an address has given since `get`. If a table has changed
+        meanwhile, the next `get` sees another version."""
         if self._count >= _MAILBOXES_MAX:
             self._clear()
         self._mailboxes[address] = mailboxes

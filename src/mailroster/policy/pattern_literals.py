@@ -98,7 +98,14 @@ _GAP: _Way = ("", "")
 def _joined(ways: Sequence[_Way], more: Sequence[_Way]) -> list[_Way]:
     if len(ways) * len(more) > _WAYS_MAX:
         raise Unknown
-    return [(*way[:-1], way[-1] + next[0], *next[1:]) for way in ways for next in more]
+    return [_chained(way, following) for way in ways for following in more]
+
+
+def _chained(way: _Way, following: _Way) -> _Way:
+    """One way behind the other; a gap behind a gap is one gap."""
+    if following == _GAP and len(way) > 1 and not way[-1]:
+        return way
+    return (*way[:-1], way[-1] + following[0], *following[1:])
 
 
 class _Pattern:
@@ -114,8 +121,8 @@ class _Pattern:
         found = self._sequence(depth)
         while self._takes("|"):
             found = found + self._sequence(depth)
-        if len(found) > _WAYS_MAX:
-            raise Unknown
+            if len(found) > _WAYS_MAX:
+                raise Unknown
         return found
 
     def _sequence(self, depth: int) -> list[_Way]:

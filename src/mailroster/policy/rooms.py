@@ -144,13 +144,8 @@ class Rooms:
         task = self._in_flight.get(key)
         if task is None:
             task = self._in_flight[key] = asyncio.ensure_future(self._bounded(mailbox, size_bytes))
-            task.add_done_callback(lambda task: self._landed(key, task))
+            task.add_done_callback(lambda _: self._in_flight.pop(key))
         return task
-
-    def _landed(self, key: tuple[str, int, Identity], task: asyncio.Task[str]) -> None:
-        del self._in_flight[key]
-        if not task.cancelled():
-            task.exception()  # those who asked may all have gone
 
     async def _bounded(self, mailbox: str, size_bytes: int) -> str:
         try:

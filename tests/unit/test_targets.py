@@ -450,16 +450,3 @@ def test_a_database_that_another_process_writes_is_busy(
         with pytest.raises(OSError) as raised:
             target.apply({"a@x.com": AccountRow("{X}h", "a")})
     assert raised.value.errno == errno.EBUSY
-
-
-def test_a_database_that_another_process_writes_is_busy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mailroster.targets.sqlite_table._WAIT_S", 0)
-    target = accounts(tmp_path)
-    target.fill([])
-    with closing(sqlite3.connect(tmp_path / "roster.db", isolation_level=None)) as writer:
-        writer.execute("BEGIN IMMEDIATE")
-        with pytest.raises(OSError) as raised:
-            target.apply({"a@x.com": AccountRow("{X}h", "a")})
-    assert raised.value.errno == errno.EBUSY

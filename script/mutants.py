@@ -241,7 +241,11 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--tests", nargs="+", default=TESTS, help=f"({' '.join(TESTS)})")
     parser.add_argument("--isolated", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    options = parser.parse_args()
+    for module in options.modules:
+        if not os.path.exists(path := f"src/mailroster/{module}.py"):
+            parser.error(f"there is no file {path} in this folder")
+    return options
 
 
 def main(options: argparse.Namespace) -> int:

@@ -151,6 +151,15 @@ def test_tests_that_fail_when_they_are_run_again_are_reported(tree: Path) -> Non
     )
 
 
+def test_a_module_that_is_not_there_is_refused_at_once(
+    tree: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tree / "src/mailroster/sums.py").unlink()
+    assert report(tree) == (2, "")
+    words = "error: there is no file src/mailroster/sums.py in this folder\n"
+    assert capfd.readouterr().err.endswith(words)
+
+
 def test_a_run_that_is_killed_leaves_nothing_behind(tree: Path) -> None:
     hangs = "while negative(1) is None:\n        open('hangs', 'w').close()"
     (tree / "tests/unit/test_sums.py").write_text(

@@ -334,7 +334,7 @@ class Tables:
         surplus: dict[str, Changes] = {table.name: {} for table in self._tables}
         replaced = set()
         for table in tables:
-            filled = self.targets[table.name].fill(stream(table, after))
+            filled = self.targets[table.name].fill(stream(table, after), is_sorted=True)
             surplus[table.name] = dict.fromkeys(filled.surplus)
             rows += filled.changed + len(filled.surplus)
             if filled.replaced:
@@ -348,7 +348,7 @@ class Tables:
         self._forget(surplus)
         gone = {*surplus[dovecot.Accounts.name], *surplus[dovecot.Exceptions.name]}
         self._end_sessions([key for key in gone if key not in roster.accounts])
-        self._end_sessions([key for key, account in roster.accounts.items() if account.is_locked()])
+        self._end_sessions([key for key, _ in stream(postfix.LOCKED, after)])
         return rows, list(roster.documents())
 
     def _write(self, changes: Mapping[str, Changes]) -> None:

@@ -210,7 +210,7 @@ def new_faults(old: Document[E], new: Document[E]) -> list[Finding]:
     """What can't be read of the lines that only the new document has."""
     before, after = changed_lines(old, new)
     many = len(after) > _MANY and not isinstance(new, Indexed)
-    counting = set(new.counted().values()) if many else frozenset()
+    unreadable = new.unreadable() if many else None
     known = set(before)
     found = []
     for position, line in after:
@@ -219,7 +219,8 @@ def new_faults(old: Document[E], new: Document[E]) -> list[Finding]:
                 check_note(line)
             except Fault as fault:
                 found.append(fault.at(new.location(position)))
-        if position not in counting and line not in known and new.format.key(line):
+        may_be = unreadable is None or position in unreadable
+        if may_be and line not in known and new.format.key(line):
             try:
                 new.format.parse(line)
             except Fault as fault:

@@ -2,8 +2,10 @@
 
 import pytest
 
-from mailroster.compile.dovecot import LOCKED, AccountRow, Accounts, Exceptions
+from mailroster.address import Address
+from mailroster.compile.dovecot import LOCKED, AccountRow, Accounts, Exceptions, _plain_row
 from mailroster.document import Document
+from mailroster.formats.quotas import Quota
 from mailroster.resolve import Router
 from mailroster.roster import Roster
 
@@ -113,3 +115,13 @@ def test_a_locked_account_has_a_hash_that_no_password_has(hash: str, extra: str)
         assert EXCEPTIONS.row(asked, "a@x.com") == f"a@x.com:{LOCKED}::::::fail=1"
     else:
         assert ACCOUNTS.row(asked, "a@x.com") == AccountRow(LOCKED, "x.com/a")
+
+
+@pytest.mark.parametrize("size", ["5G", "0", None])
+@pytest.mark.parametrize("password", ["{X}h", None])
+def test_a_plain_row_is_that_of_the_class(password: str | None, size: str | None) -> None:
+    quota = Quota(Address("a@x.com"), size) if size else None
+    rule = f"*:storage={size}" if size else None
+    row = AccountRow(password, "x.com/a", quota_rule=rule, storage_size=size)
+    made = _plain_row(password, "x.com/a", quota)
+    assert (made, type(made)) == (row, AccountRow)

@@ -50,8 +50,8 @@ class Seen:
         self._target.apply(changes)
         self._look()
 
-    def fill(self, rows: Iterable[tuple[str, Row]]) -> Filled:
-        filled: Filled = self._target.fill(rows)
+    def fill(self, rows: Iterable[tuple[str, Row]], *, is_sorted: bool = False) -> Filled:
+        filled: Filled = self._target.fill(rows, is_sorted=is_sorted)
         self._look()
         return filled
 

@@ -123,10 +123,10 @@ class SqliteTable:
                 connection.executemany(f"DELETE FROM {shape.table} WHERE {shape.key} = ?", drop)
                 _insert(connection, shape, put)
 
-    def fill(self, rows: "Iterable[Item]") -> Filled:
+    def fill(self, rows: "Iterable[Item]", *, is_sorted: bool = False) -> Filled:
         from mailroster.targets.merge import in_order, put_in_place
 
-        given = in_order(rows, os.path.dirname(self._path) or ".")
+        given = iter(rows) if is_sorted else in_order(rows)
         damaged = self._damage()
         if damaged or not self._fits():
             return self._build(given, salvage=not damaged)

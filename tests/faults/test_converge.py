@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mailroster import edits
+from mailroster import apply, edits, settle
 from mailroster.address import account
 from mailroster.apply import Tables, converge, tables_for
 from mailroster.disk import Disk
@@ -175,8 +175,18 @@ class Change(NamedTuple):
     run: Callable[[Home, Disk], None]
 
 
-CHANGES = [Change(verb.__name__, partial(Home.edit, verb=verb)) for verb in COMMANDS] + [
-    Change(name, partial(Home.follow, by_hand=texts)) for name, texts in BY_HAND.items()
+def follow_a_large_change(home: Home, disk: Disk) -> None:
+    """As `up` does when most lines differ: every row is compared."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(apply, "_MANY", 1)
+        patch.setattr(settle, "_MANY", 1)
+        home.follow(disk, BY_HAND["lines here and there"])
+
+
+CHANGES = [
+    *(Change(verb.__name__, partial(Home.edit, verb=verb)) for verb in COMMANDS),
+    *(Change(name, partial(Home.follow, by_hand=texts)) for name, texts in BY_HAND.items()),
+    Change("a large change", follow_a_large_change),
 ]
 
 
@@ -244,7 +254,7 @@ def test_a_history_of_changes_leads_to_what_a_full_build_gives(root: Path, index
     home = Home(root / "home", index_from)
     home.root.mkdir()
     home.make()
-    for change in CHANGES[:-2] * 2:
+    for change in CHANGES[: len(COMMANDS)] * 2:
         try:
             change.run(home, Disk())
         except Refused:

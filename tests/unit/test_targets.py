@@ -428,3 +428,22 @@ def test_a_table_grows_past_its_map(tmp_path: Path) -> None:
     rows: dict[str, Row | None] = {f"{n}@x.com": "r" * 1000 for n in range(30_000)}
     table.apply(rows)
     assert len(table.read()) == 30_000
+
+
+def test_columns_that_a_row_has_not_set_are_null_whatever_the_rows_beside_it_have(
+    tmp_path: Path,
+) -> None:
+    def row(number: int) -> AccountRow:
+        field = ("home", "nologin", "reason", "quota_rule", "storage_size")[number // 500 % 5]
+        fields = {field: str(number)} if number % 3 else {}
+        return AccountRow("{X}h" if number % 1000 < 500 else None, f"m{number}", **fields)
+
+    rows = {f"{number:04}@x.com": row(number) for number in range(2600)}
+    table = accounts(tmp_path)
+    table.fill(rows.items())
+    assert table.read() == rows
+    others = {key: row(2599 - number) for number, key in enumerate(rows)}
+    table.apply({**others})
+    assert table.read() == others
+    assert table.fill(rows.items()).surplus == []
+    assert table.read() == rows

@@ -46,8 +46,7 @@ class Roster(NamedTuple):
 
     def alias(self, key: str) -> Alias | None:
         """The alias of a key; in both files, that of the first."""
-        found = (document.get(key) for document in self.aliases())
-        return next((alias for alias in found if alias is not None), None)
+        return self.virtual.get(key) or self.local_aliases.get(key)
 
     def of_file(self, file: str) -> Document[Any]:
         """The document of a file."""

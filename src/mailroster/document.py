@@ -464,14 +464,16 @@ class Document(Generic[E]):
     def findings(self) -> list[Finding]:
         """Everything that is wrong with the file by itself, in the order of its lines."""
         found: list[Finding] = []
-        self._parse = self.format.quick()
-        for key, first in self.index.items():
+        unreadable = self.unreadable()
+        for position in unreadable:
+            try:
+                self._parsed(self.lines[position])
+            except Fault as fault:
+                found.append(fault.at(self.location(position)))
+        for key, positions in self._more.items():
             counted = None
-            for position in self._more.get(key, (first,)):
-                try:
-                    self._parsed(self.lines[position])
-                except Fault as fault:
-                    found.append(fault.at(self.location(position)))
+            for position in positions:
+                if position in unreadable:
                     continue
                 if counted is None or self.format.ordered:
                     counted = position

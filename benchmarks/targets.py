@@ -27,19 +27,24 @@ def target(form: str, folder: Path) -> Target:
 
 def rows(form: str, count: int) -> Iterator[tuple[str, Row]]:
     """Aliases for lmdb, accounts for SQLite; in the order of a config file, not of the keys."""
-    for n in range(count):
-        user = f"user{n}@domain{n % DOMAINS}.example.com"
-        if form == "lmdb":
-            yield f"alias-of-{user}", user
-        else:
-            yield user, AccountRow(HASH, user, quota_rule="*:storage=5G")
+    return (item(form, number) for number in range(count))
+
+
+def item(form: str, number: int) -> tuple[str, Row]:
+    """One of them."""
+    user = f"user{number}@domain{number % DOMAINS}.example.com"
+    if form == "lmdb":
+        return f"alias-of-{user}", user
+    return user, AccountRow(HASH, user, quota_rule="*:storage=5G")
 
 
 def act(form: str, deed: str, folder: Path, count: int) -> None:
     """One deed on a table, and on standard output the peak of this process's memory in MB."""
     gc.disable()  # as the commands do
     if deed == "fill":
-        target(form, folder).fill(rows(form, count))
+        # As the program does: keys are in memory and sorted, a row is made when it is written.
+        order = sorted(range(count), key=lambda number: item(form, number)[0])
+        target(form, folder).fill((item(form, n) for n in order), is_sorted=True)
     else:
         key, row = next(rows(form, 1))
         target(form, folder).apply({key: row})

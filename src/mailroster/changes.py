@@ -28,9 +28,21 @@ def change(
     before: Router, after: Router, also: Mapping[str, frozenset[str]] | None = None
 ) -> Change:
     """The keys of every file that may mean something else in the second roster, and some more."""
-    keys = dict.fromkeys(Roster._fields, frozenset[str]()) | dict(also or {})
-    for field, old, new in differing(before.roster, after.roster):
+    return change_of(before, after, differing_keys(before.roster, after.roster, also or {}))
+
+
+def differing_keys(
+    before: Roster, after: Roster, also: Mapping[str, frozenset[str]]
+) -> dict[str, frozenset[str]]:
+    """The keys of every file whose entry may be another in the second roster, and some more."""
+    keys = dict.fromkeys(Roster._fields, frozenset[str]()) | dict(also)
+    for field, old, new in differing(before, after):
         keys[field] |= changed_keys(old, new)
+    return keys
+
+
+def change_of(before: Router, after: Router, keys: Mapping[str, frozenset[str]]) -> Change:
+    """The change that `differing_keys` makes."""
     aliases = keys["virtual"] | keys["local_aliases"]
     moved = keys["accounts"] | aliases | _roles(before, after, keys["accounts"] | keys["virtual"])
     if keys["regexp"] or before.origin != after.origin:

@@ -10,12 +10,15 @@ of one document: it is good for that document only.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import accumulate
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mailroster.address import is_idna, split
 from mailroster.finding import WARNING, Fault, Finding, Location
+
+if TYPE_CHECKING:
+    from re import Match
 
 E = TypeVar("E")
 
@@ -59,9 +62,18 @@ class Format(Generic[E]):
     def parse(self, line: str) -> E:
         raise NotImplementedError
 
+    def plain(self) -> "Plain[E] | None":
+        """Reads lines of the plainest form, in a fifth of the time of `parse`. None: there is no
+        such form. It may take a while to be made."""
+        return None
+
     def quick(self) -> Callable[[str], E]:
-        """The same as `parse`, for who has many lines: it may take a while to be made."""
-        return self.parse
+        """The same as `parse`, for who has many lines."""
+        plain = self.plain()
+        if plain is None:
+            return self.parse
+        match, entry, parse = plain.match, plain.entry, self.parse
+        return lambda line: entry(line) if match(line) else parse(line)
 
     def mentions(self, entry: E) -> Iterable[tuple[str, str]]:
         """The addresses that an entry leads to, as (user without extension, domain); the user of a
@@ -81,6 +93,16 @@ class Format(Generic[E]):
         return iter(())
 
 
+class Plain(Generic[E]):
+    """`match` matches a line of the plainest form, with its key as the first group. `entry` gives
+    the entry of such a line, without any check."""
+
+    def __init__(
+        self, match: "Callable[[str], Match[str] | None]", entry: Callable[[str], E]
+    ) -> None:
+        self.match, self.entry = match, entry
+
+
 class Document(Generic[E]):
     """One file of the folder. `bytes(document)` is what stands in it. Never changed in place."""
 
@@ -96,9 +118,12 @@ class Document(Generic[E]):
         "_mentions_asked",
         "_more",
         "_numbers",
+        "_odd",
         "_parse",
+        "_plain",
         "_searches",
         "_text",
+        "_unreadable",
         "format",
     )
 
@@ -112,11 +137,14 @@ class Document(Generic[E]):
         self._known: dict[str, tuple[int, E] | None] = {}  # what has been asked for
         self._long: dict[str, E] = {}  # by line: entries of long ones
         self._searches = 0
-        self._counted: dict[str, int] | None = None
+        self._counted: Mapping[str, int] | None = None
         self._domains: set[str] | None = None
         self._mentions_asked = 0
         self._mentioned: dict[tuple[str, str], list[int]] | None = None
         self._parse: Callable[[str], E] = format.parse
+        self._plain: Plain[E] | None = None
+        self._odd: set[int] = set()  # positions of the lines that are not of the plainest form
+        self._unreadable: set[int] = set()
         self._numbers: list[int] | None = None  # of the logical lines; none if each has one line
 
     @classmethod
@@ -205,13 +233,47 @@ class Document(Generic[E]):
         """Key -> position of the line that counts, in the order of the file. From then on it is
         quick to ask for one key after the other."""
         if self._counted is None:
-            self._parse = self.format.quick()
-            lines = self.lines
-            self._counted = {}
-            for key, place in self.claims():
-                if key not in self._counted and self._read(lines[place]) is not None:
-                    self._counted[key] = place
+            self._counted = self._read_all()
         return self._counted
+
+    def _read_all(self) -> Mapping[str, int]:
+        """As `counted`, and makes the index: each line is read once."""
+        self._parse, self._plain = self.format.quick(), self.format.plain()
+        match = self._plain.match if self._plain is not None else lambda line: None
+        key_of = self.format.key
+        index: dict[str, int] = {}
+        more: dict[str, list[int]] = {}
+        for position, line in enumerate(self.lines):
+            if len(line) < _LONG_CHARS and (found := match(line)) is not None:
+                key = found[1]
+            elif key := key_of(line):
+                self._odd.add(position)
+                if self._read(line) is None:
+                    self._unreadable.add(position)
+            else:
+                continue
+            if index.setdefault(key, position) != position:
+                more.setdefault(key, [index[key]]).append(position)
+        self._index, self._more = index, more
+        if not self._unreadable:
+            return index
+        claims = ((key, at) for key, at in self.claims() if at not in self._unreadable)
+        counted: dict[str, int] = {}
+        for key, position in claims:
+            counted.setdefault(key, position)
+        return counted
+
+    def unreadable(self) -> Collection[int]:
+        """The positions of the lines that claim a key and can't be read."""
+        self.counted()
+        return self._unreadable
+
+    def entry_at(self, position: int) -> E:
+        """The entry of a line that is not one of `unreadable`."""
+        line = self.lines[position]
+        if self._plain is None or position in self._odd:
+            return self._parsed(line)
+        return self._plain.entry(line)
 
     def claims(self) -> Iterator[tuple[str, int]]:
         """Every key with the position of each line that claims it; of one key, in their order."""
@@ -242,7 +304,7 @@ class Document(Generic[E]):
         """The entry that counts for a key, or None."""
         if self._counted is not None:
             place = self._counted.get(key)
-            return None if place is None else self._parsed(self.lines[place])
+            return None if place is None else self.entry_at(place)
         found = self._counting(key)
         return None if found is None else found[1]
 
@@ -254,6 +316,8 @@ class Document(Generic[E]):
         return None if found is None else found[0]
 
     def __contains__(self, key: str) -> bool:
+        if self._counted is not None:
+            return key in self._counted
         return self.position(key) is not None
 
     def _counting(self, key: str) -> tuple[int, E] | None:
@@ -276,7 +340,7 @@ class Document(Generic[E]):
     def items(self) -> Iterator[tuple[str, E]]:
         """Every entry that counts, with its key, in the order of the file."""
         for key, position in self.counted().items():
-            yield key, self._parsed(self.lines[position])
+            yield key, self.entry_at(position)
 
     def positions(self, key: str) -> list[int]:
         """Where every line stands that claims a key, in the order of the file.
@@ -295,10 +359,14 @@ class Document(Generic[E]):
     def names_domain(self, domain: str) -> bool:
         """Whether the key of an entry that counts is in a domain."""
         if self._counted is not None:
-            if self._domains is None:
-                self._domains = {split(key)[1] for key in self._counted}
-            return domain in self._domains
+            return domain in self.domains()
         return any(self.position(key) is not None for key in self._keys_in(domain))
+
+    def domains(self) -> Set[str]:
+        """The domains of all keys that count; "" if there are bare names."""
+        if self._domains is None:
+            self._domains = {split(key)[1] for key in self.counted()}
+        return self._domains
 
     def keys_in(self, domain: str) -> Iterable[str]:
         """The keys in a domain, also of lines that do not count; each once."""
@@ -388,7 +456,7 @@ class Document(Generic[E]):
 
     def faulty(self) -> int:
         """How many lines there are that claim a key and can't be read."""
-        return self._faults(self.lines)
+        return len(self.unreadable())
 
     def _faults(self, lines: Iterable[str]) -> int:
         return sum(1 for line in lines if self.format.key(line) and not self.readable(line))
@@ -396,14 +464,16 @@ class Document(Generic[E]):
     def findings(self) -> list[Finding]:
         """Everything that is wrong with the file by itself, in the order of its lines."""
         found: list[Finding] = []
-        self._parse = self.format.quick()
-        for key, first in self.index.items():
+        unreadable = self.unreadable()
+        for position in unreadable:
+            try:
+                self._parsed(self.lines[position])
+            except Fault as fault:
+                found.append(fault.at(self.location(position)))
+        for key, positions in self._more.items():
             counted = None
-            for position in self._more.get(key, (first,)):
-                try:
-                    self._parsed(self.lines[position])
-                except Fault as fault:
-                    found.append(fault.at(self.location(position)))
+            for position in positions:
+                if position in unreadable:
                     continue
                 if counted is None or self.format.ordered:
                     counted = position

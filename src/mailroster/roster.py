@@ -46,8 +46,7 @@ class Roster(NamedTuple):
 
     def alias(self, key: str) -> Alias | None:
         """The alias of a key; in both files, that of the first."""
-        found = (document.get(key) for document in self.aliases())
-        return next((alias for alias in found if alias is not None), None)
+        return self.virtual.get(key) or self.local_aliases.get(key)
 
     def of_file(self, file: str) -> Document[Any]:
         """The document of a file."""
@@ -57,6 +56,13 @@ class Roster(NamedTuple):
         """The same with whole documents, for who asks for many of their lines."""
         documents: list[Any] = [whole(document) for document in self]
         return Roster(*documents)
+
+    def read_at_once(self) -> "Roster":
+        """The same with whole documents that are read: for who asks for most of their entries."""
+        roster = self.in_memory()
+        for document in roster:
+            document.counted()
+        return roster
 
     def names_domain(self, domain: str) -> bool:
         """Whether an account or an alias names a domain, so that it is served."""

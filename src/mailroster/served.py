@@ -19,6 +19,7 @@ from mailroster.lines import cut, is_start, length, line_at, lines_of, start_bef
 from mailroster.roster import Roster, document_of
 from mailroster.splices import SPLICES_MAX, Bytes, Splice, splices_between
 from mailroster.store import Edited, Find
+from mailroster.values import maker
 
 if TYPE_CHECKING:
     from mailroster.index import Entry, Index, IndexFile, Note
@@ -327,13 +328,13 @@ def all_entries(document: Document[Any]) -> Iterator["Entry"]:
     format, lines = document.format, document.lines
     lengths = map(len, lines) if document.text.isascii() else map(length, lines)
     offsets = list(accumulate((octets + 1 for octets in lengths), initial=0))
-    counting = set(document.counted().values())
+    unreadable, made = document.unreadable(), maker(Entry)
     mentioning = type(format).mentions is not Format.mentions
     for key, position in document.claims():
-        known = position in counting and not mentioning
-        entry = None if known else document.readable(lines[position])
-        found = () if entry is None else tuple(format.mentions(entry))
-        yield Entry(offsets[position], key, found, not known and entry is None)
+        faulty = position in unreadable
+        read = mentioning and not faulty
+        found = tuple(format.mentions(document.entry_at(position))) if read else ()
+        yield made((offsets[position], key, found, faulty))
 
 
 def shifted(document: Indexed[Any]) -> Iterator[tuple[int, Splice]]:

@@ -192,7 +192,8 @@ class Captures:
     def __call__(self, address: str) -> str | None:
         if self._empty:
             return None
-        self.prime([address])
+        if address not in self._known:
+            self.prime([address])
         return self._known.get(address)
 
 

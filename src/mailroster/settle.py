@@ -6,7 +6,7 @@ When the accounts themselves seem to vanish, nothing is removed anywhere until s
 What a command asked for is never held.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from mailroster.changes import changed_keys, changed_lines
@@ -176,19 +176,29 @@ def keep_expandable(before: Router, after: Router) -> tuple[Roster, list[Finding
     """The roster of `after`, but with the aliases as they were that Postfix could expand no more.
 
     A new alias of that kind stays in: it gets no row. If all of them take too many lookups, the
-    rest is not followed, and a finding says so.
+    rest is not followed, and a finding says so. A memory of `after` is used, and keeps the results.
     """
-    after = after.remembering()
-    virtual, faults = _expandable(after, before.roster.virtual, after.roster.virtual)
-    ours, more = _expandable(after, before.roster.local_aliases, after.roster.local_aliases)
-    return after.roster._replace(virtual=virtual, local_aliases=ours), faults + more
+    roster = after.roster
+    pairs = list(zip(before.roster.aliases(), after.roster.aliases(), strict=True))
+    changed = [changed_keys(old, new) for old, new in pairs]
+    if sum(map(len, changed)) > _MANY:
+        after = after._replace(roster=after.roster.read_at_once())
+    if after.memory is None:
+        after = after.remembering()
+    kept = [
+        _expandable(after, sorted(key for key in keys if key in read), old, new)
+        for keys, read, (old, new) in zip(changed, after.roster.aliases(), pairs, strict=True)
+    ]
+    (virtual, faults), (ours, more) = kept
+    return roster._replace(virtual=virtual, local_aliases=ours), faults + more
 
 
 def _expandable(
-    after: Router, old: Document[Alias], new: Document[Alias]
+    after: Router, keys: Iterable[str], old: Document[Alias], new: Document[Alias]
 ) -> tuple[Document[Alias], list[Finding]]:
+    """As `keep_expandable`, for some keys of one file."""
     kept, findings = new, []
-    for key in sorted(key for key in changed_keys(old, new) if key in new):
+    for key in keys:
         try:
             after.follow(key)
         except NotFollowed:
@@ -210,7 +220,7 @@ def new_faults(old: Document[E], new: Document[E]) -> list[Finding]:
     """What can't be read of the lines that only the new document has."""
     before, after = changed_lines(old, new)
     many = len(after) > _MANY and not isinstance(new, Indexed)
-    counting = set(new.counted().values()) if many else frozenset()
+    unreadable = new.unreadable() if many else None
     known = set(before)
     found = []
     for position, line in after:
@@ -219,7 +229,8 @@ def new_faults(old: Document[E], new: Document[E]) -> list[Finding]:
                 check_note(line)
             except Fault as fault:
                 found.append(fault.at(new.location(position)))
-        if position not in counting and line not in known and new.format.key(line):
+        may_be = unreadable is None or position in unreadable
+        if may_be and line not in known and new.format.key(line):
             try:
                 new.format.parse(line)
             except Fault as fault:

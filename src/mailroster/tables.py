@@ -33,8 +33,12 @@ class Table(Protocol):
 
 
 def stream(table: Table, router: Router) -> Iterator[tuple[str, Row]]:
-    """Every row of a table, one after the other."""
-    for key in table.keys(router):
+    """Every row of a table, one after the other, in the order of the keys.
+
+    The keys are sorted, which are in memory already, and not the rows: so rows take no memory, and
+    no files to sort them.
+    """
+    for key in sorted(table.keys(router)):
         row = table.row(router, key)
         if row is not None:
             yield key, row

@@ -5,11 +5,13 @@ an edit: it writes a constructor for each as text and compiles that. Here one fu
 them. To a type checker it is the same class.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 _LACKING = object()
+T = TypeVar("T")
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NamedTuple as NamedTuple
 else:
     from _collections import _tuplegetter
@@ -60,6 +62,14 @@ def _make(cls: Any, values: Any) -> Any:
     if len(made) != len(cls._fields):
         raise TypeError(f"{cls.__name__} has {len(cls._fields)} fields, not {len(made)}")
     return made
+
+
+def maker(cls: "type[T]") -> "Callable[[tuple[object, ...]], T]":
+    """Makes values of a class from tuples of all their fields, which nothing checks: in a third of
+    the time of the class itself, 0.2 us less for each of millions of lines."""
+    from functools import partial  # which re loads as well, and a command may need neither
+
+    return partial(tuple.__new__, cls)  # type: ignore[type-var]
 
 
 def _replace(self: Any, **named: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mailroster import edits
+from mailroster import apply, edits, settle
 from mailroster.address import account
 from mailroster.apply import Tables, converge, tables_for
 from mailroster.disk import Disk
@@ -175,9 +175,19 @@ class Change(NamedTuple):
     run: Callable[[Home, Disk], None]
 
 
-CHANGES = [Change(verb.__name__, partial(Home.edit, verb=verb)) for verb in COMMANDS] + [
-    Change(name, partial(Home.follow, by_hand=texts)) for name, texts in BY_HAND.items()
+def follow_a_large_change(home: Home, disk: Disk) -> None:
+    """As `up` does when most lines differ: every row is compared."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(apply, "_MANY", 1)
+        patch.setattr(settle, "_MANY", 1)
+        home.follow(disk, BY_HAND["lines here and there"])
+
+
+CHANGES = [
+    *(Change(verb.__name__, partial(Home.edit, verb=verb)) for verb in COMMANDS),
+    *(Change(name, partial(Home.follow, by_hand=texts)) for name, texts in BY_HAND.items()),
 ]
+LARGE = Change("a large change", follow_a_large_change)
 
 
 @pytest.fixture
@@ -197,6 +207,21 @@ def root() -> Iterator[Path]:
 def test_a_change_that_is_stopped_anywhere_is_made_whole_by_the_next_convergence(
     root: Path, change: Change, fault: str, index_from: int
 ) -> None:
+    step = 4 if (fault, index_from) == ("killed", 1) else 12
+    _is_made_whole(root, change, fault, index_from, step, first=1 + CHANGES.index(change) % step)
+
+
+@KINDS
+def test_a_large_change_that_is_stopped_is_made_whole_by_the_next_convergence(
+    root: Path, index_from: int
+) -> None:
+    """At fewer places, as each takes a look at all tables."""
+    _is_made_whole(root, LARGE, "killed", index_from, step=24, first=3 + 12 * (index_from == 1))
+
+
+def _is_made_whole(
+    root: Path, change: Change, fault: str, index_from: int, step: int, first: int
+) -> None:
     template = Home(root / "template", index_from)
     template.root.mkdir()
     template.make()
@@ -205,8 +230,8 @@ def test_a_change_that_is_stopped_anywhere_is_made_whole_by_the_next_convergence
     change.run(whole, Disk())
     whole.in_step()
     states = (contents(template.config), contents(whole.config))
-    step = 1 if EVERY else 4 if (fault, index_from) == ("killed", 1) else 12
-    at, stopped = 1 if EVERY else 1 + CHANGES.index(change) % step, True
+    at, step = (1, 1) if EVERY else (first, step)
+    stopped = True
     while stopped:
         home = Home(root / f"at-{at}", index_from)
         shutil.copytree(template.root, home.root)
@@ -244,7 +269,7 @@ def test_a_history_of_changes_leads_to_what_a_full_build_gives(root: Path, index
     home = Home(root / "home", index_from)
     home.root.mkdir()
     home.make()
-    for change in CHANGES[:-2] * 2:
+    for change in CHANGES[: len(COMMANDS)] * 2:
         try:
             change.run(home, Disk())
         except Refused:

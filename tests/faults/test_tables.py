@@ -73,8 +73,7 @@ FAULTS = [pytest.param(die, id="killed")] + [
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twenty rows are many: they are sorted in files, and put in parts."""
-    monkeypatch.setattr(merge, "RUN_ROWS", 8)
+    """Twenty rows are many: they are put in parts."""
     monkeypatch.setattr(merge, "PART_ROWS", 5)
 
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
+from mailroster.address import split
 from mailroster.document import Format
 from mailroster.finding import Fault
-from tests.laws.texts import document, formats, plain, raw
+from tests.laws.texts import FORMATS, document, formats, plain, raw
 
 #: An entry of each format. Pieces that come by chance are hardly ever one.
 ENTRIES = (
@@ -96,3 +97,35 @@ def test_many_lines_are_read_as_one_would_be(format: Format[Any], content: bytes
         else:
             assert quick(line) == entry
             assert type(quick(line)) is type(entry)
+
+
+@given(st.sampled_from([format for format in FORMATS if format.plain()]), raw | plain)
+def test_lines_of_the_plainest_form_are_read_by_pattern(
+    format: Format[Any], content: bytes
+) -> None:
+    form = format.plain()
+    assert form is not None
+    for line in document(format, content).lines:
+        if (found := form.match(line)) is not None:
+            assert found[1] == format.key(line)
+            assert form.entry(line) == format.parse(line)
+
+
+@given(formats, raw | plain)
+def test_a_document_read_as_a_whole_answers_as_one_read_line_by_line(
+    format: Format[Any], content: bytes
+) -> None:
+    whole, other = document(format, content), document(format, content)
+    counted = whole.counted()
+    assert list(counted) == [key for key in other.index if key in other]
+    assert list(whole.claims()) == list(other.claims())
+    for key, position in counted.items():
+        assert position == other.position(key)
+        assert whole.get(key) == whole.entry_at(position) == other.get(key)
+    faulty = [
+        position
+        for position, line in enumerate(other.lines)
+        if format.key(line) and other.readable(line) is None
+    ]
+    assert sorted(whole.unreadable()) == faulty
+    assert whole.domains() == {split(key)[1] for key in counted}

@@ -45,6 +45,12 @@ plain = st.one_of(
         "{}:{}".format, _address, st.sampled_from(["5G", "05G", "999999T", "9999999T", "5g"])
     ),
     st.builds("{}{}{}".format, _address, st.sampled_from([" ", "\t ", ","]), _address),
+    st.builds(
+        lambda key, words, blank: f"{key} {blank.join(words)}",
+        _address,
+        st.lists(_address, max_size=4),
+        st.sampled_from([" ", ",", ", ", ",,\t", "\n "]),
+    ),
 ).map(str.encode)
 formats = st.sampled_from(FORMATS)
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mailroster.address import Address
 from mailroster.changes import change
 from mailroster.compile.dovecot import (
     LOCKED,
@@ -9,9 +10,11 @@ from mailroster.compile.dovecot import (
     AccountRow,
     Accounts,
     Exceptions,
+    _plain_row,
     misplaced,
 )
 from mailroster.document import Document
+from mailroster.formats.quotas import Quota
 from mailroster.resolve import Router
 from mailroster.roster import Roster
 
@@ -177,3 +180,13 @@ def test_a_locked_account_has_a_hash_that_no_password_has(hash: str, extra: str)
 
 def test_each_field_that_dovecot_asks_for_is_a_column() -> None:
     assert set(PASSDB_FIELDS) < set(AccountRow._fields)
+
+
+@pytest.mark.parametrize("size", ["5G", "0", None])
+@pytest.mark.parametrize("password", ["{X}h", None])
+def test_a_plain_row_is_that_of_the_class(password: str | None, size: str | None) -> None:
+    quota = Quota(Address("a@x.com"), size) if size else None
+    rule = f"*:storage={size}" if size else None
+    row = AccountRow(password, "x.com/a", quota_rule=rule, storage_size=size)
+    made = _plain_row(password, "x.com/a", quota)
+    assert (made, type(made)) == (row, AccountRow)

@@ -3,13 +3,15 @@
 Mail to a domain that Postfix doesn't know yet, or no more, would leave for another server.
 """
 
+import gc
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mailroster import address
+from mailroster import address, apply
 from mailroster.address import split
 from mailroster.apply import Tables
 from mailroster.document import Document
@@ -50,16 +52,16 @@ class Seen:
         self._target.apply(changes)
         self._look()
 
-    def fill(self, rows: Iterable[tuple[str, Row]]) -> Filled:
-        filled: Filled = self._target.fill(rows)
+    def fill(self, rows: Iterable[tuple[str, Row]], *, is_sorted: bool = False) -> Filled:
+        filled: Filled = self._target.fill(rows, is_sorted=is_sorted)
         self._look()
         return filled
 
 
-@pytest.mark.parametrize("whole", [False, True], ids=["what differs", "all rows"])
+@pytest.mark.parametrize("how", ["what differs", "a large change", "all rows"])
 @pytest.mark.parametrize(("old", "new"), [(ONE, OTHER), (OTHER, ONE)], ids=["forth", "back"])
 def test_no_row_leads_to_what_is_not_there(
-    tmp_path: Path, old: Router, new: Router, whole: bool
+    tmp_path: Path, old: Router, new: Router, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layout = Layout(str(tmp_path))
     for folder in (layout.tables, layout.sql, layout.served):
@@ -79,11 +81,51 @@ def test_no_row_leads_to_what_is_not_there(
                 assert split(recipient)[1] in rows["domains"]
 
     tables.targets = {name: Seen(target, look) for name, target in tables.targets.items()}
-    if whole:
+    if how == "all rows":
         tables.put_all(new)
     else:
+        monkeypatch.setattr(apply, "_MANY", 2 if how == "a large change" else 2000)
         tables.put(old, new)
     assert looks > 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "entries", "is_large"),
+    [
+        (2000, 0, False),
+        (2001, 8003, True),
+        (2001, 8004, False),
+        (20_000, 79_999, True),
+        (20_000, 80_000, False),
+    ],
+)
+def test_a_change_is_large_by_its_share_of_all_entries(
+    changed: int, entries: int, is_large: bool
+) -> None:
+    lines = [f"{n}@x.com|{{PLAIN}}x\n" for n in range(entries // 2)]
+    aliases = [f"to-{n}@x.com {n}@x.com\n" for n in range(entries - len(lines))]
+    roster = of("".join(lines), "".join(aliases)).roster
+    assert apply.is_large(changed, roster) is is_large
+
+
+def test_a_large_change_compares_every_row_and_writes_what_a_small_one_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = []
+    for many in (2000, 2):
+        layout = Layout(str(tmp_path / str(many)))
+        for folder in (layout.tables, layout.sql, layout.served):
+            Path(folder).mkdir(parents=True)
+        tables = Tables(layout)
+        tables.begin("host.test", "2.3", "/srv/mail")
+        tables.put_all(ONE)
+        built = os.stat(layout.built).st_mtime_ns
+        monkeypatch.setattr(apply, "_MANY", many)
+        changed = tables.put(ONE, OTHER)
+        rows.append((changed, {name: target.read() for name, target in tables.targets.items()}))
+        assert tables.are_whole()
+        assert (os.stat(layout.built).st_mtime_ns != built) is (many == 2)
+    assert rows[0] == rows[1]
 
 
 def test_another_delimiter_makes_every_row_and_the_index_anew(tmp_path: Path) -> None:
@@ -103,3 +145,16 @@ def test_another_delimiter_makes_every_row_and_the_index_anew(tmp_path: Path) ->
             assert isinstance(copies.roster().virtual, Indexed)
     finally:
         address.use_delimiters("+")
+
+
+@pytest.mark.parametrize("is_enabled", [True, False], ids=["as up", "as a command"])
+def test_the_garbage_collector_rests_while_tables_are_built(is_enabled: bool) -> None:
+    was_enabled = gc.isenabled()
+    try:
+        (gc.enable if is_enabled else gc.disable)()
+        with pytest.raises(KeyError), apply.without_collector():
+            assert not gc.isenabled()
+            raise KeyError
+        assert gc.isenabled() is is_enabled
+    finally:
+        (gc.enable if was_enabled else gc.disable)()

@@ -16,11 +16,14 @@ from pathlib import Path
 import pytest
 
 from mailroster.apply import Tables
+from mailroster.changes import Change
 from mailroster.compile.dovecot import AccountRow, MasterRow, SpellingRow
 from mailroster.damage import damaged
 from mailroster.disk import Disk
 from mailroster.instance.layout import Layout
-from mailroster.tables import Changes, Row
+from mailroster.resolve import Router
+from mailroster.roster import Roster
+from mailroster.tables import Changes, Row, stream
 from mailroster.targets import Filled, Target, merge
 from mailroster.targets.lmdb_table import LmdbTable
 from mailroster.targets.sqlite_table import (
@@ -152,16 +155,56 @@ def test_a_fill_of_a_pcre_table_is_its_text(tmp_path: Path) -> None:
     assert target.read() == {"": "/a/ b\n"}
 
 
-@pytest.mark.parametrize("run_rows", [2, 7, 1000])
-def test_rows_come_in_order_however_many_are_sorted_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_rows: int
-) -> None:
-    monkeypatch.setattr(merge, "RUN_ROWS", run_rows)
-    keys = [f"{n * 37 % 50}é" for n in range(50)] + ["", "ÿ", "\U0001f600", "\uffff"]
-    rows: list[tuple[str, Row]] = [(key, AccountRow(key, "m")) for key in keys]
-    found = list(merge.in_order(rows, str(tmp_path)))
+UNSORTED = [f"{n * 37 % 50}é" for n in range(50)] + ["", "ÿ", "\U0001f600", "\uffff"]
+
+
+def test_rows_are_sorted_by_the_octets_of_their_keys() -> None:
+    rows: list[tuple[str, Row]] = [(key, AccountRow(key, "m")) for key in UNSORTED]
+    found = list(merge.in_order(rows))
     assert found == sorted(rows, key=lambda item: item[0].encode())
-    assert list(tmp_path.iterdir()) == []
+
+
+class Named:
+    """A table whose keys come in no order, and whose rows are asked for one at a time."""
+
+    name = "named"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def keys(self, router: Router) -> list[str]:
+        return UNSORTED
+
+    def row(self, router: Router, key: str) -> str | None:
+        self.asked += 1
+        return None if key == "ÿ" else f"to {key}"
+
+    def concerned(self, change: Change) -> list[str]:
+        return []
+
+
+def test_a_stream_is_sorted_and_makes_each_row_when_it_is_taken() -> None:
+    table = Named()
+    rows = stream(table, Router(Roster(), "host.test", lambda address: None))
+    wanted = sorted((key for key in UNSORTED if key != "ÿ"), key=str.encode)
+    for number, (key, row) in enumerate(rows):
+        assert (key, row) == (wanted[number], f"to {wanted[number]}")
+        assert table.asked <= number + 2
+    assert table.asked == len(UNSORTED)
+
+
+@pytest.mark.parametrize("made", [lmdb, accounts], ids=["lmdb", "accounts"])
+def test_a_fill_with_sorted_rows_is_one_with_any(tmp_path: Path, made: Made) -> None:
+    for name, is_sorted in (("any", False), ("sorted", True)):
+        (tmp_path / name).mkdir()
+        rows: list[tuple[str, Row]]
+        rows = [(key, key if made is lmdb else AccountRow(key, "m")) for key in UNSORTED if key]
+        given = merge.in_order(rows) if is_sorted else iter(rows)
+        filled = made(tmp_path / name).fill(given, is_sorted=is_sorted)
+        assert filled == Filled(len(rows), [], replaced=True)
+        assert made(tmp_path / name).read() == dict(rows)
+        given = merge.in_order(rows[1:]) if is_sorted else iter(rows[1:])
+        assert made(tmp_path / name).fill(given, is_sorted=is_sorted) == Filled(0, [rows[0][0]])
 
 
 def spoil(path: Path, how: str) -> None:
@@ -450,3 +493,22 @@ def test_a_database_that_another_process_writes_is_busy(
         with pytest.raises(OSError) as raised:
             target.apply({"a@x.com": AccountRow("{X}h", "a")})
     assert raised.value.errno == errno.EBUSY
+
+
+def test_columns_that_a_row_has_not_set_are_null_whatever_the_rows_beside_it_have(
+    tmp_path: Path,
+) -> None:
+    def row(number: int) -> AccountRow:
+        field = ("home", "nologin", "reason", "quota_rule", "storage_size")[number // 500 % 5]
+        fields = {field: str(number)} if number % 3 else {}
+        return AccountRow("{X}h" if number % 1000 < 500 else None, f"m{number}", **fields)
+
+    rows = {f"{number:04}@x.com": row(number) for number in range(2600)}
+    table = accounts(tmp_path)
+    table.fill(rows.items())
+    assert table.read() == rows
+    others = {key: row(2599 - number) for number, key in enumerate(rows)}
+    table.apply({**others})
+    assert table.read() == others
+    assert table.fill(rows.items()).surplus == []
+    assert table.read() == rows

@@ -9,14 +9,12 @@ blanks; mailroster.formats.extra_fields has the list of those that are allowed.
 Limits: see mailroster.address.
 """
 
-from collections.abc import Callable
-
 from mailroster import address
 from mailroster.address import Address
-from mailroster.document import Document, Format
+from mailroster.document import Document, Format, Plain
 from mailroster.formats import hashed
 from mailroster.text import check_text
-from mailroster.values import NamedTuple
+from mailroster.values import NamedTuple, maker
 
 #: Whose mail is on disk: there is one owner for all, so these are left out of the tables.
 OWNER = frozenset(("userdb_uid", "userdb_gid", "userdb_mail_uid", "userdb_mail_gid"))
@@ -58,18 +56,18 @@ class Accounts(Format[Account]):
             extra_fields.check(account.fields())
         return account
 
-    def quick(self) -> Callable[[str], Account]:
+    def plain(self) -> Plain[Account] | None:
         import re
 
         if address.delimiters().strip("+"):  # plain addresses may have another delimiter in them
-            return self.parse
-        plain = re.compile(rf"({address.PLAIN})\|({hashed.PLAIN})").fullmatch
+            return None
+        made = maker(Account)
 
-        def parse(line: str) -> Account:
-            found = plain(line)
-            return Account(Address(found[1]), found[2]) if found else self.parse(line)
+        def entry(line: str) -> Account:
+            login, _, password = line.partition("|")
+            return made((login, password, ""))
 
-        return parse
+        return Plain(re.compile(rf"({address.PLAIN})\|{hashed.PLAIN}").fullmatch, entry)
 
 
 ACCOUNTS = Accounts()

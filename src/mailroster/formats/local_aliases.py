@@ -10,8 +10,6 @@ count. Recipients are separated by commas and blanks; a line that starts with a 
 one before.
 """
 
-from collections.abc import Callable
-
 from mailroster import address
 from mailroster.finding import Fault
 from mailroster.formats.virtual import Alias, Virtual
@@ -59,8 +57,8 @@ class LocalAliases(Virtual):
             raise Fault("no-recipient", f"alias {key!r} leads nowhere", "add a recipient behind it")
         return Alias(key, tuple(recipients.values()))
 
-    def quick(self) -> Callable[[str], Alias]:
-        return self.parse
+    def plain(self) -> None:
+        return None
 
 
 LOCAL_ALIASES = LocalAliases()

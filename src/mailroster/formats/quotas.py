@@ -7,15 +7,13 @@
 One physical line each; the size as in mailroster.quota. No entry: the server's default.
 """
 
-from collections.abc import Callable
-
 from mailroster import address
 from mailroster.address import Address
-from mailroster.document import Document, Format
+from mailroster.document import Document, Format, Plain
 from mailroster.finding import Fault
 from mailroster.quota import normal_size
 from mailroster.text import check_text
-from mailroster.values import NamedTuple
+from mailroster.values import NamedTuple, maker
 
 
 class Quota(NamedTuple):
@@ -37,18 +35,18 @@ class Quotas(Format[Quota]):
             raise Fault("malformed-quota", f"{login!r} has no ':'", "write ADDRESS:SIZE")
         return Quota(address.account(login.strip(" \t")), normal_size(size))
 
-    def quick(self) -> Callable[[str], Quota]:
+    def plain(self) -> Plain[Quota] | None:
         import re
 
         if address.delimiters().strip("+"):  # plain addresses may have another delimiter in them
-            return self.parse
-        plain = re.compile(rf"({address.PLAIN}):([1-9][0-9]{{0,5}}[kMGT])").fullmatch
+            return None
+        made = maker(Quota)
 
-        def parse(line: str) -> Quota:
-            found = plain(line)
-            return Quota(Address(found[1]), found[2]) if found else self.parse(line)
+        def entry(line: str) -> Quota:
+            login, _, size = line.partition(":")
+            return made((login, size))
 
-        return parse
+        return Plain(re.compile(rf"({address.PLAIN}):[1-9][0-9]{{0,5}}[kMGT]").fullmatch, entry)
 
 
 QUOTAS = Quotas()

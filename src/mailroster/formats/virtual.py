@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from mailroster import address, notes
-from mailroster.document import Document
+from mailroster.document import Document, Plain
 from mailroster.finding import Fault
 from mailroster.formats.lookup_table import LookupTable
 from mailroster.text import only_comments
-from mailroster.values import NamedTuple
+from mailroster.values import NamedTuple, maker
 
 E = TypeVar("E")
 
@@ -48,14 +48,15 @@ class Virtual(LookupTable[Alias]):
             )
         return Alias(key, tuple(recipients.values()))
 
-    def quick(self) -> Callable[[str], Alias]:
-        plain = re.compile(rf"({address.PLAIN})[ \t]+({address.PLAIN})").fullmatch
+    def plain(self) -> Plain[Alias] | None:
+        recipients = rf"{address.PLAIN}(?:[, \t]+{address.PLAIN})*"
+        made = maker(Alias)
 
-        def parse(line: str) -> Alias:
-            found = plain(line)
-            return Alias(found[1], (found[2],)) if found else self.parse(line)
+        def entry(line: str) -> Alias:
+            key, *recipients = line.replace(",", " ").split()
+            return made((key, tuple(dict.fromkeys(recipients))))
 
-        return parse
+        return Plain(re.compile(rf"({address.PLAIN})[ \t]+{recipients}").fullmatch, entry)
 
     def mentions(self, entry: Alias) -> Iterable[tuple[str, str]]:
         """A bare key mentions itself: the account of that name comes before the alias."""

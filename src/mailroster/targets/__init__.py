@@ -33,9 +33,10 @@ class Target(Protocol):
     def apply(self, changes: Changes) -> None:
         """Puts rows in force, all at once, and makes the table where there is none."""
 
-    def fill(self, rows: Iterable[tuple[str, Row]]) -> Filled:
-        """Makes rows stand in the table, in any order, each key once, and drops none.
+    def fill(self, rows: Iterable[tuple[str, Row]], *, is_sorted: bool = False) -> Filled:
+        """Makes rows stand in the table, each key once, and drops none.
 
-        They are never held in memory all at once. A usable table is changed in place and only where
-        it differs, a part at a time. One that is missing or damaged is made anew beside its place.
+        `is_sorted`: they come in the order of their keys; then they are never held in memory all at
+        once. A usable table is changed in place and only where it differs, a part at a time. One
+        that is missing or damaged is made anew beside its place.
         """

@@ -81,10 +81,10 @@ class LmdbTable:
                 fcntl.lockf(file, fcntl.LOCK_UN)
         self._disk.step(self._file)
 
-    def fill(self, rows: "Iterable[Item]") -> Filled:
+    def fill(self, rows: "Iterable[Item]", *, is_sorted: bool = False) -> Filled:
         from mailroster.targets.merge import in_order, put_in_place
 
-        given = in_order(rows, os.path.dirname(self._file))
+        given = iter(rows) if is_sorted else in_order(rows)
         if self.damage():
             return self._build(given)
         return put_in_place(given, self._standing(), self.apply)

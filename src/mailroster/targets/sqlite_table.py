@@ -12,6 +12,7 @@ import os
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from mailroster.compile.dovecot import AccountRow, MasterRow, SpellingRow
@@ -67,6 +68,7 @@ _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES, _VERSION_AT = 100, 60  # sqlite.org/fileformat: user_version, four octets
 _PAGE_BYTES_AT, _PAGES_AT = 16, 28
 _WINDOW_ROWS = 20_000
+_INSERT_ROWS = 500
 #: For a lock of another process: Dovecot's user can write the database, and so lock it.
 _WAIT_S = 10
 _LARGE_WAL_BYTES = 64 << 20
@@ -123,10 +125,10 @@ class SqliteTable:
                 connection.executemany(f"DELETE FROM {shape.table} WHERE {shape.key} = ?", drop)
                 _insert(connection, shape, put)
 
-    def fill(self, rows: "Iterable[Item]") -> Filled:
+    def fill(self, rows: "Iterable[Item]", *, is_sorted: bool = False) -> Filled:
         from mailroster.targets.merge import in_order, put_in_place
 
-        given = in_order(rows, os.path.dirname(self._path) or ".")
+        given = iter(rows) if is_sorted else in_order(rows)
         damaged = self._damage()
         if damaged or not self._fits():
             return self._build(given, salvage=not damaged)
@@ -301,11 +303,20 @@ def _fits(connection: "Connection") -> bool:
 
 
 def _insert(connection: "Connection", shape: Shape, rows: Iterable[tuple[str, Row]]) -> int:
-    """How many rows were put."""
-    columns = shape.columns()
-    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-    insert = f"INSERT OR REPLACE INTO main.{shape.table} ({names}) VALUES ({marks})"
-    return connection.executemany(insert, ((key, *row) for key, row in rows)).rowcount
+    """Puts rows; how many.
+
+    Columns that no row of a part has set are left out, which are most: sqlite3 takes 0.2 us for
+    each None, and with all columns three times as long.
+    """
+    waiting, count = iter(rows), 0
+    while part := list(islice(waiting, _INSERT_ROWS)):
+        keys, values = zip(*part, strict=True)
+        columns = zip(shape.columns(), (keys, *zip(*values, strict=True)), strict=True)
+        given = {name: column for name, column in columns if column.count(None) < len(part)}
+        names, marks = ", ".join(given), ", ".join("?" * len(given))
+        insert = f"INSERT OR REPLACE INTO main.{shape.table} ({names}) VALUES ({marks})"
+        count += connection.executemany(insert, zip(*given.values(), strict=True)).rowcount
+    return count
 
 
 def _empty_log(connection: "Connection") -> None:

@@ -42,7 +42,7 @@ class PcreTable(TextTable):
         raw = (text or "").encode("utf-8", "surrogateescape")
         self._disk.replace(self._path, raw, mode=0o640)
 
-    def fill(self, rows: Iterable[tuple[str, Row]]) -> Filled:
+    def fill(self, rows: Iterable[tuple[str, Row]], *, is_sorted: bool = False) -> Filled:
         given: Rows = dict(rows) or {"": ""}
         fresh = not self.is_there()
         if not fresh and self.read() == given:
@@ -68,7 +68,7 @@ class PcreRules(TextTable):
         text = "\n".join((self._HEAD, *lines, self._TAIL, "")) if lines else ""
         self._disk.replace(self._path, text.encode("utf-8", "surrogateescape"), mode=0o640)
 
-    def fill(self, rows: Iterable[tuple[str, Row]]) -> Filled:
+    def fill(self, rows: Iterable[tuple[str, Row]], *, is_sorted: bool = False) -> Filled:
         given, standing, fresh = dict(rows), self.read(), not self.is_there()
         changed: Changes = {k: row for k, row in given.items() if standing.get(k) != row}
         if changed or fresh:
@@ -107,7 +107,7 @@ class PasswdFile(TextTable):
         if changes:
             self.seen_at = time.monotonic() + int(now) + 1.01 - now
 
-    def fill(self, rows: Iterable[tuple[str, Row]]) -> Filled:
+    def fill(self, rows: Iterable[tuple[str, Row]], *, is_sorted: bool = False) -> Filled:
         given, standing, fresh = dict(rows), self.read(), not self.is_there()
         changed: Changes = {k: row for k, row in given.items() if standing.get(k) != row}
         # Lines that have no place there, as a key twice, go with the rows that stay.

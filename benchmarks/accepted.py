@@ -24,8 +24,8 @@ from typing import NamedTuple
 from tests.servers.instance import HASH, Instance, until
 
 from benchmarks.folder import write_config
-from mailroster import running
-from mailroster.instance.layout import Layout
+from mailroster.base.layout import Layout
+from mailroster.servers import running
 
 SESSIONS, SIZE_BYTES, RCPTS = 10, 2048, 400
 BOXES = [f"box{number}@x.com" for number in range(10)]

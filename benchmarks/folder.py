@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mailroster.apply import Tables, converge
-from mailroster.compile.fields import VERSIONS
-from mailroster.instance.layout import Layout
-from mailroster.settling import Settling
-from mailroster.store import Store
+from mailroster.base.layout import Layout
+from mailroster.publish.reconcile import Tables, converge
+from mailroster.servers.config.dovecot.fields import VERSIONS
+from mailroster.store.config_folder import Store
+from mailroster.system.stability import Settling
 
 DOMAINS = 10
 HASH = (

@@ -14,7 +14,7 @@ import time
 from tests.servers.instance import Instance, trusting
 
 from benchmarks.folder import write_config
-from mailroster.password import hash_password
+from mailroster.app.passwords.hashing import hash_password
 
 STEP_S = 0.01
 ATTEMPTS = 40

@@ -13,8 +13,8 @@ import time
 from tests.servers.instance import HASH, Instance, until
 
 from benchmarks.folder import write_config
-from mailroster import running
-from mailroster.instance.layout import Layout
+from mailroster.base.layout import Layout
+from mailroster.servers import running
 
 BATCH = 100
 BOXES = [f"box{number}@x.com" for number in range(10)]

@@ -14,8 +14,8 @@ from pathlib import Path
 from tests.mailboxes import MAIL_USER
 from tests.servers.instance import HASH, Instance
 
-from mailroster.maildir_usage import LINES, SIZES
-from mailroster.mailstore import MailFolder
+from mailroster.servers.mailboxes import MailFolder
+from mailroster.servers.maildir_usage import LINES, SIZES
 
 _DOMAINS = 100
 #: Fewer arguments than a program may have.

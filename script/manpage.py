@@ -1,8 +1,8 @@
 """The manual page mailroster(8), in roff (man(7)), from the tables of commands and settings."""
 
+from mailroster.base.settings import FOLDERS, SETTINGS, Setting
 from mailroster.cli.commands import COMMANDS
 from mailroster.cli.grammar import Command
-from mailroster.settings import FOLDERS, SETTINGS, Setting
 
 _HEAD = r""".\" Written by script/docs from the tables of commands and settings; change it there.
 .TH MAILROSTER 8 "" "mailroster" "Mail accounts in plain text files"

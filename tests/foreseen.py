@@ -1,13 +1,13 @@
 """The effects between two config folders given as texts, as `setup` finds them."""
 
-from mailroster.changes import change
-from mailroster.document import Document
-from mailroster.effects import effects
-from mailroster.effects.effect import Effect
-from mailroster.effects.routes import concerned
-from mailroster.resolve import Router
-from mailroster.roster import Roster
-from mailroster.services import Captures, prime_addresses, prime_ways
+from mailroster.analysis.effects import effects
+from mailroster.analysis.effects.effect import Effect
+from mailroster.analysis.effects.routes import concerned
+from mailroster.roster.documents.document import Document
+from mailroster.roster.roster import Roster
+from mailroster.routing.change import change
+from mailroster.routing.router import Router
+from mailroster.system.programs import Captures, prime_addresses, prime_ways
 from tests.rosters import ORIGIN
 
 

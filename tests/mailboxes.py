@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from mailroster.mail_user import MailUser
-from mailroster.mailstore import MailFolder
+from mailroster.servers.mail_user import MailUser
+from mailroster.servers.mailboxes import MailFolder
 
 #: The mail's user where no setting says another.
 MAIL_USER = MailUser(5000, 5000)

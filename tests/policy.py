@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
-from mailroster.policy.answers import Policy
+from mailroster.daemons.policy.decisions import Policy
 
 
 async def answered(policy: Policy, request: Mapping[str, str]) -> str:

@@ -21,12 +21,12 @@ from typing import NamedTuple
 
 import pytest
 
+from mailroster.analysis.effects.effect import MIRROR
+from mailroster.base.settings import FOLDERS, OVERLAY, SETTINGS, Setting
 from mailroster.cli import help
 from mailroster.cli.commands import COMMANDS
 from mailroster.cli.grammar import Command
-from mailroster.effects.effect import MIRROR
-from mailroster.roster import Roster
-from mailroster.settings import FOLDERS, OVERLAY, SETTINGS, Setting
+from mailroster.roster.roster import Roster
 from tests.servers.host import Host
 from tests.servers.instance import Instance
 

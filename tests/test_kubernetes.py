@@ -7,8 +7,8 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 
-from mailroster import source
-from mailroster.settings import FOLDERS, OVERLAY, SETTINGS
+from mailroster.base.settings import FOLDERS, OVERLAY, SETTINGS
+from mailroster.store.overlay import source
 from tests.kubernetes import (
     ROOT,
     Manifest,

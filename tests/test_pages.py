@@ -13,24 +13,25 @@ from pathlib import Path
 import pytest
 
 import mailroster
-from mailroster import companions
-from mailroster.checks import check
-from mailroster.checks.subject import Subject
-from mailroster.cli import pages
-from mailroster.disk import read
-from mailroster.document import Document
-from mailroster.instance.layout import Layout
-from mailroster.resolve import Router
-from mailroster.roster import Roster
-from mailroster.services import Captures, captors, regexp_findings
-from mailroster.settings import Sources, load
+from mailroster.analysis.checks import check
+from mailroster.analysis.checks.subject import Subject
+from mailroster.app import server_findings
+from mailroster.base.layout import Layout
+from mailroster.base.settings import Sources, load
+from mailroster.cli import check_pages
+from mailroster.roster.documents.document import Document
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import Router
+from mailroster.system.files import read
+from mailroster.system.programs import Captures, captors, regexp_findings
 
 SOURCE = Path(mailroster.__file__).parent
 #: Whose findings `check` shows; others have those of an import, say, or of what is held back.
 JUDGES = (
-    "address", "checks/", "compile/dovecot", "document", "formats/", "instance/", "notes",
-    "companions", "overlay", "overrides", "quota.", "references", "resolve", "services", "sieve",
-    "text", "until",
+    "base/address", "base/end_date", "base/sizes", "system/programs", "roster/documents/document",
+    "roster/documents/notes", "roster/documents/text", "roster/formats/", "routing/router",
+    "analysis/checks/", "store/overlay/overlay", "servers/config/", "servers/overrides",
+    "servers/references", "servers/sieve", "publish/tables/dovecot", "app/server_findings",
 )  # fmt: skip
 #: Said by commands only, though by a judge.
 COMMANDS_ONLY = {
@@ -94,27 +95,27 @@ def found(folder: Path, texts: dict[str, str]) -> list[str]:
     taken = captors(roster.regexp, list(roster.accounts.keys()))
     settings = load(Sources({"config": str(folder), "home": str(folder)}, {}, read, os.path.isdir))
     layout = Layout(str(folder / "state"))
-    others = companions.findings(settings, layout, roster, pytest.fail)
+    others = server_findings.findings(settings, layout, roster, pytest.fail)
     more = [*regexp_findings(roster.regexp), *others]
     return [f.code for f in check(Subject(router, taken), more)]
 
 
 def test_every_code_has_a_page_and_every_page_a_code() -> None:
-    assert pages.codes() == sorted(made())
+    assert check_pages.codes() == sorted(made())
 
 
-@pytest.mark.parametrize("code", pages.codes())
+@pytest.mark.parametrize("code", check_pages.codes())
 def test_a_page_is_whole(code: str) -> None:
-    text = pages.page(code)
+    text = check_pages.page(code)
     (severity,) = made()[code]
     assert text.startswith(f"# {code}\n\n{KINDS[severity]}")
     assert re.findall("^## .*$", text, re.MULTILINE) == ["## Why it hurts", MEND]
-    assert pages.summary(text).startswith(KINDS[severity])
+    assert check_pages.summary(text).startswith(KINDS[severity])
 
 
-@pytest.mark.parametrize("code", [code for code in pages.codes() if code not in UNSHOWN])
+@pytest.mark.parametrize("code", [code for code in check_pages.codes() if code not in UNSHOWN])
 def test_what_a_page_shows_is_found_and_mended(code: str, tmp_path: Path) -> None:
-    bad, _, cure = pages.page(code).partition(MEND)
+    bad, _, cure = check_pages.page(code).partition(MEND)
     before, after = shown(bad), shown(cure)
     assert after
     assert code in found(tmp_path / "before", before)
@@ -126,4 +127,4 @@ def test_what_a_page_shows_is_found_and_mended(code: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("code", ["", ".", "..", "README", "../checks", "no-such", "a/b", "\0"])
 def test_what_is_no_code_has_no_page(code: str) -> None:
-    assert pages.page(code) == ""
+    assert check_pages.page(code) == ""

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mailroster import edits
-from mailroster.address import account
-from mailroster.disk import Content, Disk
-from mailroster.finding import Busy, Refused
-from mailroster.history import HISTORY
-from mailroster.lock import LOCK_FILE
-from mailroster.roster import Roster
-from mailroster.store import Store
+from mailroster.base.address import account
+from mailroster.base.findings import Busy, Refused
+from mailroster.edits import accounts
+from mailroster.roster.roster import Roster
+from mailroster.store.config_folder import Store
+from mailroster.store.history.log import HISTORY
+from mailroster.system.files import Content, Disk
+from mailroster.system.folder_lock import LOCK_FILE
 
 ACCOUNTS, QUOTAS, VIRTUAL = "postfix-accounts.cf", "dovecot-quotas.cf", "postfix-virtual.cf"
 FILES = (ACCOUNTS, QUOTAS, VIRTUAL)
@@ -245,15 +245,15 @@ BEFORE = {
 
 
 def set_password(roster: Roster) -> Roster:
-    return edits.set_password(roster, account("a@x.com"), HASH + "2")
+    return accounts.set_password(roster, account("a@x.com"), HASH + "2")
 
 
 def delete_with_quota(roster: Roster) -> Roster:
-    return edits.delete_accounts(roster, [account("a@x.com")])._replace(virtual=roster.virtual)
+    return accounts.delete_accounts(roster, [account("a@x.com")])._replace(virtual=roster.virtual)
 
 
 def delete_with_all(roster: Roster) -> Roster:
-    return edits.delete_accounts(roster, [account("b@x.com")])
+    return accounts.delete_accounts(roster, [account("b@x.com")])
 
 
 def fill(folder: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.disk import Content, Disk
-from mailroster.recovery import JOURNAL
-from mailroster.roster import Roster
-from mailroster.store import Store
+from mailroster.roster.roster import Roster
+from mailroster.store.config_folder import Store
+from mailroster.store.recovery import JOURNAL
+from mailroster.system.files import Content, Disk
 from tests.faults.faulty import ACCOUNTS, HASH, contents, debris, recovered
 from tests.faults.test_converge import Home, add, add_alias, set_quota
 
@@ -143,7 +143,7 @@ def test_what_somebody_wrote_after_a_crash_stays(home: Home, found: bytes) -> No
 
 
 def test_a_file_that_may_not_be_written_is_refused(home: Home) -> None:
-    from mailroster.finding import Refused
+    from mailroster.base.findings import Refused
 
     class Closed(Disk):
         def append(self, fd: int, content: bytes) -> None:

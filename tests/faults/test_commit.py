@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.address import account
-from mailroster.edits import add_account
-from mailroster.formats.accounts import Account
-from mailroster.lock import LOCK_FILE
-from mailroster.roster import Roster
+from mailroster.base.address import account
+from mailroster.edits.accounts import add_account
+from mailroster.roster.formats.accounts import Account
+from mailroster.roster.roster import Roster
+from mailroster.system.folder_lock import LOCK_FILE
 from tests.faults.faulty import (
     ACCOUNTS,
     BEFORE,

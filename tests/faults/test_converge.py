@@ -14,22 +14,23 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mailroster import apply, edits, settle
-from mailroster.address import account
-from mailroster.apply import Tables, converge, tables_for
-from mailroster.disk import Disk
-from mailroster.finding import Refused
-from mailroster.formats.accounts import Account
-from mailroster.formats.quotas import Quota
-from mailroster.indexed import whole
-from mailroster.instance.layout import Layout
-from mailroster.resolve import Router
-from mailroster.roster import Roster
-from mailroster.served import Served
-from mailroster.services import Captures
-from mailroster.settling import Settling
-from mailroster.store import Store
-from mailroster.tables import full
+from mailroster.base.address import account
+from mailroster.base.findings import Refused
+from mailroster.base.layout import Layout
+from mailroster.edits import accounts
+from mailroster.publish import reconcile, removal_guard
+from mailroster.publish.published_files import Served
+from mailroster.publish.reconcile import Tables, converge, tables_for
+from mailroster.publish.tables.table import full
+from mailroster.roster.documents.large import whole
+from mailroster.roster.formats.accounts import Account
+from mailroster.roster.formats.quotas import Quota
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import Router
+from mailroster.store.config_folder import Store
+from mailroster.system.files import Disk
+from mailroster.system.programs import Captures
+from mailroster.system.stability import Settling
 from tests.faults.faulty import (
     ACCOUNTS,
     HASH,
@@ -122,27 +123,27 @@ class Home:
 
 
 def add(roster: Roster) -> Roster:
-    return edits.add_account(roster, Account(account("new@fresh.org"), HASH))
+    return accounts.add_account(roster, Account(account("new@fresh.org"), HASH))
 
 
 def add_alias(roster: Roster) -> Roster:
-    return edits.add_alias(roster, "fresh@x.com", ["only@x.com"], ORIGIN)
+    return accounts.add_alias(roster, "fresh@x.com", ["only@x.com"], ORIGIN)
 
 
 def add_recipient(roster: Roster) -> Roster:
-    return edits.add_alias(roster, "only@x.com", ["c@x.com"], ORIGIN)
+    return accounts.add_alias(roster, "only@x.com", ["c@x.com"], ORIGIN)
 
 
 def longer_password(roster: Roster) -> Roster:
-    return edits.set_password(roster, account("a@x.com"), HASH + "longer")
+    return accounts.set_password(roster, account("a@x.com"), HASH + "longer")
 
 
 def set_quota(roster: Roster) -> Roster:
-    return edits.set_quota(roster, Quota(account("a@x.com"), "20G"))
+    return accounts.set_quota(roster, Quota(account("a@x.com"), "20G"))
 
 
 def restrict(roster: Roster) -> Roster:
-    return edits.restrict(roster, "send_access", "a@x.com")
+    return accounts.restrict(roster, "send_access", "a@x.com")
 
 
 COMMANDS = (
@@ -178,8 +179,8 @@ class Change(NamedTuple):
 def follow_a_large_change(home: Home, disk: Disk) -> None:
     """As `up` does when most lines differ: every row is compared."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(apply, "_MANY", 1)
-        patch.setattr(settle, "_MANY", 1)
+        patch.setattr(reconcile, "_MANY", 1)
+        patch.setattr(removal_guard, "_MANY", 1)
         home.follow(disk, BY_HAND["lines here and there"])
 
 

@@ -7,12 +7,12 @@ from zlib import crc32
 
 import pytest
 
-from mailroster.commit import UNAPPLIED
-from mailroster.disk import Content, Disk
-from mailroster.finding import Busy
-from mailroster.recovery import JOURNAL, NEW
-from mailroster.roster import Roster
-from mailroster.store import TRIES, Store
+from mailroster.base.findings import Busy
+from mailroster.roster.roster import Roster
+from mailroster.store.config_folder import TRIES, Store
+from mailroster.store.recovery import JOURNAL, NEW
+from mailroster.store.transaction import UNAPPLIED
+from mailroster.system.files import Content, Disk
 from tests.faults.faulty import (
     ACCOUNTS,
     BEFORE,

@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 from asyncinotify import Inotify
 
-from mailroster.apply import converge
-from mailroster.disk import Disk
-from mailroster.entry import Entry
-from mailroster.history import HISTORY
-from mailroster.revert import revert
-from mailroster.roster import Roster
-from mailroster.settling import Settling
-from mailroster.store import Store
-from mailroster.watch import _MASK
+from mailroster.daemons.file_events import _MASK
+from mailroster.publish.reconcile import converge
+from mailroster.roster.roster import Roster
+from mailroster.store.config_folder import Store
+from mailroster.store.history.entry import Entry
+from mailroster.store.history.log import HISTORY
+from mailroster.store.history.undo import revert
+from mailroster.system.files import Disk
+from mailroster.system.stability import Settling
 from tests.faults.faulty import (
     ACCOUNTS,
     BEFORE,
@@ -268,7 +268,7 @@ def test_a_history_that_can_not_be_written_stops_no_change(root: Path, what: str
 
 
 def print_unnoted(words: str) -> None:
-    from mailroster.finding import Busy
+    from mailroster.base.findings import Busy
 
     raise Busy(words)  # what a child tells
 

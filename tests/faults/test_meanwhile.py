@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.finding import Refused
-from mailroster.store import Store
+from mailroster.base.findings import Refused
+from mailroster.store.config_folder import Store
 from tests.faults.faulty import (
     ACCOUNTS,
     BEFORE,

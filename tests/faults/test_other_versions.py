@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mailroster import apply
-from mailroster.compile import dovecot
-from mailroster.compile.dovecot import AccountRow
-from mailroster.disk import Disk
-from mailroster.targets import sqlite_table
-from mailroster.targets.sqlite_table import ACCOUNT, MASTER, SCHEMA_VERSION, SPELLING, Shape
+from mailroster.publish import reconcile
+from mailroster.publish.tables import dovecot
+from mailroster.publish.tables.dovecot import AccountRow
+from mailroster.publish.targets import sqlite_table
+from mailroster.publish.targets.sqlite_table import ACCOUNT, MASTER, SCHEMA_VERSION, SPELLING, Shape
+from mailroster.system.files import Disk
 from tests.faults.faulty import ACCOUNTS, HASH
 from tests.faults.test_converge import Home
 
@@ -35,10 +35,10 @@ class Program(NamedTuple):
     def put_in_place(self, patch: pytest.MonkeyPatch) -> None:
         shape = Shape(ACCOUNT.table, ACCOUNT.key, self.row, self.version, ACCOUNT.unit)
         patch.setattr(sqlite_table, "ACCOUNT", shape)
-        for module in (sqlite_table, apply):
+        for module in (sqlite_table, reconcile):
             patch.setattr(module, "SHAPES", (shape, MASTER, SPELLING))
-        patch.setattr(apply, "ACCOUNT", shape)
-        patch.setattr(apply, "SCHEMA_VERSION", SCHEMA_VERSION - ACCOUNT.version + self.version)
+        patch.setattr(reconcile, "ACCOUNT", shape)
+        patch.setattr(reconcile, "SCHEMA_VERSION", SCHEMA_VERSION - ACCOUNT.version + self.version)
         patch.setattr(dovecot, "AccountRow", self.row)
 
 

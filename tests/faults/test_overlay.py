@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.overlay import Overlay
+from mailroster.store.overlay.overlay import Overlay
 from tests.faults.faulty import (
     ACCOUNTS,
     BEFORE,

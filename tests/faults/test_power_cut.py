@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import pytest
 
-from mailroster.disk import Content, Disk
-from mailroster.lock import LOCK_FILE
-from mailroster.store import Store
+from mailroster.store.config_folder import Store
+from mailroster.system.files import Content, Disk
+from mailroster.system.folder_lock import LOCK_FILE
 from tests.faults.faulty import (
     BEFORE,
     FILES,

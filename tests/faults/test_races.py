@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.recovery import JOURNAL
-from mailroster.store import Store
+from mailroster.store.config_folder import Store
+from mailroster.store.recovery import JOURNAL
 from tests.faults.faulty import (
     ACCOUNTS,
     BEFORE,

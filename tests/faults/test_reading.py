@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.apply import Tables, converge
-from mailroster.disk import Disk
-from mailroster.finding import Busy
-from mailroster.lock import FolderLock
-from mailroster.plan import Plan
-from mailroster.recovery import JOURNAL
-from mailroster.settling import Settling
-from mailroster.store import READS, Store
+from mailroster.base.findings import Busy
+from mailroster.publish.reconcile import Tables, converge
+from mailroster.roster.plan import Plan
+from mailroster.store.config_folder import READS, Store
+from mailroster.store.recovery import JOURNAL
+from mailroster.system.files import Disk
+from mailroster.system.folder_lock import FolderLock
+from mailroster.system.stability import Settling
 from tests.faults.faulty import (
     ACCOUNTS,
     BEFORE,

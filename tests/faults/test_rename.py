@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from mailroster import beneath, moving
-from mailroster.address import Address
+from mailroster.base.address import Address
+from mailroster.base.findings import Busy
 from mailroster.cli import main
-from mailroster.commit import MOVES
-from mailroster.finding import Busy
-from mailroster.mailstore import MailFolder
+from mailroster.servers import mailbox_moves
+from mailroster.servers.mailboxes import MailFolder
+from mailroster.store.transaction import MOVES
+from mailroster.system import beneath
 from tests.faults.faulty import HASH, debris, die, in_child
 from tests.mailboxes import give_to_mail_user
 
@@ -205,9 +206,9 @@ def test_a_link_that_leads_out_of_the_mail_folder_is_not_followed(
 
 def test_a_second_rename_while_one_is_at_work_waits_its_turn(tmp_path: Path) -> None:
     folder = home(tmp_path)
-    with moving.Record(str(folder / "config")) as record:
+    with mailbox_moves.Record(str(folder / "config")) as record:
         with pytest.raises(Busy):
-            moving.Record(str(folder / "config"), 0).__enter__()
+            mailbox_moves.Record(str(folder / "config"), 0).__enter__()
         assert record.moves() == {}
     assert not (folder / "config" / MOVES).exists()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.roster import Roster
+from mailroster.roster.roster import Roster
 from tests.faults.faulty import (
     ACCOUNTS,
     BEFORE,

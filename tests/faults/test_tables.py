@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.compile.dovecot import AccountRow, MasterRow
-from mailroster.disk import Disk
-from mailroster.tables import Changes, Row, Rows
-from mailroster.targets import Target, merge
-from mailroster.targets.lmdb_table import LmdbTable
-from mailroster.targets.sqlite_table import ACCOUNT, MASTER, SqliteTable
-from mailroster.targets.text_table import PasswdFile, PcreRules, PcreTable
+from mailroster.publish.tables.dovecot import AccountRow, MasterRow
+from mailroster.publish.tables.table import Changes, Row, Rows
+from mailroster.publish.targets import Target, ordered_fill
+from mailroster.publish.targets.lmdb_table import LmdbTable
+from mailroster.publish.targets.sqlite_table import ACCOUNT, MASTER, SqliteTable
+from mailroster.publish.targets.text_table import PasswdFile, PcreRules, PcreTable
+from mailroster.system.files import Disk
 from tests.faults.faulty import FaultyDisk, die, fail, in_child
 
 Made = Callable[[Path, Disk], Target]
@@ -74,7 +74,7 @@ FAULTS = [pytest.param(die, id="killed")] + [
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty rows are many: they are put in parts."""
-    monkeypatch.setattr(merge, "PART_ROWS", 5)
+    monkeypatch.setattr(ordered_fill, "PART_ROWS", 5)
 
 
 def before(made: Made, row: Callable[[str, str], Row]) -> Rows:

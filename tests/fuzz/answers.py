@@ -1,7 +1,8 @@
 """What must hold of what we make of other programs' output, whatever they print."""
 
-from mailroster import auth, services, sessions
-from mailroster.formats.regexp import REGEXP
+from mailroster.roster.formats.regexp import REGEXP
+from mailroster.servers import dovecot_auth, sessions
+from mailroster.system import programs
 
 _TABLE = "/proc/self/fd/3"
 _USERS = {"a@x.com", "b@x.com", "", "info"}
@@ -13,7 +14,7 @@ def _text(raw: bytes) -> str:
 
 def postmap_warnings(raw: bytes) -> None:
     """postmap's stderr."""
-    for finding in services.findings_of(_text(raw), _TABLE):
+    for finding in programs.findings_of(_text(raw), _TABLE):
         assert finding.where.file == REGEXP.file
         assert finding.where.line >= 0
         assert str(finding).isprintable()
@@ -22,14 +23,14 @@ def postmap_warnings(raw: bytes) -> None:
 
 def postmap_results(raw: bytes) -> None:
     """postmap's stdout: nobody gets an answer who did not ask."""
-    found = services.results_of(_text(raw), ["a@x.com", "b@x.com"])
+    found = programs.results_of(_text(raw), ["a@x.com", "b@x.com"])
     assert set(found) <= {"a@x.com", "b@x.com"}
     assert not any("\n" in result for result in found.values())
 
 
 def doveadm_quota(raw: bytes) -> None:
     """`doveadm -f tab quota get -A`."""
-    for usage in services.usages_of(_text(raw)).values():
+    for usage in programs.usages_of(_text(raw)).values():
         assert all(type(number) is int and number >= 0 for number in usage)
 
 
@@ -43,7 +44,7 @@ def anvil(raw: bytes) -> None:
 
 def auth_answers(raw: bytes) -> None:
     """Dovecot's auth: each answer is one of three, to a question by number."""
-    for number, known in auth.answers_of(raw).items():
+    for number, known in dovecot_auth.answers_of(raw).items():
         assert number >= 0
-        assert known.outcome in (auth.FOUND, auth.NOT_FOUND, auth.FAILED)
+        assert known.outcome in (dovecot_auth.FOUND, dovecot_auth.NOT_FOUND, dovecot_auth.FAILED)
         assert str(number).encode() in raw

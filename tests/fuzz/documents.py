@@ -5,14 +5,14 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from mailroster import edits, relays, senders
-from mailroster.address import Address
-from mailroster.document import MARK, Document, Format
-from mailroster.finding import Fault, Refused
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.quotas import Quota
-from mailroster.formats.sasl_password import SASL_PASSWORDS
-from mailroster.roster import Roster
+from mailroster.base.address import Address
+from mailroster.base.findings import Fault, Refused
+from mailroster.edits import accounts, relays, senders
+from mailroster.roster.documents.document import MARK, Document, Format
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.quotas import Quota
+from mailroster.roster.formats.sasl_password import SASL_PASSWORDS
+from mailroster.roster.roster import Roster
 from tests.laws.kept import assert_kept
 
 NEW_HASH = "{SHA512-CRYPT}$6$new$hash"
@@ -186,17 +186,17 @@ def _verbs(field: str, document: Document[Any], key: Any) -> Iterator[tuple[str,
     assert entry is not None
     if field == "accounts":
         new = entry._replace(password=NEW_HASH)
-        yield "password", lambda r: edits.set_password(r, key, NEW_HASH), new
-        yield "delete", lambda r: edits.delete_accounts(r, [key]), None
+        yield "password", lambda r: accounts.set_password(r, key, NEW_HASH), new
+        yield "delete", lambda r: accounts.delete_accounts(r, [key]), None
     elif field == "quotas":
-        yield "set", lambda r: edits.set_quota(r, Quota(key, "7M")), entry._replace(size="7M")
-        yield "delete", lambda r: edits.delete_quota(r, key), None
+        yield "set", lambda r: accounts.set_quota(r, Quota(key, "7M")), entry._replace(size="7M")
+        yield "delete", lambda r: accounts.delete_quota(r, key), None
     elif field == "masters":
         new = entry._replace(password=NEW_HASH)
-        yield "password", lambda r: edits.set_master_password(r, key, NEW_HASH), new
-        yield "delete", lambda r: edits.delete_masters(r, [key]), None
+        yield "password", lambda r: accounts.set_master_password(r, key, NEW_HASH), new
+        yield "delete", lambda r: accounts.delete_masters(r, [key]), None
     elif field in ("send_access", "receive_access"):
-        yield "allow", lambda r: edits.allow(r, field, key), None
+        yield "allow", lambda r: accounts.allow(r, field, key), None
     elif field == "relaymap":
         new = entry._replace(destinations=("[r.test]:25",))
         yield "route", lambda r: relays.route(r, new), new
@@ -207,8 +207,12 @@ def _verbs(field: str, document: Document[Any], key: Any) -> Iterator[tuple[str,
         yield "forget", lambda r: relays.forget(r, key), None
     elif field == "virtual":
         more = entry._replace(recipients=(*entry.recipients, NEW_RECIPIENT))
-        yield "add", lambda r: edits.add_alias(r, key, [NEW_RECIPIENT], ORIGIN), more
-        yield "delete", lambda r: edits.delete_alias(r, key, list(_every(r, "virtual", key))), None
+        yield "add", lambda r: accounts.add_alias(r, key, [NEW_RECIPIENT], ORIGIN), more
+        yield (
+            "delete",
+            lambda r: accounts.delete_alias(r, key, list(_every(r, "virtual", key))),
+            None,
+        )
     elif field == "sender_logins":
         if NEW_ACCOUNT not in (key, *entry.accounts):
             more = entry._replace(accounts=(*entry.accounts, NEW_ACCOUNT))

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from zlib import crc32
 
-from mailroster.commit import UNAPPLIED
-from mailroster.finding import Busy, Refused
-from mailroster.lock import LOCK_FILE
-from mailroster.recovery import JOURNAL, NEW, OLD
-from mailroster.store import Store
+from mailroster.base.findings import Busy, Refused
+from mailroster.store.config_folder import Store
+from mailroster.store.recovery import JOURNAL, NEW, OLD
+from mailroster.store.transaction import UNAPPLIED
+from mailroster.system.folder_lock import LOCK_FILE
 
 _FILES = ("postfix-accounts.cf", "dovecot-quotas.cf", "postfix-virtual.cf")
 #: What a record may be about, by its first letter.

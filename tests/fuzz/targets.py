@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from mailroster.base.settings import FOLDERS, SETTINGS
 from mailroster.cli import FOLDER_OPTIONS
 from mailroster.cli.commands import COMMANDS
-from mailroster.roster import Roster
-from mailroster.settings import FOLDERS, SETTINGS
+from mailroster.roster.roster import Roster
 from tests.fuzz import answers, documents, recovery, words
 
 CASES = Path(__file__).parent / "cases"

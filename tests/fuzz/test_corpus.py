@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from mailroster import address, auth, quota, services, sessions
-from mailroster.document import Document
-from mailroster.finding import Fault
-from mailroster.formats import (
-    hashed,
+from mailroster.base import address, sizes
+from mailroster.base.findings import Fault
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats import (
+    credentials,
     local_aliases,
     quotas,
     regexp,
@@ -19,7 +19,9 @@ from mailroster.formats import (
     sasl_password,
     virtual,
 )
-from mailroster.recovery import Leftovers
+from mailroster.servers import dovecot_auth, sessions
+from mailroster.store.recovery import Leftovers
+from mailroster.system import programs
 from tests.fuzz import words
 from tests.fuzz.chance import inputs
 from tests.fuzz.targets import CASES, TARGETS, cases, keep
@@ -81,11 +83,11 @@ def careless(document: Document[Any], position: int, line: str) -> Document[Any]
 
 #: What each target has to notice: where it is put, and what.
 FLAWS: dict[str, tuple[Any, str, Any]] = {
-    "accounts": (hashed, "check_hash", leak),
+    "accounts": (credentials, "check_hash", leak),
     "quotas": (quotas.Quotas, "key", lambda _, line: line.partition(":")[0]),
     "virtual": (virtual.Virtual, "split", lambda _, text: text.splitlines()),
     "regexp": (regexp, "_pattern", raising(IndexError())),
-    "masters": (hashed, "hidden", lambda line: line),
+    "masters": (credentials, "hidden", lambda line: line),
     "send_access": (Document, "replace", careless),
     "receive_access": (Document, "append", lambda document, line: document),
     "sender_logins": (virtual, "without", lambda line, gone: line.split(",")[0]),
@@ -96,15 +98,15 @@ FLAWS: dict[str, tuple[Any, str, Any]] = {
     "alias": (address, "fold", lambda text: text),
     "recipient": (address, "recipient", lambda text: text + "."),
     "rule": (regexp, "without", lambda line, gone: line),
-    "size": (quota, "normal_size", lambda text: text.strip()),
+    "size": (sizes, "normal_size", lambda text: text.strip()),
     "settings": (words, "load", raising(ValueError())),
     "command_line": (words, "parse", raising(KeyError())),
     "completion": (words, "candidates", lambda line, roster: ["else"]),
     "crash": (Leftovers, "is_cut", lambda *_: True),
-    "postmap_warnings": (services, "printable", lambda text: text + "\n"),
-    "postmap_results": (services, "results_of", lambda out, keys: dict([out.split("\t")[:2]])),
-    "doveadm_quota": (services, "number", lambda text: -1),
-    "auth_answers": (auth, "answers_of", lambda raw: {-1: auth.Known("?", {})}),
+    "postmap_warnings": (programs, "printable", lambda text: text + "\n"),
+    "postmap_results": (programs, "results_of", lambda out, keys: dict([out.split("\t")[:2]])),
+    "doveadm_quota": (programs, "number", lambda text: -1),
+    "auth_answers": (dovecot_auth, "answers_of", lambda raw: {-1: dovecot_auth.Known("?", {})}),
     "anvil": (sessions, "pids_of", lambda dump, users: [0]),
 }
 

@@ -4,19 +4,19 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from mailroster import address, quota
+from mailroster.base import address, sizes
+from mailroster.base.findings import Fault, NotUnderstood
+from mailroster.base.settings import FOLDERS, SETTINGS, TOML, Settings, Sources, load
 from mailroster.cli import FOLDER_OPTIONS
 from mailroster.cli.commands import COMMANDS
 from mailroster.cli.completion import candidates
 from mailroster.cli.grammar import Invocation, parse
-from mailroster.compile.dovecot import maildir
-from mailroster.document import Document
-from mailroster.finding import Fault, NotUnderstood
-from mailroster.formats import regexp
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.roster import Roster
-from mailroster.settings import FOLDERS, SETTINGS, TOML, Settings, Sources, load
+from mailroster.publish.tables.dovecot import maildir
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats import regexp
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.roster.roster import Roster
 
 _HASH = "{PLAIN}x"
 
@@ -100,12 +100,12 @@ def recipient(raw: bytes) -> None:
 
 def size(raw: bytes) -> None:
     text = _text(raw)
-    normal = _taken(quota.normal_size, text)
+    normal = _taken(sizes.normal_size, text)
     if normal is None:
         return
-    assert quota.normal_size(normal) == normal
-    assert 0 <= quota.size_bytes(normal) <= quota.SIZE_MAX_BYTES
-    assert len(quota.human_size(quota.size_bytes(normal))) <= 5
+    assert sizes.normal_size(normal) == normal
+    assert 0 <= sizes.size_bytes(normal) <= sizes.SIZE_MAX_BYTES
+    assert len(sizes.human_size(sizes.size_bytes(normal))) <= 5
 
 
 def settings(raw: bytes) -> None:

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.apply import tables_for
-from mailroster.checks import check
-from mailroster.checks.subject import Subject
-from mailroster.compile.dovecot import misplaced, unserved, with_fields
-from mailroster.compile.fields import VERSIONS
-from mailroster.disk import read
-from mailroster.instance import postfix
-from mailroster.instance.dialect import dialect
-from mailroster.instance.layout import Layout
-from mailroster.resolve import Router
-from mailroster.settings import Settings, Sources, load
-from mailroster.store import Store
-from mailroster.tables import Row, full
+from mailroster.analysis.checks import check
+from mailroster.analysis.checks.subject import Subject
+from mailroster.base.layout import Layout
+from mailroster.base.settings import Settings, Sources, load
+from mailroster.publish.reconcile import tables_for
+from mailroster.publish.tables.dovecot import misplaced, unserved, with_fields
+from mailroster.publish.tables.table import Row, full
+from mailroster.routing.router import Router
+from mailroster.servers.config import postfix
+from mailroster.servers.config.dovecot.fields import VERSIONS
+from mailroster.servers.config.dovecot.versions import dialect
+from mailroster.store.config_folder import Store
+from mailroster.system.files import read
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent.name for path in HERE.glob("*/in"))

@@ -34,7 +34,7 @@ def test_it_is_built_here_and_has_a_name_and_is_started_again(service: dict[str,
 
 
 def test_its_variables_are_settings(service: dict[str, Any]) -> None:
-    from mailroster.settings import FOLDERS, SETTINGS
+    from mailroster.base.settings import FOLDERS, SETTINGS
 
     known = {setting.variable for setting in (*FOLDERS, *SETTINGS)}
     assert set(service["environment"]) <= known

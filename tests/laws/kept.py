@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mailroster.document import MARK, Document
+from mailroster.roster.documents.document import MARK, Document
 
 
 def others(document: Document[Any], key: str) -> list[str]:

@@ -5,15 +5,15 @@ from typing import NamedTuple
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mailroster.address import LOCAL_CHARS
-from mailroster.bulk import BadRows, add_rows
-from mailroster.document import Document
-from mailroster.formats.accounts import ACCOUNTS, Account
-from mailroster.formats.quotas import QUOTAS, Quota
-from mailroster.formats.virtual import VIRTUAL, Alias
-from mailroster.resolve import Router
-from mailroster.roster import Roster
-from mailroster.rows import AccountRow, Rows, csv, folder, jsonl
+from mailroster.base.address import LOCAL_CHARS
+from mailroster.edits.bulk import BadRows, add_rows
+from mailroster.edits.rows import AccountRow, Rows, csv, folder, jsonl
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.accounts import ACCOUNTS, Account
+from mailroster.roster.formats.quotas import QUOTAS, Quota
+from mailroster.roster.formats.virtual import VIRTUAL, Alias
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import Router
 from tests.laws.test_edits import rosters
 
 FORMATS = ("csv", "jsonl", "folder")

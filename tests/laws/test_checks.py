@@ -8,13 +8,13 @@ from typing import Any
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
-from mailroster.checks import check
-from mailroster.checks.patterns import Pattern
-from mailroster.checks.subject import Subject
-from mailroster.document import Document
-from mailroster.finding import ERROR, WARNING, Finding
-from mailroster.resolve import Router
-from mailroster.roster import Roster
+from mailroster.analysis.checks import check
+from mailroster.analysis.checks.pattern_shape import Pattern
+from mailroster.analysis.checks.subject import Subject
+from mailroster.base.findings import ERROR, WARNING, Finding
+from mailroster.roster.documents.document import Document
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import Router
 from tests.laws.test_indexed import indexed
 from tests.laws.texts import FORMATS, HASH, plain, raw
 

@@ -7,20 +7,20 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mailroster import edits, relays, senders
-from mailroster.address import Address, fold
-from mailroster.annotations import Said
-from mailroster.document import Document
-from mailroster.finding import Fault, Refused
-from mailroster.formats.accounts import ACCOUNTS, Account
-from mailroster.formats.hashed import is_clear
-from mailroster.formats.quotas import QUOTAS, Quota
-from mailroster.formats.relaymap import RELAYMAP, Relay
-from mailroster.formats.sasl_password import Login
-from mailroster.formats.sender_logins import Grant
-from mailroster.formats.virtual import VIRTUAL, Alias
-from mailroster.locks import lock, unlock
-from mailroster.roster import Roster
+from mailroster.base.address import Address, fold
+from mailroster.base.findings import Fault, Refused
+from mailroster.edits import accounts, relays, senders
+from mailroster.edits.locks import lock, unlock
+from mailroster.edits.notes import Said
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.accounts import ACCOUNTS, Account
+from mailroster.roster.formats.credentials import is_clear
+from mailroster.roster.formats.quotas import QUOTAS, Quota
+from mailroster.roster.formats.relaymap import RELAYMAP, Relay
+from mailroster.roster.formats.sasl_password import Login
+from mailroster.roster.formats.sender_logins import Grant
+from mailroster.roster.formats.virtual import VIRTUAL, Alias
+from mailroster.roster.roster import Roster
 from tests.laws.kept import assert_kept
 from tests.laws.texts import FORMATS, HASH, raw
 
@@ -41,26 +41,29 @@ class Case(NamedTuple):
 
 
 CASES = (
-    Case("add account", lambda r: edits.add_account(r, Account(A, HASH)), {"accounts": A}, False),
-    Case("update", lambda r: edits.set_password(r, A, "{PLAIN}new"), {"accounts": A}, True),
+    Case("add account",
+         lambda r: accounts.add_account(r, Account(A, HASH)), {"accounts": A}, False),
+    Case("update", lambda r: accounts.set_password(r, A, "{PLAIN}new"), {"accounts": A}, True),
     Case("lock", lambda r: lock(r, A, Said(), lambda _: HASH), {"accounts": A}, True),
     Case("unlock", lambda r: unlock(r, A), {"accounts": A}, True),
-    Case("quota set", lambda r: edits.set_quota(r, Quota(A, "7M")), {"quotas": A}, True),
-    Case("quota del", lambda r: edits.delete_quota(r, A), {"quotas": A}, True),
-    Case("alias add", lambda r: edits.add_alias(r, A, [B], ORIGIN), {"virtual": A}, False),
-    Case("alias del", lambda r: edits.delete_alias(r, A, [B]), {"virtual": A}, True),
-    Case("restrict", lambda r: edits.restrict(r, "send_access", A), {"send_access": A}, False),
-    Case("allow", lambda r: edits.allow(r, "send_access", A), {"send_access": A}, True),
-    Case("no more", lambda r: edits.restrict(r, "receive_access", B), {"receive_access": B}, False),
-    Case("again", lambda r: edits.allow(r, "receive_access", B), {"receive_access": B}, True),
+    Case("quota set", lambda r: accounts.set_quota(r, Quota(A, "7M")), {"quotas": A}, True),
+    Case("quota del", lambda r: accounts.delete_quota(r, A), {"quotas": A}, True),
+    Case("alias add", lambda r: accounts.add_alias(r, A, [B], ORIGIN), {"virtual": A}, False),
+    Case("alias del", lambda r: accounts.delete_alias(r, A, [B]), {"virtual": A}, True),
+    Case("restrict", lambda r: accounts.restrict(r, "send_access", A), {"send_access": A}, False),
+    Case("allow", lambda r: accounts.allow(r, "send_access", A), {"send_access": A}, True),
+    Case("no more",
+         lambda r: accounts.restrict(r, "receive_access", B), {"receive_access": B}, False),
+    Case("again", lambda r: accounts.allow(r, "receive_access", B), {"receive_access": B}, True),
     Case("relay", lambda r: relays.route(r, Relay("@x.com", ("r",))), {"relaymap": "@x.com"}, True),
     Case("relay auth", lambda r: relays.log_in(r, LOGIN), {"sasl_passwords": "@x.com"}, True),
     Case("relay del", lambda r: relays.forget(r, "@x.com"), SENDER, False),
     Case("grant", lambda r: senders.grant(r, A, B), {"sender_logins": B}, False),
     Case("revoke", lambda r: senders.revoke(r, A, B), {"sender_logins": B}, True),
-    Case("master add", lambda r: edits.add_master(r, "info", HASH), {"masters": "info"}, False),
-    Case("master", lambda r: edits.set_master_password(r, "info", HASH), {"masters": "info"}, True),
-    Case("master del", lambda r: edits.delete_masters(r, ["info"]), {"masters": "info"}, False),
+    Case("master add", lambda r: accounts.add_master(r, "info", HASH), {"masters": "info"}, False),
+    Case("master",
+         lambda r: accounts.set_master_password(r, "info", HASH), {"masters": "info"}, True),
+    Case("master del", lambda r: accounts.delete_masters(r, ["info"]), {"masters": "info"}, False),
 )  # fmt: skip
 cases = st.sampled_from(CASES)
 
@@ -131,8 +134,10 @@ def test_add_then_delete_of_an_account_is_identity(roster: Roster, login: str) -
     assume(address not in named(roster.virtual) | named(roster.sender_logins))
     assume(address not in roster.sender_logins.index)
     whole = complete(roster, "accounts", "quotas")
-    added = edits.set_quota(edits.add_account(whole, Account(address, HASH)), Quota(address, "1G"))
-    gone = edits.delete_accounts(added, [address])
+    added = accounts.set_quota(
+        accounts.add_account(whole, Account(address, HASH)), Quota(address, "1G")
+    )
+    gone = accounts.delete_accounts(added, [address])
     assert [bytes(d) for _, d in gone.documents()] == [bytes(d) for _, d in whole.documents()]
 
 
@@ -140,10 +145,10 @@ def test_add_then_delete_of_an_account_is_identity(roster: Roster, login: str) -
 def test_add_then_delete_of_an_alias_is_identity(roster: Roster, key: str) -> None:
     assume(key not in roster.virtual.index)
     whole = complete(roster, "virtual")
-    added = edits.add_alias(whole, key, ["q@q.test", "r&d+tag@q.test"], ORIGIN)
-    half = edits.delete_alias(added, key, ["q@q.test"])
+    added = accounts.add_alias(whole, key, ["q@q.test", "r&d+tag@q.test"], ORIGIN)
+    half = accounts.delete_alias(added, key, ["q@q.test"])
     assert half.virtual.get(key) is not None
-    gone = edits.delete_alias(half, key, ["R&D+tag@q.test"])
+    gone = accounts.delete_alias(half, key, ["R&D+tag@q.test"])
     assert bytes(gone.virtual) == bytes(whole.virtual)
 
 
@@ -158,18 +163,18 @@ class Pair(NamedTuple):
 
 PAIRS = {
     "quota": Pair(
-        lambda r: edits.set_quota(r, Quota(A, "7M")),
-        lambda r: edits.delete_quota(r, A),
+        lambda r: accounts.set_quota(r, Quota(A, "7M")),
+        lambda r: accounts.delete_quota(r, A),
         "quotas", A,
     ),
     "send": Pair(
-        lambda r: edits.restrict(r, "send_access", B),
-        lambda r: edits.allow(r, "send_access", B),
+        lambda r: accounts.restrict(r, "send_access", B),
+        lambda r: accounts.allow(r, "send_access", B),
         "send_access", B,
     ),
     "receive": Pair(
-        lambda r: edits.restrict(r, "receive_access", B),
-        lambda r: edits.allow(r, "receive_access", B),
+        lambda r: accounts.restrict(r, "receive_access", B),
+        lambda r: accounts.allow(r, "receive_access", B),
         "receive_access", B,
     ),
     "grant": Pair(
@@ -178,8 +183,8 @@ PAIRS = {
         "sender_logins", B,
     ),
     "master": Pair(
-        lambda r: edits.add_master(r, "fresh", HASH),
-        lambda r: edits.delete_masters(r, ["fresh"]),
+        lambda r: accounts.add_master(r, "fresh", HASH),
+        lambda r: accounts.delete_masters(r, ["fresh"]),
         "masters", "fresh",
     ),
 }  # fmt: skip
@@ -202,10 +207,10 @@ def test_the_last_of_two_passwords_counts_and_the_first_leaves_no_trace(
     roster: Roster, first: str
 ) -> None:
     def account(roster: Roster, hash: str) -> Roster:
-        return edits.set_password(roster, A, hash)
+        return accounts.set_password(roster, A, hash)
 
     def master(roster: Roster, hash: str) -> Roster:
-        return edits.set_master_password(roster, "info", hash)
+        return accounts.set_master_password(roster, "info", hash)
 
     for verb in (account, master):
         try:
@@ -230,7 +235,7 @@ def test_a_lock_that_is_taken_away_leaves_no_trace(roster: Roster) -> None:
 
 @given(rosters())
 def test_a_deleted_account_leaves_every_line_that_does_not_name_it(roster: Roster) -> None:
-    after = done(lambda r: edits.delete_accounts(r, [A]), roster)
+    after = done(lambda r: accounts.delete_accounts(r, [A]), roster)
     assume(after is not None)
     assert after is not None
     assert_kept(roster.accounts, after.accounts, A)
@@ -276,7 +281,7 @@ def test_without_a_recipient_the_others_stay_in_order(content: bytes, recipient:
     roster = Roster(virtual=Document.from_bytes(VIRTUAL, b"a@x.com b@x.com c@x.com\n" + content))
     for key in roster.virtual.index:
         before = roster.virtual.get(key)
-        after = edits.delete_alias(roster, key, [recipient]).virtual
+        after = accounts.delete_alias(roster, key, [recipient]).virtual
         if before is None:
             continue
         rest = [r for r in before.recipients if fold(r) != fold(recipient)]
@@ -292,7 +297,7 @@ def test_without_a_recipient_the_others_stay_in_order(content: bytes, recipient:
 
 @given(rosters())
 def test_a_deleted_account_is_nowhere_a_recipient(roster: Roster) -> None:
-    after = done(lambda r: edits.delete_accounts(r, [A]), roster)
+    after = done(lambda r: accounts.delete_accounts(r, [A]), roster)
     assume(after is not None)
     assert after is not None
     assert A not in after.accounts.index

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mailroster import edits
-from mailroster.address import Address, qualified, split, split_extension
-from mailroster.document import Document
-from mailroster.effects.effect import MIRROR, Effect, ordered
-from mailroster.effects.words import sentences
-from mailroster.finding import Fault, Refused
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.indexed import Indexed
-from mailroster.resolve import Router
-from mailroster.roster import Roster
-from mailroster.services import prime_ways
+from mailroster.analysis.effects.effect import MIRROR, Effect, ordered
+from mailroster.analysis.effects.sentences import sentences
+from mailroster.base.address import Address, qualified, split, split_extension
+from mailroster.base.findings import Fault, Refused
+from mailroster.edits import accounts as edits
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.large import Indexed
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import Router
+from mailroster.system.programs import prime_ways
 from tests.foreseen import between, roster, router
 from tests.laws.test_indexed import indexed
 from tests.laws.texts import raw

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroster.document import Format
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.hunks import CONTEXT, Region, unified
-from mailroster.indexed import Indexed
-from mailroster.plan import physical_lines, regions
-from mailroster.roster import Roster
+from mailroster.roster.documents.document import Format
+from mailroster.roster.documents.large import Indexed
+from mailroster.roster.documents.unified_diff import CONTEXT, Region, unified
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.roster.plan import physical_lines, regions
+from mailroster.roster.roster import Roster
 from tests.laws.test_indexed import apply, edits, formats, indexed
 from tests.laws.texts import document, raw
 

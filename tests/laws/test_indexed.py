@@ -6,12 +6,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailroster.changes import changed_keys
-from mailroster.document import Document, Format, mentions
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.indexed import Indexed
-from mailroster.lines import cut, lines_of
-from mailroster.splices import Bytes, splices_between
+from mailroster.roster.documents.byte_lines import cut, lines_of
+from mailroster.roster.documents.document import Document, Format, mentions
+from mailroster.roster.documents.large import Indexed
+from mailroster.roster.documents.splices import Bytes, splices_between
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.routing.change import changed_keys
 from tests.laws.texts import FORMATS, document, raw
 
 formats = st.sampled_from([format for format in FORMATS if not format.ordered])

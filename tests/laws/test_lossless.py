@@ -7,9 +7,9 @@ import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
-from mailroster.address import split
-from mailroster.document import Format
-from mailroster.finding import Fault
+from mailroster.base.address import split
+from mailroster.base.findings import Fault
+from mailroster.roster.documents.document import Format
 from tests.laws.texts import FORMATS, document, formats, plain, raw
 
 #: An entry of each format. Pieces that come by chance are hardly ever one.

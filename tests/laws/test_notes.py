@@ -6,11 +6,10 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mailroster.document import MARK, Document, Format
-from mailroster.expiry import expire
-from mailroster.finding import Refused
-from mailroster.formats.virtual import VIRTUAL, remove_recipients
-from mailroster.notes import (
+from mailroster.base.findings import Refused
+from mailroster.edits.expiry import expire
+from mailroster.roster.documents.document import MARK, Document, Format
+from mailroster.roster.documents.notes import (
     COMMENT_MAX,
     WORD,
     Notes,
@@ -22,7 +21,8 @@ from mailroster.notes import (
     without,
     words,
 )
-from mailroster.roster import ENDING, Roster
+from mailroster.roster.formats.virtual import VIRTUAL, remove_recipients
+from mailroster.roster.roster import ENDING, Roster
 from tests.laws.test_indexed import KEYS, apply, ended, formats, indexed, same
 from tests.laws.test_indexed import edits as steps
 from tests.laws.texts import FORMATS, HASH, PIECES, document

@@ -5,14 +5,14 @@ import re
 
 import pytest
 
-from mailroster.address import Address, split, split_extension
-from mailroster.document import Document
-from mailroster.finding import Fault, Refused
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.rename import rename_account
-from mailroster.resolve import Router
-from mailroster.roster import Roster
+from mailroster.base.address import Address, split, split_extension
+from mailroster.base.findings import Fault, Refused
+from mailroster.edits.rename import rename_account
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import Router
 from tests.rosters import ORIGIN, sample
 
 NEW = Address("somebody@new.test")

@@ -5,15 +5,15 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mailroster.document import Document, Format
-from mailroster.entry import Entry, parse
-from mailroster.finding import Refused
-from mailroster.indexed import Indexed
-from mailroster.noting import command, entry, file_part
-from mailroster.plan import plan
-from mailroster.revert import revert
-from mailroster.roster import Roster
-from mailroster.splices import Bytes, splices_between
+from mailroster.base.findings import Refused
+from mailroster.roster.documents.document import Document, Format
+from mailroster.roster.documents.large import Indexed
+from mailroster.roster.documents.splices import Bytes, splices_between
+from mailroster.roster.plan import plan
+from mailroster.roster.roster import Roster
+from mailroster.store.history.entry import Entry, parse
+from mailroster.store.history.undo import revert
+from mailroster.store.history.writer import command, entry, file_part
 from tests.laws.test_edits import CASES, Case, cases, done, rosters
 from tests.laws.test_indexed import PlainBase
 from tests.laws.texts import FORMATS, document, raw

@@ -7,13 +7,13 @@ from unittest.mock import patch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mailroster import served
-from mailroster.disk import Disk
-from mailroster.document import Document, Format
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.indexed import Indexed
-from mailroster.roster import Roster
-from mailroster.served import Served
+from mailroster.publish import published_files
+from mailroster.publish.published_files import Served
+from mailroster.roster.documents.document import Document, Format
+from mailroster.roster.documents.large import Indexed
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.roster.roster import Roster
+from mailroster.system.files import Disk
 from tests.laws.test_indexed import apply, edits, ended, formats, same
 from tests.laws.texts import FORMATS, document, raw
 
@@ -28,7 +28,7 @@ def test_a_copy_that_is_changed_again_and_again_is_found_as_its_text(
     field, content = FIELDS[format], ended(content)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         copies = Served(folder, Disk(), index_from=1)
-        with patch.object(served, "_DRIFT_MAX_BYTES", drift):
+        with patch.object(published_files, "_DRIFT_MAX_BYTES", drift):
             copies.put(field, document(format, content))
             wanted: Document[Any] = document(format, content)
             for steps in history:

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroster import splices as splices_module
-from mailroster.document import Format
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.quotas import QUOTAS
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.lines import lines_of
-from mailroster.splices import SPLICES_MAX, Bytes, Splice, splices_between
+from mailroster.roster.documents import splices as splices_module
+from mailroster.roster.documents.byte_lines import lines_of
+from mailroster.roster.documents.document import Format
+from mailroster.roster.documents.splices import SPLICES_MAX, Bytes, Splice, splices_between
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.quotas import QUOTAS
+from mailroster.roster.formats.virtual import VIRTUAL
 
 #: Physical lines of which many stand twice in a file: entries, comments, blank lines, and lines
 #: that continue the one above in a Postfix table.

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailroster.apply import in_memory, tables_for
-from mailroster.changes import change, changed_keys
-from mailroster.compile import dovecot, postfix
-from mailroster.compile.fields import VERSIONS
-from mailroster.document import Document
-from mailroster.finding import Fault
-from mailroster.resolve import Router
-from mailroster.roster import Roster
-from mailroster.tables import Row, Rows, delta, difference, full
+from mailroster.base.findings import Fault
+from mailroster.publish.reconcile import in_memory, tables_for
+from mailroster.publish.tables import dovecot, postfix
+from mailroster.publish.tables.table import Row, Rows, delta, difference, full
+from mailroster.roster.documents.document import Document
+from mailroster.roster.roster import Roster
+from mailroster.routing.change import change, changed_keys
+from mailroster.routing.router import Router
+from mailroster.servers.config.dovecot.fields import VERSIONS
 from tests.laws.texts import FORMATS, HASH, document, formats, raw
 
 ORIGIN = "host.test"

@@ -5,18 +5,19 @@ from typing import Any
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from mailroster import address, edits
-from mailroster.address import Address
-from mailroster.document import Document, Format
-from mailroster.finding import Fault, Refused
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.hashed import hidden
-from mailroster.formats.masters import MASTERS
-from mailroster.formats.regexp import REGEXP
-from mailroster.plan import diff, plan
-from mailroster.quota import SIZE_MAX_BYTES, UNITS, human_size, normal_size, size_bytes
-from mailroster.roster import Roster
-from mailroster.text import content
+from mailroster.base import address
+from mailroster.base.address import Address
+from mailroster.base.findings import Fault, Refused
+from mailroster.base.sizes import SIZE_MAX_BYTES, UNITS, human_size, normal_size, size_bytes
+from mailroster.edits import accounts
+from mailroster.roster.documents.document import Document, Format
+from mailroster.roster.documents.text import content
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.credentials import hidden
+from mailroster.roster.formats.masters import MASTERS
+from mailroster.roster.formats.regexp import REGEXP
+from mailroster.roster.plan import diff, plan
+from mailroster.roster.roster import Roster
 from tests.laws.texts import raw
 
 SECRET = "s3cretS3cret"
@@ -118,8 +119,8 @@ def test_no_diff_of_an_edit_shows_a_hash(before: bytes, hash: str, behind: bytes
     document = Document.from_bytes(ACCOUNTS, before + line + line + behind)
     roster, login = Roster(accounts=document), Address("a@x.com")
     try:
-        after = edits.set_password(roster, login, f"{{PLAIN}}{SECRET}new")
-        gone = edits.delete_accounts(roster, [login])
+        after = accounts.set_password(roster, login, f"{{PLAIN}}{SECRET}new")
+        gone = accounts.delete_accounts(roster, [login])
     except Refused:
         assume(False)
     for changed in (after, gone):

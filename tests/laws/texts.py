@@ -4,17 +4,17 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from mailroster.document import Document, Format
-from mailroster.formats.access import RECEIVE_ACCESS, SEND_ACCESS
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.local_aliases import LOCAL_ALIASES
-from mailroster.formats.masters import MASTERS
-from mailroster.formats.quotas import QUOTAS
-from mailroster.formats.regexp import REGEXP
-from mailroster.formats.relaymap import RELAYMAP
-from mailroster.formats.sasl_password import SASL_PASSWORDS
-from mailroster.formats.sender_logins import SENDER_LOGINS
-from mailroster.formats.virtual import VIRTUAL
+from mailroster.roster.documents.document import Document, Format
+from mailroster.roster.formats.access import RECEIVE_ACCESS, SEND_ACCESS
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.local_aliases import LOCAL_ALIASES
+from mailroster.roster.formats.masters import MASTERS
+from mailroster.roster.formats.quotas import QUOTAS
+from mailroster.roster.formats.regexp import REGEXP
+from mailroster.roster.formats.relaymap import RELAYMAP
+from mailroster.roster.formats.sasl_password import SASL_PASSWORDS
+from mailroster.roster.formats.sender_logins import SENDER_LOGINS
+from mailroster.roster.formats.virtual import VIRTUAL
 
 FORMATS: tuple[Format[Any], ...] = (
     ACCOUNTS, QUOTAS, VIRTUAL, REGEXP, MASTERS, SEND_ACCESS, RECEIVE_ACCESS,

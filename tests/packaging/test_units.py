@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.processes import KILLED_S
-from mailroster.supervise import STOP_S
+from mailroster.daemons.supervisor import STOP_S
+from mailroster.system.processes import KILLED_S
 from tests.servers.host import Host, propagation
 from tests.servers.instance import until
 
@@ -107,7 +107,7 @@ def test_watch_works_with_the_rights_and_the_folders_of_its_unit(host: Host) -> 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_unit_starts_when_the_clock_is_set(name: str) -> None:
-    """End dates stand on it (mailroster.clock)."""
+    """End dates stand on it (mailroster.system.clock)."""
     text = (UNITS / f"{name}.service").read_text()
     (after,) = [line for line in text.splitlines() if line.startswith("After=")]
     assert "time-sync.target" in after.split()

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import pytest
 
-from mailroster.document import Document
-from mailroster.formats.access import SEND_ACCESS
-from mailroster.paths import code_of
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.access import SEND_ACCESS
+from mailroster.routing.trace import code_of
 from tests.servers.instance import Instance, save, until
 from tests.unit.test_formats_access import UNKNOWN, WITHOUT_EFFECT
 

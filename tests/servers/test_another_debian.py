@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.compile.fields import VERSIONS
-from mailroster.installed import version
+from mailroster.servers.config.dovecot.fields import VERSIONS
+from mailroster.servers.version import version
 from tests.servers.instance import HASH, PASSWORD, Instance, message, until
 from tests.servers.sink import Sink
 

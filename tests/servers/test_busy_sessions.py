@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from mailroster.instance.layout import Layout
-from mailroster.processes import Entry, entries, program_name
-from mailroster.running import dovecot_pid
-from mailroster.survivors import survivors
+from mailroster.base.layout import Layout
+from mailroster.servers.running import dovecot_pid
+from mailroster.servers.survivors import survivors
+from mailroster.system.processes import Entry, entries, program_name
 from tests.mailboxes import give_to_mail_user
 from tests.servers.instance import HASH, PASSWORD, Instance, trusting, until
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import installed, prepare
-from mailroster.finding import Refused
-from mailroster.instance import dovecot_2_3, dovecot_2_4
-from mailroster.instance.layout import Layout
-from mailroster.settings import Sources, load
+from mailroster.base.findings import Refused
+from mailroster.base.layout import Layout
+from mailroster.base.settings import Sources, load
+from mailroster.servers import prepare, version
+from mailroster.servers.config.dovecot import conf_2_3, conf_2_4
 from tests.servers.instance import HASH, PASSWORD, Instance, until
 
 ANN, BEN = "ann@example.test", "ben@example.test"
@@ -40,7 +40,7 @@ def server() -> Iterator[Instance]:
 
 def _added(*plugins: str) -> str:
     """A `dovecot.cf` with more plugins for every protocol."""
-    if installed.version() == "2.3":
+    if version.version() == "2.3":
         return f"mail_plugins = $mail_plugins {' '.join(plugins)}\n"
     return "mail_plugins {\n" + "".join(f"  {name} = yes\n" for name in plugins) + "}\n"
 
@@ -154,7 +154,7 @@ def test_a_plugin_that_is_not_there_is_an_error(server: Instance) -> None:
     """On Dovecot 2.4 the words of 2.3 are such a plugin: it takes `$mail_plugins` for a name."""
     overrides = server.file("dovecot.cf")
     text = overrides.read_text()
-    name = "$mail_plugins" if installed.version() != "2.3" else "no_such"
+    name = "$mail_plugins" if version.version() != "2.3" else "no_such"
     overrides.write_text(f"mail_plugins = $mail_plugins {name}\n")
     checked = server.run("check").stdout
     assert f"dovecot.cf:1: error: the plugin '{name}' in mail_plugins" in checked, checked
@@ -164,7 +164,7 @@ def test_a_plugin_that_is_not_there_is_an_error(server: Instance) -> None:
 def test_up_says_which_package_the_search_needs(
     server: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for its in (dovecot_2_3, dovecot_2_4):
+    for its in (conf_2_3, conf_2_4):
         package = its.SEARCH_PACKAGE[0]
         monkeypatch.setattr(its, "SEARCH_PACKAGE", (package, str(Path("/nowhere"))))
     options = {"home": str(server.home), "hostname": "mail.test", "full_text_search": "1"}

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from mailroster.ports import taken
-from mailroster.settings import Sources, load
+from mailroster.base.settings import Sources, load
+from mailroster.servers.ports import taken
 from tests.servers.instance import PORTS, Instance, free_ports
 
 

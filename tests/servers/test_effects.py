@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mailroster.address import split
+from mailroster.analysis.effects.effect import Effect
+from mailroster.base.address import split
 from mailroster.cli import main
-from mailroster.effects.effect import Effect
-from mailroster.resolve import Router
-from mailroster.store import Store
+from mailroster.routing.router import Router
+from mailroster.store.config_folder import Store
 from tests.rosters import DOMAINS, FOREIGN, HASH, ORIGIN, Sample, sample
 from tests.servers.test_resolve import SEED, Answer, Post, Sent, batches, endless, expected
 

@@ -8,8 +8,8 @@ from contextlib import closing
 
 import pytest
 
-from mailroster.instance.layout import Layout
-from mailroster.targets.lmdb_table import LmdbTable
+from mailroster.base.layout import Layout
+from mailroster.publish.targets.lmdb_table import LmdbTable
 from tests.servers.instance import HASH, Instance
 
 SETTINGS = {

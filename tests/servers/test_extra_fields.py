@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.compile.fields import form
-from mailroster.installed import version
+from mailroster.servers.config.dovecot.fields import form
+from mailroster.servers.version import version
 from tests.servers.instance import Instance, until
 
 HASH = "{PLAIN}secret"

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.disk import identity
-from mailroster.formats.cost import SCHEMES
-from mailroster.installed import version
-from mailroster.instance.dialect import dialect
-from mailroster.password import hash_password
-from mailroster.targets.lmdb_table import LmdbTable
+from mailroster.app.passwords.hashing import hash_password
+from mailroster.publish.targets.lmdb_table import LmdbTable
+from mailroster.roster.formats.hash_cost import SCHEMES
+from mailroster.servers.config.dovecot.versions import dialect
+from mailroster.servers.version import version
+from mailroster.system.files import identity
 from tests.servers.instance import HASH, PASSWORD, Instance, until
 
 SECONDS = 4.0

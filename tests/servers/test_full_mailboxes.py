@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import running
-from mailroster.instance.layout import Layout
+from mailroster.base.layout import Layout
+from mailroster.servers import running
 from tests.servers.instance import HASH, Instance, message, until
 
 #: Each sender would send so many messages, which is far more than a mailbox takes.

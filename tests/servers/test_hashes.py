@@ -4,10 +4,10 @@
 import base64
 import hashlib
 
-from mailroster.checks.secrets import is_impossible, is_known, scheme_of
-from mailroster.finding import Refused
-from mailroster.password import Crypt, hash_password
-from mailroster.verification import is_right
+from mailroster.analysis.checks.secrets import is_impossible, is_known, scheme_of
+from mailroster.app.passwords.hashing import Crypt, hash_password
+from mailroster.app.passwords.verify import is_right
+from mailroster.base.findings import Refused
 from tests.servers.instance import Instance, save, until
 from tests.unit.test_verification import FOREIGN
 

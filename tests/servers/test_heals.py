@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.processes import parent
+from mailroster.system.processes import parent
 from tests.faults.faulty import mount, own_mounts
 from tests.servers import processes
 from tests.servers.instance import HASH, Instance, message, until

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.installed import version
+from mailroster.servers.version import version
 from tests.servers.instance import HASH, PASSWORD, Instance, until
 
 ACCOUNTS = "postfix-accounts.cf"

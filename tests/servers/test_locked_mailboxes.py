@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import running
-from mailroster.instance.layout import Layout
-from mailroster.mailstore import UIDLIST_LOCK
+from mailroster.base.layout import Layout
+from mailroster.servers import running
+from mailroster.servers.mailboxes import UIDLIST_LOCK
 from tests.servers.instance import HASH, Instance, until
 
 TOLD = "folders of mail that a killed Dovecot had left locked are open: 1\n"

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from mailroster.formats.cost import SCHEMES
-from mailroster.formats.hashed import locked
-from mailroster.password import hash_password
+from mailroster.app.passwords.hashing import hash_password
+from mailroster.roster.formats.credentials import locked
+from mailroster.roster.formats.hash_cost import SCHEMES
 from tests.servers.instance import HASH, PASSWORD, Instance, save, until
 
 ACCOUNTS, ALIASES = "postfix-accounts.cf", "postfix-virtual.cf"

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from mailroster.instance.layout import Layout
-from mailroster.running import policy_pid
+from mailroster.base.layout import Layout
+from mailroster.servers.running import policy_pid
 from tests.servers.instance import HASH, PASSWORD, Instance, until
 
 KEPT = "kept@open.test"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import running
-from mailroster.instance.layout import Layout
+from mailroster.base.layout import Layout
+from mailroster.servers import running
 from tests.servers.instance import HASH, PASSWORD, Instance, until
 
 SETTINGS = {"spoof_protection": True, "spoof_catch_all": True, "quota_warnings": "none"}

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from mailroster.installed import version
+from mailroster.servers.version import version
 from tests.servers.instance import HASH, Instance, until
 
 SETTINGS = {"mailbox_size_limit": 102_400, "quota_warnings": "80,95"}

@@ -26,28 +26,28 @@ from typing import NamedTuple
 
 import pytest
 
-from mailroster.address import split
-from mailroster.agreement import compare, place_of, same_place
-from mailroster.apply import Outcome, Tables, converge
-from mailroster.auth import FOUND, NOT_FOUND, PASSDB, USERDB, Question
-from mailroster.auth import ask as dovecot
-from mailroster.compile import postfix
-from mailroster.document import Document
-from mailroster.explain import Explanation, explain
-from mailroster.finding import Fault
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.installed import version
-from mailroster.instance.layout import Layout
-from mailroster.paths import LEADS_NOWHERE, NOWHERE, follow
-from mailroster.policy.answers import UNKNOWN, Policy
-from mailroster.prepare import prepare
-from mailroster.resolve import Router, quoted
-from mailroster.running import dovecot_pid, postfix_pid
-from mailroster.services import HOT_MAIN_CF_S, Captures
-from mailroster.settings import Sources, load
-from mailroster.settling import Settling
-from mailroster.store import Store
-from mailroster.targets.lmdb_table import LmdbTable
+from mailroster.analysis.explain import Explanation, explain
+from mailroster.app.comparison import compare, place_of, same_place
+from mailroster.base.address import split
+from mailroster.base.findings import Fault
+from mailroster.base.layout import Layout
+from mailroster.base.settings import Sources, load
+from mailroster.daemons.policy.decisions import UNKNOWN, Policy
+from mailroster.publish.reconcile import Outcome, Tables, converge
+from mailroster.publish.tables import postfix
+from mailroster.publish.targets.lmdb_table import LmdbTable
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.routing.router import Router, quoted
+from mailroster.routing.trace import LEADS_NOWHERE, NOWHERE, follow
+from mailroster.servers.dovecot_auth import FOUND, NOT_FOUND, PASSDB, USERDB, Question
+from mailroster.servers.dovecot_auth import ask as dovecot
+from mailroster.servers.prepare import prepare
+from mailroster.servers.running import dovecot_pid, postfix_pid
+from mailroster.servers.version import version
+from mailroster.store.config_folder import Store
+from mailroster.system.programs import HOT_MAIN_CF_S, Captures
+from mailroster.system.stability import Settling
 from tests.odd_recipients import ODD_RECIPIENTS
 from tests.policy import answered
 from tests.rosters import HASH, ORIGIN, Sample, sample

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mailroster import installed
+from mailroster.servers import version
 from tests.servers.host import propagation
 from tests.servers.instance import HASH, Instance
 
@@ -112,7 +112,7 @@ def test_sieve_extensions_of_the_folder_count_without_a_server(new: Instance) ->
     extension = {
         "2.3": "plugin {\n  sieve_extensions = +editheader\n}\n",
         "2.4": "sieve_extensions {\n  editheader = yes\n}\n",
-    }[installed.version()]
+    }[version.version()]
     new.file("dovecot.cf").write_text(extension)
     done = new.run("check")
     assert done.returncode == 0
@@ -124,7 +124,7 @@ def test_the_servers_have_the_full_name_of_the_machine() -> None:
     """As in a container with `--hostname mail --domainname example.test`."""
     program = (
         "import os; from mailroster.cli.call import sources_of; "
-        "from mailroster.settings import load; "
+        "from mailroster.base.settings import load; "
         "print(load(sources_of({'home': '/nonexistent'}, {})).hostname)"
     )
     script = (

@@ -10,9 +10,9 @@ from smtplib import SMTPServerDisconnected
 
 import pytest
 
-from mailroster.instance.layout import Layout
-from mailroster.reopen import reopen_database
-from mailroster.targets.sqlite_table import ACCOUNT, SqliteTable
+from mailroster.base.layout import Layout
+from mailroster.publish.targets.sqlite_table import ACCOUNT, SqliteTable
+from mailroster.servers.reopen import reopen_database
 from tests.servers.instance import HASH, PASSWORD, Instance, until
 
 STEADY = "steady@x.com"

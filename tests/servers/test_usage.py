@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mailroster.agreement import place_of, same_place
-from mailroster.installed import version
+from mailroster.app.comparison import place_of, same_place
+from mailroster.servers.version import version
 from tests.servers.instance import HASH, Instance, save, until
 
 SETTINGS = {"mailbox_size_limit": 10_000_000, "quota_warnings": "none"}

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from mailroster import address
-from mailroster.finding import Fault
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.quotas import QUOTAS
-from mailroster.formats.virtual import VIRTUAL
+from mailroster.base import address
+from mailroster.base.findings import Fault
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.quotas import QUOTAS
+from mailroster.roster.formats.virtual import VIRTUAL
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import prepare
-from mailroster.adopt import environment, known_files, mail_folder
-from mailroster.adopt.remark import DIFFERS, KINDS, MEND, MISSING, NOTE, OTHER_WAY
-from mailroster.adopt.variables import VARIABLES
+from mailroster.app.adopt import environment, known_files, mail_folder
+from mailroster.app.adopt.remark import DIFFERS, KINDS, MEND, MISSING, NOTE, OTHER_WAY
+from mailroster.app.adopt.variables import VARIABLES
+from mailroster.base.layout import Layout
 from mailroster.cli import main
-from mailroster.instance.layout import Layout
-from mailroster.instance.overrides import FILES as OVERRIDES
+from mailroster.servers import prepare
+from mailroster.servers.config.overrides import FILES as OVERRIDES
 from tests import left_behind
 from tests.left_behind import OWNER
 from tests.unit.test_cli import ACCOUNTS, VIRTUAL, Folder, H, Ran, folder
@@ -669,9 +669,9 @@ def test_a_hash_that_the_installed_dovecot_lacks_is_told(
 def test_no_server_has_to_be_installed(
     run: Run, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mailroster import services
+    from mailroster.system import programs
 
-    monkeypatch.setattr(services, "program", lambda name: None)
+    monkeypatch.setattr(programs, "program", lambda name: None)
     ran = run(str(project), "--json")
     assert ran.code == 0
     assert "hashes" in subjects(ran, NOTE)

@@ -5,14 +5,14 @@ import re
 
 import pytest
 
-from mailroster.checks import check
-from mailroster.checks.ambiguity import EXPONENTIAL, POWER, STEPS_MAX, UNKNOWN, judge
-from mailroster.checks.subject import Subject
-from mailroster.document import Document
-from mailroster.formats.regexp import REGEXP
-from mailroster.resolve import Router
-from mailroster.roster import Roster
-from mailroster.services import NoPcre, ask_regexp
+from mailroster.analysis.checks import check
+from mailroster.analysis.checks.ambiguity import EXPONENTIAL, POWER, STEPS_MAX, UNKNOWN, judge
+from mailroster.analysis.checks.subject import Subject
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.regexp import REGEXP
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import Router
+from mailroster.system.programs import NoPcre, ask_regexp
 
 ALL_ASCII = "".join(map(chr, range(33, 127)))
 

@@ -7,9 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.auth import FAILED, FOUND, NOT_FOUND, USERDB, Known, Question, answers_of, ask
-from mailroster.finding import ServiceFailed
-from mailroster.instance.layout import Layout
+from mailroster.base.findings import ServiceFailed
+from mailroster.base.layout import Layout
+from mailroster.servers.dovecot_auth import (
+    FAILED,
+    FOUND,
+    NOT_FOUND,
+    USERDB,
+    Known,
+    Question,
+    answers_of,
+    ask,
+)
 
 
 @pytest.mark.parametrize(

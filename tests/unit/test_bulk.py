@@ -4,18 +4,18 @@ from collections.abc import Callable
 
 import pytest
 
-from mailroster import edits
-from mailroster.address import Address
-from mailroster.bulk import BadRows, Merged, add_rows
-from mailroster.document import Document
-from mailroster.finding import Location
-from mailroster.formats.accounts import ACCOUNTS, Account
-from mailroster.formats.quotas import QUOTAS, Quota
-from mailroster.formats.regexp import REGEXP
-from mailroster.formats.virtual import VIRTUAL, Alias
-from mailroster.resolve import Router
-from mailroster.roster import Roster
-from mailroster.rows import AccountRow, Row, Rows
+from mailroster.base.address import Address
+from mailroster.base.findings import Location
+from mailroster.edits import accounts as edits
+from mailroster.edits.bulk import BadRows, Merged, add_rows
+from mailroster.edits.rows import AccountRow, Row, Rows
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.accounts import ACCOUNTS, Account
+from mailroster.roster.formats.quotas import QUOTAS, Quota
+from mailroster.roster.formats.regexp import REGEXP
+from mailroster.roster.formats.virtual import VIRTUAL, Alias
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import Router
 
 H = "{SHA512-CRYPT}$6$abc$def"
 ORIGIN = "mail.example.test"

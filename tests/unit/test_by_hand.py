@@ -4,11 +4,11 @@ from itertools import pairwise
 
 import pytest
 
-from mailroster.by_hand import by_hand
-from mailroster.entry import Entry, parse
-from mailroster.noting import entry, file_part
-from mailroster.plan import plan
-from mailroster.roster import Roster
+from mailroster.roster.plan import plan
+from mailroster.roster.roster import Roster
+from mailroster.store.history.entry import Entry, parse
+from mailroster.store.history.manual_edits import by_hand
+from mailroster.store.history.writer import entry, file_part
 from tests.unit.test_revert import roster
 
 ROOM = 1 << 20

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.config_folder import ConfigFolder
-from mailroster.document import Document
-from mailroster.overrides import in_folder
-from mailroster.password_policy import Policy
-from mailroster.roster import Roster
-from mailroster.settings import Sources, load
-from mailroster.sieve import findings_in
+from mailroster.app.passwords.policy import Policy
+from mailroster.base.settings import Sources, load
+from mailroster.roster.documents.document import Document
+from mailroster.roster.roster import Roster
+from mailroster.servers.overrides import in_folder
+from mailroster.servers.sieve import findings_in
+from mailroster.store.links import ConfigFolder
 from tests.unit.test_cli import ACCOUNTS, Folder, H, folder
 
 __all__ = ["folder"]  # the fixture

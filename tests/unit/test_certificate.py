@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import certificate
-from mailroster.finding import Refused
-from mailroster.instance.layout import Layout
-from mailroster.settings import Settings, Sources, load
+from mailroster.base.findings import Refused
+from mailroster.base.layout import Layout
+from mailroster.base.settings import Settings, Sources, load
+from mailroster.servers import certificates
 
 
 def openssl(*words: str) -> None:
@@ -42,7 +42,7 @@ def settings(pem: Path, names: str, hostname: str = "a.example.test") -> Setting
 
 @pytest.mark.parametrize("names", ["a.crt a.key", "both", "both both", "chain a.key", "both a.key"])
 def test_a_pair_that_belongs_together_is_used(pem: Path, names: str) -> None:
-    certificate.check(settings(pem, names), Layout("/nonexistent"))
+    certificates.check(settings(pem, names), Layout("/nonexistent"))
 
 
 @pytest.mark.parametrize(
@@ -66,14 +66,14 @@ def test_what_the_servers_cannot_use_is_refused_by_name(
     pem: Path, names: str, words: list[str]
 ) -> None:
     with pytest.raises(Refused) as refused:
-        certificate.check(settings(pem, names), Layout("/nonexistent"))
+        certificates.check(settings(pem, names), Layout("/nonexistent"))
     assert [word for word in words if word not in str(refused.value)] == []
     assert str(refused.value).isprintable()
 
 
 def test_what_clients_reject_is_a_warning(pem: Path, tmp_path: Path) -> None:
     def said(names: str, hostname: str) -> list[str]:
-        return certificate.warnings(settings(pem, names, hostname), Layout("/nonexistent"))
+        return certificates.warnings(settings(pem, names, hostname), Layout("/nonexistent"))
 
     assert said("a.crt a.key", "a.example.test") == []
     (other,) = said("a.crt a.key", "mail.example.test")

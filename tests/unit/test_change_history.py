@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import history
-from mailroster.config_folder import ConfigFolder
-from mailroster.disk import Disk, identity
-from mailroster.entry import Entry, FileChange, Hunk
-from mailroster.history import _HEAD, HISTORY, History, _was_made, user_name
-from mailroster.noting import entry
+from mailroster.store.history import log
+from mailroster.store.history.entry import Entry, FileChange, Hunk
+from mailroster.store.history.log import _HEAD, HISTORY, History, _was_made, user_name
+from mailroster.store.history.writer import entry
+from mailroster.store.links import ConfigFolder
+from mailroster.system.files import Disk, identity
 
 WHEN, BY = "2026-01-02T03:04:05Z", "0:root - by hand"
 
@@ -318,7 +318,7 @@ def test_entries_are_read_through_parts_of_the_file(
     for text in texts:
         world.history.put(note(text), 1 << 20)
     for chunk_bytes in (1, 7, 64, 100, 1 << 16):
-        monkeypatch.setattr(history, "_CHUNK_BYTES", chunk_bytes)
+        monkeypatch.setattr(log, "_CHUNK_BYTES", chunk_bytes)
         assert world.lines() == texts[::-1]
 
 

@@ -2,7 +2,12 @@
 
 import pytest
 
-from mailroster.changes import (
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.large import Indexed
+from mailroster.roster.documents.splices import Splice
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.regexp import REGEXP
+from mailroster.routing.change import (
     change,
     changed_keys,
     changed_lines,
@@ -11,12 +16,7 @@ from mailroster.changes import (
     may_be,
     results_of,
 )
-from mailroster.document import Document
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.regexp import REGEXP
-from mailroster.indexed import Indexed
-from mailroster.resolve import Router
-from mailroster.splices import Splice
+from mailroster.routing.router import Router
 from tests.foreseen import roster
 from tests.laws.test_indexed import PlainBase, indexed
 

@@ -8,13 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from mailroster.charts import NODES_MAX, map_chart, way_chart
-from mailroster.document import Document
-from mailroster.finding import Refused
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.regexp import REGEXP
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.graph import (
+from mailroster.analysis.charts import NODES_MAX, map_chart, way_chart
+from mailroster.analysis.graph import (
     _LEGEND,
     _STYLES,
     ADDRESS,
@@ -25,10 +20,15 @@ from mailroster.graph import (
     dot,
     width_inches,
 )
-from mailroster.paths import follow
-from mailroster.picture import svg
-from mailroster.resolve import Router
-from mailroster.roster import Roster
+from mailroster.base.findings import Refused
+from mailroster.cli.svg import svg
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.regexp import REGEXP
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import Router
+from mailroster.routing.trace import follow
 
 
 def router(accounts: str, virtual: str = "", regexp: str = "") -> Router:

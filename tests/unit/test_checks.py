@@ -6,18 +6,18 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mailroster.checks import RULES, check, regexps
-from mailroster.checks.allowed import judged
-from mailroster.checks.domains import is_slip
-from mailroster.checks.patterns import Pattern
-from mailroster.checks.secrets import SCHEMES
-from mailroster.checks.subject import Subject
-from mailroster.document import Document
-from mailroster.finding import ERROR, INFO, WARNING, Finding
-from mailroster.formats.regexp import REGEXP
-from mailroster.resolve import Router
-from mailroster.roster import Roster
-from mailroster.services import Captures, captors, run
+from mailroster.analysis.checks import RULES, check, regexps
+from mailroster.analysis.checks.domains import is_slip
+from mailroster.analysis.checks.pattern_shape import Pattern
+from mailroster.analysis.checks.secrets import SCHEMES
+from mailroster.analysis.checks.subject import Subject
+from mailroster.analysis.checks.suppressions import judged
+from mailroster.base.findings import ERROR, INFO, WARNING, Finding
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.regexp import REGEXP
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import Router
+from mailroster.system.programs import Captures, captors, run
 
 ORIGIN = "mail.x.com"
 H = "{SHA512-CRYPT}$6$abc$def"

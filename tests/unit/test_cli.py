@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import pytest
 
+from mailroster.base.settings import FOLDERS, SETTINGS
 from mailroster.cli import main
 from mailroster.cli.commands import COMMANDS
-from mailroster.history import HISTORY
-from mailroster.lock import LOCK_FILE
-from mailroster.settings import FOLDERS, SETTINGS
+from mailroster.store.history.log import HISTORY
+from mailroster.system.folder_lock import LOCK_FILE
 from tests.mailboxes import give_to_mail_user
 
 H = "{SHA512-CRYPT}$6$abc$def"
@@ -155,7 +155,7 @@ def test_an_address_that_could_mean_something_else_is_refused(folder: Folder, ad
 def test_a_password_is_taken_as_it_is_from_the_line_and_from_stdin(
     folder: Folder, monkeypatch: pytest.MonkeyPatch, password: str
 ) -> None:
-    import mailroster.password as module
+    import mailroster.app.passwords.hashing as module
 
     taken: list[str] = []
 

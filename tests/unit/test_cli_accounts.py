@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mailroster.base.settings import FOLDERS, SETTINGS
 from mailroster.cli.progress import Bar
 from mailroster.cli.table import print_table
-from mailroster.settings import FOLDERS, SETTINGS
 from tests.unit.test_cli import ACCOUNTS, MASTERS, QUOTAS, VIRTUAL, Folder, H, given
 
 BOB = f"bob@x.com|{H}\n"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.lock import LOCK_FILE
+from mailroster.system.folder_lock import LOCK_FILE
 from tests.unit.test_cli import ACCOUNTS, QUOTAS, VIRTUAL, Folder, H, folder
 
 __all__ = ["folder"]  # the fixture
@@ -112,7 +112,7 @@ def test_an_update_changes_passwords_quotas_and_recipients(folder: Folder) -> No
 def test_a_dry_run_shows_what_would_change_and_hashes_nothing(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mailroster.password.hash_passwords", None)
+    monkeypatch.setattr("mailroster.app.passwords.hashing.hash_passwords", None)
     ran = folder.setup("import", "--dry-run", source(folder, PEOPLE))
     assert ran.code == 0
     assert "+ann@x.com|{SHA512-CRYPT}…\n" in ran.out

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from mailroster import services
-from mailroster.cli import pages, reports
-from mailroster.finding import ERROR, INFO, WARNING, Finding, Location
-from mailroster.services import NoPcre
-from mailroster.shown import shown
+from mailroster.base.findings import ERROR, INFO, WARNING, Finding, Location
+from mailroster.cli import check_pages, check_reports
+from mailroster.cli.shown import shown
+from mailroster.system import programs
+from mailroster.system.programs import NoPcre
 from tests.faults.faulty import public_folder
 from tests.unit.test_cli import ACCOUNTS, QUOTAS, VIRTUAL, Folder, H, folder, on_a_terminal
 
@@ -141,7 +141,7 @@ def test_a_workflow_command_is_one_line_whatever_it_says(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     found = shown([ODD, ODD._replace(where=Location("x.cf"), severity=INFO)])
-    reports.github("a,b:c%")(found, 0)
+    check_reports.github("a,b:c%")(found, 0)
     assert capsys.readouterr().out.splitlines() == [
         "::warning file=a%2Cb%3Ac%25/postfix-virtual.cf,title=dangling-alias,line=3"
         "::100%25 a,b:c%0D%0Ax; m",
@@ -199,7 +199,7 @@ def test_a_sarif_log_is_one(faulty: Folder, monkeypatch: pytest.MonkeyPatch) -> 
         "artifactLocation": {"uri": "config/postfix-accounts.cf", "uriBaseId": "%SRCROOT%"},
         "region": {"startLine": 2},
     }
-    assert run["tool"]["driver"]["rules"][0]["help"]["markdown"] == pages.page("catch-all")
+    assert run["tool"]["driver"]["rules"][0]["help"]["markdown"] == check_pages.page("catch-all")
 
 
 def test_a_sarif_log_without_findings_is_one(folder: Folder) -> None:
@@ -213,7 +213,7 @@ def test_a_sarif_log_takes_any_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for path in ("a b%#?ü", "/elsewhere/ü\udcff", ".."):
-        reports.sarif(path)(shown([ODD._replace(where=Location("x.cf"))]), 0)
+        check_reports.sarif(path)(shown([ODD._replace(where=Location("x.cf"))]), 0)
         conforms(json.loads(capsys.readouterr().out))
 
 
@@ -251,7 +251,7 @@ def test_without_postfix_the_patterns_are_told_as_unchecked_and_their_text_is_ju
     def missing(*_: object) -> None:
         raise NoPcre("there is no postmap")
 
-    monkeypatch.setattr(services, "ask_regexp", missing)
+    monkeypatch.setattr(programs, "ask_regexp", missing)
     ran = folder.setup("check")
     assert (ran.code, seen(ran.out)) == (0, ["regexp-unanchored"])
     assert "the patterns of postfix-regexp.cf are not checked: there is no postmap" in ran.err

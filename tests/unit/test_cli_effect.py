@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from mailroster.apply import Tables, converge
+from mailroster.base.layout import Layout
 from mailroster.cli.commands import COMMANDS
-from mailroster.instance.layout import Layout
-from mailroster.settling import Settling
-from mailroster.store import Store
+from mailroster.publish.reconcile import Tables, converge
+from mailroster.store.config_folder import Store
+from mailroster.system.stability import Settling
 from tests.unit.test_cli import ACCOUNTS, MASTERS, QUOTAS, VIRTUAL, Folder, H, folder
 
 __all__ = ["folder"]  # the fixture
@@ -227,5 +227,5 @@ def test_an_edit_that_is_made_loads_nothing_of_this(filled: Folder) -> None:
     for options, loaded in (["--dry-run"], True), ([], False):
         argv = [sys.executable, "-c", program, *words, *options]
         done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
-        assert ("mailroster.effects" in done.stdout) == loaded
+        assert ("mailroster.analysis.effects" in done.stdout) == loaded
         assert loaded or done.stdout == "[]\n"

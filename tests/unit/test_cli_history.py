@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.history import HISTORY
+from mailroster.store.history.log import HISTORY
 from tests.mailboxes import give_to_mail_user
 from tests.unit.test_cli import ACCOUNTS, QUOTAS, VIRTUAL, Folder, Ran
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
+from mailroster.base.findings import NotUnderstood, Refused
 from mailroster.cli.notes import until_of
-from mailroster.finding import NotUnderstood, Refused
 from tests.unit.test_cli import ACCOUNTS, MASTERS, QUOTAS, SEND, VIRTUAL, Folder, H, folder
 
 __all__ = ["folder"]

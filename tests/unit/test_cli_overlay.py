@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.brought import RECORD
-from mailroster.lock import LOCK_FILE
-from mailroster.settings import FOLDERS, OVERLAY, SETTINGS
+from mailroster.base.settings import FOLDERS, OVERLAY, SETTINGS
+from mailroster.store.overlay.record import RECORD
+from mailroster.system.folder_lock import LOCK_FILE
 from tests.faults.faulty import NOBODY, in_child, public_folder
 from tests.kubelet import Volume
 from tests.unit.test_cli import ACCOUNTS, QUOTAS, VIRTUAL, Folder, Ran
@@ -234,7 +234,7 @@ def test_the_overlay_can_not_be_the_config_folder(folder: Overlaid) -> None:
 def test_somebody_who_may_not_write_the_overlay_reads_what_is_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from mailroster.overlay import Overlay
+    from mailroster.store.overlay.overlay import Overlay
 
     with public_folder() as root:
         volume = Volume(root / "source", FILES)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from mailroster.base.settings import FOLDERS, SETTINGS
 from mailroster.cli import main, streams
 from mailroster.cli.commands import COMMANDS
-from mailroster.settings import FOLDERS, SETTINGS
 
 H = "{SHA512-CRYPT}$6$abc$def"
 FILES = {

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from mailroster.base.findings import Refused
+from mailroster.base.settings import FOLDERS, SETTINGS
 from mailroster.cli import main
-from mailroster.finding import Refused
-from mailroster.roster import Roster
-from mailroster.settings import FOLDERS, SETTINGS
+from mailroster.roster.roster import Roster
 from tests.faults.faulty import NOBODY, in_child, public_folder
 
 H = "{SHA512-CRYPT}$6$abc$def"
@@ -134,7 +134,7 @@ def test_another_user_gets_the_path_and_what_to_do() -> None:
 
 
 def test_a_server_needs_root_and_says_so() -> None:
-    importlib.import_module("mailroster.server")  # that user may not be able to read Python
+    importlib.import_module("mailroster.daemons.up")  # that user may not be able to read Python
     with public_folder() as home:
         (home / "config").mkdir()
         (home / "config/postfix-accounts.cf").write_text("")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mailroster.clock import AHEAD_MAX_S, NOTE_EACH_S, Clock, marked, synchronised
+from mailroster.system.clock import AHEAD_MAX_S, NOTE_EACH_S, Clock, marked, synchronised
 
 NOW = 1_800_000_000.0
 YEAR_S = 365 * 86_400.0
@@ -125,7 +125,7 @@ def test_the_kernel_says_whether_it_is_synchronised(
 
     library = SimpleNamespace() if state is None else SimpleNamespace(adjtimex=adjtimex)
     monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
-    monkeypatch.setattr("mailroster.clock.TIMESYNCD_MARK", "/nonexistent/synchronized")
+    monkeypatch.setattr("mailroster.system.clock.TIMESYNCD_MARK", "/nonexistent/synchronized")
     assert synchronised() == found
 
 

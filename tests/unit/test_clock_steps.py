@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 
 import mailroster
-from mailroster.disk import ABSENT, Disk, Identity
-from mailroster.settling import Settling
-from mailroster.targets.text_table import PasswdFile
+from mailroster.publish.targets.text_table import PasswdFile
+from mailroster.system.files import ABSENT, Disk, Identity
+from mailroster.system.stability import Settling
 
 YEARS_S = 10 * 365 * 86400.0
 #: What loops for as long as a server runs.
 LOOPS = (
-    "server", "follow", "supervise", "watch", "watching", "healing", "essentials", "processes",
-    "tasks", "threads", "signals", "log", "log_stream", "policy/service", "policy/answers",
-    "policy/quota_status", "policy/regexp_table",
+    "daemons/up", "daemons/follower", "daemons/supervisor", "daemons/file_events", "daemons/watch",
+    "daemons/healing", "servers/essentials", "system/processes", "daemons/tasks", "system/threads",
+    "daemons/signals", "system/log", "daemons/log_stream", "daemons/policy/service",
+    "daemons/policy/decisions", "daemons/policy/quota_status", "daemons/policy/pattern_cache",
 )  # fmt: skip
 
 

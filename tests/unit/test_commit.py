@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.commit import UNAPPLIED, SetAside
-from mailroster.disk import ABSENT, Content, Disk, identity
-from mailroster.document import Document
-from mailroster.finding import Busy, Refused
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.history import HISTORY
-from mailroster.lock import LOCK_FILE
-from mailroster.recovery import JOURNAL, OLD
-from mailroster.roster import Roster
-from mailroster.served import Served
-from mailroster.store import Store
+from mailroster.base.findings import Busy, Refused
+from mailroster.publish.published_files import Served
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.roster.roster import Roster
+from mailroster.store.config_folder import Store
+from mailroster.store.history.log import HISTORY
+from mailroster.store.recovery import JOURNAL, OLD
+from mailroster.store.transaction import UNAPPLIED, SetAside
+from mailroster.system.files import ABSENT, Content, Disk, identity
+from mailroster.system.folder_lock import LOCK_FILE
 from tests.faults.faulty import FaultyDisk, die, in_child, listing
 
 ACCOUNTS, ALIASES, QUOTAS = "postfix-accounts.cf", "postfix-virtual.cf", "dovecot-quotas.cf"

@@ -4,14 +4,14 @@ import os
 
 import pytest
 
-from mailroster.companions import without_postmaster
-from mailroster.document import Document
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.local_aliases import LOCAL_ALIASES
-from mailroster.formats.regexp import REGEXP
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.roster import Roster
-from mailroster.settings import Sources, load
+from mailroster.app.server_findings import without_postmaster
+from mailroster.base.settings import Sources, load
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.local_aliases import LOCAL_ALIASES
+from mailroster.roster.formats.regexp import REGEXP
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.roster.roster import Roster
 
 BOX = "box@a.test|{PLAIN}x\n"
 

@@ -2,9 +2,8 @@
 
 import pytest
 
-from mailroster.address import Address
-from mailroster.changes import change
-from mailroster.compile.dovecot import (
+from mailroster.base.address import Address
+from mailroster.publish.tables.dovecot import (
     LOCKED,
     PASSDB_FIELDS,
     AccountRow,
@@ -13,10 +12,11 @@ from mailroster.compile.dovecot import (
     _plain_row,
     misplaced,
 )
-from mailroster.document import Document
-from mailroster.formats.quotas import Quota
-from mailroster.resolve import Router
-from mailroster.roster import Roster
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.quotas import Quota
+from mailroster.roster.roster import Roster
+from mailroster.routing.change import change
+from mailroster.routing.router import Router
 
 HASH = "{SHA512-CRYPT}$6$abc$def"
 ACCOUNTS, EXCEPTIONS = Accounts("2.3"), Exceptions("2.3")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mailroster.compile.postfix import LOCKED, REGEXP, SENDERS
-from mailroster.resolve import NotFollowed, Router
-from mailroster.tables import full
+from mailroster.publish.tables.postfix import LOCKED, REGEXP, SENDERS
+from mailroster.publish.tables.table import full
+from mailroster.routing.router import NotFollowed, Router
 from tests.foreseen import roster
 
 

@@ -13,13 +13,13 @@ import pytest
 
 from mailroster.cli.commands import COMMANDS
 from mailroster.cli.completion import candidates
-from mailroster.document import Document
-from mailroster.formats.access import RECEIVE_ACCESS, SEND_ACCESS
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.masters import MASTERS
-from mailroster.formats.relaymap import RELAYMAP
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.roster import Roster
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.access import RECEIVE_ACCESS, SEND_ACCESS
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.masters import MASTERS
+from mailroster.roster.formats.relaymap import RELAYMAP
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.roster.roster import Roster
 
 HASH = "{PLAIN}x"
 FILES = {

@@ -2,8 +2,9 @@
 
 import pytest
 
-from mailroster.finding import NotUnderstood
-from mailroster.formats.cost import (
+from mailroster.app.passwords.hashing import hash_password
+from mailroster.base.findings import NotUnderstood
+from mailroster.roster.formats.hash_cost import (
     SCHEMES,
     Cost,
     cost_of,
@@ -13,7 +14,6 @@ from mailroster.formats.cost import (
     parse_cost,
     scheme_of,
 )
-from mailroster.password import hash_password
 
 SHA, BLF, ARGON = SCHEMES
 

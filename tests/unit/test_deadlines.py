@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import follow
-from mailroster.deadlines import _TICK_S, Deadlines, ends_among
-from mailroster.disk import read
-from mailroster.finding import Refused
-from mailroster.instance.layout import Layout
-from mailroster.settings import Sources, load
+from mailroster.app.expire import _TICK_S, Deadlines, ends_among
+from mailroster.base.findings import Refused
+from mailroster.base.layout import Layout
+from mailroster.base.settings import Sources, load
+from mailroster.daemons import follower as follow
+from mailroster.system.files import read
 from tests.unit.test_expiry import note
 
 VIRTUAL = "postfix-virtual.cf"
@@ -73,7 +73,7 @@ def test_a_file_that_has_not_changed_is_not_read(
 ) -> None:
     write(tmp_path, note(until=END) + "a b\n")
     assert not deadlines.due(BEFORE)
-    monkeypatch.setattr("mailroster.deadlines.opened", lambda path: pytest.fail(path))
+    monkeypatch.setattr("mailroster.app.expire.opened", lambda path: pytest.fail(path))
     clock.now += 10
     assert deadlines.due(AFTER)
 
@@ -113,7 +113,7 @@ def test_a_folder_that_cannot_be_written_is_told_and_tried_again_later(
     settings = load(Sources({"home": str(tmp_path)}, {}, read, os.path.isdir))
     monkeypatch.setattr(follow, "log", said.append)
     monkeypatch.setattr(follow, "put_over", refuse)
-    monkeypatch.setattr("mailroster.follow.time.monotonic", clock)
+    monkeypatch.setattr("mailroster.daemons.follower.time.monotonic", clock)
     follower = follow.Follower(settings, Layout(settings.state))
     for _ in range(100):
         follower._put_over()

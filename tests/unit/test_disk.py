@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import disk
-from mailroster.disk import (
+from mailroster.roster.documents.large import Range
+from mailroster.system import files as disk
+from mailroster.system.files import (
     Disk,
     identity,
     identity_of,
@@ -21,7 +22,6 @@ from mailroster.disk import (
     read_own,
     read_small,
 )
-from mailroster.indexed import Range
 from tests.faults.faulty import public_folder
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from mailroster.document import Document
-from mailroster.finding import Fault
-from mailroster.formats.quotas import QUOTAS
-from mailroster.formats.regexp import REGEXP
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.text import check_text, content, logical_lines, only_comments
+from mailroster.base.findings import Fault
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.text import check_text, content, logical_lines, only_comments
+from mailroster.roster.formats.quotas import QUOTAS
+from mailroster.roster.formats.regexp import REGEXP
+from mailroster.roster.formats.virtual import VIRTUAL
 
 
 @pytest.mark.parametrize(

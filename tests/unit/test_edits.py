@@ -4,16 +4,16 @@ from collections.abc import Callable
 
 import pytest
 
-from mailroster import edits
-from mailroster.address import Address
-from mailroster.document import Document
-from mailroster.finding import Fault, Refused
-from mailroster.formats.access import SEND_ACCESS
-from mailroster.formats.accounts import ACCOUNTS, Account
-from mailroster.formats.masters import MASTERS
-from mailroster.formats.quotas import QUOTAS, Quota
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.roster import Roster
+from mailroster.base.address import Address
+from mailroster.base.findings import Fault, Refused
+from mailroster.edits import accounts as edits
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.access import SEND_ACCESS
+from mailroster.roster.formats.accounts import ACCOUNTS, Account
+from mailroster.roster.formats.masters import MASTERS
+from mailroster.roster.formats.quotas import QUOTAS, Quota
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.roster.roster import Roster
 
 ORIGIN = "mail.example.test"
 HASH = "{PLAIN}x"

@@ -2,13 +2,13 @@
 
 import pytest
 
-from mailroster.document import Document
-from mailroster.entry_changes import NOUNS, described, entry_changes
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.quotas import QUOTAS
-from mailroster.formats.regexp import REGEXP
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.roster import Roster
+from mailroster.analysis.entry_changes import NOUNS, described, entry_changes
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.quotas import QUOTAS
+from mailroster.roster.formats.regexp import REGEXP
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.roster.roster import Roster
 
 H = "{S}h"
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.essentials import DOVECOT, POLICY, POSTFIX, Essentials
-from mailroster.instance.layout import Layout
-from mailroster.settings import Sources, load
+from mailroster.base.layout import Layout
+from mailroster.base.settings import Sources, load
+from mailroster.servers.essentials import DOVECOT, POLICY, POSTFIX, Essentials
 
 
 @pytest.fixture

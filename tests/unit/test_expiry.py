@@ -2,13 +2,13 @@
 
 import pytest
 
-from mailroster.address import Address
-from mailroster.annotations import Said
-from mailroster.document import Document
-from mailroster.expiry import expire
-from mailroster.finding import Fault, Refused
-from mailroster.locks import lock, unlock
-from mailroster.roster import Roster
+from mailroster.base.address import Address
+from mailroster.base.findings import Fault, Refused
+from mailroster.edits.expiry import expire
+from mailroster.edits.locks import lock, unlock
+from mailroster.edits.notes import Said
+from mailroster.roster.documents.document import Document
+from mailroster.roster.roster import Roster
 
 H, L = "{SHA512-CRYPT}$6$a$b", "{SHA512-CRYPT}!$6$a$b"
 A = Address("a@x.com")

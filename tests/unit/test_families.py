@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from mailroster.families import Process, end, kill_descendants, members
-from mailroster.processes import Entry, entries
+from mailroster.servers.families import Process, end, kill_descendants, members
+from mailroster.system.processes import Entry, entries
 
 LEADER = Entry(10, "S", 1, 10, 100)
 
@@ -101,7 +101,7 @@ def test_nothing_outlives_the_end(
     cleanup: list[subprocess.Popen[bytes]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mailroster.families.CHILDREN_S", 0.3)
+    monkeypatch.setattr("mailroster.servers.families.CHILDREN_S", 0.3)
     daemon = subprocess.Popen(
         [sys.executable, "-c", DAEMON, children, leader], stdout=subprocess.PIPE
     )

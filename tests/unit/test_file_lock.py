@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import file_lock
-from mailroster.targets.lmdb_file import _walked
-from mailroster.targets.lmdb_lookup import LmdbLookup
-from mailroster.targets.lmdb_table import LmdbTable
+from mailroster.publish.targets.lmdb_file import _walked
+from mailroster.publish.targets.lmdb_lookup import LmdbLookup
+from mailroster.publish.targets.lmdb_table import LmdbTable
+from mailroster.system import file_lock
 
 _HOLD = (
     "import fcntl, sys; file = open(sys.argv[1], 'r+b');"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.folder_trust import in_container, judge, sudo_user
+from mailroster.system.folder_trust import in_container, judge, sudo_user
 
 NOBODY = 65534
 ROOT = 0

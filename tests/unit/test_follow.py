@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from mailroster import follow
-from mailroster.apply import Outcome
-from mailroster.finding import Busy, Refused, ServiceFailed
-from mailroster.follow import Follower
-from mailroster.instance.layout import Layout
-from mailroster.log import Retry
-from mailroster.settings import Sources, load
+from mailroster.base.findings import Busy, Refused, ServiceFailed
+from mailroster.base.layout import Layout
+from mailroster.base.settings import Sources, load
+from mailroster.daemons import follower
+from mailroster.daemons.follower import Follower
+from mailroster.publish.reconcile import Outcome
+from mailroster.system.log import Retry
 
 ACCOUNTS = "postfix-accounts.cf"
 
@@ -28,10 +28,10 @@ class World:
         (self.config / ACCOUNTS).write_text("a@x.com|{PLAIN}x\n")
         self.now, self.lines, self.calls = 1000.0, list[str](), 0
         self.monkeypatch = monkeypatch
-        monkeypatch.setattr(follow, "log", self.lines.append)
-        monkeypatch.setattr(follow, "converge", self.converge)
+        monkeypatch.setattr(follower, "log", self.lines.append)
+        monkeypatch.setattr(follower, "converge", self.converge)
         monkeypatch.setattr(
-            follow, "Retry",
+            follower, "Retry",
             lambda fails, works: Retry(
                 fails, works, self.lines.append, monotonic=lambda: self.now
             ),
@@ -133,9 +133,9 @@ def test_a_convergence_that_changes_something_each_time_is_left_alone_in_the_end
         edit()
         return original()
 
-    world.monkeypatch.setattr(follow, "converge", busy)
+    world.monkeypatch.setattr(follower, "converge", busy)
     world.follower.look()
-    assert world.calls == follow.ROUNDS_MAX
+    assert world.calls == follower.ROUNDS_MAX
 
 
 ERRANDS: list[tuple[str, Callable[[World, Callable[..., Any]], None]]] = [
@@ -178,7 +178,7 @@ def test_a_search_for_damage_that_fails_is_said_and_made_again(world: World) -> 
     def fail(*_: object) -> Any:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    world.monkeypatch.setattr(follow, "damaged", fail)
+    world.monkeypatch.setattr(follower, "damaged", fail)
     world.monkeypatch.setattr(world.follower._tables, "suspects", lambda: ["aliases"])
     for _ in range(3):
         world.follower.look()
@@ -209,9 +209,9 @@ def test_follow_goes_on_when_the_hints_fail(world: World) -> None:
         await asyncio.wait_for(looked.wait(), 30)
         task.cancel()
 
-    world.monkeypatch.setattr(follow, "hints", hints)
+    world.monkeypatch.setattr(follower, "hints", hints)
     world.monkeypatch.setattr(
-        follow, "Retry",
+        follower, "Retry",
         lambda fails, works: Retry(fails, works, world.lines.append, back_off_s=(0.0,)),
     )  # fmt: skip
     asyncio.run(run())
@@ -226,7 +226,7 @@ def test_a_look_that_hangs_is_said_and_does_not_stop_the_loop(world: World) -> N
     import threading
 
     hung = threading.Event()
-    world.monkeypatch.setattr(follow, "SLOW_S", 0.05)
+    world.monkeypatch.setattr(follower, "SLOW_S", 0.05)
     world.monkeypatch.setattr(world.follower, "_looked_at_all", hung.wait)
 
     async def run() -> None:

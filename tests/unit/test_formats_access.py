@@ -2,10 +2,10 @@
 
 import pytest
 
-from mailroster import address
-from mailroster.document import Document
-from mailroster.finding import Fault
-from mailroster.formats.access import RECEIVE_ACCESS, SEND_ACCESS
+from mailroster.base import address
+from mailroster.base.findings import Fault
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.access import RECEIVE_ACCESS, SEND_ACCESS
 
 WITHOUT_EFFECT = (
     "@x.com", "@", ".x.com", ".", "*@x.com", "a*@x.com", "*", "*.x.com", "192.0.2.1", "192.0",

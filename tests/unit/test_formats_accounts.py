@@ -2,10 +2,10 @@
 
 import pytest
 
-from mailroster.address import Address, account
-from mailroster.document import Document
-from mailroster.finding import Fault
-from mailroster.formats.accounts import ACCOUNTS, Account, add, set_password
+from mailroster.base.address import Address, account
+from mailroster.base.findings import Fault
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.accounts import ACCOUNTS, Account, add, set_password
 
 HASH = "{SHA512-CRYPT}$6$abc$def"
 A = Address("a@x.com")

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.address import account
-from mailroster.compile.fields import VERSIONS, form
-from mailroster.document import Document
-from mailroster.finding import Fault
-from mailroster.formats import extra_fields, places
-from mailroster.formats.accounts import ACCOUNTS, OWNER, Account
-from mailroster.formats.extra_fields import ALLOWED, MAX_BYTES
+from mailroster.base.address import account
+from mailroster.base.findings import Fault
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats import extra_fields, places
+from mailroster.roster.formats.accounts import ACCOUNTS, OWNER, Account
+from mailroster.roster.formats.extra_fields import ALLOWED, MAX_BYTES
+from mailroster.servers.config.dovecot.fields import VERSIONS, form
 
 HASH = "{SHA512-CRYPT}$6$abc$def"
 PAGE = Path(__file__).parents[2] / "docs" / "formats" / "postfix-accounts.md"

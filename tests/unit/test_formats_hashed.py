@@ -2,9 +2,9 @@
 
 import pytest
 
-from mailroster.finding import Fault
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.hashed import hidden, is_locked, locked, unlocked
+from mailroster.base.findings import Fault
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.credentials import hidden, is_locked, locked, unlocked
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,13 @@
 
 import pytest
 
-from mailroster.document import Document
-from mailroster.finding import Fault
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.local_aliases import LOCAL_ALIASES
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.resolve import Router
-from mailroster.roster import Roster
+from mailroster.base.findings import Fault
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.local_aliases import LOCAL_ALIASES
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import Router
 
 
 @pytest.mark.parametrize(

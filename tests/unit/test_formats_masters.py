@@ -2,9 +2,9 @@
 
 import pytest
 
-from mailroster.document import Document
-from mailroster.finding import Fault
-from mailroster.formats.masters import MASTERS, master_name
+from mailroster.base.findings import Fault
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.masters import MASTERS, master_name
 
 
 @pytest.mark.parametrize(

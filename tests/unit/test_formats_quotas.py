@@ -2,9 +2,9 @@
 
 import pytest
 
-from mailroster.address import Address
-from mailroster.document import Document
-from mailroster.formats.quotas import QUOTAS, Quota, put
+from mailroster.base.address import Address
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.quotas import QUOTAS, Quota, put
 
 A = Address("a@x.com")
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mailroster.document import Document
-from mailroster.finding import Fault
-from mailroster.formats.regexp import (
+from mailroster.base.findings import Fault
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.regexp import (
     REGEXP,
     Rule,
     add_recipient,

@@ -2,12 +2,12 @@
 
 import pytest
 
-from mailroster.compile.relay import transport
-from mailroster.document import Document
-from mailroster.finding import Fault
-from mailroster.formats import sasl_password
-from mailroster.formats.relaymap import RELAYMAP, Relay, put
-from mailroster.formats.sasl_password import SASL_PASSWORDS, Login
+from mailroster.base.findings import Fault
+from mailroster.publish.tables.relays import transport
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats import sasl_password
+from mailroster.roster.formats.relaymap import RELAYMAP, Relay, put
+from mailroster.roster.formats.sasl_password import SASL_PASSWORDS, Login
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mailroster.document import Document
-from mailroster.finding import Fault
-from mailroster.formats.sender_logins import SENDER_LOGINS
+from mailroster.base.findings import Fault
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.sender_logins import SENDER_LOGINS
 
 
 @pytest.mark.parametrize(

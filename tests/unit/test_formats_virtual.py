@@ -2,10 +2,10 @@
 
 import pytest
 
-from mailroster.document import Document
-from mailroster.finding import Fault
-from mailroster.formats.virtual import VIRTUAL, add_recipient, remove_recipients
-from mailroster.roster import Roster
+from mailroster.base.findings import Fault
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.virtual import VIRTUAL, add_recipient, remove_recipients
+from mailroster.roster.roster import Roster
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 import json
 
-from mailroster.address import Address
-from mailroster.former_owner import had_owner
-from mailroster.settings import Sources, load
+from mailroster.base.address import Address
+from mailroster.base.settings import Sources, load
+from mailroster.servers.former_owner import had_owner
 from tests.mailboxes import give_to_mail_user
 from tests.unit.test_cli import ACCOUNTS, Folder, H, folder
 

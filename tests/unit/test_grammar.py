@@ -2,10 +2,10 @@
 
 import pytest
 
+from mailroster.base.findings import NotUnderstood
 from mailroster.cli.commands import COMMANDS
 from mailroster.cli.grammar import Invocation, find, parse
 from mailroster.cli.hints import _PROGRAMS, _SYNONYMS, ELSEWHERE
-from mailroster.finding import NotUnderstood
 
 SETTINGS = ("home", "config", "mail", "state", "logs")
 

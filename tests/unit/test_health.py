@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import health
-from mailroster.health import asked, silent, unready
-from mailroster.instance.endpoints import Endpoint, endpoints, listed
-from mailroster.instance.layout import Layout
-from mailroster.settings import Sources, load
+from mailroster.base.layout import Layout
+from mailroster.base.settings import Sources, load
+from mailroster.servers import health
+from mailroster.servers.config.endpoints import Endpoint, endpoints, listed
+from mailroster.servers.health import asked, silent, unready
 
 
 @contextmanager

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from mailroster.instance.host import LOGIN_CLASS, QUOTA_CLASS, parameters
-from mailroster.instance.layout import Layout
-from mailroster.settings import Sources, load
+from mailroster.base.layout import Layout
+from mailroster.base.settings import Sources, load
+from mailroster.servers.config.host import LOGIN_CLASS, QUOTA_CLASS, parameters
 
 
 def questions(had: dict[str, str], quotas: str = "1") -> str:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import running
-from mailroster.in_force import NOT_NOTED, applied, ports, read, remove, write
-from mailroster.instance.endpoints import endpoints
-from mailroster.instance.layout import Layout
-from mailroster.listening import inet_listeners
-from mailroster.settings import SETTINGS, Settings, Sources, load
+from mailroster.base.layout import Layout
+from mailroster.base.settings import SETTINGS, Settings, Sources, load
+from mailroster.servers import running
+from mailroster.servers.config.endpoints import endpoints
+from mailroster.servers.in_force import NOT_NOTED, applied, ports, read, remove, write
+from mailroster.servers.listening import inet_listeners
 
 
 def settings(folder: Path, options: Mapping[str, str] | None = None) -> Settings:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.disk import ABSENT, Disk
-from mailroster.index import Entry, IndexFile, Note
+from mailroster.publish.index import Entry, IndexFile, Note
+from mailroster.system.files import ABSENT, Disk
 
 NOTE = Note(7, ABSENT, 100, 0, 0, 2, 0)
 ENTRIES = [

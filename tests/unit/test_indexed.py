@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from mailroster.document import Document
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.virtual import VIRTUAL, Alias, Virtual
-from mailroster.indexed import Indexed, appended
-from mailroster.splices import Splice
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.large import Indexed, appended
+from mailroster.roster.documents.splices import Splice
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.virtual import VIRTUAL, Alias, Virtual
 from tests.laws.test_indexed import PlainBase, indexed
 
 

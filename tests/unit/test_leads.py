@@ -2,13 +2,13 @@
 
 import pytest
 
-from mailroster.document import Document
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.regexp import REGEXP
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.leads import leads_to
-from mailroster.resolve import Router
-from mailroster.roster import Roster
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.regexp import REGEXP
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.roster.roster import Roster
+from mailroster.routing.incoming import leads_to
+from mailroster.routing.router import Router
 
 ORIGIN = "mail.example.test"
 BOB = "bob@x.com"

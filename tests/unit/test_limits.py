@@ -2,13 +2,13 @@
 
 import pytest
 
-from mailroster.address import Address
-from mailroster.compile.fields import VERSIONS
-from mailroster.document import Document
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.quotas import QUOTAS
-from mailroster.limits import Limit, default, limit_of
-from mailroster.roster import Roster
+from mailroster.analysis.mailbox_limit import Limit, default, limit_of
+from mailroster.base.address import Address
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.quotas import QUOTAS
+from mailroster.roster.roster import Roster
+from mailroster.servers.config.dovecot.fields import VERSIONS
 
 A = Address("a@x.com")
 

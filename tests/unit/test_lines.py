@@ -2,10 +2,7 @@
 
 import pytest
 
-from mailroster.document import Format
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.lines import (
+from mailroster.roster.documents.byte_lines import (
     cut,
     feeds,
     line_at,
@@ -14,6 +11,9 @@ from mailroster.lines import (
     start_before,
     start_behind,
 )
+from mailroster.roster.documents.document import Format
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.virtual import VIRTUAL
 
 CONTENT = b"a@x.com b@x.com\n" * 20_000
 SIZE = len(CONTENT)

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 from asyncinotify import Inotify, Mask
 
-from mailroster.finding import Busy
-from mailroster.lock import LOCK_FILE, FolderLock
-from mailroster.store import Store
+from mailroster.base.findings import Busy
+from mailroster.store.config_folder import Store
+from mailroster.system.folder_lock import LOCK_FILE, FolderLock
 from tests.faults.faulty import NOBODY, in_child, listing, mount, own_mounts, public_folder
 
 _HOLD = (
-    "import sys; from mailroster.lock import FolderLock\n"
+    "import sys; from mailroster.system.folder_lock import FolderLock\n"
     "with FolderLock(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
 )
 

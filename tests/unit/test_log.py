@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from mailroster.log import REPEAT_S, Retry, words_of
+from mailroster.system.log import REPEAT_S, Retry, words_of
 
 #: Logs 300 messages, then says on another descriptor that it is through.
 PROGRAM = """

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.address import Address
-from mailroster.finding import Refused
-from mailroster.mail_user import MailUser
-from mailroster.mailstore import UIDLIST_LOCK, MailFolder
+from mailroster.base.address import Address
+from mailroster.base.findings import Refused
+from mailroster.servers.mail_user import MailUser
+from mailroster.servers.mailboxes import UIDLIST_LOCK, MailFolder
 from tests.mailboxes import MAIL_USER, give_to_mail_user, mail_folder
 
 A = Address("a@x.com")

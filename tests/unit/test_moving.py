@@ -11,13 +11,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from mailroster import moving, processes
-from mailroster.address import Address
-from mailroster.document import Document
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.instance.layout import Layout
-from mailroster.moving import BEGUN, COUNTS, Move, Mover, Record, settle
-from mailroster.roster import Roster
+from mailroster.base.address import Address
+from mailroster.base.layout import Layout
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.roster import Roster
+from mailroster.servers import mailbox_moves
+from mailroster.servers.mailbox_moves import BEGUN, COUNTS, Move, Mover, Record, settle
+from mailroster.system import processes
 from tests.mailboxes import give_to_mail_user, mail_folder
 
 A, B, C = Address("a@x.com"), Address("b@x.com"), Address("c@y.org")
@@ -78,14 +79,16 @@ def test_only_a_delivery_that_takes_the_signal_is_asked_to_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, ended: bool
 ) -> None:
     """One that has no handler yet dies of it, and Dovecot would throttle the service."""
-    monkeypatch.setattr(moving, "dovecot_pid", lambda _: os.getpid())
+    monkeypatch.setattr(mailbox_moves, "dovecot_pid", lambda _: os.getpid())
     asked: list[tuple[int, int]] = []
 
     def send(pid: int, number: int, is_it: Callable[[int], bool]) -> bool:
         asked.append((pid, number))
         return processes.send(pid, number, is_it)
 
-    monkeypatch.setattr(moving, "processes", SimpleNamespace(**{**vars(processes), "send": send}))
+    monkeypatch.setattr(
+        mailbox_moves, "processes", SimpleNamespace(**{**vars(processes), "send": send})
+    )
     mail = give_to_mail_user(tmp_path)
     mover = Mover(str(tmp_path), mail_folder(mail), Layout(str(tmp_path)))
     with delivering(f"{source}\nprint('ready', flush=True)\ntime.sleep(100)") as process:

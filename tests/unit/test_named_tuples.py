@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from mailroster import values
+from mailroster.base import named_tuple
 
 
-class Ours(values.NamedTuple):
+class Ours(named_tuple.NamedTuple):
     """A value."""
 
     a: int

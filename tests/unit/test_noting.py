@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from mailroster import noting
-from mailroster.document import Document
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.indexed import Indexed
-from mailroster.noting import author, command, entry, file_part, places
-from mailroster.splices import Bytes, Splice
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.large import Indexed
+from mailroster.roster.documents.splices import Bytes, Splice
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.store.history import writer
+from mailroster.store.history.writer import author, command, entry, file_part, places
 from tests.laws.test_indexed import indexed
 
 ROOM = 1 << 20
@@ -74,7 +74,7 @@ def test_a_change_that_can_not_be_found_in_parts_is_noted_as_a_whole(
     monkeypatch: pytest.MonkeyPatch, before: bytes, after: bytes, lines: bytes
 ) -> None:
     """The lines that are the same on both sides are left out all the same."""
-    monkeypatch.setattr(noting, "splices_between", lambda *_: None)
+    monkeypatch.setattr(writer, "splices_between", lambda *_: None)
     documents = [Document.from_bytes(VIRTUAL, raw) for raw in (before, after)]
     size, found = places(*documents)
     assert size == len(before)
@@ -222,7 +222,7 @@ def test_a_splice_is_taken_apart_into_the_lines_that_differ(
 ) -> None:
     raw = gone.encode("utf-8", "surrogateescape")
     base = Bytes(lambda start, end: raw[start:end], len(raw))
-    finer = noting._finer(VIRTUAL, base, [Splice(0, len(raw), come)])
+    finer = writer._finer(VIRTUAL, base, [Splice(0, len(raw), come)])
     found = [(raw[s.start : s.end].decode("utf-8", "surrogateescape"), s.text) for s in finer]
     assert found == lines
     text, at = b"", 0

@@ -11,20 +11,21 @@ from typing import Any
 
 import pytest
 
-from mailroster import address, apply
-from mailroster.address import split
-from mailroster.apply import Tables
-from mailroster.document import Document
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.indexed import Indexed
-from mailroster.instance.layout import Layout
-from mailroster.resolve import Router
-from mailroster.roster import Roster
-from mailroster.served import Served
-from mailroster.services import Captures
-from mailroster.tables import Changes, Row
-from mailroster.targets import Filled
+from mailroster.base import address
+from mailroster.base.address import split
+from mailroster.base.layout import Layout
+from mailroster.publish import reconcile as apply
+from mailroster.publish.published_files import Served
+from mailroster.publish.reconcile import Tables
+from mailroster.publish.tables.table import Changes, Row
+from mailroster.publish.targets import Filled
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.large import Indexed
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import Router
+from mailroster.system.programs import Captures
 
 
 def of(accounts: str, virtual: str) -> Router:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import source
-from mailroster.brought import RECORD, Line, Record, parse
-from mailroster.config_folder import ConfigFolder
-from mailroster.disk import ABSENT, Identity
-from mailroster.finding import Refused
-from mailroster.lock import LOCK_FILE
-from mailroster.overlay import BEHIND, BOTH, EDITED, FOLLOWS, Overlay
+from mailroster.base.findings import Refused
+from mailroster.store.links import ConfigFolder
+from mailroster.store.overlay import source
+from mailroster.store.overlay.overlay import BEHIND, BOTH, EDITED, FOLLOWS, Overlay
+from mailroster.store.overlay.record import RECORD, Line, Record, parse
+from mailroster.system.files import ABSENT, Identity
+from mailroster.system.folder_lock import LOCK_FILE
 from tests.faults.faulty import mount, own_mounts
 from tests.kubelet import Volume
 

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.finding import ERROR, WARNING, Refused
-from mailroster.instance import postfix
-from mailroster.instance.dialect import dialect
-from mailroster.instance.layout import Layout
-from mailroster.instance.overrides import (
+from mailroster.base.findings import ERROR, WARNING, Refused
+from mailroster.base.layout import Layout
+from mailroster.base.settings import Settings, Sources, load
+from mailroster.servers.config import postfix
+from mailroster.servers.config.dovecot.versions import dialect
+from mailroster.servers.config.overrides import (
     Overrides,
     dovecot_warnings,
     entries,
@@ -19,8 +20,7 @@ from mailroster.instance.overrides import (
     plugin_findings,
     plugins,
 )
-from mailroster.overrides import Pending, judged, take
-from mailroster.settings import Settings, Sources, load
+from mailroster.servers.overrides import Pending, judged, take
 
 BASE = "# ours\na = 1\nb = 2\nab = 3\n\n# more\nc = $a\n"
 SERVICES = """\

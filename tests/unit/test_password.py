@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from mailroster.finding import Refused
-from mailroster.formats.hashed import check_hash
-from mailroster.password import hash_password, hash_passwords
+from mailroster.app.passwords.hashing import hash_password, hash_passwords
+from mailroster.base.findings import Refused
+from mailroster.roster.formats.credentials import check_hash
 
 ODD = [
     "secret", "it's", 'a"b', "back\\slash", "a|b", "a:b", " both ends ", "tab\t", "pässwörd €😀",

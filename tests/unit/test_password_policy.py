@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import password, password_policy
-from mailroster.config_folder import ConfigFolder
-from mailroster.finding import Refused
-from mailroster.password_policy import Policy
+from mailroster.app.passwords import hashing
+from mailroster.app.passwords import policy as password_policy
+from mailroster.app.passwords.policy import Policy
+from mailroster.base.findings import Refused
+from mailroster.store.links import ConfigFolder
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_a_list_is_named_from_the_config_folder(tmp_path: Path) -> None:
 
 
 def test_a_generated_one_has_a_hundred_bits_and_no_sign_that_looks_like_another() -> None:
-    made = [password.generate() for _ in range(300)]
+    made = [hashing.generate() for _ in range(300)]
     assert len(set(made)) == 300
     signs = set("".join(made)) - {"-"}
     assert signs == set("abcdefghjkmnpqrstuvwxyz23456789")
@@ -90,4 +91,4 @@ def test_a_generated_one_has_a_hundred_bits_and_no_sign_that_looks_like_another(
 
 def test_a_generated_one_is_as_long_as_the_policy_wants() -> None:
     for least in (0, 27, 28, 34, 100):
-        assert len(password.generate(least)) >= least
+        assert len(hashing.generate(least)) >= least

@@ -5,19 +5,19 @@ from collections.abc import Callable
 
 import pytest
 
-from mailroster.document import Document
-from mailroster.explain import explain, login
-from mailroster.finding import Location
-from mailroster.formats.access import RECEIVE_ACCESS
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.local_aliases import LOCAL_ALIASES
-from mailroster.formats.quotas import QUOTAS
-from mailroster.formats.regexp import REGEXP
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.paths import LEADS_NOWHERE, Way, code_of, follow, in_force, restriction
-from mailroster.resolve import Router
-from mailroster.roster import Roster
-from mailroster.settings import Settings, Sources, load
+from mailroster.analysis.explain import explain, login
+from mailroster.base.findings import Location
+from mailroster.base.settings import Settings, Sources, load
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.access import RECEIVE_ACCESS
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.local_aliases import LOCAL_ALIASES
+from mailroster.roster.formats.quotas import QUOTAS
+from mailroster.roster.formats.regexp import REGEXP
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import Router
+from mailroster.routing.trace import LEADS_NOWHERE, Way, code_of, follow, in_force, restriction
 
 ORIGIN = "mail.x"
 VIRTUAL_FILE, REGEXP_FILE, ACCOUNTS_FILE = VIRTUAL.file, REGEXP.file, ACCOUNTS.file

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.policy.pattern_literals import PatternLiterals, Unknown, ways
+from mailroster.daemons.policy.pattern_literals import PatternLiterals, Unknown, ways
 
 
 @pytest.mark.parametrize(

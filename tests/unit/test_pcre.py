@@ -2,10 +2,10 @@
 
 import pytest
 
-from mailroster.document import Document
-from mailroster.formats.regexp import REGEXP, numbered
-from mailroster.pcre import trials, winner
-from mailroster.services import ask_regexp
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.regexp import REGEXP, numbered
+from mailroster.servers.pattern_trace import trials, winner
+from mailroster.system.programs import ask_regexp
 from tests.rosters import sample
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.finding import Refused
-from mailroster.places import check, claim, foreign
+from mailroster.base.findings import Refused
+from mailroster.servers.system_links import check, claim, foreign
 
 
 @pytest.fixture

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from mailroster.document import Document
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.masters import MASTERS
-from mailroster.formats.quotas import QUOTAS
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.plan import FileEdit, diff, file_diff, plan, shown
-from mailroster.roster import Roster
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.masters import MASTERS
+from mailroster.roster.formats.quotas import QUOTAS
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.roster.plan import FileEdit, diff, file_diff, plan, shown
+from mailroster.roster.roster import Roster
 
 BEFORE = Roster(
     accounts=Document(ACCOUNTS, "# us\na@x|{S}one\nb@x|{S}two|fail\nc@x {S}three\n\n"),

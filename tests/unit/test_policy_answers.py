@@ -12,18 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.disk import Identity
-from mailroster.instance.layout import Layout
-from mailroster.policy import answers, changes_under_way, quota_status, regexp_table
-from mailroster.policy.answers import NO_OPINION, NOT_OWNED, PERMIT, SHUT, UNKNOWN, Policy
-from mailroster.policy.changes_under_way import ChangesUnderWay
-from mailroster.policy.connection import Connection, attributes
-from mailroster.policy.followed import Followed
-from mailroster.policy.quota_status import QuotaStatus
-from mailroster.policy.regexp_table import Patterns
-from mailroster.policy.tabled import TABLES, tabled
-from mailroster.targets.lmdb_lookup import LmdbLookup
-from mailroster.targets.lmdb_table import LmdbTable
+from mailroster.base.layout import Layout
+from mailroster.daemons.policy import changes_under_way, pattern_cache, quota_status
+from mailroster.daemons.policy import decisions as answers
+from mailroster.daemons.policy.changes_under_way import ChangesUnderWay
+from mailroster.daemons.policy.connection import Connection, attributes
+from mailroster.daemons.policy.decisions import NO_OPINION, NOT_OWNED, PERMIT, SHUT, UNKNOWN, Policy
+from mailroster.daemons.policy.followed import Followed
+from mailroster.daemons.policy.pattern_cache import Patterns
+from mailroster.daemons.policy.quota_status import QuotaStatus
+from mailroster.daemons.policy.table_roster import TABLES, tabled
+from mailroster.publish.targets.lmdb_lookup import LmdbLookup
+from mailroster.publish.targets.lmdb_table import LmdbTable
+from mailroster.system.files import Identity
 from tests.policy import answered, settled
 
 FULL = "552 5.2.2 Mailbox is full"
@@ -381,7 +382,7 @@ ASKED = (
 
 def elsewhere(layout: Layout, table: str, rows: dict[str, str | None]) -> None:
     """Changes a table in another process: LMDB opens a file once in each."""
-    code = "from mailroster.targets.lmdb_table import LmdbTable; "
+    code = "from mailroster.publish.targets.lmdb_table import LmdbTable; "
     code += f"LmdbTable({layout.table(table)!r}).apply({rows!r})"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -441,7 +442,7 @@ def test_what_is_followed_while_a_table_changes_is_not_kept() -> None:
 
 
 def test_the_memory_of_followed_addresses_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mailroster.policy.followed._MAILBOXES_MAX", 5)
+    monkeypatch.setattr("mailroster.daemons.policy.followed._MAILBOXES_MAX", 5)
     followed = Followed(lambda: 1)
     followed.get("")
     for address in ("a", "b"):  # with the address itself each counts as three
@@ -927,7 +928,7 @@ def postmap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int
     script, runs = tmp_path / "postmap-stub", tmp_path / "postmap-stub.runs"
     script.write_text(POSTMAP)
     script.chmod(0o755)
-    monkeypatch.setattr(regexp_table, "program", lambda name: str(script))
+    monkeypatch.setattr(pattern_cache, "program", lambda name: str(script))
     return lambda: len(runs.read_text().splitlines()) if runs.exists() else 0
 
 
@@ -1010,7 +1011,7 @@ def test_an_answer_from_before_a_change_is_not_remembered(
 def test_the_memory_of_addresses_has_a_limit(
     tmp_path: Path, postmap: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(regexp_table, "_KNOWN", 2)
+    monkeypatch.setattr(pattern_cache, "_KNOWN", 2)
     layout = made(tmp_path)
     Path(layout.table("regexp")).write_text("/^dept-.*@x/ ann@x.com\n")
     patterns = Patterns(layout)
@@ -1024,7 +1025,7 @@ def test_the_memory_of_addresses_has_a_limit(
 def test_what_two_ask_at_once_takes_one_process(
     tmp_path: Path, postmap: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(regexp_table, "_AT_ONCE", 1)
+    monkeypatch.setattr(pattern_cache, "_AT_ONCE", 1)
     layout = made(tmp_path)
     Path(layout.table("regexp")).write_text("/^dept-.*@x/ ann@x.com\n")
 
@@ -1038,7 +1039,7 @@ def test_what_two_ask_at_once_takes_one_process(
 
 
 def test_without_postmap_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(regexp_table, "program", lambda name: None)
+    monkeypatch.setattr(pattern_cache, "program", lambda name: None)
     layout = made(tmp_path)
     Path(layout.table("regexp")).write_text("/^dept-.*@x/ ann@x.com\n")
     with pytest.raises(OSError, match="there is no postmap"):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.policy import rooms
-from mailroster.policy.rooms import (
+from mailroster.daemons.policy import rooms
+from mailroster.daemons.policy.rooms import (
     HEADER_BYTES,
     KEEP_MESSAGES,
     KEEP_S,

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.instance.layout import Layout
-from mailroster.paths import MAILBOX, NOWHERE, Recipient
-from mailroster.policy import answers, regexp_table
-from mailroster.policy.answers import NO_OPINION, PERMIT, UNKNOWN, Policy
-from mailroster.resolve import DISCARD_DOMAIN
-from mailroster.targets.lmdb_lookup import LmdbLookup
-from mailroster.targets.lmdb_table import LmdbTable
+from mailroster.base.layout import Layout
+from mailroster.daemons.policy import decisions as answers
+from mailroster.daemons.policy import pattern_cache
+from mailroster.daemons.policy.decisions import NO_OPINION, PERMIT, UNKNOWN, Policy
+from mailroster.publish.targets.lmdb_lookup import LmdbLookup
+from mailroster.publish.targets.lmdb_table import LmdbTable
+from mailroster.routing.router import DISCARD_DOMAIN
+from mailroster.routing.trace import MAILBOX, NOWHERE, Recipient
 from tests.policy import answered
 
 FULL = "552 5.2.2 Mailbox is full"
@@ -319,7 +320,7 @@ def slow_postmap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     script = tmp_path / "postmap"
     script.write_text(SLOW_POSTMAP)
     script.chmod(0o755)
-    monkeypatch.setattr(regexp_table, "program", lambda name: str(script))
+    monkeypatch.setattr(pattern_cache, "program", lambda name: str(script))
     return script
 
 
@@ -375,7 +376,9 @@ def is_alive(pid: str) -> bool:
 
 def elsewhere(path: str, code: str) -> None:
     """Does something to a table in another process: LMDB opens a file once in each."""
-    head = f"from mailroster.targets.lmdb_table import LmdbTable; table = LmdbTable({path!r})"
+    head = (
+        f"from mailroster.publish.targets.lmdb_table import LmdbTable; table = LmdbTable({path!r})"
+    )
     subprocess.run([sys.executable, "-c", f"{head}; {code}"], check=True)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mailroster import processes
+from mailroster.system import processes
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mailroster.finding import COMMENT_BEHIND, Fault
-from mailroster.quota import human_size, normal_size, size_bytes, size_text
+from mailroster.base.findings import COMMENT_BEHIND, Fault
+from mailroster.base.sizes import human_size, normal_size, size_bytes, size_text
 
 
 @pytest.mark.parametrize(

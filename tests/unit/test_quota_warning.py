@@ -5,8 +5,8 @@ from email.policy import default
 
 import pytest
 
-from mailroster.config_folder import ConfigFolder
-from mailroster.quota_warning import DEFAULT, main, message, script
+from mailroster.servers.quota_warning import DEFAULT, main, message, script
+from mailroster.store.links import ConfigFolder
 
 VALUES = {"address": "a@x.com", "percent": "80", "used": "82K", "limit": "100K"}
 

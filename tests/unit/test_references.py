@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.instance.layout import Layout
-from mailroster.instance.overrides import Overrides
-from mailroster.instance.references import services, tables
-from mailroster.overrides import judged
-from mailroster.settings import Settings, Sources, load
+from mailroster.base.layout import Layout
+from mailroster.base.settings import Settings, Sources, load
+from mailroster.servers.config.overrides import Overrides
+from mailroster.servers.config.references import services, tables
+from mailroster.servers.overrides import judged
 
 
 @pytest.mark.parametrize(

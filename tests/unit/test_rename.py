@@ -2,16 +2,16 @@
 
 import pytest
 
-from mailroster.address import Address
-from mailroster.document import Document
-from mailroster.finding import Refused
-from mailroster.formats.access import RECEIVE_ACCESS, SEND_ACCESS
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.local_aliases import LOCAL_ALIASES
-from mailroster.formats.quotas import QUOTAS
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.rename import rename_account
-from mailroster.roster import Roster
+from mailroster.base.address import Address
+from mailroster.base.findings import Refused
+from mailroster.edits.rename import rename_account
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.access import RECEIVE_ACCESS, SEND_ACCESS
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.local_aliases import LOCAL_ALIASES
+from mailroster.roster.formats.quotas import QUOTAS
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.roster.roster import Roster
 
 H = "{SHA512-CRYPT}$6$abc$def"
 ORIGIN = "mail.example.test"

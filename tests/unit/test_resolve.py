@@ -4,14 +4,14 @@ import re
 
 import pytest
 
-from mailroster.address import split_extension
-from mailroster.document import Document
-from mailroster.finding import Fault
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.regexp import REGEXP
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.resolve import Match, Router, quoted
-from mailroster.roster import Roster
+from mailroster.base.address import split_extension
+from mailroster.base.findings import Fault
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.regexp import REGEXP
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import Match, Router, quoted
 
 ORIGIN = "mail.example.test"
 

@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from mailroster import revert as revert_module
-from mailroster.document import Document
-from mailroster.entry import BY_HAND, Entry, parse
-from mailroster.finding import Refused
-from mailroster.indexed import Indexed
-from mailroster.noting import entry, file_part
-from mailroster.plan import plan
-from mailroster.revert import Changed, comes_back, goes_away, renaming, revert
-from mailroster.roster import Roster
+from mailroster.base.findings import Refused
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.large import Indexed
+from mailroster.roster.plan import plan
+from mailroster.roster.roster import Roster
+from mailroster.store.history import undo as revert_module
+from mailroster.store.history.entry import BY_HAND, Entry, parse
+from mailroster.store.history.undo import Changed, comes_back, goes_away, renaming, revert
+from mailroster.store.history.writer import entry, file_part
 from tests.laws.test_indexed import PlainBase
 
 

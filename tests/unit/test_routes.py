@@ -2,9 +2,9 @@
 
 import pytest
 
-from mailroster.changes import change
-from mailroster.effects.effect import Effect
-from mailroster.effects.routes import Route, Routes, concerned, rerouted
+from mailroster.analysis.effects.effect import Effect
+from mailroster.analysis.effects.routes import Route, Routes, concerned, rerouted
+from mailroster.routing.change import change
 from tests.foreseen import between, roster, router
 
 H = "{SHA512-CRYPT}$6$abc$def"

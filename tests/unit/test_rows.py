@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
-from mailroster.address import Address
-from mailroster.document import Document
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.quotas import QUOTAS
-from mailroster.formats.virtual import VIRTUAL, Alias
-from mailroster.roster import Roster
-from mailroster.rows import AccountRow, Rows, csv, folder, jsonl
+from mailroster.base.address import Address
+from mailroster.edits.rows import AccountRow, Rows, csv, folder, jsonl
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.quotas import QUOTAS
+from mailroster.roster.formats.virtual import VIRTUAL, Alias
+from mailroster.roster.roster import Roster
 
 H = "{SHA512-CRYPT}$6$abc$def"
 A, B = Address("a@x.com"), Address("b@x.com")

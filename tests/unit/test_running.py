@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import running
-from mailroster.instance.layout import Layout
+from mailroster.base.layout import Layout
+from mailroster.servers import running
 
 
 @pytest.fixture

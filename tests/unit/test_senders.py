@@ -2,17 +2,18 @@
 
 import pytest
 
-from mailroster import edits, senders
-from mailroster.address import Address
-from mailroster.compile.postfix import CATCH_ALL_SENDERS, SENDERS
-from mailroster.document import Document
-from mailroster.finding import Refused
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.sender_logins import SENDER_LOGINS
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.resolve import Router
-from mailroster.roster import Roster
-from mailroster.tables import full
+from mailroster.base.address import Address
+from mailroster.base.findings import Refused
+from mailroster.edits import accounts as edits
+from mailroster.edits import senders
+from mailroster.publish.tables.postfix import CATCH_ALL_SENDERS, SENDERS
+from mailroster.publish.tables.table import full
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.sender_logins import SENDER_LOGINS
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import Router
 
 A, B, NEW = Address("a@x.com"), Address("b@x.com"), Address("new@x.com")
 

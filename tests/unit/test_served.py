@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from mailroster.disk import ABSENT, Disk, identity
-from mailroster.document import Document
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.indexed import Indexed
-from mailroster.plan import plan
-from mailroster.roster import Roster
-from mailroster.served import Served, moves, shifted
-from mailroster.splices import Splice
-from mailroster.store import Edited
+from mailroster.publish.published_files import Served, moves, shifted
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.large import Indexed
+from mailroster.roster.documents.splices import Splice
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.roster.plan import plan
+from mailroster.roster.roster import Roster
+from mailroster.store.config_folder import Edited
+from mailroster.system.files import ABSENT, Disk, identity
 from tests.laws.test_indexed import indexed
 
 FILE = VIRTUAL.file

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import sessions
-from mailroster.instance.layout import Layout
-from mailroster.sessions import pids_of, users_of
+from mailroster.base.layout import Layout
+from mailroster.servers import sessions
+from mailroster.servers.sessions import pids_of, users_of
 
 DUMP = """\
 imap/127.0.0.1/a@x.com\t1234\t1
@@ -102,7 +102,7 @@ def test_without_proc_there_is_nothing_to_end(
     def fail() -> None:
         raise FileNotFoundError("/proc")
 
-    monkeypatch.setattr("mailroster.processes.entries", fail)
+    monkeypatch.setattr("mailroster.system.processes.entries", fail)
     layout = Layout(str(tmp_path))
     assert sessions.end_sessions(layout, {"a@x.com"}) == 0
     Path(layout.run).mkdir()

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mailroster.formats.cost import SCHEMES
-from mailroster.setting_rules import PASSWORD_SCHEMES, RULES, fault, host_fault, path_fault
-from mailroster.settings import SETTINGS, SYSTEM
+from mailroster.base.setting_rules import PASSWORD_SCHEMES, RULES, fault, host_fault, path_fault
+from mailroster.base.settings import SETTINGS, SYSTEM
+from mailroster.roster.formats.hash_cost import SCHEMES
 
 GOOD = {
     "hostname": ["mail.example.com", "MAIL.Example.com", "mail", "a-b.c9", "xn--bcher-kva.example"],

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mailroster.finding import NotUnderstood
-from mailroster.settings import (
+from mailroster.base.findings import NotUnderstood
+from mailroster.base.settings import (
     Settings,
     Sources,
     UnsafeDefault,

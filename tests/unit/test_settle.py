@@ -5,13 +5,20 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mailroster import resolve
-from mailroster.document import Document
-from mailroster.finding import WARNING, Finding
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.resolve import Router
-from mailroster.roster import Roster
-from mailroster.settle import Found, Held, hold_back, keep_expandable, new_faults, vanished
+from mailroster.base.findings import WARNING, Finding
+from mailroster.publish.removal_guard import (
+    Found,
+    Held,
+    hold_back,
+    keep_expandable,
+    new_faults,
+    vanished,
+)
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.roster import Roster
+from mailroster.routing import router
+from mailroster.routing.router import Router
 
 H = "{S}h"
 
@@ -423,8 +430,8 @@ def test_loops_of_both_kinds_of_aliases_are_reported() -> None:
 def test_where_all_aliases_take_too_many_lookups_the_rest_is_served_and_reported_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(resolve, "_ALL_MAX", 0)
-    monkeypatch.setattr(resolve, "_EACH_MAX", 0)
+    monkeypatch.setattr(router, "_ALL_MAX", 0)
+    monkeypatch.setattr(router, "_EACH_MAX", 0)
     text = "".join(f"l{n}@x {','.join(f'r{n}-{m}@y.org' for m in range(9))}\n" for n in range(5))
     kept, findings = expandable("l0@x a@y.org\n", text)
     assert kept == text

@@ -6,16 +6,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from mailroster import sieve
-from mailroster.config_folder import ConfigFolder
-from mailroster.document import Document
-from mailroster.finding import ERROR, WARNING
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.sieve import scripts_among
-from mailroster.instance.layout import Layout
-from mailroster.settling import Settling
-from mailroster.sieve import SieveScripts, findings_in
-from mailroster.sievec import judged, said_of
+from mailroster.base.findings import ERROR, WARNING
+from mailroster.base.layout import Layout
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.sieve import scripts_among
+from mailroster.servers import sieve
+from mailroster.servers.sieve import SieveScripts, findings_in
+from mailroster.servers.sievec import judged, said_of
+from mailroster.store.links import ConfigFolder
+from mailroster.system.stability import Settling
 
 GOOD = b'require "fileinto";\nfileinto "X";\n'
 BAD = b'require "fileinto";\nfilinto "X";\n'

@@ -7,8 +7,8 @@ from unicodedata import normalize
 
 import pytest
 
-from mailroster.address import fold_domain
-from mailroster.spelling import common, forms, globs, pattern
+from mailroster.base.address import fold_domain
+from mailroster.base.spelling import common, forms, globs, pattern
 
 DOMAINS = (
     "müller.example",

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.disk import ABSENT, Content, Disk, identity, look
-from mailroster.finding import Busy, Refused
-from mailroster.roster import Roster
-from mailroster.store import _LOOKS, Store
+from mailroster.base.findings import Busy, Refused
+from mailroster.roster.roster import Roster
+from mailroster.store.config_folder import _LOOKS, Store
+from mailroster.system.files import ABSENT, Content, Disk, identity, look
 
 Edit = Callable[[Roster], Roster]
 
@@ -148,7 +148,7 @@ def test_an_edit_of_three_files_costs_a_journal_more(folder: Path) -> None:
 
 def test_an_edit_of_one_file_needs_no_module_for_the_journal(folder: Path) -> None:
     code = (
-        "import sys; from mailroster.store import Store\n"
+        "import sys; from mailroster.store.config_folder import Store\n"
         "def edit(roster): return roster._replace(virtual=roster.virtual.append('n n@x.com'))\n"
         "Store(sys.argv[1]).transact(edit)\n"
         "print(sorted({'json', 'zlib', 'hashlib', 'shutil', 'tempfile'} & set(sys.modules)))"
@@ -234,7 +234,7 @@ class Looks:
             return snapshot, is_sure and self.count > unsure
 
         monkeypatch.setattr(store, "_look", counted)
-        monkeypatch.setattr("mailroster.store._PAUSE_S", 0)
+        monkeypatch.setattr("mailroster.store.config_folder._PAUSE_S", 0)
 
 
 @pytest.mark.parametrize("unsure", [0, 1, 3])
@@ -276,7 +276,7 @@ def test_a_reader_of_files_that_are_always_written_keeps_edits_out(
         def is_absent(self) -> bool:
             return is_absent
 
-    monkeypatch.setattr("mailroster.store.FolderLock", Lock)
+    monkeypatch.setattr("mailroster.store.config_folder.FolderLock", Lock)
     store = Store(str(folder), wait_s=7)
     looks = Looks(store, 1000, monkeypatch)
     if is_busy:

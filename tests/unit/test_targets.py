@@ -15,18 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.apply import Tables
-from mailroster.changes import Change
-from mailroster.compile.dovecot import AccountRow, MasterRow, SpellingRow
-from mailroster.damage import damaged
-from mailroster.disk import Disk
-from mailroster.instance.layout import Layout
-from mailroster.resolve import Router
-from mailroster.roster import Roster
-from mailroster.tables import Changes, Row, stream
-from mailroster.targets import Filled, Target, merge
-from mailroster.targets.lmdb_table import LmdbTable
-from mailroster.targets.sqlite_table import (
+from mailroster.base.layout import Layout
+from mailroster.publish.damage import damaged
+from mailroster.publish.reconcile import Tables
+from mailroster.publish.tables.dovecot import AccountRow, MasterRow, SpellingRow
+from mailroster.publish.tables.table import Changes, Row, stream
+from mailroster.publish.targets import Filled, Target, ordered_fill
+from mailroster.publish.targets.lmdb_table import LmdbTable
+from mailroster.publish.targets.sqlite_table import (
     ACCOUNT,
     MASTER,
     SCHEMA_VERSION,
@@ -34,7 +30,11 @@ from mailroster.targets.sqlite_table import (
     SPELLING,
     SqliteTable,
 )
-from mailroster.targets.text_table import PasswdFile, PcreRules, PcreTable
+from mailroster.publish.targets.text_table import PasswdFile, PcreRules, PcreTable
+from mailroster.roster.roster import Roster
+from mailroster.routing.change import Change
+from mailroster.routing.router import Router
+from mailroster.system.files import Disk
 from tests.faults.faulty import mount, own_mounts, public_folder
 
 Made = Callable[[Path], Target]
@@ -160,7 +160,7 @@ UNSORTED = [f"{n * 37 % 50}é" for n in range(50)] + ["", "ÿ", "\U0001f600", "\
 
 def test_rows_are_sorted_by_the_octets_of_their_keys() -> None:
     rows: list[tuple[str, Row]] = [(key, AccountRow(key, "m")) for key in UNSORTED]
-    found = list(merge.in_order(rows))
+    found = list(ordered_fill.in_order(rows))
     assert found == sorted(rows, key=lambda item: item[0].encode())
 
 
@@ -199,11 +199,11 @@ def test_a_fill_with_sorted_rows_is_one_with_any(tmp_path: Path, made: Made) -> 
         (tmp_path / name).mkdir()
         rows: list[tuple[str, Row]]
         rows = [(key, key if made is lmdb else AccountRow(key, "m")) for key in UNSORTED if key]
-        given = merge.in_order(rows) if is_sorted else iter(rows)
+        given = ordered_fill.in_order(rows) if is_sorted else iter(rows)
         filled = made(tmp_path / name).fill(given, is_sorted=is_sorted)
         assert filled == Filled(len(rows), [], replaced=True)
         assert made(tmp_path / name).read() == dict(rows)
-        given = merge.in_order(rows[1:]) if is_sorted else iter(rows[1:])
+        given = ordered_fill.in_order(rows[1:]) if is_sorted else iter(rows[1:])
         assert made(tmp_path / name).fill(given, is_sorted=is_sorted) == Filled(0, [rows[0][0]])
 
 
@@ -485,7 +485,7 @@ def test_a_table_that_is_renewed_is_another_file_without_rows(tmp_path: Path) ->
 def test_a_database_that_another_process_writes_is_busy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mailroster.targets.sqlite_table._WAIT_S", 0)
+    monkeypatch.setattr("mailroster.publish.targets.sqlite_table._WAIT_S", 0)
     target = accounts(tmp_path)
     target.fill([])
     with closing(sqlite3.connect(tmp_path / "roster.db", isolation_level=None)) as writer:

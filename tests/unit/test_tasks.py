@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from mailroster.tasks import Stopped, log_the_unseen, run_until_stopped, unless_stopped
-from mailroster.threads import in_thread, patiently
+from mailroster.daemons.tasks import Stopped, log_the_unseen, run_until_stopped, unless_stopped
+from mailroster.system.threads import in_thread, patiently
 
 FOR_EVER = threading.Event()
 
@@ -72,7 +72,7 @@ def test_a_stop_ends_a_wait_for_a_thread_that_hangs() -> None:
 def test_a_program_that_hangs_while_a_server_starts_is_killed_at_the_stop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mailroster.tasks.END_S", 0.2)
+    monkeypatch.setattr("mailroster.daemons.tasks.END_S", 0.2)
     ended: list[int] = []
 
     def start() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mailroster.finding import Fault
-from mailroster.until import end_of
+from mailroster.base.end_date import end_of
+from mailroster.base.findings import Fault
 
 
 @pytest.mark.parametrize(

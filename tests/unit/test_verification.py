@@ -4,10 +4,10 @@ import subprocess
 
 import pytest
 
-from mailroster.finding import Refused
-from mailroster.formats.cost import SCHEMES
-from mailroster.password import Crypt, hash_password
-from mailroster.verification import is_right
+from mailroster.app.passwords.hashing import Crypt, hash_password
+from mailroster.app.passwords.verify import is_right
+from mailroster.base.findings import Refused
+from mailroster.roster.formats.hash_cost import SCHEMES
 
 PASSWORD = "pässwort: |'\"x"
 UNCHECKED = {"HMAC-MD5", "CRAM-MD5", "DIGEST-MD5", "OTP", "PLAIN-MD4", "PLAIN-TRUNC"}

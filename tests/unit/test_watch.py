@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from asyncinotify import Inotify
 
-from mailroster import watch
+from mailroster.daemons import file_events
 from tests.kubelet import Volume
 
 ACCOUNTS = "postfix-accounts.cf"
@@ -23,7 +23,7 @@ WAIT_S = 30.0
 @pytest.fixture
 def only_events(monkeypatch: pytest.MonkeyPatch) -> None:
     """No hint comes but of an event."""
-    monkeypatch.setattr(watch, "REGARDLESS_S", NEVER_S)
+    monkeypatch.setattr(file_events, "REGARDLESS_S", NEVER_S)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def hint_after(folder: Path, change: Callable[[], object], source: str = "") -> 
     """Asserts that a hint comes of a change."""
 
     async def first() -> None:
-        stream = watch.hints(str(folder), (), source)
+        stream = file_events.hints(str(folder), (), source)
         await anext(stream)  # the one that comes at once: from now on the folder is watched
         change()
         await asyncio.wait_for(anext(stream), WAIT_S)
@@ -118,11 +118,11 @@ def test_a_file_behind_a_link_is_watched_where_it_is(
 def test_hints_come_regardless_even_where_there_is_no_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "REGARDLESS_S", 0.05)
+    monkeypatch.setattr(file_events, "REGARDLESS_S", 0.05)
 
     async def three() -> int:
         count = 0
-        async for _ in watch.hints(str(tmp_path / "not there")):
+        async for _ in file_events.hints(str(tmp_path / "not there")):
             count += 1
             if count == 3:
                 break
@@ -133,7 +133,7 @@ def test_hints_come_regardless_even_where_there_is_no_folder(
 
 def test_a_folder_that_was_replaced_is_watched_again(folder: Path, only_events: None) -> None:
     async def replaced() -> None:
-        stream = watch.hints(str(folder))
+        stream = file_events.hints(str(folder))
         await anext(stream)
         folder.rename(folder.with_name("away"))
         folder.mkdir()
@@ -149,17 +149,17 @@ def hints_without(
 ) -> list[str]:
     """What is said while inotify fails with a code, and after that; hints come all the time."""
     said: list[str] = []
-    monkeypatch.setattr(watch, "REGARDLESS_S", 0.01)
-    monkeypatch.setattr(watch, "WATCH_AGAIN_S", 0.05)
+    monkeypatch.setattr(file_events, "REGARDLESS_S", 0.01)
+    monkeypatch.setattr(file_events, "WATCH_AGAIN_S", 0.05)
 
     def fail(*_: object, **__: object) -> None:
         raise OSError(code, os.strerror(code))
 
     async def run() -> None:
-        stream = watch.hints(str(folder), (), "", said.append)
+        stream = file_events.hints(str(folder), (), "", said.append)
         with monkeypatch.context() as broken:
             if which == "instance":
-                broken.setattr(watch, "Inotify", fail)
+                broken.setattr(file_events, "Inotify", fail)
             else:
                 broken.setattr(Inotify, "add_watch", fail)
             for _ in range(50):
@@ -208,7 +208,7 @@ asyncio.run(run())
 
 def test_events_without_end_do_not_hold_hints_up(folder: Path) -> None:
     async def run() -> None:
-        stream = watch.hints(str(folder))
+        stream = file_events.hints(str(folder))
         await anext(stream)
 
         async def get(_: object) -> None:

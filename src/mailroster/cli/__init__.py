@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
+from mailroster.base.findings import Busy, Conflict, Fault, NotUnderstood, Refused, ServiceFailed
 from mailroster.cli import streams
 from mailroster.cli.commands import COMMANDS
 from mailroster.cli.grammar import parse
-from mailroster.finding import Busy, Conflict, Fault, NotUnderstood, Refused, ServiceFailed
 
 DONE, REFUSED, NOT_UNDERSTOOD, TRY_LATER = 0, 1, 2, 75
 FOLDER_OPTIONS = ("home", "config", "overlay", "mail", "state", "logs")
@@ -74,7 +74,7 @@ def _attempt(argv: Sequence[str]) -> tuple[int, str]:
 
 def _failed(error: OSError) -> tuple[int, str]:
     """What the system refused, on which path."""
-    from mailroster.disk import reason, remedy
+    from mailroster.system.files import reason, remedy
 
     words = f"{error.filename}: {reason(error)}" if error.filename else f"{error}{remedy(error)}"
     return REFUSED if isinstance(error, PermissionError) else TRY_LATER, words

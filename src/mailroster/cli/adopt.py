@@ -4,22 +4,22 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from mailroster.adopt import environment, place
-from mailroster.adopt.outlook import Outlook, in_order, of_paths, outlook, roster_of
-from mailroster.adopt.place import Place
-from mailroster.adopt.project import Value
-from mailroster.adopt.remark import DIFFERS, MEND, MISSING, NOTE, OTHER_WAY, Remark, named
-from mailroster.checks.secrets import is_known, scheme_of
-from mailroster.cli import adoption
+from mailroster.analysis.checks.secrets import is_known, scheme_of
+from mailroster.app.adopt import environment, locate
+from mailroster.app.adopt.compose_project import Value
+from mailroster.app.adopt.locate import Place
+from mailroster.app.adopt.remark import DIFFERS, MEND, MISSING, NOTE, OTHER_WAY, Remark, named
+from mailroster.app.adopt.report import Outlook, in_order, of_paths, outlook, roster_of
+from mailroster.base.findings import ERROR, WARNING, Finding, Refused, ServiceFailed
+from mailroster.base.settings import FOLDERS, NOWHERE, Settings, Sources, load
+from mailroster.cli import adopt_report
 from mailroster.cli.call import Call, sources_of
 from mailroster.cli.check import findings
-from mailroster.document import Document
-from mailroster.finding import ERROR, WARNING, Finding, Refused, ServiceFailed
-from mailroster.resolve import quoted
-from mailroster.roster import Roster
-from mailroster.services import Captures, prime, run
-from mailroster.settings import FOLDERS, NOWHERE, Settings, Sources, load
-from mailroster.shown import shown
+from mailroster.cli.shown import shown
+from mailroster.roster.documents.document import Document
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import quoted
+from mailroster.system.programs import Captures, prime, run
 
 _FOLDERS = tuple(setting.name for setting in FOLDERS[1:])
 
@@ -27,7 +27,7 @@ _FOLDERS = tuple(setting.name for setting in FOLDERS[1:])
 def adopt(call: Call) -> int:
     """Tells it, and changes nothing; exit 1 if something has to be mended first, or with --strict
     if anything else is to be done or known."""
-    found = place.find(call.arguments[0], _said(call))
+    found = locate.find(call.arguments[0], _said(call))
     if found.config == call.settings.config:
         here = {name: getattr(call.settings, name) for name in ("mail", "state", "logs")}
         found = found._replace(**{k: v for k, v in here.items() if v and not getattr(found, k)})
@@ -53,8 +53,8 @@ def adopt(call: Call) -> int:
     said = said._replace(remarks=in_order([*said.remarks, *more, *_schemes(roster)]))
     theirs = shown(findings(call, roster, found.config)).findings
     bad = MEND in {r.kind for r in said.remarks} or ERROR in {f.severity for f in theirs}
-    steps = [] if bad else adoption.steps(found, settings, judged.honoured)
-    adoption.show(call, found, said, theirs, steps)
+    steps = [] if bad else adopt_report.steps(found, settings, judged.honoured)
+    adopt_report.show(call, found, said, theirs, steps)
     return _status(call, said, theirs)
 
 
@@ -87,7 +87,7 @@ def _settings(call: Call, found: Place, honoured: dict[str, str]) -> Settings:
 
 def _trouble(settings: Settings, call: Call) -> str:
     """Why a start would refuse the folders, "" if it wouldn't."""
-    from mailroster.prepare import check_paths
+    from mailroster.servers.prepare import check_paths
 
     try:
         check_paths(settings, call.layout())

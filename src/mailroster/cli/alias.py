@@ -1,9 +1,9 @@
 """`setup alias`."""
 
-from mailroster import edits
 from mailroster.cli.call import Call, alias_key, recipients
-from mailroster.roster import Roster
-from mailroster.services import Captures
+from mailroster.edits import accounts
+from mailroster.roster.roster import Roster
+from mailroster.system.programs import Captures
 
 
 def add(call: Call) -> int:
@@ -19,11 +19,11 @@ def add(call: Call) -> int:
         ):
             return roster
         captured.prime([key, *targets, *(there.recipients if there else ())])
-        return edits.add_alias(roster, key, targets, call.settings.hostname, captured)
+        return accounts.add_alias(roster, key, targets, call.settings.hostname, captured)
 
     return call.edit(call.annotating(verb, "virtual", key), judged=True)
 
 
 def delete(call: Call) -> int:
     key, targets = alias_key(call.arguments[0]), recipients(call.arguments[1])
-    return call.edit(lambda roster: edits.delete_alias(roster, key, targets))
+    return call.edit(lambda roster: accounts.delete_alias(roster, key, targets))

@@ -1,13 +1,13 @@
 """`setup alias list`."""
 
 from mailroster.cli.call import Call, alias_key, print_json, print_list
-from mailroster.cli.leads import fields_of_lead, told
+from mailroster.cli.incoming import fields_of_lead, told
 from mailroster.cli.notes import by_key, fields_of, lines_of
 from mailroster.cli.table import print_table
-from mailroster.leads import leads_to
-from mailroster.notes import Notes
-from mailroster.roster import Roster
-from mailroster.text import content
+from mailroster.roster.documents.notes import Notes
+from mailroster.roster.documents.text import content
+from mailroster.roster.roster import Roster
+from mailroster.routing.incoming import leads_to
 
 
 def show(call: Call) -> int:

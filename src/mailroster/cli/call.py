@@ -6,16 +6,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from mailroster import address
-from mailroster.commit import MOVES
-from mailroster.config_folder import ConfigFolder
-from mailroster.disk import SMALL_MAX_BYTES, read_small
-from mailroster.finding import Busy, Fault, NotUnderstood, Refused, ServiceFailed
-from mailroster.in_force import applied
-from mailroster.instance.layout import Layout
-from mailroster.plan import Plan
-from mailroster.served import Served
-from mailroster.settings import (
+from mailroster.base import address
+from mailroster.base.findings import Busy, Fault, NotUnderstood, Refused, ServiceFailed
+from mailroster.base.layout import Layout
+from mailroster.base.named_tuple import NamedTuple
+from mailroster.base.settings import (
     LINKED,
     NOWHERE,
     Settings,
@@ -25,16 +20,21 @@ from mailroster.settings import (
     linked_folders,
     load,
 )
-from mailroster.store import Edited, Store
-from mailroster.values import NamedTuple
+from mailroster.publish.published_files import Served
+from mailroster.roster.plan import Plan
+from mailroster.servers.in_force import applied
+from mailroster.store.config_folder import Edited, Store
+from mailroster.store.links import ConfigFolder
+from mailroster.store.transaction import MOVES
+from mailroster.system.files import SMALL_MAX_BYTES, read_small
 
 if TYPE_CHECKING:
-    from mailroster.apply import Tables
+    from mailroster.base.findings import Finding
     from mailroster.cli.grammar import Invocation
-    from mailroster.finding import Finding
-    from mailroster.mailstore import MailFolder
-    from mailroster.resolve import Router
-    from mailroster.roster import Roster
+    from mailroster.publish.reconcile import Tables
+    from mailroster.roster.roster import Roster
+    from mailroster.routing.router import Router
+    from mailroster.servers.mailboxes import MailFolder
 
 
 T = TypeVar("T", bound=str)
@@ -82,15 +82,15 @@ class Call(NamedTuple):
 
     def _author(self) -> str:
         """Who runs the command, and which it is, as the history notes it."""
-        from mailroster.history import user_name
-        from mailroster.noting import author, command
+        from mailroster.store.history.log import user_name
+        from mailroster.store.history.writer import author, command
 
         uid, of_sudo = os.getuid(), (os.environ.get("SUDO_UID"), os.environ.get("SUDO_USER"))
         sudo = ":".join(word for word in of_sudo if word) if all(of_sudo) else ""
         return author(uid, user_name(uid), sudo, command(["setup", *self.typed]))
 
     def tables(self) -> "Tables":
-        from mailroster.apply import Tables
+        from mailroster.publish.reconcile import Tables
 
         return Tables(self.layout(), self.copies)
 
@@ -133,8 +133,8 @@ class Call(NamedTuple):
     ) -> "Router":
         """The routes of a roster by these settings. `captured` says what the patterns take; without
         it Postfix is asked."""
-        from mailroster.resolve import Router
-        from mailroster.services import Captures
+        from mailroster.routing.router import Router
+        from mailroster.system.programs import Captures
 
         s = self.settings
         captured = Captures(roster.regexp) if captured is None else captured
@@ -184,10 +184,10 @@ class Call(NamedTuple):
 
             warn_of_new(self, edited.plan, edited.before, edited.after)
         if dry_run:
-            from mailroster.cli import effect
+            from mailroster.cli import preview
 
-            found = effect.foreseen(self, edited.before, edited.after)
-            effect.show(self, edited.plan, found, deletes=deletes)
+            found = preview.foreseen(self, edited.before, edited.after)
+            preview.show(self, edited.plan, found, deletes=deletes)
         elif edited.plan.edits and tables is not None and "--no-wait" not in self.options:
             self.settle_moves()
             self._make_live(store, tables, edited)
@@ -223,7 +223,7 @@ class Call(NamedTuple):
         return guarded
 
     def _vanished(self, before: "Roster", after: "Roster") -> frozenset[str]:
-        from mailroster.settle import vanished
+        from mailroster.publish.removal_guard import vanished
 
         if not self.is_served():
             return frozenset()
@@ -243,8 +243,8 @@ class Call(NamedTuple):
         """A verb that also notes about the entry of a key what the options say."""
         if not self.says_notes():
             return verb
-        from mailroster.annotations import annotate
         from mailroster.cli.notes import said
+        from mailroster.edits.notes import annotate
 
         about = said(self)
         return lambda roster: annotate(verb(roster), field, key, about)
@@ -252,12 +252,12 @@ class Call(NamedTuple):
     def settle_moves(self) -> None:
         """Mail folders that a rename has left under way, which hardly ever are any."""
         if os.path.lexists(os.path.join(self.settings.config, MOVES)):
-            from mailroster.cli.renaming import settle
+            from mailroster.cli.email_rename import settle
 
             settle(self)
 
     def mail_folder(self) -> "MailFolder":
-        from mailroster.mailstore import mail_folder
+        from mailroster.servers.mailboxes import mail_folder
 
         return mail_folder(self.settings)
 
@@ -278,8 +278,8 @@ class Call(NamedTuple):
                 mail.withdraw(kept)
 
     def _make_live(self, store: Store, tables: "Tables", edited: Edited) -> None:
-        from mailroster.apply import converge
-        from mailroster.settling import Settling
+        from mailroster.publish.reconcile import converge
+        from mailroster.system.stability import Settling
 
         try:
             settling = Settling(self.settings.settle_seconds)
@@ -315,14 +315,14 @@ def sources_of(options: Mapping[str, str], environment: Mapping[str, str]) -> So
     """Sources of settings on this machine, for the user who runs the command."""
 
     def fault(path: str, owned: bool) -> tuple[str, bool]:
-        from mailroster import folder_trust  # 1 ms: only where a folder is not named
+        from mailroster.system import folder_trust  # 1 ms: only where a folder is not named
 
         uid = os.geteuid()
         also = folder_trust.sudo_user(uid, environment)
         return folder_trust.judge(path, uid, owned=owned, also=also)
 
     def in_container() -> bool:
-        from mailroster import folder_trust
+        from mailroster.system import folder_trust
 
         return folder_trust.in_container()
 
@@ -340,8 +340,8 @@ def read_there(config: str, file: str, linked: Sequence[str]) -> bytes:
 
 def _bring(source: str, overlay: str, linked: Sequence[str]) -> None:
     """Takes over what is new in the source of an overlay, first of all: settings are there too."""
-    from mailroster.overlay import Overlay
-    from mailroster.source import names
+    from mailroster.store.overlay.overlay import Overlay
+    from mailroster.store.overlay.source import names
 
     try:
         Overlay(source, overlay, linked=linked).bring()

@@ -5,14 +5,22 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 
-from mailroster.cli import pages, reports
+from mailroster.base.findings import (
+    ERROR,
+    INFO,
+    WARNING,
+    Finding,
+    NotUnderstood,
+    Refused,
+    ServiceFailed,
+)
+from mailroster.cli import check_pages, check_reports
 from mailroster.cli.call import Call, warn
-from mailroster.disk import mode_for_all
-from mailroster.finding import ERROR, INFO, WARNING, Finding, NotUnderstood, Refused, ServiceFailed
-from mailroster.resolve import quoted
-from mailroster.roster import Roster
-from mailroster.shown import Shown, shown
-from mailroster.store import Snapshot
+from mailroster.cli.shown import Shown, shown
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import quoted
+from mailroster.store.config_folder import Snapshot
+from mailroster.system.files import mode_for_all
 
 
 def check(call: Call) -> int:
@@ -51,10 +59,10 @@ def findings(call: Call, roster: Roster, folder: str) -> list[Finding]:
 
 def _findings(call: Call, roster: Roster, folder: str) -> Iterator[Finding]:
     """As `findings`, one after the other."""
-    from mailroster import companions
-    from mailroster.checks import findings as findings_of
-    from mailroster.checks.subject import Subject
-    from mailroster.services import Captures, NoPcre, captors, prime, regexp_findings
+    from mailroster.analysis.checks import findings as findings_of
+    from mailroster.analysis.checks.subject import Subject
+    from mailroster.app import server_findings
+    from mailroster.system.programs import Captures, NoPcre, captors, prime, regexp_findings
 
     roster = roster.in_memory()
     captures = Captures(roster.regexp)
@@ -69,21 +77,21 @@ def _findings(call: Call, roster: Roster, folder: str) -> Iterator[Finding]:
         captures.give_up()
         file = roster.regexp.format.file
         warn(f"the patterns of {file} are not checked: {error}")
-    theirs += companions.findings(
+    theirs += server_findings.findings(
         call.settings._replace(config=folder), call.layout(), roster, warn
     )
     return findings_of(Subject(router, taken, _modes(folder, roster)), theirs)
 
 
 def _apart(call: Call) -> tuple[Finding, ...]:
-    from mailroster.companions import apart
+    from mailroster.app.server_findings import apart
 
     return apart(call.settings)
 
 
 def _unreadable(snapshot: Snapshot) -> list[Finding]:
     """A finding for each file that can't be read."""
-    from mailroster.sieve import unreadable
+    from mailroster.servers.sieve import unreadable
 
     files = {field: getattr(snapshot.roster, field).format.file for field in snapshot.unreadable}
     return [unreadable(files[field], why) for field, why in snapshot.unreadable.items()]
@@ -101,20 +109,20 @@ def _modes(folder: str, roster: Roster) -> dict[str, int]:
     return {file: mode for file, mode in modes.items() if mode is not None}
 
 
-def _report(call: Call) -> reports.Report:
+def _report(call: Call) -> check_reports.Report:
     name = call.options.get("--format", "json" if "--json" in call.options else "text")
-    if name not in reports.REPORTS:
-        raise NotUnderstood(f"{name!r} is none of {', '.join(reports.REPORTS)}")
+    if name not in check_reports.REPORTS:
+        raise NotUnderstood(f"{name!r} is none of {', '.join(check_reports.REPORTS)}")
     if name != "json" and "--json" in call.options:
         raise NotUnderstood(f"--json and --format {name} exclude each other")
-    return reports.REPORTS[name](call.settings.config)
+    return check_reports.REPORTS[name](call.settings.config)
 
 
 def _codes(options: dict[str, str], name: str) -> frozenset[str]:
     """The codes that an option names. Raises NotUnderstood for one that there isn't."""
     codes = options.get(name, "").replace(",", " ").split()
     for code in codes:
-        if not pages.page(code):
+        if not check_pages.page(code):
             raise NotUnderstood(_unknown(code))
     if name in options and not codes:
         raise NotUnderstood(f"{name} names no code")
@@ -122,7 +130,7 @@ def _codes(options: dict[str, str], name: str) -> frozenset[str]:
 
 
 def _explain(code: str) -> int:
-    text = pages.page(code)
+    text = check_pages.page(code)
     if not text:
         raise Refused(_unknown(code))
     print(text, end="")
@@ -132,6 +140,6 @@ def _explain(code: str) -> int:
 def _unknown(code: str) -> str:
     import difflib
 
-    near = difflib.get_close_matches(code, pages.codes(), 1)
+    near = difflib.get_close_matches(code, check_pages.codes(), 1)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"there is no code {code!r}{hint}"

@@ -61,7 +61,7 @@ COMMANDS = (
     ),
     Command(
         ("email", "forward"), "ADDRESS [TARGET…]", "send the mail of an account elsewhere",
-        "account:forward",
+        "email_show:forward",
         (
             Option("--keep-copy", "also keep a copy"),
             Option("--off", "stop forwarding"),
@@ -71,7 +71,7 @@ COMMANDS = (
     ),
     Command(
         ("email", "rename"), "OLD NEW", "give an account another address, with its mail",
-        "renaming:rename",
+        "email_rename:rename",
         (Option("--no-alias", "nothing of the old address stays"), *_EDIT),
         "Takes the quota, the restrictions, the aliases that lead to it, the mail folder and the "
         "Sieve script along. The old address becomes an alias for the new one.",
@@ -97,21 +97,21 @@ COMMANDS = (
         "lock:unlock", _EDIT,
     ),
     Command(
-        ("email", "show"), "ADDRESS", "everything about one account, but its hash", "account:show",
+        ("email", "show"), "ADDRESS", "everything about one account, but its hash", "email_show:show",
         (_JSON,),
     ),
     Command(("email", "list"), "", "list the accounts, their use and aliases", "email_list:show", (_JSON, _TABLE)),
     Command(
         ("email", "restrict", "add"), "send|receive ADDRESS", "refuse mail from or to an address",
-        "restriction:restrict", (*_NOTES, *_EDIT), question="Address: ",
+        "email_restrict:restrict", (*_NOTES, *_EDIT), question="Address: ",
     ),
     Command(
-        ("email", "restrict", "del"), "send|receive ADDRESS", "let it pass again", "restriction:allow",
+        ("email", "restrict", "del"), "send|receive ADDRESS", "let it pass again", "email_restrict:allow",
         _EDIT, question="Address: ",
     ),
     Command(
         ("email", "restrict", "list"), "send|receive [ADDRESS]", "list who is refused",
-        "restriction:restricted", (_JSON, _TABLE),
+        "email_restrict:restricted", (_JSON, _TABLE),
     ),
     Command(
         ("alias", "add"), "ALIAS RECIPIENT[,RECIPIENT…]", "add recipients to an alias, new or not",
@@ -175,17 +175,17 @@ COMMANDS = (
     ),
     Command(
         ("dovecot-master", "add"), "NAME [PASSWORD]", "make a master, who may log in as anybody",
-        "master:add", (*_PASSWORD, _COMMENT, *_EDIT), _ASKED,
+        "dovecot_master:add", (*_PASSWORD, _COMMENT, *_EDIT), _ASKED,
     ),
     Command(
         ("dovecot-master", "update"), "NAME [PASSWORD]", "set the password of a master",
-        "master:update", (*_PASSWORD, *_EDIT), _ASKED,
+        "dovecot_master:update", (*_PASSWORD, *_EDIT), _ASKED,
     ),
     Command(
-        ("dovecot-master", "del"), "NAME…", "delete masters", "master:delete",
+        ("dovecot-master", "del"), "NAME…", "delete masters", "dovecot_master:delete",
         (Option("-y", "taken as elsewhere"), Option("-n", "taken as elsewhere"), *_EDIT),
     ),
-    Command(("dovecot-master", "list"), "", "list the masters", "master:show", (_JSON, _TABLE)),
+    Command(("dovecot-master", "list"), "", "list the masters", "dovecot_master:show", (_JSON, _TABLE)),
     Command(
         ("relay", "add-domain"), "DOMAIN HOST [PORT]", "send the mail of a domain through a relay",
         "relay:add_domain", (_COMMENT, *_EDIT),
@@ -230,7 +230,7 @@ COMMANDS = (
     ),
     Command(
         ("import",), "SOURCE", "take accounts and aliases from a file or a folder",
-        "bulk:import_rows",
+        "import_export:import_rows",
         (
             _FORMAT,
             Option("--update", "what exists already gets what its row says"),
@@ -242,7 +242,7 @@ COMMANDS = (
     ),
     Command(
         ("export",), "[DESTINATION]", "write accounts and aliases to a file, as import reads them",
-        "bulk:export_rows",
+        "import_export:export_rows",
         (
             _FORMAT,
             Option("--secrets", "with the hashes of the passwords"),
@@ -306,7 +306,7 @@ COMMANDS = (
         "without FOLDER: what of the config folder is not in force yet. Changes nothing.",
     ),
     Command(
-        ("apply",), "", "put the folder in force now", "folder:apply",
+        ("apply",), "", "put the folder in force now", "apply:apply",
         (
             Option("--removals", "also the removals that are held back"),
             Option("--verify", "compare every row of every table"),
@@ -355,7 +355,7 @@ COMMANDS = (
     ),
     Command(
         ("integrate",), "", "show what the host's servers lack to read the tables",
-        "integration:integrate",
+        "host_commands:integrate",
         (
             Option("--apply", "write them, with a backup of each file"),
             Option("--undo", "put the files back as they were before"),

@@ -9,18 +9,18 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from mailroster.address import split
+from mailroster.base.address import split
+from mailroster.base.findings import Busy, NotUnderstood, Refused
+from mailroster.base.settings import FOLDERS, LAYOUTS, OVERLAY, load
 from mailroster.cli.call import Call, sources_of
 from mailroster.cli.commands import COMMANDS
 from mailroster.cli.grammar import Command, find, may_be_many
 from mailroster.cli.quota_list import ORDERS
-from mailroster.document import Document
-from mailroster.finding import Busy, NotUnderstood, Refused
-from mailroster.formats.cost import SCHEMES
-from mailroster.roster import Roster
-from mailroster.rows import FORMATS as ROW_FORMATS
-from mailroster.settings import FOLDERS, LAYOUTS, OVERLAY, load
-from mailroster.store import Store
+from mailroster.edits.rows import FORMATS as ROW_FORMATS
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.hash_cost import SCHEMES
+from mailroster.roster.roster import Roster
+from mailroster.store.config_folder import Store
 
 LINE, BREAKS = "MAILROSTER_COMPLETE", "MAILROSTER_BREAKS"
 #: Nobody waits longer for a proposal, should the folder be locked.
@@ -124,9 +124,9 @@ def _option_values(command: Command, option: str, word: str) -> Iterable[str]:
     if value in _PATHS:
         return _paths(word, folders_only=value == "DIR")
     if command.words == ("check",):
-        from mailroster.cli import pages, reports
+        from mailroster.cli import check_pages, check_reports
 
-        return reports.REPORTS if option == "--format" else pages.codes()
+        return check_reports.REPORTS if option == "--format" else check_pages.codes()
     known = {
         "--scheme": SCHEMES, "--format": ROW_FORMATS, "--sort": ORDERS, "--layout": LAYOUTS,
     }  # fmt: skip

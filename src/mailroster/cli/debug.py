@@ -3,10 +3,10 @@
 import os
 import sys
 
+from mailroster.base.findings import Refused
+from mailroster.base.layout import Layout
+from mailroster.base.settings import FOLDERS
 from mailroster.cli.call import Call
-from mailroster.finding import Refused
-from mailroster.instance.layout import Layout
-from mailroster.settings import FOLDERS
 
 _CHUNK_BYTES = 1 << 16
 #: Where the servers of a host log, if it keeps files of it.
@@ -18,7 +18,7 @@ def login(call: Call) -> int:
     returns its exit status."""
     import subprocess
 
-    from mailroster.running import dovecot_pid, postfix_pid
+    from mailroster.servers.running import dovecot_pid, postfix_pid
 
     shell = os.environ.get("SHELL") or "/bin/sh"
     line = " ".join(call.arguments)

@@ -4,13 +4,13 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 
-from mailroster import former_owner
-from mailroster.address import Address, split
+from mailroster.base.address import Address, split
+from mailroster.base.findings import Busy, Refused
 from mailroster.cli.call import Call, warn
-from mailroster.finding import Busy, Refused
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.moving import is_quiet
-from mailroster.roster import Roster
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.roster import Roster
+from mailroster.servers import former_owner
+from mailroster.servers.mailbox_moves import is_quiet
 
 #: How long the command waits for deliveries that began before the account was gone.
 _PATIENCE_S = 10.0
@@ -60,7 +60,7 @@ def edit_and_delete(
 def drop_scripts(call: Call, addresses: Collection[Address]) -> None:
     """Takes the Sieve scripts of deleted accounts away, from the config folder and from what is in
     force."""
-    from mailroster.sieve import SieveScripts
+    from mailroster.servers.sieve import SieveScripts
 
     settings = call.settings
     if any(former_owner.scripts(settings, address) for address in addresses):
@@ -75,7 +75,7 @@ def drop_scripts(call: Call, addresses: Collection[Address]) -> None:
 
 def _change_of(call: Call, addresses: Collection[Address]) -> int:
     """The ID of the change that has just deleted accounts; 0 if the history lacks it."""
-    from mailroster.revert import comes_back
+    from mailroster.store.history.undo import comes_back
 
     for entry in islice(call.store().history(), _CHANGES):
         if set(addresses).issubset(comes_back(ACCOUNTS, entry)):

@@ -3,12 +3,12 @@
 import os
 from collections.abc import Iterable
 
-from mailroster.cli import effect
+from mailroster.base.findings import ERROR, Finding, NotUnderstood, Refused
+from mailroster.cli import preview
 from mailroster.cli.call import Call
-from mailroster.finding import ERROR, Finding, NotUnderstood, Refused
-from mailroster.plan import plan
-from mailroster.roster import Roster
-from mailroster.store import Store
+from mailroster.roster.plan import plan
+from mailroster.roster.roster import Roster
+from mailroster.store.config_folder import Store
 
 
 def diff(call: Call) -> int:
@@ -22,8 +22,8 @@ def diff(call: Call) -> int:
     changes = plan(before, after)
     findings = _fresh(call, before, after) if changes.edits else []
     served_then = _in_force(before, after, findings)
-    found = effect.foreseen(call, before, served_then) if changes.edits else []
-    effect.show(call, changes, found, findings=findings)
+    found = preview.foreseen(call, before, served_then) if changes.edits else []
+    preview.show(call, changes, found, findings=findings)
     bad = any(finding.severity == ERROR for finding in findings)
     return 1 if bad or (changes.edits and "--exit-code" in call.options) else 0
 
@@ -48,7 +48,7 @@ def _folder(call: Call, path: str) -> Roster:
 def _fresh(call: Call, before: Roster, after: Roster) -> list[Finding]:
     """What is wrong with the second and was not with the first, wherever it stands."""
     from mailroster.cli.check import findings
-    from mailroster.shown import shown
+    from mailroster.cli.shown import shown
 
     folder = call.settings.config
     found = findings(call, after, call.arguments[0] if call.arguments else folder)

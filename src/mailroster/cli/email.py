@@ -3,13 +3,14 @@
 import os
 import sys
 
-from mailroster import edits, former_owner
-from mailroster.address import Address
+from mailroster.base.address import Address
+from mailroster.base.findings import NotUnderstood, Refused
 from mailroster.cli.call import Call, account_address, warn
-from mailroster.cli.secret import gives_secret, secret_for
-from mailroster.finding import NotUnderstood, Refused
-from mailroster.formats.accounts import Account
-from mailroster.roster import Roster
+from mailroster.cli.password_input import gives_secret, secret_for
+from mailroster.edits import accounts
+from mailroster.roster.formats.accounts import Account
+from mailroster.roster.roster import Roster
+from mailroster.servers import former_owner
 
 
 def add(call: Call) -> int:
@@ -18,13 +19,15 @@ def add(call: Call) -> int:
     if lenient and os.path.isdir(call.settings.config) and address in call.roster().accounts:
         return 0
     blank = Account(address, "")
-    secret = secret_for(call, address, lambda: call.rehearse(lambda r: edits.add_account(r, blank)))
+    secret = secret_for(
+        call, address, lambda: call.rehearse(lambda r: accounts.add_account(r, blank))
+    )
     account = Account(address, secret.hash)
 
     def verb(roster: Roster) -> Roster:
         if lenient and address in roster.accounts:
             return roster
-        return edits.add_account(roster, account)
+        return accounts.add_account(roster, account)
 
     left = former_owner.left(call.settings, address)
     status = call.edit(call.annotating(verb, "accounts", address), done=secret.show, judged=True)
@@ -45,15 +48,15 @@ def update(call: Call) -> int:
     address = account_address(call.arguments[0])
     if not gives_secret(call):
         return call.edit(
-            call.annotating(lambda roster: edits.known(roster, address), "accounts", address)
+            call.annotating(lambda roster: accounts.known(roster, address), "accounts", address)
         )
     secret = secret_for(
-        call, address, lambda: call.rehearse(lambda r: edits.set_password(r, address, ""))
+        call, address, lambda: call.rehearse(lambda r: accounts.set_password(r, address, ""))
     )
 
     def verb(roster: Roster) -> Roster:
         account = roster.accounts.get(address)
-        after = edits.set_password(roster, address, secret.hash)
+        after = accounts.set_password(roster, address, secret.hash)
         if account is not None and account.is_locked():
             warn(f"warning: {address!r} stays locked; 'setup email unlock {address}' lets it in")
         return after
@@ -62,7 +65,7 @@ def update(call: Call) -> int:
 
 
 def delete(call: Call) -> int:
-    from mailroster import mailstore
+    from mailroster.servers import mailboxes
 
     addresses = list(dict.fromkeys(account_address(text) for text in call.arguments))
     if "-y" in call.options and "-n" in call.options:
@@ -72,16 +75,16 @@ def delete(call: Call) -> int:
     for address in addresses:
         if address not in roster.accounts:
             raise Refused(f"there is no account {address!r}")
-    folders = {mailstore.folder(call.settings.mail, address): address for address in addresses}
+    folders = {mailboxes.folder(call.settings.mail, address): address for address in addresses}
     there = [folder for folder in folders if os.path.lexists(folder)]
     dry_run = "--dry-run" in call.options
     silent = "-n" in call.options or dry_run
     doomed = there if "-y" in call.options or (not silent and _asked(there)) else []
     for folder in doomed:
-        mailstore.prove_below(call.settings.mail, folder)
+        mailboxes.prove_below(call.settings.mail, folder)
 
     def verb(roster: Roster) -> Roster:
-        return edits.delete_accounts(roster, addresses)
+        return accounts.delete_accounts(roster, addresses)
 
     mail = addresses if "-y" in call.options else [folders[folder] for folder in doomed]
     if dry_run:

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from mailroster.address import fold
+from mailroster.base.address import fold
+from mailroster.base.sizes import human_size
 from mailroster.cli.call import Call, print_json, print_list
 from mailroster.cli.notes import by_key, fields_of, lines_of
 from mailroster.cli.table import print_table
 from mailroster.cli.usage import Shown, limit_told, shown
-from mailroster.formats.accounts import Account
-from mailroster.notes import Notes
-from mailroster.quota import human_size
+from mailroster.roster.documents.notes import Notes
+from mailroster.roster.formats.accounts import Account
 
 
 def show(call: Call) -> int:

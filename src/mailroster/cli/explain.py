@@ -3,20 +3,20 @@
 import sys
 from collections.abc import Iterable
 
-from mailroster import address as addresses
-from mailroster.agreement import Agreement, compare
-from mailroster.charts import map_chart, way_chart
+from mailroster.analysis.charts import map_chart, way_chart
+from mailroster.analysis.explain import Explanation, explain
+from mailroster.analysis.graph import Graph, dot
+from mailroster.app.comparison import Agreement, compare
+from mailroster.base import address as addresses
+from mailroster.base.findings import NotUnderstood, ServiceFailed
 from mailroster.cli.call import Call, any_address, finding_fields, print_json, warn
-from mailroster.explain import Explanation, explain
-from mailroster.finding import NotUnderstood, ServiceFailed
-from mailroster.graph import Graph, dot
-from mailroster.installed import meant
-from mailroster.paths import Hop, Recipient
-from mailroster.pcre import winners
-from mailroster.resolve import Router, quoted
-from mailroster.roster import Roster
-from mailroster.running import is_running
-from mailroster.services import Captures, NoPcre, ask_regexp, prime
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import Router, quoted
+from mailroster.routing.trace import Hop, Recipient
+from mailroster.servers.pattern_trace import winners
+from mailroster.servers.running import is_running
+from mailroster.servers.version import meant
+from mailroster.system.programs import Captures, NoPcre, ask_regexp, prime
 
 #: Levels of aliases whose addresses Postfix is asked about at once.
 _LEVELS = 8
@@ -43,7 +43,7 @@ def show(call: Call) -> int:
     if "--json" in call.options:
         print_json(_fields(found, agreement))
         return status
-    from mailroster.cli.story import story
+    from mailroster.cli.explain_text import story
 
     for line in story(found, agreement, settings):
         print(line)
@@ -77,7 +77,7 @@ def _draw(call: Call, graph: Graph) -> bool:
         print(dot(graph), end="")
     if "--svg" not in call.options:
         return "--dot" in call.options
-    from mailroster.picture import svg
+    from mailroster.cli.svg import svg
 
     drawn, path = svg(dot(graph)), call.options["--svg"]
     if path == "-":

@@ -7,8 +7,8 @@ building argparse's parsers would cost every edit 10 ms.
 
 from collections.abc import Callable, Sequence
 
-from mailroster.finding import NotUnderstood
-from mailroster.values import NamedTuple
+from mailroster.base.findings import NotUnderstood
+from mailroster.base.named_tuple import NamedTuple
 
 #: Stands in the place of a secret.
 HIDDEN = "…"

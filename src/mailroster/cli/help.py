@@ -21,8 +21,8 @@ def show(words: str) -> int:
     """Prints the help on the commands that begin with some words; on all of them for none."""
     matches = [c for c in COMMANDS if not words or f"{c.name()} ".startswith(f"{words} ")]
     if not matches:
+        from mailroster.base.findings import NotUnderstood
         from mailroster.cli.hints import unknown_command
-        from mailroster.finding import NotUnderstood
 
         raise NotUnderstood(unknown_command(words.split(), COMMANDS))
     if len(matches) == 1:

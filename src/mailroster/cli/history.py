@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
-from mailroster.address import fold
+from mailroster.base.address import fold
+from mailroster.base.findings import NotUnderstood, printable
 from mailroster.cli.call import Call, print_json
-from mailroster.entry import Entry, FileChange, split
-from mailroster.finding import NotUnderstood, printable
-from mailroster.plan import shown
-from mailroster.roster import Roster
+from mailroster.roster.plan import shown
+from mailroster.roster.roster import Roster
+from mailroster.store.history.entry import Entry, FileChange, split
 
 _SHOWN = 20
 _NAMED = 10

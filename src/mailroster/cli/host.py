@@ -1,7 +1,7 @@
 """`setup tables` and `setup watch`: for a Postfix and a Dovecot that somebody else starts."""
 
+from mailroster.base.settings import Settings
 from mailroster.cli.call import Call
-from mailroster.settings import Settings
 
 
 def of_host(settings: Settings) -> Settings:
@@ -12,7 +12,7 @@ def of_host(settings: Settings) -> Settings:
 
 def tables(call: Call) -> int:
     """Makes the tables, and brings them in step once."""
-    from mailroster.watching import Watch
+    from mailroster.daemons.watch import Watch
 
     settings = of_host(call.settings)
     Watch(settings, once=True).once()
@@ -25,8 +25,8 @@ def watch(call: Call) -> int:
     import asyncio
     import gc
 
-    from mailroster.log import open_standard_streams
-    from mailroster.watching import Watch
+    from mailroster.daemons.watch import Watch
+    from mailroster.system.log import open_standard_streams
 
     open_standard_streams()
     gc.enable()  # unlike the other commands, this one stays

@@ -1,10 +1,10 @@
 """`setup email lock` and `setup email unlock`."""
 
-from mailroster import locks
 from mailroster.cli.call import Call, account_address, warn
 from mailroster.cli.notes import said
-from mailroster.notes import notes_of
-from mailroster.roster import Roster
+from mailroster.edits import locks
+from mailroster.roster.documents.notes import notes_of
+from mailroster.roster.roster import Roster
 
 
 def lock(call: Call) -> int:
@@ -25,7 +25,7 @@ def lock(call: Call) -> int:
 
 
 def _rehash(password: str) -> str:
-    from mailroster.password import hash_clear
+    from mailroster.app.passwords.hashing import hash_clear
 
     return hash_clear(password)
 

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from mailroster.address import split
+from mailroster.base.address import split
+from mailroster.base.findings import INFO, Fault, Finding, Refused, ServiceFailed
 from mailroster.cli.call import Call, warn
-from mailroster.document import Document
-from mailroster.finding import INFO, Fault, Finding, Refused, ServiceFailed
-from mailroster.indexed import Indexed, whole
-from mailroster.plan import Plan
-from mailroster.resolve import Router, quoted
-from mailroster.roster import Roster
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.large import Indexed, whole
+from mailroster.roster.plan import Plan
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import Router, quoted
 
 #: Folders with more entries are not checked as a whole: 60 ms for so many.
 _ENTRIES_MAX = 4000
@@ -144,9 +144,9 @@ def _first_of(document: Document[Any], domain: str) -> Iterator[str]:
 
 def _findings(roster: Roster, origin: str) -> list[Finding]:
     """What the rules find; without those about patterns where nobody can judge these."""
-    from mailroster.checks import check
-    from mailroster.checks.subject import Subject
-    from mailroster.services import Captures, NoPcre, captors, prime
+    from mailroster.analysis.checks import check
+    from mailroster.analysis.checks.subject import Subject
+    from mailroster.system.programs import Captures, NoPcre, captors, prime
 
     roster = roster.in_memory()
     captures = Captures(roster.regexp)

@@ -4,12 +4,12 @@ them."""
 import time
 from typing import TypeVar
 
-from mailroster.annotations import Said
+from mailroster.base.end_date import end_of
+from mailroster.base.findings import Fault, NotUnderstood, Refused, printable
 from mailroster.cli.call import Call
-from mailroster.document import Document
-from mailroster.finding import Fault, NotUnderstood, Refused, printable
-from mailroster.notes import Notes, comment_text, noted
-from mailroster.until import end_of
+from mailroster.edits.notes import Said
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.notes import Notes, comment_text, noted
 
 E = TypeVar("E")
 

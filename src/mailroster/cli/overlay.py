@@ -3,13 +3,13 @@
 import os
 from typing import Any
 
+from mailroster.base.findings import NotUnderstood, Refused
 from mailroster.cli.call import Call, print_json, print_list, warn
-from mailroster.disk import Disk
-from mailroster.document import Document
-from mailroster.finding import NotUnderstood, Refused
-from mailroster.formats.sieve import SUFFIX
-from mailroster.overlay import BEHIND, BOTH, EDITED, FOLLOWS, Overlay, Standing
-from mailroster.roster import Roster, document_of
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.sieve import SUFFIX
+from mailroster.roster.roster import Roster, document_of
+from mailroster.store.overlay.overlay import BEHIND, BOTH, EDITED, FOLLOWS, Overlay, Standing
+from mailroster.system.files import Disk
 
 _WORDS = {
     FOLLOWS: "as in the source",
@@ -115,8 +115,8 @@ def _chosen(call: Call, overlay: Overlay) -> list[Standing]:
 
 def _diff(file: str, before: bytes, after: bytes) -> str:
     """One file as it was and as it is. No hashes of passwords."""
-    from mailroster.hunks import Region, unified
-    from mailroster.plan import FileEdit, file_diff, physical_lines, shown
+    from mailroster.roster.documents.unified_diff import Region, unified
+    from mailroster.roster.plan import FileEdit, file_diff, physical_lines, shown
 
     if field := _FIELDS.get(file):
         return file_diff(
@@ -144,7 +144,7 @@ def _secret(name: str, files: dict[str, bytes]) -> dict[str, object]:
 
 
 def _compile(call: Call) -> None:
-    from mailroster.sieve import SieveScripts
+    from mailroster.servers.sieve import SieveScripts
 
     settings = call.settings
     scripts = SieveScripts(

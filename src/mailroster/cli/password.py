@@ -1,17 +1,17 @@
 """`setup email password-check`."""
 
-from mailroster import edits
-from mailroster.address import Address
+from mailroster.base.address import Address
+from mailroster.base.findings import Refused
 from mailroster.cli.call import Call, account_address, warn
-from mailroster.cli.secret import asked_once, hashing_for, line
-from mailroster.finding import Refused
-from mailroster.formats.cost import is_below
-from mailroster.roster import Roster
+from mailroster.cli.password_input import asked_once, hashing_for, line
+from mailroster.edits import accounts
+from mailroster.roster.formats.hash_cost import is_below
+from mailroster.roster.roster import Roster
 
 
 def check(call: Call) -> int:
     """Exit 0 if a password is right and not locked out; else Refused says which of the two."""
-    from mailroster.verification import is_right
+    from mailroster.app.passwords.verify import is_right
 
     address = account_address(call.arguments[0])
     account = call.roster("accounts").accounts.get(address)
@@ -32,18 +32,18 @@ def check(call: Call) -> int:
 def _rehash(call: Call, address: Address, given: str, old: str) -> int:
     """Another hash of the same password where the settings ask for more; unless it has changed
     meanwhile."""
-    from mailroster import password
+    from mailroster.app.passwords import hashing
 
     scheme, cost = hashing_for(call)
-    effective = password.effective_scheme(given, scheme)
+    effective = hashing.effective_scheme(given, scheme)
     if effective != scheme or not is_below(old, scheme, cost):
         return 0
-    new = password.hash_password(given, scheme, cost)
+    new = hashing.hash_password(given, scheme, cost)
 
     def verb(roster: Roster) -> Roster:
         account = roster.accounts.get(address)
         if account is None or account.password != old:
             return roster
-        return edits.set_password(roster, address, new)
+        return accounts.set_password(roster, address, new)
 
     return call.edit(verb, done=lambda: warn(f"{address!r} has a hash of {scheme} {cost} now"))

@@ -1,15 +1,15 @@
 """`setup quota list`."""
 
-from mailroster.address import Address
+from mailroster.analysis.mailbox_limit import default, limit_of
+from mailroster.base.address import Address
+from mailroster.base.findings import NotUnderstood
+from mailroster.base.named_tuple import NamedTuple
+from mailroster.base.sizes import human_size
 from mailroster.cli.call import Call, print_json, warn
 from mailroster.cli.table import print_table
 from mailroster.cli.usage import Shown, limit_told, shown
-from mailroster.finding import NotUnderstood
-from mailroster.installed import meant
-from mailroster.limits import default, limit_of
-from mailroster.quota import human_size
-from mailroster.running import dovecot_pid
-from mailroster.values import NamedTuple
+from mailroster.servers.running import dovecot_pid
+from mailroster.servers.version import meant
 
 _BAR = 20
 

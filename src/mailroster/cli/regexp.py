@@ -1,18 +1,18 @@
 """`setup regexp`."""
 
-from mailroster import patterns
-from mailroster.annotations import annotate_at
+from mailroster.base.findings import Busy, Finding
 from mailroster.cli.call import Call, print_json, print_list, recipients, warn
 from mailroster.cli.notes import lines_of, said
-from mailroster.document import Document
-from mailroster.finding import Busy, Finding
-from mailroster.formats import regexp
-from mailroster.formats.regexp import Rule
-from mailroster.notes import Notes, noted
-from mailroster.resolve import Router
-from mailroster.roster import Roster
-from mailroster.services import NoPcre, prime, regexp_findings
-from mailroster.text import content
+from mailroster.edits import patterns
+from mailroster.edits.notes import annotate_at
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.notes import Notes, noted
+from mailroster.roster.documents.text import content
+from mailroster.roster.formats import regexp
+from mailroster.roster.formats.regexp import Rule
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import Router
+from mailroster.system.programs import NoPcre, prime, regexp_findings
 
 
 def add(call: Call) -> int:
@@ -76,10 +76,10 @@ def show(call: Call) -> int:
 
 def test(call: Call) -> int:
     """What the rules make of an address; exit 1 if none matches, or if no mail for it comes in."""
-    from mailroster.address import split
+    from mailroster.base.address import split
     from mailroster.cli.call import any_address
-    from mailroster.paths import is_served
-    from mailroster.pcre import trials
+    from mailroster.routing.trace import is_served
+    from mailroster.servers.pattern_trace import trials
 
     roster = call.roster("regexp", "virtual", "accounts")
     address = any_address(call.arguments[0], call.settings.hostname)

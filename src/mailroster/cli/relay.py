@@ -1,16 +1,16 @@
 """`setup relay`: the servers through which mail leaves."""
 
-from mailroster import relays
+from mailroster.base.findings import NotUnderstood
 from mailroster.cli.call import Call, domain_key, print_json, print_list, warn
 from mailroster.cli.notes import by_key, lines_of
-from mailroster.cli.secret import clear_password
+from mailroster.cli.password_input import clear_password
 from mailroster.cli.table import print_table
-from mailroster.finding import NotUnderstood
-from mailroster.formats import sasl_password
-from mailroster.formats.relaymap import Relay, destination
-from mailroster.formats.sasl_password import Login
-from mailroster.notes import Notes
-from mailroster.roster import Roster
+from mailroster.edits import relays
+from mailroster.roster.documents.notes import Notes
+from mailroster.roster.formats import sasl_password
+from mailroster.roster.formats.relaymap import Relay, destination
+from mailroster.roster.formats.sasl_password import Login
+from mailroster.roster.roster import Roster
 
 DEFAULT_PORT = "25"
 

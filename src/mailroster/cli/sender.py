@@ -1,11 +1,11 @@
 """`setup sender`: who may send as whom, beyond oneself and one's aliases."""
 
-from mailroster import senders
 from mailroster.cli.call import Call, account_address, alias_key, print_json, print_list, warn
 from mailroster.cli.notes import by_key, lines_of
 from mailroster.cli.table import print_table
-from mailroster.formats.sender_logins import sender
-from mailroster.roster import Roster
+from mailroster.edits import senders
+from mailroster.roster.formats.sender_logins import sender
+from mailroster.roster.roster import Roster
 
 
 def add(call: Call) -> int:

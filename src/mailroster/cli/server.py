@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from mailroster import in_force, running
+from mailroster.base.findings import Finding
+from mailroster.base.named_tuple import NamedTuple
 from mailroster.cli.call import Call, finding_fields, print_json, warn
-from mailroster.finding import Finding
-from mailroster.overrides import ignored
-from mailroster.values import NamedTuple
+from mailroster.servers import in_force, running
+from mailroster.servers.overrides import ignored
 
 
 def up(call: Call) -> int:
@@ -15,8 +15,8 @@ def up(call: Call) -> int:
     import asyncio
     import gc
 
-    from mailroster.log import open_standard_streams
-    from mailroster.server import Up
+    from mailroster.daemons.up import Up
+    from mailroster.system.log import open_standard_streams
 
     open_standard_streams()
     call.warn_of_folder(makes=True)
@@ -31,7 +31,7 @@ def up(call: Call) -> int:
 
 def health(call: Call) -> int:
     """Exit 0 if SMTP and IMAP greet a client that connects, else 1."""
-    from mailroster.health import silent
+    from mailroster.servers.health import silent
 
     found = silent(in_force.ports(call.settings, call.layout()))
     for name in found:
@@ -98,10 +98,10 @@ class _Served(NamedTuple):
 
 def _served(call: Call) -> _Served | None:
     """None if no server was ever started."""
-    from mailroster import deadlines
-    from mailroster.apply import outlook
-    from mailroster.companions import waiting
-    from mailroster.settling import Settling
+    from mailroster.app import expire
+    from mailroster.app.server_findings import waiting
+    from mailroster.publish.reconcile import outlook
+    from mailroster.system.stability import Settling
 
     tables = call.tables()
     if not tables.exist():
@@ -110,7 +110,7 @@ def _served(call: Call) -> _Served | None:
     store, layout = call.store(), call.layout()
     foreseen = outlook(store, tables, Settling(call.settings.settle_seconds))
     live = {d.format.file: sum(1 for _ in d.items()) for _, d in served.documents()}
-    late = deadlines.waiting(store, layout)
+    late = expire.waiting(store, layout)
     held = (*foreseen.held, *waiting(call.settings, layout), *late)
     skipped = Counter(foreseen.skipped)
     if foreseen.in_step:

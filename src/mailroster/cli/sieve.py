@@ -3,10 +3,10 @@
 import os
 
 from mailroster.cli.call import Call, print_json, print_list
-from mailroster.config_folder import ConfigFolder
-from mailroster.disk import read
-from mailroster.formats.sieve import AFTER, BEFORE, script_of, scripts_among
-from mailroster.sieve import SieveScripts
+from mailroster.roster.formats.sieve import AFTER, BEFORE, script_of, scripts_among
+from mailroster.servers.sieve import SieveScripts
+from mailroster.store.links import ConfigFolder
+from mailroster.system.files import read
 
 
 def show(call: Call) -> int:

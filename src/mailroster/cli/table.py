@@ -5,8 +5,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from mailroster.base.findings import printable
 from mailroster.cli.terminal import has_colour
-from mailroster.finding import printable
 
 _GAP = 2
 _WIDTH = 80  # where the terminal does not say

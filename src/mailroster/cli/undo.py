@@ -3,19 +3,20 @@
 import os
 from itertools import islice
 
-from mailroster import former_owner, mailstore
-from mailroster.address import account
-from mailroster.address import split as split_at
+from mailroster.app.expire import now
+from mailroster.base.address import account
+from mailroster.base.address import split as split_at
+from mailroster.base.findings import Fault, Refused
 from mailroster.cli.call import Call, warn
 from mailroster.cli.history import line_of, number
-from mailroster.deadlines import now
-from mailroster.entry import Entry, split
-from mailroster.expiry import is_over
-from mailroster.finding import Fault, Refused
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.virtual import VIRTUAL
-from mailroster.notes import notes_of
-from mailroster.revert import (
+from mailroster.edits.expiry import is_over
+from mailroster.roster.documents.notes import notes_of
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.roster.roster import ENDING, Roster
+from mailroster.servers import former_owner, mailboxes
+from mailroster.store.history.entry import Entry, split
+from mailroster.store.history.undo import (
     Changed,
     comes_back,
     goes_away,
@@ -24,8 +25,7 @@ from mailroster.revert import (
     revert,
     took_away,
 )
-from mailroster.roster import ENDING, Roster
-from mailroster.services import Captures
+from mailroster.system.programs import Captures
 
 _NAMED = 10
 
@@ -45,8 +45,8 @@ def undo(call: Call) -> int:
     renamed = renaming(entry)
     try:
         if renamed is not None:
-            from mailroster.cli.renaming import edit_and_move
-            from mailroster.moving import Move
+            from mailroster.cli.email_rename import edit_and_move
+            from mailroster.servers.mailbox_moves import Move
 
             before, after = map(account, renamed)
             status = edit_and_move(call, verb, Move(after, before))
@@ -150,7 +150,7 @@ def _tell_mail(call: Call, entry: Entry) -> None:
             address = account(key)
         except Fault:
             continue
-        if not os.path.lexists(mailstore.folder(call.settings.mail, address)):
+        if not os.path.lexists(mailboxes.folder(call.settings.mail, address)):
             without.append(address)
     if without:
         more = f" and {len(without) - _NAMED} more" if len(without) > _NAMED else ""

@@ -2,12 +2,12 @@
 
 from collections.abc import Collection
 
+from mailroster.base.named_tuple import NamedTuple
+from mailroster.base.sizes import human_size
 from mailroster.cli.call import Call, warn
 from mailroster.cli.progress import Bar
-from mailroster.quota import human_size
-from mailroster.roster import Roster
-from mailroster.running import Usage, dovecot_pid
-from mailroster.values import NamedTuple
+from mailroster.roster.roster import Roster
+from mailroster.servers.running import Usage, dovecot_pid
 
 
 class Shown(NamedTuple):
@@ -40,7 +40,7 @@ def shown(call: Call, roster: Roster, addresses: Collection[str]) -> dict[str, S
     layout = call.layout()
     if not call.settings.enable_quotas or not addresses or dovecot_pid(layout) is None:
         return {}
-    from mailroster.usage import usages
+    from mailroster.servers.quota_usage import usages
 
     with Bar(len(addresses), "mailboxes counted") as bar:
         report = usages(call.settings, layout, roster, addresses, bar)

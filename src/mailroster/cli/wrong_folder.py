@@ -2,7 +2,7 @@
 
 import os
 
-from mailroster.lock import LOCK_FILE
+from mailroster.system.folder_lock import LOCK_FILE
 
 
 def warning(config: str, *, makes: bool = False) -> str:
@@ -18,7 +18,7 @@ def warning(config: str, *, makes: bool = False) -> str:
     names = [name for name in names if name != LOCK_FILE]  # a refused edit leaves one
     if not names:
         return "" if makes else f"{path} is empty; is it the config folder? --config names another"
-    from mailroster.adopt.known_files import OURS, is_config
+    from mailroster.app.adopt.known_files import OURS, is_config
 
     if is_config(names) or any(name in OURS or name.startswith(".mailroster") for name in names):
         return ""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.lock import LOCK_FILE, FolderLock
+from mailroster.system.folder_lock import LOCK_FILE, FolderLock
 from tests.attacks.parties import python_as
 from tests.servers.instance import HASH, Instance, until
 
@@ -94,7 +94,7 @@ def test_who_looks_needs_no_lock(tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.mkdir()
     (config / ACCOUNTS).write_text(f"a@example.com|{HASH}\n")
-    from mailroster.store import Store
+    from mailroster.store.config_folder import Store
 
     with FolderLock(str(config)):
         fd = os.open(config, os.O_RDONLY)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.folder_trust import CONTAINER_MARKS
+from mailroster.system.folder_trust import CONTAINER_MARKS
 from tests.servers.host import propagation
 
 ROOT = Path(__file__).resolve().parents[3]

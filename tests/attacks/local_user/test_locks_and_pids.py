@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import running
-from mailroster.instance.layout import Layout
+from mailroster.base.layout import Layout
+from mailroster.servers import running
 from tests.attacks.parties import PYTHON, argv_as, python_as
 from tests.servers.instance import HASH, PASSWORD, Instance, until
 

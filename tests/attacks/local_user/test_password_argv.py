@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mailroster.cli.commands import COMMANDS
-from mailroster.history import HISTORY
+from mailroster.store.history.log import HISTORY
 
 SECRET = "s3cret-Passw0rd"
 ACCOUNTS = "john@x.com|{PLAIN}x\n"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import survivors
-from mailroster.instance.layout import Layout
-from mailroster.processes import Entry, entries
+from mailroster.base.layout import Layout
+from mailroster.servers import survivors
+from mailroster.system.processes import Entry, entries
 from tests.attacks.parties import MAIL_UID, PYTHON, argv_as
 from tests.servers.instance import until
 

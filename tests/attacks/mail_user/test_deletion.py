@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.address import Address
-from mailroster.mail_work import DELETED, DELETING
-from mailroster.mailstore import MailFolder
+from mailroster.base.address import Address
+from mailroster.servers.mail_work import DELETED, DELETING
+from mailroster.servers.mailboxes import MailFolder
 from tests.attacks.parties import MAIL_UID, PYTHON, python_as, run_as
 from tests.faults.faulty import in_child
 from tests.mailboxes import give_to_mail_user, mail_folder
@@ -351,5 +351,5 @@ def test_the_program_that_works_for_a_server_with_threads_does_the_same(
     thread.join(60)
     assert done.is_set()
     assert left(server) == []
-    ours = ["pgrep", "-P", str(os.getpid()), "-f", "mailroster.mail_user"]
+    ours = ["pgrep", "-P", str(os.getpid()), "-f", "mailroster.servers.mail_user"]
     assert subprocess.run(ours, check=False).returncode == 1

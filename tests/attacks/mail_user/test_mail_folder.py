@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.mail_work import DELETED, DELETING, UIDLIST_LOCK
+from mailroster.servers.mail_work import DELETED, DELETING, UIDLIST_LOCK
 from tests.attacks.parties import MAIL_UID, PYTHON, python_as, run_as
 from tests.attacks.victims import EXCHANGING, look, victim
 from tests.mailboxes import mail_folder

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import owners
-from mailroster.instance.layout import Layout
-from mailroster.policy.service import _listen
-from mailroster.prepare import _postfix_log
+from mailroster.base.layout import Layout
+from mailroster.daemons.policy.service import _listen
+from mailroster.servers import ownership
+from mailroster.servers.prepare import _postfix_log
 from tests.attacks.parties import MAIL_UID, python_as, run_as
 from tests.attacks.victims import EXCHANGING, SECRET, look, victim
 from tests.servers.instance import HASH, Instance, save, until
@@ -216,7 +216,7 @@ def test_a_queue_is_handed_over_and_nothing_else(tmp_path: Path, aim: Path, hard
     if hard:
         os.chown(aim / "secret", OLD_UID, -1)  # a file of the user's own, which has two names
         before = look(aim)
-    owners.hand_over_queue(layout)
+    ownership.hand_over_queue(layout)
     assert look(aim) == before
     postfix = pwd.getpwnam("postfix").pw_uid
     assert {place.stat().st_uid for place in places} == {postfix}
@@ -243,7 +243,7 @@ def test_the_queue_is_handed_over_while_its_old_owner_exchanges_folders(
         for path in (active, *active.rglob("*")):
             os.lchown(path, OLD_UID, -1)
         with python_as(OLD_UID, EXCHANGING, str(active), "1", "link"):
-            owners.hand_over_queue(layout)
+            ownership.hand_over_queue(layout)
         assert look(aim) == before
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
 #: Imported before the first fork, since nearly every command needs them.
-_MODULES = ("call", "check", "email", "explain", "bulk", "history", "diff")
+_MODULES = ("call", "check", "email", "explain", "import_export", "history", "diff")
 
 
 class Started(NamedTuple):

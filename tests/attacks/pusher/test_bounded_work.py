@@ -12,19 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import notes
-from mailroster.checks.allowed import Allow, _Covered
+from mailroster.analysis.checks.suppressions import Allow, _Covered
+from mailroster.base.findings import ERROR, Fault, Finding, Location
 from mailroster.cli.completion import candidates
-from mailroster.compile.postfix import ALIASES, SENDERS
-from mailroster.document import Document
-from mailroster.finding import ERROR, Fault, Finding, Location
-from mailroster.formats.accounts import ACCOUNTS
-from mailroster.formats.virtual import VIRTUAL, Alias
-from mailroster.notes import words
-from mailroster.resolve import NOT_FOLLOWED, RECURSION_LIMIT, WALK_MAX, NotFollowed, Router
-from mailroster.roster import Roster
-from mailroster.settle import keep_expandable
-from mailroster.tables import full
+from mailroster.publish.removal_guard import keep_expandable
+from mailroster.publish.tables.postfix import ALIASES, SENDERS
+from mailroster.publish.tables.table import full
+from mailroster.roster.documents import notes
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.notes import words
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.virtual import VIRTUAL, Alias
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import NOT_FOLLOWED, RECURSION_LIMIT, WALK_MAX, NotFollowed, Router
 
 ACCOUNT = "a@x.com|{SHA512-CRYPT}$6$abc$def\n"
 #: For a loaded machine; without the limits of the work it would be hours.

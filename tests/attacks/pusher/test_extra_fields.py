@@ -14,7 +14,7 @@ from subprocess import PIPE
 
 import pytest
 
-from mailroster.installed import version
+from mailroster.servers.version import version
 from tests.attacks.parties import MAIL_UID
 from tests.servers.instance import HASH, PASSWORD, Instance, until
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mailroster.roster import Roster
+from mailroster.roster.roster import Roster
 from tests.servers import processes
 from tests.servers.instance import HASH, Instance, until
 

@@ -9,9 +9,9 @@ from zlib import crc32
 
 import pytest
 
-from mailroster.history import HISTORY
-from mailroster.lock import LOCK_FILE
-from mailroster.recovery import JOURNAL, NEW, OLD
+from mailroster.store.history.log import HISTORY
+from mailroster.store.recovery import JOURNAL, NEW, OLD
+from mailroster.system.folder_lock import LOCK_FILE
 from tests.attacks.pusher.looking import ACCOUNTS, HASH, LOOKING, VIRTUAL, listing, outputs
 from tests.faults.faulty import NOBODY, public_folder
 from tests.servers.instance import Instance, until

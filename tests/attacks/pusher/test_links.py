@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.config_folder import ConfigFolder, Target
-from mailroster.lock import FolderLock
-from mailroster.quota_warning import DEFAULT, text_of
-from mailroster.roster import Roster
+from mailroster.roster.roster import Roster
+from mailroster.servers.quota_warning import DEFAULT, text_of
+from mailroster.store.links import ConfigFolder, Target
+from mailroster.system.folder_lock import FolderLock
 from tests.attacks.pusher.looking import ACCOUNTS, FOLDER, LOOKING, OWN, VIRTUAL, outputs
 from tests.faults.faulty import NOBODY, public_folder
 from tests.servers.instance import HASH, Instance, until
@@ -189,7 +189,7 @@ def test_a_forged_record_of_an_overlay_touches_nothing_outside(place: Place) -> 
     overlay = place.own / "overlay"
     overlay.mkdir()
     place.secret.write_text(SECRETS["lines"])
-    from mailroster.source import digest
+    from mailroster.store.overlay.source import digest
 
     brought = digest(place.secret.read_bytes())
     record = f"folder -\n{brought} {brought} - - ../../outside/secret\n"

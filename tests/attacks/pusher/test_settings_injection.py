@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from mailroster import installed
-from mailroster.finding import NotUnderstood
-from mailroster.instance import overrides, postfix
-from mailroster.instance.dialect import dialect
-from mailroster.instance.layout import Layout
-from mailroster.settings import SETTINGS, Settings, Sources, load
+from mailroster.base.findings import NotUnderstood
+from mailroster.base.layout import Layout
+from mailroster.base.settings import SETTINGS, Settings, Sources, load
+from mailroster.servers import version
+from mailroster.servers.config import overrides, postfix
+from mailroster.servers.config.dovecot.versions import dialect
 
 #: Every way to end a value, or to make it mean more than itself, of main.cf, master.cf,
 #: dovecot.conf and SQL.
@@ -122,7 +122,7 @@ def test_what_is_accepted_is_read_back_by_postfix_and_dovecot_as_it_was_written(
     }
     assert f"[::1]:{settings.smtp_port}" in postconf(tmp_path, "-M")
     assert given["postmaster_address"] not in main  # it is a row of a table
-    its = dialect(installed.version())
+    its = dialect(version.version())
     for name, text in its.files(settings, layout).items():
         (tmp_path / name).write_text(text)
     for name in ("ssl_cert", "ssl_server_cert_file"):

@@ -1,0 +1,74 @@
+"""What is wrong with a folder: one function a rule, each from a subject to findings.
+
+Each code has a page, docs/checks/CODE.md.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+
+from mailroster.analysis.checks import (
+    accounts,
+    aliases,
+    domains,
+    notes,
+    quotas,
+    regexps,
+    restrictions,
+    secrets,
+    senders,
+)
+from mailroster.analysis.checks.subject import Subject
+from mailroster.analysis.checks.suppressions import judged
+from mailroster.base.findings import Finding
+
+Rule = Callable[[Subject], Iterator[Finding]]
+RULES: tuple[Rule, ...] = (
+    accounts.with_owner,
+    accounts.locked_and_forwarding,
+    secrets.schemes,
+    secrets.readable_by_all,
+    quotas.without_account,
+    quotas.overridden,
+    restrictions.without_account,
+    restrictions.of_bare_names,
+    senders.without_account,
+    aliases.unreasonable,
+    aliases.dangling,
+    aliases.shadowing,
+    aliases.catching_all,
+    aliases.never_asked,
+    aliases.repeating,
+    aliases.discarding,
+    regexps.dangling,
+    regexps.capturing,
+    regexps.unanchored,
+    regexps.of_every_domain,
+    regexps.with_bare_dot,
+    regexps.backtracking,
+    regexps.unreachable,
+    regexps.unserved,
+    domains.misspelt,
+    domains.misspelt_recipients,
+    domains.public,
+    notes.amiss,
+)
+
+
+def check(subject: Subject, more: Iterable[Finding] = ()) -> list[Finding]:
+    """Every finding that no comment allows, in the order of files and lines; with `more`, which
+    others have found."""
+    return sorted(findings(subject, more))
+
+
+def findings(subject: Subject, more: Iterable[Finding] = ()) -> Iterator[Finding]:
+    """As `check`, but one after the other, in the order of the rules: of a million findings not all
+    have to be kept."""
+    subject = subject.in_memory()
+    return judged(subject.roster, chain(more, _found(subject)))
+
+
+def _found(subject: Subject) -> Iterator[Finding]:
+    for _, document in subject.roster.documents():
+        yield from document.findings()
+    for rule in RULES:
+        yield from rule(subject)

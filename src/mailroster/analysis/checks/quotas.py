@@ -1,0 +1,38 @@
+"""Rules about quotas."""
+
+from collections.abc import Iterator
+
+from mailroster.analysis.checks.subject import Subject
+from mailroster.base.findings import WARNING, Finding
+
+#: Extra fields that take the place of a quota, on one version of Dovecot or on each.
+_FIELDS = frozenset(
+    (
+        "userdb_quota_rule", "userdb_plugin/quota_rule", "userdb_quota/user/storage_size",
+        "userdb_quota_storage_size",
+    )
+)  # fmt: skip
+
+
+def without_account(subject: Subject) -> Iterator[Finding]:
+    """A quota that no account has."""
+    document = subject.roster.quotas
+    for key, position in document.counted().items():
+        if key not in subject.roster.accounts:
+            where = document.location(position)
+            what, mend = f"there is no account {key!r}", "remove the line, or add the account"
+            yield Finding(where, WARNING, "quota-without-account", what, mend)
+
+
+def overridden(subject: Subject) -> Iterator[Finding]:
+    """A quota of an account whose extra field sets another."""
+    document = subject.roster.quotas
+    for key, position in document.counted().items():
+        account = subject.roster.accounts.get(key)
+        if account is None or not account.extra:
+            continue
+        field = next((name for name, _ in account.fields() if name in _FIELDS), "")
+        if field:
+            what = f"it has no effect: the extra field {field!r} of the account sets the limit"
+            mend = "remove the extra field, or this line"
+            yield Finding(document.location(position), WARNING, "quota-overridden", what, mend)

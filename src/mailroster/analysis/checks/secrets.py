@@ -1,0 +1,114 @@
+"""Rules about the secrets themselves: the schemes of hashes, and who may read them."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from mailroster.analysis.checks.subject import Subject, entries
+from mailroster.base.findings import ERROR, WARNING, Finding
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.credentials import DEFAULT_SCHEME
+
+#: `doveadm pw -l` of Dovecot 2.3, and what is wrong with a scheme; "" is nothing. {CRYPT} and
+#: the schemes of crypt(3) are judged by their hash as well.
+SCHEMES = {
+    **dict.fromkeys(
+        ("ARGON2I", "ARGON2ID", "BLF-CRYPT", "CRYPT", "PBKDF2", "SCRAM-SHA-1", "SCRAM-SHA-256",
+         "SHA256-CRYPT", "SHA512-CRYPT"), ""),
+    **dict.fromkeys(
+        ("CLEAR", "CLEARTEXT", "PLAIN", "PLAIN-TRUNC"), "is the password itself"),
+    **dict.fromkeys(
+        ("CRAM-MD5", "HMAC-MD5", "LDAP-MD5", "PLAIN-MD4", "PLAIN-MD5", "SHA", "SHA1", "SHA256",
+         "SHA512"), "has no salt, so that one list of hashes fits every account"),
+    **dict.fromkeys(
+        ("DES-CRYPT", "DIGEST-MD5", "MD5", "MD5-CRYPT", "OTP", "SMD5", "SSHA", "SSHA256",
+         "SSHA512"), "lets a thief try billions of passwords a second"),
+}  # fmt: skip
+_ENCODINGS = ("", "B64", "BASE64", "HEX")
+_CRYPT = frozenset(("BLF-CRYPT", "CRYPT", "DES-CRYPT", "MD5-CRYPT", "SHA256-CRYPT", "SHA512-CRYPT"))
+#: What crypt(3) knows as hashes that are quick to try: DES, its longer form, MD5, and NT's.
+_QUICK = re.compile(r"[./0-9A-Za-z]{13}|_[./0-9A-Za-z]{19}|\$1\$.*|\$3\$.*|\$md5.*")
+_QUICKLY = SCHEMES["DES-CRYPT"]
+#: How hashes begin that crypt(3) of Debian knows (crypt(5)).
+_OF_CRYPT = re.compile(r"\$(?:1|3|5|6|7|y|gy|sha1|2[abxy])\$|\$md5[,$]")
+#: How hashes begin that need no further look.
+_SOUND = ("{SHA512-CRYPT}$6$", "{ARGON2ID}$argon2id$", "{BLF-CRYPT}$2y$", "$6$")
+
+
+def schemes(subject: Subject) -> Iterator[Finding]:
+    """Schemes of hashes that no Dovecot knows, or that protect little; and what is no hash."""
+    documents: tuple[Document[Any], ...] = (subject.roster.accounts, subject.roster.masters)
+    for document in documents:
+        for key, position, entry in entries(document):
+            if entry.password.startswith(_SOUND):
+                continue  # nearly all of them
+            where, scheme = document.location(position), scheme_of(entry.password)
+            if not is_known(scheme):
+                what = f"no Dovecot knows {scheme!r}, the scheme of the hash of {key!r}"
+                mend = "write one that `doveadm pw -l` names; until then nobody can log in"
+                yield Finding(where, ERROR, "unknown-scheme", what, mend)
+            elif weakness := weakness_of(entry.password):
+                what = f"the scheme {scheme} of the hash of {key!r} {weakness}"
+                mend = "set a new password, with SHA512-CRYPT, BLF-CRYPT or ARGON2ID"
+                yield Finding(where, WARNING, "weak-scheme", what, mend)
+            elif is_impossible(entry.password):
+                what = f"no password fits the hash of {key!r}, which is none of {scheme}"
+                mend = remedy(entry.password)
+                yield Finding(where, WARNING, "impossible-hash", what, mend)
+
+
+def scheme_of(password: str) -> str:
+    """The scheme of a hash, with its encoding if it names one."""
+    return password[1:].partition("}")[0].upper() if password[:1] == "{" else DEFAULT_SCHEME
+
+
+def is_known(scheme: str) -> bool:
+    name, _, encoding = scheme.partition(".")
+    return name in SCHEMES and encoding in _ENCODINGS
+
+
+def weakness_of(password: str) -> str:
+    """What is wrong with a hash of a scheme that is known, "" if nothing is."""
+    name, _, encoding = scheme_of(password).partition(".")
+    if name in _CRYPT and not encoding and _QUICK.fullmatch(_hash(password)):
+        return _QUICKLY
+    return SCHEMES[name]
+
+
+def is_impossible(password: str) -> bool:
+    """Whether the text behind a scheme of crypt(3) or of Argon2 is no hash of it: Dovecot refuses
+    every password then. `*` and a mark in front of nothing are how people lock accounts."""
+    name, _, encoding = scheme_of(password).partition(".")
+    hash = _hash(password)
+    if encoding or not hash or hash[0] == "*":
+        return False
+    if name in ("ARGON2I", "ARGON2ID"):
+        return not hash.startswith("$argon2")
+    if name == "BLF-CRYPT":
+        return not hash.startswith("$2")
+    return name in _CRYPT and not (_OF_CRYPT.match(hash) or _QUICK.fullmatch(hash))
+
+
+def remedy(password: str) -> str:
+    """What to do with an impossible hash."""
+    hash = _hash(password)
+    for begin, scheme in (("$argon2id$", "ARGON2ID"), ("$argon2i$", "ARGON2I")):
+        if hash.startswith(begin):
+            return f"write {{{scheme}}} in front of it"
+    return "Dovecot can't read it; set a new password with `setup email update`"
+
+
+def _hash(password: str) -> str:
+    """What stands behind the scheme, without the mark of a locked account."""
+    return (password.partition("}")[2] if password[:1] == "{" else password).lstrip("!")
+
+
+def readable_by_all(subject: Subject) -> Iterator[Finding]:
+    """A file of secrets that every user of the machine can read."""
+    for _, document in subject.roster.documents():
+        mode = subject.modes.get(document.format.file)
+        if mode is not None and document.format.secret:
+            what = f"every user of this machine can read its secrets (mode {mode:04o})"
+            mend = f"chmod o-rwx {document.format.file}"
+            where = document.location(None)
+            yield Finding(where, WARNING, "world-readable-secret", what, mend)

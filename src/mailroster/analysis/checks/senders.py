@@ -1,0 +1,17 @@
+"""Rules about who may send as whom."""
+
+from collections.abc import Iterator
+
+from mailroster.analysis.checks.subject import Subject
+from mailroster.base.findings import WARNING, Finding
+
+
+def without_account(subject: Subject) -> Iterator[Finding]:
+    """A right to send that no account has."""
+    document = subject.roster.sender_logins
+    for key, grant in document.items():
+        for account in grant.accounts:
+            if account not in subject.roster.accounts:
+                where = document.location(document.position(key))
+                what, mend = f"there is no account {account!r}", "remove it, or add the account"
+                yield Finding(where, WARNING, "grant-without-account", what, mend)

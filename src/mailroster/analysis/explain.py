@@ -1,0 +1,228 @@
+"""All that a roster says about one address: its way, its login, who may send as it, its mailboxes
+and restrictions. Pure; whether the servers say the same is for mailroster.app.comparison to ask."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from mailroster.analysis.mailbox_limit import default, limit_of
+from mailroster.base.address import split, split_extension
+from mailroster.base.findings import Fault, Finding, Location
+from mailroster.base.named_tuple import NamedTuple
+from mailroster.base.settings import Settings
+from mailroster.base.sizes import size_text
+from mailroster.publish.tables.postfix import CATCH_ALL_SENDERS, MAILBOXES, SENDERS
+from mailroster.roster.documents import notes
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.notes import Notes
+from mailroster.roster.formats.credentials import is_locked
+from mailroster.roster.formats.local_aliases import LocalAliases
+from mailroster.routing.router import Router
+from mailroster.routing.trace import MAILBOX, LinesOfRules, Way, in_force, restriction
+from mailroster.servers.config.dovecot.mailbox import place_of
+
+#: So many hops are looked at for what is noted above their lines.
+_NOTED = 100
+
+
+class Login(NamedTuple):
+    """Whether an address can log in, or why it can't. `nets`: from where only, if not anywhere."""
+
+    allowed: bool
+    why: str
+    nets: str = ""
+
+
+class Mailbox(NamedTuple):
+    """A mailbox in which the way of an address ends. `place`: where its mail is (Place), "" where
+    only Dovecot can tell. `limit`: a normal size, "" = the server's default, "?" = only Dovecot can
+    tell. `messages`: how many it may hold, 0 = any number."""
+
+    account: str
+    where: Location
+    place: str
+    limit: str
+    limit_where: Location | None
+    messages: int = 0
+
+
+class Restricted(NamedTuple):
+    """An entry of access(5) for an address: direction (`send` or `receive`), place, key, action."""
+
+    direction: str
+    where: Location
+    key: str
+    action: str
+
+
+class Explanation(NamedTuple):
+    """`router` is that of the tables as they are served, `whole` that of the folder. `senders` is
+    None where anybody who logs in may send as the address. `findings`: lines about it that can't be
+    read; `left_out`: aliases on its way that have no row in the tables, since Postfix could not
+    follow them."""
+
+    way: Way
+    router: Router
+    whole: Router
+    findings: tuple[Finding, ...]
+    left_out: tuple[Finding, ...]
+    mailboxes: tuple[Mailbox, ...]
+    login: Login
+    senders: tuple[str, ...] | None
+    restrictions: tuple[Restricted, ...]
+    notes: tuple[tuple[Location, Notes], ...]
+
+
+def explain(
+    router: Router,
+    settings: Settings,
+    address: str,
+    lines_of_rules: LinesOfRules,
+    version: str = "",
+) -> Explanation:
+    """Everything about a qualified address, for a version of Dovecot ("" = any). Raises what
+    `router.captured` raises."""
+    router = router._replace(postmaster=settings.postmaster_address)
+    way, served, left_out = in_force(router, address, lines_of_rules)
+    accounts = dict.fromkeys(end.mailbox for end in way.recipients if end.kind == MAILBOX)
+    mailboxes = [_mailbox(router, settings, account, version) for account in accounts]
+    owners = _owners(router, settings, address) if settings.spoof_protection else None
+    return Explanation(
+        way,
+        served,
+        router,
+        tuple(_unread(router, address)),
+        left_out,
+        tuple(mailboxes),
+        login(router, way),
+        owners,
+        tuple(_restrictions(router, address)),
+        tuple(_notes(router, way, address)),
+    )
+
+
+def login(router: Router, way: Way) -> Login:
+    """Whether somebody can log in under the address of a way, as Dovecot will decide it."""
+    accounts = router.roster.accounts
+    key = way.address.lower()
+    account = accounts.get(key)
+    if account is None:
+        local, domain = split(key)
+        bare = f"{split_extension(local)[0]}@{domain}"
+        if bare in accounts:
+            return Login(False, f"a login has no extension; log in as {bare}")
+        where = way.hops[0].where if way.hops else None
+        if where is not None:
+            return Login(False, f"{where} makes it an alias, and an alias has no password")
+        return Login(False, "there is no account of this name")
+    where = accounts.location(accounts.position(key))
+    fields = dict(account.fields())
+    if is_locked(account.password):
+        return Login(False, f"{where}: it is locked, by the '!' in front of its hash")
+    if "nologin" in fields:
+        reason = fields.get("reason", "")
+        told = f": {reason}" if reason else ""
+        return Login(False, f"{where}: it has the extra field nologin{told}")
+    return Login(True, str(where), fields.get("allow_nets", ""))
+
+
+def _owners(router: Router, settings: Settings, address: str) -> tuple[str, ...]:
+    """Who may send as an address."""
+    found = owners_by_way(router, settings, address)
+    return owners_by_tables(router, settings, address) if found is None else found
+
+
+def owners_by_way(router: Router, settings: Settings, address: str) -> tuple[str, ...] | None:
+    """What the policy service decides: of an address that a pattern, a domain alias or a role takes
+    its own account, those that are granted it, and those at which it ends. None: the tables list
+    its senders."""
+    sender = address.lower()
+    ends = router.sender_ends(sender, settings.spoof_catch_all)
+    if ends is None:
+        return None
+    local, domain = split(sender)
+    bare = f"{split_extension(local)[0]}@{domain}"
+    owners = {bare} if bare in router.roster.accounts else set()
+    for row in (SENDERS.row(router, key) for key in (sender, bare, f"@{domain}")):
+        owners.update(row.split(", ") if row else ())
+    return tuple(sorted(owners.union(ends)))
+
+
+def owners_by_tables(router: Router, settings: Settings, address: str) -> tuple[str, ...]:
+    """What smtpd_sender_login_maps says, in the order of Postfix's lookups, less the patterns."""
+    local, domain = split(address.lower())
+    user, extension = split_extension(local)
+    keys = [f"{local}@{domain}"]
+    if extension:
+        keys.append(f"{user}@{domain}")
+    if domain == router.origin:
+        keys += [local, user]
+    keys.append(f"@{domain}")
+    for key in keys:
+        rows = [SENDERS.row(router, key)]
+        if settings.spoof_catch_all:
+            rows.append(CATCH_ALL_SENDERS.row(router, key))
+        row = ", ".join(row for row in rows if row) or MAILBOXES.row(router, key)
+        if row:
+            return tuple(row.replace(",", " ").split())
+    return ()
+
+
+def _mailbox(router: Router, settings: Settings, account: str, version: str) -> Mailbox:
+    roster = router.roster
+    where = roster.accounts.location(roster.accounts.position(account))
+    entry = roster.accounts.get(account)
+    assert entry is not None
+    place = place_of(entry, settings.mail, version)
+    told = "" if place is None else str(place)
+    if not settings.enable_quotas:
+        return Mailbox(account, where, told, "", None)
+    by_default = default(settings.mailbox_size_limit, version)
+    limit = limit_of(roster, account, by_default, settings.mail)
+    if limit.is_default:
+        return Mailbox(account, where, told, "", None, limit.messages)
+    quota = roster.quotas.position(account)
+    limit_where = where if limit.field or quota is None else roster.quotas.location(quota)
+    size = "?" if limit.size is None else size_text(limit.size)
+    return Mailbox(account, where, told, size, limit_where, limit.messages)
+
+
+def _restrictions(router: Router, address: str) -> Iterator[Restricted]:
+    for direction in ("send", "receive"):
+        document = getattr(router.roster, f"{direction}_access")
+        entry = restriction(document, address)
+        if entry is not None:
+            where = document.location(document.position(entry.key))
+            yield Restricted(direction, where, entry.key, entry.action)
+
+
+def _unread(router: Router, address: str) -> Iterator[Finding]:
+    """What is wrong with lines that claim the address, and so don't count."""
+    documents: tuple[Document[Any], ...] = (
+        router.roster.accounts, router.roster.quotas, *router.roster.aliases(),
+    )  # fmt: skip
+    local, domain = split(address.lower())
+    for document in documents:
+        own = isinstance(document.format, LocalAliases) and domain == router.origin
+        for position in document.positions(local if own else address.lower()):
+            try:
+                document.format.parse(document.line(position))
+            except Fault as fault:
+                yield fault.at(document.location(position))
+
+
+def _notes(router: Router, way: Way, address: str) -> Iterator[tuple[Location, Notes]]:
+    """What is noted above the lines of the way, and above the account."""
+    accounts = router.roster.accounts
+    aliases = {document.format.file: document for document in router.roster.aliases()}
+    places: dict[Location, Notes] = {}
+    keys: list[tuple[Document[Any], str]] = [(accounts, address.lower())]
+    for hop in way.hops[:_NOTED]:
+        if hop.where is not None and hop.where.file in aliases:
+            keys.append((aliases[hop.where.file], hop.key))
+        elif hop.where is not None and hop.where.file == accounts.format.file:
+            keys.append((accounts, hop.key))
+    for document, key in keys:
+        position = document.position(key)
+        if position is not None and (found := notes.notes_of(document, position)) != Notes():
+            places.setdefault(document.location(position), found)
+    yield from places.items()

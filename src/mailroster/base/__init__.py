@@ -1,0 +1,1 @@
+"""Words that every room uses: errors, findings, addresses, sizes, dates, settings, paths."""

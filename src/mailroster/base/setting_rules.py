@@ -1,0 +1,244 @@
+"""What each setting may be, beyond its type.
+
+A value goes into main.cf, master.cf, dovecot.conf, an SQL query of Dovecot or a script. A rule
+accepts only what all of them read as one plain value, so that no setting can become a second one.
+"""
+
+from collections.abc import Callable, Mapping
+
+from mailroster.base import address, sizes
+from mailroster.base.findings import Fault
+
+#: What a relay must offer, from the least on (postconf(5), smtp_tls_security_level).
+RELAY_TLS_LEVELS = ("may", "encrypt", "verify", "secure")
+LOG_LEVELS = ("error", "warn", "info", "debug", "trace")
+#: The names of formats.cost.SCHEMES.
+PASSWORD_SCHEMES = ("SHA512-CRYPT", "BLF-CRYPT", "ARGON2ID")
+#: Where the certificate is, as docker-mailserver names it.
+TLS_TYPES = ("letsencrypt", "custom", "self-signed", "manual")
+#: The ports, by their names in `proxy_protocol`; those of Postfix come first.
+PORTS = ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "sieve")
+_EVERYWHERE = frozenset(("0.0.0.0", "*", "::"))
+
+PORT_MAX = 65535
+#: The largest uid that every program of the machine takes for one (a signed 32-bit number).
+ID_MAX = (1 << 31) - 1
+SIZE_MAX_BYTES = 1 << 60
+#: A longer password has no hash by SHA512-CRYPT (password.CRYPT_MAX_BYTES).
+PASSWORD_LENGTH_MAX = 500
+SETTLE_MAX_S = 3600
+HOST_MAX_OCTETS = 253
+_SHOWN_MAX = 80
+#: What main.cf, dovecot.conf or a query of Dovecot would read as their own in a path.
+_NOT_IN_PATHS = frozenset(" \t\"'$%{},:;#\\|<>*?[]")
+#: The local part of a postmaster: the plain characters of an address, and an extension.
+_POSTMASTER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._+-")
+
+#: Gives what a value has to be; "" if it is that.
+Rule = Callable[[str], str]
+
+
+def fault(name: str, value: str | int) -> str:
+    """What is wrong with the value of a setting, and what it has to be; "" if nothing is."""
+    if isinstance(value, bool) or name not in RULES or value == "":
+        return ""
+    wanted = RULES[name](str(value))
+    return f"{name}: {_short(repr(value))} is {wanted}" if wanted else ""
+
+
+def _short(text: str) -> str:
+    """A value as a message shows it: it may be of any length."""
+    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}…"
+
+
+def host_fault(name: str) -> str:
+    """What is wrong with the name of a host (RFC 952, RFC 1123); "" if nothing is."""
+    wanted = "no host name; write letters, digits, hyphens and dots, as mail.example.com"
+    if len(name) > HOST_MAX_OCTETS or not name.isascii() or name.rpartition(".")[2].isdigit():
+        return wanted
+    try:
+        address.fold_domain(name)
+    except Fault:
+        return wanted
+    return ""
+
+
+def path_fault(path: str) -> str:
+    """What is wrong with a path that goes into the servers' configuration; "" if nothing is."""
+    if bad := sorted(char for char in path if char in _NOT_IN_PATHS or not char.isprintable()):
+        return f"a path with {bad[0]!r}, which the servers would misread; use another path"
+    return ""
+
+
+def _absolute(path: str) -> str:
+    return path_fault(path) or ("" if path[0] == "/" else "no absolute path; begin it with /")
+
+
+def _port(text: str) -> str:
+    return "" if 1 <= int(text) <= PORT_MAX else f"no port; write a number from 1 to {PORT_MAX}"
+
+
+def _port_or_off(text: str) -> str:
+    return "" if text == "0" else _port(text).replace(str(PORT_MAX), f"{PORT_MAX}, or 0 for off")
+
+
+def _id(text: str) -> str:
+    if 1 <= int(text) <= ID_MAX:
+        return ""
+    return f"no id for the mail; write a number from 1 to {ID_MAX} (0 is root)"
+
+
+def _at_most(most: int) -> Rule:
+    return lambda text: "" if int(text) <= most else f"too large; write {most} at most"
+
+
+def _one_of(*words: str) -> Rule:
+    return lambda text: "" if text in words else f"none of {', '.join(words)}"
+
+
+def _scheme(text: str) -> str:
+    return _one_of(*PASSWORD_SCHEMES)(text.upper())
+
+
+def words(text: str) -> list[str]:
+    """The words of a setting that may have several, with commas or blanks between; each once."""
+    return list(dict.fromkeys(text.replace(",", " ").split()))
+
+
+def is_everywhere(listen: str) -> bool:
+    """Whether `listen` is every address of the machine."""
+    return _EVERYWHERE.issuperset(words(listen))
+
+
+def proxied(text: str) -> frozenset[str]:
+    """The ports that `proxy_protocol` names."""
+    names = words(text)
+    return frozenset(PORTS if names == ["all"] else names)
+
+
+def _listen(text: str) -> str:
+    found = words(text)
+    if found and is_everywhere(text):
+        return ""
+    if found and all(_is_ip(word) and word not in _EVERYWHERE for word in found):
+        return ""
+    return "no IP address, nor several with commas between, nor * for all of them"
+
+
+def _proxied(text: str) -> str:
+    if proxied(text) <= set(PORTS):
+        return ""
+    return f"no list of ports; write all, or some of {', '.join(PORTS)} with commas between"
+
+
+def _networks(text: str) -> str:
+    import ipaddress  # 4 ms: only where there are some
+
+    for word in words(text):
+        try:
+            ipaddress.ip_network(word)
+        except ValueError:
+            return "no list of addresses and networks; write them as 10.0.0.5, 10.1.0.0/16"
+    return ""
+
+
+def _domain(text: str) -> str:
+    return host_fault(text.removeprefix("*."))
+
+
+def _is_ip(text: str) -> bool:
+    import socket  # 3 ms: only where an address is set
+
+    families = (socket.AF_INET, socket.AF_INET6)
+    return any(_is_of(family, text) for family in families)
+
+
+def _is_of(family: int, text: str) -> bool:
+    import socket
+
+    try:
+        socket.inet_pton(family, text)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _postmaster(text: str) -> str:
+    wanted = "no address; write one as postmaster@example.com"
+    local, _, domain = text.partition("@")
+    plain = local and domain and _POSTMASTER.issuperset(local.lower()) and local[0] not in "-+."
+    if not plain or len(local) > address.LOCAL_MAX_OCTETS or ".." in f"{local}.":
+        return wanted
+    return wanted if not domain.isascii() or host_fault(domain) else ""
+
+
+def _delimiter(text: str) -> str:
+    if text == "none" or (len({*text}) == len(text) and {*text} <= {*address.DELIMITERS}):
+        return ""
+    return f"no delimiter; write one or several of {address.DELIMITERS}, each once, or none"
+
+
+def _size(text: str) -> str:
+    try:
+        sizes.normal_size(text)
+    except Fault:
+        return "no size; write one like 50M or 1G, or 0 for none"
+    return ""
+
+
+def _relays(text: str) -> str:
+    """One relay, or several with commas or blanks between them (docs/relay.md)."""
+    for word in text.replace(",", " ").split():
+        if not _is_relay(word):
+            return "no relay; write [host]:port, or host for the MX of a domain"
+    return ""
+
+
+def _is_relay(text: str) -> bool:
+    host, port = text, ""
+    if text[:1] == "[":
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or rest[:1] not in ("", ":"):
+            return False
+        port = rest[1:] if rest else "25"
+    elif ":" in text:
+        host, _, port = text.partition(":")
+    else:
+        port = "25"
+    literal = host.removeprefix("ipv6:") if text[:1] == "[" else host
+    # Containers often have an underscore in their names, which Postfix accepts.
+    if host_fault(host.replace("_", "x")) and not (
+        _is_ip(literal) and (text[:1] == "[" or "." in literal)
+    ):
+        return False
+    if port.isdecimal():
+        return port.isascii() and len(port) <= 5 and not _port(port)
+    return bool(port) and port.isascii() and port.replace("-", "").isalnum() and port[0].isalpha()
+
+
+RULES: Mapping[str, Rule] = {
+    **{f"{port}_port": _port_or_off for port in PORTS},
+    "hostname": host_fault,
+    "listen": _listen,
+    "proxy_protocol": _proxied,
+    "trusted_proxies": _networks,
+    "postmaster_address": _postmaster,
+    "mailbox_size_limit": _at_most(SIZE_MAX_BYTES),
+    "recipient_delimiter": _delimiter,
+    "trash_room": _size,
+    "message_size_limit": _at_most(SIZE_MAX_BYTES),
+    "relayhost": _relays,
+    "relay_tls_level": _one_of(*RELAY_TLS_LEVELS),
+    "log_level": _one_of(*LOG_LEVELS),
+    "vmail_uid": _id,
+    "vmail_gid": _id,
+    "password_scheme": _scheme,
+    "password_min_length": _at_most(PASSWORD_LENGTH_MAX),
+    "tls_certificate": _absolute,
+    "tls_key": _absolute,
+    "tls_type": _one_of(*TLS_TYPES),
+    "tls_domain": _domain,
+    "index_from_bytes": _at_most(SIZE_MAX_BYTES),
+    "settle_seconds": _at_most(SETTLE_MAX_S),
+    "history_bytes": _at_most(SIZE_MAX_BYTES),
+}

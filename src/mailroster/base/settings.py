@@ -1,0 +1,612 @@
+"""What can be set, and where it is set: an option beats the environment, which beats
+`mailroster.toml` in the config folder, which beats the default.
+
+Every variable may have `__FILE` behind its name: then it names a file that holds the value.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from mailroster.base.findings import NotUnderstood, Refused, printable
+from mailroster.base.named_tuple import NamedTuple
+from mailroster.base.setting_rules import PORTS, fault, is_everywhere, proxied, words
+
+HOME = "docker-data/dms"
+CONTAINER_CONFIG = "/tmp/docker-mailserver"
+HOST_CONFIG = "/etc/mailroster"
+#: Below the state folder: which layout its tables are for, if it is `host`; and for which domain.
+NOTE, ORIGIN = "layout", "origin"
+#: Below the state folder: there if `up` was started with `trust_config` off, so that commands without
+#: its environment trust the folder no more than it does.
+UNTRUSTED = "config-not-trusted"
+TOML = "mailroster.toml"
+#: Where the name of the machine is (hosts(5), uname(2)), and what stands for a domain that it lacks.
+HOSTS, DOMAIN_NAME, NO_DOMAIN = "/etc/hosts", "/proc/sys/kernel/domainname", "localdomain"
+#: Where certbot puts certificates, a folder for each domain.
+LETS_ENCRYPT = "/etc/letsencrypt/live"
+
+
+class UnsafeDefault(Refused):
+    """A default folder is there that another user could have filled."""
+
+
+class Setting(NamedTuple):
+    """One setting: the type of its default is its type."""
+
+    name: str
+    variable: str  # "" = not from the environment
+    default: str | int | bool
+    help: str
+
+
+FOLDERS = (
+    Setting("home", "MAILROSTER_HOME", HOME, "holds all the folders below"),
+    Setting("config", "MAILROSTER_CONFIG", "config", "the text files: the only truth"),
+    Setting("mail", "MAILROSTER_MAIL", "mail-data", "DOMAIN/USER/ Maildirs"),
+    Setting("state", "MAILROSTER_STATE", "mail-state", "tables, queue, sockets"),
+    Setting("logs", "MAILROSTER_LOGS", "mail-logs", "logs"),
+)
+#: A folder, too, which nobody has unless it is named.
+OVERLAY = Setting("overlay", "MAILROSTER_OVERLAY", "", "takes changes where `config` is only read")
+#: Counts from the environment only: other users may write the folder, and `mailroster.toml` in it.
+LINKED = Setting(
+    "linked_folders", "MAILROSTER_LINKED_FOLDERS", "",
+    "folders outside of `config` to which links in it may lead: whole paths, with colons or commas between; not from mailroster.toml",
+)  # fmt: skip
+_IN_CONTAINER = {
+    "config": CONTAINER_CONFIG,
+    "mail": "/var/mail",
+    "state": "/var/mail-state",
+    "logs": "/var/log/mail",
+}
+
+#: Stands for a default folder that is missing, where another user could make it: only root can
+#: make this one, so that nothing is read there (Debian's home of users without one).
+NOWHERE = "/nonexistent"
+
+#: Of who has /etc/mailroster, where there is no home and no container.
+_ON_HOST = {
+    "config": HOST_CONFIG,
+    "mail": "/var/mail/vhosts",  # as in Postfix's VIRTUAL_README
+    "state": "/var/lib/mailroster",
+    "logs": "/var/log/mailroster",
+}
+
+SETTINGS = (
+    Setting("layout", "MAILROSTER_LAYOUT", "", "where the servers' files and ports are: private, system or host; if empty, that of the folders"),
+    Setting("hostname", "OVERRIDE_HOSTNAME", "", "name of the server; the machine's own if empty. On a host: Postfix's $myorigin"),
+    Setting("listen", "MAILROSTER_LISTEN", "127.0.0.1", "addresses on which all ports listen, or *"),
+    Setting("smtp_port", "", 10025, "SMTP, from other servers; each port: 0 switches it off"),
+    Setting("submission_port", "", 10587, "submission with STARTTLS"),
+    Setting("submissions_port", "", 10465, "submission with TLS"),
+    Setting("imap_port", "", 10143, "IMAP with STARTTLS"),
+    Setting("imaps_port", "", 10993, "IMAP with TLS"),
+    Setting("pop3_port", "", 10110, "POP3 with STARTTLS"),
+    Setting("pop3s_port", "", 10995, "POP3 with TLS"),
+    Setting("sieve_port", "", 14190, "ManageSieve"),
+    Setting("recipient_delimiter", "RECIPIENT_DELIMITER", "+", "what sets off the extension of an address: one or several of +-_=, or none"),
+    Setting("proxy_protocol", "MAILROSTER_PROXY_PROTOCOL", "", "ports behind a load balancer that speaks the PROXY protocol: smtp, submission, …, sieve, or all"),
+    Setting("trusted_proxies", "MAILROSTER_TRUSTED_PROXIES", "", "addresses and networks of the load balancers"),
+    Setting("enable_quotas", "ENABLE_QUOTAS", True, "whether quotas hold"),
+    Setting("spoof_protection", "SPOOF_PROTECTION", False, "send only as oneself and one's aliases"),
+    Setting("spoof_catch_all", "SPOOF_CATCH_ALL", False, "a catch-all counts as one's alias for sending, too"),
+    Setting("reject_forged_senders", "REJECT_FORGED_SENDERS", False, "refuse mail from outside whose sender is of a served domain"),
+    Setting("hide_client", "HIDE_CLIENT", True, "take the address and the program of the client out of submitted mail"),
+    Setting("postmaster_address", "POSTMASTER_ADDRESS", "", "where mail to postmaster@ and abuse@ every domain goes, and to root"),
+    Setting("mailbox_size_limit", "POSTFIX_MAILBOX_SIZE_LIMIT", 0, "default quota in bytes; 0: none"),
+    Setting("full_text_search", "FULL_TEXT_SEARCH", False, "index the text of all mail, so that searches are quick (docs/search.md)"),
+    Setting("trash_room", "TRASH_ROOM", "50M", "room that the folder Trash has beyond a quota, so that a full mailbox can be emptied; 0: none"),
+    Setting("quota_warnings", "QUOTA_WARNINGS", "80,95", "percentages at which an owner is warned by mail, or none"),
+    Setting("message_size_limit", "POSTFIX_MESSAGE_SIZE_LIMIT", 10240000, "largest message in bytes"),
+    Setting("relayhost", "DEFAULT_RELAY_HOST", "", "server that takes mail for elsewhere: [host]:port"),
+    Setting("relay_tls_level", "", "may", "TLS to relays: may, encrypt, verify or secure"),
+    Setting("logs_to_stdout", "MAILROSTER_LOGS_TO_STDOUT", False, "whether what the servers log is shown by `up` as well"),
+    Setting("log_level", "LOG_LEVEL", "info", "error, warn, info, debug or trace"),
+    Setting("vmail_uid", "DMS_VMAIL_UID", 5000, "uid of the mail"),
+    Setting("vmail_gid", "DMS_VMAIL_GID", 5000, "gid of the mail"),
+    Setting("password_scheme", "PASSWORD_SCHEME", "SHA512-CRYPT", "or BLF-CRYPT, or ARGON2ID"),
+    Setting("password_cost", "PASSWORD_COST", "", "work of its hashes: 100000, 12 or t=3,m=65536; the scheme's default if empty"),
+    Setting("password_min_length", "PASSWORD_MIN_LENGTH", 1, "fewest characters of a new password"),
+    Setting("password_refused", "PASSWORD_REFUSED", "", "file of refused passwords, one a line; from the config folder"),
+    Setting("tls_certificate", "SSL_CERT_PATH", "", "PEM file; self-signed at the first start if empty"),
+    Setting("tls_key", "SSL_KEY_PATH", "", "PEM file"),
+    Setting("tls_type", "SSL_TYPE", "", "where the certificate is if tls_certificate is empty: letsencrypt, custom, self-signed or manual"),
+    Setting("tls_domain", "SSL_DOMAIN", "", "domain of the certificate of letsencrypt, if it is not the name of the server"),
+    Setting("trust_config", "MAILROSTER_TRUST_CONFIG", True, "whether mailroster.toml, postfix-main.cf, postfix-master.cf and dovecot.cf of the config folder count"),
+    Setting("index_from_bytes", "", 1 << 18, "size of a config file from which on it is looked up by an index"),
+    LINKED,
+    Setting("settle_seconds", "", 1, "how long a removal by hand waits"),
+    Setting("history_bytes", "", 1 << 22, "how large the history of changes may grow; 0: none is kept"),
+)  # fmt: skip
+
+#: They say how far the config folder is trusted: it can't say so itself.
+NOT_IN_TOML = frozenset({"trust_config", "linked_folders"})
+#: Paths of files that the servers read.
+_PATHS = ("tls_certificate", "tls_key")
+#: Settings of several words, which mailroster.toml may give as a list.
+_LISTS = frozenset(("listen", "proxy_protocol", "trusted_proxies"))
+LAYOUTS = ("private", "system", "host")
+#: Defaults of the layout `system`, and of `host`, where they tell of servers that are not ours.
+SYSTEM: Mapping[str, str | int] = {
+    "listen": "*", "smtp_port": 25, "submission_port": 587, "submissions_port": 465,
+    "imap_port": 143, "imaps_port": 993, "pop3_port": 110, "pop3s_port": 995, "sieve_port": 4190,
+}  # fmt: skip
+
+
+class Settings(NamedTuple):
+    """Every setting, with its folders as absolute paths. Field names are those of SETTINGS, but that
+    with an overlay `config` is the overlay, and `source` the folder that was named as `config`."""
+
+    config: str
+    mail: str
+    state: str
+    logs: str
+    source: str  # "" = there is no overlay
+    layout: str
+    hostname: str
+    listen: str
+    smtp_port: int
+    submission_port: int
+    submissions_port: int
+    imap_port: int
+    imaps_port: int
+    pop3_port: int
+    pop3s_port: int
+    sieve_port: int
+    recipient_delimiter: str  # "" = addresses have no extensions
+    proxy_protocol: str
+    trusted_proxies: str
+    enable_quotas: bool
+    spoof_protection: bool
+    spoof_catch_all: bool
+    reject_forged_senders: bool
+    hide_client: bool
+    postmaster_address: str
+    mailbox_size_limit: int
+    full_text_search: bool
+    trash_room: str
+    quota_warnings: str
+    message_size_limit: int
+    relayhost: str
+    relay_tls_level: str
+    logs_to_stdout: bool
+    log_level: str
+    vmail_uid: int
+    vmail_gid: int
+    password_scheme: str
+    password_cost: str
+    password_min_length: int
+    password_refused: str
+    tls_certificate: str
+    tls_key: str
+    tls_type: str
+    tls_domain: str
+    trust_config: bool
+    index_from_bytes: int
+    linked_folders: str
+    settle_seconds: int
+    history_bytes: int
+
+    def linked(self) -> tuple[str, ...]:
+        """The setting `linked_folders`, one by one."""
+        return linked_folders(self.linked_folders)
+
+    def is_everywhere(self) -> bool:
+        """Whether the ports listen on every address of the machine."""
+        return is_everywhere(self.listen)
+
+    def near(self) -> tuple[str, ...]:
+        """Addresses on which the ports can be reached from this machine, each that is listed."""
+        if self.listen == "::":
+            return ("::1",)
+        return ("127.0.0.1",) if self.is_everywhere() else tuple(words(self.listen))
+
+    def proxied(self) -> frozenset[str]:
+        """The ports of `proxy_protocol`, by the names of setting_rules.PORTS."""
+        return proxied(self.proxy_protocol)
+
+
+class Sources(NamedTuple):
+    """Where settings come from. `read` gives the bytes of a file, none if there is no file.
+
+    `fault` says why a default folder is not safe and whether it exists, given its path and whether
+    its own owner matters; of a named folder it is never asked (folder_trust.judge)."""
+
+    options: Mapping[str, str]  # by the setting's name
+    environment: Mapping[str, str]
+    read: Callable[[str], bytes]
+    is_folder: Callable[[str], bool]
+    fault: Callable[[str, bool], tuple[str, bool]] = lambda path, owned: ("", True)
+    in_container: Callable[[], bool] = lambda: False
+    is_mount: Callable[[str], bool] = lambda path: False
+    is_file: Callable[[str], bool] = lambda path: False
+    #: Gives the bytes of a file of a config folder: the folder, the file, and `linked_folders`.
+    read_there: Callable[[str, str, Sequence[str]], bytes] | None = None
+
+    def toml(self, config: str) -> bytes:
+        """The bytes of `mailroster.toml`. Raises OSError or NotUnderstood."""
+        if self.read_there is None:
+            return self.read(os.path.join(config, TOML))
+        return self.read_there(config, TOML, linked_folders(self.given(LINKED) or ""))
+
+    def are_of_a_container(self) -> bool:
+        """Whether the folders are those of a container: this is one, no home is named, and only
+        they exist."""
+        named = self.given(FOLDERS[0])
+        there = not named and not self.is_folder(HOME) and self.is_folder(CONTAINER_CONFIG)
+        return there and self.in_container()
+
+    def are_of_a_host(self) -> bool:
+        """Whether the folders are those of a host with its own servers: its config folder is named,
+        or exists and no other default does."""
+        if self.given(FOLDERS[0]):
+            return False
+        if config := self.given(FOLDERS[1]):
+            return os.path.normpath(config) == HOST_CONFIG
+        others = self.is_folder(HOME) or self.are_of_a_container()
+        return not others and self.is_folder(HOST_CONFIG)
+
+    def given(self, setting: Setting) -> str | None:
+        """What the options or the environment say of a setting; what is empty says nothing."""
+        variable = setting.variable
+        if value := self.options.get(setting.name) or self.environment.get(variable):
+            return value
+        path = self.environment.get(f"{variable}__FILE") if variable else ""
+        if not path:
+            return None
+        try:
+            if raw := self.read(path):
+                return raw.decode("utf-8-sig").strip()
+            raise NotUnderstood(
+                printable(f"{setting.variable}__FILE: {path} is not there, or empty")
+            )
+        except (OSError, UnicodeDecodeError) as error:
+            raise NotUnderstood(printable(f"{setting.variable}__FILE: {path}: {error}")) from None
+
+
+def config_folders(sources: Sources) -> tuple[str, str]:
+    """The fields `config` and `source` of the settings, which say where `mailroster.toml` is.
+    Raises NotUnderstood, and UnsafeDefault."""
+    folders = _folders(sources)
+    named = os.path.abspath(folders["config"])
+    if "config" in _defaults(sources) and not _is_mounted_config(named, sources):
+        _prove_config(named, sources)
+    said = sources.options.get("overlay")
+    # What the environment says is about the config folder of the environment.
+    if not said and not (sources.options.get("config") or sources.options.get("home")):
+        said = sources.given(OVERLAY)
+    if not said:
+        return named, ""
+    if any(char < " " for char in said):
+        raise NotUnderstood("overlay: a control character")
+    overlay = os.path.abspath(said)
+    if named == overlay:
+        raise NotUnderstood(f"overlay: {overlay} is the config folder itself; name another one")
+    return overlay, named
+
+
+def load(sources: Sources) -> Settings:
+    """The settings in force. Raises NotUnderstood for an unknown name or a value that can't be, and
+    UnsafeDefault for a default folder that other users could write."""
+    config, source = config_folders(sources)
+    trusted = _trusts_config(_folders(sources)["state"], sources)
+    toml = _toml(config, sources) if trusted else {}
+    _check_toml(toml)
+    values: dict[str, Any] = _values(sources, toml, source or config)
+    values |= {
+        **_places(sources, toml),
+        "config": config,
+        "source": source,
+        "trust_config": trusted,
+    }
+    values["layout"] = _layout(values["layout"], values["state"], sources)
+    if values["layout"] != "private":
+        given = [s.name for s in SETTINGS if s.name in toml or sources.given(s) is not None]
+        values |= {name: value for name, value in SYSTEM.items() if name not in given}
+    if values["layout"] == "host":
+        values["hostname"] = _line(os.path.join(values["state"], ORIGIN), sources.read)
+    values["hostname"] = _hostname(values["hostname"], os.uname().nodename, sources.read)
+    values["recipient_delimiter"] = values["recipient_delimiter"].removeprefix("none")
+    default = "127.0.0.1" if values["layout"] == "private" else SYSTEM["listen"]
+    values["listen"] = ", ".join(words(values["listen"])) or default
+    if values["tls_type"] and not values["tls_certificate"]:
+        place = source or config
+        values |= _certificate(values["tls_type"], values["tls_domain"], values, place, sources)
+    percentages(values["quota_warnings"])
+    linked_folders(values["linked_folders"])
+    _check_ports(values)
+    return Settings(**values)
+
+
+def _check_toml(toml: Mapping[str, Any]) -> None:
+    """Raises NotUnderstood for a name that can't stand in mailroster.toml, or for a value of a type
+    that no setting has."""
+    folders = {setting.name for setting in FOLDERS[2:]}
+    known = folders | {setting.name for setting in SETTINGS}
+    for name, value in toml.items():
+        if name in NOT_IN_TOML:
+            variable = next(setting.variable for setting in SETTINGS if setting.name == name)
+            why = f"{name!r} can't be set in the config folder itself; set {variable} instead"
+            raise NotUnderstood(f"{TOML}: {why}")
+        if name not in known:
+            raise NotUnderstood(f"{TOML}: unknown setting {name!r}")
+        is_list = name in _LISTS and isinstance(value, list) and all(type(v) is str for v in value)
+        if is_list:
+            continue
+        if not isinstance(value, str | int) or (name in folders and not isinstance(value, str)):
+            raise NotUnderstood(f"{TOML}: {name!r} can't be of the type {type(value).__name__}")
+        if isinstance(value, int) and value.bit_length() > 63:
+            raise NotUnderstood(f"{TOML}: {name!r} is too large a number")
+
+
+def _values(sources: Sources, toml: Mapping[str, Any], config: str) -> dict[str, str | int | bool]:
+    """Every setting that is no folder, as given or by default; a relative path of mailroster.toml
+    counts from the config folder. Raises NotUnderstood."""
+    values = {}
+    for setting in SETTINGS:
+        text = sources.given(setting)
+        if text is None and setting.name in toml:
+            value = toml[setting.name]
+            text = ", ".join(value) if isinstance(value, list) else str(value)
+            if text and setting.name in _PATHS:
+                text = os.path.normpath(os.path.join(config, text))
+        values[setting.name] = setting.default if text is None else _judged(setting, text)
+    return values
+
+
+def _places(sources: Sources, toml: Mapping[str, Any]) -> dict[str, str]:
+    """The folders as absolute paths, each default one judged, but for the config folder, which was
+    judged before its mailroster.toml was read. Raises NotUnderstood, and UnsafeDefault."""
+    folders, defaults = _folders(sources), _defaults(sources) - {"config"}
+    for setting in FOLDERS[2:]:
+        if setting.name in toml and not (sources.given(setting) or sources.given(FOLDERS[0])):
+            folders[setting.name] = os.path.join(folders["config"], toml[setting.name])
+            defaults -= {setting.name}
+    for name, path in folders.items():
+        if any(char < " " for char in path):
+            raise NotUnderstood(f"{name}: a control character")
+    places = {name: os.path.abspath(path) for name, path in folders.items()}
+    for name in sorted(defaults):
+        places[name] = _safe(name, places[name], sources)
+    return places
+
+
+def _hostname(given: str, machine: str, read: Callable[[str], bytes]) -> str:
+    """The server's name in lower case: the given one, or the full name of the machine. Raises
+    NotUnderstood."""
+    name = given or full_name(machine, read)
+    if "." not in name and not given:
+        name = f"{name}.{NO_DOMAIN}"
+    if wrong := fault("hostname", name):
+        more = "" if given else ", the name of this machine; set OVERRIDE_HOSTNAME"
+        raise NotUnderstood(printable(wrong + more))
+    return name.lower()
+
+
+def full_name(machine: str, read: Callable[[str], bytes]) -> str:
+    """The full name of a machine, as `hostname -f` prints it: from /etc/hosts (hosts(5)), else with
+    the domain that the kernel knows. DNS is not asked, which could take long."""
+    if "." in machine:
+        return machine
+    short = machine.lower()
+    for line in _text(HOSTS, read).splitlines():
+        names = [name.lower() for name in line.partition("#")[0].split()[1:]]
+        names = [name for name in names if name.partition(".")[0] != "localhost"]
+        if short in names:
+            for name in names:
+                if name.startswith(f"{short}.") or (name == names[0] and "." in name):
+                    return name
+    domain = _text(DOMAIN_NAME, read).strip()
+    return machine if domain in ("", "(none)") else f"{machine}.{domain}"
+
+
+def name_warning(hostname: str) -> str:
+    """What is wrong with the name of the server for mail to the world; "" if nothing is."""
+    if "." in hostname and not hostname.endswith(f".{NO_DOMAIN}"):
+        return ""
+    return (
+        f"warning: the name of the server, {hostname}, has no domain, and many servers refuse mail "
+        "from such a name; set hostname (OVERRIDE_HOSTNAME) to a full name as mail.example.com"
+    )
+
+
+def relay_warning(relayhost: str) -> str:
+    """What is doubtful in the relay for all: a port without brackets is hardly ever meant for the
+    MX of a domain (postconf(5), relayhost); "" if nothing is."""
+    for word in words(relayhost):
+        host, colon, port = word.rpartition(":")
+        if colon and word[0] != "[":
+            return (
+                f"warning: relayhost {word} has no brackets, so Postfix sends to the mail servers "
+                f"(MX) of that domain; write [{host}]:{port} for the host itself"
+            )
+    return ""
+
+
+def _certificate(
+    kind: str, domain: str, values: Mapping[str, Any], config: str, sources: Sources
+) -> dict[str, str]:
+    """The certificate and its key at the places of docker-mailserver: of the setting `tls_type`."""
+    host = values["hostname"]
+    if kind == "manual":  # it names nothing by itself
+        return {}
+    if kind == "custom":
+        both = os.path.join(config, "ssl", f"{host}-full.pem")
+        return {"tls_certificate": both, "tls_key": both}
+    if kind == "self-signed":
+        pair = [os.path.join(config, "ssl", f"{host}-{part}.pem") for part in ("cert", "key")]
+        return {"tls_certificate": pair[0], "tls_key": pair[1]}
+    names = [domain.removeprefix("*."), host, host.partition(".")[2]]
+    folders = [os.path.join(LETS_ENCRYPT, name) for name in names if name]
+    folder = next((folder for folder in folders if sources.is_folder(folder)), folders[0])
+    keys = [os.path.join(folder, name) for name in ("privkey.pem", "key.pem")]
+    key = next((key for key in keys if sources.is_file(key)), keys[0])
+    return {"tls_certificate": os.path.join(folder, "fullchain.pem"), "tls_key": key}
+
+
+def _check_ports(values: Mapping[str, Any]) -> None:
+    """Raises NotUnderstood for two services on one port: the servers could not start."""
+    seen: dict[int, str] = {}
+    for name in (f"{port}_port" for port in PORTS):
+        port = values[name]
+        if port and (other := seen.setdefault(port, name)) != name:
+            raise NotUnderstood(f"{name}: {port} is the {other} already; set another port")
+
+
+def _trusts_config(state: str, sources: Sources) -> bool:
+    """The setting `trust_config`: as given, else as `up` noted in the state folder. `state` is that
+    folder without the mailroster.toml, which could name another one."""
+    setting = next(setting for setting in SETTINGS if setting.name == "trust_config")
+    text = sources.given(setting)
+    if text is not None:
+        return bool(_judged(setting, text))
+    return not _line(os.path.join(state, UNTRUSTED), sources.read)
+
+
+def linked_folders(text: str) -> tuple[str, ...]:
+    """The setting `linked_folders` as whole paths. Raises NotUnderstood."""
+    folders = tuple(word for word in text.replace(",", ":").split(":") if word)
+    for folder in folders:
+        if not os.path.isabs(folder) or not os.path.normpath(folder).strip("/"):
+            raise NotUnderstood(
+                f"linked_folders: {folder!r} is not the whole path of a folder below /"
+            )
+    return folders
+
+
+def percentages(text: str) -> tuple[int, ...]:
+    """The setting `quota_warnings` as numbers from 1 to 100, the largest first. Raises
+    NotUnderstood."""
+    words = text.replace(",", " ").split()
+    if words == ["none"]:
+        return ()
+    for word in words:
+        if not (word.isascii() and word.isdecimal() and len(word) < 4 and 1 <= int(word) <= 100):
+            mend = "write numbers from 1 to 100 with commas between, or none"
+            raise NotUnderstood(f"quota_warnings: {word!r} is no percentage; {mend}")
+    return tuple(sorted({int(word) for word in words}, reverse=True))
+
+
+def _layout(said: str, state: str, sources: Sources) -> str:
+    """What is said; else what tables for a host have noted; else what the folders tell."""
+    told = "system" if sources.are_of_a_container() else "private"
+    told = "host" if sources.are_of_a_host() else told
+    layout = said or _line(os.path.join(state, NOTE), sources.read) or told
+    if layout not in LAYOUTS:
+        raise NotUnderstood(f"layout: {said!r} is none of {', '.join(LAYOUTS)}")
+    return layout
+
+
+def _line(path: str, read: Callable[[str], bytes]) -> str:
+    """The one line of a file; "" where there is none, or nobody may read it."""
+    return _text(path, read).strip()
+
+
+def _text(path: str, read: Callable[[str], bytes]) -> str:
+    """The text of a file; "" where there is none, or it can't be read."""
+    try:
+        return read(path).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _folders(sources: Sources) -> dict[str, str]:
+    option = sources.options.get("home")
+    named = sources.given(FOLDERS[0])
+    home = named or HOME
+    in_container, on_host = sources.are_of_a_container(), sources.are_of_a_host()
+    folders = {}
+    for setting in FOLDERS[1:]:
+        default = os.path.join(home, str(setting.default))
+        default = _IN_CONTAINER[setting.name] if in_container else default
+        default = _ON_HOST[setting.name] if on_host else default
+        # A home that is an option beats every folder that is not.
+        said = sources.options.get(setting.name) if option else sources.given(setting)
+        folders[setting.name] = said or default
+    return folders
+
+
+def _defaults(sources: Sources) -> set[str]:
+    """The folders that are named nowhere and that other users might make or change. On a host and
+    in a container all but the config folder are places of the system, which only root can make."""
+    of_system = sources.are_of_a_container() or sources.are_of_a_host()
+    kinds = FOLDERS[1:2] if of_system else FOLDERS[1:]
+    if sources.given(FOLDERS[0]):
+        return set()
+    return {setting.name for setting in kinds if not sources.given(setting)}
+
+
+def _is_mounted_config(path: str, sources: Sources) -> bool:
+    """Whether a config folder is mounted into a container: who runs that has named it."""
+    return path == CONTAINER_CONFIG and sources.are_of_a_container() and sources.is_mount(path)
+
+
+def _prove_config(path: str, sources: Sources) -> None:
+    """Raises UnsafeDefault for a default config folder that other users could write, or make."""
+    fault, _ = sources.fault(path, True)
+    if fault:
+        raise _unsafe("config", path, fault)
+
+
+def _safe(name: str, path: str, sources: Sources) -> str:
+    """A default folder if it is safe; NOWHERE for one that is missing and that other users could
+    make. Raises UnsafeDefault for one that exists and isn't safe."""
+    fault, exists = sources.fault(path, name != "mail")
+    if fault and exists:
+        raise _unsafe(name, path, fault)
+    return os.path.join(NOWHERE, name) if fault else path
+
+
+def _unsafe(name: str, path: str, fault: str) -> UnsafeDefault:
+    """Of a fault as `what is wrong; the command against it`."""
+    what, _, command = fault.partition("; ")
+    use = f"if you trust it, name it with --{name} PATH or --home PATH"
+    remedy = f"; else: {command}" if command else ""
+    return UnsafeDefault(f"the default folder {printable(path)} is not used: {what}; {use}{remedy}")
+
+
+def _toml(config: str, sources: Sources) -> dict[str, Any]:
+    path = os.path.join(config, TOML)
+    try:
+        raw = sources.toml(config)
+        if not raw:
+            return {}
+        import tomllib  # 10 ms: only for those who have the file
+
+        return tomllib.loads(raw.decode("utf-8-sig"))
+    except PermissionError:
+        raise
+    except OSError as error:
+        raise NotUnderstood(printable(f"{path}: {error.strerror or error}")) from None
+    except (ValueError, RecursionError) as error:
+        raise NotUnderstood(printable(f"{path}: {error}")) from None
+
+
+def _judged(setting: Setting, text: str) -> str | int | bool:
+    """The value of a setting. Raises NotUnderstood for one of another type, or against its rule."""
+    value = _typed(setting, text)
+    if wrong := fault(setting.name, value):
+        raise NotUnderstood(printable(wrong))
+    return value
+
+
+def _typed(setting: Setting, text: str) -> str | int | bool:
+    if isinstance(setting.default, bool):
+        word = text.strip().lower()
+        if word in ("1", "true", "yes", "on"):
+            return True
+        if word in ("", "0", "false", "no", "off"):
+            return False
+        raise NotUnderstood(f"{setting.name}: {text!r} is neither 1 nor 0")
+    if isinstance(setting.default, int):
+        try:
+            number = int(text) if text.strip() else setting.default
+        except ValueError:
+            number = -1
+        if number < 0:
+            raise NotUnderstood(f"{setting.name}: {text!r} is not a number")
+        return number
+    if not text.isprintable():
+        raise NotUnderstood(f"{setting.name}: a character that can't be shown")
+    return text

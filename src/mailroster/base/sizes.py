@@ -1,0 +1,62 @@
+"""Sizes of mailboxes: `5G` in the file, bytes in between, `5.0G` on the terminal."""
+
+from mailroster.base.findings import COMMENT_BEHIND, Fault
+
+#: Binary units, as Dovecot reads them: 1k = 1024 bytes.
+UNITS = {"B": 1, "k": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SPELLINGS = {unit.upper(): unit for unit in UNITS}
+SIZE_MAX_BYTES = (1 << 63) - 1
+
+
+def normal_size(text: str) -> str:
+    """A size in its one normal form: `0`, or an integer without leading zeros and one of B k M G T.
+
+    Blanks around, leading zeros and the other case of a unit are read and mended; anything else
+    raises Fault. `0` of any unit is `0`: unlimited.
+    """
+    word = text.strip(" \t\r")
+    digits, unit = word[:-1], _SPELLINGS.get(word[-1:].upper(), "")
+    if not unit:
+        digits = word
+    if not (digits.isascii() and digits.isdigit()):
+        raise _malformed(text)
+    number = digits.lstrip("0")
+    if not number:
+        return "0"
+    if not unit:
+        raise _malformed(text)
+    if len(number) > 19 or int(number) * UNITS[unit] > SIZE_MAX_BYTES:
+        raise Fault("quota-too-large", f"size {text!r} is past 2^63-1 bytes", "write a smaller one")
+    return number + unit
+
+
+def size_bytes(normal: str) -> int:
+    """Bytes of a normal size; 0 = unlimited."""
+    return 0 if normal == "0" else int(normal[:-1]) * UNITS[normal[-1]]
+
+
+def size_text(count_bytes: int) -> str:
+    """Bytes as a normal size, in the largest unit that needs no fraction: `5G`, `1500k`, `7B`."""
+    fits = (unit for unit in reversed(UNITS) if count_bytes % UNITS[unit] == 0)
+    unit = next(fits)
+    return f"{count_bytes // UNITS[unit]}{unit}" if count_bytes else "0"
+
+
+def human_size(count_bytes: int) -> str:
+    """A size for people, rounded up: `0`, `12K`, `5.0G`."""
+    tenths, unit = count_bytes * 10, ""
+    for unit in ("", "K", "M", "G", "T", "P", "E"):  # noqa: B007
+        if tenths < 10240:
+            break
+        tenths = -(-tenths // 1024)
+    if unit and tenths < 100:
+        return f"{tenths / 10:.1f}{unit}"
+    return f"{-(-tenths // 10)}{unit}"
+
+
+def _malformed(text: str) -> Fault:
+    return Fault(
+        "malformed-quota",
+        f"size {text!r} is not an integer with B, k, M, G or T",
+        COMMENT_BEHIND if "#" in text else "write a size like 500M or 5G, or 0 for unlimited",
+    )

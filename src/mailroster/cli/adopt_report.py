@@ -1,0 +1,179 @@
+"""What `mailroster adopt` says: for people, and as JSON."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+import mailroster
+from mailroster.app.adopt.locate import Place, near
+from mailroster.app.adopt.remark import DIFFERS, MEND, MISSING, NOTE, OTHER_WAY, named
+from mailroster.app.adopt.report import Outlook
+from mailroster.base.findings import ERROR, INFO, Finding, printable
+from mailroster.base.settings import FOLDERS, Settings
+from mailroster.cli.call import Call, finding_fields, print_json
+from mailroster.servers.config.endpoints import endpoints, listed
+
+_HEADINGS = {
+    MEND: "Fix these first",
+    DIFFERS: "Served, but in another way than before",
+    OTHER_WAY: "Set in another way here",
+    MISSING: "Not done here",
+    NOTE: "To know",
+}
+#: One and many of what is served, in the order in which it is told.
+_NOUNS = {
+    "accounts": ("account", "accounts"),
+    "domains": ("domain", "domains"),
+    "aliases": ("alias", "aliases"),
+    "patterns": ("pattern", "patterns"),
+    "quotas": ("quota", "quotas"),
+    "masters": ("master", "masters"),
+    "restrictions": ("restriction", "restrictions"),
+    "sender_rights": ("right to send as another", "rights to send as another"),
+    "local_aliases": ("local alias", "local aliases"),
+    "relays": ("relay", "relays"),
+    "relay_logins": ("login at a relay", "logins at relays"),
+    "sieve_scripts": ("Sieve script", "Sieve scripts"),
+}
+_PORTS = ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "sieve")
+#: The port to which other servers send mail.
+_SMTP = 25
+_PACKAGED_DOCS = "/usr/share/doc/mailroster"
+#: So many findings are shown to people.
+_SHOWN = 20
+
+
+def show(
+    call: Call, place: Place, said: Outlook, findings: Sequence[Finding], steps: Sequence[str]
+) -> None:
+    """Prints the report. `steps` are the next commands, none while errors remain."""
+    if "--json" in call.options:
+        print_json(_fields(place, said, findings, steps, call.settings))
+        return
+    shown = [f for f in findings if f.severity != INFO]
+    blocks = [[*_places(place), _served(said), *_mailboxes(place, said)]]
+    for kind, heading in _HEADINGS.items():
+        lines = [str(remark) for remark in said.remarks if remark.kind == kind]
+        if kind == MEND:
+            lines += _findings([f for f in shown if f.severity == ERROR], place)
+        if lines:
+            blocks.append([heading, *(f"  {line}" for line in lines)])
+    if warnings := _findings([f for f in shown if f.severity != ERROR], place):
+        heading = "Likely mistakes, served as they stand"
+        blocks.append([heading, *(f"  {line}" for line in warnings)])
+    if len(blocks) == 1:
+        blocks[0].append("All of it is served as before.")
+    if steps:
+        blocks.append(["Next, as root", *(f"  {step}" for step in steps)])
+        blocks.append(_listening(call.settings))
+    else:
+        again = f"mailroster adopt {near(place.folder)}"
+        blocks.append([f"Fix the errors above, then run '{again}' again: it names the next step."])
+    if any("docs/" in line for block in blocks for line in block) and (pages := docs_folder()):
+        blocks.append([f"The pages docs/… are in {pages}"])
+    print("\n\n".join("\n".join(block) for block in blocks))
+
+
+def steps(place: Place, settings: Settings, honoured: Mapping[str, str]) -> list[str]:
+    """The commands with which it is served on this machine."""
+    from shlex import join, quote
+
+    names = [setting.name for setting in FOLDERS[1:]]
+    usual = {s.name: os.path.join(place.home, str(s.default)) for s in FOLDERS[1:]}
+    options = ["--home", near(place.home)] if place.home else []
+    for name in names:
+        path = getattr(place, name)
+        if path and not (place.home and path == usual[name]):
+            options += [f"--{name}", near(path)]
+    stop = "stop the old server, so that nobody else writes the mail"
+    if any("compose" in file for file in place.project.files):
+        folder = os.path.dirname(near(os.path.join(place.project.folder, "x"))) or "."
+        stop = join(["docker", "compose", "--project-directory", folder, "stop"])
+    given = {name: value for name, value in honoured.items() if place.project.files}
+    if not os.path.exists(settings.tls_certificate):
+        given.pop("SSL_TYPE", None)  # a start would refuse it; a remark says so
+    told = [f"{name}={quote(value)}" for name, value in given.items()]
+    return [stop, " ".join([*told, join(["mailroster", *options, "up"])])]
+
+
+def _listening(settings: Settings) -> list[str]:
+    """Where the servers will listen, and with which certificate."""
+    s = settings
+    certificate = "a certificate that it makes itself, which no client trusts"
+    if os.path.exists(s.tls_certificate):
+        certificate = s.tls_certificate
+    lines = [f"It will listen on {s.listen}: {listed(endpoints(s))}; with {certificate}."]
+    if s.smtp_port != _SMTP:
+        file = os.path.join(near(s.config), "mailroster.toml")
+        lines.append(
+            f'These are ports for a try. To take over: listen and the ports, or layout = "system" '
+            f"for the usual ones on every address, in {file} (docs/operations.md)."
+        )
+    return lines
+
+
+def docs_folder() -> str:
+    """Where the pages of docs/ are on this machine, "" if nowhere: the source, or the package."""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(mailroster.__file__)))
+    places = (os.path.join(root, "docs"), _PACKAGED_DOCS)
+    return next((p for p in places if os.path.isfile(os.path.join(p, "migrate.md"))), "")
+
+
+def _places(place: Place) -> list[str]:
+    lines = [f"{name:8}{printable(near(path))}" for name, path in _paths(place).items() if path]
+    if place.project.files:
+        lines.append(f"project {', '.join(map(printable, place.project.files))}")
+    return lines
+
+
+def _paths(place: Place) -> dict[str, str]:
+    return {setting.name: getattr(place, setting.name) for setting in FOLDERS[1:]}
+
+
+def _served(said: Outlook) -> str:
+    parts = [
+        f"{count:,} {_NOUNS[name][count != 1]}" for name, count in said.served.items() if count
+    ]
+    return f"serves  {', '.join(parts) or 'nothing yet'}"
+
+
+def _mailboxes(place: Place, said: Outlook) -> list[str]:
+    if not place.mail or not said.served["accounts"]:
+        return []
+    count = said.mailboxes
+    lines = [f"{count:,} {'mailbox' if count == 1 else 'mailboxes'} with a folder already"]
+    if said.missing:
+        one = len(said.missing) == 1
+        what = "has" if one else "have"
+        lines.append(f"{named(said.missing)} {what} no folder yet: it is made with the first mail")
+    return [f"        {line}" for line in lines]
+
+
+def _findings(found: Sequence[Finding], place: Place) -> list[str]:
+    lines = [str(finding) for finding in found[:_SHOWN]]
+    if len(found) > _SHOWN:
+        more = len(found) - _SHOWN
+        lines.append(f"and {more:,} more: setup --config {near(place.config)} check")
+    return lines
+
+
+def _fields(
+    place: Place,
+    said: Outlook,
+    findings: Sequence[Finding],
+    steps: Sequence[str],
+    settings: Settings,
+) -> dict[str, object]:
+    return {
+        "folders": {name: path or None for name, path in _paths(place).items()},
+        "project": place.project.files,
+        "served": said.served,
+        "mailboxes": {"found": said.mailboxes, "missing": said.missing},
+        "queued": said.queued,
+        "remarks": [remark._asdict() for remark in said.remarks],
+        "findings": [finding_fields(finding) for finding in findings],
+        "next": list(steps),
+        "listens": {
+            "on": settings.listen,
+            **{name: getattr(settings, f"{name}_port") for name in _PORTS},
+        },
+    }

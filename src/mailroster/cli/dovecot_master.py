@@ -1,0 +1,50 @@
+"""`setup dovecot-master`."""
+
+from mailroster.cli.call import Call, print_json, print_list
+from mailroster.cli.notes import by_key, lines_of
+from mailroster.cli.password_input import secret_for
+from mailroster.cli.table import print_table
+from mailroster.edits import accounts
+from mailroster.roster.documents.notes import Notes
+from mailroster.roster.formats.masters import master_name
+from mailroster.roster.roster import Roster
+
+
+def add(call: Call) -> int:
+    name = master_name(call.arguments[0])
+    secret = secret_for(
+        call, name, lambda: call.rehearse(lambda r: accounts.add_master(r, name, ""))
+    )
+
+    def verb(roster: Roster) -> Roster:
+        return accounts.add_master(roster, name, secret.hash)
+
+    return call.edit(call.annotating(verb, "masters", name), done=secret.show)
+
+
+def update(call: Call) -> int:
+    name = master_name(call.arguments[0])
+    secret = secret_for(
+        call, name, lambda: call.rehearse(lambda r: accounts.set_master_password(r, name, ""))
+    )
+    return call.edit(
+        lambda roster: accounts.set_master_password(roster, name, secret.hash), done=secret.show
+    )
+
+
+def delete(call: Call) -> int:
+    names = list(dict.fromkeys(master_name(text) for text in call.arguments))
+    return call.edit(lambda roster: accounts.delete_masters(roster, names))
+
+
+def show(call: Call) -> int:
+    document = call.roster("masters").masters
+    notes = by_key(document)
+    comments = {name: notes.get(name, Notes()).comment for name, _ in document.items()}
+    if "--table" in call.options:
+        print_table(("NAME", "COMMENT"), list(comments.items()))
+    elif "--json" in call.options:
+        print_json([{"name": name, "comment": text or None} for name, text in comments.items()])
+    else:
+        print_list([f"* {name}{lines_of(notes.get(name))}" for name in comments])
+    return 0

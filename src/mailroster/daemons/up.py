@@ -1,0 +1,265 @@
+"""`up`: a private mail server that follows the config folder until it is told to stop."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext, suppress
+from typing import Any
+
+from mailroster.app.adopt.environment import without_effect
+from mailroster.base.findings import Busy, Refused, ServiceFailed
+from mailroster.base.layout import Layout
+from mailroster.base.settings import Settings
+from mailroster.daemons import signals
+from mailroster.daemons.follower import Follower, only_one
+from mailroster.daemons.healing import Displaced, Healer
+from mailroster.daemons.log_stream import streamed
+from mailroster.daemons.policy.service import argv as policy_argv
+from mailroster.daemons.supervisor import STOP_S, Server, Supervisor
+from mailroster.daemons.tasks import Stopped, log_the_unseen, run_until_stopped, unless_stopped
+from mailroster.servers import certificates, families, in_force, running, survivors
+from mailroster.servers.config.endpoints import listed
+from mailroster.servers.families import Process
+from mailroster.servers.health import unready
+from mailroster.servers.mailboxes import mail_folder
+from mailroster.servers.ports import causes
+from mailroster.servers.prepare import check, prepare, remove_sockets
+from mailroster.system import sd_notify
+from mailroster.system.files import Disk
+from mailroster.system.log import log, words_of
+from mailroster.system.programs import run
+from mailroster.system.threads import in_thread
+
+READY_S = 60.0
+NO_POSTMASTER = (
+    "postmaster_address is not set: mail to root, and to postmaster@ and abuse@ your domains, is "
+    "refused unless an account or an alias has the address"
+)
+
+
+class Up:
+    """One run of `mailroster up`."""
+
+    def __init__(self, settings: Settings, *, adopt: bool = False) -> None:
+        self._settings, self._adopt = settings, adopt
+        self._layout = layout = Layout(settings.state, settings.layout)
+        self._follower = Follower(settings, layout)
+        self._policy = Supervisor(
+            Server(
+                "policy service",
+                policy_argv(layout, settings.logs),
+                lambda: running.policy_pid(layout),
+            ),
+            log,
+            check=self._check_owner,
+        )
+        self._servers = [
+            Supervisor(server, log, self._flush, self._check_owner)
+            for server in (
+                Server(
+                    "dovecot",
+                    ("dovecot", "-c", layout.dovecot_conf),
+                    lambda: running.dovecot_pid(layout),
+                    layout.dovecot_pid,
+                    lambda: causes("dovecot", settings, layout),
+                ),
+                Server(
+                    "postfix",
+                    ("postfix", "-c", layout.postfix, "start"),
+                    lambda: running.postfix_pid(layout),
+                    causes=lambda: causes("postfix", settings, layout),
+                ),
+            )
+        ]
+        self._told: set[str] = set()  # by `prepare`
+        self._spare = families.SpareDescriptors()
+        self._healer = Healer(
+            settings, layout, self._follower, self._kept(), self._prepare, self._flush
+        )
+        self._is_displaced = False
+
+    def _check_owner(self) -> None:
+        self._healer.check_owner()
+
+    async def run(self) -> None:
+        """Until a signal ends it (mailroster.daemons.signals). Raises Refused or ServiceFailed if
+        it can't begin, or can't go on."""
+        os.umask(0o077)  # also of the daemons that it starts
+        stop = asyncio.Event()
+        signals.handle(stop, self._reload)
+        log_the_unseen()
+        for line in without_effect(os.environ):
+            log(line)
+        try:
+            check(self._settings, self._layout, adopt=self._adopt)
+            if not self._settings.postmaster_address:
+                log(NO_POSTMASTER)
+            with ExitStack() as locks:
+                locks.enter_context(only_one(self._layout))
+                self._healer.hold(locks)
+                changed = await unless_stopped(stop, in_thread(self._prepare))
+                await self._end_strays()
+                if changed:
+                    await self._stop_servers()
+                    await in_thread(remove_sockets, self._layout)
+                async with self._logs_shown():
+                    await self._serve(stop)
+        except Stopped:
+            pass
+        finally:
+            await families.kill_descendants(os.getpid())
+        log("stopped")
+
+    async def _serve(self, stop: asyncio.Event) -> None:
+        """Starts the servers and keeps them until `stop` is set."""
+        try:
+            await unless_stopped(stop, in_thread(self._follower.begin))
+            await self._policy.stop()  # one of another version, which would do no harm either
+            await unless_stopped(stop, in_thread(self._follower.compile_scripts))
+            await unless_stopped(stop, self._start_policy(), to_its_end=True)
+            await unless_stopped(stop, in_thread(self._unlock))
+            await unless_stopped(stop, in_thread(self._escape_folders))
+            await unless_stopped(stop, in_thread(self._follower.finish_deletions))
+            for server in self._servers:
+                await unless_stopped(stop, server.start(), to_its_end=True)
+            await self._ready(stop)
+            await unless_stopped(stop, in_thread(self._flush))
+            await self._healer.record()
+            work: list[Coroutine[Any, Any, None]] = [server.keep(stop) for server in self._kept()]
+            await run_until_stopped(
+                stop, [*work, self._healer.watch(stop)], self._follower.follow()
+            )
+        except Displaced:
+            self._is_displaced = True
+            raise
+        finally:
+            stop.set()
+            with suppress(OSError):
+                sd_notify.notify(sd_notify.STOPPING)
+            await self._stop_servers()
+            if not self._is_displaced:
+                with suppress(OSError):
+                    in_force.remove(self._layout)
+
+    def _kept(self) -> list[Supervisor]:
+        return [self._policy, *self._servers]
+
+    def _prepare(self) -> bool:
+        """Makes what is missing; what it tells is logged once."""
+
+        def tell(text: str) -> None:
+            if text not in self._told:
+                self._told.add(text)
+                log(text)
+
+        return prepare(self._settings, self._layout, tell)
+
+    async def _reload(self) -> None:
+        """Has the servers read their certificates again: they keep their sessions."""
+        try:
+            await in_thread(certificates.check, self._settings, self._layout)
+        except Refused as error:
+            log(f"the certificate is not reloaded: {error}")
+            return
+        reloaded = [each.name for each in self._servers if each.signal(signal.SIGHUP)]
+        log(f"certificates are reloaded by {' and '.join(reloaded) or 'no server: none runs'}")
+
+    def _logs_shown(self) -> AbstractAsyncContextManager[None]:
+        s = self._settings
+        if not s.logs_to_stdout:
+            return nullcontext()
+        return streamed(sorted({f"{s.logs}/mail.log", self._layout.dovecot_log(s)}))
+
+    def _unlock(self) -> None:
+        """Takes away what a killed Dovecot has left locked, before the next one is there."""
+        if running.dovecot_pid(self._layout) is not None:
+            return  # it outlived the last `up`
+        if os.path.lexists(self._layout.stopped):
+            Disk().remove(self._layout.stopped)
+            return
+        try:
+            if count := mail_folder(self._settings).unlock():
+                log(f"folders of mail that a killed Dovecot had left locked are open: {count}")
+        except (Busy, Refused, OSError) as error:
+            log(f"a mailbox may be locked: {error}")
+
+    def _escape_folders(self) -> None:
+        """Renames, once, the folders that Dovecot escapes in another way than before."""
+        if os.path.exists(self._layout.escaped):
+            return
+        try:
+            if count := mail_folder(self._settings).escape_tildes():
+                log(f"folders with a '~' in their names have another name on the disk: {count}")
+            Disk().replace(self._layout.escaped, b"")
+        except (Busy, Refused, OSError) as error:
+            log(f"folders with a '~' in their names may not open: {error}")
+
+    def _flush(self) -> None:
+        """What waits for a server that was down goes out now, not when its next try is due."""
+        try:
+            code, _, words = run(["postqueue", "-c", self._layout.postfix, "-f"])
+            if code:
+                log(f"the queue is not flushed: {words.strip()}")
+        except ServiceFailed as error:
+            log(f"the queue is not flushed: {error}")
+
+    async def _start_policy(self) -> None:
+        """Without it mail goes on, and so does `up`, which tries again."""
+        try:
+            await self._policy.start()
+        except ServiceFailed as error:
+            log(str(error))
+
+    async def _stop_servers(self) -> None:
+        """Ends all servers, also those whose pid files are gone. Where another `up` has taken the
+        state folder over, only those that this one has started."""
+        found = not self._is_displaced
+        self._spare.release()
+        dovecot, _ = self._servers
+        ran = dovecot.is_running() or running.dovecot_pid(self._layout) is not None
+        for server in (*reversed(self._servers), self._policy):
+            try:
+                await server.stop(found=found)
+            except OSError as error:
+                log(f"{server.name} can't be stopped: {words_of(error)}")
+        if not found:
+            return
+        with suppress(OSError):
+            await self._end_strays()
+        if ran and not os.path.lexists(self._layout.dovecot_pid):  # which a killed one leaves
+            with suppress(OSError):
+                Disk().replace(self._layout.stopped, b"")
+
+    async def _end_strays(self) -> None:
+        """Ends servers of this instance that no pid file names, since their state folder was lost;
+        and what servers that are gone have left behind, such as a session of a busy client."""
+        pid_files = (running.postfix_pid, running.dovecot_pid, running.policy_pid)
+        named = {pid(self._layout) for pid in pid_files}
+        for pid, name in (await in_thread(families.servers_of, self._layout)).items():
+            if pid in named:
+                continue
+            log(f"{name} (process {pid}) still runs without its pid file; it is stopped")
+            with suppress(ProcessLookupError):
+                process = Process(pid)
+                try:
+                    await families.end(process, STOP_S, lambda: None)
+                finally:
+                    process.close()
+        if count := await in_thread(self._end_survivors):
+            log(f"processes of a server that is gone were still at work; stopped: {count}")
+
+    def _end_survivors(self) -> int:
+        return survivors.end(survivors.survivors(self._layout))
+
+    async def _ready(self, stop: asyncio.Event) -> None:
+        """Says "ready" when SMTP and IMAP answer, and Dovecot can look users up."""
+        s, deadline = self._settings, time.monotonic() + READY_S
+        ports = await in_thread(in_force.ports, s, self._layout)
+        while found := await unless_stopped(stop, in_thread(unready, ports, self._layout)):
+            if time.monotonic() > deadline:
+                raise ServiceFailed(f"no answer: {', '.join(found)}; see {s.logs}")
+            await asyncio.sleep(0.05)
+        sd_notify.notify(sd_notify.READY)
+        log(f"ready: {listed(ports)} on {s.listen}")

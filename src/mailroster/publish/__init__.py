@@ -1,0 +1,1 @@
+"""Makes the lookup tables agree with the config folder."""

@@ -1,0 +1,262 @@
+"""Postfix's lookup tables. Keys are lower-case: the reader folds what it asks for."""
+
+from collections.abc import Iterable
+
+from mailroster.base.address import is_idna, split
+from mailroster.base.findings import Fault
+from mailroster.base.spelling import pattern
+from mailroster.roster.documents.document import MARK, Document
+from mailroster.roster.formats.virtual import Alias
+from mailroster.routing.change import Change
+from mailroster.routing.router import (
+    DOMAIN_ROLES,
+    EXPANSION_LIMIT,
+    SERVER_ROLES,
+    NotFollowed,
+    Router,
+    quoted,
+    role_recipient,
+    spelled,
+)
+
+
+class Domains:
+    """`virtual_mailbox_domains`: a domain is served because an account or an alias names it."""
+
+    name = "domains"
+
+    def keys(self, router: Router) -> Iterable[str]:
+        roster = router.roster
+        return (roster.accounts.domains() | roster.virtual.domains()) - {""}
+
+    def row(self, router: Router, key: str) -> str | None:
+        return key if router.roster.names_domain(key) else None
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        keys = change.keys["accounts"] | change.keys["virtual"]
+        return {domain for key in keys if (domain := split(key)[1])}
+
+
+class Spellings:
+    """A pcre table that gives the A-labels to an address, or a command of SMTP with one, whose
+    domain is served and spelt otherwise: a rule for each domain that is not ASCII."""
+
+    name = "spellings"
+
+    def keys(self, router: Router) -> Iterable[str]:
+        return filter(is_idna, DOMAINS.keys(router))
+
+    def row(self, router: Router, key: str) -> str | None:
+        spelt = pattern(key) if router.roster.names_domain(key) else ""
+        return f"/^([^>]*@)(?:{spelt})((?:[> ].*)?)$/ ${{1}}{key}${{2}}" if spelt else None
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        return filter(is_idna, DOMAINS.concerned(change))
+
+
+class Mailboxes:
+    """`virtual_mailbox_maps`, and the last of `virtual_alias_maps`: each address to itself.
+
+    There it ends the search before Postfix gets to the catch-all of the domain.
+    """
+
+    name = "mailboxes"
+
+    def keys(self, router: Router) -> Iterable[str]:
+        return router.roster.accounts.counted()
+
+    def row(self, router: Router, key: str) -> str | None:
+        return key if key in router.roster.accounts else None
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        return change.keys["accounts"]
+
+
+class Locked:
+    """The accounts that are locked, each to itself: the policy service refuses their sessions."""
+
+    name = "locked"
+
+    def keys(self, router: Router) -> Iterable[str]:
+        accounts = router.roster.accounts
+        return (key for key, at in accounts.counted().items() if "!" in accounts.line(at))
+
+    def row(self, router: Router, key: str) -> str | None:
+        account = router.roster.accounts.get(key)
+        return key if account is not None and account.is_locked() else None
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        return change.keys["accounts"]
+
+
+class Aliases:
+    """`virtual_alias_maps`: the aliases of one file. One that Postfix could not expand (a loop) has
+    no row."""
+
+    def __init__(self, name: str, field: str) -> None:
+        self.name, self._field = name, field
+
+    def keys(self, router: Router) -> Iterable[str]:
+        return self._document(router).counted()
+
+    def row(self, router: Router, key: str) -> str | None:
+        alias = self._document(router).get(key)
+        if alias is None or not expands(router, key):
+            return None
+        return ", ".join(map(spelled, alias.recipients))
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        return change.dependents
+
+    def _document(self, router: Router) -> Document[Alias]:
+        document: Document[Alias] = getattr(router.roster, self._field)
+        return document
+
+
+class Roles:
+    """`virtual_alias_maps`, behind the mailboxes: the addresses that the setting postmaster_address
+    serves (mailroster.routing.router.role_recipient)."""
+
+    name = "roles"
+
+    def keys(self, router: Router) -> Iterable[str]:
+        if not router.postmaster:
+            return ()
+        domains = DOMAINS.keys(router)
+        return (*SERVER_ROLES, *(f"{name}@{d}" for d in domains for name in DOMAIN_ROLES))
+
+    def row(self, router: Router, key: str) -> str | None:
+        return role_recipient(router, key)
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        keys = {key for key in SERVER_ROLES if key in change.keys["local_aliases"]}
+        domains = DOMAINS.concerned(change)
+        return keys.union(f"{name}@{domain}" for domain in domains for name in DOMAIN_ROLES)
+
+
+class Senders:
+    """`smtpd_sender_login_maps` for aliases, and for what somebody is allowed by name: the accounts
+    to which they lead may send as them, and those that `postfix-sender-logins.cf` names."""
+
+    name = "senders"
+
+    def keys(self, router: Router) -> Iterable[str]:
+        return {**router.roster.virtual.counted(), **router.roster.sender_logins.counted()}
+
+    def row(self, router: Router, key: str) -> str | None:
+        roster = router.roster
+        grant = roster.sender_logins.get(key)
+        alias = key[0] != "@" and key in roster.virtual
+        if grant is None and not alias:
+            return None
+        owners = {*_owners(router, key)} if alias else set()
+        owners.update(grant.accounts if grant is not None else ())
+        if key in roster.accounts:
+            owners.add(key)
+        return ", ".join(sorted(owners)) or None
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        # An account of the same name joins the owners.
+        keys = change.keys
+        return change.dependents | keys["accounts"] | keys["sender_logins"]
+
+
+class CatchAllSenders:
+    """The same for catch-alls, which count only where a setting says so."""
+
+    name = "catch_all_senders"
+
+    def keys(self, router: Router) -> Iterable[str]:
+        return (key for key in router.roster.virtual.counted() if key[0] == "@")
+
+    def row(self, router: Router, key: str) -> str | None:
+        alias = router.roster.virtual.get(key) if key[0] == "@" else None
+        if alias is None or alias.recipients[0][0] == "@":
+            return None  # a domain alias: who may send depends on what stands before the `@`
+        return ", ".join(_owners(router, key)) or None
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        return (key for key in change.dependents if key[0] == "@")
+
+
+def _owners(router: Router, key: str) -> list[str]:
+    """The accounts to which an alias leads; if it is not followed, those that are its recipients
+    themselves."""
+    try:
+        mailboxes = {router.mailbox(recipient) for recipient in router.follow(key)}
+    except NotFollowed:
+        return sorted(_direct(router, key))
+    except Fault:
+        return []
+    return sorted(mailbox for mailbox in mailboxes if mailbox is not None)
+
+
+def _direct(router: Router, key: str) -> Iterable[str]:
+    """The recipients of an alias that are accounts, and that nothing leads elsewhere."""
+    roster = router.roster
+    alias = roster.virtual.get(key)
+    for recipient in alias.recipients[:EXPANSION_LIMIT] if alias is not None else ():
+        is_end = recipient in roster.accounts and recipient not in roster.virtual
+        if is_end and router.captured(quoted(recipient)) is None:
+            yield recipient
+
+
+class Access:
+    """`check_sender_access`, `check_recipient_access`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def keys(self, router: Router) -> Iterable[str]:
+        keys: Iterable[str] = getattr(router.roster, self.name).counted()
+        return keys
+
+    def row(self, router: Router, key: str) -> str | None:
+        restriction = getattr(router.roster, self.name).get(key)
+        return None if restriction is None else str(restriction.action)
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        return change.keys[self.name]
+
+
+class Regexp:
+    """`postfix-regexp.cf` as a pcre table: one row, the whole file, with plain line feeds and
+    without a byte order mark."""
+
+    name = "regexp"
+
+    def keys(self, router: Router) -> Iterable[str]:
+        return ("",)
+
+    def row(self, router: Router, key: str) -> str | None:
+        return router.roster.regexp.text.removeprefix(MARK).replace("\r\n", "\n")
+
+    def concerned(self, change: Change) -> Iterable[str]:
+        return change.keys["regexp"]
+
+
+def expands(router: Router, key: str) -> bool:
+    """Whether Postfix can follow an alias to its end. One that is not followed, since all aliases
+    together take too many lookups, keeps its row: Postfix has limits of its own for each mail."""
+    try:
+        router.follow(key)
+    except NotFollowed:
+        return True
+    except Fault:
+        return False
+    return True
+
+
+ALIASES = Aliases("aliases", "virtual")
+#: For the server's own names, after all other aliases.
+LOCAL_ALIASES = Aliases("local_aliases", "local_aliases")
+ROLES = Roles()
+MAILBOXES = Mailboxes()
+LOCKED = Locked()
+DOMAINS = Domains()
+SPELLINGS = Spellings()
+SENDERS = Senders()
+CATCH_ALL_SENDERS = CatchAllSenders()
+SEND_ACCESS = Access("send_access")
+RECEIVE_ACCESS = Access("receive_access")
+REGEXP = Regexp()

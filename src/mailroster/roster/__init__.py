@@ -1,0 +1,1 @@
+"""The config files as values, lossless at any size."""

@@ -1,0 +1,380 @@
+"""The extra fields in the third column of `postfix-accounts.cf`: the list of those that are served.
+
+    extra-fields = field *( blanks field )
+    field        = name [ "=" value ]
+
+    allow_nets=10.0.0.0/8 userdb_mail=maildir:~/Maildir userdb_quota_rule=*:storage=5G
+
+They are Dovecot's (doc.dovecot.org/2.3 and 2.4.1, extra fields), in the form of 2.3 or of 2.4. With
+`userdb_` in front Dovecot takes nearly every setting: plugins, folders of programs, sockets, users
+and groups. So only the fields below are allowed, each with the values that it may have; any other
+is refused. A field on the list runs no program, loads no code, names no socket and no host, changes
+no user, uid or gid, and reads and writes nothing outside of the mail folder. Each rule has a case
+in tests/servers/test_extra_fields.py.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from mailroster.base.findings import Fault
+from mailroster.base.named_tuple import NamedTuple
+from mailroster.base.sizes import SIZE_MAX_BYTES, UNITS
+from mailroster.roster.formats import places
+from mailroster.roster.formats.accounts import OWNER
+
+#: Dovecot's answer to a lookup is one line of 8192 octets at most, home and mail included.
+MAX_BYTES = 4096
+#: The longest that a variable may become; an address is the longest of them.
+_VARIABLE_BYTES = 254
+
+_UNITS = {unit.upper(): size for unit, size in UNITS.items()}
+
+_MODIFIERS = r"[LURHXTMDN]*(?:-?\d{1,2}(?:\.\d{1,2})?)?"
+_USER = (
+    r"(?:(?:orig|auth|login)_)?(?:user|username|domain)|domain_(?:first|last)|master_user|"
+    r"original_user"
+)
+_SESSION = (
+    r"service|home|(?:real_)?[lr](?:ip|port)|pid|session_pid|secured|mech|session|hostname|"
+    r"client_id|mechanism|protocol|(?:real_)?(?:remote|local)_(?:ip|port)|client_pid|local_name|"
+    r"system:hostname"
+)
+_HASH = r"md[45]|sha(?:1|256|512)"
+_FILTER = rf"lower|upper|reverse|username|domain|hexlify|{_HASH}|substr\(-?\d{{1,3}},-?\d{{1,3}}\)"
+#: A variable of Dovecot 2.3, or of 2.4 without blanks, or a percent sign. None that is the password
+#: (`%w`), that reads the environment of a server (`%{env:…}`), a file, or another lookup.
+VARIABLE = re.compile(
+    rf"%(?:%|{_MODIFIERS}(?:[abcdhklmnprsu]|\{{(?:{_USER}|{_SESSION}|"
+    rf"(?:{_HASH}):(?:user|username|domain))\}})|"
+    rf"\{{(?:{_USER}|{_SESSION})(?:\|(?:{_FILTER}))+\}})"
+)
+#: What would be a variable in a text that Dovecot looks at a second time.
+_BEGINS_VARIABLE = re.compile(r"%[\w{-]")
+
+
+class _Unfit(Exception):
+    """A value that a field can't have: the code of the finding, what it is, and how to fix it."""
+
+    def __init__(self, code: str, what: str, mend: str) -> None:
+        super().__init__(what)
+        self.code, self.what, self.mend = code, what, mend
+
+
+def _unfit(what: str, mend: str) -> _Unfit:
+    return _Unfit("malformed-field", what, mend)
+
+
+# -- what values a field may have: each raises _Unfit for any other
+
+_Judge = Callable[[str], None]
+
+
+def _anything(value: str) -> None:
+    """A text that nothing acts upon."""
+
+
+def _fits(pattern: str, what: str, mend: str, flags: int = re.ASCII) -> _Judge:
+    fits = re.compile(pattern, flags).fullmatch
+
+    def judge(value: str) -> None:
+        if not fits(value):
+            raise _unfit(what, mend)
+
+    return judge
+
+
+_NETS = r"(?:local|[0-9a-f.:]+(?:/\d{1,3})?)(?:,(?:local|[0-9a-f.:]+(?:/\d{1,3})?))*"
+_nets = _fits(_NETS, "names no networks", "write 10.0.0.0/8,::1, say", re.IGNORECASE | re.ASCII)
+_number = _fits(r"\d{1,9}", "is no number", "write digits")
+_time = _fits(r"\d{1,9}[a-z]{0,8}", "is no time", "write 30d, say")
+_moment = _fits(r"\d{1,11}(?:\+\d{1,5})?", "is no time", "write seconds since 1970")
+_switch = _fits("yes|no", "is neither yes nor no", "write yes or no")
+_size_form = _fits(r"\d{1,18}[BkKMGT]?", "is no size", "write 5G, say, or 0 for no limit")
+_grace = _fits(r"\d{1,18}(?:%%%%|[BkKMGT])?", "is no size", "write 10M, say")
+_nice = _fits(r"1?\d", "is no niceness", "write 0 to 19")
+_groups = _fits(r"[\w.@,-]+", "names no groups", "write names with commas between")
+_separator = _fits("[./]", "is no separator", "write / or .")
+_made = _fits("no|create|subscribe", "is none of no, create and subscribe", "write one of them")
+_driver = _fits(
+    "|".join(places.DRIVERS), "is no driver that keeps mail in files", "write maildir, say"
+)
+_layout = _fits(
+    r"maildir\+\+|fs|index", "is no layout", "write Maildir++, fs or index", re.IGNORECASE
+)
+_file_name = _fits(r"(?!\.\.?$)[\w.@+-]{0,64}", "is no name of a file", "write a plain name")
+#: quota_rule: a mailbox, and limits for it: those for all (`*`, `?`) are plain sizes, those for one
+#: may add to them. Dovecot expands it twice, so four make a percent sign.
+_LIMIT = "(?:storage|bytes|messages)="
+_rule_form = _fits(
+    rf"[*?](?::ignore|(?::{_LIMIT}\d+[bkmgt]?)+)|"
+    rf"(?![*?]:)[^:]+(?::ignore|(?::{_LIMIT}[+-]?\d+(?:%{{4}}|[bkmgt]?))+)",
+    "is no quota rule",
+    "write *:storage=5G or Trash:storage=+50M, say",
+    re.IGNORECASE,
+)
+
+
+def _size(value: str) -> None:
+    _size_form(value)
+    _check_size(value, "")
+
+
+def _rule(value: str) -> None:
+    _rule_form(value)
+    for name, number in re.findall(r":(\w+)=[+-]?(\d+[a-z]?)", value.lower()):
+        _check_size(number, "k" if name == "storage" else "")
+
+
+def _check_size(number: str, usual_unit: str) -> None:
+    """Raises _Unfit for a number that Dovecot can't keep, with a unit or of the usual one."""
+    digits = number.rstrip("BkKMGTbmgt")
+    unit = (number[len(digits) :] or usual_unit or "b").upper()
+    if len(digits) > 18 or int(digits) * _UNITS[unit] > SIZE_MAX_BYTES:
+        raise _unfit("is past 2^63-1 bytes", "write a smaller one")
+
+
+def _place(value: str) -> None:
+    found = places.kind(value)
+    if found == places.RELATIVE:
+        raise _unfit("is no place of mail", "write it from / or ~/ on")
+    if found == places.LEAVING:
+        mend = "write it without '..', and with no variables but %u, %n, %d and their hashes"
+        raise _Unfit("unsafe-field", "may lead out of the mail folder", mend)
+
+
+def _index_place(value: str) -> None:
+    if value != places.IN_MEMORY:
+        _place(value)
+
+
+def _home(value: str) -> None:
+    if not value:
+        return  # as if the field were not there
+    if value[0] != "/":
+        raise _unfit("is no absolute path", "write it from / on")
+    _place(value)
+
+
+def _location(value: str) -> None:
+    kind = value.partition(":")[0]
+    if kind in ("imapc", "pop3c"):
+        raise _Unfit("unsafe-field", "asks another server for the mail", "remove it")
+    if not places.driver(value):
+        raise _unfit("is no place of mail", "write maildir:~/Maildir, say, or remove it")
+    for place in places.places(value):
+        _place(place)
+    for name, its in places.options(value):
+        if name in places.NAMES:
+            _file_name(its)
+        elif name == "LAYOUT":
+            _layout(its)
+        elif name not in places.PLACES and (name not in places.FLAGS or its):
+            raise _unfit("has an option that is not allowed", "remove the option")
+
+
+def _sieve(value: str) -> None:
+    """`file:~/sieve;active=~/.dovecot.sieve`, or a path alone."""
+    kind, colon, _ = value.partition(":")
+    if colon and kind != "file":
+        raise _Unfit("unsafe-field", "takes scripts from elsewhere", "write file:~/sieve, say")
+    for option in value.split(";")[1:]:
+        if option.partition("=")[0] not in ("active", "bindir"):
+            raise _unfit("has an option that is not allowed", "remove the option")
+    for place in _sieve_places(value):
+        _place(place)
+
+
+# -- which places a field names
+
+_Places = Callable[[str], Iterable[str]]
+
+
+def _no_place(value: str) -> Iterable[str]:
+    return ()
+
+
+def _itself(value: str) -> Iterable[str]:
+    return (value,) if value not in ("", places.IN_MEMORY) else ()
+
+
+def _sieve_places(value: str) -> Iterable[str]:
+    place, *options = value.removeprefix("file:").split(";")
+    return (place, *(option.partition("=")[2] for option in options))
+
+
+class Field(NamedTuple):
+    """An allowed field: which versions of Dovecot have it under this name, what its value may be,
+    and the places in it."""
+
+    versions: tuple[str, ...]
+    judge: _Judge
+    places: _Places = _no_place
+
+
+_BOTH, _OLD, _NEW = ("2.3", "2.4"), ("2.3",), ("2.4",)
+
+#: By name, as `listed_name` writes it: `#` stands for a number or none, `*` for a mailbox.
+ALLOWED: dict[str, Field] = {
+    # Of the login: each of them can only refuse it, or say why.
+    "nologin": Field(_BOTH, _anything),
+    "reason": Field(_BOTH, _anything),
+    "allow_nets": Field(_BOTH, _nets),
+    "allow_real_nets": Field(_BOTH, _nets),
+    "fail": Field(_BOTH, _anything),
+    "noauthenticate": Field(_BOTH, _anything),
+    # How long a refusal waits; Dovecot waits five minutes at most.
+    "nodelay": Field(_BOTH, _anything),
+    "delay_until": Field(_BOTH, _moment),
+    # Whose mail is on disk: not served at all, with a warning. Never root's.
+    **dict.fromkeys(sorted(OWNER), Field((), _anything)),
+    # Where the mail is: below the home or the mail folder, in files.
+    "userdb_home": Field(_BOTH, _home, _itself),
+    "userdb_mail": Field(_OLD, _location, places.places),
+    "userdb_mail_driver": Field(_NEW, _driver),
+    "userdb_mail_path": Field(_NEW, _place, _itself),
+    **{
+        f"userdb_{setting}": Field(_NEW, _index_place if option == "INDEX" else _place, _itself)
+        for option, setting in places.PLACES.items()
+    },
+    **{f"userdb_{setting}": Field(_NEW, _file_name) for setting in places.NAMES.values()},
+    "userdb_mailbox_list_layout": Field(_NEW, _layout),
+    **{f"userdb_{setting}": Field(_NEW, _switch) for setting in places.FLAGS.values()},
+    "userdb_mail_attachment_dir": Field(_OLD, _place, _itself),
+    "userdb_mail_attachment_min_size": Field(_OLD, _size),
+    "userdb_mail_ext_attachment_path": Field(_NEW, _place, _itself),
+    "userdb_mail_ext_attachment_min_size": Field(_NEW, _size),
+    # How much it may hold: numbers.
+    "userdb_quota_rule#": Field(_OLD, _rule),
+    "userdb_quota_grace": Field(_OLD, _grace),
+    "userdb_quota_max_mail_size": Field(_OLD, _size),
+    "userdb_quota/user/storage_size": Field(_NEW, _size),
+    "userdb_quota/user/message_count": Field(_NEW, _number),
+    "userdb_quota_storage_size": Field(_NEW, _size),
+    "userdb_quota_storage_grace": Field(_NEW, _size),
+    "userdb_quota_message_count": Field(_NEW, _number),
+    "userdb_quota_mail_size": Field(_NEW, _size),
+    # The folders in it: what a client can do to its own as well.
+    "userdb_namespace/inbox/separator": Field(_BOTH, _separator),
+    "userdb_namespace/inbox/mailbox/*/auto": Field(_BOTH, _made),
+    "userdb_namespace/inbox/mailbox/*/autoexpunge": Field(_BOTH, _time),
+    "userdb_namespace/inbox/mailbox/*/autoexpunge_max_mails": Field(_BOTH, _number),
+    # Names for the ACL plugin, which only dovecot.cf can load.
+    "userdb_acl_groups": Field(_OLD, _groups),
+    # Sieve scripts of its own, which ManageSieve writes: files below the home.
+    "userdb_sieve": Field(_OLD, _sieve, _sieve_places),
+    "userdb_sieve_script/personal/path": Field(_NEW, _place, _itself),
+    "userdb_sieve_script/personal/active_path": Field(_NEW, _place, _itself),
+    "userdb_sieve_script/personal/bin_path": Field(_NEW, _place, _itself),
+    # Its sessions: a lower priority, how many, for how long, how much is logged.
+    "userdb_nice": Field(_BOTH, _nice),
+    "userdb_mail_max_userip_connections": Field(_BOTH, _number),
+    "userdb_imap_hibernate_timeout": Field(_BOTH, _time),
+    "userdb_mail_debug": Field(_OLD, _switch),
+}
+
+#: Names of the user, each for the passdb and with `userdb_` in front.
+_IDENTITY = frozenset(
+    ("user", "username", "domain", "login_user", "original_user", "master_user", "auth_user")
+)
+_PASSWORD = frozenset(("password", "password_noscheme", "nopassword"))
+#: With these Dovecot hands the password of the user, in clear, to another server.
+_PROXY = frozenset(("proxy", "proxy_maybe", "proxy_always", "host", "hostip"))
+#: Settings of plugins may stand with the block in front in which 2.3 has them.
+_PLUGIN = "userdb_plugin/"
+_OF_PLUGINS = (
+    "userdb_quota_rule#", "userdb_quota_grace", "userdb_quota_max_mail_size", "userdb_acl_groups",
+    "userdb_sieve",
+)  # fmt: skip
+#: What a name is made of; anything else may be a hash or a password in a wrong column.
+_NAME = re.compile(r"[a-z#][a-z0-9_/:.+#%-]{0,59}")
+_RULE_NAME = re.compile(r"(userdb_quota_rule)(?:[1-9]\d{0,3})?")
+_MAILBOX_NAME = re.compile(r"(userdb_namespace/inbox/mailbox/)\w[\w.+&-]*(/[a-z_]+)", re.ASCII)
+
+
+def check(fields: Sequence[tuple[str, str]]) -> None:
+    """Raises Fault for the first field that can't be served; shows no value, which may be a
+    secret."""
+    for name, value in fields:
+        _check_field(name, value)
+    octets = [len(f"{name}={value}".encode()) for name, value in fields]
+    variables = sum(value.count("%") for _, value in fields)
+    if sum(octets) + len(octets) + variables * _VARIABLE_BYTES > MAX_BYTES:
+        what = f"the extra fields may become longer than {MAX_BYTES} octets"
+        raise Fault("malformed-field", what, "Dovecot takes no longer answers; shorten them")
+
+
+def check_places(fields: Iterable[tuple[str, str]], mail: str) -> None:
+    """Raises Fault for the first field that names a place outside of the mail folder `mail`."""
+    for name, value in fields:
+        if is_outside(name, value, mail):
+            what = "names a place outside of the mail folder"
+            mend = f"write a place below ~/ or {mail}/; another disk can be mounted there"
+            raise _unsafe(name, what, mend)
+
+
+def is_outside(name: str, value: str, mail: str) -> bool:
+    """Whether an allowed field names a place outside of the mail folder `mail`."""
+    found = allowed(name)
+    return found is not None and not all(
+        places.is_below(place, mail) for place in found.places(value)
+    )
+
+
+def allowed(name: str) -> Field | None:
+    """What is allowed of a field; None if it is not on the list."""
+    return ALLOWED.get(listed_name(name))
+
+
+def listed_name(name: str) -> str:
+    """A name as the list has it: without the block of a plugin, and without the number of a rule
+    or the name of a mailbox."""
+    if name.startswith(_PLUGIN):
+        plain = _numbered(f"userdb_{name.removeprefix(_PLUGIN)}")
+        return plain if plain in _OF_PLUGINS else name
+    return _numbered(name)
+
+
+def _numbered(name: str) -> str:
+    if found := _RULE_NAME.fullmatch(name):
+        return f"{found[1]}#"
+    found = _MAILBOX_NAME.fullmatch(name)
+    return f"{found[1]}*{found[2]}" if found else name
+
+
+def _check_field(name: str, value: str) -> None:
+    plain = name.partition(":")[0].removeprefix("userdb_")
+    if not plain:
+        raise Fault("malformed-field", f"{name!r} is no name of an extra field", "write NAME=VALUE")
+    if plain in _IDENTITY:
+        raise _unsafe(name, "makes one account another", "remove it, or write an alias")
+    if plain in _PASSWORD:
+        raise _unsafe(name, "contradicts the password of the account", "remove it")
+    if plain in _PROXY:
+        what = "sends the password of the user to another server"
+        raise _unsafe(name, what, "remove it; a proxy can be set up in dovecot.cf")
+    if name in OWNER and value in ("0", "root"):
+        raise _unsafe(name, "gives the mail to root", "remove it")
+    found = allowed(name)
+    if found is None:
+        mend = "remove it; settings for all accounts belong into dovecot.cf"
+        raise _unsafe(name, "is not on the list of allowed fields", mend)
+    try:
+        found.judge(value)
+    except _Unfit as unfit:
+        what = f"the value of the extra field {name!r} {unfit.what}"
+        raise Fault(unfit.code, what, unfit.mend) from None
+    _check_variables(name, value)
+
+
+def _check_variables(name: str, value: str) -> None:
+    """Raises Fault for a `%` that begins no variable, also if Dovecot looks at it twice."""
+    once, twice = VARIABLE.sub("", value), VARIABLE.sub("", places.unfolded(value))
+    if "%" in once or _BEGINS_VARIABLE.search(twice):
+        mend = "write %% for a percent sign, or a variable such as %u, %d or %n"
+        what = f"the value of the extra field {name!r} has a % that begins no allowed variable"
+        raise Fault("malformed-field", what, mend)
+
+
+def _unsafe(name: str, what: str, mend: str) -> Fault:
+    shown = repr(name) if _NAME.fullmatch(name) else "whose name is not shown"
+    return Fault("unsafe-field", f"the extra field {shown} {what}", mend)

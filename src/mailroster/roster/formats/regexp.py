@@ -1,0 +1,266 @@
+"""`postfix-regexp.cf`: aliases by pattern, in the order of the file.
+
+    rule  = [ "!" ] "/" pattern "/" [ flags ] recipient *( separator recipient )
+    block = ( "if" | "endif" ) [ pattern as above ]
+
+    /^test[0-9][0-9]*@example\\.com/ qa@example.com
+
+pcre_table(5): the first rule that matches wins; `if` … `endif` may be nested; any character that is
+no letter, digit or blank may stand for `/`; a line that starts with a blank continues the one
+before, unless it is a comment. Whether a pattern compiles is for Postfix to say
+(system/programs.py).
+"""
+
+from collections.abc import Iterable, Iterator
+
+from mailroster.base import address
+from mailroster.base.findings import ERROR, Fault, Finding, printable
+from mailroster.base.named_tuple import NamedTuple
+from mailroster.roster.documents.document import Document, Format
+from mailroster.roster.documents.text import check_text, content, logical_lines
+from mailroster.roster.formats import virtual
+
+FLAGS = "imsxAEUX"
+
+
+class Rule(NamedTuple):
+    """`kind` is "if", "endif" or "match"; an `endif` has no pattern, only a match has a result."""
+
+    kind: str
+    pattern: str  # with its `!`, delimiters and flags
+    result: str
+
+
+class Regexp(Format[Rule]):
+    file = "postfix-regexp.cf"
+    ordered = True
+    continued = True
+
+    def split(self, text: str) -> list[str]:
+        return logical_lines(text)
+
+    def key(self, line: str) -> str:
+        text = content(line)
+        return "" if text[:1] == "#" else text
+
+    def parse(self, line: str) -> Rule:
+        check_text(content(line))
+        if line[:1] in (" ", "\t"):
+            raise Fault("lost-continuation", "the first rule starts with a blank", "remove it")
+        text = content(line)
+        word = text[:5].lower()
+        if word == "endif":
+            return Rule("endif", "", "")
+        if word[:2] == "if" and not text[2:3].isalnum():
+            pattern, rest = _pattern(text[2:].lstrip())
+            if rest:
+                what = f"text behind 'if {printable(pattern)}'"
+                raise Fault("text-after-if", what, "put it on a new line")
+            return Rule("if", pattern, "")
+        pattern, result = _pattern(text)
+        if not result:
+            what = f"rule {printable(pattern)} leads nowhere"
+            raise Fault("no-recipient", what, "add a recipient behind it")
+        for word in recipients(result):
+            if '"' not in word and "<" not in word:  # which tok822(3) reads in its own way
+                recipient(word)
+        return Rule("match", pattern, result)
+
+    def faults(self, document: Document[Rule]) -> Iterator[Finding]:
+        """An `if` without `endif` makes every later rule conditional; Postfix only warns."""
+        opened: list[int] = []
+        for position, line in enumerate(document.lines):
+            try:
+                rule = self.parse(line) if self.key(line) else None
+            except Fault:
+                continue
+            if rule is not None and rule.kind == "if":
+                opened.append(position)
+            elif rule is not None and rule.kind == "endif":
+                if opened:
+                    opened.pop()
+                else:
+                    where = document.location(position)
+                    what, mend = "an 'endif' without 'if'", "remove it, or add the 'if'"
+                    yield Finding(where, ERROR, "endif-without-if", what, mend)
+        for position in opened:
+            where = document.location(position)
+            what = "an 'if' without 'endif' makes every later rule conditional"
+            yield Finding(where, ERROR, "if-without-endif", what, "add a line 'endif'")
+
+
+REGEXP = Regexp()
+
+
+class Placed(NamedTuple):
+    """A line that can be read, where it stands, and the positions of the `if`s around it, the
+    outermost first."""
+
+    position: int
+    rule: Rule
+    within: tuple[int, ...]
+
+
+def placed(document: Document[Rule]) -> list[Placed]:
+    """Every line that can be read, in the order of the file."""
+    found: list[Placed] = []
+    opened: tuple[int, ...] = ()
+    for position, line in enumerate(document.lines):
+        rule = document.readable(line)
+        if rule is None:
+            continue
+        if rule.kind == "endif":
+            opened = opened[:-1]
+        found.append(Placed(position, rule, opened))
+        if rule.kind == "if":
+            opened = (*opened, position)
+    return found
+
+
+def open_ifs(document: Document[Rule]) -> list[int]:
+    """The positions of the `if`s that no `endif` closes."""
+    opened: list[int] = []
+    for position, rule, _ in placed(document):
+        if rule.kind == "if":
+            opened.append(position)
+        elif rule.kind == "endif" and opened:
+            opened.pop()
+    return opened
+
+
+def recipients(result: str) -> list[str]:
+    """The recipients in the result of a rule, as they are written, `$1` and all."""
+    return result.replace(",", " ").split()
+
+
+def numbered(document: Document[Rule]) -> str:
+    """A table that matches as this one does, but whose results begin with the number of their
+    line, so that Postfix can tell which rule it was."""
+    lines = []
+    for position, line in enumerate(document.lines):
+        rule = document.readable(line)
+        if rule is not None and rule.kind == "match":
+            lines.append(f"{rule.pattern} {document.number(position)} {rule.result}")
+        else:
+            lines.append(content(line) if rule is not None else line)
+    return "\n".join(lines).replace("\r\n", "\n") + "\n"
+
+
+def pattern(text: str) -> str:
+    """A pattern as it may stand in front of a rule, blanks around it left out; `^…` without
+    delimiters gets them. Raises Fault for what can't be one, or would be more than one line."""
+    check_text(text)
+    text = text.strip()
+    if "\n" in text or "\r" in text:
+        raise Fault("malformed-rule", "a line break in the pattern", "write it in one line")
+    if text[:1] == "#":
+        mend = "write /pattern/"
+        raise Fault("malformed-rule", f"{text!r} would be a comment in the file", mend)
+    if text[:1] == "^":
+        text = "/" + _escaped(text) + "/"
+    if not text or text[0].isalnum():
+        mend = "write it between slashes, as /^test[0-9]+@example\\.com$/"
+        raise Fault("malformed-rule", f"{text!r} has no delimiters", mend)
+    found, rest = _pattern(text)
+    if rest:
+        what = f"{printable(rest)!r} behind the pattern {printable(found)!r}"
+        raise Fault(
+            "malformed-rule",
+            what,
+            f"put a backslash before each {printable(_delimiter(found))} in it",
+        )
+    return found
+
+
+def recipient(text: str) -> str:
+    """A recipient of a rule: as of an alias, with `$1`, `${1}`, `$(1)` and `$$` anywhere in it.
+    Raises Fault."""
+    parts = []
+    place = 0
+    while place < len(text):
+        length = _reference(text, place)
+        parts.append("x" if length else text[place])
+        place += length or 1
+    sample = "".join(parts)
+    if sample[:1] == "@" and sample != text:
+        return text  # the captured text may be what stands before it
+    try:
+        address.recipient(sample)
+    except Fault as fault:
+        raise Fault(fault.code, fault.what.replace(repr(sample), repr(text)), fault.mend) from None
+    return text
+
+
+def line(pattern: str, recipients: Iterable[str]) -> str:
+    """A rule as a line of the file."""
+    return f"{pattern} {','.join(recipients)}"
+
+
+def add_recipient(document: Document[Rule], position: int, recipient: str) -> Document[Rule]:
+    """With one more recipient on the rule at a position."""
+    old = document.line(position).rstrip(" \t\r")
+    comma = "" if old.endswith(",") else ","
+    return document.replace(position, f"{old}{comma}{recipient}")
+
+
+def without(line: str, gone: Iterable[str]) -> str | None:
+    """The line of a rule without some recipients, in any spelling; None if no other would be left.
+    Raises Fault if its pattern goes over several lines."""
+    first = line.partition("\n")[0]
+    found, _ = _pattern(first.strip(" \t\ufeff"))
+    end = first.index(found) + len(found)
+    # A word that is no recipient stands in for the pattern, which may have blanks in it.
+    rest = virtual.without("/" + line[end:], gone)
+    return None if rest is None else line[:end] + rest[1:]
+
+
+def _delimiter(pattern: str) -> str:
+    return pattern.lstrip("! \t")[0]
+
+
+def _escaped(text: str) -> str:
+    """A pattern with a backslash before each slash that has none."""
+    escaped, place = "", 0
+    while place < len(text):
+        step = 2 if text[place] == "\\" else 1
+        escaped += "\\/" if text[place] == "/" else text[place : place + step]
+        place += step
+    return escaped
+
+
+def _reference(text: str, place: int) -> int:
+    """The length of a `$1`, `${1}`, `$(1)` or `$$` that begins at a place; 0 if none does."""
+    if text[place] != "$":
+        return 0
+    if text[place + 1 : place + 2] == "$":
+        return 2
+    close = {"{": "}", "(": ")"}.get(text[place + 1 : place + 2], "")
+    start = place + (2 if close else 1)
+    end = start
+    while text[end : end + 1].isascii() and text[end : end + 1].isdigit():
+        end += 1
+    closed = not close or text[end : end + 1] == close
+    return end + len(close) - place if end > start and closed else 0
+
+
+def _pattern(text: str) -> tuple[str, str]:
+    """A pattern with its `!`, delimiters and flags, and the text behind it. Raises Fault."""
+    start = 0
+    while text[start : start + 1] in ("!", " ", "\t"):
+        start += 1
+    delimiter = text[start : start + 1]
+    if not delimiter or delimiter.isalnum():
+        raise Fault("malformed-rule", "no /pattern/ in front", "write /pattern/ RECIPIENT")
+    end = start + 1
+    while end < len(text) and text[end] != delimiter:
+        end += 2 if text[end] == "\\" else 1
+    if end >= len(text):
+        raise Fault(
+            "unclosed-pattern", f"the pattern has no closing {delimiter!r}", "write /pattern/"
+        )
+    end += 1
+    flags = len(text[end:]) - len(text[end:].lstrip("".join(FLAGS)))
+    rest = text[end + flags :]
+    if rest and rest[0] not in " \t":
+        raise Fault("unknown-flag", f"unknown flag {rest[0]!r} behind the pattern", f"use {FLAGS}")
+    return text[: end + flags], rest.strip()

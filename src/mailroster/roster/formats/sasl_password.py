@@ -1,0 +1,86 @@
+"""`postfix-sasl-password.cf`: as whom Postfix logs in at a relay.
+
+    login = who user ":" password
+
+    @example.com   john:secret
+
+`who` is the sender whose mail it is, `@domain` or `user@domain`; or the relay, spelled as it is
+where it is named: `[host]:port` (postconf(5), smtp_sasl_password_maps). Passwords stand here in
+clear, as Postfix has to say them: the file has mode 0600, and no output shows them. A password may
+have any character, and blanks inside it. A line that starts with a blank continues the one before.
+"""
+
+from mailroster.base.findings import Fault
+from mailroster.base.named_tuple import NamedTuple
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.text import only_comments
+from mailroster.roster.formats.lookup_table import LookupTable
+from mailroster.roster.formats.relaymap import destination, sender
+
+_MEND = "write @example.com USER:PASSWORD"
+
+
+class Login(NamedTuple):
+    who: str
+    user: str
+    password: str
+
+
+class SaslPasswords(LookupTable[Login]):
+    file = "postfix-sasl-password.cf"
+    secret = True
+
+    def key(self, line: str) -> str:
+        return _who(super().key(line))
+
+    def parse(self, line: str) -> Login:
+        written, text = self.words(line)
+        try:
+            if _who(written) != written:
+                raise Fault("malformed-login", "", _MEND)
+            who = sender(written) if "@" in written else destination(written).lower()
+        except Fault:
+            what = "the line does not begin with '@domain' or a relay"
+            raise Fault("malformed-login", what, _MEND) from None
+        user, colon, password = text.partition(":")
+        if not user or not colon or not password:
+            raise Fault("malformed-login", "there is no USER:PASSWORD in the line", _MEND)
+        return Login(who, user, password)
+
+    def hidden(self, line: str) -> str:
+        """A physical line without what may be a password: all behind the first word."""
+        stripped = line.lstrip(" \t\ufeff")
+        if only_comments(line):
+            return line[: len(line) - len(stripped)] + (
+                "# …" if stripped.lstrip("#").strip() else stripped
+            )
+        if line[:1] in (" ", "\t"):
+            return " …"  # goes on with an entry
+        who = _who(line.split(None, 1)[0])
+        return f"{who} …" if who[0] == "[" or "@" in who else "…"
+
+
+def _who(word: str) -> str:
+    """The first word of a line, less what may be a password where another format is meant."""
+    return word if word.startswith("[") else word.partition(":")[0] or word[:1]
+
+
+SASL_PASSWORDS = SaslPasswords()
+
+
+def line(login: Login) -> str:
+    """A login as a line of the file. Raises Fault for what the file can't hold."""
+    made = f"{login.who} {login.user}:{login.password}"
+    if not login.user or login.user != login.user.strip(" \t") or ":" in login.user:
+        what = "the user is empty, or has a ':' or a blank at an end"
+        raise Fault("malformed-user", what, "Postfix would read another one: take one without")
+    if not login.password or SASL_PASSWORDS.parse(made) != login:
+        what = "the password is empty or has a blank at its end, which the file can't hold"
+        raise Fault("malformed-password", what, "take one without")
+    return made
+
+
+def put(document: Document[Login], login: Login) -> Document[Login]:
+    """With the login of one sender; a line that has one already is rewritten in its place."""
+    made, position = line(login), document.position(login.who)
+    return document.append(made) if position is None else document.replace(position, made)

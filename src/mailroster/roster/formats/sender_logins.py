@@ -1,0 +1,56 @@
+"""`postfix-sender-logins.cf`: who else may send as an address.
+
+    grant = sender account *( separator account )
+
+    press@example.com   john.doe@example.com, jane.doe@example.com
+
+As in `postfix-virtual.cf`: accounts are separated by commas and blanks, a line that starts with a
+blank continues the one before. The sender is `user@domain`, or `@domain` for whatever in a domain
+has no entry, alias or mailbox of its own (postconf(5), smtpd_sender_login_maps).
+"""
+
+from collections.abc import Iterable
+
+from mailroster.base import address
+from mailroster.base.address import Address
+from mailroster.base.findings import Fault
+from mailroster.base.named_tuple import NamedTuple
+from mailroster.roster.formats.lookup_table import LookupTable
+
+
+class Grant(NamedTuple):
+    sender: str
+    accounts: tuple[Address, ...]  # each once, in lower case
+
+
+class SenderLogins(LookupTable[Grant]):
+    file = "postfix-sender-logins.cf"
+
+    def parse(self, line: str) -> Grant:
+        written, text = self.words(line)
+        granted = sender(written)
+        # A word as Postfix can hold it, which is more than IDNA asks for.
+        words = map(address.recipient, text.replace(",", " ").split())
+        accounts = dict.fromkeys(map(address.account, words))
+        if not accounts:
+            what = f"nobody is named who may send as {granted!r}"
+            raise Fault("no-account", what, "add the address of an account behind it")
+        return Grant(granted, tuple(accounts))
+
+    def mentions(self, entry: Grant) -> Iterable[tuple[str, str]]:
+        return (address.split(account) for account in entry.accounts)
+
+    def needles(self, user: str, domain: str) -> list[str]:
+        return [f"{user}@" if address.is_idna(domain) else f"{user}@{domain}"]
+
+
+SENDER_LOGINS = SenderLogins()
+
+
+def sender(text: str) -> Address:
+    """What somebody may be allowed to send as: `user@domain` or `@domain`. Raises Fault."""
+    found = address.alias(text)
+    if "@" not in found:
+        what = f"{text!r} has no domain"
+        raise Fault("malformed-address", what, "write user@example.com, or @example.com for all")
+    return found

@@ -1,0 +1,177 @@
+"""`postfix-virtual.cf`: aliases.
+
+    alias = key recipient *( separator recipient )
+
+    info@example.com   john.doe@example.com, jane.doe@example.com
+
+virtual(5): the key is `user@domain`, `user` or `@domain` (catch-all); recipients are separated by
+commas and blanks; a line that starts with a blank continues the one before. The case of keys does
+not count, the case of recipients is kept.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from mailroster.base import address
+from mailroster.base.findings import Fault
+from mailroster.base.named_tuple import NamedTuple, maker
+from mailroster.roster.documents import notes
+from mailroster.roster.documents.document import Document, Plain
+from mailroster.roster.documents.text import only_comments
+from mailroster.roster.formats.lookup_table import LookupTable
+
+E = TypeVar("E")
+
+
+class Alias(NamedTuple):
+    key: str
+    recipients: tuple[str, ...]  # as they are written, each once, whatever its case
+
+
+class Virtual(LookupTable[Alias]):
+    file = "postfix-virtual.cf"
+
+    def parse(self, line: str) -> Alias:
+        written, text = self.words(line)
+        key = address.alias(written)
+        recipients: dict[str, str] = {}
+        for word in text.replace(",", " ").split():
+            recipient = address.recipient(word)
+            recipients.setdefault(recipient.lower(), recipient)
+        if not recipients:
+            raise Fault("no-recipient", f"alias {key!r} leads nowhere", "add a recipient behind it")
+        if len(recipients) > 1 and any(word[0] == "@" for word in recipients):
+            raise Fault(
+                "domain-among-recipients",
+                f"alias {key!r} has '@domain' among several recipients",
+                "give '@domain' as the only recipient",
+            )
+        return Alias(key, tuple(recipients.values()))
+
+    def plain(self) -> Plain[Alias] | None:
+        recipients = rf"{address.PLAIN}(?:[, \t]+{address.PLAIN})*"
+        made = maker(Alias)
+
+        def entry(line: str) -> Alias:
+            key, *recipients = line.replace(",", " ").split()
+            return made((key, tuple(dict.fromkeys(recipients))))
+
+        return Plain(re.compile(rf"({address.PLAIN})[ \t]+{recipients}").fullmatch, entry)
+
+    def mentions(self, entry: Alias) -> Iterable[tuple[str, str]]:
+        """A bare key mentions itself: the account of that name comes before the alias."""
+        for word in (*entry.recipients, entry.key) if "@" not in entry.key else entry.recipients:
+            user, domain = address.split(address.qualified(word.lower(), ""))
+            yield address.split_extension(user)[0], domain
+
+    def needles(self, user: str, domain: str) -> list[str]:
+        if not domain:
+            return [user]
+        extended = [f"{user}{char}" for char in address.delimiters()]
+        if address.is_idna(domain):
+            return [f"{user}@", *extended, "@"]
+        if not user:
+            return [f"@{domain}"]
+        whole_domain = [f"{blank}@{domain}" for blank in " \t,"]
+        return [f"{user}@{domain}", *extended, *whole_domain]
+
+
+VIRTUAL = Virtual()
+
+
+def line(key: str, recipients: Iterable[str]) -> str:
+    """An alias as a line of the file."""
+    return f"{key} {','.join(recipients)}"
+
+
+def add_recipient(document: Document[E], key: str, recipient: str) -> Document[E]:
+    """With one more recipient on an alias, which is made at the end where there is none.
+
+    The same for any other file of this form (mailroster.roster.formats.sender_logins).
+
+    Raises Fault for one that can't stand beside the others.
+    """
+    position = document.position(key)
+    if position is None:
+        return document.append(line(key, [recipient]))
+    old = document.line(position).rstrip(" \t\r")
+    comma = "" if old.endswith(",") else ","
+    new = f"{old}{comma}{recipient}"
+    document.format.parse(new)
+    return document.replace(position, new)
+
+
+def remove_recipients(document: Document[E], key: str, recipients: Iterable[str]) -> Document[E]:
+    """Without some recipients (in any spelling) in every line of an alias; a line left bare goes,
+    one that can't be read stays.
+
+    The other recipients keep their spelling, their order and the blanks around them.
+    """
+    gone = list(recipients)
+    for position in reversed(document.positions(key)):
+        line = document.line(position)
+        try:
+            document.format.parse(line)
+        except Fault:
+            continue
+        rest = without(line, gone)
+        if rest is None:
+            document = notes.without(document, [position])
+        elif rest != line:
+            document = document.replace(position, rest.removesuffix("\r"))
+    return document
+
+
+def reworded(line: str, change: Callable[[str], str]) -> str:
+    """A logical line with each recipient as `change` gives it; all else stays."""
+    for start, end in reversed(_words(line)[1:]):
+        line = line[:start] + change(line[start:end]) + line[end:]
+    return line
+
+
+#: A colon sets off the name of an alias of mailroster.roster.formats.local_aliases.
+_WORD = r"[^ \t\r\n,:\ufeff]+"
+
+
+def _words(line: str) -> list[tuple[int, int]]:
+    """Where the words of a logical line stand: the key, then the recipients; comments left out."""
+    words: list[tuple[int, int]] = []
+    start = 0
+    for piece in line.split("\n"):
+        if not only_comments(piece):
+            words += [
+                (start + word.start(), start + word.end()) for word in re.finditer(_WORD, piece)
+            ]
+        start += len(piece) + 1
+    return words
+
+
+def without(line: str, recipients: Iterable[str]) -> str | None:
+    """A logical line without some recipients, in any spelling; None if no other would be left."""
+    gone = {address.fold(recipient) for recipient in recipients}
+    while True:
+        words = _words(line)
+        places = [
+            n for n, (start, end) in enumerate(words) if address.fold(line[start:end]) in gone
+        ]
+        places = [n for n in places if n]  # the key may lead to itself
+        if not places:
+            return line
+        if len(places) == len(words) - 1:
+            return None
+        start, end = _room(line, words, places[0])
+        line = line[:start] + line[end:]
+
+
+def _room(line: str, words: Sequence[tuple[int, int]], place: int) -> tuple[int, int]:
+    """What goes with a recipient: the separator before it; before the first recipient, the one
+    behind it. Where a comment stands there, the physical line, if it holds nothing else."""
+    start, end = words[place]
+    wide = (words[place - 1][1], end) if place > 1 else (start, words[place + 1][0])
+    if not any(piece.lstrip().startswith("#") for piece in line[slice(*wide)].split("\n")[1:]):
+        return wide
+    line_start, line_end = line.rfind("\n", 0, start), line.find("\n", end)
+    line_end = len(line) if line_end < 0 else line_end
+    alone = not any(line_start < other < line_end for other, _ in words if other != start)
+    return (line_start, line_end) if alone and line_start >= 0 else (start, end)

@@ -1,0 +1,1 @@
+"""Where mail goes, exactly as Postfix decides it, and which account may send as which address."""

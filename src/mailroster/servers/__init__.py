@@ -1,0 +1,1 @@
+"""Postfix and Dovecot: their configuration, their programs, their files, their mailboxes."""

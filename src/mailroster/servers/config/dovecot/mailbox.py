@@ -1,0 +1,109 @@
+"""Where the mail of an account is: the one answer for all that show it or look there. Pure.
+
+Without an extra field it is a Maildir at MAIL/DOMAIN/USER, with the home below it. What a field
+means depends on the version of Dovecot (compile/fields_2_*.py).
+"""
+
+from mailroster.base.address import Address
+from mailroster.base.named_tuple import NamedTuple
+from mailroster.publish.tables.dovecot import expanded, fields_with_places, maildir
+from mailroster.roster.formats.accounts import Account
+from mailroster.servers.config.dovecot.fields import VERSIONS, Fields
+
+
+class Place(NamedTuple):
+    """A mail location: Dovecot's driver, an absolute path, 2.3's options (`INBOX=/…`), the home."""
+
+    driver: str
+    path: str
+    home: str
+    options: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """As `userdb_mail` has it; of a plain Maildir the path alone."""
+        if self.is_plain_maildir():
+            return self.path
+        return ":".join((self.driver, self.path, *self.options))
+
+    def is_plain_maildir(self) -> bool:
+        return self.driver == "maildir" and not self.options
+
+
+def plain(mail: str, address: Address | str) -> Place:
+    """The place of an account that has no extra field for it."""
+    folder = f"{mail}/{maildir(address)}"
+    return Place("maildir", folder, f"{folder}/home")
+
+
+def place_of(account: Account, mail: str, version: str = "") -> Place | None:
+    """The place of the mail of an account, for a version of Dovecot, or for any of them ("").
+
+    None where only Dovecot can tell: with a variable that is not about the address, where the
+    versions differ, and where a field can't be served.
+    """
+    if not account.extra:
+        return plain(mail, account.address)
+    found = {_place(account, mail, name) for name in ((version,) if version else VERSIONS)}
+    return found.pop() if len(found) == 1 else None
+
+
+def _place(account: Account, mail: str, version: str) -> Place | None:
+    usual = plain(mail, account.address)
+    fields = fields_with_places(account, mail, version)
+    try:
+        home = _expanded(fields, "userdb_home", account, usual.home) or usual.home
+        location = _location(fields, account)
+    except KeyError:
+        return None
+    if location is None:
+        return usual._replace(home=home)
+    parts = [part.replace("\0", ":") for part in location.replace("::", "\0").split(":")]
+    driver = parts.pop(0) if parts[0].isalnum() else "auto"
+    path, *options = parts or [""]
+    if version == "2.3" and not path:
+        return None  # Dovecot looks for mail in several places
+    path = _below(path, home) or usual.path
+    named = (option.partition("=") for option in options)
+    options = [f"{name}{equals}{_below(value, home)}" for name, equals, value in named]
+    its = tuple(option for option in options if option != f"INBOX={path}" or driver != "maildir")
+    return Place(driver, path, home, its)
+
+
+def _location(fields: Fields, account: Account) -> str | None:
+    """The mail location in the form of 2.3, None if no field has any; with the variables of the
+    address put in. Raises KeyError for any other variable."""
+    from mailroster.servers.config.dovecot.mail_location import SETTINGS, location
+    from mailroster.servers.config.dovecot.variables import NoSuchVariable, in_2_3
+
+    if (mail := fields.value("userdb_mail")) is None:
+        names = (name for name in SETTINGS if f"userdb_{name}" in fields.written)
+        settings = {name: fields.value(f"userdb_{name}") or "" for name in names}
+        if not settings:
+            return None
+        try:
+            mail = in_2_3(location(settings))
+        except NoSuchVariable as error:
+            raise KeyError(str(error)) from None
+    return expanded(_without_home(mail), account.address)
+
+
+def _expanded(fields: Fields, name: str, account: Account, usual: str) -> str | None:
+    from mailroster.servers.config.dovecot.variables import NoSuchVariable, in_2_3
+
+    value = fields.value(name)
+    if value is None:
+        return usual
+    try:
+        return expanded(in_2_3(value), account.address)
+    except NoSuchVariable as error:
+        raise KeyError(str(error)) from None
+
+
+def _without_home(mail: str) -> str:
+    """With `~` for the variables of the home."""
+    return mail.replace("%{home}", "~").replace("%h/", "~/")
+
+
+def _below(path: str, home: str) -> str:
+    """A path in which `~` is the home."""
+    return home + path[1:] if path == "~" or path.startswith("~/") else path

@@ -1,0 +1,239 @@
+"""How the messages that Sieve scripts send leave: redirect, vacation, reject and notify. Pure text.
+
+Dovecot's lmtp runs our `sendmail` (SENDMAIL) as the mail's user, with the account whose script it
+is. That program speaks SMTP over a UNIX socket of Dovecot's, which only the mail's group can reach.
+Behind it is an smtpd(8) on standard input (`-S`), one for each message, with the main.cf of this
+Postfix: so there is no port, and nothing to listen for another user of the machine.
+
+The program names the account (XCLIENT LOGIN), and smtpd judges the message as if the account had
+submitted it: relays, restrictions, spoof protection, milters and full mailboxes are the same.
+
+Dovecot takes every error of a sendmail for a temporary one, so that the message would be tried
+again for days. So what smtpd refuses for good ends in the mailbox of the account, by dovecot-lda
+behind another socket: a message that could not be forwarded, or a rejection that could not be sent.
+An answer that is refused is only logged, since the message is kept anyway.
+"""
+
+import shlex
+from collections.abc import Sequence
+
+from mailroster.base.layout import Layout
+from mailroster.base.settings import Settings
+from mailroster.servers.config.lookups import lookups, policy
+
+SMTPD = "/usr/lib/postfix/sbin/smtpd"
+LDA = "/usr/lib/dovecot/dovecot-lda"
+#: Package perl-base, which every Debian has. The mail's user can run it, other than our Python,
+#: which may lie in a folder of root's; and it starts in 3 ms.
+PERL = "/usr/bin/perl"
+_PROCESSES = 100
+
+
+def sendmail_path(settings: Settings, layout: Layout, user: str) -> str:
+    """The value of Dovecot's sendmail_path. `user`: how its configuration names the account."""
+    own = "own" if settings.spoof_protection else "any"
+    return f"{PERL} {layout.sieve_sendmail} {layout.sieve_mail} {settings.hostname} {own} {user}"
+
+
+def senders(settings: Settings) -> str:
+    """Settings of Pigeonhole: with spoof protection the account is the envelope sender of what it
+    forwards, and of notices. By default a forward keeps its sender, who may only claim to be
+    another account, and a notice is the postmaster's."""
+    if not settings.spoof_protection:
+        return ""
+    names = ("sieve_redirect_envelope_from", "sieve_notify_mailto_envelope_from")
+    return "".join(f"{name} = user_email\n" for name in names)
+
+
+def services(layout: Layout) -> str:
+    """The services of dovecot.conf behind the two sockets. They begin as root: smtpd as Postfix's
+    master would start it, which becomes Postfix's user before it reads anything, and dovecot-lda
+    to become the mail's."""
+    programs = {"smtpd": layout.sieve_smtpd, "keep": layout.sieve_keep}
+    return "".join(
+        f"""\
+service sieve-{name} {{
+  executable = script -p {program}
+  client_limit = 1
+  process_limit = {_PROCESSES}
+  unix_listener {layout.sieve_mail}/{name}.socket {{
+    mode = 0666
+  }}
+}}
+"""
+        for name, program in programs.items()
+    )
+
+
+def smtpd_script(settings: Settings, layout: Layout) -> str:
+    """The script that Dovecot runs as root for each connection."""
+    restrictions = [*lookups(settings, layout).senders]
+    if settings.spoof_protection:
+        restrictions += [policy(layout, "sender"), "reject_authenticated_sender_login_mismatch"]
+    options = {
+        "syslog_name": "postfix/sieve",
+        "smtpd_authorized_xclient_hosts": "127.0.0.1",  # what smtpd takes a UNIX socket for
+        "smtpd_upstream_proxy_protocol": "",
+        "smtpd_client_event_limit_exceptions": "127.0.0.0/8",
+        # XCLIENT LOGIN counts only where a client could log in.
+        "smtpd_sasl_auth_enable": "yes",
+        "smtpd_tls_security_level": "none",
+        "smtpd_tls_auth_only": "no",
+        "smtpd_delay_reject": "yes",
+        "smtpd_client_restrictions": "permit_sasl_authenticated, reject",
+        "smtpd_helo_restrictions": "",
+        "smtpd_sender_restrictions": ", ".join(restrictions),
+        "smtpd_relay_restrictions": "permit_sasl_authenticated, reject",
+        "smtpd_discard_ehlo_keywords": "",
+    }
+    words = [f"{name}={value}" for name, value in options.items()]
+    return f"""\
+#!/bin/sh
+# Written by mailroster: changes made here are lost.
+MAIL_CONFIG={shlex.quote(layout.postfix)} exec {SMTPD} -S -u \\
+  {" ".join(f"-o {shlex.quote(word)}" for word in words)}
+"""
+
+
+def keep_script(layout: Layout, options: Sequence[str]) -> str:
+    """The script that Dovecot runs as root to keep a message: an account in the first line, and the
+    message behind it. It answers with a line when the message is in the INBOX. `options`: those of
+    dovecot-lda with which it runs no Sieve script and enforces no quota."""
+    words = " ".join(f"-o {shlex.quote(option)}" for option in options)
+    return f"""\
+#!/bin/sh
+# Written by mailroster: changes made here are lost.
+IFS= read -r account || exit 1
+case $account in
+-*) exit 1 ;;
+?*@?*) ;;
+*) exit 1 ;;
+esac
+{LDA} -c {shlex.quote(layout.dovecot_conf)} -d "$account" -e {words} && echo kept
+"""
+
+
+#: Run as `perl sendmail FOLDER HELO own|any ACCOUNT -i -f SENDER -- RECIPIENT…`, with the message
+#: as input. It ends with 0 when Postfix has the message, or has refused it and it is kept where it
+#: would be lost. If nobody can say that, it ends with 1, and Postfix tries the delivery again. What
+#: is not sent has a line on stderr, which Dovecot logs.
+SENDMAIL = r"""# Written by mailroster: changes made here are lost.
+# Gives what a Sieve script sends to Postfix. Arguments: FOLDER HELO own|any ACCOUNT -i -f SENDER --
+# RECIPIENT...; `own`: the account may only write itself, and what leads to it, into From.
+use strict;
+use warnings;
+use Socket;
+
+my ($folder, $helo, $whose, $account, @rest) = @ARGV;
+my ($sender, @recipients);
+while (@rest) {
+    my $word = shift @rest;
+    if ($word eq '-f') { $sender = shift @rest; }
+    elsif ($word eq '--') { @recipients = @rest; last; }
+}
+
+# Once more later: Postfix keeps the message in its queue.
+sub later { print STDERR "not sent for $account, tried again later: $_[0]\n"; exit 1; }
+later('no sender or recipient') if !@recipients || !defined $sender;
+$sender =~ s/^<|>$//g;
+binmode STDIN;
+my $message = do { local $/; <STDIN> };
+later('no message') if !defined $message;
+$SIG{ALRM} = sub { later('the server does not answer') };
+$SIG{PIPE} = 'IGNORE';
+alarm 240;
+
+my ($header) = $message =~ /\A(.*?\n)(?:\r?\n|\z)/s;
+$header = '' if !defined $header;
+$header =~ s/\r?\n[ \t]+/ /g;
+my @fields = split /\r?\n/, $header;
+# A forwarded message has its author in From, and a rejection the postmaster. Pigeonhole writes the
+# marks of both before anything that a script may have written.
+my $forwarded = grep { defined && /^X-Sieve-Redirected-From:/i } @fields[0, 1];
+my ($automatic) = grep { /^Auto-Submitted\s*:/i } @fields;
+my $scripted = @fields && $fields[0] =~ /^X-Sieve:/i;
+my $rejected = !$scripted && defined $automatic && $automatic =~ /:\s*auto-replied \(rejected\)/i;
+
+sub connected {
+    my $path = "$folder/$_[0].socket";
+    socket(my $end, PF_UNIX, SOCK_STREAM, 0) or later("socket: $!");
+    connect($end, sockaddr_un($path)) or later("$path: $!");
+    binmode $end;
+    select((select($end), $| = 1)[0]);
+    return $end;
+}
+
+# Refused for good. What would be lost goes into the mailbox of the account.
+sub refused {
+    print STDERR "not sent for $account: $_[0]\n";
+    exit 0 if !$forwarded && !$rejected;
+    my $mailbox = connected('keep');
+    print $mailbox "$account\n$message";
+    shutdown $mailbox, 1;
+    my $said = <$mailbox>;
+    later('it could not be kept in the mailbox') if !defined $said || $said ne "kept\n";
+    exit 0;
+}
+for my $word ($sender, @recipients) {
+    refused('a control character in an address') if $word =~ /[\x00-\x1f\x7f]/;
+}
+
+my $postfix = connected('smtpd');
+
+# Reads an answer, whose code must begin with the digit.
+sub answer {
+    my ($expected) = @_;
+    my $line;
+    do {
+        $line = <$postfix>;
+        later('Postfix ended the connection') if !defined $line;
+    } while $line =~ /^\d{3}-/;
+    $line =~ s/\s+\z//;
+    return if $line =~ /^$expected/;
+    refused($line) if $line =~ /^5/;
+    later($line);
+}
+
+sub command { print $postfix "$_[0]\r\n"; answer($_[1]); }
+
+my $more = ($message =~ /[^\x00-\x7f]/ ? ' BODY=8BITMIME' : '') . ' SIZE=' . length $message;
+
+sub envelope {
+    my ($from, @to) = @_;
+    command("MAIL FROM:<$from>$more", 2);
+    command("RCPT TO:<$_>", 2) for @to;
+}
+
+answer(2);
+command("EHLO $helo", 2);
+# A rejection is no message of the account, which may be one that must not send.
+my $login = $rejected ? "postmaster\@$helo" : $account;
+$login =~ s/([^!-*,-<>-~])/sprintf '+%02X', ord $1/ge;
+command("XCLIENT LOGIN=$login", 2);
+command("EHLO $helo", 2);
+
+if ($whose eq 'own' && !$forwarded && !$rejected) {
+    for my $field (grep { /^(?:Resent-)?(?:From|Sender)\s*:/i } @fields) {
+        (my $value = $field) =~ s/^[^:]*://;
+        $value =~ s/"(?:[^"\\]|\\.)*"(?!\s*@)//g;
+        $value =~ s/["\\]//g;
+        1 while $value =~ s/\([^()]*\)//;
+        $value =~ s/\s*([@.])\s*/$1/g;
+        my @authors = $value =~ /([^\s<>(),;:]+@[^\s<>(),;:]+)/g;
+        refused("no address in '$field'") if !@authors;
+        for my $author (@authors) {
+            envelope($author, $recipients[0]);
+            command('RSET', 2);
+        }
+    }
+}
+envelope($sender, @recipients);
+command('DATA', 3);
+(my $data = $message) =~ s/\r?\n/\r\n/g;
+$data .= "\r\n" if $data !~ /\r\n\z/;
+$data =~ s/^\./../mg;
+print $postfix $data;
+command('.', 2);
+print $postfix "QUIT\r\n";
+exit 0;
+"""

@@ -1,0 +1,153 @@
+"""What running servers need in the state folder, and what of it is missing.
+
+Servers keep folders, sockets and files open. When somebody empties the state folder, or a tmpfs is
+lost, they go on with what has no name any more, and answer with errors.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+
+from mailroster.base.layout import Layout
+from mailroster.base.named_tuple import NamedTuple
+from mailroster.base.settings import Settings
+from mailroster.roster.roster import Roster
+from mailroster.servers.config.overrides import FILES as OVERRIDES
+
+DOVECOT, POSTFIX, POLICY = "dovecot", "postfix", "policy service"
+
+#: Folders of a queue (servers/ownership.py gives them away).
+_SPOOL = (
+    "active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "maildrop",
+    "pid", "private", "public", "saved", "trace",
+)  # fmt: skip
+#: It has to be the very file or folder that it was, or only one of that name.
+_SAME, _ANY = True, False
+#: No file has this device and inode.
+_NOTHING = (0, 0)
+
+
+class Essential(NamedTuple):
+    """One file, folder or socket."""
+
+    path: str
+    servers: tuple[str, ...] = ()  # those that have to be restarted when it is missing
+    same: bool = _ANY
+    maker: str = ""  # the server that makes it at its start; while that is down, it may be missing
+    always: bool = False  # every start makes it: it counts even if it was gone when this began
+
+
+class Essentials:
+    """The essentials of one instance, as they were when `record` was called last."""
+
+    def __init__(self, settings: Settings, layout: Layout) -> None:
+        self._settings, self._layout = settings, layout
+        self._recorded: dict[Essential, tuple[int, int]] = {}
+
+    def record(self) -> None:
+        """Takes what there is now for complete."""
+        self._recorded = {
+            each: found or _NOTHING
+            for each in essentials(self._settings, self._layout)
+            if (found := _found(each.path)) or each.always
+        }
+
+    def lost(self, is_running: Callable[[str], bool]) -> list[Essential]:
+        """Those that are missing, or replaced where that matters. What a server makes itself counts
+        only while `is_running` says of its name that it runs."""
+        return [
+            each
+            for each, before in self._recorded.items()
+            if (not each.maker or is_running(each.maker))
+            and (not (found := _found(each.path)) or (each.same and found != before))
+        ]
+
+
+def essentials(settings: Settings, layout: Layout) -> Iterator[Essential]:
+    """Everything that may be essential; what is not there at first is no loss later."""
+    yield from _of_tables(layout)
+    ours = (POLICY,) if layout.kind == "host" else (DOVECOT, POSTFIX, POLICY)
+    yield Essential(settings.logs, ours, _SAME)
+    yield Essential(layout.policy_pid, (POLICY,), _ANY, POLICY)
+    yield Essential(layout.policy, (POLICY,), _ANY, POLICY)
+    if layout.kind != "host":
+        yield from _of_servers(settings, layout)
+
+
+def _of_tables(layout: Layout) -> Iterator[Essential]:
+    for folder in (
+        layout.state, layout.tables, layout.postmap, layout.sql, layout.sieve,
+        layout.sieve_accounts,
+    ):  # fmt: skip
+        yield Essential(folder, (), _SAME, always=True)
+    # Another folder may have an old pid file of the policy service, which nobody keeps locked.
+    yield Essential(layout.locks, (POLICY,), _SAME, always=True)
+    yield Essential(layout.served, (), _SAME, always=True)
+    yield Essential(layout.up_pid, (), _SAME, always=True)
+    yield Essential(layout.warning, (DOVECOT,), _SAME)
+    yield Essential(layout.sieve_mail, (DOVECOT,), _SAME)
+    for file in (
+        layout.origin, layout.dialect, layout.mail_folder, layout.postmaster, layout.delimiters,
+        layout.built, layout.note, layout.untrusted, layout.quota_warning, layout.sieve_sendmail,
+        layout.sieve_smtpd, layout.sieve_keep, os.path.join(layout.postmap, "main.cf"),
+    ):  # fmt: skip
+        yield Essential(file)
+    for document in Roster():
+        yield Essential(os.path.join(layout.served, document.format.file))
+
+
+def _of_servers(settings: Settings, layout: Layout) -> Iterator[Essential]:
+    for folder in (layout.dovecot, layout.dovecot_data):
+        yield Essential(folder, (DOVECOT,), _SAME, always=True)
+    for folder in (layout.postfix, layout.postfix_data, layout.spool):
+        yield Essential(folder, (POSTFIX,), _SAME, always=True)
+    yield Essential(layout.run, (DOVECOT, POLICY), _SAME, always=True)
+    yield Essential(layout.tls, (DOVECOT, POSTFIX), _SAME)
+    yield Essential(layout.overrides, (), _SAME)
+    for name in _SPOOL:
+        yield Essential(os.path.join(layout.spool, name), (POSTFIX,), _SAME)
+    for name in ("main.cf", "master.cf"):
+        yield Essential(os.path.join(layout.postfix, name), (POSTFIX,))
+    for path in _files(layout.dovecot):
+        yield Essential(path, (DOVECOT,))
+    for name in OVERRIDES:
+        yield Essential(os.path.join(layout.overrides, name))
+    for path in layout.certificate(settings) if not settings.tls_certificate else ():
+        yield Essential(path, (DOVECOT, POSTFIX))
+    yield Essential(layout.dovecot_pid, (DOVECOT,), _ANY, DOVECOT)
+    for path in _sockets((layout.run, layout.sieve_mail)):
+        if path != layout.policy:
+            yield Essential(path, (DOVECOT,), _ANY, DOVECOT)
+    for path in (f"{layout.spool}/pid/master.pid", f"{layout.postfix_data}/master.lock"):
+        yield Essential(path, (POSTFIX,), _ANY, POSTFIX)
+    for path in _sockets((f"{layout.spool}/public", f"{layout.spool}/private")):
+        yield Essential(path, (POSTFIX,), _ANY, POSTFIX)
+
+
+def _files(folder: str) -> Iterator[str]:
+    for place, _, names in os.walk(folder):
+        yield from (os.path.join(place, name) for name in names)
+
+
+def _sockets(folders: Iterable[str]) -> Iterator[str]:
+    """The sockets of services. One that is named by a number is of one process, and goes with it
+    (Dovecot 2.4, `srv.imap-login/PID`)."""
+    for folder in folders:
+        for path in _files(folder):
+            if os.path.basename(path).isdecimal():
+                continue
+            try:
+                mode = os.lstat(path).st_mode
+            except OSError:
+                continue
+            if stat.S_ISSOCK(mode):
+                yield path
+
+
+def _found(path: str) -> tuple[int, int] | None:
+    """Which file or folder it is; None if there is none to see."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -1,0 +1,1 @@
+"""Our settings in the Postfix and Dovecot that an administrator configures."""

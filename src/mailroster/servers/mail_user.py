@@ -1,0 +1,219 @@
+"""Runs the functions of `mail_work` as the mail's user, in a process that has no other rights.
+
+Who owns the mail can write to every folder of it. Done by root, a rename or a deletion could be led
+to a file of root's by a link that is made at just the right moment. So root opens the mail folder,
+and a child works below it that has given up root's rights: it can do what a delivery could do. A
+caller who isn't root does the work itself.
+
+The mail's user can stop or kill such a child. So a child that says nothing for a while is killed,
+and its work is reported as not done.
+"""
+
+import errno
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from mailroster.base.findings import Busy, Refused
+from mailroster.base.named_tuple import NamedTuple
+from mailroster.servers import mail_work
+from mailroster.system.child import is_alone
+
+#: A child that works says so this often; one that is silent for longer than `_SILENT_S` is killed.
+_ALIVE_S, _SILENT_S = 0.5, 30.0
+#: No work takes longer: somebody may make new files as fast as they are deleted.
+_WORK_S = 600.0
+_SET_PDEATHSIG = 1  # linux/prctl.h
+_FDS_MAX = 1 << 30
+#: What a child says: that it is alive; at last, how its work ended, and the words to that.
+_ALIVE, _DONE, _REFUSED, _ERROR = b".", b"=done\n", b"=refused\n", b"=error\n"
+
+
+#: Ends a child that has answered, or does not.
+Reap = Callable[[], None]
+
+
+class MailUser(NamedTuple):
+    """The uid and gid of the mail: the settings `vmail_uid` and `vmail_gid`."""
+
+    uid: int
+    gid: int
+
+
+def work(mail: str, user: MailUser, name: str, words: Sequence[str]) -> str:
+    """Calls a function of `mail_work` as a user, below a mail folder; what it gives.
+
+    Raises Refused and OSError as the function does, and Busy if the process does not answer.
+    """
+    root = os.open(mail, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if os.geteuid() != 0:
+            return _in_process(mail, root, name, words)
+        if not user.uid or not user.gid:
+            raise Refused("the mail can't belong to root: set vmail_uid and vmail_gid")
+        start = _fork if is_alone() else _start_program
+        return _result(mail, user, _answer(*start(root, user, name, words)))
+    finally:
+        os.close(root)
+
+
+def _in_process(mail: str, root: int, name: str, words: Sequence[str]) -> str:
+    folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root)
+    umask = os.umask(0)
+    try:
+        return mail_work.WORK[name](folder, words, _alive(lambda: None))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, _path(mail, error)) from error
+    finally:
+        os.umask(umask)
+        os.close(folder)
+
+
+# -- the child
+
+
+def _fork(root: int, user: MailUser, name: str, words: Sequence[str]) -> tuple[int, Reap]:
+    """A child of this process that works: the descriptor on which it answers, and its end."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            # Its copies of locks would hold them for as long as somebody stops it.
+            kept = sorted((root, writer))
+            os.closerange(3, kept[0])
+            os.closerange(kept[0] + 1, kept[1])
+            os.closerange(kept[1] + 1, _FDS_MAX)
+            _serve(root, writer, user, name, words)
+        finally:
+            os._exit(0)
+    os.close(writer)
+
+    def reap() -> None:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+    return reader, reap
+
+
+def _start_program(root: int, user: MailUser, name: str, words: Sequence[str]) -> tuple[int, Reap]:
+    """The same for a process with threads, of which no copy can be made: this module as a program,
+    which begins as root, since others may not be able to read it."""
+    import subprocess
+
+    reader, writer = os.pipe()
+    argv = [sys.executable, "-P", "-m", __name__]
+    argv += [str(number) for number in (root, writer, *user)]
+    try:
+        process = subprocess.Popen(
+            [*argv, name, *words], stdin=subprocess.DEVNULL, pass_fds=(root, writer)
+        )
+    finally:
+        os.close(writer)
+
+    def reap() -> None:
+        process.kill()
+        process.wait()
+
+    return reader, reap
+
+
+def _serve(root: int, writer: int, user: MailUser, name: str, words: Sequence[str]) -> None:
+    """Gives up root's rights, works, and answers."""
+    import ctypes  # before others than root may not be able to read it
+
+    library = ctypes.CDLL(None)
+    become(user)
+    library.prctl(_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # whose locks it works under
+    os.umask(0)
+    try:
+        folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root)
+        beat = _alive(lambda: os.write(writer, _ALIVE))
+        answer = _DONE + os.fsencode(mail_work.WORK[name](folder, words, beat))
+    except Refused as refused:
+        answer = _REFUSED + os.fsencode(str(refused))
+    except OSError as error:
+        answer = _ERROR + os.fsencode(f"{error.errno}\n{error.strerror}\n{error.filename or ''}")
+    except Exception as error:  # noqa: BLE001 - the caller reports it
+        words = f"{type(error).__name__}: {error}".replace("\n", " ")
+        answer = _ERROR + os.fsencode(f"{errno.EIO}\n{words}\n")
+    while answer:
+        answer = answer[os.write(writer, answer) :]
+
+
+def become(user: MailUser) -> None:
+    """Has this process be another user from now on, for good."""
+    os.setgroups([])
+    os.setresgid(user.gid, user.gid, user.gid)
+    os.setresuid(user.uid, user.uid, user.uid)
+
+
+def _alive(say: Callable[[], object]) -> Callable[[], None]:
+    """What work calls again and again: says now and then that it goes on, and ends it by an OSError
+    once it has taken too long."""
+    began = last = time.monotonic()
+
+    def alive() -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _ALIVE_S:
+            last = now
+            say()
+        if now - began > _WORK_S:
+            raise TimeoutError(errno.ETIMEDOUT, "somebody makes files as fast as they are deleted")
+
+    return alive
+
+
+# -- the parent
+
+
+def _answer(reader: int, reap: Reap) -> bytes:
+    """What a child answers; empty if it was killed, or is now since it says nothing."""
+    said = bytearray()
+    try:
+        waiting = select.poll()
+        waiting.register(reader, select.POLLIN)
+        while waiting.poll(_SILENT_S * 1000):
+            part = os.read(reader, 1 << 16)
+            if not part:
+                break
+            said += part
+        else:
+            said.clear()
+    finally:
+        os.close(reader)
+        reap()
+    return bytes(said).lstrip(_ALIVE)
+
+
+def _result(mail: str, user: MailUser, answer: bytes) -> str:
+    kind, _, words = answer.partition(b"\n")
+    text = os.fsdecode(words)
+    if kind + b"\n" == _DONE:
+        return text
+    if kind + b"\n" == _REFUSED:
+        raise Refused(f"{mail}/{text}" if not text.startswith(("'", "/")) else text)
+    if kind + b"\n" == _ERROR:
+        number, what, name = text.split("\n", 2)
+        if int(number) == errno.EACCES:
+            what += f" for the mail's user; give it the mail: chown -R {user.uid}:{user.gid} {mail}"
+        raise OSError(int(number), what, os.path.join(mail, name))
+    raise Busy(f"the work in {mail} was stopped by somebody; repeat the command")
+
+
+def _path(mail: str, error: OSError) -> str:
+    return os.path.join(mail, os.fsdecode(error.filename or ""))
+
+
+def main(argv: Sequence[str]) -> int:
+    """The program: ROOT WRITER UID GID NAME WORD…"""
+    root, writer, uid, gid = map(int, argv[:4])
+    _serve(root, writer, MailUser(uid, gid), argv[4], argv[5:])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

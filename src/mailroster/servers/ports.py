@@ -1,0 +1,124 @@
+"""Which of an instance's ports another process listens on (proc(5), /proc/net/tcp), for the message
+about a server that does not start."""
+
+import os
+import re
+
+from mailroster.base.layout import Layout
+from mailroster.base.named_tuple import NamedTuple
+from mailroster.base.setting_rules import is_everywhere, words
+from mailroster.base.settings import Settings
+from mailroster.servers.config.endpoints import endpoints
+from mailroster.system.files import identity_of, opened, read
+
+#: The services of Postfix; all others are Dovecot's.
+_POSTFIX = ("SMTP", "submission")
+_LISTENS = "0A"
+#: A line of Postfix's log that says why it ends, and how much of the log is looked through.
+_FATAL = re.compile(r"postfix/[^:]*: ((?:fatal|panic|error): .*)")
+_LOG_BYTES = 1 << 16
+
+
+class Listener(NamedTuple):
+    """A listening socket: where, and the inode by which its process is known."""
+
+    address: str
+    port: int
+    inode: str
+
+
+def causes(server: str, settings: Settings, layout: Layout) -> list[str]:
+    """What keeps `postfix` or `dovecot` from starting, and that the server itself may not say."""
+    found = taken(server, settings)
+    if server == "postfix":
+        # Postfix's master says nothing of a port in use, and nothing at all here.
+        log_file = _maillog_file(f"{layout.postfix}/main.cf")
+        if log_file.startswith("/dev/"):
+            mend = "remove it from postfix-main.cf, and set logs_to_stdout"
+            found.append(f"maillog_file = {log_file}: Postfix starts with a file only; {mend}")
+        found += _last_words(log_file)
+    return found
+
+
+def _maillog_file(main_cf: str) -> str:
+    """The last value of maillog_file in a main.cf."""
+    lines = read(main_cf).decode("utf-8", "replace").splitlines()
+    values = [line.partition("=")[2].strip() for line in lines if line.startswith("maillog_file")]
+    return values[-1] if values else ""
+
+
+def _last_words(log_file: str) -> list[str]:
+    """Why Postfix ended, from the lines that it has logged since it was started last."""
+    try:
+        with opened(log_file) as file:
+            file.seek(max(0, identity_of(file.fileno()).size - _LOG_BYTES))
+            lines = file.readall().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    starts = [n for n, line in enumerate(lines) if "starting the Postfix mail system" in line]
+    words = [found[1] for line in lines[max(starts, default=0) :] if (found := _FATAL.search(line))]
+    return [word for word in dict.fromkeys(words) if "mail system startup failed" not in word]
+
+
+def taken(server: str, settings: Settings) -> list[str]:
+    """A message for each port of `postfix` or `dovecot` on which another process listens."""
+    addresses = words(settings.listen)
+    listening = [listener for listener in _listeners() if _overlaps(listener, addresses)]
+    messages = []
+    for name, port, *_ in (
+        each for each in endpoints(settings) if (each.service in _POSTFIX) == (server == "postfix")
+    ):
+        found = next((listener for listener in listening if listener.port == port), None)
+        if found is not None:
+            messages.append(
+                f"port {port} on {found.address} is in use by {_process(found.inode)}: stop it, or "
+                f"set {name}_port"
+            )
+    return messages
+
+
+def _overlaps(listener: Listener, addresses: list[str]) -> bool:
+    return listener.address == "*" or any(
+        is_everywhere(address) or address == listener.address for address in addresses
+    )
+
+
+def _listeners() -> list[Listener]:
+    found = []
+    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(path) as file:
+                rows = [line.split() for line in file.read().splitlines()[1:]]
+        except OSError:
+            continue  # without IPv6
+        for row in rows:
+            if row[3] == _LISTENS:
+                address, _, port = row[1].partition(":")
+                found.append(Listener(_address(address), int(port, 16), row[9]))
+    return found
+
+
+def _address(text: str) -> str:
+    """An address of /proc/net/tcp: hexadecimal words in the machine's order; `*` for all."""
+    import socket
+    import sys
+
+    words = [bytes.fromhex(text[at : at + 8]) for at in range(0, len(text), 8)]
+    raw = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
+    if not any(raw):
+        return "*"
+    return socket.inet_ntop(socket.AF_INET if len(raw) == 4 else socket.AF_INET6, raw)
+
+
+def _process(inode: str) -> str:
+    """`NAME (pid N)` of the process that has a socket open."""
+    target = f"socket:[{inode}]"
+    for pid in sorted((name for name in os.listdir("/proc") if name.isdigit()), key=int):
+        try:
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                if os.readlink(f"/proc/{pid}/fd/{fd}") == target:
+                    with open(f"/proc/{pid}/comm") as file:
+                        return f"{file.read().strip()} (pid {pid})"
+        except OSError:
+            continue  # it has ended, or is another user's
+    return "another process"

@@ -1,0 +1,131 @@
+"""The mail that tells the owner of a mailbox how full it is.
+
+Dovecot runs the script that `script` gives, as root, with the percentage that was crossed and the
+user (doc.dovecot.org/2.3, quota warnings). The text is `quota-warning.txt` of the config folder, or
+ours: a first line `Subject: …`, an empty line, and the body, with `{address}`, `{percent}`,
+`{used}` and `{limit}` in it. dovecot-lda delivers it without enforcing the quota, since it has to
+arrive in a mailbox that is nearly full.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+import mailroster
+from mailroster.base import address
+from mailroster.base.findings import Fault, ServiceFailed, printable
+from mailroster.base.sizes import human_size
+from mailroster.servers.running import Usage
+from mailroster.store.links import ConfigFolder
+from mailroster.system.programs import number, run, usage
+
+TEXT = "quota-warning.txt"
+DEFAULT = """\
+Subject: Your mailbox is {percent} % full
+
+The mailbox {address} has reached {percent} % of what it may hold: {used} of {limit}.
+When it is full, mail to it is refused. Please delete what you need no longer,
+and empty the folders Trash and Junk.
+"""
+_LDA = "/usr/lib/dovecot/dovecot-lda"
+#: More of a text than this is an accident.
+_TEXT_MAX_BYTES = 1 << 16
+
+
+def script(config: ConfigFolder, dovecot_conf: str, sender: str, not_enforced: str) -> str:
+    """The script that Dovecot runs: this module, with all that it has to know; `not_enforced` is
+    the option of dovecot-lda with which it delivers to who is over quota."""
+    import shlex
+
+    package = os.path.dirname(os.path.dirname(os.path.abspath(mailroster.__file__)))
+    words = [sys.executable, "-m", __name__, config.path, ":".join(config.linked)]
+    words += [dovecot_conf, sender, not_enforced]
+    return f"""\
+#!/bin/sh
+# Written by mailroster: changes made here are lost.
+PYTHONPATH={shlex.quote(package)} exec {shlex.join(words)} "$@"
+"""
+
+
+def message(text: str, sender: str, values: Mapping[str, str]) -> bytes:
+    """A whole message from a text. Nothing in it becomes a header but its first line, as the
+    subject."""
+    from email.message import EmailMessage
+    from email.utils import formatdate, make_msgid
+
+    for name, value in values.items():
+        text = text.replace(f"{{{name}}}", value)
+    text = text.replace("\r\n", "\n").lstrip("\ufeff")
+    first, _, rest = text.partition("\n")
+    subject, body = DEFAULT.partition("\n")[0], text
+    if first[:8].lower() == "subject:":
+        subject, body = first, rest.removeprefix("\n")
+    else:
+        for name, value in values.items():
+            subject = subject.replace(f"{{{name}}}", value)
+    found = EmailMessage()
+    found["From"], found["To"] = sender, values["address"]
+    found["Subject"] = printable(subject[8:].strip())
+    found["Date"], found["Message-ID"] = (
+        formatdate(localtime=True),
+        make_msgid(domain=sender.rpartition("@")[2]),
+    )
+    found["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody answers it
+    found.set_content(body if body.endswith("\n") else f"{body}\n")
+    return found.as_bytes()
+
+
+def text_of(config: ConfigFolder) -> str:
+    """The text of the folder, or ours if it has none, or one that can't be read; that is told on
+    stderr, which Dovecot logs."""
+    try:
+        with config.opened(TEXT) as file:
+            raw = file.read(_TEXT_MAX_BYTES) or b""
+    except FileNotFoundError:
+        return DEFAULT
+    except OSError as error:
+        print(f"quota-warning: {TEXT} is not used: {error.strerror}", file=sys.stderr)
+        return DEFAULT
+    return raw.decode("utf-8", "replace") or DEFAULT
+
+
+def warn(
+    config: ConfigFolder,
+    dovecot_conf: str,
+    sender: str,
+    not_enforced: str,
+    percent: str,
+    user: str,
+) -> None:
+    """Sends one warning. Raises Fault for who can't have a mailbox, ServiceFailed if Dovecot does
+    not take it."""
+    owner = address.account(user)
+    if number(percent) is None:
+        raise ServiceFailed(f"{percent!r} is no percentage")
+    use = usage(dovecot_conf, owner) or Usage(0, 0, 0)
+    values = {
+        "address": owner,
+        "percent": percent,
+        "used": human_size(use.used),
+        "limit": human_size(use.limit),
+    }
+    mail = message(text_of(config), sender, values).decode("ascii", "surrogateescape")
+    argv = [_LDA, "-c", dovecot_conf, "-d", owner, "-f", "", "-e", "-o", not_enforced]
+    code, out, err = run(argv, mail)
+    if code:
+        raise ServiceFailed(f"dovecot-lda: {(err or out).strip() or f'exit code {code}'}")
+
+
+def main(argv: Sequence[str]) -> int:
+    """The script's own: 0, or 1 with the reason on stderr, which Dovecot logs."""
+    try:
+        config, linked, *rest = argv
+        warn(ConfigFolder(config, tuple(filter(None, linked.split(":")))), *rest)
+    except (Fault, ServiceFailed, OSError, TypeError, ValueError) as error:
+        print(f"quota-warning: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""The config folder: locked, read, changed all or nothing, with its history and its overlay."""

@@ -1,0 +1,1 @@
+"""The history of the config folder: written ahead, read back, undone."""

@@ -1,0 +1,1 @@
+"""The only calls that touch this machine: files, locks, processes, sockets, clocks."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from mailroster.base.layout import Layout
 from mailroster.publish.reconcile import Tables, converge
-from mailroster.servers.config.dovecot.fields import VERSIONS
+from mailroster.roster.dovecot.versions import VERSIONS
 from mailroster.store.config_folder import Store
 from mailroster.system.stability import Settling
 

@@ -37,11 +37,16 @@ import pytest
 from mutations import Mutant, mutants
 
 CORE = [
-    *("resolve", "settle", "commit", "document", "indexed", "splices", "changes", "plan", "edits"),
-    *("revert", "noting", "address", "quota", "served", "store", "disk", "history", "rename"),
-    *("senders", "formats/virtual", "formats/regexp", "formats/accounts", "checks/aliases"),
-    *("checks/regexps", "effects/routes", "targets/lmdb_table", "targets/sqlite_table"),
-    *("compile/dovecot", "compile/postfix", "policy/answers"),
+    *("routing/router", "publish/removal_guard", "store/transaction"),
+    *("roster/documents/document", "roster/documents/large", "roster/documents/splices"),
+    *("routing/change", "roster/plan", "edits/accounts", "store/history/undo"),
+    *("store/history/writer", "base/address", "base/sizes", "publish/published_files"),
+    *("store/config_folder", "system/files", "store/history/log", "edits/rename"),
+    *("edits/senders", "roster/formats/virtual", "roster/formats/regexp"),
+    *("roster/formats/accounts", "analysis/checks/aliases", "analysis/checks/regexps"),
+    *("analysis/effects/routes", "publish/targets/lmdb_table", "publish/targets/sqlite_table"),
+    *("publish/tables/dovecot", "publish/tables/postfix", "daemons/policy/decisions"),
+    *("store/staging", "store/recovery", "routing/senders", "roster/documents/compare"),
 ]
 TESTS = ["tests/unit", "tests/laws", "tests/golden"]
 FIRST_FILES = 3

@@ -7,7 +7,7 @@ from mailroster.roster.documents.document import Document
 from mailroster.roster.roster import Roster
 from mailroster.routing.change import change
 from mailroster.routing.router import Router
-from mailroster.system.programs import Captures, prime_addresses, prime_ways
+from mailroster.servers.patterns import Captures, prime_addresses, prime_ways
 from tests.rosters import ORIGIN
 
 

@@ -1,7 +1,7 @@
 """The pages on the codes of `check`: one for each code, and what each shows is found.
 
 A block of a page that names a file of the config folder is what stands in that file; what stands
-below "How to mend it" takes the place of what stands above, scripts that of all scripts.
+below "How to fix it" takes the place of what stands above, scripts that of all scripts.
 """
 
 import ast
@@ -22,8 +22,8 @@ from mailroster.cli import check_pages
 from mailroster.roster.documents.document import Document
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router
+from mailroster.servers.patterns import Captures, captors, regexp_findings
 from mailroster.system.files import read
-from mailroster.system.programs import Captures, captors, regexp_findings
 
 SOURCE = Path(mailroster.__file__).parent
 #: Whose findings `check` shows; others have those of an import, say, or of what is held back.
@@ -31,7 +31,8 @@ JUDGES = (
     "base/address", "base/end_date", "base/sizes", "system/programs", "roster/documents/document",
     "roster/documents/notes", "roster/documents/text", "roster/formats/", "routing/router",
     "analysis/checks/", "store/overlay/overlay", "servers/config/", "servers/overrides",
-    "servers/references", "servers/sieve", "publish/tables/dovecot", "app/server_findings",
+    "servers/references", "servers/sieve", "servers/patterns", "roster/dovecot/",
+    "publish/tables/dovecot", "app/server_findings",
 )  # fmt: skip
 #: Said by commands only, though by a judge.
 COMMANDS_ONLY = {
@@ -51,7 +52,7 @@ UNSHOWN = {
     "world-readable-secret",
 }
 KINDS = {"ERROR": "An error: ", "WARNING": "A warning: ", "INFO": "A note: "}
-MEND = "## How to mend it"
+MEND = "## How to fix it"
 
 
 @cache
@@ -109,7 +110,7 @@ def test_a_page_is_whole(code: str) -> None:
     text = check_pages.page(code)
     (severity,) = made()[code]
     assert text.startswith(f"# {code}\n\n{KINDS[severity]}")
-    assert re.findall("^## .*$", text, re.MULTILINE) == ["## Why it hurts", MEND]
+    assert re.findall("^## .*$", text, re.MULTILINE) == ["## Why it matters", MEND]
     assert check_pages.summary(text).startswith(KINDS[severity])
 
 

@@ -25,13 +25,15 @@ def bare_path(tmp_path: Path) -> str:
     return f"{programs}:{os.environ['PATH']}"
 
 
-@pytest.mark.parametrize("name", ["prepare", "demo", "test", "test-in", "root", "image", "deb"])
+@pytest.mark.parametrize(
+    "name", ["prepare", "demo", "check", "test", "test-in", "root", "image", "deb"]
+)
 def test_a_script_is_read_by_a_posix_shell(name: str) -> None:
     done = subprocess.run(["sh", "-n", SCRIPT / name], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("name", ["demo", "test"])
+@pytest.mark.parametrize("name", ["demo", "check", "test"])
 def test_an_ordinary_user_is_told_what_is_missing_and_nothing_is_installed(
     name: str, bare_path: str
 ) -> None:

@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mailroster.base.address import account
+from mailroster.base.content import Content
 from mailroster.base.findings import Busy, Refused
 from mailroster.edits import accounts
 from mailroster.roster.roster import Roster
 from mailroster.store.config_folder import Store
 from mailroster.store.history.log import HISTORY
-from mailroster.system.files import Content, Disk
+from mailroster.system.files import Disk
 from mailroster.system.folder_lock import LOCK_FILE
 
 ACCOUNTS, QUOTAS, VIRTUAL = "postfix-accounts.cf", "dovecot-quotas.cf", "postfix-virtual.cf"

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from mailroster.base.content import Content
 from mailroster.roster.roster import Roster
 from mailroster.store.config_folder import Store
-from mailroster.store.recovery import JOURNAL
-from mailroster.system.files import Content, Disk
+from mailroster.store.journal import JOURNAL
+from mailroster.system.files import Disk
 from tests.faults.faulty import ACCOUNTS, HASH, contents, debris, recovered
 from tests.faults.test_converge import Home, add, add_alias, set_quota
 

@@ -27,9 +27,9 @@ from mailroster.roster.formats.accounts import Account
 from mailroster.roster.formats.quotas import Quota
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router
+from mailroster.servers.patterns import Captures
 from mailroster.store.config_folder import Store
 from mailroster.system.files import Disk
-from mailroster.system.programs import Captures
 from mailroster.system.stability import Settling
 from tests.faults.faulty import (
     ACCOUNTS,

@@ -7,12 +7,14 @@ from zlib import crc32
 
 import pytest
 
+from mailroster.base.content import Content
 from mailroster.base.findings import Busy
 from mailroster.roster.roster import Roster
 from mailroster.store.config_folder import TRIES, Store
-from mailroster.store.recovery import JOURNAL, NEW
-from mailroster.store.transaction import UNAPPLIED
-from mailroster.system.files import Content, Disk
+from mailroster.store.errors import UNAPPLIED
+from mailroster.store.journal import JOURNAL
+from mailroster.store.leftovers import NEW
+from mailroster.system.files import Disk
 from tests.faults.faulty import (
     ACCOUNTS,
     BEFORE,

@@ -14,6 +14,7 @@ from mailroster.publish.tables import dovecot
 from mailroster.publish.tables.dovecot import AccountRow
 from mailroster.publish.targets import sqlite_table
 from mailroster.publish.targets.sqlite_table import ACCOUNT, MASTER, SCHEMA_VERSION, SPELLING, Shape
+from mailroster.roster.formats.quotas import Quota
 from mailroster.system.files import Disk
 from tests.faults.faulty import ACCOUNTS, HASH
 from tests.faults.test_converge import Home
@@ -40,6 +41,12 @@ class Program(NamedTuple):
         patch.setattr(reconcile, "ACCOUNT", shape)
         patch.setattr(reconcile, "SCHEMA_VERSION", SCHEMA_VERSION - ACCOUNT.version + self.version)
         patch.setattr(dovecot, "AccountRow", self.row)
+        patch.setattr(dovecot, "_plain_row", self._plain_row)
+
+    def _plain_row(self, password: str | None, maildir: str, quota: Quota | None) -> Any:
+        size = quota.size if quota else None
+        rule = f"*:storage={size}" if size else None
+        return self.row(password=password, maildir=maildir, quota_rule=rule, storage_size=size)
 
 
 PROGRAMS = {

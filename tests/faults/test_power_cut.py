@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 import pytest
 
+from mailroster.base.content import Content
 from mailroster.store.config_folder import Store
-from mailroster.system.files import Content, Disk
+from mailroster.system.files import Disk
 from mailroster.system.folder_lock import LOCK_FILE
 from tests.faults.faulty import (
     BEFORE,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mailroster.store.config_folder import Store
-from mailroster.store.recovery import JOURNAL
+from mailroster.store.journal import JOURNAL
 from tests.faults.faulty import (
     ACCOUNTS,
     BEFORE,

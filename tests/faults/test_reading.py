@@ -10,7 +10,7 @@ from mailroster.base.findings import Busy
 from mailroster.publish.reconcile import Tables, converge
 from mailroster.roster.plan import Plan
 from mailroster.store.config_folder import READS, Store
-from mailroster.store.recovery import JOURNAL
+from mailroster.store.journal import JOURNAL
 from mailroster.system.files import Disk
 from mailroster.system.folder_lock import FolderLock
 from mailroster.system.stability import Settling

@@ -12,10 +12,10 @@ import pytest
 
 from mailroster.base.address import Address
 from mailroster.base.findings import Busy
+from mailroster.base.layout import MOVES
 from mailroster.cli import main
 from mailroster.servers import mailbox_moves
 from mailroster.servers.mailboxes import MailFolder
-from mailroster.store.transaction import MOVES
 from mailroster.system import beneath
 from tests.faults.faulty import HASH, debris, die, in_child
 from tests.mailboxes import give_to_mail_user

@@ -1,8 +1,7 @@
 """What must hold of what we make of other programs' output, whatever they print."""
 
 from mailroster.roster.formats.regexp import REGEXP
-from mailroster.servers import dovecot_auth, sessions
-from mailroster.system import programs
+from mailroster.servers import doveadm_quota, dovecot_auth, patterns, sessions
 
 _TABLE = "/proc/self/fd/3"
 _USERS = {"a@x.com", "b@x.com", "", "info"}
@@ -14,7 +13,7 @@ def _text(raw: bytes) -> str:
 
 def postmap_warnings(raw: bytes) -> None:
     """postmap's stderr."""
-    for finding in programs.findings_of(_text(raw), _TABLE):
+    for finding in patterns.findings_of(_text(raw), _TABLE):
         assert finding.where.file == REGEXP.file
         assert finding.where.line >= 0
         assert str(finding).isprintable()
@@ -23,14 +22,14 @@ def postmap_warnings(raw: bytes) -> None:
 
 def postmap_results(raw: bytes) -> None:
     """postmap's stdout: nobody gets an answer who did not ask."""
-    found = programs.results_of(_text(raw), ["a@x.com", "b@x.com"])
+    found = patterns.results_of(_text(raw), ["a@x.com", "b@x.com"])
     assert set(found) <= {"a@x.com", "b@x.com"}
     assert not any("\n" in result for result in found.values())
 
 
-def doveadm_quota(raw: bytes) -> None:
+def doveadm_usages(raw: bytes) -> None:
     """`doveadm -f tab quota get -A`."""
-    for usage in programs.usages_of(_text(raw)).values():
+    for usage in doveadm_quota.usages_of(_text(raw)).values():
         assert all(type(number) is int and number >= 0 for number in usage)
 
 

@@ -9,6 +9,7 @@ from mailroster.base.address import Address
 from mailroster.base.findings import Fault, Refused
 from mailroster.edits import accounts, relays, senders
 from mailroster.roster.documents.document import MARK, Document, Format
+from mailroster.roster.formats import credentials
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.formats.quotas import Quota
 from mailroster.roster.formats.sasl_password import SASL_PASSWORDS
@@ -180,12 +181,17 @@ def _roster(field: str, document: Document[Any], key: str) -> Roster:
     return Roster(**files)
 
 
+def _kept_locked(hash: str) -> str:
+    """The new hash; a lock stays."""
+    return credentials.locked(NEW_HASH) if credentials.is_locked(hash) else NEW_HASH
+
+
 def _verbs(field: str, document: Document[Any], key: Any) -> Iterator[tuple[str, Verb, object]]:
     """Edits of an entry that is there: a name, the verb, and the entry after it."""
     entry = document.get(key)
     assert entry is not None
     if field == "accounts":
-        new = entry._replace(password=NEW_HASH)
+        new = entry._replace(password=_kept_locked(entry.password))
         yield "password", lambda r: accounts.set_password(r, key, NEW_HASH), new
         yield "delete", lambda r: accounts.delete_accounts(r, [key]), None
     elif field == "quotas":

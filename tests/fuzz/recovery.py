@@ -8,8 +8,9 @@ from zlib import crc32
 
 from mailroster.base.findings import Busy, Refused
 from mailroster.store.config_folder import Store
-from mailroster.store.recovery import JOURNAL, NEW, OLD
-from mailroster.store.transaction import UNAPPLIED
+from mailroster.store.errors import UNAPPLIED
+from mailroster.store.journal import JOURNAL
+from mailroster.store.leftovers import NEW, OLD
 from mailroster.system.folder_lock import LOCK_FILE
 
 _FILES = ("postfix-accounts.cf", "dovecot-quotas.cf", "postfix-virtual.cf")

@@ -91,7 +91,7 @@ TARGETS: dict[str, Target] = {
         (b"/proc/self/fd/3, line ", b": ", b": skipping this rule", b"warning: ", *_ROWS),
     ),
     "postmap_results": Target(answers.postmap_results, _ROWS),
-    "doveadm_quota": Target(answers.doveadm_quota, (b"STORAGE", b"User quota", *_ROWS)),
+    "doveadm_quota": Target(answers.doveadm_usages, (b"STORAGE", b"User quota", *_ROWS)),
     "auth_answers": Target(
         answers.auth_answers, (b"USER\t1\t", b"PASS\t", b"NOTFOUND\t", b"FAIL\t", b"\x01t", *_ROWS)
     ),

@@ -19,9 +19,8 @@ from mailroster.roster.formats import (
     sasl_password,
     virtual,
 )
-from mailroster.servers import dovecot_auth, sessions
-from mailroster.store.recovery import Leftovers
-from mailroster.system import programs
+from mailroster.servers import doveadm_quota, dovecot_auth, patterns, sessions
+from mailroster.store.leftovers import Leftovers
 from tests.fuzz import words
 from tests.fuzz.chance import inputs
 from tests.fuzz.targets import CASES, TARGETS, cases, keep
@@ -103,9 +102,9 @@ FLAWS: dict[str, tuple[Any, str, Any]] = {
     "command_line": (words, "parse", raising(KeyError())),
     "completion": (words, "candidates", lambda line, roster: ["else"]),
     "crash": (Leftovers, "is_cut", lambda *_: True),
-    "postmap_warnings": (programs, "printable", lambda text: text + "\n"),
-    "postmap_results": (programs, "results_of", lambda out, keys: dict([out.split("\t")[:2]])),
-    "doveadm_quota": (programs, "number", lambda text: -1),
+    "postmap_warnings": (patterns, "printable", lambda text: text + "\n"),
+    "postmap_results": (patterns, "results_of", lambda out, keys: dict([out.split("\t")[:2]])),
+    "doveadm_quota": (doveadm_quota, "number", lambda text: -1),
     "auth_answers": (dovecot_auth, "answers_of", lambda raw: {-1: dovecot_auth.Known("?", {})}),
     "anvil": (sessions, "pids_of", lambda dump, users: [0]),
 }

@@ -6,12 +6,12 @@ from typing import Any
 
 from mailroster.base import address, sizes
 from mailroster.base.findings import Fault, NotUnderstood
+from mailroster.base.layout import maildir
 from mailroster.base.settings import FOLDERS, SETTINGS, TOML, Settings, Sources, load
 from mailroster.cli import FOLDER_OPTIONS
 from mailroster.cli.commands import COMMANDS
 from mailroster.cli.completion import candidates
 from mailroster.cli.grammar import Invocation, parse
-from mailroster.publish.tables.dovecot import maildir
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats import regexp
 from mailroster.roster.formats.accounts import ACCOUNTS

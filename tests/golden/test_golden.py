@@ -14,11 +14,11 @@ from mailroster.analysis.checks.subject import Subject
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings, Sources, load
 from mailroster.publish.reconcile import tables_for
-from mailroster.publish.tables.dovecot import misplaced, unserved, with_fields
 from mailroster.publish.tables.table import Row, full
+from mailroster.roster.dovecot.served import misplaced, unserved, with_fields
+from mailroster.roster.dovecot.versions import VERSIONS
 from mailroster.routing.router import Router
 from mailroster.servers.config import postfix
-from mailroster.servers.config.dovecot.fields import VERSIONS
 from mailroster.servers.config.dovecot.versions import dialect
 from mailroster.store.config_folder import Store
 from mailroster.system.files import read

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from mailroster.analysis.left_out import left_out
 from mailroster.base.address import LOCAL_CHARS
 from mailroster.edits.bulk import BadRows, add_rows
 from mailroster.edits.rows import AccountRow, Rows, csv, folder, jsonl
@@ -41,7 +42,8 @@ def through(roster: Roster, format: str) -> Rows:
         return csv.read(csv.write(given, secrets=True).encode().decode(), "x.csv")
     if format == "jsonl":
         return jsonl.read(jsonl.write(given, secrets=True).encode().decode(), "x.jsonl")
-    return folder.read(folder.write(given), "x")
+    written = folder.write(given)
+    return folder.read(written, "x", left_out(written))
 
 
 def route(roster: Roster) -> Router:

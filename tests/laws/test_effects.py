@@ -17,7 +17,7 @@ from mailroster.roster.documents.large import Indexed
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router
-from mailroster.system.programs import prime_ways
+from mailroster.servers.patterns import prime_ways
 from tests.foreseen import between, roster, router
 from tests.laws.test_indexed import indexed
 from tests.laws.texts import raw

@@ -82,7 +82,8 @@ def test_files_with_entries_and_files_with_faults_are_drawn() -> None:
         lambda file: len(document(*file).findings()) > 1,
         lambda file: len(list(filter(document(*file).readable, document(*file).lines))) > 1,
     ):
-        find(drawn, holds, settings=settings(phases=[Phase.generate]), random=Random(1))
+        enough = settings(phases=[Phase.generate], max_examples=1000)
+        find(drawn, holds, settings=enough, random=Random(1))
 
 
 @given(formats, files | plain)

@@ -13,11 +13,12 @@ from mailroster.base.findings import Fault
 from mailroster.publish.reconcile import in_memory, tables_for
 from mailroster.publish.tables import dovecot, postfix
 from mailroster.publish.tables.table import Row, Rows, delta, difference, full
+from mailroster.roster.documents.compare import changed_keys
 from mailroster.roster.documents.document import Document
+from mailroster.roster.dovecot.versions import VERSIONS
 from mailroster.roster.roster import Roster
-from mailroster.routing.change import change, changed_keys
+from mailroster.routing.change import change
 from mailroster.routing.router import Router
-from mailroster.servers.config.dovecot.fields import VERSIONS
 from tests.laws.texts import FORMATS, HASH, document, formats, raw
 
 ORIGIN = "host.test"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.servers.config.dovecot.fields import VERSIONS
+from mailroster.roster.dovecot.versions import VERSIONS
 from mailroster.servers.version import version
 from tests.servers.instance import HASH, PASSWORD, Instance, message, until
 from tests.servers.sink import Sink

@@ -17,7 +17,7 @@ def shifted():
     with open({path!r}) as file:
         return real() + float(file.read() or 0)
 time.time = shifted
-from mailroster import clock
+from mailroster.system import clock
 clock.synchronised = lambda: False
 from mailroster.cli import main
 sys.exit(main(sys.argv[1:]))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.servers.config.dovecot.fields import form
+from mailroster.roster.dovecot.versions import form
 from mailroster.servers.version import version
 from tests.servers.instance import Instance, until
 

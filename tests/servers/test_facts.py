@@ -28,7 +28,7 @@ OTHER = {"2.3": "2.4", "2.4": "2.3"}[THIS]
 
 WRITE_LMDB = """
 import sys, time
-from mailroster.targets.lmdb_table import LmdbTable
+from mailroster.publish.targets.lmdb_table import LmdbTable
 table, n = LmdbTable(sys.argv[1]), 0
 while True:
     n += 1
@@ -38,8 +38,8 @@ while True:
 
 WRITE_SQLITE = """
 import sys
-from mailroster.compile.dovecot import AccountRow
-from mailroster.targets.sqlite_table import ACCOUNT, SqliteTable
+from mailroster.publish.tables.dovecot import AccountRow
+from mailroster.publish.targets.sqlite_table import ACCOUNT, SqliteTable
 table, n = SqliteTable(sys.argv[1], ACCOUNT), 0
 while True:
     n += 1

@@ -10,7 +10,7 @@ import pytest
 
 from mailroster.base.layout import Layout
 from mailroster.servers import running
-from mailroster.servers.mailboxes import UIDLIST_LOCK
+from mailroster.servers.mail_work import UIDLIST_LOCK
 from tests.servers.instance import HASH, Instance, until
 
 TOLD = "folders of mail that a killed Dovecot had left locked are open: 1\n"

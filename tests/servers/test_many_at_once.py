@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from mailroster.system.folder_lock import LOCK_FILE
 from tests.servers.history import ALL, Act, Person, explained, people, step
 from tests.servers.instance import HASH, Instance, save, until
 
@@ -179,7 +180,8 @@ def by_rename(path: Path, lines: list[str]) -> None:
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    fd = os.open(folder, os.O_RDONLY)
+    """The lock that commands take."""
+    fd = os.open(folder / LOCK_FILE, os.O_RDWR)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield

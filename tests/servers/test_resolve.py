@@ -42,11 +42,12 @@ from mailroster.routing.router import Router, quoted
 from mailroster.routing.trace import LEADS_NOWHERE, NOWHERE, follow
 from mailroster.servers.dovecot_auth import FOUND, NOT_FOUND, PASSDB, USERDB, Question
 from mailroster.servers.dovecot_auth import ask as dovecot
+from mailroster.servers.patterns import Captures
 from mailroster.servers.prepare import prepare
 from mailroster.servers.running import dovecot_pid, postfix_pid
 from mailroster.servers.version import version
 from mailroster.store.config_folder import Store
-from mailroster.system.programs import HOT_MAIN_CF_S, Captures
+from mailroster.system.programs import HOT_MAIN_CF_S
 from mailroster.system.stability import Settling
 from tests.odd_recipients import ODD_RECIPIENTS
 from tests.policy import answered

@@ -123,7 +123,7 @@ def test_sieve_extensions_of_the_folder_count_without_a_server(new: Instance) ->
 def test_the_servers_have_the_full_name_of_the_machine() -> None:
     """As in a container with `--hostname mail --domainname example.test`."""
     program = (
-        "import os; from mailroster.cli.call import sources_of; "
+        "import os; from mailroster.app.configure import sources_of; "
         "from mailroster.base.settings import load; "
         "print(load(sources_of({'home': '/nonexistent'}, {})).hostname)"
     )

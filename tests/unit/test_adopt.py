@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.app.adopt import environment, known_files, mail_folder
+from mailroster.app.adopt import environment, known_files
 from mailroster.app.adopt.remark import DIFFERS, KINDS, MEND, MISSING, NOTE, OTHER_WAY
 from mailroster.app.adopt.variables import VARIABLES
 from mailroster.base.layout import Layout
 from mailroster.cli import main
-from mailroster.servers import prepare
+from mailroster.servers import mail_owner, prepare
 from mailroster.servers.config.overrides import FILES as OVERRIDES
 from tests import left_behind
 from tests.left_behind import OWNER
@@ -588,7 +588,7 @@ def test_however_large_the_mail_is_few_folders_are_looked_into_for_its_owner(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", counted)
-    assert len(list(mail_folder.owned(str(tmp_path), OWNER, OWNER))) == 1
+    assert len(list(mail_owner.foreign(str(tmp_path), OWNER, OWNER))) == 1
     assert 0 < len(looked) <= 1 + 3 + 9 + 9
 
 
@@ -658,9 +658,9 @@ def test_errors_of_the_folder_are_among_what_has_to_be_mended(run: Run, project:
 def test_a_hash_that_the_installed_dovecot_lacks_is_told(
     run: Run, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mailroster.cli import adopt
+    from mailroster.app.adopt import assessment
 
-    monkeypatch.setattr(adopt, "run", lambda argv: (0, "ARGON2ID PLAIN\n", ""))
+    monkeypatch.setattr(assessment, "run", lambda argv: (0, "ARGON2ID PLAIN\n", ""))
     ran = run(str(project), "--json")
     assert any("no scheme SHA512-CRYPT" in text for _, text in told(ran)[MEND])
     assert ran.code == 1
@@ -669,9 +669,11 @@ def test_a_hash_that_the_installed_dovecot_lacks_is_told(
 def test_no_server_has_to_be_installed(
     run: Run, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from mailroster.servers import patterns
     from mailroster.system import programs
 
-    monkeypatch.setattr(programs, "program", lambda name: None)
+    for module in (programs, patterns):
+        monkeypatch.setattr(module, "program", lambda name: None)
     ran = run(str(project), "--json")
     assert ran.code == 0
     assert "hashes" in subjects(ran, NOTE)

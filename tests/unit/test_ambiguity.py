@@ -12,7 +12,7 @@ from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.regexp import REGEXP
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router
-from mailroster.system.programs import NoPcre, ask_regexp
+from mailroster.servers.patterns import NoPcre, ask_regexp
 
 ALL_ASCII = "".join(map(chr, range(33, 127)))
 

@@ -2,20 +2,13 @@
 
 import pytest
 
+from mailroster.roster.documents.compare import changed_keys, changed_lines
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.large import Indexed
 from mailroster.roster.documents.splices import Splice
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.formats.regexp import REGEXP
-from mailroster.routing.change import (
-    change,
-    changed_keys,
-    changed_lines,
-    dependents,
-    leading,
-    may_be,
-    results_of,
-)
+from mailroster.routing.change import change, dependents, leading, may_be, results_of
 from mailroster.routing.router import Router
 from tests.foreseen import roster
 from tests.laws.test_indexed import PlainBase, indexed

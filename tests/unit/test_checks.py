@@ -17,7 +17,8 @@ from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.regexp import REGEXP
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router
-from mailroster.system.programs import Captures, captors, run
+from mailroster.servers.patterns import Captures, captors
+from mailroster.system.programs import run
 
 ORIGIN = "mail.x.com"
 H = "{SHA512-CRYPT}$6$abc$def"

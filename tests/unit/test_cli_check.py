@@ -14,8 +14,8 @@ import pytest
 from mailroster.base.findings import ERROR, INFO, WARNING, Finding, Location
 from mailroster.cli import check_pages, check_reports
 from mailroster.cli.shown import shown
-from mailroster.system import programs
-from mailroster.system.programs import NoPcre
+from mailroster.servers import patterns
+from mailroster.servers.patterns import NoPcre
 from tests.faults.faulty import public_folder
 from tests.unit.test_cli import ACCOUNTS, QUOTAS, VIRTUAL, Folder, H, folder, on_a_terminal
 
@@ -251,7 +251,7 @@ def test_without_postfix_the_patterns_are_told_as_unchecked_and_their_text_is_ju
     def missing(*_: object) -> None:
         raise NoPcre("there is no postmap")
 
-    monkeypatch.setattr(programs, "ask_regexp", missing)
+    monkeypatch.setattr(patterns, "ask_regexp", missing)
     ran = folder.setup("check")
     assert (ran.code, seen(ran.out)) == (0, ["regexp-unanchored"])
     assert "the patterns of postfix-regexp.cf are not checked: there is no postmap" in ran.err

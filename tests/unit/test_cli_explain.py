@@ -98,7 +98,7 @@ def test_a_map_says_what_it_wants(folder: Folder) -> None:
 def test_without_postmap_the_rules_are_left_out_and_that_is_told(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mailroster.system.programs.program", lambda name: None)
+    monkeypatch.setattr("mailroster.servers.patterns.program", lambda name: None)
     done = filled(folder).setup("explain", "t7@a.x")
     assert (done.code, "rules of postfix-regexp.cf are left out" in done.err) == (0, True)
     assert "550" in done.out

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from mailroster.app import new_findings
 from mailroster.base.findings import ServiceFailed
-from mailroster.cli import new_findings
 from tests.unit.test_cli import ACCOUNTS, QUOTAS, VIRTUAL, Folder, H, folder
 
 __all__ = ["folder"]

@@ -91,7 +91,7 @@ def test_what_was_wrong_before_does_not_stand_in_the_way_but_is_told(folder: Fol
 def test_without_postmap_a_rule_is_taken_unjudged(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mailroster.system.programs.program", lambda name: None)
+    monkeypatch.setattr("mailroster.servers.patterns.program", lambda name: None)
     found = folder.setup("regexp", "add", "/^a@x$/", "a@x")
     assert (found.code, folder.read(REGEXP)) == (0, "/^a@x$/ a@x\n")
     assert "not checked" in found.err

@@ -9,16 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from mailroster.base.content import Content
 from mailroster.base.findings import Busy, Refused
 from mailroster.publish.published_files import Served
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.virtual import VIRTUAL
 from mailroster.roster.roster import Roster
 from mailroster.store.config_folder import Store
+from mailroster.store.errors import UNAPPLIED, SetAside
 from mailroster.store.history.log import HISTORY
-from mailroster.store.recovery import JOURNAL, OLD
-from mailroster.store.transaction import UNAPPLIED, SetAside
-from mailroster.system.files import ABSENT, Content, Disk, identity
+from mailroster.store.journal import JOURNAL
+from mailroster.store.leftovers import OLD
+from mailroster.system.files import ABSENT, Disk, identity
 from mailroster.system.folder_lock import LOCK_FILE
 from tests.faults.faulty import FaultyDisk, die, in_child, listing
 
@@ -369,14 +371,14 @@ def test_a_reader_waits_for_an_edit_of_another_user_that_is_under_way(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(str(folder))
-    pending, busy = store._files.pending, [Busy("an edit is under way")] * 2
+    pending, busy = store._transactions.recovery.pending, [Busy("an edit is under way")] * 2
 
     def first_busy() -> object:
         if busy:
             raise busy.pop()
         return pending()
 
-    monkeypatch.setattr(store._files, "pending", first_busy)
+    monkeypatch.setattr(store._transactions.recovery, "pending", first_busy)
     assert bytes(store.read().roster.virtual) == BEFORE["virtual"].encode()
     assert busy == []
 
@@ -387,7 +389,7 @@ def test_a_reader_does_not_wait_without_end(folder: Path, monkeypatch: pytest.Mo
     def always_busy() -> object:
         raise Busy("an edit is under way")
 
-    monkeypatch.setattr(store._files, "pending", always_busy)
+    monkeypatch.setattr(store._transactions.recovery, "pending", always_busy)
     with pytest.raises(Busy, match="an edit is under way"):
         store.read()
 

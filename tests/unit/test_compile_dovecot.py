@@ -3,16 +3,9 @@
 import pytest
 
 from mailroster.base.address import Address
-from mailroster.publish.tables.dovecot import (
-    LOCKED,
-    PASSDB_FIELDS,
-    AccountRow,
-    Accounts,
-    Exceptions,
-    _plain_row,
-    misplaced,
-)
+from mailroster.publish.tables.dovecot import LOCKED, AccountRow, Accounts, Exceptions, _plain_row
 from mailroster.roster.documents.document import Document
+from mailroster.roster.dovecot.served import PASSDB_FIELDS, misplaced
 from mailroster.roster.formats.quotas import Quota
 from mailroster.roster.roster import Roster
 from mailroster.routing.change import change

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.roster.documents.large import Range
+from mailroster.base.content import Range
 from mailroster.system import files as disk
 from mailroster.system.files import (
     Disk,

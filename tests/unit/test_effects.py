@@ -6,7 +6,7 @@ from mailroster.analysis.effects.effect import MIRROR, Effect
 from mailroster.analysis.effects.routes import concerned
 from mailroster.analysis.effects.sentences import LINES_MAX, names, sentences
 from mailroster.routing.change import change
-from mailroster.system.programs import prime_addresses
+from mailroster.servers.patterns import prime_addresses
 from tests.foreseen import between, roster, router
 
 H, H2 = "{SHA512-CRYPT}$6$one$s3cret", "{SHA512-CRYPT}$6$two$s3cret"

@@ -136,8 +136,8 @@ def test_all_that_a_process_has_started_can_be_killed() -> None:
     inner = "import subprocess; subprocess.run(['sh', '-c', 'setsid sleep 600 & sleep 600'])"
     program = f"""
 import asyncio, os, subprocess, sys, time
-from mailroster.families import kill_descendants
-from mailroster.processes import entries
+from mailroster.servers.families import kill_descendants
+from mailroster.system.processes import entries
 subprocess.Popen([sys.executable, "-c", {inner!r}])
 deadline = time.monotonic() + 20
 while sum(b"sleep" in open(f"/proc/{{p}}/cmdline", "rb").read() for p, e in entries().items()

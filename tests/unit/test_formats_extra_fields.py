@@ -12,10 +12,11 @@ import pytest
 from mailroster.base.address import account
 from mailroster.base.findings import Fault
 from mailroster.roster.documents.document import Document
+from mailroster.roster.dovecot.fields import OWNER
+from mailroster.roster.dovecot.versions import VERSIONS, form
 from mailroster.roster.formats import extra_fields, places
-from mailroster.roster.formats.accounts import ACCOUNTS, OWNER, Account
+from mailroster.roster.formats.accounts import ACCOUNTS, Account
 from mailroster.roster.formats.extra_fields import ALLOWED, MAX_BYTES
-from mailroster.servers.config.dovecot.fields import VERSIONS, form
 
 HASH = "{SHA512-CRYPT}$6$abc$def"
 PAGE = Path(__file__).parents[2] / "docs" / "formats" / "postfix-accounts.md"

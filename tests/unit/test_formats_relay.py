@@ -3,11 +3,11 @@
 import pytest
 
 from mailroster.base.findings import Fault
-from mailroster.publish.tables.relays import transport
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats import sasl_password
 from mailroster.roster.formats.relaymap import RELAYMAP, Relay, put
 from mailroster.roster.formats.sasl_password import SASL_PASSWORDS, Login
+from mailroster.servers.config.relays import transport
 
 
 @pytest.mark.parametrize(

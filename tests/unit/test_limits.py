@@ -2,13 +2,14 @@
 
 import pytest
 
-from mailroster.analysis.mailbox_limit import Limit, default, limit_of
+from mailroster.analysis.mailbox_limit import default, limit_of
 from mailroster.base.address import Address
 from mailroster.roster.documents.document import Document
+from mailroster.roster.dovecot.fields import Limit
+from mailroster.roster.dovecot.versions import VERSIONS
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.formats.quotas import QUOTAS
 from mailroster.roster.roster import Roster
-from mailroster.servers.config.dovecot.fields import VERSIONS
 
 A = Address("a@x.com")
 

@@ -11,7 +11,7 @@ from mailroster.system.log import REPEAT_S, Retry, words_of
 #: Logs 300 messages, then says on another descriptor that it is through.
 PROGRAM = """
 import os, sys
-from mailroster.log import log, open_standard_streams
+from mailroster.system.log import log, open_standard_streams
 open_standard_streams()
 third = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
 assert third > 2, third

@@ -2,9 +2,9 @@
 
 import pytest
 
+from mailroster.analysis.mailbox import place_of
 from mailroster.base.address import Address
 from mailroster.roster.formats.accounts import Account
-from mailroster.servers.config.dovecot.mailbox import place_of
 
 HOME = "/var/mail/x.com/a/home"
 

@@ -8,7 +8,8 @@ import pytest
 from mailroster.base.address import Address
 from mailroster.base.findings import Refused
 from mailroster.servers.mail_user import MailUser
-from mailroster.servers.mailboxes import UIDLIST_LOCK, MailFolder
+from mailroster.servers.mail_work import UIDLIST_LOCK
+from mailroster.servers.mailboxes import MailFolder
 from tests.mailboxes import MAIL_USER, give_to_mail_user, mail_folder
 
 A = Address("a@x.com")

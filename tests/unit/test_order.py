@@ -25,7 +25,7 @@ from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.formats.virtual import VIRTUAL
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router
-from mailroster.system.programs import Captures
+from mailroster.servers.patterns import Captures
 
 
 def of(accounts: str, virtual: str) -> Router:

@@ -5,7 +5,7 @@ import pytest
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.regexp import REGEXP, numbered
 from mailroster.servers.pattern_trace import trials, winner
-from mailroster.system.programs import ask_regexp
+from mailroster.servers.patterns import ask_regexp
 from tests.rosters import sample
 
 

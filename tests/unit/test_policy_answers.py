@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from mailroster.base.layout import Layout
-from mailroster.daemons.policy import changes_under_way, pattern_cache, quota_status
+from mailroster.daemons.policy import changes_under_way, quota_status
 from mailroster.daemons.policy import decisions as answers
+from mailroster.daemons.policy import pattern_cache as regexp_table
 from mailroster.daemons.policy.changes_under_way import ChangesUnderWay
 from mailroster.daemons.policy.connection import Connection, attributes
 from mailroster.daemons.policy.decisions import NO_OPINION, NOT_OWNED, PERMIT, SHUT, UNKNOWN, Policy
@@ -928,7 +929,7 @@ def postmap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int
     script, runs = tmp_path / "postmap-stub", tmp_path / "postmap-stub.runs"
     script.write_text(POSTMAP)
     script.chmod(0o755)
-    monkeypatch.setattr(pattern_cache, "program", lambda name: str(script))
+    monkeypatch.setattr(regexp_table, "program", lambda name: str(script))
     return lambda: len(runs.read_text().splitlines()) if runs.exists() else 0
 
 
@@ -1011,7 +1012,7 @@ def test_an_answer_from_before_a_change_is_not_remembered(
 def test_the_memory_of_addresses_has_a_limit(
     tmp_path: Path, postmap: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pattern_cache, "_KNOWN", 2)
+    monkeypatch.setattr(regexp_table, "_KNOWN", 2)
     layout = made(tmp_path)
     Path(layout.table("regexp")).write_text("/^dept-.*@x/ ann@x.com\n")
     patterns = Patterns(layout)
@@ -1025,7 +1026,7 @@ def test_the_memory_of_addresses_has_a_limit(
 def test_what_two_ask_at_once_takes_one_process(
     tmp_path: Path, postmap: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pattern_cache, "_AT_ONCE", 1)
+    monkeypatch.setattr(regexp_table, "_AT_ONCE", 1)
     layout = made(tmp_path)
     Path(layout.table("regexp")).write_text("/^dept-.*@x/ ann@x.com\n")
 
@@ -1039,7 +1040,7 @@ def test_what_two_ask_at_once_takes_one_process(
 
 
 def test_without_postmap_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pattern_cache, "program", lambda name: None)
+    monkeypatch.setattr(regexp_table, "program", lambda name: None)
     layout = made(tmp_path)
     Path(layout.table("regexp")).write_text("/^dept-.*@x/ ann@x.com\n")
     with pytest.raises(OSError, match="there is no postmap"):

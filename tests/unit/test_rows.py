@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from mailroster.analysis.left_out import left_out
 from mailroster.base.address import Address
 from mailroster.edits.rows import AccountRow, Rows, csv, folder, jsonl
 from mailroster.roster.documents.document import Document
@@ -188,7 +189,7 @@ def test_a_folder_is_read_as_everywhere_and_its_bad_lines_are_named() -> None:
         quotas=Document(QUOTAS, "a@x.com:5g\nb@x.com:5GB\nnobody@x.com:1G\n"),
         virtual=Document(VIRTUAL, "i a@x.com,\n  b@x.com\nj\nk\n a@x.com\n"),
     )
-    rows = folder.read(roster, "old")
+    rows = folder.read(roster, "old", left_out(roster))
     assert [row.entry for row in rows.rows] == [
         AccountRow(A, "", H, "5G", "nologin"),
         AccountRow(B, "", H),

@@ -216,3 +216,20 @@ def test_a_copy_may_be_left_half_changed_only_where_parts_of_it_move(
     document = Indexed(VIRTUAL, indexed(VIRTUAL, BASE).base, tuple(splices))
     assert world.copies.leaves_half(document) is bool(wanted)
     assert not world.copies.leaves_half(Document(VIRTUAL, document.text))
+
+
+def test_a_file_with_a_byte_order_mark_has_no_index(tmp_path: Path) -> None:
+    """Whatever line is the first, the mark stays at the beginning."""
+    text = "\ufeffa@x.com b@x.com\nc@x.com d@x.com\n"
+    copies = Served(str(tmp_path), index_from=1)
+    copies.put("virtual", Document(VIRTUAL, text))
+    served = copies.roster().virtual
+    assert not isinstance(served, Indexed)
+    assert bytes(served.edited({0: None})).decode() == "\ufeffc@x.com d@x.com\n"
+    before = Document(VIRTUAL, text[1:])
+    copies.put("virtual", before)
+    assert isinstance(copies.roster().virtual, Indexed)
+    base = copies.roster().virtual.base  # type: ignore[attr-defined]
+    copies.put("virtual", Indexed(VIRTUAL, base, (Splice(0, 16, "\ufeffa@x.com b@x.com\n"),)))
+    assert not isinstance(copies.roster().virtual, Indexed)
+    assert bytes(copies.roster().virtual).decode() == text

@@ -11,8 +11,9 @@ from mailroster.roster.formats.regexp import REGEXP
 from mailroster.roster.formats.virtual import VIRTUAL
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router
-from mailroster.system import programs
-from mailroster.system.programs import (
+from mailroster.servers import patterns
+from mailroster.servers.doveadm_quota import usages_of
+from mailroster.servers.patterns import (
     Captures,
     NoPcre,
     ask_regexp,
@@ -20,8 +21,8 @@ from mailroster.system.programs import (
     findings_of,
     prime,
     regexp_findings,
-    usages_of,
 )
+from mailroster.system.programs import run
 
 RULES = "/^a(.)@x\\.com$/ $1@y.com\n!/@x\\.com$/ rest@x.com, other@x.com\n"
 
@@ -82,7 +83,7 @@ def test_use_and_limits_are_read_and_what_makes_no_sense_is_not() -> None:
 
 def test_each_address_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
-    real = programs.run
+    real = run
 
     def counted(
         argv: list[str], stdin: str, fds: list[int], timeout_s: float
@@ -90,7 +91,7 @@ def test_each_address_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append(stdin.split())
         return real(argv, stdin, fds, timeout_s)
 
-    monkeypatch.setattr(programs, "run", counted)
+    monkeypatch.setattr(patterns, "run", counted)
     captures = Captures(Document(REGEXP, RULES))
     captures.prime(["ab@x.com", "zz@x.com"])
     assert [captures(a) for a in ("ab@x.com", "zz@x.com", "ab@x.com")] == [
@@ -114,14 +115,14 @@ def test_where_nobody_knows_pcre_nothing_is_captured_and_the_check_says_so(
         ("_any_config", lambda: (str(tmp_path), "")),
         ("program", lambda name: None),
     ):
-        monkeypatch.setattr(programs, name, value)
+        monkeypatch.setattr(patterns, name, value)
         with pytest.raises(NoPcre):
             regexp_findings(Document(REGEXP, RULES))
         assert Captures(Document(REGEXP, RULES))("ab@x.com") is None
 
 
 def test_a_postmap_that_fails_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "_any_config", lambda: (str(tmp_path / "nowhere"), ""))
+    monkeypatch.setattr(patterns, "_any_config", lambda: (str(tmp_path / "nowhere"), ""))
     with pytest.raises(ServiceFailed, match="postmap"):
         Captures(Document(REGEXP, RULES))("ab@x.com")
 
@@ -143,7 +144,7 @@ def test_what_the_rules_make_of_many_addresses_is_asked_for_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls: list[str] = []
-    real = programs.run
+    real = run
 
     def counted(
         argv: list[str], stdin: str, fds: list[int], timeout_s: float
@@ -151,7 +152,7 @@ def test_what_the_rules_make_of_many_addresses_is_asked_for_together(
         calls.append(stdin)
         return real(argv, stdin, fds, timeout_s)
 
-    monkeypatch.setattr(programs, "run", counted)
+    monkeypatch.setattr(patterns, "run", counted)
     rules = "/^(.*)@old\\.com$/ $1@new.com\n/^(.*)@new\\.com$/ $1@newer.com, all@x.com\n"
     lines = "".join(f"alias{n}@x.com User{n}@old.com\n" for n in range(50))
     roster = Roster(virtual=Document(VIRTUAL, lines), regexp=Document(REGEXP, rules))

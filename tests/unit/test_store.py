@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from mailroster.base.content import Content
 from mailroster.base.findings import Busy, Refused
 from mailroster.roster.roster import Roster
 from mailroster.store.config_folder import _LOOKS, Store
-from mailroster.system.files import ABSENT, Content, Disk, identity, look
+from mailroster.system.files import ABSENT, Disk, identity, look
 
 Edit = Callable[[Roster], Roster]
 

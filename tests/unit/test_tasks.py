@@ -34,7 +34,7 @@ def test_a_thread_gives_its_result_or_raises() -> None:
 def test_threads_that_hang_stop_neither_others_nor_the_end() -> None:
     program = """
 import asyncio, threading
-from mailroster.threads import in_thread
+from mailroster.system.threads import in_thread
 async def run():
     hung = [asyncio.ensure_future(in_thread(threading.Event().wait)) for _ in range(100)]
     print(await asyncio.wait_for(in_thread(lambda: "works"), 20))

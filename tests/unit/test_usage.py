@@ -7,11 +7,12 @@ import pytest
 
 from mailroster.analysis.mailbox_limit import default
 from mailroster.base.layout import Layout
-from mailroster.servers.config.dovecot.fields import VERSIONS
+from mailroster.roster.dovecot.versions import VERSIONS
+from mailroster.servers import doveadm_quota
+from mailroster.servers.doveadm_quota import ask_quotas
 from mailroster.servers.maildir_usage import BROKEN, FILE, LINES, SIZES, UNKNOWN, usage
 from mailroster.servers.quota_usage import Server, server_of, settings_of, usage_of
 from mailroster.system import programs
-from mailroster.system.programs import ask_quotas
 
 #: Dovecot's own file -> what it says.
 FILES = {
@@ -199,8 +200,8 @@ def test_why_it_is_not_known_is_said_in_the_words_of_doveadm(
 def test_a_dovecot_that_hangs_leaves_the_rest_unknown(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(programs, "_QUOTAS_TIMEOUT_S", 1.0)
-    monkeypatch.setattr(programs, "_USERS_AT_ONCE", 2)
+    monkeypatch.setattr(doveadm_quota, "_QUOTAS_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(doveadm_quota, "_USERS_AT_ONCE", 2)
     found, why = ask_quotas(layout, ["a", "b", "hangs", "c", "d"])
     assert set(found) >= {"a", "b"}
     assert "d" not in found

@@ -187,10 +187,10 @@ def test_a_real_limit_of_inotify_is_said_and_hints_come(folder: Path) -> None:
     """In a user namespace of its own, whose limit is 0 (user_namespaces(7))."""
     program = f"""
 import asyncio
-from mailroster import watch
+from mailroster.daemons import file_events
 async def run():
     said, count = [], 0
-    async for _ in watch.hints({str(folder)!r}, (), "", said.append):
+    async for _ in file_events.hints({str(folder)!r}, (), "", said.append):
         count += 1
         if count == 3: break
     print(said)

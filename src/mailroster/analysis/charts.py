@@ -1,6 +1,7 @@
 """What the pictures show: the way of one address, and the map of a roster or of one domain."""
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from mailroster.analysis.graph import (
     ADDRESS,
@@ -19,7 +20,6 @@ from mailroster.analysis.graph import (
 from mailroster.analysis.graph import ELSEWHERE as ELSEWHERE_NODE
 from mailroster.base.address import split, split_extension
 from mailroster.base.findings import Fault, Refused
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats import regexp
 from mailroster.roster.formats.local_aliases import DISCARD

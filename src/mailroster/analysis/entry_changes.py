@@ -3,13 +3,13 @@ changed: alias info@x.example`."""
 
 from collections.abc import Collection, Iterable, Mapping
 from heapq import nsmallest
+from typing import NamedTuple
 
 from mailroster.base.findings import printable
-from mailroster.base.named_tuple import NamedTuple
+from mailroster.roster.documents.compare import changed_lines
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.large import whole
 from mailroster.roster.roster import Roster, differing
-from mailroster.routing.change import changed_lines
 
 ADDED, CHANGED, REMOVED = "added", "changed", "removed"
 #: Of each kind of entry so many are named, with a count for the rest.

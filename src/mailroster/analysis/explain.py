@@ -2,23 +2,22 @@
 and restrictions. Pure; whether the servers say the same is for mailroster.app.comparison to ask."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
+from mailroster.analysis.mailbox import place_of
 from mailroster.analysis.mailbox_limit import default, limit_of
 from mailroster.base.address import split, split_extension
 from mailroster.base.findings import Fault, Finding, Location
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.base.settings import Settings
 from mailroster.base.sizes import size_text
-from mailroster.publish.tables.postfix import CATCH_ALL_SENDERS, MAILBOXES, SENDERS
 from mailroster.roster.documents import notes
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.notes import Notes
 from mailroster.roster.formats.credentials import is_locked
 from mailroster.roster.formats.local_aliases import LocalAliases
+from mailroster.routing import senders
 from mailroster.routing.router import Router
 from mailroster.routing.trace import MAILBOX, LinesOfRules, Way, in_force, restriction
-from mailroster.servers.config.dovecot.mailbox import place_of
 
 #: So many hops are looked at for what is noted above their lines.
 _NOTED = 100
@@ -85,7 +84,9 @@ def explain(
     way, served, left_out = in_force(router, address, lines_of_rules)
     accounts = dict.fromkeys(end.mailbox for end in way.recipients if end.kind == MAILBOX)
     mailboxes = [_mailbox(router, settings, account, version) for account in accounts]
-    owners = _owners(router, settings, address) if settings.spoof_protection else None
+    owners = None
+    if settings.spoof_protection:
+        owners = senders.of_address(router, address, catch_all=settings.spoof_catch_all)
     return Explanation(
         way,
         served,
@@ -123,48 +124,6 @@ def login(router: Router, way: Way) -> Login:
         told = f": {reason}" if reason else ""
         return Login(False, f"{where}: it has the extra field nologin{told}")
     return Login(True, str(where), fields.get("allow_nets", ""))
-
-
-def _owners(router: Router, settings: Settings, address: str) -> tuple[str, ...]:
-    """Who may send as an address."""
-    found = owners_by_way(router, settings, address)
-    return owners_by_tables(router, settings, address) if found is None else found
-
-
-def owners_by_way(router: Router, settings: Settings, address: str) -> tuple[str, ...] | None:
-    """What the policy service decides: of an address that a pattern, a domain alias or a role takes
-    its own account, those that are granted it, and those at which it ends. None: the tables list
-    its senders."""
-    sender = address.lower()
-    ends = router.sender_ends(sender, settings.spoof_catch_all)
-    if ends is None:
-        return None
-    local, domain = split(sender)
-    bare = f"{split_extension(local)[0]}@{domain}"
-    owners = {bare} if bare in router.roster.accounts else set()
-    for row in (SENDERS.row(router, key) for key in (sender, bare, f"@{domain}")):
-        owners.update(row.split(", ") if row else ())
-    return tuple(sorted(owners.union(ends)))
-
-
-def owners_by_tables(router: Router, settings: Settings, address: str) -> tuple[str, ...]:
-    """What smtpd_sender_login_maps says, in the order of Postfix's lookups, less the patterns."""
-    local, domain = split(address.lower())
-    user, extension = split_extension(local)
-    keys = [f"{local}@{domain}"]
-    if extension:
-        keys.append(f"{user}@{domain}")
-    if domain == router.origin:
-        keys += [local, user]
-    keys.append(f"@{domain}")
-    for key in keys:
-        rows = [SENDERS.row(router, key)]
-        if settings.spoof_catch_all:
-            rows.append(CATCH_ALL_SENDERS.row(router, key))
-        row = ", ".join(row for row in rows if row) or MAILBOXES.row(router, key)
-        if row:
-            return tuple(row.replace(",", " ").split())
-    return ()
 
 
 def _mailbox(router: Router, settings: Settings, account: str, version: str) -> Mailbox:

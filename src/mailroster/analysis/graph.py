@@ -7,8 +7,9 @@ Graphviz's library guesses how wide a text is; which font a viewer has is not kn
 box is made wide enough for DejaVu Sans, the widest of the usual ones, and titles get blanks.
 """
 
+from typing import NamedTuple
+
 from mailroster.base.findings import printable
-from mailroster.base.named_tuple import NamedTuple
 
 ADDRESS, ALIAS, RULE = "address", "alias", "rule"
 MAILBOX, ELSEWHERE, NOWHERE, MORE = "mailbox", "elsewhere", "nowhere", "more"

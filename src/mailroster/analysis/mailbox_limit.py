@@ -5,13 +5,14 @@ What a field means depends on the version of Dovecot (compile/fields_2_*.py).
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.base.sizes import size_bytes
-from mailroster.publish.tables.dovecot import served_fields
+from mailroster.roster.dovecot.fields import Form, Limit
+from mailroster.roster.dovecot.served import served_fields
+from mailroster.roster.dovecot.versions import VERSIONS, form
 from mailroster.roster.formats.accounts import Account
 from mailroster.roster.roster import Roster
-from mailroster.servers.config.dovecot.fields import VERSIONS, Form, Limit, form
 
 __all__ = ["Default", "Limit", "default", "limit_of"]
 

@@ -5,22 +5,24 @@ every user of Dovecot's own auth."""
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-from mailroster.analysis.explain import Explanation, owners_by_way
+from mailroster.analysis.explain import Explanation
+from mailroster.analysis.mailbox import plain
 from mailroster.base.address import split, split_extension
 from mailroster.base.findings import ServiceFailed, printable
 from mailroster.base.layout import Layout
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.base.settings import Settings
 from mailroster.publish.tables.postfix import ALIASES, DOMAINS, LOCAL_ALIASES, MAILBOXES, ROLES
 from mailroster.publish.tables.table import Row, Table
+from mailroster.roster.dovecot.mail_location import SETTINGS, location
+from mailroster.routing import senders
 from mailroster.routing.router import POSTMASTER_SETTING, quoted
 from mailroster.routing.trace import LEADS_NOWHERE, NOWHERE
 from mailroster.servers import in_force, quota_usage
-from mailroster.servers.config.dovecot.mail_location import SETTINGS, location
-from mailroster.servers.config.dovecot.mailbox import plain
 from mailroster.servers.config.endpoints import PROXY
 from mailroster.servers.config.lookups import RECIPIENT, sender_questions
+from mailroster.servers.doveadm_quota import Usage
 from mailroster.servers.dovecot_auth import (
     FAILED,
     FOUND,
@@ -31,9 +33,10 @@ from mailroster.servers.dovecot_auth import (
     Question,
     ask,
 )
+from mailroster.servers.patterns import results_of
 from mailroster.servers.quota_usage import Report
-from mailroster.servers.running import Usage, dovecot_pid, postfix_pid
-from mailroster.system.programs import results_of, run
+from mailroster.servers.running import dovecot_pid, postfix_pid
+from mailroster.system.programs import run
 from mailroster.system.sockets import connected
 
 #: Of so many hops and mailboxes the servers are asked; a way may have a thousand.
@@ -159,7 +162,7 @@ def _senders(found: Explanation, settings: Settings, layout: Layout) -> Iterator
         return
     address = found.way.address
     what = f"who may send as {address}"
-    if owners_by_way(found.router, settings, address) is None:
+    if senders.by_route(found.router, address, catch_all=settings.spoof_catch_all) is None:
         theirs = _owners(address, settings, layout)
         if theirs is not None and theirs != found.senders:
             yield Disagreement(what, _named(found.senders), _named(theirs))

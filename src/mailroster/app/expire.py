@@ -8,11 +8,11 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from io import FileIO
+from typing import NamedTuple
 
 from mailroster.app.passwords.hashing import hash_clear
 from mailroster.base.findings import WARNING, Finding, Location
 from mailroster.base.layout import Layout
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.edits.expiry import ends_in, expire
 from mailroster.publish.reconcile import Tables
 from mailroster.roster.documents.notes import WORD

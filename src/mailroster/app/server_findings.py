@@ -8,20 +8,21 @@ from contextlib import contextmanager
 from itertools import islice
 
 from mailroster.analysis.checks.subject import some
-from mailroster.base.findings import INFO, Fault, Finding, Location, ServiceFailed
+from mailroster.base.findings import INFO, Fault, Finding, Location, ServiceFailed, unreadable
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
-from mailroster.publish.tables.dovecot import misplaced, unserved, with_fields
 from mailroster.publish.tables.postfix import DOMAINS
+from mailroster.roster.dovecot.served import misplaced, unserved, with_fields
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import POSTMASTER_SETTING, Router
 from mailroster.routing.trace import end_of, lead_nowhere
 from mailroster.servers import overrides, running, sieve, version
 from mailroster.servers.config.dovecot.versions import dialect
+from mailroster.servers.patterns import Captures
 from mailroster.store.links import ConfigFolder
 from mailroster.store.overlay.overlay import Overlay
 from mailroster.system.files import Disk, reason
-from mailroster.system.programs import Captures, program, run
+from mailroster.system.programs import program, run
 
 #: So many addresses without a recipient are named.
 _NAMED = 5
@@ -36,7 +37,7 @@ def findings(
     try:
         found = overrides.judged(overrides.wanted(settings), settings, layout)
     except OSError as error:
-        found = [sieve.unreadable(os.path.basename(error.filename), reason(error))]
+        found = [unreadable(os.path.basename(error.filename), reason(error))]
     except ServiceFailed as error:
         warn(f"the settings for the servers are not checked: {error}")
         found = []

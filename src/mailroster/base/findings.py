@@ -5,9 +5,7 @@ we can't go on, and are named by whose fault it is; only the faces turn them int
 codes.
 """
 
-from typing import Self
-
-from mailroster.base.named_tuple import NamedTuple
+from typing import NamedTuple, Self
 
 #: The longest description in characters: a line of a damaged file may be of any length.
 _WHAT_MAX = 200
@@ -87,3 +85,9 @@ class Busy(Exception):
 
 class ServiceFailed(Exception):
     """Postfix or Dovecot did not do what it was asked; carries the server's own words."""
+
+
+def unreadable(file: str, why: str) -> Finding:
+    """A file that can't be read, by the system's words."""
+    what = f"the file can't be read ({why})"
+    return Finding(Location(file), ERROR, "unreadable-file", what, "correct its owner or its mode")

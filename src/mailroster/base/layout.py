@@ -2,12 +2,16 @@
 
 import os
 
+from mailroster.base.address import split
 from mailroster.base.settings import NOTE, ORIGIN, UNTRUSTED, Settings
 
 #: The longest path of a socket that the kernel takes (unix(7): sun_path), and the longest that
 #: Dovecot adds to its base_dir.
 SOCKET_PATH_MAX = 107
 _DOVECOT_SOCKET = "/login/ssl-parameters-longest"
+
+#: In the config folder: the renames of mail folders that are not completed (servers/mailbox_moves).
+MOVES = ".mailroster-moves"
 
 
 class Layout:
@@ -146,3 +150,9 @@ class Layout:
         if settings.tls_certificate:
             return settings.tls_certificate, settings.tls_key or settings.tls_certificate
         return os.path.join(self.tls, "cert.pem"), os.path.join(self.tls, "key.pem")
+
+
+def maildir(address: str) -> str:
+    """The folder of a mailbox below the mail folder."""
+    user, domain = split(address)
+    return f"{domain}/{user}"

@@ -6,10 +6,9 @@ Every variable may have `__FILE` behind its name: then it names a file that hold
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from mailroster.base.findings import NotUnderstood, Refused, printable
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.base.setting_rules import PORTS, fault, is_everywhere, proxied, words
 
 HOME = "docker-data/dms"

@@ -74,10 +74,9 @@ def _attempt(argv: Sequence[str]) -> tuple[int, str]:
 
 def _failed(error: OSError) -> tuple[int, str]:
     """What the system refused, on which path."""
-    from mailroster.system.files import reason, remedy
+    from mailroster.app.system_errors import words_of
 
-    words = f"{error.filename}: {reason(error)}" if error.filename else f"{error}{remedy(error)}"
-    return REFUSED if isinstance(error, PermissionError) else TRY_LATER, words
+    return REFUSED if isinstance(error, PermissionError) else TRY_LATER, words_of(error)
 
 
 def _run(argv: Sequence[str]) -> int:

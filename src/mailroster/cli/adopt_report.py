@@ -1,16 +1,16 @@
 """What `mailroster adopt` says: for people, and as JSON."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import mailroster
+from mailroster.app.adopt.assessment import Assessment
 from mailroster.app.adopt.locate import Place, near
 from mailroster.app.adopt.remark import DIFFERS, MEND, MISSING, NOTE, OTHER_WAY, named
-from mailroster.app.adopt.report import Outlook
+from mailroster.app.adopt.report import Outlook, listening
 from mailroster.base.findings import ERROR, INFO, Finding, printable
 from mailroster.base.settings import FOLDERS, Settings
 from mailroster.cli.call import Call, finding_fields, print_json
-from mailroster.servers.config.endpoints import endpoints, listed
 
 _HEADINGS = {
     MEND: "Fix these first",
@@ -43,11 +43,12 @@ _SHOWN = 20
 
 
 def show(
-    call: Call, place: Place, said: Outlook, findings: Sequence[Finding], steps: Sequence[str]
+    call: Call, assessed: Assessment, findings: Sequence[Finding], steps: Sequence[str]
 ) -> None:
     """Prints the report. `steps` are the next commands, none while errors remain."""
+    place, said, settings = assessed.place, assessed.outlook, assessed.settings
     if "--json" in call.options:
-        print_json(_fields(place, said, findings, steps, call.settings))
+        print_json(_fields(assessed, findings, steps))
         return
     shown = [f for f in findings if f.severity != INFO]
     blocks = [[*_places(place), _served(said), *_mailboxes(place, said)]]
@@ -64,7 +65,7 @@ def show(
         blocks[0].append("All of it is served as before.")
     if steps:
         blocks.append(["Next, as root", *(f"  {step}" for step in steps)])
-        blocks.append(_listening(call.settings))
+        blocks.append(_listening(settings))
     else:
         again = f"mailroster adopt {near(place.folder)}"
         blocks.append([f"Fix the errors above, then run '{again}' again: it names the next step."])
@@ -73,8 +74,9 @@ def show(
     print("\n\n".join("\n".join(block) for block in blocks))
 
 
-def steps(place: Place, settings: Settings, honoured: Mapping[str, str]) -> list[str]:
+def steps(assessed: Assessment) -> list[str]:
     """The commands with which it is served on this machine."""
+    place, settings = assessed.place, assessed.settings
     from shlex import join, quote
 
     names = [setting.name for setting in FOLDERS[1:]]
@@ -88,7 +90,7 @@ def steps(place: Place, settings: Settings, honoured: Mapping[str, str]) -> list
     if any("compose" in file for file in place.project.files):
         folder = os.path.dirname(near(os.path.join(place.project.folder, "x"))) or "."
         stop = join(["docker", "compose", "--project-directory", folder, "stop"])
-    given = {name: value for name, value in honoured.items() if place.project.files}
+    given = {name: value for name, value in assessed.honoured.items() if place.project.files}
     if not os.path.exists(settings.tls_certificate):
         given.pop("SSL_TYPE", None)  # a start would refuse it; a remark says so
     told = [f"{name}={quote(value)}" for name, value in given.items()]
@@ -101,7 +103,7 @@ def _listening(settings: Settings) -> list[str]:
     certificate = "a certificate that it makes itself, which no client trusts"
     if os.path.exists(s.tls_certificate):
         certificate = s.tls_certificate
-    lines = [f"It will listen on {s.listen}: {listed(endpoints(s))}; with {certificate}."]
+    lines = [f"It will listen on {s.listen}: {listening(s)}; with {certificate}."]
     if s.smtp_port != _SMTP:
         file = os.path.join(near(s.config), "mailroster.toml")
         lines.append(
@@ -157,12 +159,9 @@ def _findings(found: Sequence[Finding], place: Place) -> list[str]:
 
 
 def _fields(
-    place: Place,
-    said: Outlook,
-    findings: Sequence[Finding],
-    steps: Sequence[str],
-    settings: Settings,
+    assessed: Assessment, findings: Sequence[Finding], steps: Sequence[str]
 ) -> dict[str, object]:
+    place, said, settings = assessed.place, assessed.outlook, assessed.settings
     return {
         "folders": {name: path or None for name, path in _paths(place).items()},
         "project": place.project.files,

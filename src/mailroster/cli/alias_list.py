@@ -1,7 +1,7 @@
 """`setup alias list`."""
 
 from mailroster.cli.call import Call, alias_key, print_json, print_list
-from mailroster.cli.incoming import fields_of_lead, told
+from mailroster.cli.incoming import fields_of_lead, lead_line
 from mailroster.cli.notes import by_key, fields_of, lines_of
 from mailroster.cli.table import print_table
 from mailroster.roster.documents.notes import Notes
@@ -12,7 +12,7 @@ from mailroster.routing.incoming import leads_to
 
 def show(call: Call) -> int:
     """Each alias as it stands in the file, the lines of one joined."""
-    roster = call.roster("virtual")
+    roster = call.home.roster("virtual")
     if "--of" in call.options:
         return _leading(call, roster, alias_key(call.options["--of"]))
     document = roster.virtual
@@ -46,14 +46,13 @@ def show(call: Call) -> int:
 
 def _leading(call: Call, roster: Roster, address: str) -> int:
     """What leads to an address, directly and through others."""
-    router = call.router(roster)
+    router = call.home.router(roster)
     leads = leads_to(router, address)
-    found = [fields_of_lead(lead) for lead in leads]
     if "--json" in call.options:
-        print_json(found)
+        print_json([fields_of_lead(lead) for lead in leads])
     elif "--table" in call.options:
         rows = [(one.key, one.kind, ", ".join(one.through), str(one.where)) for one in leads]
         print_table(("ENTRY", "KIND", "THROUGH", "WHERE"), rows)
     else:
-        print_list([f"* {told(lead)}" for lead in found])
+        print_list([f"* {lead_line(lead)}" for lead in leads])
     return 0

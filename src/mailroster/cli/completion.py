@@ -9,10 +9,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from mailroster.app.completion import roster_at_once
 from mailroster.base.address import split
-from mailroster.base.findings import Busy, NotUnderstood, Refused
-from mailroster.base.settings import FOLDERS, LAYOUTS, OVERLAY, load
-from mailroster.cli.call import Call, sources_of
+from mailroster.base.findings import NotUnderstood
+from mailroster.base.settings import FOLDERS, LAYOUTS, OVERLAY
+from mailroster.cli.call import Call
 from mailroster.cli.commands import COMMANDS
 from mailroster.cli.grammar import Command, find, may_be_many
 from mailroster.cli.quota_list import ORDERS
@@ -20,11 +21,8 @@ from mailroster.edits.rows import FORMATS as ROW_FORMATS
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.hash_cost import SCHEMES
 from mailroster.roster.roster import Roster
-from mailroster.store.config_folder import Store
 
 LINE, BREAKS = "MAILROSTER_COMPLETE", "MAILROSTER_BREAKS"
-#: Nobody waits longer for a proposal, should the folder be locked.
-_WAIT_S = 1.0
 
 #: Words of a usage that stand for a path; DIR and FOLDER for one of a folder.
 _PATHS = ("SOURCE", "DESTINATION", "FOLDER", "FILE", "DIR")
@@ -208,14 +206,9 @@ def _domains(roster: Roster) -> set[str]:
 
 
 def _read_roster(given: Mapping[str, str]) -> Roster:
-    """The roster to complete from; an empty one where the folder can't be used."""
+    """The roster to complete from."""
     options = {name: os.path.expanduser(value) for name, value in given.items()}
-    try:
-        settings = load(sources_of(options, os.environ))
-        store = Store(settings.config, wait_s=_WAIT_S, linked=settings.linked())
-        return store.read().roster
-    except (Busy, NotUnderstood, Refused, OSError):
-        return Roster()
+    return roster_at_once(options, os.environ)
 
 
 def _apart(line: str, breaks: str) -> str:

@@ -18,15 +18,13 @@ def login(call: Call) -> int:
     returns its exit status."""
     import subprocess
 
-    from mailroster.servers.running import dovecot_pid, postfix_pid
+    from mailroster.app.status import are_running
 
     shell = os.environ.get("SHELL") or "/bin/sh"
     line = " ".join(call.arguments)
     environment = {**os.environ, **_environment(call)}
     if not line:
-        layout = call.layout()
-        up = postfix_pid(layout) is not None and dovecot_pid(layout) is not None
-        state = "runs" if up else "does not run"
+        state = "runs" if are_running(call.home) else "does not run"
         print(f"The server of {call.settings.config} {state}. 'exit' ends this shell.", flush=True)
     try:
         ended = subprocess.call([shell, "-c", line] if line else [shell], env=environment)
@@ -37,7 +35,7 @@ def login(call: Call) -> int:
 
 def _environment(call: Call) -> dict[str, str]:
     """The variables by which Postfix's and Dovecot's programs, and `setup`, find this instance."""
-    layout, settings = call.layout(), call.settings
+    layout, settings = call.home.layout, call.settings
     found = {setting.variable: str(getattr(settings, setting.name)) for setting in FOLDERS[1:]}
     found["MAILROSTER_LAYOUT"] = settings.layout
     if layout.kind == "private":
@@ -47,7 +45,7 @@ def _environment(call: Call) -> dict[str, str]:
 
 def show_mail_logs(call: Call) -> int:
     """Prints the log of Postfix and then, where it is another file, that of Dovecot."""
-    paths = _logs(call.layout(), call)
+    paths = _logs(call.home.layout, call)
     there = [path for path in paths if os.path.isfile(path)]
     if not there:
         raise Refused(

@@ -1,6 +1,7 @@
 """`setup dovecot-master`."""
 
 from mailroster.cli.call import Call, print_json, print_list
+from mailroster.cli.edit import rehearse, run_edit
 from mailroster.cli.notes import by_key, lines_of
 from mailroster.cli.password_input import secret_for
 from mailroster.cli.table import print_table
@@ -13,32 +14,34 @@ from mailroster.roster.roster import Roster
 def add(call: Call) -> int:
     name = master_name(call.arguments[0])
     secret = secret_for(
-        call, name, lambda: call.rehearse(lambda r: accounts.add_master(r, name, ""))
+        call, name, lambda: rehearse(call, lambda r: accounts.add_master(r, name, ""))
     )
 
     def verb(roster: Roster) -> Roster:
         return accounts.add_master(roster, name, secret.hash)
 
-    return call.edit(call.annotating(verb, "masters", name), done=secret.show)
+    return run_edit(call, verb, notes_on=("masters", name), done=secret.show)
 
 
 def update(call: Call) -> int:
     name = master_name(call.arguments[0])
     secret = secret_for(
-        call, name, lambda: call.rehearse(lambda r: accounts.set_master_password(r, name, ""))
+        call, name, lambda: rehearse(call, lambda r: accounts.set_master_password(r, name, ""))
     )
-    return call.edit(
-        lambda roster: accounts.set_master_password(roster, name, secret.hash), done=secret.show
+    return run_edit(
+        call,
+        lambda roster: accounts.set_master_password(roster, name, secret.hash),
+        done=secret.show,
     )
 
 
 def delete(call: Call) -> int:
     names = list(dict.fromkeys(master_name(text) for text in call.arguments))
-    return call.edit(lambda roster: accounts.delete_masters(roster, names))
+    return run_edit(call, lambda roster: accounts.delete_masters(roster, names))
 
 
 def show(call: Call) -> int:
-    document = call.roster("masters").masters
+    document = call.home.roster("masters").masters
     notes = by_key(document)
     comments = {name: notes.get(name, Notes()).comment for name, _ in document.items()}
     if "--table" in call.options:

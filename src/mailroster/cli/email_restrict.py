@@ -2,6 +2,7 @@
 
 from mailroster.base.findings import NotUnderstood, Refused
 from mailroster.cli.call import Call, print_json, restriction_key, warn
+from mailroster.cli.edit import run_edit
 from mailroster.edits import accounts
 from mailroster.roster.roster import Roster
 
@@ -14,12 +15,12 @@ def restrict(call: Call) -> int:
             return roster
         return accounts.restrict(roster, field, address)
 
-    return call.edit(call.annotating(verb, field, address), judged=True)
+    return run_edit(call, verb, notes_on=(field, address), judged=True)
 
 
 def allow(call: Call) -> int:
     field, address = _direction(call)
-    return call.edit(lambda roster: accounts.allow(roster, field, address))
+    return run_edit(call, lambda roster: accounts.allow(roster, field, address))
 
 
 def restricted(call: Call) -> int:
@@ -29,7 +30,7 @@ def restricted(call: Call) -> int:
     from mailroster.roster.documents.notes import Notes
 
     field, address = _direction(call)
-    document = getattr(call.roster(field), field)
+    document = getattr(call.home.roster(field), field)
     notes = by_key(document)
     found = [(entry, notes.get(key)) for key, entry in document.items() if address in ("", key)]
     if "--table" in call.options:

@@ -1,43 +1,27 @@
 """`setup explain` and `setup map`."""
 
 import sys
-from collections.abc import Iterable
 
 from mailroster.analysis.charts import map_chart, way_chart
-from mailroster.analysis.explain import Explanation, explain
+from mailroster.analysis.explain import Explanation
 from mailroster.analysis.graph import Graph, dot
-from mailroster.app.comparison import Agreement, compare
+from mailroster.app.comparison import Agreement
+from mailroster.app.explanation import explain_address, patterns_fault, router_of_all
 from mailroster.base import address as addresses
-from mailroster.base.findings import NotUnderstood, ServiceFailed
+from mailroster.base.findings import NotUnderstood
 from mailroster.cli.call import Call, any_address, finding_fields, print_json, warn
-from mailroster.roster.roster import Roster
-from mailroster.routing.router import Router, quoted
 from mailroster.routing.trace import Hop, Recipient
-from mailroster.servers.pattern_trace import winners
-from mailroster.servers.running import is_running
-from mailroster.servers.version import meant
-from mailroster.system.programs import Captures, NoPcre, ask_regexp, prime
-
-#: Levels of aliases whose addresses Postfix is asked about at once.
-_LEVELS = 8
-_ADDRESSES_MAX = 5000
 
 
 def show(call: Call) -> int:
     """Where mail to an address goes; exit 1 if a running server says something else."""
-    settings, layout = call.settings, call.layout()
-    roster = call.roster()
-    address = any_address(call.arguments[0], settings.hostname)
-    router = call.router(roster)
-    _look_ahead(router, address)
-
-    def lines_of_rules(asked: Iterable[str]) -> dict[str, int]:
-        return winners(roster.regexp, asked)
-
-    found = explain(router, settings, address, lines_of_rules, meant(layout))
-    agreement = compare(found, settings, layout) if is_running(layout) else None
+    roster = call.home.roster()
+    address = any_address(call.arguments[0], call.settings.hostname)
+    found, agreement = explain_address(call.home, roster, address)
     status = 1 if agreement is not None and agreement.disagreements else 0
-    _tell_unjudged(roster)
+    if fault := patterns_fault(roster):
+        file = roster.regexp.format.file
+        warn(f"warning: the rules of {file} are left out: {fault}")
     if _draw(call, way_chart(found.way)):
         return status
     if "--json" in call.options:
@@ -45,7 +29,7 @@ def show(call: Call) -> int:
         return status
     from mailroster.cli.explain_text import story
 
-    for line in story(found, agreement, settings):
+    for line in story(found, agreement, call.settings):
         print(line)
     return status
 
@@ -55,18 +39,7 @@ def draw(call: Call) -> int:
     if "--dot" not in call.options and "--svg" not in call.options:
         raise NotUnderstood("give --svg FILE or --dot")
     domain = addresses.fold_domain(call.arguments[0].lstrip("@")) if call.arguments else ""
-    roster = call.roster().in_memory()
-    captures = Captures(roster.regexp)
-    router = call.router(roster, captures).remembering()
-    try:
-        prime(
-            router,
-            [*roster.virtual.index, *roster.local_aliases.index],
-            map(quoted, roster.accounts.counted()),
-        )
-    except ServiceFailed as error:
-        captures.give_up()
-        warn(f"warning: what the patterns take is not marked: {error}")
+    router = router_of_all(call.home, call.home.roster())
     _draw(call, map_chart(router, domain))
     return 0
 
@@ -87,33 +60,6 @@ def _draw(call: Call, graph: Graph) -> bool:
     with open(path, "wb") as file:
         file.write(drawn)
     return "--dot" in call.options
-
-
-def _look_ahead(router: Router, address: str) -> None:
-    """Asks Postfix at once for all that the way of an address is likely to need."""
-    if not router.roster.regexp.index:
-        return
-    level = [address.lower()]
-    seen: set[str] = set()
-    for _ in range(_LEVELS):
-        level = [key for key in level if key not in seen][:_ADDRESSES_MAX]
-        if not level or len(seen) > _ADDRESSES_MAX:
-            return
-        seen.update(level)
-        prime(router, level)
-        aliases = (router.roster.virtual.get(key) for key in level)
-        level = [
-            router.qualified(w).lower() for alias in aliases if alias for w in alias.recipients
-        ]
-
-
-def _tell_unjudged(roster: Roster) -> None:
-    """A warning where nobody can tell what the rules take."""
-    if roster.regexp.index:
-        try:
-            ask_regexp("", ())
-        except NoPcre as error:
-            warn(f"warning: the rules of {roster.regexp.format.file} are left out: {error}")
 
 
 def _fields(found: Explanation, agreement: Agreement | None) -> dict[str, object]:

@@ -6,9 +6,9 @@ building argparse's parsers would cost every edit 10 ms.
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from mailroster.base.findings import NotUnderstood
-from mailroster.base.named_tuple import NamedTuple
 
 #: Stands in the place of a secret.
 HIDDEN = "…"
@@ -244,4 +244,4 @@ def _incomplete(words: Sequence[str], commands: Sequence[Command]) -> str:
         raise NotUnderstood(f"'setup {' '.join(nouns)}' is not complete; use one of: {verbs}")
     from mailroster.cli.hints import unknown_command
 
-    raise NotUnderstood(unknown_command(nouns or words, commands))
+    raise NotUnderstood(unknown_command(nouns or words, [c.words for c in commands]))

@@ -24,7 +24,7 @@ def show(words: str) -> int:
         from mailroster.base.findings import NotUnderstood
         from mailroster.cli.hints import unknown_command
 
-        raise NotUnderstood(unknown_command(words.split(), COMMANDS))
+        raise NotUnderstood(unknown_command(words.split(), [c.words for c in COMMANDS]))
     if len(matches) == 1:
         print(text(matches[0]), end="")
     else:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher, get_close_matches
 
-from mailroster.cli.grammar import Command
-
+#: The words of a command: `("email", "add")`.
+Words = tuple[str, ...]
 #: How alike a word and what was meant have to be: 1 is the same.
 _ALIKE = 0.6
 #: How alike a word and its beginning are.
@@ -77,7 +77,7 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
 _PAGE = "see docs/migrate.md"
 
 
-def unknown_command(words: Sequence[str], commands: Sequence[Command]) -> str:
+def unknown_command(words: Sequence[str], commands: Sequence[Words]) -> str:
     """What to say of words that begin no command."""
     for length in (2, 1):
         if hint := ELSEWHERE.get(tuple(word.lower() for word in words[:length])):
@@ -93,17 +93,15 @@ def unknown_command(words: Sequence[str], commands: Sequence[Command]) -> str:
     return f"{what}; did you mean {', '.join(named[:-1])}{last}?"
 
 
-def _known_words(words: Sequence[str], commands: Sequence[Command]) -> int:
+def _known_words(words: Sequence[str], commands: Sequence[Words]) -> int:
     """How many words at the beginning are those of a command."""
     count = 0
-    while count < len(words) and any(
-        c.words[: count + 1] == tuple(words[: count + 1]) for c in commands
-    ):
+    while count < len(words) and any(c[: count + 1] == tuple(words[: count + 1]) for c in commands):
         count += 1
     return count
 
 
-def suggestions(words: Sequence[str], commands: Sequence[Command]) -> list[str]:
+def suggestions(words: Sequence[str], commands: Sequence[Words]) -> list[str]:
     """The names of the commands that were probably meant, or the words that they begin with; the
     likeliest alone, unless several are equally likely."""
     typed = [word.lower() for word in words]
@@ -113,15 +111,15 @@ def suggestions(words: Sequence[str], commands: Sequence[Command]) -> list[str]:
     names: dict[str, float] = {}
     for reading in _readings(typed):
         for command in commands:
-            common = min(len(reading), len(command.words))
-            score = _likeness(reading[:common], command.words[:common])
+            common = min(len(reading), len(command))
+            score = _likeness(reading[:common], command[:common])
             # All words of a command tell more than its first one.
             score += 0.01 * common if score else 0
-            name = " ".join(command.words[:common])
+            name = " ".join(command[:common])
             names[name] = max(score, names.get(name, 0))
     best = max(names.values())
     verbs = (typed[0], _SYNONYMS.get(typed[0], ""))
-    with_verb = [command.name() for command in commands if command.words[-1] in verbs]
+    with_verb = [" ".join(command) for command in commands if command[-1] in verbs]
     if with_verb and best < _PREFIX:
         return with_verb
     return [name for name, score in names.items() if best and score == best]

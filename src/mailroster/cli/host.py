@@ -22,13 +22,7 @@ def tables(call: Call) -> int:
 
 def watch(call: Call) -> int:
     """Runs until it is told to stop."""
-    import asyncio
-    import gc
+    from mailroster.daemons.watch import serve
 
-    from mailroster.daemons.watch import Watch
-    from mailroster.system.log import open_standard_streams
-
-    open_standard_streams()
-    gc.enable()  # unlike the other commands, this one stays
-    asyncio.run(Watch(of_host(call.settings)).run())
+    serve(of_host(call.settings))
     return 0

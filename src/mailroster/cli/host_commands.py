@@ -1,11 +1,9 @@
 """`setup integrate`: what the host's own Postfix and Dovecot need to read the tables."""
 
+from mailroster.app.host_servers import FileChange, HostPlan, HostServers
 from mailroster.base.findings import NotUnderstood
-from mailroster.base.layout import Layout
 from mailroster.cli.call import Call, print_json, warn
 from mailroster.cli.host import of_host
-from mailroster.servers.integrate.apply import Integration
-from mailroster.servers.integrate.plan import Change, Planned
 
 _ACTIONS = ("--apply", "--undo", "--check")
 
@@ -20,68 +18,62 @@ def integrate(call: Call) -> int:
     if "--reload" in call.options and chosen not in (["--apply"], ["--undo"]):
         raise NotUnderstood("--reload goes with --apply or --undo")
     settings = of_host(call.settings)
-    layout = Layout(settings.state, settings.layout)
-    from mailroster.servers.prepare import check_host
-
-    check_host(settings, layout)
-    integration = Integration(settings, layout)
-    if chosen == ["--undo"]:
-        return _undo(call, integration)
+    servers = HostServers(settings)
     keep = "--keep-system-users" in call.options
+    if chosen == ["--undo"]:
+        return _undo(call, servers)
     if chosen == ["--apply"]:
         from mailroster.daemons.watch import Watch
 
         Watch(settings, once=True).once()
-    plan = integration.planned(keep_system_users=keep)
-    if chosen == ["--apply"]:
-        return _apply(call, integration, plan, keep)
+        return _apply(call, servers, keep)
+    plan = servers.plan(keep_system_users=keep)
     _show(call, plan)
-    return 1 if plan.changes and chosen else 0
+    return 1 if plan.files and chosen else 0
 
 
-def _apply(call: Call, integration: Integration, plan: Planned, keep: bool) -> int:
-    if plan.changes:
-        integration.apply(plan, keep_system_users=keep)
+def _apply(call: Call, servers: HostServers, keep: bool) -> int:
+    plan = servers.apply(keep_system_users=keep)
     if "--json" in call.options:
         _print(plan)
     else:
-        for change in plan.changes:
+        for change in plan.files:
             print(f"written: {change.path}")
         for warning in plan.warnings:
             warn(f"warning: {warning}")
         print("integrated")
-    _reload(call, integration, bool(plan.changes))
+    _reload(call, servers, bool(plan.files))
     return 0
 
 
-def _undo(call: Call, integration: Integration) -> int:
-    for path in integration.undo(force="--force" in call.options):
+def _undo(call: Call, servers: HostServers) -> int:
+    for path in servers.undo(force="--force" in call.options):
         print(f"as it was: {path}")
-    _reload(call, integration, True)
+    _reload(call, servers, True)
     return 0
 
 
-def _reload(call: Call, integration: Integration, changed: bool) -> None:
+def _reload(call: Call, servers: HostServers, changed: bool) -> None:
     if "--reload" in call.options:
-        for name in integration.reload():
+        for name in servers.reload():
             warn(f"{name} reads its files again")
     elif changed:
         warn("to have them read: postfix reload; doveadm reload (or start Postfix and Dovecot)")
 
 
-def _show(call: Call, plan: Planned) -> None:
+def _show(call: Call, plan: HostPlan) -> None:
     if "--json" in call.options:
         _print(plan)
         return
-    if not plan.changes:
+    if not plan.files:
         print("integrated")
-    for change in plan.changes:
+    for change in plan.files:
         print("\n".join(_lines(change, plan)))
     for warning in plan.warnings:
         warn(f"warning: {warning}")
 
 
-def _lines(change: Change, plan: Planned) -> list[str]:
+def _lines(change: FileChange, plan: HostPlan) -> list[str]:
     """What becomes of a file: its settings if they are known, its whole text if it is new."""
     if change.old is None:
         text = change.new.decode("utf-8", "backslashreplace").rstrip("\n")
@@ -103,11 +95,11 @@ def _lines(change: Change, plan: Planned) -> list[str]:
     return [*found, ""]
 
 
-def _print(plan: Planned) -> None:
+def _print(plan: HostPlan) -> None:
     print_json(
         {
-            "integrated": not plan.changes,
-            "files": [{"file": change.path, "new": change.old is None} for change in plan.changes],
+            "integrated": not plan.files,
+            "files": [{"file": change.path, "new": change.old is None} for change in plan.files],
             "settings": [one._asdict() for one in plan.settings],
             "warnings": plan.warnings,
         }

@@ -1,6 +1,7 @@
 """`setup email lock` and `setup email unlock`."""
 
 from mailroster.cli.call import Call, account_address, warn
+from mailroster.cli.edit import run_edit
 from mailroster.cli.notes import said
 from mailroster.edits import locks
 from mailroster.roster.documents.notes import notes_of
@@ -21,7 +22,7 @@ def lock(call: Call) -> int:
             warn(f"{address!r} is locked already")
         return after
 
-    return call.edit(verb)
+    return run_edit(call, verb)
 
 
 def _rehash(password: str) -> str:
@@ -39,4 +40,4 @@ def unlock(call: Call) -> int:
             warn(f"{address!r} is not locked")
         return after
 
-    return call.edit(verb)
+    return run_edit(call, verb)

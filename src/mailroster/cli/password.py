@@ -3,7 +3,8 @@
 from mailroster.base.address import Address
 from mailroster.base.findings import Refused
 from mailroster.cli.call import Call, account_address, warn
-from mailroster.cli.password_input import asked_once, hashing_for, line
+from mailroster.cli.edit import run_edit
+from mailroster.cli.password_input import asked_once, line
 from mailroster.edits import accounts
 from mailroster.roster.formats.hash_cost import is_below
 from mailroster.roster.roster import Roster
@@ -14,7 +15,7 @@ def check(call: Call) -> int:
     from mailroster.app.passwords.verify import is_right
 
     address = account_address(call.arguments[0])
-    account = call.roster("accounts").accounts.get(address)
+    account = call.home.roster("accounts").accounts.get(address)
     if account is None:
         raise Refused(f"there is no account {address!r}")
     given = line() if "--password-stdin" in call.options else asked_once(address)
@@ -33,8 +34,9 @@ def _rehash(call: Call, address: Address, given: str, old: str) -> int:
     """Another hash of the same password where the settings ask for more; unless it has changed
     meanwhile."""
     from mailroster.app.passwords import hashing
+    from mailroster.app.passwords.new_hash import scheme_and_cost
 
-    scheme, cost = hashing_for(call)
+    scheme, cost = scheme_and_cost(call.settings, call.options.get("--scheme"))
     effective = hashing.effective_scheme(given, scheme)
     if effective != scheme or not is_below(old, scheme, cost):
         return 0
@@ -46,4 +48,4 @@ def _rehash(call: Call, address: Address, given: str, old: str) -> int:
             return roster
         return accounts.set_password(roster, address, new)
 
-    return call.edit(verb, done=lambda: warn(f"{address!r} has a hash of {scheme} {cost} now"))
+    return run_edit(call, verb, done=lambda: warn(f"{address!r} has a hash of {scheme} {cost} now"))

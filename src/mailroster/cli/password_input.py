@@ -3,17 +3,11 @@
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from mailroster.base.findings import NotUnderstood, Refused
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.cli.call import Call, warn
 from mailroster.roster.formats import credentials
-
-if TYPE_CHECKING:
-    from mailroster.app.passwords.policy import Policy
-    from mailroster.roster.formats.hash_cost import Cost
-
 
 #: No password is longer.
 _LINE_MAX_BYTES = 1 << 16
@@ -55,19 +49,17 @@ def secret_for(call: Call, name: str, check: Callable[[], object]) -> Secret:
         if not call.options["--hash"].startswith("{"):
             raise Refused("the hash has no {SCHEME} in front")
         return Secret(credentials.check_hash(call.options["--hash"]))
-    scheme, cost = hashing_for(call)
-    from mailroster.app.passwords import hashing
+    from mailroster.app.passwords.new_hash import generate, new_hash, scheme_and_cost
 
-    policy, generated = policy_for(call), ""
+    scheme, generated = call.options.get("--scheme"), ""
+    scheme_and_cost(call.settings, scheme)
     if given is not None:
         _warn_of_arguments(call)
     if "--generate" in call.options:
-        given = generated = hashing.generate(policy.min_length)
+        given = generated = generate(call.settings)
     elif given is None:
         given = line() if "--password-stdin" in call.options else _asked(name, check)
-    hashing.check(given)
-    policy.check(given)
-    return Secret(hashing.hash_password(given, scheme, cost), generated)
+    return Secret(new_hash(call.settings, given, scheme), generated)
 
 
 def clear_password(call: Call, name: str, place: int) -> str:
@@ -98,32 +90,6 @@ def _warn_of_arguments(call: Call) -> None:
         "warning: every user of this machine can see a password on the command line; "
         f"leave it out, and {short!r} asks for it, or give it with --password-stdin"
     )
-
-
-def policy_for(call: Call) -> "Policy":
-    """What new passwords have to be."""
-    from mailroster.app.passwords.policy import Policy
-    from mailroster.store.links import ConfigFolder
-
-    settings = call.settings
-    folder = ConfigFolder(settings.config, settings.linked())
-    return Policy(settings.password_min_length, settings.password_refused, folder)
-
-
-def hashing_for(call: Call) -> "tuple[str, Cost]":
-    """The scheme and the cost of the hashes that a command makes. Raises NotUnderstood.
-
-    `password_cost` is of `password_scheme`: another one gets its default.
-    """
-    from mailroster.roster.formats.hash_cost import SCHEMES, default_cost, parse_cost
-
-    usual = call.settings.password_scheme.upper()
-    scheme = call.options.get("--scheme", usual).upper()
-    if scheme not in SCHEMES:
-        raise NotUnderstood(f"unknown scheme {scheme!r}; take one of {', '.join(SCHEMES)}")
-    if scheme != usual:
-        return scheme, default_cost(scheme)
-    return scheme, parse_cost(scheme, call.settings.password_cost)
 
 
 def line() -> str:

@@ -1,37 +1,15 @@
-"""What a change would do, found and shown: for `--dry-run` and `setup diff`."""
+"""What a change would do, as `--dry-run` and `setup diff` show it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from mailroster.analysis.effects import effects
 from mailroster.analysis.effects.effect import Effect
-from mailroster.analysis.effects.routes import concerned
 from mailroster.analysis.effects.sentences import sentences
 from mailroster.base.findings import Finding
-from mailroster.cli.call import Call, finding_fields, print_json, warn
-from mailroster.cli.usage import shown
+from mailroster.cli.call import Call, finding_fields, print_json
+from mailroster.cli.usage import usages
 from mailroster.roster.plan import Plan, file_diff
-from mailroster.roster.roster import Roster
-from mailroster.routing.change import change
-from mailroster.system.programs import Captures, prime_addresses, prime_ways
 
 NOTHING = "nothing: no login and no mail is concerned"
-
-
-def foreseen(call: Call, before: Roster, after: Roster) -> list[Effect]:
-    """The effects of one roster in place of another, as pcre and the settings say."""
-    captures = Captures(before.regexp), Captures(after.regexp)
-    if before.regexp.same_as(after.regexp):
-        captures = captures[:1] * 2
-    old, new = (
-        call.router(roster, captured).remembering()
-        for roster, captured in zip((before, after), captures, strict=True)
-    )
-    found = concerned(change(old, new), prime_addresses)
-    for router in (old, new):
-        prime_ways(router, found.keys)
-    if any(captured.is_blind for captured in captures):
-        warn(f"the patterns of {after.regexp.format.file} are not followed: there is no postmap")
-    return effects(found, spoof_protection=call.settings.spoof_protection)
 
 
 def show(
@@ -75,5 +53,5 @@ def _usage(call: Call, found: Iterable[Effect]) -> Mapping[str, int]:
     users = [effect.subject for effect in found if effect.kind == "quota-changed"]
     if not users:
         return {}
-    known = shown(call, call.roster(), users)
+    known = usages(call, call.home.roster(), users)
     return {user: use.used for user, use in known.items() if use.used is not None}

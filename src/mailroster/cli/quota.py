@@ -2,6 +2,7 @@
 
 from mailroster.base.sizes import normal_size
 from mailroster.cli.call import Call, account_address
+from mailroster.cli.edit import run_edit
 from mailroster.edits import accounts
 from mailroster.roster.formats.quotas import Quota
 from mailroster.roster.roster import Roster
@@ -13,9 +14,9 @@ def put(call: Call) -> int:
     def verb(roster: Roster) -> Roster:
         return accounts.set_quota(roster, quota)
 
-    return call.edit(call.annotating(verb, "quotas", quota.address), judged=True)
+    return run_edit(call, verb, notes_on=("quotas", quota.address), judged=True)
 
 
 def delete(call: Call) -> int:
     address = account_address(call.arguments[0])
-    return call.edit(lambda roster: accounts.delete_quota(roster, address))
+    return run_edit(call, lambda roster: accounts.delete_quota(roster, address))

@@ -2,6 +2,7 @@
 
 from mailroster.base.findings import NotUnderstood
 from mailroster.cli.call import Call, domain_key, print_json, print_list, warn
+from mailroster.cli.edit import run_edit
 from mailroster.cli.notes import by_key, lines_of
 from mailroster.cli.password_input import clear_password
 from mailroster.cli.table import print_table
@@ -28,14 +29,14 @@ def _route(call: Call, relay: Relay) -> int:
     def verb(roster: Roster) -> Roster:
         return relays.route(roster, relay)
 
-    return call.edit(call.annotating(verb, "relaymap", relay.sender))
+    return run_edit(call, verb, notes_on=("relaymap", relay.sender))
 
 
 def add_auth(call: Call) -> int:
     sender, user = domain_key(call.arguments[0]), call.arguments[1]
     sasl_password.line(Login(sender, user, "any"))  # what is wrong with the user is said at once
     login = Login(sender, user, clear_password(call, f"{user} at the relay of {sender}", place=2))
-    status = call.edit(lambda roster: relays.log_in(roster, login))
+    status = run_edit(call, lambda roster: relays.log_in(roster, login))
     if not call.settings.relayhost and not _is_relayed(call, sender):
         warn(f"note: {sender} has no relay yet; name it with 'setup relay add-domain'")
     return status
@@ -43,12 +44,12 @@ def add_auth(call: Call) -> int:
 
 def delete(call: Call) -> int:
     sender = domain_key(call.arguments[0])
-    return call.edit(lambda roster: relays.forget(roster, sender))
+    return run_edit(call, lambda roster: relays.forget(roster, sender))
 
 
 def show(call: Call) -> int:
     """Every sender with its relay and the user that logs in there; never a password."""
-    roster = call.roster("relaymap", "sasl_passwords")
+    roster = call.home.roster("relaymap", "sasl_passwords")
     routes, logins = dict(roster.relaymap.items()), dict(roster.sasl_passwords.items())
     senders = list(dict.fromkeys((*routes, *logins)))
     noted = by_key(roster.relaymap)
@@ -85,7 +86,7 @@ def show(call: Call) -> int:
 
 
 def _is_relayed(call: Call, sender: str) -> bool:
-    relay = call.roster().relaymap.get(sender)
+    relay = call.home.roster().relaymap.get(sender)
     return relay is not None and bool(relay.destinations)
 
 

@@ -1,6 +1,7 @@
 """`setup sender`: who may send as whom, beyond oneself and one's aliases."""
 
 from mailroster.cli.call import Call, account_address, alias_key, print_json, print_list, warn
+from mailroster.cli.edit import run_edit
 from mailroster.cli.notes import by_key, lines_of
 from mailroster.cli.table import print_table
 from mailroster.edits import senders
@@ -17,7 +18,7 @@ def add(call: Call) -> int:
             return roster
         return senders.grant(roster, account, granted)
 
-    status = call.edit(call.annotating(verb, "sender_logins", granted), judged=True)
+    status = run_edit(call, verb, notes_on=("sender_logins", granted), judged=True)
     if not call.settings.spoof_protection:
         warn("warning: without spoof protection (SPOOF_PROTECTION=1) all may send as anybody")
     return status
@@ -25,12 +26,12 @@ def add(call: Call) -> int:
 
 def delete(call: Call) -> int:
     account, granted = account_address(call.arguments[0]), _sender(call.arguments[1])
-    return call.edit(lambda roster: senders.revoke(roster, account, granted))
+    return run_edit(call, lambda roster: senders.revoke(roster, account, granted))
 
 
 def show(call: Call) -> int:
     """Each entry of the file, or those of one account."""
-    document = call.roster("sender_logins").sender_logins
+    document = call.home.roster("sender_logins").sender_logins
     if call.arguments:
         account = account_address(call.arguments[0])
         user, _, domain = account.partition("@")

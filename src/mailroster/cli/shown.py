@@ -6,9 +6,9 @@ them takes memory and time; all of them are counted.
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from mailroster.base.findings import Finding, Location
-from mailroster.base.named_tuple import NamedTuple
 
 #: Findings of one code in one file that are shown.
 SHOWN_MAX = 1000

@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 
+from mailroster.app import leftovers
 from mailroster.app.expire import Deadlines, clock_of, now, put_over
 from mailroster.base.findings import Busy, Finding, Refused, ServiceFailed
-from mailroster.base.layout import Layout
+from mailroster.base.layout import MOVES, Layout
 from mailroster.base.settings import Settings
 from mailroster.daemons.file_events import hints
 from mailroster.publish.damage import damaged
@@ -20,8 +21,6 @@ from mailroster.publish.published_files import Served
 from mailroster.publish.reconcile import Outcome, Tables, converge
 from mailroster.roster.roster import Roster
 from mailroster.servers import running
-from mailroster.servers.mailbox_moves import Mover, Record, settle
-from mailroster.servers.mailboxes import mail_folder
 from mailroster.servers.overrides import Pending, ignored
 from mailroster.servers.sieve import SieveScripts
 from mailroster.servers.version import version
@@ -29,7 +28,6 @@ from mailroster.store.config_folder import Store
 from mailroster.store.history.log import user_name
 from mailroster.store.history.writer import author, command
 from mailroster.store.overlay.overlay import Overlay
-from mailroster.store.transaction import MOVES
 from mailroster.system import pid_file
 from mailroster.system.files import ABSENT, identity, make_folder
 from mailroster.system.folder_lock import FolderLock
@@ -264,17 +262,8 @@ class Follower:
 
     def _settle_moves(self) -> None:
         """Mail folders that a rename has left under way."""
-        config = self._settings.config
-        if not os.path.lexists(os.path.join(config, MOVES)):
-            return
-        try:
-            with Record(config, 0) as record:
-                mover = Mover(config, mail_folder(self._settings), self._layout)
-                settle(record, mover, self._says, self._serves)
-        except Busy:
-            pass  # another command does it
-        except (Refused, OSError) as error:
-            raise Refused(f"a renamed mail folder is not in its place: {error}") from error
+        if os.path.lexists(os.path.join(self._settings.config, MOVES)):
+            leftovers.finish_moves(self._settings, self._layout, self._says, self._serves)
 
     def _drop_stale_database(self) -> None:
         """Removes Dovecot's database if a log of it is lost that Dovecot has open: the next
@@ -294,9 +283,8 @@ class Follower:
     def finish_deletions(self) -> None:
         """Deletes the mail that a killed 'setup email del' has left."""
         try:
-            says, serves = self._says().accounts, self._serves().accounts
-            mail = mail_folder(self._settings)
-            if count := mail.finish_deletions(says.__contains__, serves.__contains__):
+            count = leftovers.finish_deletions(self._settings, self._says(), self._serves())
+            if count:
                 log(f"mail of deleted accounts that was left is deleted: {count}")
         except (Busy, Refused, OSError) as error:
             log(f"mail of deleted accounts is left: {error}")

@@ -9,9 +9,9 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import NamedTuple
 
 from mailroster.base.findings import ServiceFailed
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.servers import families
 from mailroster.servers.families import Process
 from mailroster.system.log import words_of

@@ -1,6 +1,7 @@
 """`up`: a private mail server that follows the config folder until it is told to stop."""
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -9,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext, supp
 from typing import Any
 
 from mailroster.app.adopt.environment import without_effect
+from mailroster.app.home import Home
 from mailroster.base.findings import Busy, Refused, ServiceFailed
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
@@ -28,7 +30,7 @@ from mailroster.servers.ports import causes
 from mailroster.servers.prepare import check, prepare, remove_sockets
 from mailroster.system import sd_notify
 from mailroster.system.files import Disk
-from mailroster.system.log import log, words_of
+from mailroster.system.log import log, open_standard_streams, words_of
 from mailroster.system.programs import run
 from mailroster.system.threads import in_thread
 
@@ -37,6 +39,19 @@ NO_POSTMASTER = (
     "postmaster_address is not set: mail to root, and to postmaster@ and abuse@ your domains, is "
     "refused unless an account or an alias has the address"
 )
+
+
+def serve(home: Home, *, adopt: bool) -> None:
+    """Runs the servers of a home until a signal ends it (mailroster.daemons.signals). `adopt`: it
+    may replace the servers' own folders by links. Raises as Up.run does, and OSError."""
+    open_standard_streams()
+    home.warn_of_folder(makes=True)
+    gc.enable()  # a command turns it off; this one stays
+    try:
+        asyncio.run(Up(home.settings, adopt=adopt).run())
+    except OSError as error:
+        error.filename = error.filename or home.settings.state  # where most of it is written
+        raise
 
 
 class Up:

@@ -1,6 +1,7 @@
 """`tables` and `watch`: what is served is kept in step for servers that somebody else starts."""
 
 import asyncio
+import gc
 import os
 import time
 from contextlib import ExitStack
@@ -20,7 +21,7 @@ from mailroster.servers.config.endpoints import endpoints
 from mailroster.servers.prepare import check_host, prepare_host
 from mailroster.system import sd_notify
 from mailroster.system.files import make_folder, read
-from mailroster.system.log import log
+from mailroster.system.log import log, open_standard_streams
 from mailroster.system.programs import run
 from mailroster.system.threads import in_thread
 
@@ -38,6 +39,13 @@ def origin(layout: Layout) -> str:
     if wrong := fault("hostname", name):
         raise Refused(f"Postfix's $myorigin: {wrong}; set it in {layout.postfix}/main.cf")
     return name.lower()
+
+
+def serve(settings: Settings) -> None:
+    """Keeps the tables of a host in step until a signal ends it. Raises as Watch.run does."""
+    open_standard_streams()
+    gc.enable()  # a command turns it off; this one stays
+    asyncio.run(Watch(settings).run())
 
 
 class Watch:

@@ -5,11 +5,10 @@ but each file is changed once, and loops and limits of aliases are judged once, 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from mailroster.base.address import fold
 from mailroster.base.findings import ERROR, WARNING, Fault, Finding, Refused
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.edits.rows import AccountRow, Row, Rows
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats import accounts, credentials, quotas, virtual

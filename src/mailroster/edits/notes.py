@@ -3,9 +3,8 @@
 Whether an entry counts is asked of its document; other lines with its key keep their own notes.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.notes import Notes, annotated, notes_of
 from mailroster.roster.roster import Roster

@@ -16,6 +16,7 @@ from mailroster.base.address import Address
 from mailroster.base.findings import Refused
 from mailroster.edits import accounts, senders
 from mailroster.roster.documents import notes
+from mailroster.roster.documents.compare import changed_keys
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats import virtual
 from mailroster.roster.formats.access import Restriction
@@ -23,7 +24,7 @@ from mailroster.roster.formats.accounts import Account
 from mailroster.roster.formats.lookup_table import rekeyed
 from mailroster.roster.formats.virtual import Alias
 from mailroster.roster.roster import Roster
-from mailroster.routing.change import changed_keys, dependents
+from mailroster.routing.change import dependents
 from mailroster.routing.router import Router
 
 E = TypeVar("E")

@@ -14,10 +14,9 @@ Not synced: it can be made anew from the copy of the file, and after a power cut
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mailroster.base.address import split
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.publish.targets.lmdb_file import check
 from mailroster.roster.roster import Roster
 from mailroster.system.files import Disk, Identity, identity

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from mailroster.base.address import is_idna, split
 from mailroster.base.findings import Fault
-from mailroster.base.named_tuple import maker
 from mailroster.roster.documents.byte_lines import (
     cut,
     is_start,
@@ -23,20 +22,11 @@ from mailroster.roster.documents.byte_lines import (
     start_behind,
 )
 from mailroster.roster.documents.document import Document, Format, mentions
-from mailroster.roster.documents.large import Indexed, whole
+from mailroster.roster.documents.large import Indexed, content_of, whole
 from mailroster.roster.documents.splices import SPLICES_MAX, Bytes, Splice, splices_between
 from mailroster.roster.roster import Roster, document_of
 from mailroster.store.config_folder import Edited, Find
-from mailroster.system.files import (
-    ABSENT,
-    Disk,
-    Identity,
-    content_of,
-    identity,
-    identity_of,
-    opened,
-    read,
-)
+from mailroster.system.files import ABSENT, Disk, Identity, identity, identity_of, opened, read
 
 if TYPE_CHECKING:
     from mailroster.publish.index import Entry, Index, IndexFile, Note
@@ -215,13 +205,16 @@ class Served:
     # -- writing
 
     def put(self, field: str, document: Document[Any]) -> None:
-        """Makes the copy of a file hold a document. If that is cut short, the copy has no index."""
-        if isinstance(document, Indexed) and self._follow(field, document):
+        """Makes the copy of a file hold a document. If that is cut short, the copy has no index. A
+        copy with a byte order mark never has one: the mark would move with the first line."""
+        has_mark = document.has_mark()
+        if isinstance(document, Indexed) and not has_mark and self._follow(field, document):
             return
         path = self.path(document.format.file)
         self._forget(field)
         self._disk.replace(path, content_of(document), mode=0o600)
-        if os.path.getsize(path) >= self._index_from and not document.format.ordered:
+        is_large = os.path.getsize(path) >= self._index_from
+        if is_large and not document.format.ordered and not has_mark:
             self._build(field, whole(document), os.path.getsize(path))
 
     def leaves_half(self, document: Document[Any]) -> bool:
@@ -345,7 +338,7 @@ def all_entries(document: Document[Any]) -> Iterator["Entry"]:
     format, lines = document.format, document.lines
     lengths = map(len, lines) if document.text.isascii() else map(length, lines)
     offsets = list(accumulate((octets + 1 for octets in lengths), initial=0))
-    unreadable, made = document.unreadable(), maker(Entry)
+    unreadable, made = document.unreadable(), Entry._make
     mentioning = type(format).mentions is not Format.mentions
     for key, position in document.claims():
         faulty = position in unreadable

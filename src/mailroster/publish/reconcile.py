@@ -13,13 +13,12 @@ import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from mailroster.analysis.entry_changes import EntryChanges, described, entry_changes
 from mailroster.base import address
 from mailroster.base.findings import ERROR, WARNING, Busy, Finding, Location
 from mailroster.base.layout import Layout
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.publish.published_files import Served
 from mailroster.publish.removal_guard import Found, hold_back, keep_expandable, new_faults
 from mailroster.publish.tables import dovecot, postfix, relays
@@ -35,18 +34,19 @@ from mailroster.publish.targets.sqlite_table import (
     SqliteTable,
 )
 from mailroster.publish.targets.text_table import PasswdFile, PcreRules, PcreTable
+from mailroster.roster.documents.compare import changed_keys
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.large import whole
 from mailroster.roster.plan import Plan
 from mailroster.roster.roster import Roster, differing
-from mailroster.routing.change import Change, change_of, changed_keys, differing_keys
+from mailroster.routing.change import Change, change_of, differing_keys
 from mailroster.routing.router import Router
+from mailroster.servers.patterns import Captures, prime, regexp_findings
 from mailroster.servers.version import noted
 from mailroster.store.config_folder import Edited, Snapshot, Store
 from mailroster.system import file_lock
 from mailroster.system.files import ABSENT, Disk, Identity, read, reason
 from mailroster.system.folder_lock import FolderLock
-from mailroster.system.programs import Captures, prime, regexp_findings
 from mailroster.system.stability import Settling
 
 #: In the order in which additions become visible; what goes, goes in the opposite one. So no row

@@ -7,16 +7,15 @@ What a command asked for is never held.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from mailroster.base.findings import ERROR, WARNING, Fault, Finding, Location
-from mailroster.base.named_tuple import NamedTuple
+from mailroster.roster.documents.compare import changed_keys, changed_lines
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.large import Indexed
 from mailroster.roster.documents.notes import WORD, check_note
 from mailroster.roster.formats.virtual import Alias
 from mailroster.roster.roster import Roster
-from mailroster.routing.change import changed_keys, changed_lines
 from mailroster.routing.router import NotFollowed, Router
 
 E = TypeVar("E")

@@ -1,13 +1,12 @@
 """What an edit changes in which file."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mailroster.base.findings import printable
-from mailroster.base.named_tuple import NamedTuple
+from mailroster.roster.documents.compare import changed_keys
 from mailroster.roster.documents.document import Document, Format
 from mailroster.roster.documents.large import Indexed
 from mailroster.roster.roster import Roster, differing
-from mailroster.routing.change import changed_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,9 +1,8 @@
 """The whole config folder as one immutable value."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.large import whole
 from mailroster.roster.formats.access import RECEIVE_ACCESS, SEND_ACCESS, Restriction

@@ -1,12 +1,11 @@
 """What differs between two rosters, without looking at what does not."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from mailroster.base.address import split, split_extension
-from mailroster.base.named_tuple import NamedTuple
-from mailroster.roster.documents.document import Document
-from mailroster.roster.documents.large import Indexed, whole
+from mailroster.roster.documents.compare import changed_keys
+from mailroster.roster.documents.large import whole
 from mailroster.roster.formats.regexp import Rule
 from mailroster.roster.roster import Roster, differing
 from mailroster.routing.router import DOMAIN_ROLES, SERVER_ROLES, Router
@@ -104,54 +103,6 @@ def _naming_roles(router: Router) -> set[str]:
     return found - {""} | leading(router, found - {""}).aliases
 
 
-def changed_lines(
-    before: Document[E], after: Document[E]
-) -> tuple[list[str], list[tuple[int, str]]]:
-    """The lines of both from where they begin to differ to where they end to; those of the second
-    with their positions."""
-    if (
-        isinstance(before, Indexed)
-        and isinstance(after, Indexed)
-        and before.base.token == after.base.token
-        and not before.splices
-    ):
-        return list(after.removed()), after.come()
-    old, new = whole(before).lines, whole(after).lines
-    start = _common(old, new)
-    end = min(_common(reversed(old), reversed(new)), len(old) - start, len(new) - start)
-    changed = enumerate(new[start : len(new) - end], start)
-    return old[start : len(old) - end], list(changed)
-
-
-def changed_keys(before: Document[E], after: Document[E]) -> frozenset[str]:
-    """Keys whose entry may differ: those of the lines that only one document has.
-
-    Where a key stands twice the order of its lines matters too: if lines have changed places, all
-    of their keys are named.
-    """
-    if before.same_as(after):
-        return frozenset()
-    if before.format.ordered:
-        return frozenset({""})
-    old, placed = changed_lines(before, after)
-    new = [line for _, line in placed]
-    gone, come = set(old).difference(new), set(new).difference(old)
-    lines = gone | come
-    if [line for line in old if line not in gone] != [line for line in new if line not in come]:
-        lines = {*old, *new}
-    return frozenset({before.format.key(line) for line in lines} - {""})
-
-
-def _common(some: Iterable[str], others: Iterable[str]) -> int:
-    """How many items two sequences have in common at their beginning."""
-    count = 0
-    for one, other in zip(some, others, strict=False):
-        if one != other:
-            break
-        count += 1
-    return count
-
-
 def dependents(router: Router, keys: Iterable[str]) -> set[str]:
     """Aliases through which mail may reach one of some addresses, by any number of steps.
 
@@ -224,3 +175,16 @@ def may_be(capture: str, user: str, domain: str) -> bool:
     if "$" in there:
         return True
     return _may_reach(f"@{there}" if "$" in local else capture, user, domain)
+
+
+def domains_of(change: Change) -> set[str]:
+    """The domains of the accounts and aliases whose lines differ."""
+    keys = change.keys["accounts"] | change.keys["virtual"]
+    return {domain for key in keys if (domain := split(key)[1])}
+
+
+def changed_domains(change: Change) -> dict[str, bool]:
+    """Domain -> whether it is served afterwards, of each domain for which that differs."""
+    before, after = change.before.roster, change.after.roster
+    served = {domain: after.names_domain(domain) for domain in domains_of(change)}
+    return {domain: is_ for domain, is_ in served.items() if is_ != before.names_domain(domain)}

@@ -6,10 +6,10 @@ be the address: which addresses match it, only pcre can tell.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from mailroster.base.address import split, split_extension
 from mailroster.base.findings import Fault, Location
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.virtual import Alias
 from mailroster.routing.change import may_be, results_of

@@ -17,10 +17,10 @@ in brackets (`postmaster@[192.0.2.1]`), comments and names (`Joe <joe@x>`) in a 
 
 import re
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from mailroster.base.address import example, qualified, split, split_extension
 from mailroster.base.findings import Fault
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.local_aliases import DISCARD
 from mailroster.roster.formats.virtual import Alias

@@ -2,11 +2,10 @@
 answered to who sends to it. The steps are the router's own."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from mailroster.base.address import split, split_extension
 from mailroster.base.findings import Fault, Finding, Location
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.access import Restriction
 from mailroster.roster.formats.regexp import placed

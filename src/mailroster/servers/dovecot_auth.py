@@ -7,10 +7,10 @@ nobody, `FAIL` a refusal or a failure. No password is asked for, and none is ans
 
 import os
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from mailroster.base.findings import ServiceFailed
 from mailroster.base.layout import Layout
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.system.sockets import connected
 
 USERDB, PASSDB = "USER", "PASS"

@@ -7,9 +7,9 @@ lost, they go on with what has no name any more, and answer with errors.
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from mailroster.base.layout import Layout
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.base.settings import Settings
 from mailroster.roster.roster import Roster
 from mailroster.servers.config.overrides import FILES as OVERRIDES

@@ -13,10 +13,9 @@ The file belongs to root. The group of the config folder may read it; it holds n
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from mailroster.base.layout import Layout
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.base.setting_rules import PORTS, fault
 from mailroster.base.settings import SETTINGS, Settings
 from mailroster.servers import running

@@ -16,9 +16,9 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from mailroster.base.findings import Busy, Refused
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.servers import mail_work
 from mailroster.system.child import is_alone
 

@@ -20,17 +20,15 @@ import os
 import stat
 import time
 from collections.abc import Callable, Collection, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mailroster.base.address import Address, account, fold
 from mailroster.base.findings import Busy, Fault, Refused
-from mailroster.base.layout import Layout
-from mailroster.base.named_tuple import NamedTuple
+from mailroster.base.layout import MOVES, Layout
 from mailroster.roster.formats.sieve import SUFFIX
 from mailroster.servers.mailboxes import MailFolder, prove_below
 from mailroster.servers.running import dovecot_pid
 from mailroster.servers.sessions import end_sessions
-from mailroster.store.transaction import MOVES
 from mailroster.system import processes
 from mailroster.system.files import Disk, read
 

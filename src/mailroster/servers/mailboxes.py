@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from mailroster.base.address import Address, account, split
 from mailroster.base.findings import Busy, Fault, Refused
+from mailroster.base.layout import maildir
 from mailroster.base.settings import Settings
-from mailroster.publish.tables.dovecot import maildir
 from mailroster.servers.mail_user import MailUser, work
 from mailroster.servers.mail_work import DELETED, DELETING, UIDLIST_LOCK
 from mailroster.servers.maildir_usage import UNKNOWN

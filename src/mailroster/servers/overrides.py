@@ -12,10 +12,10 @@ import tempfile
 import time
 from codecs import BOM_UTF8
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from mailroster.base.findings import ERROR, WARNING, Finding, Location, Refused, printable
 from mailroster.base.layout import Layout
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.base.settings import TOML, Settings
 from mailroster.servers import references, version
 from mailroster.servers.config import postfix

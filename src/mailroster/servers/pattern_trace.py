@@ -5,13 +5,14 @@ and with the conditions alone.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from mailroster.base.findings import printable
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats import regexp
 from mailroster.roster.formats.regexp import Placed, Rule
-from mailroster.system.programs import ask_regexp, number
+from mailroster.servers.patterns import ask_regexp
+from mailroster.system.programs import number
 
 MATCHES, DOES_NOT_MATCH, NOT_TRIED = "matches", "does not match", "not tried"
 HOLDS, DOES_NOT_HOLD = "holds", "does not hold"

@@ -3,9 +3,9 @@ about a server that does not start."""
 
 import os
 import re
+from typing import NamedTuple
 
 from mailroster.base.layout import Layout
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.base.setting_rules import is_everywhere, words
 from mailroster.base.settings import Settings
 from mailroster.servers.config.endpoints import endpoints

@@ -8,7 +8,6 @@ import stat
 import time
 from collections.abc import Callable, Sequence
 
-from mailroster.app.adopt.mail_folder import owned
 from mailroster.base.address import split
 from mailroster.base.findings import Refused, printable
 from mailroster.base.layout import Layout
@@ -19,6 +18,7 @@ from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.servers import (
     certificates,
     in_force,
+    mail_owner,
     ownership,
     quota_warning,
     running,
@@ -189,8 +189,8 @@ def prepare(
     _postfix_log(f"{settings.logs}/mail.log", pwd.getpwnam("postfix").pw_uid)
     if os.path.exists(layout.note):  # somebody has said otherwise
         Disk().remove(layout.note)
-    for remark in owned(settings.mail, settings.vmail_uid, settings.vmail_gid):
-        tell(str(remark))
+    for found in mail_owner.foreign(settings.mail, settings.vmail_uid, settings.vmail_gid):
+        tell(str(found))
     system_links.claim(layout.links, tell)
     _certificate(settings, layout)
     warnings = [name_warning(settings.hostname), relay_warning(settings.relayhost)]

@@ -8,23 +8,23 @@ mailboxes that only Dovecot can read, if they exist.
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
+from mailroster.analysis.mailbox import Place, place_of, plain
 from mailroster.analysis.mailbox_limit import Default, default, limit_of
 from mailroster.base.address import Address
 from mailroster.base.findings import Busy, Refused, ServiceFailed
 from mailroster.base.layout import Layout
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.base.settings import Settings
+from mailroster.roster.dovecot.versions import form
 from mailroster.roster.roster import Roster
 from mailroster.servers.config.dovecot.doveconf import printed
-from mailroster.servers.config.dovecot.fields import form
-from mailroster.servers.config.dovecot.mailbox import Place, place_of, plain
+from mailroster.servers.doveadm_quota import Usage, ask_quotas
 from mailroster.servers.dovecot_auth import USERDB, Question, ask
 from mailroster.servers.mailboxes import mail_folder
 from mailroster.servers.maildir_usage import BROKEN, FILE, LINES, SIZES, UNKNOWN
-from mailroster.servers.running import Usage
 from mailroster.servers.version import noted
-from mailroster.system.programs import ask_quotas, run
+from mailroster.system.programs import run
 
 #: So many Maildirs are read by one process.
 _READ_AT_ONCE = 5000

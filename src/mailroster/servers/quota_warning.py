@@ -15,9 +15,9 @@ import mailroster
 from mailroster.base import address
 from mailroster.base.findings import Fault, ServiceFailed, printable
 from mailroster.base.sizes import human_size
-from mailroster.servers.running import Usage
+from mailroster.servers.doveadm_quota import Usage, usage
 from mailroster.store.links import ConfigFolder
-from mailroster.system.programs import number, run, usage
+from mailroster.system.programs import number, run
 
 TEXT = "quota-warning.txt"
 DEFAULT = """\

@@ -9,21 +9,12 @@ import os
 from collections.abc import Callable
 
 from mailroster.base.layout import Layout
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.system import processes
 
 #: The module that is our policy service, and the user as which it runs.
 POLICY_MODULE, POLICY_USER = "mailroster.daemons.policy.service", "postfix"
 #: Postfix writes its number behind blanks, and cuts nothing off that stood below that line.
 _PID_LINE_MAX = 100
-
-
-class Usage(NamedTuple):
-    """What a mailbox holds, and may hold (0 = unlimited), in bytes, and the part used of it."""
-
-    used: int
-    limit: int
-    percent: int
 
 
 def is_running(layout: Layout) -> bool:

@@ -12,11 +12,11 @@ first, and then compiled once more in its place.
 import os
 import time
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from mailroster.analysis.entry_changes import NAMED_MAX
-from mailroster.base.findings import ERROR, WARNING, Busy, Finding, Location, printable
+from mailroster.base.findings import ERROR, WARNING, Busy, Finding, Location, printable, unreadable
 from mailroster.base.layout import Layout
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.accounts import ACCOUNTS, Account
 from mailroster.roster.formats.sieve import AFTER, BEFORE, SUFFIX, Scripts, script_of, scripts_among
@@ -270,12 +270,6 @@ def findings_in(
             found.append(Finding(where, WARNING, "sieve-without-account", what, mend))
     bad = judged(texts, scripts.files, dovecot_conf) if texts else {}
     return [*found, *(finding for some in bad.values() for finding in some)]
-
-
-def unreadable(file: str, why: str) -> Finding:
-    """A file that can't be read, by the system's words."""
-    what = f"the file can't be read ({why})"
-    return Finding(Location(file), ERROR, "unreadable-file", what, "correct its owner or its mode")
 
 
 def _errors(findings: Iterable[Finding]) -> bool:

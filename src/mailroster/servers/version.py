@@ -8,7 +8,7 @@ import os
 
 from mailroster.base.findings import ServiceFailed, printable
 from mailroster.base.layout import Layout
-from mailroster.servers.config.dovecot.fields import VERSIONS
+from mailroster.roster.dovecot.versions import VERSIONS
 from mailroster.system.files import read
 from mailroster.system.programs import number, program, run
 

@@ -7,7 +7,7 @@ large to be written anew for one line. A crash leaves the file with a part of th
 power cut) with zeros in their place: then they are completed.
 """
 
-from mailroster.base.named_tuple import NamedTuple
+from typing import NamedTuple
 
 #: Of the size of a file.
 _DIGITS_MAX = 20

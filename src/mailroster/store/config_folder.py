@@ -10,16 +10,16 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from io import FileIO
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from mailroster.base.findings import Busy, Conflict, Refused
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.documents.document import Document
 from mailroster.roster.plan import Plan, plan
 from mailroster.roster.roster import Roster, document_of
+from mailroster.store.errors import UNCHANGED, SetAside, explained
+from mailroster.store.leftovers import NOTHING, PendingEdit
 from mailroster.store.links import ConfigFolder, handle_path
-from mailroster.store.recovery import NOTHING, Recovery
-from mailroster.store.transaction import UNCHANGED, Commit, SetAside
+from mailroster.store.transaction import Transactions
 from mailroster.system.files import (
     ABSENT,
     WHOLE_MAX_BYTES,
@@ -122,7 +122,7 @@ class Store:
         self.folder = folder
         self._disk = disk or Disk()
         self._config = ConfigFolder(folder, tuple(linked))
-        self._files = Commit(self._config, self._disk)
+        self._transactions = Transactions(self._config, self._disk)
         self._wait_s, self._find = wait_s, find
         self._history_bytes, self._author = history_bytes, author
 
@@ -148,11 +148,11 @@ class Store:
                     break
             return self._read_locked(known, find)
         except OSError as error:
-            raise self._files.explained(error) from error
+            raise explained(error, self.folder) from error
 
     def _look(self, known: Iterable[Roster], find: Find) -> tuple[Snapshot, bool]:
         """What is read, and whether all of it stood there at one moment."""
-        pending = self._files.pending()
+        pending = self._transactions.recovery.pending()
         snapshot = self._read(known, find, pending)
         # In this order: while the files are the same, no edit was half in place at this moment.
         is_sure = pending.is_current() and self._stands(snapshot, pending)
@@ -167,7 +167,7 @@ class Store:
                 raise Busy(f"{self.folder} is changed again and again; try again later")
             return snapshot
 
-    def _stands(self, snapshot: Snapshot, pending: Recovery) -> bool:
+    def _stands(self, snapshot: Snapshot, pending: PendingEdit) -> bool:
         return all(
             identity(self.path(document.format.file)) == snapshot.identities[field]
             for field, document in snapshot.roster.documents()
@@ -195,7 +195,7 @@ class Store:
             try:
                 self._disk.make_folder(self.folder)
             except OSError as error:
-                raise self._files.explained(error) from error
+                raise explained(error, self.folder) from error
         if dry_run:
             before = self.read().readable()
             after = edit(before)
@@ -204,8 +204,8 @@ class Store:
 
     def recover(self) -> None:
         """Completes an edit that was cut short, or takes it back, if we may: readers see it as
-        completed anyway. Raises SetAside and Refused as Commit.recover does."""
-        if not self._files.is_left():
+        completed anyway. Raises SetAside and Refused as Recovery.recover does."""
+        if not self._transactions.recovery.is_needed():
             return
         try:
             self._alone(lambda: None, _RECOVERY_WAIT_S)
@@ -222,7 +222,7 @@ class Store:
         except FileNotFoundError:
             return  # no folder, no edit
         except OSError as error:
-            raise self._files.explained(error) from error
+            raise explained(error, self.folder) from error
 
     def path(self, file: str) -> str:
         return os.path.join(self.folder, file)
@@ -243,12 +243,14 @@ class Store:
         self._must_exist()
         try:
             with FolderLock(self.folder, self._wait_s if wait_s is None else wait_s):
-                self._files.recover()
+                self._transactions.recover()
                 return act()
         except OSError as error:
-            raise self._files.explained(error) from error
+            raise explained(error, self.folder) from error
 
-    def _read(self, known: Iterable[Roster], find: Find, pending: Recovery = NOTHING) -> Snapshot:
+    def _read(
+        self, known: Iterable[Roster], find: Find, pending: PendingEdit = NOTHING
+    ) -> Snapshot:
         """The files as they stand, or as a recovery completes them."""
         os.close(os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))  # or an error
         documents: dict[str, Document[Any]] = {}
@@ -258,7 +260,9 @@ class Store:
             file = empty.format.file
             try:
                 if file in pending.files():
-                    found = document_of(field, self._files.content(file, pending), known)
+                    found = document_of(
+                        field, self._transactions.recovery.content(file, pending), known
+                    )
                     documents[field], identities[field] = found, pending.identity(file)
                 else:
                     documents[field], identities[field] = self._found(field, file, known, find)
@@ -310,7 +314,7 @@ class Store:
     def _put(self, changes: Plan, snapshot: Snapshot) -> tuple[Mapping[str, Identity], str]:
         """Which files hold the new documents, and why the history lacks that."""
         if not self._history_bytes:
-            return self._files.put(changes.edits, snapshot.identities), ""
+            return self._transactions.put(changes.edits, snapshot.identities), ""
         from mailroster.store.history.writer import file_part
 
         room = self._history_bytes // ROOM
@@ -319,8 +323,10 @@ class Store:
             parts.append(file_part(edit.before, edit.after, room))
             room -= len(parts[-1])
         note = self._note(self._author(), parts)
-        written = self._files.put(changes.edits, snapshot.identities, note, self._history_bytes)
-        return written, self._files.history.fault
+        written = self._transactions.put(
+            changes.edits, snapshot.identities, note, self._history_bytes
+        )
+        return written, self._transactions.history.fault
 
     @staticmethod
     def _note(author: str, parts: Iterable[bytes]) -> "Note":
@@ -337,7 +343,7 @@ class Store:
         if not self._history_bytes:
             return ""
         try:
-            if self._files.history.is_settled() and not self._by_hand(before, after, found):
+            if self._transactions.history.is_settled() and not self._by_hand(before, after, found):
                 return ""
             return self._alone(lambda: self._note_by_hand(before, after, found))
         except (Refused, Busy) as error:
@@ -354,14 +360,14 @@ class Store:
         files = {field: self.path(d.format.file) for field, d in after.documents()}
         later = any(identity(path) != found[field] for field, path in files.items())
         room = self._history_bytes // ROOM
-        return by_hand(before, after, self._files.history.text(), room, later=later)
+        return by_hand(before, after, self._transactions.history.text(), room, later=later)
 
     def _note_by_hand(self, before: Roster, after: Roster, found: Mapping[str, Identity]) -> str:
         from mailroster.store.history.entry import BY_HAND
         from mailroster.store.history.log import user_name
         from mailroster.store.history.writer import author
 
-        history = self._files.history
+        history = self._transactions.history
         history.settle()
         parts = self._by_hand(before, after, found)
         if not parts:
@@ -375,5 +381,7 @@ class Store:
         """The changes that were made, the newest first. Changes nothing. Raises OSError or
         Refused."""
         self._must_exist()
-        pending = self._files.pending()
-        return self._files.history.newest_first(lambda file: self._files.content(file, pending))
+        pending = self._transactions.recovery.pending()
+        return self._transactions.history.newest_first(
+            lambda file: self._transactions.recovery.content(file, pending)
+        )

@@ -14,9 +14,9 @@ import os
 import stat
 from io import FileIO
 from types import TracebackType
+from typing import NamedTuple
 
 from mailroster.base.findings import printable
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.system.files import ABSENT, WHOLE_MAX_BYTES, Identity, identity_of
 
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK

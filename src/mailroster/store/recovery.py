@@ -1,254 +1,123 @@
-"""What an edit that was cut short has left in a config folder, and what its recovery makes of it.
+"""Recovery: completes or rolls back an edit that a crash cut short. Whoever edits next does it;
+commands that only read see the edit as completed (store/leftovers.py)."""
 
-This module only reads: an editing command carries the recovery out (store/transaction.py), a
-reading one takes the files as they will be then. Others than root may write the folder, so it
-trusts no more of what it finds than they could do themselves: the names of the files of a config
-folder; regular files that lie in the folder itself, with one name, opened without following a link;
-of an owner who may write the folder, or the file that is replaced. If anything else is found the
-journal counts for nothing: its edit is neither completed nor shown.
-
-    journal = *( STAMP FILE LF ) checksum, or that of store/append.py
-    checksum = CRC32 of what stands before ".mailroster-journal" LF
-"""
-
-import errno
-import os
-import stat
-from collections.abc import Mapping
-from io import FileIO
-from itertools import zip_longest
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mailroster.base.named_tuple import NamedTuple
-from mailroster.roster.roster import Roster
+from mailroster.base.findings import Busy, Refused
+from mailroster.store.errors import NO_RIGHT, SetAside, words_of
+from mailroster.store.journal import Journal
+from mailroster.store.leftovers import (
+    NOTHING,
+    Foreign,
+    Leftovers,
+    PendingEdit,
+    Unreadable,
+    Untrusted,
+)
 from mailroster.store.links import ConfigFolder, Target
-from mailroster.system.files import ABSENT, Identity, identity
-from mailroster.system.folder_lock import user
+from mailroster.store.staging import Staging
+from mailroster.system.files import ABSENT, Disk
 
 if TYPE_CHECKING:
     from mailroster.store.append import Append
-
-JOURNAL = ".mailroster-journal"
-NEW = ".mailroster-new"
-OLD = ".mailroster-old"
-#: A larger journal is not ours: more lines than that are not added in place.
-JOURNAL_MAX_BYTES = 1 << 24
+    from mailroster.store.history.log import History
 
 
-class Untrusted(OSError):
-    """A leftover that a recovery does not use."""
+class Recovery:
+    """The recovery of one folder."""
 
+    def __init__(
+        self,
+        config: ConfigFolder,
+        disk: Disk,
+        leftovers: Leftovers,
+        journal: Journal,
+        staging: Staging,
+    ) -> None:
+        self._folder, self._config, self._disk = config.path, config, disk
+        self._leftovers, self._journal, self._staging = leftovers, journal, staging
 
-class Foreign(Untrusted):
-    """A leftover of a user who may not write the folder."""
-
-
-class Unreadable(Untrusted):
-    """A file of the folder that can't be read, so that its edit has to wait."""
-
-
-class Recovery(NamedTuple):
-    """What completes an edit that was cut short."""
-
-    staged: Mapping[str, bytes] = {}  # file -> what it is about to hold
-    identities: Mapping[str, Identity] = {}  # of the staged files
-    set_aside: tuple[str, ...] = ()  # written by somebody since: the staged file is kept beside
-    append: "Append | None" = None
-    #: Everything that was looked at, by path, links not followed.
-    seen: Mapping[str, Identity] = {}
-
-    def files(self) -> tuple[str, ...]:
-        """The files that hold something else once it is completed."""
-        return (*self.staged, *((self.append.file,) if self.append else ()))
-
-    def identity(self, file: str) -> Identity:
-        """The identity of the file that holds what a file is about to hold."""
-        return self.identities[file]
-
-    def is_current(self) -> bool:
-        """Whether everything is still as it was looked at."""
-        return all(own_identity(path) == found for path, found in self.seen.items())
-
-
-NOTHING = Recovery()
-
-
-class Leftovers:
-    """The files that an edit stages in a folder, read as the module says."""
-
-    def __init__(self, config: ConfigFolder) -> None:
-        self._config = config
-        self._seen: dict[str, Identity] = {}
-
-    def path(self, file: str) -> str:
-        return self._config.path_of(file)
-
-    def new(self, file: str) -> str:
-        return self.path(f".{file}{NEW}")
-
-    def old(self, file: str) -> str:
-        return self.path(f".{file}{OLD}")
-
-    def staged(self, file: str) -> bytes | None:
-        """What is staged for a file; None for nothing. Raises OSError."""
-        return self._own(self.new(file), file)
-
-    def copy(self, file: str) -> bytes | None:
-        """What a file held that was overwritten in place."""
-        return self._own(self.old(file), file)
-
-    def current(self, file: str) -> bytes:
-        for path in (self.path(file), os.path.realpath(self.path(file))):
-            self._see(path)
+    def pending(self) -> PendingEdit:
+        """What `recover` would complete, for commands that only read. Costs one look at the folder
+        if nothing was left. Raises Busy for an edit that we may not read."""
+        if not self._journal.exists():
+            return NOTHING._replace(seen={self._journal.path: ABSENT})
         try:
-            return self._config.read(file)
+            return self._leftovers.pending_edit()
+        except Untrusted:
+            return NOTHING
         except OSError as error:
-            raise Unreadable(error.errno, error.strerror, self.path(file)) from None
+            raise self._cut_short(error) from error
 
-    def journal(self) -> bytes:
-        """What the journal says, without its checksum; nothing if it is not whole. Raises
-        OSError."""
-        whole = self._own(self.path(JOURNAL), "", JOURNAL_MAX_BYTES) or b""
-        end = len(f"{checksum(b'')} {JOURNAL}\n")
-        content = whole[:-end]
-        return content if whole[-end:] == f"{checksum(content)} {JOURNAL}\n".encode() else b""
+    def content(self, file: str, pending: PendingEdit) -> bytes:
+        """What a file will hold once an edit is completed. Raises OSError."""
+        if file in pending.staged:
+            return pending.staged[file]
+        if pending.append is not None and pending.append.file == file:
+            content = self._leftovers.appended(pending.append)
+            if content is not None:
+                return content
+        return self._config.read(file)
 
-    def waits(self, file: str) -> bool:
-        """Whether a staged file is not in its place yet."""
-        staged = self.staged(file)
-        return staged is not None and staged != self.current(file)
+    def is_needed(self) -> bool:
+        """Whether an edit is under way, or was cut short: its journal or staged files are there."""
+        return any(self._staging.debris())
 
-    def is_cut(self, file: str) -> bool:
-        """Whether a file holds what an overwriting leaves that was cut short: from each place on
-        the old bytes, the new ones, or (after a power cut) zeros."""
-        old = self.copy(file)
-        if old is None:
-            return False
-        new, found = self.staged(file) or b"", self.current(file)
-        return len(found) >= min(len(old), len(new)) and all(
-            byte in (before, after, 0)
-            for byte, before, after in zip_longest(found, old, new, fillvalue=0)
-        )
+    def recover(self, history: "History") -> None:
+        """Completes or rolls back what a crash left; the caller holds the lock of the folder.
 
-    def bears(self, file: str, stamp: str) -> bool:
-        """Whether a file is still the one with a stamp."""
-        found = identity(self.path(file))
-        return stamp == (named(found) if "-" in stamp else checksum(self.current(file)))
-
-    def recovery(self) -> Recovery:
-        """What completes the edit of the journal. Raises OSError, which is Untrusted where there is
-        something in the folder that is not of us."""
-        self._seen = {}
-        found = self._recovery()
-        return found._replace(seen=dict(self._seen))
-
-    def _recovery(self) -> Recovery:
-        from mailroster.store.append import Append
-
-        journal, files = self.journal(), {document.format.file for document in Roster()}
-        if append := Append.of(journal):
-            if append.file not in files or self.appended(append) is None:
-                return NOTHING
-            here = identity(self.path(append.file))
-            return Recovery({}, {append.file: here}, append=append)
-        lines = [line.split() for line in journal.decode("ascii", "replace").splitlines()]
-        # A line that is not ours, under a checksum that is right, is of another version of us.
-        stamps = {words[1]: words[0] for words in lines if len(words) == 2 and words[1] in files}
-        waiting = [file for file in stamps if self.waits(file)]
-        cut = [file for file in waiting if self.is_cut(file)]
-        theirs = [f for f in waiting if f not in cut and not self.bears(f, stamps[f])]
-        if theirs and waiting == list(stamps) and not cut:
-            return NOTHING  # nothing of it is in its place, and no command has reported it as done
-        staged = {file: self.staged(file) or b"" for file in waiting if file not in theirs}
-        which = {file: own_identity(self.new(file)) for file in staged}
-        return Recovery(staged, which, tuple(theirs))
-
-    def appended(self, append: "Append") -> bytes | None:
-        """What the file of an append holds once that is completed; None if that is as it stands."""
-        content = self.current(append.file)
-        behind = content[append.size :]
-        if len(content) < append.size or not append.was_cut(behind) or append.is_in(behind):
-            return None
-        return content[: append.size] + append.lines
-
-    # -- what is trusted
-
-    def _see(self, path: str) -> None:
-        self._seen.setdefault(path, own_identity(path))
-
-    def _own(self, path: str, file: str, limit: int = -1) -> bytes | None:
-        """What a file of ours holds, which is about a file of the folder."""
-        self._see(path)
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+        Raises Refused if a user left it who may not write the folder, and SetAside for files that
+        another program has written since.
+        """
         try:
-            fd = os.open(path, flags)
-        except FileNotFoundError:
-            return None
+            set_aside = self._finish()
+            self._staging.sweep()
+            history.settle()
+        except Foreign as error:
+            raise Refused(
+                f"{words_of(error, self._folder)}, who may not write {self._folder}; look at the "
+                f"files {self._folder}/.*mailroster-*, and remove them"
+            ) from error
+        except IsADirectoryError as error:
+            raise Refused(
+                f"{words_of(error, self._folder)}, where a file should be; remove it"
+            ) from error
         except OSError as error:
-            if error.errno != errno.ELOOP:
-                raise
-            raise Untrusted(errno.EINVAL, "is a link", path) from None
+            if error.errno in NO_RIGHT and not self._journal.exists():
+                return  # only leftovers: what there is to read is right
+            raise self._cut_short(error) from error
+        if set_aside:
+            raise SetAside.of(set_aside)
+
+    def _finish(self) -> Sequence[str]:
+        """Completes the edit of the journal. Returns the files that another program wrote since."""
+        if not self._journal.exists():
+            return ()
         try:
-            self._judge(path, file, os.fstat(fd), limit)
-        except OSError:
-            os.close(fd)
+            pending = self._leftovers.pending_edit()
+        except (Foreign, Unreadable):
             raise
-        with FileIO(fd) as opened:
-            return opened.readall()
+        except Untrusted:
+            return ()  # not written by us: it is swept away
+        if pending.append:
+            self._finish_append(pending.append)
+        for file in pending.set_aside:
+            self._staging.set_aside(file)
+        if pending.staged or pending.set_aside:
+            self._staging.install(list(pending.staged))
+        return pending.set_aside
 
-    def _judge(self, path: str, file: str, status: os.stat_result, limit: int) -> None:
-        if stat.S_ISDIR(status.st_mode):
-            raise Untrusted(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            raise Untrusted(errno.EINVAL, "is not a regular file with one name", path)
-        if 0 <= limit < status.st_size:
-            raise Untrusted(errno.EINVAL, "is too large", path)
-        if not self._is_trusted(status.st_uid, file):
-            raise Foreign(errno.EINVAL, f"belongs to {user(status.st_uid)}", path)
+    def _finish_append(self, append: "Append") -> None:
+        """Completes an append that was cut short; what another program has written stays."""
+        if self._leftovers.appended(append) is None:
+            return
+        size = append.size + len(append.lines)
+        with Target(self._config, append.file) as path:
+            self._disk.patch(path, (), [(append.size, append.lines)], size, sync=True)
 
-    def _is_trusted(self, uid: int, file: str) -> bool:
-        folder = os.stat(self._config.path)
-        if uid in (folder.st_uid, 0, os.geteuid()) or _may_write(uid, folder):
-            return True
-        try:
-            with Target(self._config, file) as target:
-                return bool(file) and os.lstat(target).st_uid == uid
-        except OSError:
-            return False
-
-
-def own_identity(path: str) -> Identity:
-    """The identity of what has a path, links not followed; ABSENT if there is nothing."""
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return ABSENT
-    return Identity(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
-def named(found: Identity) -> str:
-    """The stamp of a large file: which file it is."""
-    return "-".join(map(str, found))
-
-
-def checksum(content: bytes) -> str:
-    from zlib import crc32  # not for edits of one file
-
-    return f"{crc32(content):08x}"
-
-
-def _may_write(uid: int, folder: os.stat_result) -> bool:
-    """Whether another user than its owner may replace any file of a folder, by its mode."""
-    if folder.st_mode & stat.S_ISVTX:
-        return False
-    if folder.st_mode & stat.S_IWOTH:
-        return True
-    if not folder.st_mode & stat.S_IWGRP:
-        return False
-    import pwd
-
-    try:
-        entry = pwd.getpwuid(uid)
-    except KeyError:
-        return False
-    return folder.st_gid in os.getgrouplist(entry.pw_name, entry.pw_gid)
+    def _cut_short(self, error: OSError) -> Busy:
+        return Busy(
+            f"{words_of(error, self._folder)}; an edit of {self._folder} was cut short: the next "
+            "edit of a user who may write there completes it"
+        )

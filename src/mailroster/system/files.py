@@ -6,14 +6,9 @@ import stat
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from io import FileIO
-from typing import Any
+from typing import NamedTuple
 
-from mailroster.base.named_tuple import NamedTuple
-from mailroster.roster.documents.document import Document
-from mailroster.roster.documents.large import Indexed, Range
-
-#: What is to be written: bytes, and parts of files that are open.
-Content = bytes | Iterable[bytes | Range]
+from mailroster.base.content import Content, Range
 
 
 class Identity(NamedTuple):
@@ -296,11 +291,6 @@ class Disk:
 
     def sync(self, fd: int) -> None:
         os.fsync(fd)
-
-
-def content_of(document: Document[Any]) -> Content:
-    """What a file holds whose document this is."""
-    return document.pieces() if isinstance(document, Indexed) else bytes(document)
 
 
 def mode_for_all(path: str) -> int | None:

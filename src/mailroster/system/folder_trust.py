@@ -7,9 +7,9 @@ judged: its owner, who else can write to it, and the owner of each symlink on th
 import os
 import stat
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 from mailroster.base.findings import printable
-from mailroster.base.named_tuple import NamedTuple
 
 #: What only root can make, and what the engines of containers do make: Docker; Podman and CRI-O;
 #: systemd-nspawn and LXC; Kubernetes, for every pod with a service account.

@@ -8,8 +8,7 @@ then is the signal sent. If the process ends in between, the signal reaches noth
 import os
 import time
 from collections.abc import Callable, Collection, Iterator
-
-from mailroster.base.named_tuple import NamedTuple
+from typing import NamedTuple
 
 #: How long a killed process may need until the kernel has removed it.
 KILLED_S = 5.0

@@ -10,7 +10,8 @@ from zlib import crc32
 import pytest
 
 from mailroster.store.history.log import HISTORY
-from mailroster.store.recovery import JOURNAL, NEW, OLD
+from mailroster.store.journal import JOURNAL
+from mailroster.store.leftovers import NEW, OLD
 from mailroster.system.folder_lock import LOCK_FILE
 from tests.attacks.pusher.looking import ACCOUNTS, HASH, LOOKING, VIRTUAL, listing, outputs
 from tests.faults.faulty import NOBODY, public_folder
@@ -46,11 +47,11 @@ class Place:
         path.write_bytes(PAYLOAD)
         return path
 
-    def stamped(self, file: str) -> None:
+    def stamped(self, file: str, name: str = JOURNAL) -> None:
         """A journal for one file, as it is now."""
         path = self.folder / file
         content = path.read_bytes() if path.is_file() else b""
-        self.journal(f"{crc32(content):08x} {file}\n".encode())
+        self.journal(f"{crc32(content):08x} {file}\n".encode(), name)
 
     def link(self, file: str, target: Path) -> None:
         (self.folder / file).unlink(missing_ok=True)
@@ -163,8 +164,7 @@ def an_append_of_an_enormous_size(place: Place) -> None:
 
 def a_journal_that_is_a_link(place: Place) -> None:
     place.stage(VIRTUAL)
-    place.stamped(VIRTUAL)
-    (place.folder / JOURNAL).rename(place.outside / "journal")
+    place.stamped(VIRTUAL, str(place.outside / "journal"))
     (place.folder / JOURNAL).symlink_to(place.outside / "journal")
 
 

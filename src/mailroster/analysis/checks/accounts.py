@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from mailroster.analysis.checks.subject import Subject, entries, some
 from mailroster.base.address import split
 from mailroster.base.findings import WARNING, Fault, Finding
-from mailroster.roster.formats.accounts import OWNER, Account
+from mailroster.roster.dovecot.fields import OWNER
+from mailroster.roster.formats.accounts import Account
 
 
 def with_owner(subject: Subject) -> Iterator[Finding]:

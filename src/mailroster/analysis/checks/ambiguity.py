@@ -14,8 +14,7 @@ meet again doubles the ways as well.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-from mailroster.base.named_tuple import NamedTuple
+from typing import NamedTuple
 
 #: Loops in a chain from which on an address of 1,000 characters reaches pcre's own limit.
 DEGREE_MAX = 3

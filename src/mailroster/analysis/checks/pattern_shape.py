@@ -4,8 +4,7 @@ What a pattern matches only pcre itself can say; but that it has no `^`, say, ca
 """
 
 import re
-
-from mailroster.base.named_tuple import NamedTuple
+from typing import NamedTuple
 
 _TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.", re.DOTALL)
 _OPENERS = re.compile(r"(?:\((?:\?:)?)*")

@@ -1,6 +1,7 @@
 """Rules about aliases by pattern."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from mailroster.analysis.checks import ambiguity
 from mailroster.analysis.checks.aliases import nobodies
@@ -8,7 +9,6 @@ from mailroster.analysis.checks.pattern_shape import Pattern
 from mailroster.analysis.checks.subject import Subject, shown, some
 from mailroster.base.address import split
 from mailroster.base.findings import INFO, WARNING, Fault, Finding, Location
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.formats.regexp import Rule
 
 #: Steps that all patterns of a file may take to be judged; some seconds.

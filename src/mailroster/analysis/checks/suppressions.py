@@ -8,11 +8,10 @@ comments with which a file begins, if an empty line follows them, it is about th
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from mailroster.analysis.checks.subject import shown
 from mailroster.base.findings import WARNING, Finding, Location
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.notes import ALLOW, WORD, words
 from mailroster.roster.documents.text import only_comments

@@ -1,8 +1,8 @@
 """One effect of a change, as a value."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.routing.change import Change
 
 #: Kind -> what it is called when the change is taken back. The order is that of weight: first what

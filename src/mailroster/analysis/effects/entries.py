@@ -7,12 +7,11 @@ from mailroster.analysis.effects.effect import Effect
 from mailroster.analysis.mailbox_limit import default, limit_of
 from mailroster.base.findings import Fault
 from mailroster.base.sizes import size_text
-from mailroster.publish.tables.postfix import DOMAINS, SENDERS
-from mailroster.publish.tables.table import delta
 from mailroster.roster.formats import credentials
 from mailroster.roster.formats.accounts import Account
-from mailroster.routing.change import Change
+from mailroster.routing.change import Change, changed_domains
 from mailroster.routing.router import Router
+from mailroster.routing.senders import changed as changed_senders
 
 #: Stands for the relay of a sender that is never relayed.
 DIRECT = "direct"
@@ -103,23 +102,18 @@ def restrictions(change: Change) -> Iterator[Effect]:
 
 
 def domains(change: Change) -> Iterator[Effect]:
-    """For which domains mail is taken."""
-    for domain, row in sorted(delta(DOMAINS, change).items()):
+    """For which domains mail is accepted."""
+    for domain, is_served in sorted(changed_domains(change).items()):
         if domain != change.after.origin:  # always served
-            yield Effect("domain-dropped" if row is None else "domain-served", domain)
+            yield Effect("domain-served" if is_served else "domain-dropped", domain)
 
 
 def senders(change: Change) -> Iterator[Effect]:
-    """Which accounts may send as an alias or by a grant; as itself each may anyway."""
-    for key in sorted(delta(SENDERS, change)):
-        before, after = (_owners(router, key) for router in change[:2])
-        if before != after:
-            yield Effect("senders-changed", key, before, after)
-
-
-def _owners(router: Router, key: str) -> tuple[str, ...]:
-    row = SENDERS.row(router, key)
-    return tuple(sorted({*(row.split(", ") if row else ())} - {key}))
+    """Which accounts may send as an alias or by a grant; each may send as itself anyway."""
+    for key, (before, after) in sorted(changed_senders(change).items()):
+        old, new = (tuple(each for each in some if each != key) for some in (before, after))
+        if old != new:
+            yield Effect("senders-changed", key, old, new)
 
 
 def relays(change: Change) -> Iterator[Effect]:

@@ -6,14 +6,12 @@ refused, is put off, or ends at an address that nobody has, has an empty route.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
+from typing import NamedTuple
 
 from mailroster.analysis.effects.effect import Concerned, Effect
 from mailroster.base.address import example, split, split_extension
 from mailroster.base.findings import Fault
-from mailroster.base.named_tuple import NamedTuple
-from mailroster.publish.tables.postfix import DOMAINS
-from mailroster.publish.tables.table import delta
-from mailroster.routing.change import Change, leading
+from mailroster.routing.change import Change, changed_domains, leading
 from mailroster.routing.router import NotFollowed, Router, quoted
 
 #: Has pcre asked for many addresses at once, so that `Router.captured` knows them.
@@ -96,7 +94,7 @@ def concerned(change: Change, ask: Ask, most: int = EXAMINED_MAX) -> Concerned:
     `ask` asks pcre for many addresses at once, before each of them is asked for.
     """
     moved = change.keys["accounts"] | change.keys["virtual"] | change.keys["local_aliases"]
-    changed = {*moved, *(f"@{domain}" for domain in delta(DOMAINS, change))}
+    changed = {*moved, *(f"@{domain}" for domain in changed_domains(change))}
     found, any_at_all, left_out = {*filter(_entries(change), moved)}, change.captures, 0
     for router in (change.before, change.after):
         there = leading(router, changed)

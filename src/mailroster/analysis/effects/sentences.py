@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import NamedTuple
 
 from mailroster.analysis.effects.effect import Effect
 from mailroster.analysis.effects.entries import DIRECT
 from mailroster.base.findings import printable
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.base.sizes import human_size, size_bytes
 
 #: So many names in a line, and so many lines of one kind, before the rest is only counted.

@@ -4,11 +4,10 @@ that it mounts. `compose.yaml` and `mailserver.env`, as far as they make sense w
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from mailroster.app.adopt.remark import MEND, NOTE, OTHER_WAY, Remark
 from mailroster.base.findings import printable
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.system.files import opened
 
 COMPOSE = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")

@@ -3,12 +3,12 @@ others. Values are never told, as some are passwords."""
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 from mailroster.app.adopt.compose_project import Value
 from mailroster.app.adopt.remark import MEND, NOTE, Remark, named
 from mailroster.app.adopt.variables import DETAILS, VARIABLES
 from mailroster.base.findings import NotUnderstood, printable
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.base.settings import FOLDERS, SETTINGS, Sources, load
 
 FILE = "__FILE"

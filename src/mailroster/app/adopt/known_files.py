@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 from mailroster.app.adopt.remark import MISSING, NOTE, OTHER_WAY, Remark, named
 from mailroster.base.findings import printable
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.formats.sieve import SUFFIX
 from mailroster.roster.roster import Roster
 from mailroster.servers.config.overrides import FILES as OVERRIDES

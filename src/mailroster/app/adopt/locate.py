@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from mailroster.app.adopt import compose_project as project
 from mailroster.app.adopt.compose_project import Project
 from mailroster.app.adopt.known_files import ROSTER, is_config
 from mailroster.base.findings import Refused
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.base.settings import FOLDERS, HOME
 
 #: The folders of a home, by the name of the setting.

@@ -4,18 +4,13 @@ owns them. Folders are listed, mailboxes are not: of each of them one or two nam
 
 import os
 from collections.abc import Collection, Iterable, Iterator
-from itertools import islice
 from shlex import quote
+from typing import NamedTuple
 
 from mailroster.app.adopt.remark import DIFFERS, MEND, NOTE, Remark, named
 from mailroster.base.address import split
 from mailroster.base.findings import printable
-from mailroster.base.named_tuple import NamedTuple
-
-#: How many domains, and mailboxes of each, are looked at for their owner.
-SAMPLE = 3
-#: No domains, though they may lie there.
-_NO_DOMAINS = ("lost+found",)
+from mailroster.servers.mail_owner import NO_DOMAINS
 
 
 class Mailboxes(NamedTuple):
@@ -29,7 +24,7 @@ def listed(mail: str) -> Mailboxes:
     """The mailboxes of a mail folder. Links are followed; what can't be read is told."""
     folders, found = set[str](), list[Remark]()
     for domain in _names(mail, found):
-        if domain[0] == "." or domain in _NO_DOMAINS:
+        if domain[0] == "." or domain in NO_DOMAINS:
             continue
         folders.update(f"{domain}/{user}" for user in _names(f"{mail}/{domain}", found))
     return Mailboxes(frozenset(folders), found)
@@ -117,54 +112,3 @@ def _of_form(mail: str, names: Iterable[str]) -> Iterator[Remark]:
         what = f"Sieve scripts beside the mail, as before version 13: {_shown(scripts)}"
         mend = "move .dovecot.sieve and sieve/ of each into home/ below it"
         yield Remark(DIFFERS, f"{len(scripts)} in {mail}", what, mend)
-
-
-def owned(mail: str, uid: int, gid: int) -> Iterator[Remark]:
-    """What is to be said of the owner of the mail, by a sample of it."""
-    strange: list[tuple[str, int, int]] = []
-    for path in _sample(mail):
-        try:
-            status = os.stat(path)
-        except OSError:
-            continue
-        if status.st_uid == uid or (path == mail and _lets_in(status, gid)):
-            continue
-        strange.append((path, status.st_uid, status.st_gid))
-    if not strange:
-        return
-    path, their_uid, their_gid = strange[0]
-    what = f"belongs to {their_uid}:{their_gid}, and not to {uid}:{gid} who is to write the mail"
-    mend = f"chown -R {uid}:{gid} {mail}, once"
-    if len(strange) == 1 and path == mail:
-        mend = f"chown {uid}:{gid} {mail}, once"
-    elif their_uid and {(their, group) for _, their, group in strange} == {(their_uid, their_gid)}:
-        mend = f"DMS_VMAIL_UID={their_uid} DMS_VMAIL_GID={their_gid}, or {mend}"
-    yield Remark(MEND, path, what, mend)
-
-
-def _lets_in(status: os.stat_result, gid: int) -> bool:
-    """Whether who is not the owner may make folders."""
-    return bool(status.st_mode & 0o002) or (status.st_gid == gid and bool(status.st_mode & 0o020))
-
-
-def _sample(mail: str) -> Iterator[str]:
-    """The mail folder, and a few domains, mailboxes and messages."""
-    yield mail
-    for domain in _some(mail):
-        yield domain
-        for box in _some(domain):
-            yield box
-            for folder in ("cur", "new"):
-                if os.path.isdir(path := f"{box}/{folder}"):
-                    yield path
-                    yield from _some(path, 1)
-
-
-def _some(path: str, count: int = SAMPLE) -> list[str]:
-    """The first few of what is in a folder, in the order of the disk."""
-    try:
-        with os.scandir(path) as entries:
-            names = (e.path for e in entries if e.name[0] != "." and e.name not in _NO_DOMAINS)
-            return list(islice(names, count))
-    except OSError:
-        return []

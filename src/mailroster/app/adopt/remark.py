@@ -1,8 +1,7 @@
 """What somebody has to know who moves over."""
 
 from collections.abc import Iterable
-
-from mailroster.base.named_tuple import NamedTuple
+from typing import NamedTuple
 
 #: Not served, or not safely, until it is mended.
 MEND = "mend"

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from mailroster.app.adopt import known_files, mail_folder, sieve_scripts, state_folder
 from mailroster.app.adopt.differences import differences
@@ -10,12 +11,13 @@ from mailroster.app.adopt.remark import KINDS, MEND, NOTE, OTHER_WAY, Remark
 from mailroster.base.address import split
 from mailroster.base.findings import printable
 from mailroster.base.layout import Layout
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.base.settings import Settings
 from mailroster.roster.formats.accounts import Account
 from mailroster.roster.formats.sieve import scripts_among
 from mailroster.roster.roster import Roster, document_of
 from mailroster.routing.router import Router
+from mailroster.servers import mail_owner
+from mailroster.servers.config.endpoints import endpoints, listed
 from mailroster.servers.config.overrides import DOVECOT
 from mailroster.system.files import look, read
 
@@ -73,6 +75,11 @@ def outlook(place: Place, router: Router, settings: Settings, layout: Layout) ->
     return Outlook(served, mailboxes, missing, queued, in_order(remarks))
 
 
+def listening(settings: Settings) -> str:
+    """The services that would listen, with their ports."""
+    return listed(endpoints(settings))
+
+
 def in_order(remarks: list[Remark]) -> list[Remark]:
     """What has to be mended first; of one kind as they were found, each once."""
     return sorted(dict.fromkeys(remarks), key=lambda remark: KINDS.index(remark.kind))
@@ -112,7 +119,8 @@ def _mail(mail: str, roster: Roster, settings: Settings) -> tuple[int, list[str]
         mail, found.folders, accounts.counted(), elsewhere
     )
     remarks = [*found.remarks, *remarks]
-    remarks += mail_folder.owned(mail, settings.vmail_uid, settings.vmail_gid)
+    foreign = mail_owner.foreign(mail, settings.vmail_uid, settings.vmail_gid)
+    remarks += [Remark(MEND, *found) for found in foreign]
     if found.folders:
         remarks += sieve_scripts.nested(mail, sorted(found.folders))
     return number, missing, remarks

@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from mailroster.app.adopt.remark import MEND, NOTE, Remark, named
 from mailroster.base.findings import printable
 from mailroster.base.layout import Layout
-from mailroster.base.named_tuple import NamedTuple
 
 QUEUE = "spool-postfix"
 #: Queues with mail in them (qmgr(8)); `defer`, `bounce` and `trace` hold logs.

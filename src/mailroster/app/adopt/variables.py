@@ -3,8 +3,9 @@
 Those that are settings stand in mailroster.base.settings: they count here as they do there.
 """
 
+from typing import NamedTuple
+
 from mailroster.app.adopt.remark import MEND, MISSING, OTHER_WAY
-from mailroster.base.named_tuple import NamedTuple
 
 
 class Variable(NamedTuple):

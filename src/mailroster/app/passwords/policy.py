@@ -1,4 +1,4 @@
-"""Which passwords are taken: the settings `password_min_length` and `password_refused`.
+"""Which passwords are accepted: the settings `password_min_length` and `password_refused`.
 
     refused = *( password line-feed )
 
@@ -11,13 +11,20 @@ import os
 from codecs import BOM_UTF8
 from collections.abc import Collection, Iterator
 from io import FileIO
+from typing import NamedTuple
 
 from mailroster.base.findings import Refused
-from mailroster.base.named_tuple import NamedTuple
+from mailroster.base.settings import Settings
 from mailroster.store.links import ConfigFolder
 from mailroster.system.files import WHOLE_MAX_BYTES, identity_of, opened
 
 _PART_BYTES = 1 << 22
+
+
+def policy_of(settings: Settings) -> "Policy":
+    """The policy of a home."""
+    folder = ConfigFolder(settings.config, settings.linked())
+    return Policy(settings.password_min_length, settings.password_refused, folder)
 
 
 class Policy(NamedTuple):

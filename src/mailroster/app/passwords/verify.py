@@ -11,11 +11,11 @@ import hashlib
 import hmac
 from base64 import b64decode
 from binascii import unhexlify
+from typing import NamedTuple
 
 from mailroster.analysis.checks.secrets import is_impossible, remedy, scheme_of
 from mailroster.app.passwords.hashing import Crypt
 from mailroster.base.findings import Refused
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.formats.hash_cost import hash_behind
 
 _CRYPT = frozenset(("CRYPT", "DES-CRYPT", "MD5-CRYPT", "SHA256-CRYPT", "SHA512-CRYPT", "BLF-CRYPT"))

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 
 from mailroster.base.layout import Layout
 from mailroster.daemons.policy.pattern_literals import PatternLiterals
+from mailroster.servers.patterns import results_of
 from mailroster.system.files import ABSENT, Identity, identity, read
-from mailroster.system.programs import program, results_of
+from mailroster.system.programs import program
 
 #: How many answers are kept.
 _KNOWN = 20_000

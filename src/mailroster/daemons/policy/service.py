@@ -19,6 +19,7 @@ from mailroster.base import address
 from mailroster.base.layout import Layout
 from mailroster.daemons.policy.connection import Connection
 from mailroster.daemons.policy.decisions import Policy
+from mailroster.daemons.policy.pattern_literals import PatternLiterals
 from mailroster.servers.running import POLICY_MODULE, POLICY_USER
 from mailroster.system import log_file, pid_file
 from mailroster.system.files import read
@@ -28,6 +29,8 @@ _WITHOUT_MEANING = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALR
 _BACKLOG = 128
 #: Modules that are first needed when their files can't be read any more.
 _LATE = ("lmdb", "asyncio.subprocess", "subprocess", "tempfile", "traceback", "idna")
+#: A rule whose recipient takes all that reading a domain needs (IDNA, the codec punycode).
+_RULE = "/^a@x/ b@b\u00fccher.example\n"
 
 
 def argv(layout: Layout, logs: str) -> tuple[str, ...]:
@@ -51,6 +54,7 @@ def main(arguments: Sequence[str]) -> int:
 
     for name in _LATE:
         import_module(name)
+    PatternLiterals(_RULE)
     listening = _listen(layout.policy)
     if os.fork():
         return 0

@@ -10,12 +10,11 @@ columns are mixed up, any cell may hold a password.
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from mailroster.base import address
 from mailroster.base.address import Address
 from mailroster.base.findings import Fault, Finding, Location
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.base.sizes import normal_size
 from mailroster.roster.documents.text import check_text
 from mailroster.roster.formats import credentials, extra_fields, virtual

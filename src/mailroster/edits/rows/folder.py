@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import TypeVar
 
-from mailroster.analysis.checks import quotas as quota_rules
-from mailroster.analysis.checks.subject import Subject
 from mailroster.base.findings import Finding, Location
 from mailroster.edits.rows import AccountRow, Row, Rows, key
 from mailroster.roster.documents.document import Document
@@ -19,7 +17,6 @@ from mailroster.roster.formats.accounts import Account
 from mailroster.roster.formats.quotas import Quota
 from mailroster.roster.formats.virtual import Alias
 from mailroster.roster.roster import Roster
-from mailroster.routing.router import Router
 
 E = TypeVar("E")
 
@@ -34,16 +31,9 @@ def entries(roster: Roster) -> Iterator[AccountRow | Alias]:
         yield alias
 
 
-def left_out(roster: Roster) -> list[Finding]:
-    """What in its files is no entry: lines that can't be read or don't count, and quotas of
-    nobody's."""
-    found = [*roster.accounts.findings(), *roster.quotas.findings(), *roster.virtual.findings()]
-    subject = Subject(Router(roster, "", lambda address: None)).in_memory()
-    return [*found, *quota_rules.without_account(subject)]
-
-
-def read(roster: Roster, source: str) -> Rows:
-    """The rows of a folder of some name, and what in its files is none."""
+def read(roster: Roster, source: str, left_out: Iterable[Finding]) -> Rows:
+    """The rows of the folder `source`. `left_out`: the findings about lines that are no row
+    (analysis.left_out)."""
     places = {False: _places(roster.accounts, source), True: _places(roster.virtual, source)}
     rows = []
     for entry in entries(roster):
@@ -51,7 +41,7 @@ def read(roster: Roster, source: str) -> Rows:
         position = (roster.virtual if is_alias else roster.accounts).position(key(entry))
         assert position is not None, "an entry that counts has a line"
         rows.append(Row(places[is_alias][position], entry))
-    findings = [finding._replace(where=_in(source, finding.where)) for finding in left_out(roster)]
+    findings = [finding._replace(where=_in(source, finding.where)) for finding in left_out]
     return Rows(rows, findings)
 
 

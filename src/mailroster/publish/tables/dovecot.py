@@ -9,32 +9,32 @@ every version of Dovecot, a line the form of one.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from mailroster.base.address import fold, split
-from mailroster.base.findings import ERROR, WARNING, Fault, Finding
-from mailroster.base.named_tuple import NamedTuple, maker
+from mailroster.base.findings import Fault
+from mailroster.base.layout import maildir
 from mailroster.base.spelling import common, globs
 from mailroster.publish.tables.postfix import SPELLINGS as SERVED
 from mailroster.roster.documents.document import Document
-from mailroster.roster.formats.accounts import OWNER, Account
+from mailroster.roster.dovecot.served import (
+    PASSDB_FIELDS,
+    expanded,
+    extra_of,
+    is_exception,
+    served_fields,
+    with_fields,
+)
+from mailroster.roster.dovecot.versions import VERSIONS, form
+from mailroster.roster.formats.accounts import Account
 from mailroster.roster.formats.credentials import DEFAULT_SCHEME, is_locked
 from mailroster.roster.formats.quotas import Quota
-from mailroster.roster.roster import Roster
 from mailroster.routing.change import Change, dependents
 from mailroster.routing.router import Router
-from mailroster.servers.config.dovecot.fields import VERSIONS, WAITS, Fields, form
 
 #: What a locked account has for a hash: no password has it, whatever the scheme was, and Dovecot
 #: has nothing to complain of in its log, as it has of a `!` in a scheme of base64.
 LOCKED = "{SHA512-CRYPT}!"
-
-#: passdb fields that are columns under their own name (Dovecot: passdb extra fields). Those of a
-#: proxy are never set, as no account may have them; the columns stay, since a Dovecot that was
-#: started by an older version asks for them.
-PASSDB_FIELDS = (
-    "nologin", "allow_nets", "nodelay", "proxy", "proxy_maybe", "host", "port", "ssl", "starttls",
-    "destuser", "reason",
-)  # fmt: skip
 
 
 class AccountRow(NamedTuple):
@@ -62,7 +62,7 @@ class AccountRow(NamedTuple):
     reason: str | None = None
 
 
-_made_row = maker(AccountRow)
+_made_row = AccountRow._make
 _PASSDB_NOT_SET = (None,) * len(PASSDB_FIELDS)
 
 
@@ -203,83 +203,6 @@ def _has_fields(accounts: Document[Account], key: str) -> bool:
     return position is not None and accounts.line(position).count("|") > 1
 
 
-def with_fields(accounts: Document[Account]) -> Iterator[str]:
-    """The accounts that have any extra field."""
-    return (key for key, at in accounts.counted().items() if accounts.line(at).count("|") > 1)
-
-
-def is_exception(account: Account, version: str, mail: str) -> bool:
-    """Whether an account has a field that no column serves for a version of Dovecot. `mail` is the
-    mail folder."""
-    if not account.extra:
-        return False
-    its = form(version)
-    return any(
-        "%" in written  # a variable, which Dovecot puts in for a passwd-file only
-        or (name not in PASSDB_FIELDS and name not in its.COLUMNS)
-        for name, written in its.fields(_extra(account, mail)).written.items()
-        if name not in OWNER
-    )
-
-
-def _extra(account: Account, mail: str) -> str:
-    """The extra fields of an account. One that names a place outside of the mail folder becomes one
-    that no lookup can answer: nobody can log in, and mail waits."""
-    if not mail or "/" not in account.extra:
-        return account.extra
-    from mailroster.roster.formats.extra_fields import is_outside
-
-    return " ".join(
-        f"{name}={WAITS}" if is_outside(name, value, mail) else field
-        for (name, value), field in zip(account.fields(), account.extra.split(), strict=True)
-    )
-
-
-def misplaced(accounts: Document[Account], keys: Iterable[str], mail: str) -> Iterator[Finding]:
-    """The extra fields of some accounts that name a place outside of the mail folder `mail`."""
-    from mailroster.roster.formats.extra_fields import check_places
-
-    for key in keys:
-        account = accounts.get(key)
-        if account is None or "/" not in account.extra:
-            continue
-        try:
-            check_places(account.fields(), mail)
-        except Fault as fault:
-            what = f"{fault.what}; logins fail, and mail waits"
-            where = accounts.location(accounts.counted()[key])
-            yield Finding(where, ERROR, fault.code, what, fault.mend)
-
-
-def unserved(accounts: Document[Account], keys: Iterable[str], version: str) -> Iterator[Finding]:
-    """What the extra fields of some accounts say that a version of Dovecot can't be told."""
-    for key in keys:
-        account = accounts.get(key)
-        if account is None or not account.extra:
-            continue
-        where = accounts.location(accounts.counted()[key])
-        for name, why, waits in form(version).fields(account.extra).lost:
-            what = f"Dovecot {version} can't be told the extra field {name!r}: {why}"
-            if waits:
-                what += "; nobody can log in, and mail waits"
-                yield Finding(where, ERROR, "unserved-variable", what, "write it another way")
-            else:
-                mend = "remove it, or write it as this version has it"
-                yield Finding(where, WARNING, "unserved-field", what, mend)
-
-
-def fields_with_places(account: Account, mail: str, version: str) -> Fields:
-    """The extra fields of an account as a version has them; those that name a place outside of the
-    mail folder `mail` are such that no lookup can answer."""
-    return form(version).fields(_extra(account, mail))
-
-
-def maildir(address: str) -> str:
-    """The folder of a mailbox below the mail folder."""
-    user, domain = split(address)
-    return f"{domain}/{user}"
-
-
 def _account_row(router: Router, account: Account) -> AccountRow:
     columns: dict[str, str | None] = {}
     for version in VERSIONS if account.extra else ():
@@ -294,18 +217,6 @@ def _account_row(router: Router, account: Account) -> AccountRow:
     if not account.extra:
         return _plain_row(password, folder, router.roster.quotas.get(account.address))
     return AccountRow(password, folder, **columns)
-
-
-def served_fields(roster: Roster, account: Account, version: str, mail: str) -> Fields:
-    """The extra fields of an account as a version has them, with its quota. `mail` is the mail
-    folder."""
-    its = form(version)
-    written, lost = fields_with_places(account, mail, version)
-    written = {name: field for name, field in written.items() if name not in OWNER}
-    quota = roster.quotas.get(account.address)
-    if quota is not None and not any(name in written for name in its.QUOTAS):
-        written[its.QUOTA] = f"{its.QUOTA}={its.quota(quota.size)}"
-    return Fields(written, lost)
 
 
 def _alias_row(router: Router, key: str) -> AccountRow | None:
@@ -336,28 +247,13 @@ def _places(account: Account, mail: str) -> dict[str, str | None]:
     """The columns of home, mail and quota with the variables of an address put in. Raises KeyError
     for any other variable."""
     old, new = (form(version) for version in VERSIONS)
-    fields = old.fields(_extra(account, mail))
+    fields = old.fields(extra_of(account, mail))
     plain = {name: expanded(fields.value(name), account.address) for name in old.COLUMNS}
     known = {name: value for name, value in plain.items() if value is not None}
     columns: dict[str, str | None] = {old.COLUMNS[name]: value for name, value in known.items()}
     plainly = {name: value.replace("%", "%%") for name, value in known.items()}
     fields = new.fields(" ".join(f"{name}={value}" for name, value in plainly.items()))
     return columns | {new.COLUMNS[n]: fields.value(n) for n in fields.written if n in new.COLUMNS}
-
-
-def expanded(value: str | None, address: str) -> str | None:
-    """A field with the variables of an address put in, as Dovecot does for the mailbox itself.
-    Raises KeyError for any other."""
-    if value is None or "%" not in value:
-        return value
-    import re
-
-    user, domain = split(address)
-    known = {"%%": "%", "%u": address, "%n": user, "%d": domain, "%{user}": address}
-    known |= {"%{username}": user, "%{domain}": domain}
-    # Every address is in lower case already, which is what an L asks for.
-    variable = r"%L?(?:\{[^}]*\}|[^L]|$)"
-    return re.sub(variable, lambda found: known[found[0].replace("%L", "%")], value)
 
 
 def _plain_row(password: str | None, maildir: str, quota: Quota | None) -> AccountRow:

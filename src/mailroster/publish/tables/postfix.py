@@ -2,19 +2,18 @@
 
 from collections.abc import Iterable
 
-from mailroster.base.address import is_idna, split
+from mailroster.base.address import is_idna
 from mailroster.base.findings import Fault
 from mailroster.base.spelling import pattern
 from mailroster.roster.documents.document import MARK, Document
 from mailroster.roster.formats.virtual import Alias
-from mailroster.routing.change import Change
+from mailroster.routing import senders
+from mailroster.routing.change import Change, domains_of
 from mailroster.routing.router import (
     DOMAIN_ROLES,
-    EXPANSION_LIMIT,
     SERVER_ROLES,
     NotFollowed,
     Router,
-    quoted,
     role_recipient,
     spelled,
 )
@@ -33,8 +32,7 @@ class Domains:
         return key if router.roster.names_domain(key) else None
 
     def concerned(self, change: Change) -> Iterable[str]:
-        keys = change.keys["accounts"] | change.keys["virtual"]
-        return {domain for key in keys if (domain := split(key)[1])}
+        return domains_of(change)
 
 
 class Spellings:
@@ -135,8 +133,7 @@ class Roles:
 
 
 class Senders:
-    """`smtpd_sender_login_maps` for aliases, and for what somebody is allowed by name: the accounts
-    to which they lead may send as them, and those that `postfix-sender-logins.cf` names."""
+    """`smtpd_sender_login_maps` for aliases, and for addresses that accounts are allowed."""
 
     name = "senders"
 
@@ -144,21 +141,10 @@ class Senders:
         return {**router.roster.virtual.counted(), **router.roster.sender_logins.counted()}
 
     def row(self, router: Router, key: str) -> str | None:
-        roster = router.roster
-        grant = roster.sender_logins.get(key)
-        alias = key[0] != "@" and key in roster.virtual
-        if grant is None and not alias:
-            return None
-        owners = {*_owners(router, key)} if alias else set()
-        owners.update(grant.accounts if grant is not None else ())
-        if key in roster.accounts:
-            owners.add(key)
-        return ", ".join(sorted(owners)) or None
+        return ", ".join(senders.listed(router, key)) or None
 
     def concerned(self, change: Change) -> Iterable[str]:
-        # An account of the same name joins the owners.
-        keys = change.keys
-        return change.dependents | keys["accounts"] | keys["sender_logins"]
+        return senders.concerned(change)
 
 
 class CatchAllSenders:
@@ -170,35 +156,10 @@ class CatchAllSenders:
         return (key for key in router.roster.virtual.counted() if key[0] == "@")
 
     def row(self, router: Router, key: str) -> str | None:
-        alias = router.roster.virtual.get(key) if key[0] == "@" else None
-        if alias is None or alias.recipients[0][0] == "@":
-            return None  # a domain alias: who may send depends on what stands before the `@`
-        return ", ".join(_owners(router, key)) or None
+        return ", ".join(senders.of_catch_all(router, key)) or None
 
     def concerned(self, change: Change) -> Iterable[str]:
         return (key for key in change.dependents if key[0] == "@")
-
-
-def _owners(router: Router, key: str) -> list[str]:
-    """The accounts to which an alias leads; if it is not followed, those that are its recipients
-    themselves."""
-    try:
-        mailboxes = {router.mailbox(recipient) for recipient in router.follow(key)}
-    except NotFollowed:
-        return sorted(_direct(router, key))
-    except Fault:
-        return []
-    return sorted(mailbox for mailbox in mailboxes if mailbox is not None)
-
-
-def _direct(router: Router, key: str) -> Iterable[str]:
-    """The recipients of an alias that are accounts, and that nothing leads elsewhere."""
-    roster = router.roster
-    alias = roster.virtual.get(key)
-    for recipient in alias.recipients[:EXPANSION_LIMIT] if alias is not None else ():
-        is_end = recipient in roster.accounts and recipient not in roster.virtual
-        if is_end and router.captured(quoted(recipient)) is None:
-            yield recipient
 
 
 class Access:

@@ -1,9 +1,8 @@
 """Where tables are put in force. Each applies a change so that no other row is disturbed."""
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.publish.tables.table import Changes, Row, Rows
 
 

@@ -13,9 +13,8 @@ import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.publish.tables.dovecot import AccountRow, MasterRow, SpellingRow
 from mailroster.publish.tables.table import Changes, Row, Rows
 from mailroster.publish.targets import Filled

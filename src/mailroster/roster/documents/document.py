@@ -487,6 +487,10 @@ class Document(Generic[E]):
 
     # -- edits: each gives a new document; no other byte changes
 
+    def has_mark(self) -> bool:
+        """Whether it begins with a byte order mark."""
+        return self.text.startswith(MARK)
+
     def edited(
         self, replaced: Mapping[int, str | None], appended: Sequence[str] = ()
     ) -> "Document[E]":
@@ -506,7 +510,7 @@ class Document(Generic[E]):
             if replaced.get(len(self.lines) - 1, "") is None and lines:
                 lines.append("")  # the line before keeps its line feed
             text = "\n".join(lines)
-            if self.text.startswith(MARK) and not text.startswith(MARK):
+            if self.has_mark() and not text.startswith(MARK):
                 text = MARK + text
         if appended:
             end = self.newline()

@@ -10,10 +10,10 @@ that the splices bring.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from mailroster.base.content import Content, Range
 from mailroster.base.findings import Finding
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.documents.byte_lines import (
     cut,
     line_at,
@@ -40,16 +40,9 @@ E = TypeVar("E")
 _COUNT_BYTES = 1 << 22
 
 
-class Range(NamedTuple):
-    """A part of the base."""
-
-    fd: int
-    start: int
-    end: int
-
-
 class Indexed(Document[E]):
-    """A document over a base. Whatever concerns all lines reads all of it."""
+    """A document over a base, which has no byte order mark. Whatever concerns all lines reads all
+    of it."""
 
     __slots__ = ("_by_key", "_inserted", "_whole", "base", "splices")
 
@@ -308,6 +301,10 @@ class Indexed(Document[E]):
 
     # -- edits
 
+    def has_mark(self) -> bool:
+        first = self.splices[0] if self.splices else None
+        return first is not None and first.start == 0 and first.text.startswith(MARK)
+
     def edited(
         self, replaced: Mapping[int, str | None], appended: Sequence[str] = ()
     ) -> Document[E]:
@@ -319,8 +316,6 @@ class Indexed(Document[E]):
                 line, end = self._line_at(position)
                 feed = "\n" if self.base.read(end - 1, end) == b"\n" else ""
                 text = "" if new is None else new + carriage_return(line) + feed
-                if line.startswith(MARK) and not text.startswith(MARK):
-                    text = MARK + text
                 splices.append(Splice(position, end, text))
                 continue
             nth, _ = self.inserted()[position - first]
@@ -392,3 +387,8 @@ def appended(document: Document[E]) -> bytes:
         return b""
     (splice,) = document.splices
     return splice.raw() if splice.start == document.base.size else b""
+
+
+def content_of(document: Document[Any]) -> Content:
+    """What a file holds whose document this is."""
+    return document.pieces() if isinstance(document, Indexed) else bytes(document)

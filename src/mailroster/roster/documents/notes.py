@@ -12,11 +12,10 @@ an `until` may be says mailroster.base.end_date.
 """
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from mailroster.base.end_date import end_of
 from mailroster.base.findings import Fault, Refused
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.documents.document import Document
 
 E = TypeVar("E")

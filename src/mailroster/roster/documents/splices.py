@@ -1,8 +1,7 @@
 """What differs between two large files: the places where other lines stand."""
 
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.documents.byte_lines import Read, cut, is_start, start_before, start_behind
 from mailroster.roster.documents.document import Format
 

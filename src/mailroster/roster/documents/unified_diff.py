@@ -6,8 +6,7 @@ shortest that does.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-
-from mailroster.base.named_tuple import NamedTuple
+from typing import NamedTuple
 
 #: Lines of context around a change.
 CONTEXT = 3

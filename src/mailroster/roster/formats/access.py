@@ -11,10 +11,10 @@ lack their argument. Both are refused here, so that they never get into Postfix'
 """
 
 import re
+from typing import NamedTuple
 
 from mailroster.base import address
 from mailroster.base.findings import Fault
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.formats.lookup_table import LookupTable
 
 #: Actions that may have a text behind them.

@@ -9,15 +9,13 @@ blanks; mailroster.roster.formats.extra_fields has the list of those that are al
 Limits: see mailroster.base.address.
 """
 
+from typing import NamedTuple
+
 from mailroster.base import address
 from mailroster.base.address import Address
-from mailroster.base.named_tuple import NamedTuple, maker
 from mailroster.roster.documents.document import Document, Format, Plain
 from mailroster.roster.documents.text import check_text
 from mailroster.roster.formats import credentials
-
-#: Whose mail is on disk: there is one owner for all, so these are left out of the tables.
-OWNER = frozenset(("userdb_uid", "userdb_gid", "userdb_mail_uid", "userdb_mail_gid"))
 
 
 class Account(NamedTuple):
@@ -61,7 +59,7 @@ class Accounts(Format[Account]):
 
         if address.delimiters().strip("+"):  # plain addresses may have another delimiter in them
             return None
-        made = maker(Account)
+        made = Account._make
 
         def entry(line: str) -> Account:
             login, _, password = line.partition("|")

@@ -15,12 +15,12 @@ in tests/servers/test_extra_fields.py.
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from mailroster.base.findings import Fault
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.base.sizes import SIZE_MAX_BYTES, UNITS
+from mailroster.roster.dovecot.fields import OWNER
 from mailroster.roster.formats import places
-from mailroster.roster.formats.accounts import OWNER
 
 #: Dovecot's answer to a lookup is one line of 8192 octets at most, home and mail included.
 MAX_BYTES = 4096

@@ -9,9 +9,9 @@ may have 256 MiB (default_vsz_limit), failed logins from m=262144 on.
 """
 
 import re
+from typing import NamedTuple
 
 from mailroster.base.findings import NotUnderstood
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.formats.credentials import is_locked
 
 

@@ -8,8 +8,9 @@ One physical line each. A name is what Dovecot takes in front of nothing else: l
 `.-_@`; it is compared without case, as logins are.
 """
 
+from typing import NamedTuple
+
 from mailroster.base.findings import Fault
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.documents.document import Format
 from mailroster.roster.documents.text import check_text
 from mailroster.roster.formats import credentials

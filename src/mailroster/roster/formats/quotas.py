@@ -7,10 +7,11 @@
 One physical line each; the size as in mailroster.base.sizes. No entry: the server's default.
 """
 
+from typing import NamedTuple
+
 from mailroster.base import address
 from mailroster.base.address import Address
 from mailroster.base.findings import Fault
-from mailroster.base.named_tuple import NamedTuple, maker
 from mailroster.base.sizes import normal_size
 from mailroster.roster.documents.document import Document, Format, Plain
 from mailroster.roster.documents.text import check_text
@@ -40,7 +41,7 @@ class Quotas(Format[Quota]):
 
         if address.delimiters().strip("+"):  # plain addresses may have another delimiter in them
             return None
-        made = maker(Quota)
+        made = Quota._make
 
         def entry(line: str) -> Quota:
             login, _, size = line.partition(":")

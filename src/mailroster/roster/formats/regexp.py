@@ -12,10 +12,10 @@ before, unless it is a comment. Whether a pattern compiles is for Postfix to say
 """
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from mailroster.base import address
 from mailroster.base.findings import ERROR, Fault, Finding, printable
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.documents.document import Document, Format
 from mailroster.roster.documents.text import check_text, content, logical_lines
 from mailroster.roster.formats import virtual

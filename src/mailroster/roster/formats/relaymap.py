@@ -12,10 +12,10 @@ to where it is for. A line that starts with a blank continues the one before.
 """
 
 import re
+from typing import NamedTuple
 
 from mailroster.base import address
 from mailroster.base.findings import COMMENT_BEHIND, Fault
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.lookup_table import LookupTable
 

@@ -10,8 +10,9 @@ clear, as Postfix has to say them: the file has mode 0600, and no output shows t
 have any character, and blanks inside it. A line that starts with a blank continues the one before.
 """
 
+from typing import NamedTuple
+
 from mailroster.base.findings import Fault
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.text import only_comments
 from mailroster.roster.formats.lookup_table import LookupTable

@@ -10,11 +10,11 @@ has no entry, alias or mailbox of its own (postconf(5), smtpd_sender_login_maps)
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from mailroster.base import address
 from mailroster.base.address import Address
 from mailroster.base.findings import Fault
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.formats.lookup_table import LookupTable
 
 

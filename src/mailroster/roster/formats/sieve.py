@@ -8,10 +8,10 @@ before or after the script of the account itself. What stands in it only Pigeonh
 
 from codecs import BOM_UTF8
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from mailroster.base import address
 from mailroster.base.findings import WARNING, Fault, Finding, Location, printable
-from mailroster.base.named_tuple import NamedTuple
 
 SUFFIX = ".dovecot.sieve"
 BEFORE, AFTER = "before", "after"

@@ -11,11 +11,10 @@ not count, the case of recipients is kept.
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from mailroster.base import address
 from mailroster.base.findings import Fault
-from mailroster.base.named_tuple import NamedTuple, maker
 from mailroster.roster.documents import notes
 from mailroster.roster.documents.document import Document, Plain
 from mailroster.roster.documents.text import only_comments
@@ -51,7 +50,7 @@ class Virtual(LookupTable[Alias]):
 
     def plain(self) -> Plain[Alias] | None:
         recipients = rf"{address.PLAIN}(?:[, \t]+{address.PLAIN})*"
-        made = maker(Alias)
+        made = Alias._make
 
         def entry(line: str) -> Alias:
             key, *recipients = line.replace(",", " ").split()

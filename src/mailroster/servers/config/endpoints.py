@@ -4,8 +4,8 @@ Settings say them; overrides of the folder may change them (mailroster.servers.l
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.base.setting_rules import PORTS
 from mailroster.base.settings import Settings
 

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
-from mailroster.publish.tables.relays import RELAYED, RELAYED_TLS
 from mailroster.servers.config.lookups import (
     RECIPIENT_MAPS,
     login_check,
@@ -25,6 +24,7 @@ from mailroster.servers.config.lookups import (
     sender_questions,
 )
 from mailroster.servers.config.postfix import relay_tls, submission_options
+from mailroster.servers.config.relays import RELAYED, RELAYED_TLS
 from mailroster.servers.config.smtp_safety import (
     DATA_RESTRICTIONS,
     NOT_OFFERED,

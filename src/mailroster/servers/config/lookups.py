@@ -3,9 +3,9 @@ that somebody else configures. Pure text."""
 
 import re
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from mailroster.base.layout import Layout
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.base.settings import Settings
 from mailroster.routing.router import DISCARD_DOMAIN
 

@@ -8,9 +8,9 @@ configuration, applied last. Pure text.
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
 
 from mailroster.base.findings import ERROR, WARNING, Finding, Location, printable
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.documents.text import only_comments
 from mailroster.servers.config.dovecot.doveconf import printed
 from mailroster.servers.config.lookups import without_recipient_check

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from mailroster.base.layout import Layout
 from mailroster.base.setting_rules import PORTS, RELAY_TLS_LEVELS, words
 from mailroster.base.settings import Settings
-from mailroster.publish.tables.relays import RELAYED, RELAYED_TLS, transport
 from mailroster.servers.config.lookups import (
     login_check,
     lookups,
@@ -14,6 +13,7 @@ from mailroster.servers.config.lookups import (
     recipient_questions,
     sender_questions,
 )
+from mailroster.servers.config.relays import RELAYED, RELAYED_TLS, transport
 from mailroster.servers.config.smtp_safety import (
     CLEANUP,
     CONNECTIONS_OF_ONE_CLIENT,

@@ -7,8 +7,7 @@
 
 import re
 from collections.abc import Iterator
-
-from mailroster.base.named_tuple import NamedTuple
+from typing import NamedTuple
 
 #: Types of tables that Postfix may be built with, but `unix` (which names sockets, too) and `fail`.
 TYPES = frozenset(

@@ -9,10 +9,10 @@ import shutil
 import time
 from collections.abc import Iterable
 from hashlib import sha256
+from typing import NamedTuple
 
 from mailroster.base.findings import Refused, ServiceFailed
 from mailroster.base.layout import Layout
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.base.settings import Settings
 from mailroster.servers import running
 from mailroster.servers.integrate.plan import Change, Planned, planned

@@ -10,10 +10,10 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from mailroster.base.findings import Refused, ServiceFailed
 from mailroster.base.layout import Layout
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.base.settings import Settings
 from mailroster.servers import version
 from mailroster.servers.config import host

@@ -15,8 +15,7 @@ Lines of a file have a mark in front, so that whatever stands in them is taken f
 """
 
 from collections.abc import Iterator
-
-from mailroster.base.named_tuple import NamedTuple
+from typing import NamedTuple
 
 START = b"change "
 #: What stands in the place of a command for an edit by hand.

@@ -5,8 +5,8 @@ line that comes into force as the history knows it was noted already, by the com
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.text import only_comments
 from mailroster.roster.roster import Roster, differing

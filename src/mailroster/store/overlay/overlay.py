@@ -17,11 +17,12 @@ before any file is replaced, so that a file is known as brought wherever that is
 import errno
 import os
 from collections.abc import Container, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from mailroster.base.findings import WARNING, Busy, Finding, Location, Refused
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.roster import Roster
+from mailroster.store.leftovers import NEW
 from mailroster.store.links import ConfigFolder
 from mailroster.store.overlay.record import RECORD, Line, Record, parse
 from mailroster.store.overlay.source import (
@@ -34,8 +35,7 @@ from mailroster.store.overlay.source import (
     names,
     place,
 )
-from mailroster.store.recovery import NEW
-from mailroster.store.transaction import Commit
+from mailroster.store.transaction import Transactions
 from mailroster.system.files import Disk, identity, owner_and_mode, reason
 from mailroster.system.folder_lock import FolderLock
 
@@ -92,7 +92,7 @@ class Overlay:
             if not os.path.isdir(self.folder):
                 self._disk.make_folder(self.folder, 0o700)
             with FolderLock(self.folder, wait_s):
-                Commit(self._here, self._disk).recover()
+                Transactions(self._here, self._disk).recover()
                 if found := self._found():
                     self._bring(found)
             return True
@@ -126,7 +126,7 @@ class Overlay:
                 where, what = Location(standing.file), "changed here, and in the source as well"
                 told.append(Finding(where, WARNING, "changed-in-both", what, _MEND))
         if found.unreadable:
-            from mailroster.servers.sieve import unreadable
+            from mailroster.base.findings import unreadable
 
             told += [unreadable(file, reason(error)) for file, error in found.unreadable.items()]
         return tuple(told)
@@ -236,7 +236,7 @@ class Overlay:
     def give_up(self, standing: Standing, wait_s: float = 60.0) -> None:
         """Makes a file that of the source, whatever was done here. Raises OSError or Busy."""
         with FolderLock(self.folder, wait_s):
-            Commit(self._here, self._disk).recover()
+            Transactions(self._here, self._disk).recover()
             if not self._put(standing):
                 raise Busy(f"{standing.file} has just been written by somebody; try again")
             self._disk.sync_folder(self.folder)

@@ -10,8 +10,8 @@ lost: then what differs from the source counts as changed in both.
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.store.overlay.source import NOTHING, belongs
 from mailroster.system.files import Identity
 

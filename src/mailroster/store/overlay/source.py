@@ -16,8 +16,8 @@ import os
 import stat
 import time
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from mailroster.base.named_tuple import NamedTuple
 from mailroster.store.links import ConfigFolder, is_below
 from mailroster.system.files import ABSENT, Identity, identity, identity_of
 

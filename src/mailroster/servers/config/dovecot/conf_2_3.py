@@ -5,7 +5,8 @@ from textwrap import indent
 
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings, percentages
-from mailroster.publish.tables.dovecot import PASSDB_FIELDS
+from mailroster.roster.dovecot.fields_2_3 import MESSAGES, UNLIMITED
+from mailroster.roster.dovecot.served import PASSDB_FIELDS
 from mailroster.roster.formats.credentials import DEFAULT_SCHEME
 from mailroster.servers.config.dovecot.common import (
     ESCAPE,
@@ -22,7 +23,6 @@ from mailroster.servers.config.dovecot.common import (
     username_chars,
     warning_service,
 )
-from mailroster.servers.config.dovecot.fields_2_3 import MESSAGES, UNLIMITED
 from mailroster.servers.config.sieve_mail import senders, sendmail_path
 from mailroster.servers.config.sieve_mail import services as sieve_services
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings, percentages
-from mailroster.publish.tables.dovecot import PASSDB_FIELDS
+from mailroster.roster.dovecot.fields import MESSAGES_MAX
+from mailroster.roster.dovecot.served import PASSDB_FIELDS
 from mailroster.roster.formats.credentials import DEFAULT_SCHEME
 from mailroster.servers.config.dovecot.common import (
     ESCAPE,
@@ -21,7 +22,6 @@ from mailroster.servers.config.dovecot.common import (
     username_chars,
     warning_service,
 )
-from mailroster.servers.config.dovecot.fields import MESSAGES_MAX
 from mailroster.servers.config.sieve_mail import senders, sendmail_path
 from mailroster.servers.config.sieve_mail import services as sieve_services
 

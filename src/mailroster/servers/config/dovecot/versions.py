@@ -36,7 +36,7 @@ class Dialect(Protocol):
 
 
 def dialect(version: str) -> Dialect:
-    """That of a version, one of mailroster.servers.config.dovecot.fields.VERSIONS."""
+    """That of a version, one of mailroster.roster.dovecot.fields.VERSIONS."""
     if version == "2.3":
         from mailroster.servers.config.dovecot import conf_2_3
 

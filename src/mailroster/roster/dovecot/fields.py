@@ -5,9 +5,10 @@ no form for is told (`Lost`). Where both forms of one thing stand, a version is 
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from mailroster.base.named_tuple import NamedTuple
+#: Whose mail is on disk: there is one owner for all, so these are left out of the tables.
+OWNER = frozenset(("userdb_uid", "userdb_gid", "userdb_mail_uid", "userdb_mail_gid"))
 
 #: A limit that no mailbox reaches. Without any limit Dovecot has no quota root to show, and answers
 #: GETQUOTAROOT with none at all, where clients expect one (RFC 9208).
@@ -71,18 +72,3 @@ class Form(Protocol):
 
     def limit(self, settings: Mapping[str, str]) -> Limit:
         """What settings mean together, of which is_limit is true for each."""
-
-
-def form(version: str) -> Form:
-    """The form of a version, one of VERSIONS."""
-    if version == "2.3":
-        from mailroster.servers.config.dovecot import fields_2_3
-
-        return fields_2_3
-    from mailroster.servers.config.dovecot import fields_2_4
-
-    return fields_2_4
-
-
-#: From the oldest on.
-VERSIONS = ("2.3", "2.4")

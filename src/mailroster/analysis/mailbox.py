@@ -4,11 +4,14 @@ Without an extra field it is a Maildir at MAIL/DOMAIN/USER, with the home below 
 means depends on the version of Dovecot (compile/fields_2_*.py).
 """
 
+from typing import NamedTuple
+
 from mailroster.base.address import Address
-from mailroster.base.named_tuple import NamedTuple
-from mailroster.publish.tables.dovecot import expanded, fields_with_places, maildir
+from mailroster.base.layout import maildir
+from mailroster.roster.dovecot.fields import Fields
+from mailroster.roster.dovecot.served import expanded, fields_with_places
+from mailroster.roster.dovecot.versions import VERSIONS
 from mailroster.roster.formats.accounts import Account
-from mailroster.servers.config.dovecot.fields import VERSIONS, Fields
 
 
 class Place(NamedTuple):
@@ -72,8 +75,8 @@ def _place(account: Account, mail: str, version: str) -> Place | None:
 def _location(fields: Fields, account: Account) -> str | None:
     """The mail location in the form of 2.3, None if no field has any; with the variables of the
     address put in. Raises KeyError for any other variable."""
-    from mailroster.servers.config.dovecot.mail_location import SETTINGS, location
-    from mailroster.servers.config.dovecot.variables import NoSuchVariable, in_2_3
+    from mailroster.roster.dovecot.mail_location import SETTINGS, location
+    from mailroster.roster.dovecot.variables import NoSuchVariable, in_2_3
 
     if (mail := fields.value("userdb_mail")) is None:
         names = (name for name in SETTINGS if f"userdb_{name}" in fields.written)
@@ -88,7 +91,7 @@ def _location(fields: Fields, account: Account) -> str | None:
 
 
 def _expanded(fields: Fields, name: str, account: Account, usual: str) -> str | None:
-    from mailroster.servers.config.dovecot.variables import NoSuchVariable, in_2_3
+    from mailroster.roster.dovecot.variables import NoSuchVariable, in_2_3
 
     value = fields.value(name)
     if value is None:

@@ -1,11 +1,10 @@
-"""What `check` would say about an edit, and did not say before: printed as warnings at once."""
+"""What `check` would say about an edit, and did not say before: shown with the edit."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from mailroster.base.address import split
 from mailroster.base.findings import INFO, Fault, Finding, Refused, ServiceFailed
-from mailroster.cli.call import Call, warn
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.large import Indexed, whole
 from mailroster.roster.plan import Plan
@@ -21,39 +20,43 @@ _KEYS_MAX, _ADDRESSES_MAX = 100, 500
 _LETTERS = "abcdefghijklmnopqrstuvwxyz-."
 #: Entries of a domain that tell the rules that it is more than a slip.
 _OF_A_DOMAIN = 2
-#: Notes, which `check` hides, but of which whoever makes the entry should know.
+#: Codes of notes that `check` hides, and an edit shows.
 _NOTES = ("regexp-open-end", "restriction-without-account")
-#: Findings that are printed.
+#: Findings that are shown.
 _SHOWN_MAX = 10
 
 
-def warn_of_new(call: Call, plan: Plan, before: Roster, after: Roster) -> None:
-    """Prints what is wrong after an edit and was not before. The edit counts, whatever this finds:
-    what can't be checked is reported, and not raised."""
+class NewFindings(NamedTuple):
+    """What is wrong after an edit and was not before. `more`: how many others there are.
+    `unchecked`: why the edit could not be checked, or "" if it could."""
+
+    findings: Sequence[Finding] = ()
+    more: int = 0
+    unchecked: str = ""
+
+
+def new_findings(plan: Plan, before: Roster, after: Roster, origin: str) -> NewFindings:
+    """Checks the entries of an edit on a server of the name `origin`. Raises nothing for what can't
+    be checked: the edit counts all the same."""
     try:
-        _warn(call, plan, before, after)
+        return _checked(plan, before, after, origin)
     except (Fault, Refused, ServiceFailed, OSError) as error:
-        warn(f"note: the new entry could not be checked: {error}")
+        return NewFindings(unchecked=f"the new entry could not be checked: {error}")
 
 
-def _warn(call: Call, plan: Plan, before: Roster, after: Roster) -> None:
-    origin = call.settings.hostname
+def _checked(plan: Plan, before: Roster, after: Roster, origin: str) -> NewFindings:
     entries = sum(document.size_hint() for document in after)
     has_pattern = any(edit.after.format.ordered for edit in plan.edits)
     if has_pattern and entries > _WITH_PATTERN_MAX:
-        warn("note: the folder is large; 'setup check' says which mailboxes the pattern concerns")
-        return
+        why = "the folder is large; 'setup check' says which mailboxes the pattern concerns"
+        return NewFindings(unchecked=why)
     if entries > _ENTRIES_MAX and not has_pattern:
         keys = [key for some in plan.keys.values() for key in sorted(some)][:_KEYS_MAX]
         before, after = extracts(before, after, keys, origin)
     found = [f for f in _findings(after, origin) if _is_told(f)]
     known = {_gist(finding) for finding in _findings(before, origin)} if found else set()
     fresh = [finding for finding in found if _gist(finding) not in known]
-    for finding in fresh[:_SHOWN_MAX]:
-        severity = "note" if finding.severity == INFO else finding.severity
-        warn(f"{severity}: {finding.what}; {finding.mend} [{finding.code}]")
-    if len(fresh) > _SHOWN_MAX:
-        warn(f"{len(fresh) - _SHOWN_MAX:,} more: setup check")
+    return NewFindings(fresh[:_SHOWN_MAX], max(0, len(fresh) - _SHOWN_MAX))
 
 
 def _is_told(finding: Finding) -> bool:
@@ -146,7 +149,7 @@ def _findings(roster: Roster, origin: str) -> list[Finding]:
     """What the rules find; without those about patterns where nobody can judge these."""
     from mailroster.analysis.checks import check
     from mailroster.analysis.checks.subject import Subject
-    from mailroster.system.programs import Captures, NoPcre, captors, prime
+    from mailroster.servers.patterns import Captures, NoPcre, captors, prime
 
     roster = roster.in_memory()
     captures = Captures(roster.regexp)

@@ -4,10 +4,9 @@ import re
 from collections.abc import Mapping
 
 from mailroster.base.sizes import UNITS
-from mailroster.roster.formats.accounts import OWNER
+from mailroster.roster.dovecot.fields import OWNER, WAITS, Fields, Limit, Lost
+from mailroster.roster.dovecot.mail_location import NoSuchOption, settings
 from mailroster.roster.formats.extra_fields import allowed
-from mailroster.servers.config.dovecot.fields import WAITS, Fields, Limit, Lost
-from mailroster.servers.config.dovecot.mail_location import NoSuchOption, settings
 
 COLUMNS = {
     "userdb_home": "home", "userdb_mail_driver": "mail_driver",
@@ -105,7 +104,7 @@ def _inbox(written: Mapping[str, str]) -> str:
 
 
 def _variables(name: str, value: str, lost: list[Lost]) -> str:
-    from mailroster.servers.config.dovecot.variables import NoSuchVariable, in_2_4
+    from mailroster.roster.dovecot.variables import NoSuchVariable, in_2_4
 
     try:
         return in_2_4(value)

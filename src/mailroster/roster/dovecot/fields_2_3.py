@@ -4,10 +4,9 @@ import re
 from collections.abc import Mapping
 
 from mailroster.base.sizes import UNITS
-from mailroster.roster.formats.accounts import OWNER
+from mailroster.roster.dovecot.fields import MESSAGES_MAX, OWNER, WAITS, Fields, Limit, Lost
+from mailroster.roster.dovecot.mail_location import SETTINGS, location
 from mailroster.roster.formats.extra_fields import allowed
-from mailroster.servers.config.dovecot.fields import MESSAGES_MAX, WAITS, Fields, Limit, Lost
-from mailroster.servers.config.dovecot.mail_location import SETTINGS, location
 
 COLUMNS = {"userdb_home": "home", "userdb_mail": "mail", "userdb_quota_rule": "quota_rule"}
 QUOTA = "userdb_quota_rule"
@@ -78,7 +77,7 @@ def fields(extra: str) -> Fields:
         if name.startswith("userdb_plugin/quota_rule"):  # which would not take the place of ours
             name = f"userdb_{name.removeprefix('userdb_plugin/')}"
         if "%{" in value:
-            from mailroster.servers.config.dovecot.variables import NoSuchVariable, in_2_3
+            from mailroster.roster.dovecot.variables import NoSuchVariable, in_2_3
 
             try:
                 value = in_2_3(value)

@@ -1,0 +1,130 @@
+"""All that `adopt` says of the folders of a docker-mailserver, without their servers."""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from mailroster.analysis.checks.secrets import is_known, scheme_of
+from mailroster.app.adopt import environment, locate
+from mailroster.app.adopt.compose_project import Value
+from mailroster.app.adopt.locate import Place
+from mailroster.app.adopt.remark import MEND, NOTE, Remark, named
+from mailroster.app.adopt.report import Outlook, in_order, of_paths, outlook, roster_of
+from mailroster.app.check import each_finding
+from mailroster.app.configure import sources_of
+from mailroster.app.home import Home
+from mailroster.base.findings import Finding, Refused, ServiceFailed
+from mailroster.base.layout import Layout
+from mailroster.base.settings import FOLDERS, NOWHERE, Settings, Sources, load
+from mailroster.roster.documents.document import Document
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import quoted
+from mailroster.servers.patterns import prime
+from mailroster.servers.prepare import check_paths
+from mailroster.system.programs import run
+
+_FOLDERS = tuple(setting.name for setting in FOLDERS[1:])
+
+
+class Assessment(NamedTuple):
+    """What lies where, the settings with which it would be served, the variables that give these,
+    what an admin has to know, and what is wrong with the config folder."""
+
+    place: Place
+    settings: Settings
+    honoured: dict[str, str]
+    outlook: Outlook
+    findings: list[Finding]
+
+
+def assess(home: Home, folder: str, variables: Mapping[str, str]) -> Assessment:
+    """Assesses a folder; of the home itself the environment `variables` count. Changes nothing.
+    Raises as locate.find does."""
+    place = locate.find(folder, _named_folders(home.settings))
+    if place.config == home.settings.config:
+        here = {name: getattr(home.settings, name) for name in ("mail", "state", "logs")}
+        place = place._replace(**{k: v for k, v in here.items() if v and not getattr(place, k)})
+        place.project.variables.update(environment.inherited(variables))
+    _use_hostname(place)
+    judged = environment.judged(place.project.variables)
+    settings = _settings(home.settings, place, judged.honoured)
+    home = home.changed(settings)
+    roster, unreadable = roster_of(place.config)
+    router = home.router(roster).remembering()
+    prime(
+        router,
+        [*roster.virtual.index, *roster.local_aliases.index],
+        map(quoted, roster.accounts.counted()),
+    )
+    seen = outlook(place, router, settings, home.layout)
+    remarks = [
+        *seen.remarks,
+        *unreadable,
+        *judged.remarks,
+        *of_paths(judged.honoured, settings, _folders_fault(settings, home.layout)),
+        *_schemes(roster),
+    ]
+    seen = seen._replace(remarks=in_order(remarks))
+    findings = list(each_finding(home, roster, place.config))
+    return Assessment(place, settings, judged.honoured, seen, findings)
+
+
+def _use_hostname(place: Place) -> None:
+    """Sets the variable of the host name to the name that a compose project gives."""
+    variables, name = place.project.variables, place.project.hostname
+    given = variables.get("OVERRIDE_HOSTNAME")
+    if name and (given is None or given.text == ""):
+        variables.pop("OVERRIDE_HOSTNAME", None)  # an empty one; the next commands name this last
+        variables["OVERRIDE_HOSTNAME"] = Value(name, "the compose file")
+
+
+def _named_folders(settings: Settings) -> dict[str, str]:
+    """The folders that are named besides: by options, or by the environment."""
+    usual = load(Sources({}, {}, lambda path: b"", os.path.isdir))
+    paths = {name: str(getattr(settings, name)) for name in ("mail", "state", "logs")}
+    return {
+        name: path for name, path in paths.items()
+        if path != getattr(usual, name) and not path.startswith(NOWHERE)
+    }  # fmt: skip
+
+
+def _settings(given: Settings, place: Place, honoured: dict[str, str]) -> Settings:
+    """The settings with which it would be served."""
+    paths = {name: getattr(place, name) for name in _FOLDERS}
+    options = {name: path or str(getattr(given, name)) for name, path in paths.items()}
+    return load(sources_of(options, honoured))
+
+
+def _folders_fault(settings: Settings, layout: Layout) -> str:
+    """Why a start would refuse the folders, "" if it wouldn't."""
+    try:
+        check_paths(settings, layout)
+    except Refused as error:
+        return str(error)
+    return ""
+
+
+def _schemes(roster: Roster) -> Iterable[Remark]:
+    """Hashes that the Dovecot of this machine can't read."""
+    lines: dict[str, list[str]] = {}
+    documents: tuple[Document[Any], ...] = (roster.accounts, roster.masters)
+    for document in documents:
+        for key, position in document.counted().items():
+            entry = document.get(key)
+            if entry is not None:
+                scheme = scheme_of(entry.password).partition(".")[0]
+                lines.setdefault(scheme, []).append(str(document.location(position)))
+    if not lines:
+        return
+    try:
+        known = set(run(["doveadm", "pw", "-l"])[1].split())
+    except ServiceFailed:
+        known = set()
+    if not known:
+        what = "no Dovecot here tells which schemes it knows"
+        yield Remark(NOTE, "hashes", what)
+        return
+    for scheme in sorted(lines.keys() - known):
+        if is_known(scheme):
+            what = f"the Dovecot of this machine knows no scheme {scheme}"
+            yield Remark(MEND, named(lines[scheme]), what, "set new passwords")

@@ -1,0 +1,97 @@
+"""The settings of a process on this machine: from its options, the environment and the config
+folder."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+from mailroster.base.findings import Busy, Refused
+from mailroster.base.layout import Layout
+from mailroster.base.settings import (
+    LINKED,
+    NOWHERE,
+    Settings,
+    Sources,
+    UnsafeDefault,
+    config_folders,
+    linked_folders,
+    load,
+)
+from mailroster.servers.in_force import applied
+from mailroster.store.links import ConfigFolder
+from mailroster.system.files import SMALL_MAX_BYTES, read_small
+
+
+def without_folders(options: Mapping[str, str]) -> Settings:
+    """The settings of a process that reads no folder. Raises NotUnderstood."""
+    return load(sources_of({**options, "home": NOWHERE}, {}))
+
+
+def with_folders(
+    options: Mapping[str, str],
+    environment: Mapping[str, str],
+    warn: Callable[[str], None],
+    *,
+    optional: bool = False,
+) -> Settings:
+    """The settings of a process that reads its folders; an overlay gets what is new in its source
+    first, since settings lie there too.
+
+    Raises NotUnderstood, and UnsafeDefault for a default folder that is not safe. `optional`: such
+    a folder counts as missing instead.
+    """
+    sources = sources_of(options, environment)
+    try:
+        config, source = config_folders(sources)
+        if source:
+            _update_overlay(source, config, linked_folders(sources.given(LINKED) or ""), warn)
+        return load(sources)
+    except UnsafeDefault:
+        if not optional:
+            raise
+        return load(sources_of({**options, "home": NOWHERE}, environment))
+
+
+def as_running(settings: Settings, options: Mapping[str, str]) -> Settings:
+    """The settings as a running instance has them, but for those that options name."""
+    return applied(settings, Layout(settings.state, settings.layout), options)
+
+
+def sources_of(options: Mapping[str, str], environment: Mapping[str, str]) -> Sources:
+    """Sources of settings on this machine, for the user who runs the process."""
+
+    def fault(path: str, owned: bool) -> tuple[str, bool]:
+        from mailroster.system import folder_trust  # 1 ms: only where a folder is not named
+
+        uid = os.geteuid()
+        also = folder_trust.sudo_user(uid, environment)
+        return folder_trust.judge(path, uid, owned=owned, also=also)
+
+    def in_container() -> bool:
+        from mailroster.system import folder_trust
+
+        return folder_trust.in_container()
+
+    path = os.path
+    return Sources(
+        options, environment, read_small, path.isdir, fault, in_container, path.ismount,
+        path.isfile, read_config_file,
+    )  # fmt: skip
+
+
+def read_config_file(config: str, file: str, linked: Sequence[str]) -> bytes:
+    """The bytes of a file of a config folder (Sources.read_there)."""
+    return ConfigFolder(config, tuple(linked)).look(file, SMALL_MAX_BYTES)[0]
+
+
+def _update_overlay(
+    source: str, overlay: str, linked: Sequence[str], warn: Callable[[str], None]
+) -> None:
+    from mailroster.store.overlay.overlay import Overlay
+    from mailroster.store.overlay.source import names
+
+    try:
+        Overlay(source, overlay, linked=linked).bring()
+    except (Busy, Refused) as error:
+        if not os.path.isdir(overlay) or not names(overlay):
+            raise
+        warn(f"warning: {error}")

@@ -1,0 +1,136 @@
+"""Accounts that are deleted with their mail."""
+
+import os
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import islice
+
+from mailroster.app import leftovers
+from mailroster.app.home import Edit, EditResult, Home
+from mailroster.base.address import Address
+from mailroster.base.findings import Busy, Refused
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.roster import Roster
+from mailroster.servers import former_owner, mailboxes
+from mailroster.servers.mailbox_moves import is_quiet
+from mailroster.servers.mailboxes import MailFolder
+
+#: How long the command waits for deliveries that began before the account was deleted.
+_PATIENCE_S = 10.0
+#: How often it deletes what such deliveries write.
+_ROUNDS = 20
+_STEP_S = 0.05
+#: How many changes of others may have been made since.
+_CHANGES = 20
+
+
+def existing_mailboxes(home: Home, addresses: Iterable[Address]) -> dict[str, Address]:
+    """The folders of those mailboxes that exist, each with its address."""
+    folders = {mailboxes.folder(home.settings.mail, address): address for address in addresses}
+    return {folder: address for folder, address in folders.items() if os.path.lexists(folder)}
+
+
+def check_mailboxes(home: Home, folders: Iterable[str]) -> None:
+    """Raises Refused for a folder that leads out of the mail folder."""
+    for folder in folders:
+        mailboxes.prove_below(home.settings.mail, folder)
+
+
+def scripts_of(home: Home, addresses: Iterable[Address]) -> list[str]:
+    """The paths of the Sieve scripts of some accounts in the config folder."""
+    return [path for each in addresses for path in former_owner.scripts(home.settings, each)]
+
+
+def edit_and_delete(
+    home: Home,
+    edit: Edit,
+    addresses: Collection[Address],
+    *,
+    wait: bool,
+    removals: bool,
+    written: Callable[[EditResult], object],
+) -> EditResult:
+    """`Home.edit` for an edit that deletes accounts, and then their mail: all of it, what arrives
+    meanwhile included."""
+    mail, domains, served = home.mail_folder(), leftovers.domains_of(addresses), home.is_served()
+    finish(home, domains)
+    try:
+        result = home.edit(
+            edit,
+            wait=wait,
+            removals=removals,
+            before=lambda: mail.announce_deletion(addresses, served=served),
+            written=written,
+        )
+    except BaseException:
+        _finish_after_failure(home, domains)
+        raise
+    live_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+    drop_scripts(home, addresses)
+    mail.set_aside(addresses)
+    if not wait and served:
+        mail.purge(domains)  # what is still live is finished by who makes the change live
+        return result
+    quiet = is_quiet(home.layout, addresses, live_s, _PATIENCE_S)
+    _purge(mail, addresses, domains)
+    if quiet:
+        mail.withdraw(addresses)
+    else:
+        home.warn(
+            "warning: a delivery that began before the account was deleted goes on; the next "
+            "'setup email del', or start, deletes what it writes"
+        )
+    return result
+
+
+def _purge(mail: MailFolder, addresses: Collection[Address], domains: Sequence[str]) -> None:
+    """Deletes mailboxes that were set aside, and what deliveries write meanwhile. Raises Busy if
+    those don't end."""
+    for _ in range(_ROUNDS):
+        mail.purge(domains)
+        if not mail.set_aside(addresses):
+            return
+        time.sleep(_STEP_S)
+    raise Busy(f"mail goes on arriving for {', '.join(addresses)}; not all of it is deleted")
+
+
+def drop_scripts(home: Home, addresses: Collection[Address]) -> None:
+    """Removes the Sieve scripts of deleted accounts from the config folder, and from what is in
+    force."""
+    from mailroster.servers.sieve import SieveScripts
+
+    settings = home.settings
+    if any(former_owner.scripts(settings, address) for address in addresses):
+        change = _change_of(home, addresses)
+        for address in addresses:
+            former_owner.set_scripts_aside(settings, address, change)
+    if home.is_served():
+        linked = settings.linked()
+        scripts = SieveScripts(settings.config, home.layout, 0.0, linked=linked)
+        scripts.drop(addresses)
+
+
+def _change_of(home: Home, addresses: Collection[Address]) -> int:
+    """The ID of the change that has just deleted accounts; 0 if the history lacks it."""
+    from mailroster.store.history.undo import comes_back
+
+    for entry in islice(home.store().history(), _CHANGES):
+        if set(addresses).issubset(comes_back(ACCOUNTS, entry)):
+            return entry.id
+    return 0
+
+
+def finish(home: Home, domains: Sequence[str]) -> None:
+    """Finishes what a crash has left of deletions in some domains."""
+    says, serves = home.roster(), home.copies.roster() if home.is_served() else Roster()
+    leftovers.finish_deletions(home.settings, says, serves, domains)
+
+
+def _finish_after_failure(home: Home, domains: Sequence[str]) -> None:
+    """After an edit that failed: deletes mail only of accounts that are deleted all the same."""
+    try:
+        finish(home, domains)
+    except (Busy, Refused, OSError) as error:
+        home.warn(
+            f"the mail is not deleted: {error}; the next 'setup email del', or start, goes on"
+        )

@@ -1,0 +1,183 @@
+"""Accounts and aliases are imported, many at once."""
+
+import errno
+import os
+from collections.abc import Callable, Mapping
+from typing import BinaryIO
+
+from mailroster.analysis.left_out import left_out
+from mailroster.app.home import Home
+from mailroster.app.passwords import hashing
+from mailroster.app.passwords.policy import Policy, policy_of
+from mailroster.base.address import Address
+from mailroster.base.findings import ERROR, Fault, Finding, Refused, printable
+from mailroster.edits import bulk
+from mailroster.edits.bulk import Merged
+from mailroster.edits.rows import AccountRow, Row, Rows, csv, folder, jsonl
+from mailroster.roster.formats import extra_fields
+from mailroster.roster.formats.accounts import Account
+from mailroster.roster.formats.hash_cost import Cost
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import Router
+from mailroster.servers import former_owner
+from mailroster.store.config_folder import Store
+from mailroster.system.files import ABSENT, WHOLE_MAX_BYTES, look
+
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+class Import:
+    """The import of some rows. First `edit` is rehearsed, which refuses all that can be refused;
+    then `hash_passwords` takes its time; then `edit` is done.
+
+    `scheme`, `cost`: of the hashes of passwords. `update`: what exists gets what its row says.
+    `skip_bad`: rows with an error are left out.
+    """
+
+    def __init__(
+        self, home: Home, given: Rows, scheme: str, cost: Cost, *, update: bool, skip_bad: bool
+    ) -> None:
+        self._home, self._scheme, self._cost = home, scheme, cost
+        self._update, self._skip_bad = update, skip_bad
+        given = _with_places(given, home.settings.mail)
+        self._given = _with_schemes(given, scheme, policy_of(home.settings))
+        self._merged, self._before = Merged(Roster(), [], [], {}), Roster()
+
+    def edit(self, roster: Roster) -> Roster:
+        """Raises BadRows."""
+        self._before = roster
+        self._merged = bulk.add_rows(
+            roster, self._given, self._route(roster), update=self._update, skip_bad=self._skip_bad
+        )
+        return self._merged.roster
+
+    def _route(self, roster: Roster) -> Callable[[Roster], Router]:
+        """Routers that ask Postfix about each address once: no row is a pattern."""
+        patterns = self._home.patterns(roster)
+        return lambda other: self._home.router(other, other.virtual.index, patterns)
+
+    def findings(self) -> list[Finding]:
+        """What is wrong with the rows that were left out, and warnings."""
+        return self._merged.findings
+
+    def counts(self) -> Mapping[tuple[str, str], int]:
+        """("account" or "alias", what was done) -> rows."""
+        return self._merged.counts
+
+    def password_count(self) -> int:
+        return sum(1 for row in self._merged.rows if _password(row))
+
+    def hash_passwords(self, progress: Callable[[int], object]) -> None:
+        """Hashes the passwords of the rows that `edit` has accepted, on all cores. `progress` gets
+        how many are done."""
+        rows = self._merged.rows
+        passwords = [password for row in rows if (password := _password(row))]
+        cores = len(os.sched_getaffinity(0))
+        hashes = iter(hashing.hash_passwords(passwords, self._scheme, cores, progress, self._cost))
+        self._given = Rows([_hashed(row, hashes.__next__) for row in rows], [])
+
+    def had_owner(self) -> list[Address]:
+        """The new accounts that get what a former owner of their address has left."""
+        entries = (row.entry for row in self._given.rows)
+        added = [
+            entry.address
+            for entry in entries
+            if isinstance(entry, AccountRow) and entry.address not in self._before.accounts
+        ]
+        return former_owner.had_owner(self._home.settings, added)
+
+
+def rows_of_folder(home: Home, path: str) -> Rows:
+    """The accounts and aliases of another config folder. Raises Refused."""
+    if not os.path.isdir(path):
+        raise Refused(f"there is no folder {path}")
+    store = Store(path, linked=home.settings.linked())
+    roster = store.read().readable()
+    return folder.read(roster, path, left_out(roster))
+
+
+def rows_of_bytes(raw: bytes, format: str, source: str) -> Rows:
+    """The rows of a text as csv or jsonl. Raises Refused."""
+    if raw.startswith(_UTF_16):
+        raise Refused(f"{source}: this is UTF-16; save it as UTF-8")
+    text = raw.decode("utf-8", "surrogateescape")
+    return csv.read(text, source) if format == "csv" else jsonl.read(text, source)
+
+
+def read_stream(stream: BinaryIO) -> bytes:
+    """All of standard input. Raises Refused if that is too large."""
+    raw = stream.read(WHOLE_MAX_BYTES + 1)
+    if len(raw) > WHOLE_MAX_BYTES:
+        raise Refused(f"standard input: larger than {WHOLE_MAX_BYTES} bytes; import it in parts")
+    return raw
+
+
+def read_file(path: str) -> bytes:
+    """A regular file. Raises Refused for any other, which might make us wait, and for one that is
+    too large."""
+    try:
+        raw, identity = look(path)
+    except OSError as error:
+        raise Refused(f"{printable(path)}: {_why(error)}") from error
+    if identity == ABSENT:
+        raise Refused(f"{printable(path)}: {os.strerror(errno.ENOENT)}")
+    return raw
+
+
+def _why(error: OSError) -> str:
+    """Why a file can't be read, and what to do."""
+    remedies = {
+        errno.EINVAL: "; write '-' to read a pipe, as in: … | setup import --format csv -",
+        errno.EFBIG: "; import it in parts",
+    }
+    return f"{error.strerror}{remedies.get(error.errno or 0, '')}"
+
+
+def _with_schemes(given: Rows, scheme: str, policy: Policy) -> Rows:
+    """The rows with a placeholder for the hash of each password that the policy and its scheme
+    accept."""
+    rows: list[Row] = []
+    findings = [*given.findings]
+    entries = [row.entry for row in given.rows if isinstance(row.entry, AccountRow)]
+    faults = policy.faults({entry.password for entry in entries if entry.password})
+    for row in given.rows:
+        entry = row.entry
+        if isinstance(entry, AccountRow) and entry.password:
+            try:
+                if entry.password in faults:
+                    raise Refused(faults[entry.password])
+                effective = hashing.effective_scheme(entry.password, scheme)
+            except Refused as refused:
+                mend = "give another one"
+                findings.append(Finding(row.where, ERROR, "bad-password", str(refused), mend))
+                continue
+            row = row._replace(entry=entry._replace(hash=f"{{{effective}}}to-be-hashed"))
+        rows.append(row)
+    return Rows(rows, findings)
+
+
+def _with_places(given: Rows, mail: str) -> Rows:
+    """The rows whose extra fields name no place outside of the mail folder."""
+    rows: list[Row] = []
+    findings = [*given.findings]
+    for row in given.rows:
+        if isinstance(row.entry, AccountRow) and row.entry.extra:
+            try:
+                account = Account(row.entry.address, row.entry.hash, row.entry.extra)
+                extra_fields.check_places(account.fields(), mail)
+            except Fault as fault:
+                findings.append(fault.at(row.where))
+                continue
+        rows.append(row)
+    return Rows(rows, findings)
+
+
+def _password(row: Row) -> str:
+    return row.entry.password if isinstance(row.entry, AccountRow) else ""
+
+
+def _hashed(row: Row, next_hash: Callable[[], str]) -> Row:
+    """A row with a hash in place of its password, if it has one."""
+    if not isinstance(row.entry, AccountRow) or not row.entry.password:
+        return row
+    return row._replace(entry=row.entry._replace(hash=next_hash(), password=""))

@@ -1,0 +1,64 @@
+"""The patterns of `postfix-regexp.cf`: added, judged by Postfix, and tried on an address."""
+
+from collections.abc import Sequence
+
+from mailroster.app.home import Edit, Home
+from mailroster.base.address import split
+from mailroster.base.findings import Finding
+from mailroster.edits import patterns
+from mailroster.edits.notes import Said, annotate_at
+from mailroster.roster.documents.document import Document
+from mailroster.roster.formats.regexp import Rule
+from mailroster.roster.roster import Roster
+from mailroster.routing.router import Router
+from mailroster.routing.trace import is_served
+from mailroster.servers import pattern_trace
+from mailroster.servers.pattern_trace import Trial
+from mailroster.servers.patterns import NoPcre, regexp_findings
+
+
+def adding(home: Home, pattern: str, recipients: Sequence[str], about: Said) -> Edit:
+    """The edit that adds recipients to the rule of a pattern, or a new rule, with notes."""
+
+    def edit(roster: Roster) -> Roster:
+        after = roster
+        if not about or patterns.rule_with(roster.regexp, pattern, recipients) is None:
+            after = patterns.add_rule(
+                roster, pattern, recipients, lambda document: judge(home, document)
+            )
+            routers = _router(home, roster), _router(home, after)
+            patterns.refuse_endless(*routers, recipients)
+        position = patterns.rule_with(after.regexp, pattern, recipients)
+        return annotate_at(after, "regexp", position, about)
+
+    return edit
+
+
+def judge(home: Home, document: Document[Rule]) -> list[Finding]:
+    """What is wrong with the file, as Postfix reports it. A warning says that there is no Postfix
+    that could."""
+    try:
+        return regexp_findings(document)
+    except NoPcre as error:
+        home.warn(f"the patterns are not checked: {error}")
+        return []
+
+
+def faults(home: Home) -> list[Finding]:
+    """What keeps the file out of force, as it is in the config folder now."""
+    document = home.roster().regexp
+    return sorted((*document.findings(), *judge(home, document)))
+
+
+def accepts(home: Home, roster: Roster, address: str) -> bool:
+    """Whether mail for the domain of an address comes in at all."""
+    return is_served(_router(home, roster), split(address)[1].lower())
+
+
+def trials(roster: Roster, address: str) -> list[Trial]:
+    """Every rule up to the first that matches an address. Raises as pattern_trace.trials does."""
+    return pattern_trace.trials(roster.regexp, address)
+
+
+def _router(home: Home, roster: Roster) -> Router:
+    return home.router(roster, roster.virtual.index)

@@ -1,0 +1,177 @@
+"""A change of the config folder is undone, as a change of its own."""
+
+import os
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+from mailroster.app.expire import now
+from mailroster.app.home import Edit, EditResult, Home
+from mailroster.base.address import Address, account
+from mailroster.base.address import split as split_at
+from mailroster.base.findings import Fault, Refused
+from mailroster.edits.expiry import is_over
+from mailroster.roster.documents.notes import notes_of
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.roster.roster import ENDING, Roster
+from mailroster.servers import former_owner, mailboxes
+from mailroster.store.history.entry import Entry, split
+from mailroster.store.history.undo import (
+    Changed,
+    comes_back,
+    goes_away,
+    is_untouched,
+    renaming,
+    revert,
+    took_away,
+)
+
+#: So many entries that an undo leaves behind, or brings back, are named.
+_NAMED = 10
+
+
+class Undo(NamedTuple):
+    """The change that is to be undone, and those that came after it, the newest first."""
+
+    entry: Entry
+    later: list[Entry]
+
+    def is_rename(self) -> bool:
+        """Whether it has moved a mailbox, which moves back."""
+        return renaming(self.entry) is not None
+
+
+def find(home: Home, id: int | None) -> Undo:
+    """The change with an ID, the newest one without it. Raises Refused if there is none."""
+    later: list[Entry] = []
+    for entry in home.store().history():
+        if id is None or entry.id == id:
+            return Undo(entry, later)
+        if entry.id < id:
+            break
+        later.append(entry)
+    if id is None:
+        raise Refused("the history is empty: there is nothing to undo")
+    raise Refused(f"there is no change {id} in the history; see 'setup log'")
+
+
+def edit_of(home: Home, undo: Undo) -> Edit:
+    """The edit that undoes a change."""
+
+    def edit(roster: Roster) -> Roster:
+        after = revert(roster, undo.entry)
+        _check_aliases(home, roster, after, undo.entry)
+        return after
+
+    return edit
+
+
+def perform(
+    home: Home,
+    undo: Undo,
+    edit: Edit,
+    *,
+    dry_run: bool,
+    wait: bool,
+    removals: bool,
+    written: Callable[[EditResult], object],
+) -> EditResult:
+    """`Home.edit` for the edit of an undo; a mailbox that was renamed gets its old name. Raises
+    Refused if later changes have touched the same lines."""
+    home = home.changed(words=["undo", str(undo.entry.id)])
+    renamed = renaming(undo.entry)
+    try:
+        if renamed is None:
+            return home.edit(edit, dry_run=dry_run, wait=wait, removals=removals, written=written)
+        from mailroster.app.rename import edit_and_move
+
+        before, after = map(account, renamed)
+        return edit_and_move(
+            home, edit, after, before,
+            dry_run=dry_run, wait=wait, removals=removals, written=written,
+        )  # fmt: skip
+    except Changed as changed:
+        raise Refused(f"{changed}{_since(undo.later, changed)}; nothing was changed") from None
+
+
+def _check_aliases(home: Home, before: Roster, after: Roster, entry: Entry) -> None:
+    """Raises Refused for an alias that is restored and that Postfix could not follow now."""
+    changes = [change for change in entry.files if change.file == VIRTUAL.file]
+    if not changes or is_untouched(before.virtual, changes[0]):
+        return
+    router = home.router(after)
+    for key in took_away(VIRTUAL, entry):
+        if key in after.virtual:
+            try:
+                router.follow(key)
+            except Fault as fault:
+                raise Refused(f"{fault.what}; nothing was changed") from None
+
+
+def _since(later: list[Entry], changed: Changed) -> str:
+    """Which change has touched the lines of an older one."""
+    for entry in later:  # the newest has the last word
+        gone = [h.gone for c in entry.files if c.file == changed.file for h in c.hunks]
+        if {line for raw in gone for line in split(raw)}.intersection(changed.lines):
+            return f" since change {entry.id} ({entry.command})"
+    return ""
+
+
+def moved_mailbox(home: Home, undo: Undo) -> tuple[str, str] | None:
+    """The mailbox that moves back, and the place to which it does; None if there is none."""
+    from mailroster.app.rename import folders
+
+    renamed = renaming(undo.entry)
+    return folders(home, account(renamed[1]), account(renamed[0])) if renamed else None
+
+
+# -- what an undo leaves behind, and what it can't bring back
+
+
+def entries_left(home: Home, undo: Undo) -> Iterator[tuple[str, list[str]]]:
+    """Accounts that an undo has removed, and what still names each: it came later, or from
+    others."""
+    roster = home.roster()
+    for key in islice(goes_away(ACCOUNTS, undo.entry), _NAMED):
+        left = ["its quota"] if key in roster.quotas else []
+        left += [f"the alias {alias}" for alias in roster.virtual.keys_mentioning(*split_at(key))]
+        if left:
+            yield key, left[:_NAMED]
+
+
+def expired_entries(undo: Undo, after: Roster) -> Iterator[tuple[str, str]]:
+    """Entries that are restored, and will end again at once since their end date is over."""
+    moment = now()
+    for field in ENDING:
+        document = getattr(after, field)
+        for key in islice(took_away(document.format, undo.entry), _NAMED):
+            position = document.position(key)
+            until = notes_of(document, position).until if position is not None else ""
+            if is_over(until, moment):
+                yield key, until
+
+
+def restore_scripts(home: Home, undo: Undo) -> Iterator[str]:
+    """Puts the Sieve scripts back that 'email del -y' has removed; their paths."""
+    for address in _accounts_again(undo):
+        if path := former_owner.bring_back(home.settings, address, undo.entry.id):
+            yield path
+
+
+def without_mail(home: Home, undo: Undo) -> list[Address]:
+    """The accounts that are restored without their mail: 'email del -y' has deleted it."""
+    mail = home.settings.mail
+    return [
+        address
+        for address in _accounts_again(undo)
+        if not os.path.lexists(mailboxes.folder(mail, address))
+    ]
+
+
+def _accounts_again(undo: Undo) -> Iterator[Address]:
+    for key in comes_back(ACCOUNTS, undo.entry):
+        try:
+            yield account(key)
+        except Fault:
+            continue

@@ -1,0 +1,1 @@
+"""The extra fields of an account, in the words of each version of Dovecot. Pure."""

@@ -1,7 +1,7 @@
 """What differs between two rosters, without looking at what does not."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from mailroster.base.address import split, split_extension
 from mailroster.roster.documents.compare import changed_keys
@@ -9,8 +9,6 @@ from mailroster.roster.documents.large import whole
 from mailroster.roster.formats.regexp import Rule
 from mailroster.roster.roster import Roster, differing
 from mailroster.routing.router import DOMAIN_ROLES, SERVER_ROLES, Router
-
-E = TypeVar("E")
 
 
 class Change(NamedTuple):

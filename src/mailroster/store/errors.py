@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable
 
 from mailroster.base.findings import Busy, Refused
-from mailroster.system.files import remedy
+from mailroster.system.files import NO_RIGHT, remedy
 
 UNCHANGED = "nothing was changed"
 COMMITTED = "the edit is committed; the next edit finishes writing it"
@@ -16,8 +16,6 @@ _READ_ONLY = (
     "the folder is mounted read-only: change it where it comes from, or name a writable folder "
     "with --overlay"
 )
-#: What a user without the right to write gets.
-NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 #: Only a person can fix these; anything else may pass.
 _REFUSED = (*NO_RIGHT, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
 

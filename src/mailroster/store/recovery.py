@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mailroster.base.findings import Busy, Refused
-from mailroster.store.errors import NO_RIGHT, SetAside, words_of
+from mailroster.store.errors import SetAside, words_of
 from mailroster.store.journal import Journal
 from mailroster.store.leftovers import (
     NOTHING,
@@ -17,7 +17,7 @@ from mailroster.store.leftovers import (
 )
 from mailroster.store.links import ConfigFolder, Target
 from mailroster.store.staging import Staging
-from mailroster.system.files import ABSENT, Disk
+from mailroster.system.files import ABSENT, NO_RIGHT, Disk
 
 if TYPE_CHECKING:
     from mailroster.store.append import Append

@@ -17,15 +17,13 @@ from mailroster.base.findings import Conflict
 from mailroster.roster.documents.large import content_of
 from mailroster.roster.plan import FileEdit
 from mailroster.roster.roster import Roster
-from mailroster.store.errors import NO_RIGHT, UNAPPLIED
+from mailroster.store.errors import UNAPPLIED
 from mailroster.store.journal import JOURNAL, Journal, checksum, lines_of
 from mailroster.store.leftovers import NEW, OLD, Leftovers
 from mailroster.store.links import ConfigFolder, Target
-from mailroster.system.files import Disk, owner_and_mode
+from mailroster.system.files import NO_RIGHT, NOT_GIVEN, Disk, owner_and_mode
 
 _NOT_RENAMED = (*NO_RIGHT, errno.EBUSY, errno.EXDEV)
-#: The last: an owner that this user namespace has no number for.
-_NOT_GIVEN = (errno.EPERM, errno.EACCES, errno.EINVAL)
 #: Whether a file still has the content from which an edit was made.
 IsUnchanged = Callable[[], bool]
 
@@ -62,7 +60,7 @@ class Staging:
         try:
             self._disk.create(new, content_of(edit.after), mode, owner)
         except OSError as error:
-            if owner is None or error.errno not in _NOT_GIVEN:
+            if owner is None or error.errno not in NOT_GIVEN:
                 raise
             self._remove_if_there(new)
             self._disk.create(new, content_of(edit.after), 0o600, None)

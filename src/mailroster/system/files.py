@@ -27,6 +27,10 @@ WHOLE_MAX_BYTES = 1 << 30
 #: Nor a file with one setting or with the settings of mailroster.toml more than this.
 SMALL_MAX_BYTES = 1 << 20
 
+#: What a user without the right to write gets.
+NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
+#: If a file can't get an owner. The last: this user namespace has no number for the owner.
+NOT_GIVEN = (errno.EPERM, errno.EACCES, errno.EINVAL)
 #: How a file is made: never one that is there already, nor what a link leads to.
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -15,11 +15,11 @@ import time
 from types import TracebackType
 
 from mailroster.base.findings import Busy
+from mailroster.system.files import NO_RIGHT
 
 LOCK_FILE = ".mailroster.lock"
 #: File systems that want a file opened for writing (NFS), or have no flock(2).
 _NO_FLOCK = (errno.EBADF, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOLCK)
-_NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 #: Read-only where that will do: to close a file that was opened for writing wakes who watches it.
 _OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _STEP_S = 0.002
@@ -121,7 +121,7 @@ class FolderLock:
         except FileExistsError:
             return True
         except OSError as error:
-            if error.errno not in _NO_RIGHT:
+            if error.errno not in NO_RIGHT:
                 raise
             return False
         try:

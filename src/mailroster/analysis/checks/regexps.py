@@ -144,12 +144,6 @@ def backtracking(subject: Subject) -> Iterator[Finding]:
             yield Finding(found.where, WARNING, "regexp-backtracking", what, _SIMPLER)
 
 
-def slowness(pattern: Pattern) -> str:
-    """Why a pattern may be too much work, and what to do; "" if it is not."""
-    work = ambiguity.judge(pattern.body, pattern.flags).work
-    return f"{_slowness(work)}; {_SIMPLER}" if work else ""
-
-
 def _slowness(work: str) -> str:
     return f"{_SLOW[work]}: one address may keep smtpd busy for 0.1 s, and does not match then"
 

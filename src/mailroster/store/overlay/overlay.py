@@ -14,7 +14,6 @@ A file that isn't there is the same as an empty one. The record names what is ab
 before any file is replaced, so that a file is known as brought wherever that is cut short.
 """
 
-import errno
 import os
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -36,13 +35,11 @@ from mailroster.store.overlay.source import (
     place,
 )
 from mailroster.store.transaction import Transactions
-from mailroster.system.files import Disk, identity, owner_and_mode, reason
+from mailroster.system.files import NO_RIGHT, NOT_GIVEN, Disk, identity, owner_and_mode, reason
 from mailroster.system.folder_lock import FolderLock
 
 #: How a file stands: as in the source; to be brought; changed here; changed here and there.
 FOLLOWS, BEHIND, EDITED, BOTH = "follows", "behind", "edited", "both"
-_NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
-_NOT_GIVEN = (errno.EPERM, errno.EACCES, errno.EINVAL)
 #: In place of the digest of what never came from a source.
 _OTHER = "other"
 _KEPT = "what came from it stays"
@@ -97,7 +94,7 @@ class Overlay:
                     self._bring(found)
             return True
         except OSError as error:
-            fault = Refused if error.errno in _NO_RIGHT else Busy
+            fault = Refused if error.errno in NO_RIGHT else Busy
             words = f"{error.filename or self.folder}: {error.strerror or error}"
             raise fault(f"{words}; what is new in {self.source} is not taken over") from error
 
@@ -228,7 +225,7 @@ class Overlay:
         try:
             self._disk.create(new, content, mode, owner)
         except OSError as error:
-            if owner is None or error.errno not in _NOT_GIVEN:
+            if owner is None or error.errno not in NOT_GIVEN:
                 raise
             self._disk.remove(new)
             self._disk.create(new, content, 0o600, None)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mailroster.base.layout import Layout
-from mailroster.publish.reconcile import Tables, converge
+from mailroster.publish.reconcile import Tables, reconcile
 from mailroster.roster.dovecot.versions import VERSIONS
 from mailroster.store.config_folder import Store
 from mailroster.system.stability import Settling
@@ -48,7 +48,7 @@ def make_tables(home: Path) -> None:
         os.makedirs(folder, exist_ok=True)
     tables = Tables(layout)
     tables.begin("mail.example.test", VERSIONS[0], str(home / "mail-data"))
-    converge(Store(str(home / "config")), tables, layout, Settling(1.0))
+    reconcile(Store(str(home / "config")), tables, layout, Settling(1.0))
 
 
 def measure(argv: Sequence[str]) -> Measured:

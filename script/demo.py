@@ -447,9 +447,9 @@ def deletion(demo: Demo, page: Page) -> None:
         demo.logs_in(LEAVER)
         demo.arrives(demo.send("bye@example.com"), LEAVER)
     demo.shell(f"setup email del -y {LEAVER}")
-    gone = demo.passwords.pop(LEAVER)
+    removed = demo.passwords.pop(LEAVER)
     with page.step("leaver logs in no more"):
-        demo.no_login(LEAVER, gone)
+        demo.no_login(LEAVER, removed)
     with page.step("mail for leaver is refused, and for bye: 550"):
         demo.refuses(LEAVER, 550)
         demo.refuses("bye@example.com", 550)

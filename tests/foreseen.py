@@ -7,7 +7,7 @@ from mailroster.roster.documents.document import Document
 from mailroster.roster.roster import Roster
 from mailroster.routing.change import change
 from mailroster.routing.router import Router
-from mailroster.servers.patterns import Captures, prime_addresses, prime_ways
+from mailroster.servers.patterns import PatternMatcher, prefetch_addresses, prefetch_traces
 from tests.rosters import ORIGIN
 
 
@@ -20,13 +20,13 @@ def roster(**texts: str) -> Roster:
 
 
 def router(some: Roster) -> Router:
-    return Router(some, ORIGIN, Captures(some.regexp)).remembering()
+    return Router(some, ORIGIN, PatternMatcher(some.regexp)).remembering()
 
 
 def between(before: Roster, after: Roster) -> list[Effect]:
     """Effects, with the rights to send."""
     old, new = router(before), router(after)
-    found = concerned(change(old, new), prime_addresses)
+    found = concerned(change(old, new), prefetch_addresses)
     for one in (old, new):
-        prime_ways(one, found.keys)
+        prefetch_traces(one, found.keys)
     return effects(found)

@@ -268,7 +268,7 @@ def codes() -> set[str]:
     for path in (ROOT / "src").rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text())):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
-                place = {"Fault": 0, "Finding": 2}.get(call.func.id, len(call.args))
+                place = {"ParseError": 0, "Finding": 2}.get(call.func.id, len(call.args))
                 argument = call.args[place] if place < len(call.args) else None
                 if isinstance(argument, ast.Constant):
                     found.add(str(argument.value))

@@ -22,7 +22,7 @@ from mailroster.cli import check_pages
 from mailroster.roster.documents.document import Document
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router
-from mailroster.servers.patterns import Captures, captors, regexp_findings
+from mailroster.servers.patterns import PatternMatcher, captors, regexp_findings
 from mailroster.system.files import read
 
 SOURCE = Path(mailroster.__file__).parent
@@ -52,7 +52,7 @@ UNSHOWN = {
     "world-readable-secret",
 }
 KINDS = {"ERROR": "An error: ", "WARNING": "A warning: ", "INFO": "A note: "}
-MEND = "## How to fix it"
+FIX = "## How to fix it"
 
 
 @cache
@@ -65,7 +65,7 @@ def made() -> dict[str, set[str]]:
         for call in ast.walk(ast.parse(path.read_text())):
             if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
                 continue
-            place = {"Fault": 0, "Finding": 2}.get(call.func.id, len(call.args))
+            place = {"ParseError": 0, "Finding": 2}.get(call.func.id, len(call.args))
             code = call.args[place] if place < len(call.args) else None
             if isinstance(code, ast.Constant) and code.value not in COMMANDS_ONLY:
                 severity = call.args[1] if place else ast.Name("ERROR")
@@ -92,7 +92,7 @@ def found(folder: Path, texts: dict[str, str]) -> list[str]:
         if file in FIELDS
     }
     roster = empty._replace(**documents)
-    router = Router(roster, "mail.example.com", Captures(roster.regexp))
+    router = Router(roster, "mail.example.com", PatternMatcher(roster.regexp))
     taken = captors(roster.regexp, list(roster.accounts.keys()))
     settings = load(Sources({"config": str(folder), "home": str(folder)}, {}, read, os.path.isdir))
     layout = Layout(str(folder / "state"))
@@ -110,13 +110,13 @@ def test_a_page_is_whole(code: str) -> None:
     text = check_pages.page(code)
     (severity,) = made()[code]
     assert text.startswith(f"# {code}\n\n{KINDS[severity]}")
-    assert re.findall("^## .*$", text, re.MULTILINE) == ["## Why it matters", MEND]
+    assert re.findall("^## .*$", text, re.MULTILINE) == ["## Why it matters", FIX]
     assert check_pages.summary(text).startswith(KINDS[severity])
 
 
 @pytest.mark.parametrize("code", [code for code in check_pages.codes() if code not in UNSHOWN])
 def test_what_a_page_shows_is_found_and_mended(code: str, tmp_path: Path) -> None:
-    bad, _, cure = check_pages.page(code).partition(MEND)
+    bad, _, cure = check_pages.page(code).partition(FIX)
     before, after = shown(bad), shown(cure)
     assert after
     assert code in found(tmp_path / "before", before)

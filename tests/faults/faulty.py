@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mailroster.base.address import account
 from mailroster.base.content import Content
-from mailroster.base.findings import Busy, Refused
+from mailroster.base.findings import Refused, TryAgain
 from mailroster.edits import accounts
 from mailroster.roster.roster import Roster
 from mailroster.store.config_folder import Store
@@ -105,7 +105,7 @@ def fail(number: int) -> Callable[[], None]:
 
 def in_child(act: Callable[[], object], *, uid: int | None = None) -> str:
     """How a child process ends that does something: "done", "killed", "hung", "Refused: …",
-    "Busy: …", or a traceback."""
+    "TryAgain: …", or a traceback."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -119,7 +119,7 @@ def in_child(act: Callable[[], object], *, uid: int | None = None) -> str:
                 os.setresuid(uid, uid, uid)
             act()
             word = "done"
-        except (Busy, Refused) as error:
+        except (TryAgain, Refused) as error:
             word = f"{type(error).__name__}: {error}"
         except BaseException:  # noqa: BLE001 (the parent is told)
             word = traceback.format_exc()

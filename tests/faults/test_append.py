@@ -23,7 +23,7 @@ def home(tmp_path: Path) -> Home:
     home.make()
     path = home.config / ACCOUNTS
     path.write_bytes(path.read_bytes() + b"\r\n")  # else the last line is written anew
-    home.converge()
+    home.reconcile()
     return home
 
 
@@ -117,7 +117,7 @@ def test_what_is_saved_just_before_is_kept_and_so_is_the_line(
     assert sorted(path.read_bytes().splitlines()) == sorted(
         (before + b"# by hand\r\n" + NEW).splitlines()
     )
-    home.converge()
+    home.reconcile()
     home.in_step()
 
 

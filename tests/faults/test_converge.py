@@ -1,5 +1,5 @@
 """A change that is stopped before any single effect, on the files or on the tables: the next
-convergence makes the tables what the files say, which are wholly old or wholly new.
+reconciliation makes the tables what the files say, which are wholly old or wholly new.
 
 FAULTS=1 in the environment stops at every effect; else at some, spread over all changes.
 """
@@ -18,16 +18,17 @@ from mailroster.base.address import account
 from mailroster.base.findings import Refused
 from mailroster.base.layout import Layout
 from mailroster.edits import accounts
-from mailroster.publish import reconcile, removal_guard
-from mailroster.publish.published_files import Served
-from mailroster.publish.reconcile import Tables, converge, tables_for
+from mailroster.publish import reconcile as reconcile_module
+from mailroster.publish import removal_guard
+from mailroster.publish.published_files import PublishedFiles
+from mailroster.publish.reconcile import Tables, reconcile, tables_for
 from mailroster.publish.tables.table import full
 from mailroster.roster.documents.large import whole
 from mailroster.roster.formats.accounts import Account
 from mailroster.roster.formats.quotas import Quota
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router
-from mailroster.servers.patterns import Captures
+from mailroster.servers.patterns import PatternMatcher
 from mailroster.store.config_folder import Store
 from mailroster.system.files import Disk
 from mailroster.system.stability import Settling
@@ -68,21 +69,21 @@ class Home:
         for folder in (self.layout.tables, self.layout.sql, self.layout.served):
             os.makedirs(folder)
         self.within(Disk(), lambda store, tables: tables.begin(ORIGIN, "2.3", "/srv/mail"))
-        self.converge()
+        self.reconcile()
 
     def within(self, disk: Disk, act: Callable[[Store, Tables], Any]) -> Any:
-        copies = Served(self.layout.served, disk, self._index_from)
+        copies = PublishedFiles(self.layout.served, disk, self._index_from)
         try:
             store = Store(str(self.config), disk, wait_s=1, find=copies.current)
             return act(store, Tables(self.layout, copies, disk))
         finally:
             copies.close()
 
-    def converge(self, *, verify: bool = False) -> int:
+    def reconcile(self, *, verify: bool = False) -> int:
         """As the next command or `up` would; how many rows that changed."""
 
         def act(store: Store, tables: Tables) -> int:
-            return converge(store, tables, self.layout, Settling(0), verify=verify).rows
+            return reconcile(store, tables, self.layout, Settling(0), verify=verify).rows
 
         rows: int = self.within(Disk(), act)
         return rows
@@ -92,7 +93,7 @@ class Home:
 
         def act(store: Store, tables: Tables) -> None:
             edited = store.transact(verb, announce=lambda plan: tables.note(plan.keys))
-            converge(store, tables, self.layout, Settling(0), edited=edited)
+            reconcile(store, tables, self.layout, Settling(0), edited=edited)
 
         self.within(disk, act)
 
@@ -100,14 +101,14 @@ class Home:
         """As `up` does when somebody has saved files."""
         for file, text in by_hand.items():
             (self.config / file).write_text(text)
-        self.within(disk, lambda store, tables: converge(store, tables, self.layout, Settling(0)))
+        self.within(disk, lambda store, tables: reconcile(store, tables, self.layout, Settling(0)))
 
     def in_step(self) -> None:
         """Asserts that every table and every copy is what the files say, and nothing lies about."""
 
         def act(store: Store, tables: Tables) -> None:
             roster = Roster(*(whole(document) for document in store.read().roster))
-            router = Router(roster, ORIGIN, Captures(roster.regexp))
+            router = Router(roster, ORIGIN, PatternMatcher(roster.regexp))
             for table in tables_for("2.3"):
                 assert tables.targets[table.name].read() == full(table, router), table.name
             for (_, copy), (_, file) in zip(
@@ -179,7 +180,7 @@ class Change(NamedTuple):
 def follow_a_large_change(home: Home, disk: Disk) -> None:
     """As `up` does when most lines differ: every row is compared."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reconcile, "_MANY", 1)
+        patch.setattr(reconcile_module, "_MANY", 1)
         patch.setattr(removal_guard, "_MANY", 1)
         home.follow(disk, BY_HAND["lines here and there"])
 
@@ -194,7 +195,7 @@ LARGE = Change("a large change", follow_a_large_change)
 @pytest.fixture
 def root() -> Iterator[Path]:
     """Where a sync costs nothing."""
-    path = Path(f"/dev/shm/mr-converge-{os.getpid()}")
+    path = Path(f"/dev/shm/mr-reconcile-{os.getpid()}")
     path.mkdir()
     try:
         yield path
@@ -241,14 +242,14 @@ def _is_made_whole(
         stopped = (root / "stopped").exists()
         if stopped:
             (root / "stopped").unlink()
-            expected = "killed" if fault == "killed" else ("Busy: ", "Refused: ", "Traceback")
+            expected = "killed" if fault == "killed" else ("TryAgain: ", "Refused: ", "Traceback")
             assert said.startswith(expected) or said == "done", (at, said)
             if fault not in ("killed", "interrupted"):
                 assert not said.startswith("Traceback"), (at, said)
-        home.converge()
+        home.reconcile()
         assert contents(home.config) in states, at
         home.in_step()
-        assert home.converge(verify=True) == 0, at
+        assert home.reconcile(verify=True) == 0, at
         shutil.rmtree(home.root)
         at += step
     assert at > 8
@@ -276,7 +277,7 @@ def test_a_history_of_changes_leads_to_what_a_full_build_gives(root: Path, index
         except Refused:
             pass  # some edits can't be made twice
         home.in_step()
-    assert home.converge(verify=True) == 0
+    assert home.reconcile(verify=True) == 0
 
 
 @KINDS
@@ -291,11 +292,11 @@ def test_a_thousand_lines_more_by_hand_are_in_force_and_a_bad_one_is_told(
     (home.config / ACCOUNTS).write_text(f"{before}\nbad line\n{''.join(lines)}")
 
     def act(store: Store, tables: Tables) -> list[str]:
-        return [f.code for f in converge(store, tables, home.layout, Settling(0)).faults]
+        return [f.code for f in reconcile(store, tables, home.layout, Settling(0)).faults]
 
     assert home.within(Disk(), act) == ["missing-password"]
     home.in_step()
     (home.config / ACCOUNTS).write_text(f"{before}\n{''.join(lines[::2])}")
-    home.converge()
+    home.reconcile()
     home.in_step()
-    assert home.converge(verify=True) == 0
+    assert home.reconcile(verify=True) == 0

@@ -8,7 +8,7 @@ from zlib import crc32
 import pytest
 
 from mailroster.base.content import Content
-from mailroster.base.findings import Busy
+from mailroster.base.findings import TryAgain
 from mailroster.roster.roster import Roster
 from mailroster.store.config_folder import TRIES, Store
 from mailroster.store.errors import UNAPPLIED
@@ -124,7 +124,7 @@ def test_one_who_writes_again_and_again_is_left_alone(folder: Path) -> None:
         renamed(folder / ACCOUNTS, f"# {writes}\n{BEFORE[ACCOUNTS]}".encode())
         return delete_with_all(roster)
 
-    with pytest.raises(Busy, match="nothing was changed"):
+    with pytest.raises(TryAgain, match="nothing was changed"):
         Store(str(folder)).transact(edit)
     assert writes == TRIES
     assert (folder / ACCOUNTS).read_bytes() == f"# {TRIES}\n{BEFORE[ACCOUNTS]}".encode()
@@ -208,7 +208,7 @@ def test_of_a_half_done_edit_the_hand_made_file_stays_and_ours_is_kept_beside_it
     theirs, other = (file for file in FILES if file != done)
     by_hand = b"# by hand\n" + (folder / theirs).read_bytes()
     renamed(folder / theirs, by_hand)
-    with pytest.raises(Busy, match=theirs):
+    with pytest.raises(TryAgain, match=theirs):
         recover(folder)
     assert (folder / theirs).read_bytes() == by_hand
     assert (folder / (theirs + UNAPPLIED)).read_bytes() == expected[theirs]

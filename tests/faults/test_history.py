@@ -16,7 +16,7 @@ import pytest
 from asyncinotify import Inotify
 
 from mailroster.daemons.file_events import _MASK
-from mailroster.publish.reconcile import converge
+from mailroster.publish.reconcile import reconcile
 from mailroster.roster.roster import Roster
 from mailroster.store.config_folder import Store
 from mailroster.store.history.entry import Entry
@@ -260,7 +260,7 @@ def test_a_history_that_can_not_be_written_stops_no_change(root: Path, what: str
     told = in_child(
         lambda: print_unnoted(store(place.folder).transact(set_password).unnoted), uid=NOBODY
     )
-    assert told.startswith("Busy: ")
+    assert told.startswith("TryAgain: ")
     assert HISTORY in told
     assert contents(place.folder)[ACCOUNTS] != OLD[ACCOUNTS]
     if what == "link":
@@ -268,9 +268,9 @@ def test_a_history_that_can_not_be_written_stops_no_change(root: Path, what: str
 
 
 def print_unnoted(words: str) -> None:
-    from mailroster.base.findings import Busy
+    from mailroster.base.findings import TryAgain
 
-    raise Busy(words)  # what a child tells
+    raise TryAgain(words)  # what a child tells
 
 
 def test_of_changes_at_once_each_is_noted_once_and_has_its_own_number(root: Path) -> None:
@@ -293,8 +293,8 @@ def test_of_changes_at_once_each_is_noted_once_and_has_its_own_number(root: Path
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * 20
     found = history(place.folder)
     assert [entry.id for entry in found] == list(range(22, 0, -1))
-    come = {hunk.come for entry in found[:20] for part in entry.files for hunk in part.hunks}
-    assert come == {f"n{number}@x.com a@x.com\n".encode() for number in range(20)}
+    added = {hunk.added for entry in found[:20] for part in entry.files for hunk in part.hunks}
+    assert added == {f"n{number}@x.com a@x.com\n".encode() for number in range(20)}
     for entry in found[:20]:
         store(place.folder, limit=0).transact(partial(reverted, entry=entry))
     assert contents(place.folder) == OLD
@@ -360,7 +360,7 @@ def test_after_a_kill_at_every_effect_the_history_is_seen_as_a_recovery_makes_it
         assert history(place.folder)[1:] == seen, at
 
 
-# -- large files, and a convergence
+# -- large files, and a reconciliation
 
 
 @pytest.fixture
@@ -370,7 +370,7 @@ def home(root: Path) -> Home:
     home.make()
     path = home.config / ACCOUNTS
     path.write_bytes(path.read_bytes() + b"\r\n")
-    home.converge()
+    home.reconcile()
     return home
 
 
@@ -387,13 +387,13 @@ def command(home: Home, disk: Disk, edit: Edit, *, wait: bool = True) -> None:
     def act(noting: Store, tables: Any) -> None:
         edited = noting.transact(edit, announce=lambda plan: tables.note(plan.keys))
         if wait:
-            converge(noting, tables, home.layout, Settling(0), edited=edited)
+            reconcile(noting, tables, home.layout, Settling(0), edited=edited)
 
     within(home, disk, act)
 
 
 def follow(home: Home, disk: Disk | None = None) -> None:
-    within(home, disk or Disk(), lambda s, t: converge(s, t, home.layout, Settling(0)) and None)
+    within(home, disk or Disk(), lambda s, t: reconcile(s, t, home.layout, Settling(0)) and None)
 
 
 def test_a_line_that_is_appended_is_noted_once_wherever_it_is_killed(home: Home) -> None:
@@ -403,7 +403,7 @@ def test_a_line_that_is_appended_is_noted_once_wherever_it_is_killed(home: Home)
         for file, content in old.items():
             (home.config / file).write_bytes(content)
         (home.config / HISTORY).unlink(missing_ok=True)
-        home.converge()
+        home.reconcile()
         ended = in_child(lambda: command(home, FaultyDisk(at, die), add))  # noqa: B023
         follow(home)
         found = history(home.config)
@@ -414,7 +414,7 @@ def test_a_line_that_is_appended_is_noted_once_wherever_it_is_killed(home: Home)
         assert debris(home.config) == []
         if made:
             (change,) = found[0].files
-            assert [hunk.come for hunk in change.hunks] == [f"new@fresh.org|{HASH}\r\n".encode()]
+            assert [hunk.added for hunk in change.hunks] == [f"new@fresh.org|{HASH}\r\n".encode()]
             assert undone(home.config) == old, at
     assert ended == "done"
 
@@ -427,7 +427,7 @@ def test_what_a_killed_command_has_noted_is_not_noted_again_by_hand(home: Home, 
         for file, content in old.items():
             (home.config / file).write_bytes(content)
         (home.config / HISTORY).unlink(missing_ok=True)
-        home.converge()
+        home.reconcile()
         ended = in_child(lambda: command(home, FaultyDisk(at, die), edit))  # noqa: B023
         follow(home)
         follow(home)
@@ -442,7 +442,7 @@ def test_an_edit_by_hand_is_noted_once_wherever_its_convergence_is_killed(home: 
         at += 1 if EVERY else 7
         (home.config / ACCOUNTS).write_bytes(old[ACCOUNTS])
         (home.config / HISTORY).unlink(missing_ok=True)
-        home.converge()
+        home.reconcile()
         by_hand = old[ACCOUNTS].replace(b"# people", b"# persons") + b"hand@x.com|{PLAIN}x\r\n"
         (home.config / ACCOUNTS).write_bytes(by_hand)
         ended = in_child(lambda: follow(home, FaultyDisk(at, die)))  # noqa: B023
@@ -450,7 +450,7 @@ def test_an_edit_by_hand_is_noted_once_wherever_its_convergence_is_killed(home: 
         (entry,) = history(home.config)
         assert entry.by_hand, at
         assert undone(home.config) == old, at
-        home.converge()
+        home.reconcile()
     assert ended == "done"
     assert at > 5
 
@@ -464,7 +464,7 @@ def test_an_edit_by_hand_beside_commands_that_do_not_wait_is_told_from_them(home
     follow(home)
     hand, added, changed = history(home.config)
     assert [hand.command, added.command, changed.command] == ["by hand", "setup test", "setup test"]
-    assert [h.come for f in hand.files for h in f.hunks] == [b"hand@x.com|{PLAIN}x\r\n"]
+    assert [h.added for f in hand.files for h in f.hunks] == [b"hand@x.com|{PLAIN}x\r\n"]
     for entry in (hand, added, changed):
         store(home.config, limit=0).transact(partial(reverted, entry=entry))
     assert contents(home.config) == old

@@ -1,4 +1,4 @@
-"""Tables that another version of the program has built are made anew by the next convergence:
+"""Tables that another version of the program has built are made anew by the next reconciliation:
 those of an older one, and, for who goes back, those of a newer one."""
 
 import sqlite3
@@ -74,17 +74,17 @@ def test_from_one_version_to_another_and_back(
         program.put_in_place(patch)
         if changed:
             append(home, "later@x.com")
-        home.converge()
+        home.reconcile()
         home.in_step()
         assert columns(home) == [ACCOUNT.key, *program.row._fields]
-        assert home.converge() == 0
+        assert home.reconcile() == 0
     if changed:
         append(home, "back@x.com")
-    home.converge()
+    home.reconcile()
     home.in_step()
     assert columns(home) == ours
     assert user_version(home) == SCHEMA_VERSION
-    assert home.converge(verify=True) == 0
+    assert home.reconcile(verify=True) == 0
 
 
 @KINDS
@@ -99,12 +99,12 @@ def test_a_stamp_of_another_program_makes_every_row_be_compared(
     built = Path(home.layout.built)
     right = built.read_bytes()
     forge(home)
-    assert home.converge() == 0, "by the right stamp nobody looks at every row"
+    assert home.reconcile() == 0, "by the right stamp nobody looks at every row"
     if stamp is None:
         built.unlink()
     else:
         built.write_bytes(stamp)
-    assert home.converge() == 1
+    assert home.reconcile() == 1
     home.in_step()
     assert built.read_bytes() == right
 

@@ -67,7 +67,7 @@ def test_what_is_stopped_anywhere_is_made_whole_by_the_next_one(
     for at in range(1, count + 1):
         pair = Pair(tmp_path / str(at))
         word = pair.bring(FaultyDisk(at, die if error is None else fail(error)))
-        assert word == "killed" if error is None else word.startswith("Busy: "), (at, word)
+        assert word == "killed" if error is None else word.startswith("TryAgain: "), (at, word)
         for file, text in pair.files().items():
             assert text in (BEFORE.get(file), NEW.get(file)), (at, file)
         if then is not NEW:

@@ -41,7 +41,7 @@ class Op(NamedTuple):
     kind: str
     path: str
     content: bytes = b""
-    gone: str = ""
+    removed: str = ""
 
     @property
     def folder(self) -> str:
@@ -76,18 +76,18 @@ class Recorder(Disk):
     def rename(self, old: str, new: str) -> None:
         if self._mounted and os.path.basename(new) in FILES:
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
-        content, gone = Path(old).read_bytes(), self._below(old)
+        content, removed = Path(old).read_bytes(), self._below(old)
         super().rename(old, new)
-        self._note(Op("rename", self._below(new), content, gone))
+        self._note(Op("rename", self._below(new), content, removed))
 
     def overwrite(self, path: str, content: bytes) -> None:
         super().overwrite(path, content)
         self._note(Op("overwrite", self._below(path), content))
 
     def remove(self, path: str) -> None:
-        gone = self._below(path)
+        removed = self._below(path)
         super().remove(path)
-        self._note(Op("remove", gone, gone=gone))
+        self._note(Op("remove", removed, removed=removed))
 
     def sync_folder(self, path: str) -> None:
         super().sync_folder(path)
@@ -97,7 +97,7 @@ class Recorder(Disk):
 def play(files: Files, ops: list[Op]) -> Files:
     files = dict(files)
     for op in ops:
-        files.pop(op.gone, None)
+        files.pop(op.removed, None)
         if op.kind in ("create", "rename", "overwrite"):
             files[op.path] = op.content
     return files

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.base.findings import Busy
-from mailroster.publish.reconcile import Tables, converge
+from mailroster.base.findings import TryAgain
+from mailroster.publish.reconcile import Tables, reconcile
 from mailroster.roster.plan import Plan
 from mailroster.store.config_folder import READS, Store
 from mailroster.store.journal import JOURNAL
@@ -38,7 +38,7 @@ def test_a_convergence_waits_for_the_edit_that_has_noted_what_it_removes(tmp_pat
 
     def beside() -> None:
         home.within(
-            Disk(), lambda store, tables: converge(store, tables, home.layout, Settling(3600))
+            Disk(), lambda store, tables: reconcile(store, tables, home.layout, Settling(3600))
         )
 
     def act(store: Store, tables: Tables) -> None:
@@ -97,7 +97,7 @@ def test_a_folder_that_changes_all_along_is_read_under_the_lock(
     monkeypatch.setattr(Store, "_read", reading)
     assert store.read().roster.virtual.text == f"# {reads[0] - 1}\n"
     assert reads[0] <= READS + 1
-    with FolderLock(str(tmp_path)), pytest.raises(Busy, match="locked by another command"):
+    with FolderLock(str(tmp_path)), pytest.raises(TryAgain, match="locked by another command"):
         Store(str(tmp_path), wait_s=0).read()
 
 
@@ -108,7 +108,7 @@ def test_who_may_not_read_the_journal_of_another_user_is_told_to_wait() -> None:
         (folder / JOURNAL).chmod(0o600)
         before = listing(folder)
         said = in_child(lambda: Store(str(folder), wait_s=0).read(), uid=NOBODY)
-        assert said.startswith("Busy: ") and "an edit of" in said and "was cut short" in said
+        assert said.startswith("TryAgain: ") and "an edit of" in said and "was cut short" in said
         assert listing(folder) == before
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mailroster.base.address import Address
-from mailroster.base.findings import Busy
+from mailroster.base.findings import TryAgain
 from mailroster.base.layout import MOVES
 from mailroster.cli import main
 from mailroster.servers import mailbox_moves
@@ -206,9 +206,9 @@ def test_a_link_that_leads_out_of_the_mail_folder_is_not_followed(
 
 def test_a_second_rename_while_one_is_at_work_waits_its_turn(tmp_path: Path) -> None:
     folder = home(tmp_path)
-    with mailbox_moves.Record(str(folder / "config")) as record:
-        with pytest.raises(Busy):
-            mailbox_moves.Record(str(folder / "config"), 0).__enter__()
+    with mailbox_moves.MoveJournal(str(folder / "config")) as record:
+        with pytest.raises(TryAgain):
+            mailbox_moves.MoveJournal(str(folder / "config"), 0).__enter__()
         assert record.moves() == {}
     assert not (folder / "config" / MOVES).exists()
 

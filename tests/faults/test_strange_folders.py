@@ -271,7 +271,7 @@ def test_a_full_disk_is_told_and_changes_nothing(folder: Path) -> None:
         while True:
             ballast.write(bytes(4096))
     said = edited(folder, delete_with_all)
-    assert said.startswith("Busy: ") and "No space left on device; nothing was changed" in said
+    assert said.startswith("TryAgain: ") and "No space left on device; nothing was changed" in said
     assert contents(folder) == {file: text.encode() for file, text in BEFORE.items()}
     assert debris(folder) == []
 

@@ -17,7 +17,7 @@ def postmap_warnings(raw: bytes) -> None:
         assert finding.where.file == REGEXP.file
         assert finding.where.line >= 0
         assert str(finding).isprintable()
-        assert _TABLE not in finding.what or raw.count(_TABLE.encode()) > 1
+        assert _TABLE not in finding.message or raw.count(_TABLE.encode()) > 1
 
 
 def postmap_results(raw: bytes) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from mailroster.base.address import Address
-from mailroster.base.findings import Fault, Refused
+from mailroster.base.findings import ParseError, Refused
 from mailroster.edits import accounts, relays, senders
 from mailroster.roster.documents.document import MARK, Document, Format
 from mailroster.roster.formats import credentials
@@ -56,7 +56,7 @@ def _keys_agree(document: Document[Any]) -> None:
             continue
         try:
             entry = document.format.parse(line)
-        except Fault:
+        except ParseError:
             continue
         if not document.format.ordered:
             assert entry[0] == key
@@ -132,9 +132,9 @@ def _bare_edits_keep_the_rest(document: Document[Any]) -> None:
         left = [*lines[:position], *lines[position + 1 :]]
         if position + 1 == len(lines) and left:
             left.append("")  # the line before keeps its line feed
-        gone = document.remove([position])
-        assert gone.text == _marked_as(document, "\n".join(left))
-        _is_as_read_anew(gone)
+        removed = document.remove([position])
+        assert removed.text == _marked_as(document, "\n".join(left))
+        _is_as_read_anew(removed)
     end = "\r\n" if "\r\n" in document.text[:4096] else "\n"
     more = document.append("new@new.test|x:1 y")
     completed = "" if not document.text or document.text.endswith("\n") else end
@@ -165,7 +165,7 @@ def _verbs_keep_the_rest(document: Document[Any]) -> None:
             before = _roster(field, document, key)
             try:
                 after = verb(before)
-            except (Fault, Refused):
+            except (ParseError, Refused):
                 continue
             new: Document[Any] = getattr(after, field)
             assert_kept(document, new, key)
@@ -233,7 +233,7 @@ def _every(roster: Roster, field: str, key: str) -> Iterator[Any]:
     for position in document.positions(key):
         try:
             yield from document.format.parse(document.lines[position])[1]
-        except Fault:
+        except ParseError:
             continue
 
 

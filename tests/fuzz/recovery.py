@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from zlib import crc32
 
-from mailroster.base.findings import Busy, Refused
+from mailroster.base.findings import Refused, TryAgain
 from mailroster.store.config_folder import Store
 from mailroster.store.errors import UNAPPLIED
 from mailroster.store.journal import JOURNAL
@@ -112,7 +112,7 @@ def _looked(folder: Path) -> list[bytes] | str:
     """What a command sees that only reads."""
     try:
         return [bytes(document) for document in _store(folder).read().roster]
-    except (Busy, Refused) as error:
+    except (TryAgain, Refused) as error:
         return type(error).__name__
 
 
@@ -120,7 +120,7 @@ def _opened(folder: Path) -> str:
     """How it ends to open a folder as every command does that edits."""
     try:
         _store(folder).transact(lambda roster: roster)
-    except (Busy, Refused) as error:
+    except (TryAgain, Refused) as error:
         assert str(error)
         return type(error).__name__
     return "done"

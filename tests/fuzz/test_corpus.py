@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mailroster.base import address, sizes
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats import (
     credentials,
@@ -70,7 +70,7 @@ def raising(error: Exception) -> Callable[..., Any]:
 def leak(text: str) -> str:
     """A check of hashes as nobody should write it."""
     if "}" not in text:
-        raise Fault("malformed-hash", f"{text!r} has no scheme", "write {SCHEME}hash")
+        raise ParseError("malformed-hash", f"{text!r} has no scheme", "write {SCHEME}hash")
     return text
 
 
@@ -89,14 +89,14 @@ FLAWS: dict[str, tuple[Any, str, Any]] = {
     "masters": (credentials, "hidden", lambda line: line),
     "send_access": (Document, "replace", careless),
     "receive_access": (Document, "append", lambda document, line: document),
-    "sender_logins": (virtual, "without", lambda line, gone: line.split(",")[0]),
+    "sender_logins": (virtual, "without", lambda line, removed: line.split(",")[0]),
     "local_aliases": (local_aliases.LocalAliases, "split", lambda _, text: text.splitlines()),
     "relaymap": (relaymap, "destination", lambda text: text[1:]),
     "sasl_passwords": (sasl_password.SaslPasswords, "hidden", lambda _, line: line),
     "account": (address, "fold", lambda text: text),
     "alias": (address, "fold", lambda text: text),
     "recipient": (address, "recipient", lambda text: text + "."),
-    "rule": (regexp, "without", lambda line, gone: line),
+    "rule": (regexp, "without", lambda line, removed: line),
     "size": (sizes, "normal_size", lambda text: text.strip()),
     "settings": (words, "load", raising(ValueError())),
     "command_line": (words, "parse", raising(KeyError())),
@@ -114,6 +114,6 @@ FLAWS: dict[str, tuple[Any, str, Any]] = {
 def test_a_target_notices_a_flaw(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     where, attribute, flaw = FLAWS[name]
     monkeypatch.setattr(where, attribute, flaw)
-    with pytest.raises((AssertionError, LookupError, ValueError, TypeError, Fault)):
+    with pytest.raises((AssertionError, LookupError, ValueError, TypeError, ParseError)):
         for case in cases(name):
             TARGETS[name].run(case.read_bytes())

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mailroster.base import address, sizes
-from mailroster.base.findings import Fault, NotUnderstood
+from mailroster.base.findings import ParseError, UsageError
 from mailroster.base.layout import maildir
 from mailroster.base.settings import FOLDERS, SETTINGS, TOML, Settings, Sources, load
 from mailroster.cli import FOLDER_OPTIONS
@@ -29,7 +29,7 @@ def _taken(read: Callable[[str], str], text: str) -> str | None:
     """What a reader makes of a text; None for a fault, which can be shown."""
     try:
         return read(text)
-    except Fault as fault:
+    except ParseError as fault:
         assert str(fault).isprintable()
         assert len(str(fault)) < 500
         return None
@@ -122,7 +122,7 @@ def settings(raw: bytes) -> None:
     )
     try:
         found = load(sources)
-    except NotUnderstood as error:
+    except UsageError as error:
         assert str(error).isprintable()
         return
     for setting in SETTINGS:
@@ -143,7 +143,7 @@ def command_line(raw: bytes) -> None:
     argv = [_text(word) for word in raw.split(b"\0")]
     try:
         found = parse(argv, COMMANDS, FOLDER_OPTIONS)
-    except NotUnderstood as error:
+    except UsageError as error:
         assert str(error).isprintable()
         return
     if isinstance(found, Invocation):

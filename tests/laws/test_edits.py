@@ -8,10 +8,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mailroster.base.address import Address, fold
-from mailroster.base.findings import Fault, Refused
+from mailroster.base.findings import ParseError, Refused
 from mailroster.edits import accounts, relays, senders
 from mailroster.edits.locks import lock, unlock
-from mailroster.edits.notes import Said
+from mailroster.edits.notes import NoteChange
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.accounts import ACCOUNTS, Account
 from mailroster.roster.formats.credentials import is_clear
@@ -44,7 +44,7 @@ CASES = (
     Case("add account",
          lambda r: accounts.add_account(r, Account(A, HASH)), {"accounts": A}, False),
     Case("update", lambda r: accounts.set_password(r, A, "{PLAIN}new"), {"accounts": A}, True),
-    Case("lock", lambda r: lock(r, A, Said(), lambda _: HASH), {"accounts": A}, True),
+    Case("lock", lambda r: lock(r, A, NoteChange(), lambda _: HASH), {"accounts": A}, True),
     Case("unlock", lambda r: unlock(r, A), {"accounts": A}, True),
     Case("quota set", lambda r: accounts.set_quota(r, Quota(A, "7M")), {"quotas": A}, True),
     Case("quota del", lambda r: accounts.delete_quota(r, A), {"quotas": A}, True),
@@ -94,7 +94,7 @@ def done(verb: Verb, roster: Roster) -> Roster | None:
     """The roster after a verb, or None if it was refused."""
     try:
         return verb(roster)
-    except (Refused, Fault):
+    except (Refused, ParseError):
         return None
 
 
@@ -137,8 +137,8 @@ def test_add_then_delete_of_an_account_is_identity(roster: Roster, login: str) -
     added = accounts.set_quota(
         accounts.add_account(whole, Account(address, HASH)), Quota(address, "1G")
     )
-    gone = accounts.delete_accounts(added, [address])
-    assert [bytes(d) for _, d in gone.documents()] == [bytes(d) for _, d in whole.documents()]
+    removed = accounts.delete_accounts(added, [address])
+    assert [bytes(d) for _, d in removed.documents()] == [bytes(d) for _, d in whole.documents()]
 
 
 @given(rosters(), st.sampled_from(["fresh@x.com", "@y.org", "bare"]))
@@ -148,8 +148,8 @@ def test_add_then_delete_of_an_alias_is_identity(roster: Roster, key: str) -> No
     added = accounts.add_alias(whole, key, ["q@q.test", "r&d+tag@q.test"], ORIGIN)
     half = accounts.delete_alias(added, key, ["q@q.test"])
     assert half.virtual.get(key) is not None
-    gone = accounts.delete_alias(half, key, ["R&D+tag@q.test"])
-    assert bytes(gone.virtual) == bytes(whole.virtual)
+    removed = accounts.delete_alias(half, key, ["R&D+tag@q.test"])
+    assert bytes(removed.virtual) == bytes(whole.virtual)
 
 
 class Pair(NamedTuple):
@@ -222,7 +222,7 @@ def test_the_last_of_two_passwords_counts_and_the_first_leaves_no_trace(
 
 @given(rosters())
 def test_a_lock_that_is_taken_away_leaves_no_trace(roster: Roster) -> None:
-    locked = done(lambda r: lock(r, A, Said(), lambda _: HASH), roster)
+    locked = done(lambda r: lock(r, A, NoteChange(), lambda _: HASH), roster)
     assume(locked is not None)
     assert locked is not None
     there, account = locked.accounts.get(A), roster.accounts.get(A)
@@ -261,7 +261,7 @@ def named(document: Document[Alias] | Document[Grant]) -> set[str]:
     for line in filter(document.format.key, document.lines):
         try:
             found |= {fold(recipient) for recipient in document.format.parse(line)[1]}
-        except Fault:
+        except ParseError:
             continue
     return found
 

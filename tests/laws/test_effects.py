@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from mailroster.analysis.effects.effect import MIRROR, Effect, ordered
 from mailroster.analysis.effects.sentences import sentences
 from mailroster.base.address import Address, qualified, split, split_extension
-from mailroster.base.findings import Fault, Refused
+from mailroster.base.findings import ParseError, Refused
 from mailroster.edits import accounts as edits
 from mailroster.roster.documents.document import Document
-from mailroster.roster.documents.large import Indexed
+from mailroster.roster.documents.large import LargeDocument
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router
-from mailroster.servers.patterns import prime_ways
+from mailroster.servers.patterns import prefetch_traces
 from tests.foreseen import between, roster, router
 from tests.laws.test_indexed import indexed
 from tests.laws.texts import raw
@@ -39,8 +39,8 @@ def changed(files: Sample, other: Sample, seed: int) -> Sample:
 
     def mixed(ours: str, theirs: str, keep: float) -> str:
         kept = [line for line in ours.split("\n") if chance.random() < keep]
-        come = [line for line in theirs.split("\n") if line and chance.random() < 0.2]
-        return "\n".join([*kept, *come, ""])
+        added = [line for line in theirs.split("\n") if line and chance.random() < 0.2]
+        return "\n".join([*kept, *added, ""])
 
     return Sample(
         mixed(files.accounts, other.accounts, 0.8),
@@ -70,7 +70,7 @@ def ends(router: Router, address: str) -> frozenset[str]:
         return frozenset()
     try:
         recipients = router.expand(whole)
-    except Fault:
+    except ParseError:
         return frozenset()
     mailboxes = {r.lower() for r in recipients if router.mailbox(r.lower())}
     return frozenset(mailboxes | {r for r in recipients if not served(split(r)[1].lower())})
@@ -93,7 +93,7 @@ def way(router: Router, address: str) -> set[str]:
             found |= keys
             try:
                 match = router.lookup(current)
-            except Fault:
+            except ParseError:
                 continue
             waiting += match.results if match else []
     return found
@@ -104,7 +104,7 @@ def _is_followed(router: Router, address: str) -> bool:
     local, domain = split(router.qualified(address))
     try:
         router.expand(f"{split_extension(local)[0]}@{domain}")
-    except Fault:
+    except ParseError:
         return False
     return True
 
@@ -120,7 +120,7 @@ def test_whoever_s_mail_goes_elsewhere_is_named(
     documents = (before.accounts, after.accounts, before.virtual, after.virtual)
     known = {key for document in documents for key in document.counted() if key[0] != "@"}
     for one in (old, new):
-        prime_ways(one, {*known, *probes})
+        prefetch_traces(one, {*known, *probes})
     for key in known:
         if ends(old, key) != ends(new, key):
             assert {key, qualified(key, ORIGIN)} & subjects, key
@@ -166,7 +166,7 @@ def test_no_change_has_no_effect(seed: int) -> None:
 @given(changes())
 def test_an_index_changes_nothing(change: tuple[Roster, Roster, tuple[str, ...]]) -> None:
     before, after, _ = change
-    accounts: Indexed[Any] = indexed(ACCOUNTS, bytes(before.accounts))
+    accounts: LargeDocument[Any] = indexed(ACCOUNTS, bytes(before.accounts))
     assert between(before._replace(accounts=accounts), after) == between(before, after)
 
 
@@ -177,10 +177,10 @@ def test_no_effect_shows_a_hash(before: bytes, hash: str, behind: bytes) -> None
     login = Address("a@x.com")
     try:
         new = edits.set_password(some, login, f"{{PLAIN}}{SECRET}new")
-        gone = edits.delete_accounts(some, [login])
+        removed = edits.delete_accounts(some, [login])
     except Refused:
         assume(False)
-    for other in (new, gone):
+    for other in (new, removed):
         found = between(some, other)
         assert any(effect.subject == login for effect in found)
         assert SECRET not in repr(found)

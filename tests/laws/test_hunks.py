@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailroster.roster.documents.document import Format
-from mailroster.roster.documents.large import Indexed
+from mailroster.roster.documents.large import LargeDocument
 from mailroster.roster.documents.unified_diff import CONTEXT, Region, unified
 from mailroster.roster.formats.virtual import VIRTUAL
 from mailroster.roster.plan import physical_lines, regions
@@ -71,7 +71,7 @@ def test_a_diff_of_splices_turns_the_base_into_the_document(
     content = b"x@far.test y@far.test\n" + content
     before = indexed(format, content)
     after = apply(before, steps)
-    assert isinstance(after, Indexed)
+    assert isinstance(after, LargeDocument)
     old, new = physical_lines(content), physical_lines(bytes(after))
     diff = list(unified(regions(before, after), "x"))
     assert (diff == []) == (old == new)

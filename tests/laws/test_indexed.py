@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mailroster.roster.documents.byte_lines import cut, lines_of
 from mailroster.roster.documents.compare import changed_keys
 from mailroster.roster.documents.document import Document, Format, mentions
-from mailroster.roster.documents.large import Indexed
+from mailroster.roster.documents.large import LargeDocument
 from mailroster.roster.documents.splices import Bytes, splices_between
 from mailroster.roster.formats.virtual import VIRTUAL
 from tests.laws.texts import FORMATS, document, raw
@@ -60,18 +60,18 @@ class PlainBase:
         return (key for key in keys if key.rpartition("@")[1:] == ("@", domain))
 
 
-def indexed(format: Format[Any], content: bytes) -> Indexed[Any]:
-    return Indexed(format, PlainBase(format, content))
+def indexed(format: Format[Any], content: bytes) -> LargeDocument[Any]:
+    return LargeDocument(format, PlainBase(format, content))
 
 
 def placed(document: Document[Any]) -> list[int]:
     """Positions of all lines, in the order of the file."""
-    if not isinstance(document, Indexed):
+    if not isinstance(document, LargeDocument):
         return list(range(len(lines_of(document.format, document.text))))
     base = document.base
     lines = cut(document.format, base.read, base.size, 0, base.size)
     standing = document._standing([offset for offset, _ in lines])
-    found = standing + [position for position, _ in document.come()]
+    found = standing + [position for position, _ in document.added()]
     return sorted(found, key=document._order)
 
 
@@ -171,8 +171,8 @@ def test_the_splices_between_two_files_turn_one_into_the_other(
     splices = splices_between(format, source(before), source(after))
     assert splices is not None
     base = PlainBase(format, before)
-    same(Indexed(format, base, splices), document(format, after))
-    one, other = indexed(format, before), Indexed(format, base, splices)
+    same(LargeDocument(format, base, splices), document(format, after))
+    one, other = indexed(format, before), LargeDocument(format, base, splices)
     assert one.same_as(other) == (before == after)
     named = changed_keys(one, other)
     for key in {*one.index, *other.index}:

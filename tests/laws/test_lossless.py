@@ -8,7 +8,7 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from mailroster.base.address import split
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.roster.documents.document import Format
 from tests.laws.texts import FORMATS, document, formats, plain, raw
 
@@ -49,7 +49,7 @@ def test_the_key_agrees_with_the_entry(format: Format[Any], content: bytes) -> N
             continue
         try:
             entry = format.parse(line)
-        except Fault:
+        except ParseError:
             continue
         if not format.ordered:
             assert entry[0] == key
@@ -92,8 +92,8 @@ def test_many_lines_are_read_as_one_would_be(format: Format[Any], content: bytes
     for line in filter(format.key, document(format, content).lines):
         try:
             entry = format.parse(line)
-        except Fault:
-            with pytest.raises(Fault):
+        except ParseError:
+            with pytest.raises(ParseError):
                 quick(line)
         else:
             assert quick(line) == entry

@@ -54,12 +54,12 @@ def others(document: Document[Any], key: str) -> list[str]:
     """Every logical line but the notes above the entry of a key that we know."""
     position = document.position(key)
     assert position is not None
-    gone = [
+    removed = [
         place
         for place in lines_of_notes(document, position)
         if (words(document.line(place)) or ("",))[0] in ("comment", "until", "allow")
     ]
-    return [line for place, line in enumerate(document.lines) if place not in gone]
+    return [line for place, line in enumerate(document.lines) if place not in removed]
 
 
 @given(every_format, texts, notes, notes)
@@ -108,10 +108,10 @@ def test_notes_go_with_their_entry_and_every_other_line_stays(
     before = document(format, content)
     for key in before.index:
         positions = before.positions(key)
-        gone = {place for at in positions for place in (*lines_of_notes(before, at), at)}
-        kept = [line for place, line in enumerate(before.lines) if place not in gone]
+        removed = {place for at in positions for place in (*lines_of_notes(before, at), at)}
+        kept = [line for place, line in enumerate(before.lines) if place not in removed]
         after = without(before, positions)
-        assert all(words(before.line(at)) for at in gone - set(positions))
+        assert all(words(before.line(at)) for at in removed - set(positions))
         texts = (text.removeprefix(MARK) for text in (after.text, "\n".join(kept)))  # which stays
         now, expected = ([line for line in text.split("\n") if line] for text in texts)
         assert now == expected
@@ -124,8 +124,8 @@ def test_notes_go_with_the_last_recipient(content: bytes) -> None:
     assume(len(before.positions("z@z")) == 1)
     half = remove_recipients(before, "z@z", ["a@z"])
     assert bytes(half).startswith(noted + b"z@z b@z\n")
-    gone = remove_recipients(half, "z@z", ["b@z"])
-    assert bytes(gone) == b"# mine\ny@z y@y\n" + content
+    removed = remove_recipients(half, "z@z", ["b@z"])
+    assert bytes(removed) == b"# mine\ny@z y@y\n" + content
 
 
 @given(formats, texts, steps, notes)

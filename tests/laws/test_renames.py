@@ -6,7 +6,7 @@ import re
 import pytest
 
 from mailroster.base.address import Address, split, split_extension
-from mailroster.base.findings import Fault, Refused
+from mailroster.base.findings import ParseError, Refused
 from mailroster.edits.rename import rename_account
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.accounts import ACCOUNTS
@@ -26,7 +26,7 @@ def nothing(address: str) -> None:
 def followed(roster: Roster, address: str) -> set[str] | None:
     try:
         return {one.lower() for one in Router(roster, ORIGIN, nothing).expand(address)}
-    except Fault:
+    except ParseError:
         return None
 
 

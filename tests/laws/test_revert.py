@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mailroster.base.findings import Refused
 from mailroster.roster.documents.document import Document, Format
-from mailroster.roster.documents.large import Indexed
+from mailroster.roster.documents.large import LargeDocument
 from mailroster.roster.documents.splices import Bytes, splices_between
 from mailroster.roster.plan import plan
 from mailroster.roster.roster import Roster
@@ -87,9 +87,9 @@ def test_of_large_files_the_same_comes_back(format: Format[Any], old: bytes, new
         format, Bytes(base.read, base.size), Bytes(PlainBase(format, new).read, len(new))
     )
     assert splices is not None
-    before, after = Indexed(format, base), Indexed(format, base, splices)
+    before, after = LargeDocument(format, base), LargeDocument(format, base, splices)
     change = noted(one_file(format, before), one_file(format, after))
-    again = Indexed(format, PlainBase(format, new))
+    again = LargeDocument(format, PlainBase(format, new))
     back = revert(one_file(format, again), change)
     assert texts(back) == texts(one_file(format, before))
 
@@ -125,13 +125,13 @@ def test_what_is_noted_is_read_again_as_it_was(format: Format[Any], old: bytes, 
         assert (change.old_size, change.new_size, change.short) == (len(old), len(new), False)
         shift = 0
         for hunk in change.hunks:
-            assert new[hunk.offset : hunk.offset + len(hunk.come)] == hunk.come
+            assert new[hunk.offset : hunk.offset + len(hunk.added)] == hunk.added
             start = hunk.offset - shift
-            assert old[start : start + len(hunk.gone)] == hunk.gone
+            assert old[start : start + len(hunk.removed)] == hunk.removed
             assert old[:start].endswith(hunk.before)
-            assert old[start + len(hunk.gone) :].startswith(hunk.behind)
+            assert old[start + len(hunk.removed) :].startswith(hunk.behind)
             assert hunk.line == new[: hunk.offset].count(b"\n") + 1
-            shift += len(hunk.come) - len(hunk.gone)
+            shift += len(hunk.added) - len(hunk.removed)
 
 
 @given(

@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mailroster.publish import published_files
-from mailroster.publish.published_files import Served
+from mailroster.publish.published_files import PublishedFiles
 from mailroster.roster.documents.document import Document, Format
-from mailroster.roster.documents.large import Indexed
+from mailroster.roster.documents.large import LargeDocument
 from mailroster.roster.formats.virtual import VIRTUAL
 from mailroster.roster.roster import Roster
 from mailroster.system.files import Disk
@@ -27,13 +27,13 @@ def test_a_copy_that_is_changed_again_and_again_is_found_as_its_text(
 ) -> None:
     field, content = FIELDS[format], ended(content)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        copies = Served(folder, Disk(), index_from=1)
+        copies = PublishedFiles(folder, Disk(), index_from=1)
         with patch.object(published_files, "_DRIFT_MAX_BYTES", drift):
             copies.put(field, document(format, content))
             wanted: Document[Any] = document(format, content)
             for steps in history:
                 found = getattr(copies.roster(), field)
-                assert isinstance(found, Indexed) or not bytes(wanted)
+                assert isinstance(found, LargeDocument) or not bytes(wanted)
                 same(found, wanted)
                 copies.put(field, apply(found, steps))
                 wanted = apply(wanted, steps)

@@ -54,9 +54,9 @@ def between(format: Format[Any], old: str, new: str) -> list[Splice] | None:
 def edited(old: list[str], steps: Any) -> list[str]:
     """Some lines after edits; a number as what comes copies so many of the lines below."""
     new = list(old)
-    for place, lost, come in steps:
+    for place, lost, added in steps:
         at = place * len(new) // 1000
-        lines = new[at : at + come] if isinstance(come, int) else come
+        lines = new[at : at + added] if isinstance(added, int) else added
         new[at : at + lost] = lines
     return new
 
@@ -123,8 +123,8 @@ def test_no_entry_that_both_files_share_is_in_a_splice(
     format: Format[Any], steps: Any, same_end: bool
 ) -> None:
     old = new = unlike(600)
-    for nth, (at, lost, come) in enumerate(steps):
-        new = [*new[:at], *unlike(come, f"new{nth}-"), *new[at + lost :]]
+    for nth, (at, lost, added) in enumerate(steps):
+        new = [*new[:at], *unlike(added, f"new{nth}-"), *new[at + lost :]]
     if not same_end:
         old, new = (
             [*old, *unlike(100, "end"), "old@x.com"],
@@ -136,9 +136,9 @@ def test_no_entry_that_both_files_share_is_in_a_splice(
     if splices and same_end and max(_lengths(splices[-1])) <= BLOCK_BYTES:
         splices.pop()  # so little before the common end is not worth a search
     for one in splices:
-        gone, come = before[one.start : one.end].splitlines(), one.text.splitlines()
-        assert set(gone).isdisjoint(new)
-        assert set(come).isdisjoint(old)
+        removed, added = before[one.start : one.end].splitlines(), one.text.splitlines()
+        assert set(removed).isdisjoint(new)
+        assert set(added).isdisjoint(old)
 
 
 def _lengths(splice: Splice) -> tuple[int, int]:

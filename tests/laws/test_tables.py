@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.publish.reconcile import in_memory, tables_for
 from mailroster.publish.tables import dovecot, postfix
 from mailroster.publish.tables.table import Row, Rows, delta, difference, full
@@ -118,9 +118,9 @@ def captures(rules: str) -> Callable[[str], str | None]:
 
 
 def step(texts: dict[str, str], edit: tuple[str, int, int, list[str]]) -> dict[str, str]:
-    field, place, lost, come = edit
+    field, place, lost, added = edit
     old = texts[field].split("\n")[:-1]
-    new = [*old[:place], *come, *old[place + lost :]]
+    new = [*old[:place], *added, *old[place + lost :]]
     return {**texts, field: "".join(f"{line}\n" for line in new)}
 
 
@@ -252,8 +252,8 @@ def test_the_short_way_leads_where_the_long_one_does(files: dict[str, str]) -> N
     for key in found.roster.virtual.counted():
         try:
             recipients = found.expand(key)
-        except Fault:
-            with pytest.raises(Fault):
+        except ParseError:
+            with pytest.raises(ParseError):
                 found.walk(key)
         else:
             assert found.walk(key) == recipients

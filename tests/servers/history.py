@@ -46,8 +46,8 @@ def step(person: Person, words: Sequence[str]) -> Person | None:
             return person._replace(hash=None) if person.hash else None
         case ("email", "del", "-n", address):
             others = person.alias - {address}
-            gone = person._replace(hash=None, quota=None, alias=others, in_all=False)
-            return gone if person.hash else None
+            removed = person._replace(hash=None, quota=None, alias=others, in_all=False)
+            return removed if person.hash else None
         case ("email", "restrict", verb, way, _):
             there = person.send if way == "send" else person.receive
             return None if verb == "add" and there else _with(person, way, verb == "add")
@@ -80,12 +80,12 @@ def explained(acts: Sequence[Act], first: Person, last: Person) -> bool:
     ways = [(0, first)]
     seen = set(ways)
     while ways:
-        gone, person = ways.pop()
-        if gone == everything:
+        removed, person = ways.pop()
+        if removed == everything:
             if person == last:
                 return True
             continue
-        waiting = [n for n in range(len(acts)) if not gone >> n & 1]
+        waiting = [n for n in range(len(acts)) if not removed >> n & 1]
         first_end = min(acts[n].ended for n in waiting)
         for n in waiting:
             if acts[n].began > first_end:
@@ -93,7 +93,7 @@ def explained(acts: Sequence[Act], first: Person, last: Person) -> bool:
             after = step(person, acts[n].words)
             if (after is not None) != acts[n].done:
                 continue
-            way = gone | 1 << n, person if after is None else after
+            way = removed | 1 << n, person if after is None else after
             if way not in seen:
                 seen.add(way)
                 ways.append(way)

@@ -25,8 +25,8 @@ def newest(live: Instance) -> dict[str, Any]:
 
 def lines(entry: dict[str, Any], file: str) -> tuple[list[str], list[str]]:
     (found,) = [part for part in entry["files"] if part["file"] == file]
-    gone = [line for place in found["places"] for line in place["removed"]]
-    return gone, [line for place in found["places"] for line in place["added"]]
+    removed = [line for place in found["places"] for line in place["removed"]]
+    return removed, [line for place in found["places"] for line in place["added"]]
 
 
 def test_what_commands_do_is_noted_once_and_not_by_hand(live: Instance) -> None:
@@ -48,10 +48,10 @@ def test_an_edit_by_hand_is_noted_when_it_goes_live_and_can_be_undone(live: Inst
     entries = json.loads(live.setup("log", "--json", "--patch", "-n", "0"))
     by_hand = [entry for entry in entries if entry["by_hand"]]
     assert {entry["uid"] for entry in by_hand} == {0}
-    gone = [line for entry in by_hand for line in lines(entry, ACCOUNTS)[0]]
-    come = [line for entry in by_hand for line in lines(entry, ACCOUNTS)[1]]
-    assert gone == ["bob@x.com|{SHA512-CRYPT}…"], "once, when it was let go"
-    assert sorted(come) == ["bill@x.com|{SHA512-CRYPT}…", "new@x.com|{SHA512-CRYPT}…"]
+    removed = [line for entry in by_hand for line in lines(entry, ACCOUNTS)[0]]
+    added = [line for entry in by_hand for line in lines(entry, ACCOUNTS)[1]]
+    assert removed == ["bob@x.com|{SHA512-CRYPT}…"], "once, when it was let go"
+    assert sorted(added) == ["bill@x.com|{SHA512-CRYPT}…", "new@x.com|{SHA512-CRYPT}…"]
     assert live.can_log_in("bill@x.com")
     for entry in by_hand:
         live.setup("undo", str(entry["id"]))

@@ -29,11 +29,11 @@ import pytest
 from mailroster.analysis.explain import Explanation, explain
 from mailroster.app.comparison import compare, place_of, same_place
 from mailroster.base.address import split
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Sources, load
 from mailroster.daemons.policy.decisions import UNKNOWN, Policy
-from mailroster.publish.reconcile import Outcome, Tables, converge
+from mailroster.publish.reconcile import Outcome, Tables, reconcile
 from mailroster.publish.tables import postfix
 from mailroster.publish.targets.lmdb_table import LmdbTable
 from mailroster.roster.documents.document import Document
@@ -42,7 +42,7 @@ from mailroster.routing.router import Router, quoted
 from mailroster.routing.trace import LEADS_NOWHERE, NOWHERE, follow
 from mailroster.servers.dovecot_auth import FOUND, NOT_FOUND, PASSDB, USERDB, Question
 from mailroster.servers.dovecot_auth import ask as dovecot
-from mailroster.servers.patterns import Captures
+from mailroster.servers.patterns import PatternMatcher
 from mailroster.servers.prepare import prepare
 from mailroster.servers.running import dovecot_pid, postfix_pid
 from mailroster.servers.version import version
@@ -130,13 +130,13 @@ class Post:
         (config / "postfix-virtual.cf").write_text(files.virtual, newline="")
         (config / "postfix-regexp.cf").write_text(files.regexp, newline="")
         (config / "postfix-aliases.cf").write_text(files.local)
-        outcome = converge(self.store, self.tables, self.layout, Settling(0), accept=True)
+        outcome = reconcile(self.store, self.tables, self.layout, Settling(0), accept=True)
         assert (outcome.held, outcome.faults) == ((), ())
         return outcome
 
     def router(self) -> Router:
         roster = self.store.read().roster
-        return Router(roster, ORIGIN, Captures(roster.regexp))
+        return Router(roster, ORIGIN, PatternMatcher(roster.regexp))
 
     def put_aliases(self, rows: dict[str, str], local: bool = False) -> None:
         """Rows of an alias table past the product, which leaves out what nobody can follow."""
@@ -255,7 +255,7 @@ def expected(router: Router, address: str) -> Answer:
         if router.lookup(asked) is None and router.captured(asked) is None:
             return Answer(550)
         return Answer(250, frozenset(router.expand(address)))
-    except Fault:
+    except ParseError:
         return Answer(451)
 
 
@@ -507,8 +507,8 @@ def test_an_odd_recipient_is_read_as_postfix_reads_it_or_refused(post: Post) -> 
         line = f"odd-{number}@a.test {word}"
         try:
             alias = VIRTUAL.parse(line)
-        except Fault as fault:
-            assert fault.mend, word
+        except ParseError as fault:
+            assert fault.hint, word
             refused[alias_of(line)] = word
             continue
         virtual[alias.key] = ", ".join(alias.recipients)

@@ -20,7 +20,7 @@ STEADY = "steady@x.com"
 
 @pytest.fixture(scope="module")
 def alone(server: Instance) -> Instance:
-    """Servers without `up`, which would mend a table before a test has looked at it."""
+    """Servers without `up`, which would fix a table before a test has looked at it."""
     server.setup("email", "add", STEADY, PASSWORD)
     server.setup("email", "add", "qa@x.com", PASSWORD)
     server.setup("alias", "add", "alias@x.com", STEADY)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mailroster.app.adopt import environment, known_files
-from mailroster.app.adopt.remark import DIFFERS, KINDS, MEND, MISSING, NOTE, OTHER_WAY
+from mailroster.app.adopt.remark import DIFFERS, FIX, KINDS, MISSING, NOTE, OTHER_WAY
 from mailroster.app.adopt.variables import VARIABLES
 from mailroster.base.layout import Layout
 from mailroster.cli import main
@@ -55,7 +55,7 @@ def told(ran: Ran) -> dict[str, list[tuple[str, str]]]:
     """What a report in JSON says, kind -> subject and text."""
     found: dict[str, list[tuple[str, str]]] = {kind: [] for kind in KINDS}
     for remark in json.loads(ran.out)["remarks"]:
-        text = f"{remark['what']}; {remark['mend']}"
+        text = f"{remark['message']}; {remark['hint']}"
         found[remark["kind"]].append((os.path.basename(remark["subject"]), text))
     return found
 
@@ -342,17 +342,17 @@ def with_variables(project: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("line", "kind", "words"),
     [
-        ("ACCOUNT_PROVISIONER=LDAP", MEND, "not served"),
-        ("DOVECOT_MAILBOX_FORMAT=mdbox", MEND, "userdb_mail"),
-        ("ENABLE_SASLAUTHD=1", MEND, "saslauthd"),
-        ("POSTFIX_MAILBOX_SIZE_LIMIT=5G", MEND, "not a number"),
-        ("DMS_VMAIL_UID=0", MEND, "no id for the mail"),
-        ("LOG_LEVEL=anything", MEND, "none of error, warn, info, debug, trace"),
-        ("POSTMASTER_ADDRESS=</etc/shadow", MEND, "no address"),
-        ("OVERRIDE_HOSTNAME=mail_x.example", MEND, "no host name"),
-        ("DEFAULT_RELAY_HOST=a b={", MEND, "no relay"),
+        ("ACCOUNT_PROVISIONER=LDAP", FIX, "not served"),
+        ("DOVECOT_MAILBOX_FORMAT=mdbox", FIX, "userdb_mail"),
+        ("ENABLE_SASLAUTHD=1", FIX, "saslauthd"),
+        ("POSTFIX_MAILBOX_SIZE_LIMIT=5G", FIX, "not a number"),
+        ("DMS_VMAIL_UID=0", FIX, "no id for the mail"),
+        ("LOG_LEVEL=anything", FIX, "none of error, warn, info, debug, trace"),
+        ("POSTMASTER_ADDRESS=</etc/shadow", FIX, "no address"),
+        ("OVERRIDE_HOSTNAME=mail_x.example", FIX, "no host name"),
+        ("DEFAULT_RELAY_HOST=a b={", FIX, "no relay"),
         ("SSL_TYPE=letsencrypt", OTHER_WAY, "live/mail.example.com/fullchain.pem"),
-        ("SSL_TYPE=snakeoil", MEND, "none of letsencrypt, custom, self-signed, manual"),
+        ("SSL_TYPE=snakeoil", FIX, "none of letsencrypt, custom, self-signed, manual"),
         ("RELAY_HOST=smtp.provider.test\nDEFAULT_RELAY_HOST=", OTHER_WAY, "DEFAULT_RELAY_HOST"),
         ("RELAY_HOST=smtp.provider.test", OTHER_WAY, "DEFAULT_RELAY_HOST"),
         ("RELAY_PASSWORD=very-secret", OTHER_WAY, "add-auth"),
@@ -383,7 +383,7 @@ def test_a_host_name_of_the_compose_file_that_cannot_be_one_is_named(
     assert "mail_x" in text
     (project / "compose.yaml").write_text(text)
     ran = run(str(project), "--json")
-    assert "no host name" in text_of(ran, MEND, "OVERRIDE_HOSTNAME")
+    assert "no host name" in text_of(ran, FIX, "OVERRIDE_HOSTNAME")
     assert "mail_x" not in " ".join(json.loads(ran.out)["next"])
 
 
@@ -472,7 +472,7 @@ def test_a_project_that_makes_no_sense_is_told(
     (project / name).write_text(text)
     ran = run(str(project), "--json")
     found = told(ran)
-    assert any(words in text for kind in (NOTE, MEND) for _, text in found[kind])
+    assert any(words in text for kind in (NOTE, FIX) for _, text in found[kind])
     assert json.loads(ran.out)["served"]["accounts"] == 4
 
 
@@ -503,7 +503,7 @@ def test_mail_of_another_owner_is_told_with_two_ways_out(run: Run, home: Folder)
     for path in (home.mail, *home.mail.rglob("*")):
         os.chown(path, 1001, 1002)
     ran = run(str(home.home), "--json")
-    text = text_of(ran, MEND, "mail-data")
+    text = text_of(ran, FIX, "mail-data")
     assert "belongs to 1001:1002, and not to 5000:5000" in text
     assert "DMS_VMAIL_UID=1001 DMS_VMAIL_GID=1002, or chown -R 5000:5000" in text
     assert ran.code == 1
@@ -512,14 +512,14 @@ def test_mail_of_another_owner_is_told_with_two_ways_out(run: Run, home: Folder)
 def test_a_message_of_root_is_told(run: Run, home: Folder) -> None:
     message = next((home.mail / "x.com/a/cur").iterdir())
     os.chown(message, 0, 0)
-    text = text_of(run(str(home.home), "--json"), MEND, message.name)
+    text = text_of(run(str(home.home), "--json"), FIX, message.name)
     assert "belongs to 0:0" in text
     assert "DMS_VMAIL_UID" not in text
 
 
 def test_the_owner_set_by_the_project_is_the_mails(run: Run, project: Path) -> None:
     with_variables(project, "DMS_VMAIL_UID=1001\nDMS_VMAIL_GID=1001\n")
-    assert "not to 1001:1001" in text_of(run(str(project), "--json"), MEND, "mail-data")
+    assert "not to 1001:1001" in text_of(run(str(project), "--json"), FIX, "mail-data")
 
 
 @pytest.mark.parametrize(
@@ -534,21 +534,21 @@ def test_a_mailbox_of_another_form_is_told(run: Run, folder: Folder, make: str, 
     folder.write(ACCOUNTS, f"a@x.com|{H}\n")
     (folder.mail / "x.com/a" / make).mkdir(parents=True)
     ran = run(str(folder.home), "--json")
-    assert words in " ".join(text for _, text in told(ran)[MEND])
+    assert words in " ".join(text for _, text in told(ran)[FIX])
     folder.write(ACCOUNTS, f"a@x.com|{H}|userdb_mail=mdbox:{folder.mail}/%d/%n\n")
     ran = run(str(folder.home), "--json")
-    assert words not in " ".join(text for _, text in told(ran)[MEND])
+    assert words not in " ".join(text for _, text in told(ran)[FIX])
 
 
 def test_a_mailbox_in_another_case_is_told_with_the_command(run: Run, home: Folder) -> None:
     (home.mail / "x.com/a").rename(home.mail / "x.com/A")
-    text = text_of(run(str(home.home), "--json"), MEND, "A")
+    text = text_of(run(str(home.home), "--json"), FIX, "A")
     assert f"mv -T {home.mail}/x.com/A {home.mail}/x.com/a" in text
 
 
 def test_a_folder_that_is_one_mailbox_is_told(run: Run, home: Folder) -> None:
     ran = run(str(home.config), "--mail", str(home.mail / "x.com/a"), "--json")
-    assert "one mailbox" in text_of(ran, MEND, "a")
+    assert "one mailbox" in text_of(ran, FIX, "a")
 
 
 def test_mail_of_nobody_is_counted_and_named(run: Run, home: Folder) -> None:
@@ -614,21 +614,21 @@ def test_mail_in_the_queue_is_told(run: Run, project: Path) -> None:
     (spool / "defer/A/4ABC").touch()  # a log
     ran = run(str(project), "--json")
     assert json.loads(ran.out)["queued"] == {"active": 1, "deferred": 1}
-    assert "2 messages waiting" in text_of(ran, MEND, "spool-postfix")
+    assert "2 messages waiting" in text_of(ran, FIX, "spool-postfix")
 
 
 def test_our_state_fits_beside_theirs_unless_a_name_of_ours_is_taken(
     run: Run, project: Path
 ) -> None:
     state = project / "docker-data/dms/mail-state"
-    assert subjects(run(str(project), "--json"), MEND) == []
+    assert subjects(run(str(project), "--json"), FIX) == []
     assert "mail-state" in subjects(run(str(project), "--json"), NOTE)
     (state / "sql").mkdir()
     ran = run(str(project), "--json")
-    assert "there are sql already" in text_of(ran, MEND, "mail-state")
-    assert "--state DIR" in text_of(ran, MEND, "mail-state")
+    assert "there are sql already" in text_of(ran, FIX, "mail-state")
+    assert "--state DIR" in text_of(ran, FIX, "mail-state")
     (state / "tables").mkdir()  # they are ours
-    assert subjects(run(str(project), "--json"), MEND) == []
+    assert subjects(run(str(project), "--json"), FIX) == []
 
 
 def test_folders_that_the_servers_cannot_get_to_are_told(
@@ -639,7 +639,7 @@ def test_folders_that_the_servers_cannot_get_to_are_told(
     folder.mail.mkdir()
     folder.home.chmod(0o700)
     ran = run(str(folder.home), "--json")
-    assert "is closed to other users" in text_of(ran, MEND, "the folders")
+    assert "is closed to other users" in text_of(ran, FIX, "the folders")
     assert ran.code == 1
 
 
@@ -649,8 +649,8 @@ def test_errors_of_the_folder_are_among_what_has_to_be_mended(run: Run, project:
         file.write("broken\n")
     ran = run(str(project))
     assert ran.code == 1
-    mend = ran.out.partition("Fix these first\n")[2].partition("\n\n")[0]
-    assert "postfix-accounts.cf:5: error:" in mend
+    hint = ran.out.partition("Fix these first\n")[2].partition("\n\n")[0]
+    assert "postfix-accounts.cf:5: error:" in hint
     report = json.loads(run(str(project), "--json").out)
     assert "missing-password" in [finding["code"] for finding in report["findings"]]
 
@@ -662,7 +662,7 @@ def test_a_hash_that_the_installed_dovecot_lacks_is_told(
 
     monkeypatch.setattr(assessment, "run", lambda argv: (0, "ARGON2ID PLAIN\n", ""))
     ran = run(str(project), "--json")
-    assert any("no scheme SHA512-CRYPT" in text for _, text in told(ran)[MEND])
+    assert any("no scheme SHA512-CRYPT" in text for _, text in told(ran)[FIX])
     assert ran.code == 1
 
 

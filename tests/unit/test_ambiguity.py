@@ -129,13 +129,13 @@ def test_pcre_reaches_its_limit_with_none_that_passes() -> None:
 def findings(text: str) -> list[tuple[int, str]]:
     roster = Roster(regexp=Document(REGEXP, text))
     found = check(Subject(Router(roster, "mail.x.com", lambda _: None)))
-    return [(f.where.line, f.what) for f in found if f.code == "regexp-backtracking"]
+    return [(f.where.line, f.message) for f in found if f.code == "regexp-backtracking"]
 
 
 def test_check_names_the_lines_and_says_what_happens() -> None:
     found = findings("/^a@x$/ b\nif /(a+)+b/\n!/(b|b)*c/ d\nendif\n/^.*.*.*.*x$/ e\n")
     assert [line for line, _ in found] == [2, 3, 5]
-    assert all("0.1 s" in what and "does not match" in what for _, what in found)
+    assert all("0.1 s" in message and "does not match" in message for _, message in found)
 
 
 def test_check_says_where_it_stopped_to_judge() -> None:

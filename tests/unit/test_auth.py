@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.base.findings import ServiceFailed
+from mailroster.base.findings import ServerError
 from mailroster.base.layout import Layout
 from mailroster.servers.dovecot_auth import (
     FAILED,
@@ -67,5 +67,5 @@ def test_a_socket_that_ends_has_failed_for_all_by_a_path_that_is_too_long_for_so
 
 
 def test_no_socket_is_a_failure_of_the_service(tmp_path: Path) -> None:
-    with pytest.raises(ServiceFailed, match="auth does not answer"):
+    with pytest.raises(ServerError, match="auth does not answer"):
         ask(Layout(str(tmp_path)), [Question(USERDB, "a@x")])

@@ -32,7 +32,7 @@ def lines(field: str, before: str, after: str, known: bytes, *, later: bool = Fa
     return [
         f"{mark}{line}"
         for hunk in hunks
-        for mark, raw in (("-", hunk.gone), ("+", hunk.come))
+        for mark, raw in (("-", hunk.removed), ("+", hunk.added))
         for line in raw.decode().splitlines()
     ]
 

@@ -37,7 +37,7 @@ class World:
     def lines(self) -> list[bytes]:
         """The added line of each entry, the newest first."""
         entries = self.history.newest_first(lambda file: b"")
-        return [each.files[0].hunks[0].come.rstrip(b"\n") for each in entries]
+        return [each.files[0].hunks[0].added.rstrip(b"\n") for each in entries]
 
     def size(self) -> int:
         return self.path.stat().st_size
@@ -235,7 +235,7 @@ ONE, TWO = b"001\n", b"001\n002\n"
 def test_wherever_a_history_is_cut_the_entries_that_count_stay(world: World, held: bytes) -> None:
     def numbers() -> list[int]:
         entries = world.history.newest_first(lambda file: held)
-        return [int(each.files[0].hunks[0].come) for each in entries]
+        return [int(each.files[0].hunks[0].added) for each in entries]
 
     (world.path.parent / "postfix-virtual.cf").write_bytes(held)
     world.history.put(lines_of(1), 1 << 20)
@@ -260,7 +260,7 @@ def test_wherever_a_history_is_cut_the_entries_that_count_stay(world: World, hel
         assert [int(line.split()[1]) for line in settled.split(b"\n") if line[:5] == b"done "] == [
             *range(1, len(wanted) + 1)
         ]
-    assert open_files() == files
+    assert open_files() <= files
 
 
 @pytest.mark.parametrize("text", [b"", b"#", _HEAD, _HEAD + b"\n# a comment"])
@@ -375,7 +375,7 @@ def test_a_change_that_is_begun_anew_leaves_no_file_open(world: World) -> None:
     for _ in range(3):
         world.history.begin(note(b"one"))
     world.history.done(1 << 20)
-    assert open_files() == files
+    assert open_files() <= files
 
 
 def test_after_text_that_is_no_entry_a_change_that_is_taken_back_leaves_no_byte(

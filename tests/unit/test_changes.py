@@ -4,7 +4,7 @@ import pytest
 
 from mailroster.roster.documents.compare import changed_keys, changed_lines
 from mailroster.roster.documents.document import Document
-from mailroster.roster.documents.large import Indexed
+from mailroster.roster.documents.large import LargeDocument
 from mailroster.roster.documents.splices import Splice
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.formats.regexp import REGEXP
@@ -163,7 +163,7 @@ def test_another_origin_concerns_every_alias() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "gone", "come"),
+    ("old", "new", "removed", "added"),
     [
         ("x\nx\n", "x\n", ["x"], []),
         ("x\n", "x\nx\n", [], [(1, "x")]),
@@ -174,16 +174,16 @@ def test_another_origin_concerns_every_alias() -> None:
     ],
 )
 def test_the_lines_between_the_common_beginning_and_the_common_end(
-    old: str, new: str, gone: list[str], come: list[tuple[int, str]]
+    old: str, new: str, removed: list[str], added: list[tuple[int, str]]
 ) -> None:
     found = changed_lines(Document(ACCOUNTS, old), Document(ACCOUNTS, new))
-    assert found == (gone, come)
+    assert found == (removed, added)
 
 
 def test_documents_that_both_have_splices_or_other_bases_are_compared_as_wholes() -> None:
     base = PlainBase(ACCOUNTS, b"a@x|1\nb@x|2\n")
-    one = Indexed(ACCOUNTS, base, [Splice(0, 6, "c@x|1\n")])
-    other = Indexed(ACCOUNTS, base, [Splice(0, 6, "d@x|1\n")])
+    one = LargeDocument(ACCOUNTS, base, [Splice(0, 6, "c@x|1\n")])
+    other = LargeDocument(ACCOUNTS, base, [Splice(0, 6, "d@x|1\n")])
     assert changed_keys(one, other) == {"c@x", "d@x"}
     assert changed_keys(one, indexed(ACCOUNTS, b"a@x|1\nb@x|2\n")) == {"a@x", "c@x"}
     some, more = indexed(ACCOUNTS, b"a@x|1\n"), indexed(ACCOUNTS, b"b@x|1\n")

@@ -17,7 +17,7 @@ from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.regexp import REGEXP
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router
-from mailroster.servers.patterns import Captures, captors
+from mailroster.servers.patterns import PatternMatcher, captors
 from mailroster.system.programs import run
 
 ORIGIN = "mail.x.com"
@@ -42,7 +42,7 @@ def accounts(*addresses: str) -> str:
 def found(texts: Mapping[str, str], modes: Mapping[str, int] = {}) -> list[Finding]:
     """What `check` finds in some texts, by field; Postfix is asked about the patterns."""
     given = roster(**texts)
-    captures = Captures(given.regexp)
+    captures = PatternMatcher(given.regexp)
     taken = captors(given.regexp, list(given.accounts.keys()))
     return check(Subject(Router(given, ORIGIN, captures), taken, modes))
 
@@ -394,7 +394,7 @@ HASHES = {
 def test_a_hash_is_judged_by_its_scheme(hash: str, code: str, field: str) -> None:
     findings = found({field: f"a@x.com|{hash}\n"})
     assert [finding.code for finding in findings] == ([code] if code else [])
-    assert all(hash.rpartition("}")[2] not in finding.what for finding in findings)
+    assert all(hash.rpartition("}")[2] not in finding.message for finding in findings)
 
 
 def test_the_schemes_are_those_of_dovecot() -> None:
@@ -425,7 +425,7 @@ def test_secrets_that_everybody_can_read() -> None:
     modes = {"postfix-accounts.cf": 0o644, "postfix-virtual.cf": 0o644}
     (finding,) = found({"accounts": accounts("a@x.com")}, modes)
     assert (finding.code, finding.where.line) == ("world-readable-secret", 0)
-    assert "0644" in finding.what
+    assert "0644" in finding.message
 
 
 @pytest.mark.parametrize(
@@ -543,7 +543,7 @@ def test_errors_can_be_allowed_too() -> None:
 def test_findings_of_others_are_allowed_as_ours_are() -> None:
     text = "# mailroster: allow bad-pattern\n/^(t@x\\.com$/ a@x.com\n"
     given = roster(accounts=accounts("a@x.com"), regexp=text)
-    theirs = Finding(given.regexp.location(1), ERROR, "bad-pattern", "missing )", "mend it")
+    theirs = Finding(given.regexp.location(1), ERROR, "bad-pattern", "missing )", "fix it")
     assert theirs.where.line == 2
     assert list(judged(given, [theirs])) == []
 

@@ -10,7 +10,7 @@ import pytest
 
 from mailroster.base.layout import Layout
 from mailroster.cli.commands import COMMANDS
-from mailroster.publish.reconcile import Tables, converge
+from mailroster.publish.reconcile import Tables, reconcile
 from mailroster.store.config_folder import Store
 from mailroster.system.stability import Settling
 from tests.unit.test_cli import ACCOUNTS, MASTERS, QUOTAS, VIRTUAL, Folder, H, folder
@@ -180,7 +180,7 @@ def test_what_is_not_in_force_yet(filled: Folder) -> None:
         Path(path).mkdir(parents=True)
     tables = Tables(layout)
     tables.begin("mail.example.test", "2.3", "/srv/mail")
-    converge(store, tables, layout, Settling(0))
+    reconcile(store, tables, layout, Settling(0))
     assert filled.setup("diff", "--served").out == "no file would change\n"
     filled.write(QUOTAS, "a@x.com:2G\n")
     ran = filled.setup("diff", "--served")

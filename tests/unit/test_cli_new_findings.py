@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from mailroster.app import new_findings
-from mailroster.base.findings import ServiceFailed
+from mailroster.base.findings import ServerError
 from tests.unit.test_cli import ACCOUNTS, QUOTAS, VIRTUAL, Folder, H, folder
 
 __all__ = ["folder"]
@@ -89,7 +89,7 @@ def test_what_can_not_be_checked_does_not_undo_the_edit(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
-        raise ServiceFailed("postmap does not answer")
+        raise ServerError("postmap does not answer")
 
     monkeypatch.setattr(new_findings, "_findings", fail)
     lines = said_of(folder, ["alias", "add", "a@x.com", "b@x.com"])

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from mailroster.base.findings import NotUnderstood, Refused
+from mailroster.base.findings import Refused, UsageError
 from mailroster.cli.notes import until_of
 from tests.unit.test_cli import ACCOUNTS, MASTERS, QUOTAS, SEND, VIRTUAL, Folder, H, folder
 
@@ -46,12 +46,12 @@ def test_a_span_becomes_a_date(text: str, written: str, monkeypatch: pytest.Monk
     [
         ("2027-01-14", Refused), ("2027-01-13T23:59", Refused), ("0d", Refused),
         ("99999w", Refused), ("9" * 400 + "d", Refused), ("9" * 9000 + "s", Refused),
-        ("-7d", NotUnderstood),
-        ("7", NotUnderstood), ("d", NotUnderstood), ("7D", NotUnderstood), ("7 d", NotUnderstood),
-        ("1m", NotUnderstood), ("3M", NotUnderstood), ("min", NotUnderstood), ("m", NotUnderstood),
-        ("1mi", NotUnderstood), ("1mind", NotUnderstood), ("²d", NotUnderstood),
-        ("1.5h", NotUnderstood), ("never", NotUnderstood),
-        ("2027-02-30", NotUnderstood), ("2027-12-31\nx@x.com y@y", NotUnderstood),
+        ("-7d", UsageError),
+        ("7", UsageError), ("d", UsageError), ("7D", UsageError), ("7 d", UsageError),
+        ("1m", UsageError), ("3M", UsageError), ("min", UsageError), ("m", UsageError),
+        ("1mi", UsageError), ("1mind", UsageError), ("²d", UsageError),
+        ("1.5h", UsageError), ("never", UsageError),
+        ("2027-02-30", UsageError), ("2027-12-31\nx@x.com y@y", UsageError),
     ],
 )  # fmt: skip
 def test_what_is_over_or_makes_no_sense(text: str, error: type[Exception]) -> None:
@@ -60,7 +60,7 @@ def test_what_is_over_or_makes_no_sense(text: str, error: type[Exception]) -> No
 
 
 def test_m_is_refused_since_it_may_mean_months() -> None:
-    with pytest.raises(NotUnderstood, match=r"minutes or months; write 3min, .* 30d, or a date"):
+    with pytest.raises(UsageError, match=r"minutes or months; write 3min, .* 30d, or a date"):
         until_of("3m", NOW_S)
 
 

@@ -77,7 +77,7 @@ def test_settings_of_the_source_count_at_once(folder: Overlaid) -> None:
     folder.volume.put({**FILES, "mailroster.toml": "nonsense = 1\n"})
     assert folder.setup("email", "list").code == 2
     folder.volume.put(FILES)
-    assert folder.setup("email", "list").code == 0, "mended there, it is mended here"
+    assert folder.setup("email", "list").code == 0, "fixed there, it is fixed here"
 
 
 def test_a_path_in_the_settings_is_from_where_they_come(folder: Overlaid) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mailroster.base.content import Content
-from mailroster.base.findings import Busy, Refused
-from mailroster.publish.published_files import Served
+from mailroster.base.findings import Refused, TryAgain
+from mailroster.publish.published_files import PublishedFiles
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.virtual import VIRTUAL
 from mailroster.roster.roster import Roster
@@ -167,7 +167,7 @@ def test_a_file_that_is_always_saved_in_between_is_left_to_who_saves_it(folder: 
             (folder / ALIASES).write_text(f"saved{next(count)}@x.com a@x.com\n")
 
     store = Store(str(folder), Hooked(save), history_bytes=1 << 20)
-    with pytest.raises(Busy, match="written by others all along; nothing was changed"):
+    with pytest.raises(TryAgain, match="written by others all along; nothing was changed"):
         store.transact(add("virtual", "quotas"))
     assert texts(folder)["quotas"] == BEFORE["quotas"]
     assert LINES["virtual"] not in texts(folder)["virtual"]
@@ -200,7 +200,7 @@ def test_a_file_whose_owner_can_not_be_given_is_written_in_place(folder: Path, n
 
 
 @pytest.mark.parametrize(
-    ("number", "error"), [(errno.ENOSPC, Busy), (errno.EIO, Busy), (errno.EROFS, Refused)]
+    ("number", "error"), [(errno.ENOSPC, TryAgain), (errno.EIO, TryAgain), (errno.EROFS, Refused)]
 )
 def test_a_file_that_can_not_be_made_for_its_owner_is_not_made_for_another(
     folder: Path, number: int, error: type[Exception]
@@ -240,7 +240,7 @@ class Large:
     """A store that knows the aliases by their index."""
 
     def __init__(self, folder: Path, disk: Disk) -> None:
-        copies = Served(str(folder.parent / "served"), index_from=1)
+        copies = PublishedFiles(str(folder.parent / "served"), index_from=1)
         os.mkdir(folder.parent / "served")
         self.path = folder / ALIASES
         copies.put("virtual", Document(VIRTUAL, BEFORE["virtual"]))
@@ -357,7 +357,7 @@ def test_a_line_that_can_not_be_added_is_taken_back(folder: Path, number: int) -
             super().append(fd, content)
 
     large = Large(folder, Full())
-    with pytest.raises(Busy, match="nothing was changed"):
+    with pytest.raises(TryAgain, match="nothing was changed"):
         large.store.transact(add("virtual"))
     assert large.path.read_text() == BEFORE["virtual"]
     assert left(folder) == []
@@ -371,7 +371,7 @@ def test_a_reader_waits_for_an_edit_of_another_user_that_is_under_way(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(str(folder))
-    pending, busy = store._transactions.recovery.pending, [Busy("an edit is under way")] * 2
+    pending, busy = store._transactions.recovery.pending, [TryAgain("an edit is under way")] * 2
 
     def first_busy() -> object:
         if busy:
@@ -387,10 +387,10 @@ def test_a_reader_does_not_wait_without_end(folder: Path, monkeypatch: pytest.Mo
     store = Store(str(folder), wait_s=0)
 
     def always_busy() -> object:
-        raise Busy("an edit is under way")
+        raise TryAgain("an edit is under way")
 
     monkeypatch.setattr(store._transactions.recovery, "pending", always_busy)
-    with pytest.raises(Busy, match="an edit is under way"):
+    with pytest.raises(TryAgain, match="an edit is under way"):
         store.read()
 
 
@@ -446,7 +446,7 @@ class Kind:
 
     def store(self, disk: Disk | None = None) -> Store:
         if self.name == "large":
-            copies = Served(str(self.folder.parent / "served"), index_from=1)
+            copies = PublishedFiles(str(self.folder.parent / "served"), index_from=1)
             path = self.folder / ALIASES
             copies.put("virtual", Document(VIRTUAL, BEFORE["virtual"]))
             copies.agree("virtual", str(path), identity(str(path)))

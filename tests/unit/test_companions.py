@@ -27,7 +27,7 @@ def missing(setting: str = "", virtual: str = "", local: str = "", regexp: str =
         regexp=Document(REGEXP, regexp),
         local_aliases=Document(LOCAL_ALIASES, local),
     )
-    return " ".join(finding.what for finding in without_postmaster(settings, roster))
+    return " ".join(finding.message for finding in without_postmaster(settings, roster))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from mailroster.app.passwords.hashing import hash_password
-from mailroster.base.findings import NotUnderstood
+from mailroster.base.findings import UsageError
 from mailroster.roster.formats.hash_cost import (
     SCHEMES,
     Cost,
@@ -43,7 +43,7 @@ def test_a_cost_is_read(scheme: str, text: str, cost: Cost) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_cost_is_refused_with_what_is_one(scheme: str, text: str) -> None:
-    with pytest.raises(NotUnderstood, match=rf"password_cost: .* no cost of {scheme}; it takes"):
+    with pytest.raises(UsageError, match=rf"password_cost: .* no cost of {scheme}; it takes"):
         parse_cost(scheme, text)
 
 

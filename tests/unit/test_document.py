@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.text import check_text, content, logical_lines, only_comments
 from mailroster.roster.formats.quotas import QUOTAS
@@ -37,7 +37,7 @@ def test_the_content_of_a_logical_line_has_no_comments() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "code", "what"),
+    ("text", "code", "message"),
     [
         ("a\0", "control-character", "0x00"),
         ("a\x1b", "control-character", "0x1b"),
@@ -48,18 +48,18 @@ def test_the_content_of_a_logical_line_has_no_comments() -> None:
         ("a\u3000b", "odd-blank", "U+3000"),
     ],
 )
-def test_odd_bytes_are_faults(text: str, code: str, what: str) -> None:
-    with pytest.raises(Fault) as fault:
+def test_odd_bytes_are_faults(text: str, code: str, message: str) -> None:
+    with pytest.raises(ParseError) as fault:
         check_text(text)
     assert fault.value.code == code
-    assert what in fault.value.what
+    assert message in fault.value.message
 
 
 @pytest.mark.parametrize("text", ["", "a\tb\r", "ä€😀", "a\r\n b\r"])
 def test_plain_text_is_no_fault(text: str) -> None:
     check_text(text)
     for odd in ("\0", "\rx", "\u3000"):  # so little makes a fault of it
-        with pytest.raises(Fault):
+        with pytest.raises(ParseError):
             check_text(text + odd)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from mailroster.base.address import Address
-from mailroster.base.findings import Fault, Refused
+from mailroster.base.findings import ParseError, Refused
 from mailroster.edits import accounts as edits
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.access import SEND_ACCESS
@@ -31,7 +31,7 @@ def roster(accounts: str = "", quotas: str = "", virtual: str = "", access: str 
 
 
 def refused(verb: Callable[[], Roster], words: str) -> None:
-    with pytest.raises((Refused, Fault), match=words):
+    with pytest.raises((Refused, ParseError), match=words):
         verb()
 
 

@@ -6,7 +6,7 @@ from mailroster.analysis.effects.effect import MIRROR, Effect
 from mailroster.analysis.effects.routes import concerned
 from mailroster.analysis.effects.sentences import LINES_MAX, names, sentences
 from mailroster.routing.change import change
-from mailroster.servers.patterns import prime_addresses
+from mailroster.servers.patterns import prefetch_addresses
 from tests.foreseen import between, roster, router
 
 H, H2 = "{SHA512-CRYPT}$6$one$s3cret", "{SHA512-CRYPT}$6$two$s3cret"
@@ -345,7 +345,7 @@ def test_of_many_addresses_that_a_pattern_may_concern_the_rest_is_counted() -> N
         roster(accounts=accounts),
         roster(accounts=accounts, regexp="/^u(3|19)@/ u1@a.test\n"),
     )
-    found = concerned(change(router(old), router(new)), prime_addresses, most=15)
+    found = concerned(change(router(old), router(new)), prefetch_addresses, most=15)
     assert (found.keys, found.left_out) == (("u3@a.test",), 5)
 
 
@@ -354,4 +354,4 @@ def test_a_change_of_one_address_looks_at_no_other() -> None:
     virtual = "".join(f"l{n}@a.test u{n}@a.test\n" for n in range(1000))
     old = roster(accounts=accounts, virtual=virtual, regexp="/^test/ u1@a.test\n")
     new = old._replace(virtual=old.virtual.append("more@a.test u7@a.test"))
-    assert concerned(change(router(old), router(new)), prime_addresses).keys == ("more@a.test",)
+    assert concerned(change(router(old), router(new)), prefetch_addresses).keys == ("more@a.test",)

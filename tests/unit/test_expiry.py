@@ -3,10 +3,10 @@
 import pytest
 
 from mailroster.base.address import Address
-from mailroster.base.findings import Fault, Refused
+from mailroster.base.findings import ParseError, Refused
 from mailroster.edits.expiry import expire
 from mailroster.edits.locks import lock, unlock
-from mailroster.edits.notes import Said
+from mailroster.edits.notes import NoteChange
 from mailroster.roster.documents.document import Document
 from mailroster.roster.roster import Roster
 
@@ -36,39 +36,42 @@ def note(**notes: str) -> str:
 @pytest.mark.parametrize(
     ("before", "said", "after"),
     [
-        pytest.param(f"{A}|{H}", Said(), f"{A}|{L}", id="a mark is all it takes"),
-        pytest.param(f"{A}|{L}", Said(), f"{A}|{L}", id="once is enough"),
+        pytest.param(f"{A}|{H}", NoteChange(), f"{A}|{L}", id="a mark is all it takes"),
+        pytest.param(f"{A}|{L}", NoteChange(), f"{A}|{L}", id="once is enough"),
         pytest.param(
-            f"{A}|$6$a$b|fail\r\n", Said(), f"{A}|!$6$a$b|fail\r\n", id="no scheme, and CRLF"
+            f"{A}|$6$a$b|fail\r\n", NoteChange(), f"{A}|!$6$a$b|fail\r\n", id="no scheme, and CRLF"
         ),
-        pytest.param(f"{A}|{{PLAIN}}secret", Said(), f"{A}|{L}", id="a clear password is hashed"),
         pytest.param(
-            f"# mine\nA@x.com | {H} |fail\n", Said("gone", "2027-01-01"),
+            f"{A}|{{PLAIN}}secret", NoteChange(), f"{A}|{L}", id="a clear password is hashed"
+        ),
+        pytest.param(
+            f"# mine\nA@x.com | {H} |fail\n", NoteChange("gone", "2027-01-01"),
             f"# mine\n{note(comment='locked: gone', until='2027-01-01')}A@x.com | {L} |fail\n",
             id="a reason and an end stand above it",
         ),
         pytest.param(
-            f"{note(comment='Jane')}{A}|{H}", Said("gone"),
+            f"{note(comment='Jane')}{A}|{H}", NoteChange("gone"),
             f"{note(comment='Jane; locked: gone')}{A}|{L}",
             id="a comment stays before the reason",
         ),
         pytest.param(
-            f"{note(comment='Jane; locked: gone', until='2027-01-01')}{A}|{L}", Said("", ""),
+            f"{note(comment='Jane; locked: gone', until='2027-01-01')}{A}|{L}", NoteChange("", ""),
             f"{note(comment='Jane')}{A}|{L}",
             id="reason and end are taken away by nothing",
         ),
         pytest.param(
-            f"{note(comment='locked: gone', until='2027-01-01')}{A}|{L}", Said(until="2028-01-01"),
+            f"{note(comment='locked: gone', until='2027-01-01')}{A}|{L}",
+            NoteChange(until="2028-01-01"),
             f"{note(comment='locked: gone', until='2028-01-01')}{A}|{L}",
             id="another end of the same lock",
         ),
         pytest.param(
-            f"{note(until='2027-01-01')}{A}|{H}", Said(), f"{A}|{L}",
+            f"{note(until='2027-01-01')}{A}|{H}", NoteChange(), f"{A}|{L}",
             id="the end of the account is not the end of the lock",
         ),
     ],
 )  # fmt: skip
-def test_lock(before: str, said: Said, after: str) -> None:
+def test_lock(before: str, said: NoteChange, after: str) -> None:
     assert lock(roster(accounts=before), A, said, rehash).accounts.text == after
 
 
@@ -90,10 +93,10 @@ def test_unlock(before: str, after: str | None) -> None:
 
 def test_who_is_not_there_and_who_has_no_password() -> None:
     with pytest.raises(Refused, match="there is no account"):
-        lock(roster(), A, Said(), rehash)
+        lock(roster(), A, NoteChange(), rehash)
     with pytest.raises(Refused, match="there is no account"):
         unlock(roster(), A)
-    with pytest.raises(Fault, match="no password behind the lock"):
+    with pytest.raises(ParseError, match="no password behind the lock"):
         unlock(roster(accounts=f"{A}|{{SHA512-CRYPT}}!"), A)
 
 

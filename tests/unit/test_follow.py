@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mailroster.base.findings import Busy, Refused, ServiceFailed
+from mailroster.base.findings import Refused, ServerError, TryAgain
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Sources, load
 from mailroster.daemons import follower
@@ -29,7 +29,7 @@ class World:
         self.now, self.lines, self.calls = 1000.0, list[str](), 0
         self.monkeypatch = monkeypatch
         monkeypatch.setattr(follower, "log", self.lines.append)
-        monkeypatch.setattr(follower, "converge", self.converge)
+        monkeypatch.setattr(follower, "reconcile", self.reconcile)
         monkeypatch.setattr(
             follower, "Retry",
             lambda fails, works: Retry(
@@ -39,12 +39,12 @@ class World:
         given = {"home": str(home)}
         settings = load(Sources(given, {}, lambda path: b"", lambda path: False))
         self.follower = Follower(settings, Layout(str(home / "state")))
-        monkeypatch.setattr(self.follower._scripts, "converge", _Scripts)
+        monkeypatch.setattr(self.follower._scripts, "reconcile", _Scripts)
         monkeypatch.setattr(self.follower._tables, "suspects", list)
         monkeypatch.setattr(self.follower._tables, "have_copy", lambda: True)
         self.error: BaseException | None = None
 
-    def converge(self, *_: object, **__: object) -> Any:
+    def reconcile(self, *_: object, **__: object) -> Any:
         self.calls += 1
         if self.error is not None:
             raise self.error
@@ -68,9 +68,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 ERRORS = [
-    Busy("the tables can't be written (state: No space left on device)"),
+    TryAgain("the tables can't be written (state: No space left on device)"),
     Refused("read-only"),
-    ServiceFailed("no sievec"),
+    ServerError("no sievec"),
     OSError(errno.ENOSPC, "No space left on device"),
     MemoryError(),
     RecursionError("too deep"),
@@ -100,7 +100,7 @@ def test_what_fails_is_said_once_a_minute_and_never_tried_in_a_loop(
 
 
 def test_an_edit_is_tried_within_a_second_even_after_many_failures(world: World) -> None:
-    world.error = Busy("no space")
+    world.error = TryAgain("no space")
     for _ in range(600):
         world.follower.look()
         world.now += 0.1
@@ -115,7 +115,7 @@ def test_an_edit_is_tried_within_a_second_even_after_many_failures(world: World)
 
 
 def test_edits_without_end_while_nothing_can_be_written_are_no_busy_loop(world: World) -> None:
-    world.error = Busy("no space")
+    world.error = TryAgain("no space")
     for _ in range(600):
         world.edit()
         world.follower.look()
@@ -127,13 +127,13 @@ def test_a_convergence_that_changes_something_each_time_is_left_alone_in_the_end
     world: World,
 ) -> None:
     edit = world.edit
-    original = world.converge
+    original = world.reconcile
 
     def busy(*_: object, **__: object) -> Any:
         edit()
         return original()
 
-    world.monkeypatch.setattr(follower, "converge", busy)
+    world.monkeypatch.setattr(follower, "reconcile", busy)
     world.follower.look()
     assert world.calls == follower.ROUNDS_MAX
 
@@ -142,7 +142,7 @@ ERRANDS: list[tuple[str, Callable[[World, Callable[..., Any]], None]]] = [
     ("end dates", lambda w, f: w.monkeypatch.setattr(w.follower._deadlines, "due", f)),
     ("identities", lambda w, f: w.monkeypatch.setattr(w.follower._pending, "identities", f)),
     ("suspects", lambda w, f: w.monkeypatch.setattr(w.follower._tables, "suspects", f)),
-    ("scripts", lambda w, f: w.monkeypatch.setattr(w.follower._scripts, "converge", f)),
+    ("scripts", lambda w, f: w.monkeypatch.setattr(w.follower._scripts, "reconcile", f)),
     ("findings", lambda w, f: w.monkeypatch.setattr(w.follower._pending, "findings", f)),
 ]
 

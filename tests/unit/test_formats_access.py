@@ -3,7 +3,7 @@
 import pytest
 
 from mailroster.base import address
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.access import RECEIVE_ACCESS, SEND_ACCESS
 
@@ -71,7 +71,7 @@ def test_a_line_is_a_restriction(line: str, entry: tuple[str, str]) -> None:
     ],
 )
 def test_what_is_wrong_has_a_code(line: str, code: str) -> None:
-    with pytest.raises(Fault) as found:
+    with pytest.raises(ParseError) as found:
         SEND_ACCESS.parse(line)
     assert found.value.code == code
 
@@ -109,6 +109,6 @@ def test_a_domain_is_a_key_in_every_spelling(written: str, key: str) -> None:
 
 
 def test_a_key_that_is_no_domain_is_an_error() -> None:
-    with pytest.raises(Fault):
+    with pytest.raises(ParseError):
         address.access("mü ller.example")
     assert SEND_ACCESS.key("jörg..x REJECT") == "jörg..x"

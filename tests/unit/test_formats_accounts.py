@@ -3,7 +3,7 @@
 import pytest
 
 from mailroster.base.address import Address, account
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.accounts import ACCOUNTS, Account, add, set_password
 
@@ -66,7 +66,7 @@ def test_blank_lines_and_comments_are_no_entries(line: str) -> None:
     ],
 )
 def test_what_is_wrong_has_a_code(line: str, code: str) -> None:
-    with pytest.raises(Fault) as found:
+    with pytest.raises(ParseError) as found:
         ACCOUNTS.parse(line)
     assert found.value.code == code
 
@@ -105,7 +105,7 @@ def test_every_fault_of_a_file_is_found_with_its_line() -> None:
         (6, "error", "malformed-hash"),
     ]
     assert str(found[1]).startswith("postfix-accounts.cf:5: warning: 'a@x.com' is a duplicate")
-    assert "line 3" in found[1].mend
+    assert "line 3" in found[1].hint
 
 
 def test_of_two_lines_the_first_that_can_be_read_counts() -> None:

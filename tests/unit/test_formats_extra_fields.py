@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mailroster.base.address import account
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.roster.documents.document import Document
 from mailroster.roster.dovecot.fields import OWNER
 from mailroster.roster.dovecot.versions import VERSIONS, form
@@ -53,9 +53,9 @@ EXAMPLES = {
 }  # fmt: skip
 
 
-def fault(extra: str) -> Fault:
+def fault(extra: str) -> ParseError:
     """The fault of a line with some extra fields."""
-    with pytest.raises(Fault) as found:
+    with pytest.raises(ParseError) as found:
         ACCOUNTS.parse(f"a@x.com|{HASH}|{extra}")
     return found.value
 
@@ -143,8 +143,8 @@ def test_a_field_that_dovecot_can_serve_is_accepted(extra: str) -> None:
 def test_what_can_not_be_served_is_malformed(extra: str, said: str) -> None:
     found = fault(f"nodelay {extra}")
     assert found.code == "malformed-field"
-    assert said in found.what
-    assert "secret" not in found.what.replace("'=secret'", "").replace("':secret'", "")
+    assert said in found.message
+    assert "secret" not in found.message.replace("'=secret'", "").replace("':secret'", "")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_what_can_not_be_served_is_malformed(extra: str, said: str) -> None:
 def test_what_would_do_harm_is_unsafe(extra: str, said: str) -> None:
     found = fault(extra)
     assert found.code == "unsafe-field"
-    assert said in found.what
+    assert said in found.message
 
 
 #: What was refused before there was a list; what runs a program, loads code, or names a socket, a
@@ -227,8 +227,8 @@ NOT_LISTED = (
 @pytest.mark.parametrize("extra", [field for field in NOT_LISTED if field != "userdb_=/x:y"])
 def test_a_field_that_is_not_on_the_list_is_unsafe(extra: str) -> None:
     found = fault(f"nodelay {extra} nologin")
-    assert found.code == "unsafe-field", found.what
-    assert "secret" not in found.what
+    assert found.code == "unsafe-field", found.message
+    assert "secret" not in found.message
     assert_not_compiled(extra)
 
 
@@ -324,7 +324,7 @@ OUTSIDE = (
 @pytest.mark.parametrize("extra", OUTSIDE)
 def test_a_place_outside_of_the_mail_folder_is_refused(extra: str) -> None:
     fields = ACCOUNTS.parse(f"a@x.com|{HASH}|nodelay {extra}").fields()
-    with pytest.raises(Fault) as found:
+    with pytest.raises(ParseError) as found:
         extra_fields.check_places(fields, "/var/mail")
     assert found.value.code == "unsafe-field"
     inside = extra.replace("=/", "=/var/mail/x/").replace(":/", ":/var/mail/x/")

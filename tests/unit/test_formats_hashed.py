@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.formats.credentials import hidden, is_locked, locked, unlocked
 
@@ -27,7 +27,7 @@ def test_a_hash_is_locked_and_unlocked_again(hash: str, marked: str) -> None:
 def test_a_password_in_clear_may_begin_with_the_mark(scheme: str) -> None:
     assert not is_locked(f"{{{scheme}}}!secret")
     assert not ACCOUNTS.parse(f"a@x.com|{{{scheme}}}!secret").is_locked()
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(ParseError) as caught:
         locked(f"{{{scheme}}}secret")
     assert caught.value.code == "clear-password"
     assert "secret" not in str(caught.value)
@@ -40,14 +40,14 @@ def test_many_marks_are_one_lock() -> None:
 @pytest.mark.parametrize("hash", ["{SHA512-CRYPT}!", "{SHA512-CRYPT}!!"])
 def test_a_lock_without_a_password_is_not_taken_away(hash: str) -> None:
     assert is_locked(hash)
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(ParseError) as caught:
         unlocked(hash)
     assert caught.value.code == "no-password"
 
 
 @pytest.mark.parametrize("hash", ["!", "!secret", "!{SHA512-CRYPT}$6$a$b", "*$6$a$b"])
 def test_other_marks_are_no_hashes(hash: str) -> None:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(ParseError) as caught:
         ACCOUNTS.parse(f"a@x.com|{hash}")
     assert caught.value.code == "malformed-hash"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.formats.local_aliases import LOCAL_ALIASES
@@ -50,7 +50,7 @@ def test_a_line_is_an_alias(line: str, entry: tuple[str, tuple[str, ...]]) -> No
     ],
 )
 def test_a_line_that_is_none_is_a_fault(line: str, code: str) -> None:
-    with pytest.raises(Fault) as fault:
+    with pytest.raises(ParseError) as fault:
         LOCAL_ALIASES.parse(line)
     assert fault.value.code == code
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.masters import MASTERS, master_name
 
@@ -18,7 +18,7 @@ def test_a_line_is_a_master(line: str, name: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "a b", "a*b", "a|b", "a:b", "-a", ".a", "ä", "a%u", "a/b"])
 def test_a_name_that_dovecot_would_read_otherwise_is_refused(text: str) -> None:
-    with pytest.raises(Fault) as found:
+    with pytest.raises(ParseError) as found:
         master_name(text)
     assert found.value.code == "malformed-name"
 

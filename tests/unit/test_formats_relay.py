@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats import sasl_password
 from mailroster.roster.formats.relaymap import RELAYMAP, Relay, put
@@ -43,7 +43,7 @@ def test_a_line_is_a_relay(line: str, entry: tuple[str, tuple[str, ...]]) -> Non
     ],
 )
 def test_a_line_that_names_no_relay_is_a_fault(line: str, code: str) -> None:
-    with pytest.raises(Fault) as fault:
+    with pytest.raises(ParseError) as fault:
         RELAYMAP.parse(line)
     assert fault.value.code == code
 
@@ -90,7 +90,7 @@ def test_a_line_is_a_login(line: str, entry: tuple[str, str, str]) -> None:
     ["@x.com", "@x.com geheim", "@x.com john:", "@x.com :geheim", "john:geheim", "j:ge@heim x"],
 )
 def test_a_fault_of_a_login_shows_no_password(line: str) -> None:
-    with pytest.raises(Fault) as fault:
+    with pytest.raises(ParseError) as fault:
         SASL_PASSWORDS.parse(line)
     assert fault.value.code == "malformed-login"
     assert "heim" not in str(fault.value)
@@ -123,7 +123,7 @@ def test_what_is_shown_of_a_line(line: str, shown: str) -> None:
     ],
 )
 def test_a_login_that_the_file_cannot_hold_is_refused(user: str, password: str, code: str) -> None:
-    with pytest.raises(Fault) as fault:
+    with pytest.raises(ParseError) as fault:
         sasl_password.line(Login("@x.com", user, password))
     assert fault.value.code == code
 

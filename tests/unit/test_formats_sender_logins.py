@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.sender_logins import SENDER_LOGINS
 
@@ -42,7 +42,7 @@ def test_a_line_is_a_grant(line: str, entry: tuple[str, tuple[str, ...]]) -> Non
     ],
 )
 def test_what_is_wrong_has_a_code(line: str, code: str) -> None:
-    with pytest.raises(Fault) as found:
+    with pytest.raises(ParseError) as found:
         SENDER_LOGINS.parse(line)
     assert found.value.code == code
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.virtual import VIRTUAL, add_recipient, remove_recipients
 from mailroster.roster.roster import Roster
@@ -55,7 +55,7 @@ def test_a_line_is_an_alias(line: str, key: str, recipients: str) -> None:
     ],
 )
 def test_what_is_wrong_has_a_code(line: str, code: str) -> None:
-    with pytest.raises(Fault) as found:
+    with pytest.raises(ParseError) as found:
         VIRTUAL.parse(line)
     assert found.value.code == code
 
@@ -99,7 +99,7 @@ def test_a_recipient_is_added_to_the_line_that_counts(before: str, after: str) -
 
 def test_a_recipient_that_would_break_its_line_is_refused() -> None:
     for line, recipient in (("l@x a@x\n", "@b.com"), ("l@x @b.com\n", "a@x")):
-        with pytest.raises(Fault) as refused:
+        with pytest.raises(ParseError) as refused:
             add_recipient(Document(VIRTUAL, line), "l@x", recipient)
         assert refused.value.code == "domain-among-recipients"
 
@@ -135,7 +135,7 @@ def test_a_recipient_goes_in_its_other_spelling_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "mend"),
+    ("line", "hint"),
     [
         ("i@x.com a@x.com  # family", "put the comment on a line of its own"),
         ("i@x.com a@x.com #family", "put the comment on a line of its own"),
@@ -150,10 +150,10 @@ def test_a_recipient_goes_in_its_other_spelling_too() -> None:
         ("info*@x.com a@x.com", "or a pattern in postfix-regexp.cf"),
     ],
 )
-def test_what_is_refused_says_what_to_write(line: str, mend: str) -> None:
-    with pytest.raises(Fault) as fault:
+def test_what_is_refused_says_what_to_write(line: str, hint: str) -> None:
+    with pytest.raises(ParseError) as fault:
         VIRTUAL.parse(line)
-    assert mend in fault.value.mend
+    assert hint in fault.value.hint
 
 
 @pytest.mark.parametrize(
@@ -169,6 +169,6 @@ def test_what_is_refused_says_what_to_write(line: str, mend: str) -> None:
     ],
 )
 def test_a_comment_behind_an_entry_is_named_in_every_file(file: str, line: str) -> None:
-    with pytest.raises(Fault) as fault:
+    with pytest.raises(ParseError) as fault:
         getattr(Roster(), file).format.parse(line)
-    assert fault.value.mend == "put the comment on a line of its own"
+    assert fault.value.hint == "put the comment on a line of its own"

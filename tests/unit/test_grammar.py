@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailroster.base.findings import NotUnderstood
+from mailroster.base.findings import UsageError
 from mailroster.cli.commands import COMMANDS
 from mailroster.cli.grammar import Invocation, find, parse
 from mailroster.cli.hints import _PROGRAMS, _SYNONYMS, ELSEWHERE
@@ -121,13 +121,13 @@ def test_help_has_its_spellings(line: str, about: str) -> None:
     ],
 )
 def test_other_lines_are_not_understood(line: str) -> None:
-    with pytest.raises(NotUnderstood) as refused:
+    with pytest.raises(UsageError) as refused:
         understood(line)
     assert str(refused.value)
 
 
 def refusal(line: str) -> str:
-    with pytest.raises(NotUnderstood) as refused:
+    with pytest.raises(UsageError) as refused:
         understood(line)
     return str(refused.value)
 
@@ -165,7 +165,7 @@ def test_a_typo_is_answered_by_the_command_that_was_meant(line: str, meant: str)
     if line.startswith("help "):
         from mailroster.cli.help import show
 
-        with pytest.raises(NotUnderstood) as refused:
+        with pytest.raises(UsageError) as refused:
             show(line.removeprefix("help "))
         said = str(refused.value)
     else:
@@ -177,7 +177,7 @@ def test_a_typo_is_answered_by_the_command_that_was_meant(line: str, meant: str)
 
 def test_a_word_like_no_command_gets_no_suggestion() -> None:
     assert "did you mean" not in refusal("e" * 100_000)
-    with pytest.raises(NotUnderstood, match="there is no command ''"):
+    with pytest.raises(UsageError, match="there is no command ''"):
         understood([""])
     assert "did you mean" in refusal("\x1b[2J emial"[5:])
     assert refusal("xyzzy") == "there is no command 'xyzzy'; see 'setup help'"
@@ -243,7 +243,7 @@ def test_a_last_argument_that_is_missing_is_asked_for() -> None:
         assert found.arguments[-1] == found.typed[-1] == "5G"
     assert asked == ["Size (5G, 500M, 0 for unlimited): ", "Address: ", "Address: "]
     for line in ("quota set", "quota del", "alias add a@x", "email add"):
-        with pytest.raises(NotUnderstood, match="missing"):
+        with pytest.raises(UsageError, match="missing"):
             parse(line.split(), COMMANDS, SETTINGS, ask)
     assert len(asked) == 3
 
@@ -263,5 +263,5 @@ def test_every_command_has_a_function_and_can_be_found_by_its_words() -> None:
 
 
 def test_a_folder_named_behind_the_command_is_told_where_it_belongs() -> None:
-    with pytest.raises(NotUnderstood, match="--config stands before the command"):
+    with pytest.raises(UsageError, match="--config stands before the command"):
         parse(["email", "list", "--config", "x"], COMMANDS, ("home", "config"))

@@ -9,15 +9,15 @@ import pytest
 from mailroster.app import configure, history, undo
 from mailroster.app.home import EditResult, Home
 from mailroster.app.new_findings import new_findings
-from mailroster.app.pattern_matcher import PatternMatcher
+from mailroster.app.pattern_matcher import PrefetchingMatcher
 from mailroster.app.preview import foreseen
 from mailroster.base.address import Address
-from mailroster.base.findings import Busy, Refused
+from mailroster.base.findings import Refused, TryAgain
 from mailroster.edits import accounts
 from mailroster.roster.formats.accounts import Account
 from mailroster.roster.roster import Roster, document_of
 from mailroster.servers import patterns
-from mailroster.servers.patterns import Captures
+from mailroster.servers.patterns import PatternMatcher
 
 H = "{SHA512-CRYPT}$6$abcdefghijklmnop$" + "x" * 86
 
@@ -65,7 +65,7 @@ def test_a_dry_run_gives_the_same_and_changes_nothing(mail: Mail) -> None:
 def test_what_is_written_is_reported_even_if_it_can_not_be_put_in_force(mail: Mail) -> None:
     Path(mail.home.layout.tables).mkdir(parents=True)  # and no database for Dovecot
     seen: list[EditResult] = []
-    with pytest.raises(Busy, match="the files are changed, but the change is not live yet"):
+    with pytest.raises(TryAgain, match="the files are changed, but the change is not live yet"):
         mail.add("a@x.test", written=seen.append)
     assert [list(result.after.accounts.keys()) for result in seen] == [["a@x.test"]]
 
@@ -140,7 +140,7 @@ def test_the_route_of_an_address_takes_a_process_for_each_pattern_on_it(
         return patterns.Answers({"five@x.test": "six@x.test"}, [])
 
     monkeypatch.setattr(patterns, "ask_regexp", ask)
-    matcher = PatternMatcher(roster, "host.test")
+    matcher = PrefetchingMatcher(roster, "host.test")
     waiting, seen = [address], set()
     while waiting:
         each = waiting.pop()
@@ -154,7 +154,7 @@ def test_the_route_of_an_address_takes_a_process_for_each_pattern_on_it(
 
 
 def test_a_pattern_matcher_answers_as_one_by_one(roster: Roster) -> None:
-    matcher, plain = PatternMatcher(roster, "host.test"), Captures(roster.regexp)
+    matcher, plain = PrefetchingMatcher(roster, "host.test"), PatternMatcher(roster.regexp)
     for address in ("one@x.test", "five@x.test", "odd1@x.test", '"a b"@x.test', "FIVE@x.test"):
         assert matcher(address) == plain(address)
     assert matcher("five@x.test") == "six@x.test"

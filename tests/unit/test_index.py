@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.publish.index import Entry, IndexFile, Note
+from mailroster.publish.index import CopyInfo, Entry, IndexFile
 from mailroster.system.files import ABSENT, Disk
 
-NOTE = Note(7, ABSENT, 100, 0, 0, 2, 0)
+NOTE = CopyInfo(7, ABSENT, 100, 0, 0, 2, 0)
 ENTRIES = [
     Entry(0, "a@x.com", (("b", "x.com"),), False),
     Entry(40, "info", (("", "y.org"), ("c", "y.org")), False),

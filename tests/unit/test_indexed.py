@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mailroster.roster.documents.document import Document
-from mailroster.roster.documents.large import Indexed, appended
+from mailroster.roster.documents.large import LargeDocument, appended
 from mailroster.roster.documents.splices import Splice
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.formats.virtual import VIRTUAL, Alias, Virtual
@@ -26,7 +26,7 @@ class Counting(Virtual):
 def test_many_questions_about_many_new_lines_read_each_of_them_once_and_a_few_again() -> None:
     format = Counting()
     text = "".join(f"alias{n}@x.com user{n}@x.com\n" for n in range(2000))
-    document = Indexed(format, PlainBase(VIRTUAL, b""), [Splice(0, 0, text)])
+    document = LargeDocument(format, PlainBase(VIRTUAL, b""), [Splice(0, 0, text)])
     for n in range(500):
         assert [key for key, _ in document.mentioning(f"user{n}", "x.com")] == [f"alias{n}@x.com"]
     assert format.read <= 2000 + 3 * 500
@@ -34,7 +34,7 @@ def test_many_questions_about_many_new_lines_read_each_of_them_once_and_a_few_ag
 
 def test_one_question_about_a_few_new_lines_reads_those() -> None:
     format = Counting()
-    document = Indexed(format, PlainBase(VIRTUAL, b""), [Splice(0, 0, "a@x.com b@x.com\n")])
+    document = LargeDocument(format, PlainBase(VIRTUAL, b""), [Splice(0, 0, "a@x.com b@x.com\n")])
     assert [key for key, _ in document.mentioning("b", "x.com")] == ["a@x.com"]
     assert format.read <= 4
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from asyncinotify import Inotify, Mask
 
-from mailroster.base.findings import Busy
+from mailroster.base.findings import TryAgain
 from mailroster.store.config_folder import Store
 from mailroster.system.folder_lock import LOCK_FILE, FolderLock
 from tests.faults.faulty import NOBODY, in_child, listing, mount, own_mounts, public_folder
@@ -76,7 +76,7 @@ def test_who_holds_it_keeps_others_out_until_it_lets_go(
     tmp_path: Path, hold: Callable[[Path], Holder]
 ) -> None:
     holder = hold(tmp_path)
-    with pytest.raises(Busy, match="locked"), FolderLock(str(tmp_path), wait_s=0):
+    with pytest.raises(TryAgain, match="locked"), FolderLock(str(tmp_path), wait_s=0):
         pass
     holder.let_go()
     with FolderLock(str(tmp_path), wait_s=0):
@@ -94,7 +94,7 @@ def test_one_who_waits_gets_it_when_it_is_free(
 
 def test_a_dead_holder_holds_nothing(tmp_path: Path, hold: Callable[[Path], Holder]) -> None:
     holder = hold(tmp_path)
-    with pytest.raises(Busy), FolderLock(str(tmp_path), wait_s=0):
+    with pytest.raises(TryAgain), FolderLock(str(tmp_path), wait_s=0):
         pass
     holder.kill()
     with FolderLock(str(tmp_path), wait_s=0) as lock:
@@ -153,7 +153,7 @@ def test_what_is_no_lock_file_is_refused_and_stays(tmp_path: Path, kind: str) ->
 def test_the_message_names_the_holder(tmp_path: Path, hold: Callable[[Path], Holder]) -> None:
     holder = hold(tmp_path)
     words = rf"process {holder.process.pid} of user root\); try again"
-    with pytest.raises(Busy, match=words), FolderLock(str(tmp_path), wait_s=0):
+    with pytest.raises(TryAgain, match=words), FolderLock(str(tmp_path), wait_s=0):
         pass
 
 
@@ -171,7 +171,7 @@ def _wait_for_age(folder: Path) -> None:
         with FolderLock(str(folder)):
             pass
     except PermissionError as error:
-        raise Busy(str(error)) from None
+        raise TryAgain(str(error)) from None
 
 
 def test_who_may_not_write_the_folder_needs_no_lock(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_no_descriptor_is_left_behind(
     if any_file_system == "flock":
         holder = hold(tmp_path)
         before = os.listdir("/proc/self/fd")
-        with pytest.raises(Busy), FolderLock(str(tmp_path), wait_s=0.01):
+        with pytest.raises(TryAgain), FolderLock(str(tmp_path), wait_s=0.01):
             pass
         assert holder.process.poll() is None
     assert os.listdir("/proc/self/fd") == before
@@ -271,7 +271,7 @@ def test_an_edit_waits_as_long_as_it_is_told_and_a_reader_does_not(
     hold(tmp_path)
     Store(str(tmp_path), wait_s=0.01).read()
     Store(str(tmp_path), wait_s=0.01).transact(lambda roster: roster, dry_run=True)
-    with pytest.raises(Busy, match="locked by another command"):
+    with pytest.raises(TryAgain, match="locked by another command"):
         Store(str(tmp_path), wait_s=0.01).transact(lambda roster: roster)
 
 
@@ -284,6 +284,6 @@ def test_unless_told_otherwise_it_waits_for_a_minute(
     clock = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
-    with pytest.raises(Busy):
+    with pytest.raises(TryAgain):
         Store(str(tmp_path)).transact(lambda roster: roster)
     assert 60 < clock[0] < 61

@@ -17,7 +17,7 @@ from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.roster import Roster
 from mailroster.servers import mail_user, mailbox_moves
-from mailroster.servers.mailbox_moves import BEGUN, COUNTS, Move, Mover, Record, settle
+from mailroster.servers.mailbox_moves import BEGUN, COUNTS, Move, MoveJournal, Mover, settle
 from mailroster.system import processes
 from tests.mailboxes import give_to_mail_user, mail_folder
 
@@ -37,7 +37,7 @@ def test_a_rename_of_what_was_renamed_ends_both(tmp_path: Path, word: str, live:
     mover = Mover(
         str(config), mail_folder(give_to_mail_user(mail)), Layout(str(tmp_path / "state"))
     )
-    with Record(str(config)) as record:
+    with MoveJournal(str(config)) as record:
         mover.begin(record, Move(A, B))
         if word == COUNTS:
             record.note(COUNTS, Move(A, B))
@@ -126,7 +126,7 @@ def test_a_mailbox_that_dovecot_makes_at_that_moment_is_the_one_that_moves(
     # A copy of this process, also beside a thread that another test has left.
     monkeypatch.setattr(mail_user, "is_alone", lambda: True)
     mover = Mover(str(tmp_path), mail_folder(give_to_mail_user(mail)), layout)
-    with Record(str(tmp_path)) as record:
+    with MoveJournal(str(tmp_path)) as record:
         mover.begin(record, Move(A, B))
     assert (mail / "x.com/a").readlink() == Path("../x.com/b")
     assert (mail / "x.com/b" / first).is_dir()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mailroster.roster.documents.document import Document
-from mailroster.roster.documents.large import Indexed
+from mailroster.roster.documents.large import LargeDocument
 from mailroster.roster.documents.splices import Bytes, Splice
 from mailroster.roster.formats.virtual import VIRTUAL
 from mailroster.store.history import writer
@@ -79,12 +79,12 @@ def test_a_change_that_can_not_be_found_in_parts_is_noted_as_a_whole(
     size, found = places(*documents)
     assert size == len(before)
     rest, at = b"", 0
-    for offset, _, _, gone, come, _ in found:
+    for offset, _, _, removed, added, _ in found:
         start = offset - len(rest) + at
         rest += before[at:start]
         assert len(rest) == offset
-        assert before[start : start + len(gone)] == gone
-        rest, at = rest + come, start + len(gone)
+        assert before[start : start + len(removed)] == removed
+        rest, at = rest + added, start + len(removed)
     assert rest + before[at:] == after
 
 
@@ -146,8 +146,8 @@ def test_a_command_is_one_line_that_a_shell_would_read(words: list[str], line: s
 # -- a large file, which is known by its index
 
 
-def large(base: bytes, *splices: Splice) -> Indexed[Any]:
-    return Indexed(VIRTUAL, indexed(VIRTUAL, base).base, splices)
+def large(base: bytes, *splices: Splice) -> LargeDocument[Any]:
+    return LargeDocument(VIRTUAL, indexed(VIRTUAL, base).base, splices)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_a_change_of_a_large_file_is_noted_without_a_count_of_its_lines(
     splices: list[Splice], lines: bytes
 ) -> None:
     base = large(ABC).base
-    before, after = (Indexed(VIRTUAL, base, tuple(some)) for some in ([], splices))
+    before, after = (LargeDocument(VIRTUAL, base, tuple(some)) for some in ([], splices))
     assert file_part(before, after, ROOM) == b"file postfix-virtual.cf " + lines
 
 
@@ -199,7 +199,7 @@ def test_a_large_file_that_is_not_on_the_same_base_is_compared(
 
 
 @pytest.mark.parametrize(
-    ("gone", "come", "lines"),
+    ("removed", "added", "lines"),
     [
         # One splice with lines that stand on both sides.
         ("a\nb\nc\n", "a\nB\nc\n", [("b\n", "B\n")]),
@@ -218,14 +218,14 @@ def test_a_large_file_that_is_not_on_the_same_base_is_compared(
     ],
 )
 def test_a_splice_is_taken_apart_into_the_lines_that_differ(
-    gone: str, come: str, lines: list[tuple[str, str]]
+    removed: str, added: str, lines: list[tuple[str, str]]
 ) -> None:
-    raw = gone.encode("utf-8", "surrogateescape")
+    raw = removed.encode("utf-8", "surrogateescape")
     base = Bytes(lambda start, end: raw[start:end], len(raw))
-    finer = writer._finer(VIRTUAL, base, [Splice(0, len(raw), come)])
+    finer = writer._finer(VIRTUAL, base, [Splice(0, len(raw), added)])
     found = [(raw[s.start : s.end].decode("utf-8", "surrogateescape"), s.text) for s in finer]
     assert found == lines
     text, at = b"", 0
     for splice in finer:
         text, at = text + raw[at : splice.start] + splice.raw(), splice.end
-    assert text + raw[at:] == come.encode("utf-8", "surrogateescape")
+    assert text + raw[at:] == added.encode("utf-8", "surrogateescape")

@@ -15,22 +15,22 @@ from mailroster.base import address
 from mailroster.base.address import split
 from mailroster.base.layout import Layout
 from mailroster.publish import reconcile as apply
-from mailroster.publish.published_files import Served
+from mailroster.publish.published_files import PublishedFiles
 from mailroster.publish.reconcile import Tables
 from mailroster.publish.tables.table import Changes, Row
 from mailroster.publish.targets import Filled
 from mailroster.roster.documents.document import Document
-from mailroster.roster.documents.large import Indexed
+from mailroster.roster.documents.large import LargeDocument
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.formats.virtual import VIRTUAL
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router
-from mailroster.servers.patterns import Captures
+from mailroster.servers.patterns import PatternMatcher
 
 
 def of(accounts: str, virtual: str) -> Router:
     roster = Roster(accounts=Document(ACCOUNTS, accounts), virtual=Document(VIRTUAL, virtual))
-    return Router(roster, "host.test", Captures(roster.regexp))
+    return Router(roster, "host.test", PatternMatcher(roster.regexp))
 
 
 ONE = of("a@x.com|{PLAIN}x\n", "crowd@x.com a@x.com\n")
@@ -133,7 +133,7 @@ def test_another_delimiter_makes_every_row_and_the_index_anew(tmp_path: Path) ->
     layout = Layout(str(tmp_path))
     for folder in (layout.tables, layout.sql, layout.served):
         Path(folder).mkdir(parents=True)
-    copies = Served(layout.served, index_from=1)
+    copies = PublishedFiles(layout.served, index_from=1)
     tables = Tables(layout, copies)
     try:
         for delimiters, is_other in (("+", True), ("+", False), ("-", True), ("", True)):
@@ -141,9 +141,9 @@ def test_another_delimiter_makes_every_row_and_the_index_anew(tmp_path: Path) ->
             tables.begin("host.test", "2.3", "/srv/mail")
             assert Path(layout.unfinished).exists() is is_other
             # No line is looked up by an index that was made for other extensions.
-            assert isinstance(copies.roster().virtual, Indexed) is not is_other
+            assert isinstance(copies.roster().virtual, LargeDocument) is not is_other
             tables.put_all(ONE)
-            assert isinstance(copies.roster().virtual, Indexed)
+            assert isinstance(copies.roster().virtual, LargeDocument)
     finally:
         address.use_delimiters("+")
 

@@ -12,7 +12,7 @@ from mailroster.base.findings import Refused
 from mailroster.store.links import ConfigFolder
 from mailroster.store.overlay import source
 from mailroster.store.overlay.overlay import BEHIND, BOTH, EDITED, FOLLOWS, Overlay
-from mailroster.store.overlay.record import RECORD, Line, Record, parse
+from mailroster.store.overlay.record import RECORD, Line, OverlayState, parse
 from mailroster.system.files import ABSENT, Identity
 from mailroster.system.folder_lock import LOCK_FILE
 from tests.faults.faulty import mount, own_mounts
@@ -429,7 +429,7 @@ def test_it_is_read_as_it_was_written() -> None:
     lines = {
         "a file": Line("aa", "bb", Identity(1, 2, 3, 4), Identity(5, 6, 7, 8)), "b": Line(),
     }  # fmt: skip
-    record = Record(Identity(9, 9, 9, 9), lines)
+    record = OverlayState(Identity(9, 9, 9, 9), lines)
     assert parse(bytes(record)) == record
 
 

@@ -272,7 +272,7 @@ def test_warnings_of_doveconf_are_findings_at_their_lines() -> None:
         ("dovecot.cf:4", ERROR, "bad-override"),
         ("dovecot.cf", WARNING, "doubtful-override"),
     ]
-    assert found[0].what == "Dovecot says: Obsolete setting: a has been replaced by b"
+    assert found[0].message == "Dovecot says: Obsolete setting: a has been replaced by b"
     assert path not in str(found[1])
 
 

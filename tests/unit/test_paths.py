@@ -17,7 +17,7 @@ from mailroster.roster.formats.regexp import REGEXP
 from mailroster.roster.formats.virtual import VIRTUAL
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router
-from mailroster.routing.trace import LEADS_NOWHERE, Way, code_of, follow, in_force, restriction
+from mailroster.routing.trace import LEADS_NOWHERE, Trace, code_of, follow, in_force, restriction
 
 ORIGIN = "mail.x"
 VIRTUAL_FILE, REGEXP_FILE, ACCOUNTS_FILE = VIRTUAL.file, REGEXP.file, ACCOUNTS.file
@@ -40,7 +40,7 @@ def router(
     return Router(roster, ORIGIN, captured)
 
 
-def way(of: Router, address: str) -> Way:
+def way(of: Router, address: str) -> Trace:
     return follow(of, address, lambda asked: dict.fromkeys(asked, 2))
 
 

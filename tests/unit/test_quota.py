@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailroster.base.findings import COMMENT_BEHIND, Fault
+from mailroster.base.findings import COMMENT_BEHIND, ParseError
 from mailroster.base.sizes import human_size, normal_size, size_bytes, size_text
 
 
@@ -41,17 +41,17 @@ def test_a_size_is_read_into_its_normal_form(text: str, normal: str, count: int)
      "X5G", "5GX", "X0"],
 )  # fmt: skip
 def test_other_spellings_are_refused_with_the_accepted_forms(text: str) -> None:
-    with pytest.raises(Fault) as refused:
+    with pytest.raises(ParseError) as refused:
         normal_size(text)
     assert refused.value.code == "malformed-quota"
-    assert "500M" in refused.value.mend
+    assert "500M" in refused.value.hint
 
 
 @pytest.mark.parametrize(
     "text", ["99999999999T", "8388608T", "9223372036854775808B", "9" * 5000 + "B"]
 )
 def test_a_size_past_63_bits_is_refused(text: str) -> None:
-    with pytest.raises(Fault) as refused:
+    with pytest.raises(ParseError) as refused:
         normal_size(text)
     assert refused.value.code == "quota-too-large"
 
@@ -99,6 +99,6 @@ def test_bytes_are_written_in_the_largest_unit_without_a_fraction(count: int, te
 
 @pytest.mark.parametrize(("text", "is_comment"), [("5G # five", True), ("5 G", False)])
 def test_a_comment_behind_a_size_is_named_as_such(text: str, is_comment: bool) -> None:
-    with pytest.raises(Fault) as refused:
+    with pytest.raises(ParseError) as refused:
         normal_size(text)
-    assert (refused.value.mend == COMMENT_BEHIND) is is_comment
+    assert (refused.value.hint == COMMENT_BEHIND) is is_comment

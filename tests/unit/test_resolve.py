@@ -5,7 +5,7 @@ import re
 import pytest
 
 from mailroster.base.address import split_extension
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.formats.regexp import REGEXP
@@ -158,7 +158,7 @@ def chain(links: int, end: str) -> str:
     ],
 )  # fmt: skip
 def test_what_postfix_cannot_follow_is_a_fault(virtual: str, address: str) -> None:
-    with pytest.raises(Fault) as fault:
+    with pytest.raises(ParseError) as fault:
         router(virtual).expand(address)
     assert fault.value.code == "unreasonable-alias"
 
@@ -181,7 +181,7 @@ def test_what_postfix_just_follows_passes(virtual: str, address: str, count: int
 
 @pytest.mark.parametrize("result", ["", ",", " , "])
 def test_a_rule_without_a_recipient_is_a_fault(result: str) -> None:
-    with pytest.raises(Fault, match="names no recipient"):
+    with pytest.raises(ParseError, match="names no recipient"):
         router("", {"^u@": result}).expand("u@a.test")
 
 

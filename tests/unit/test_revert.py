@@ -6,7 +6,7 @@ import pytest
 
 from mailroster.base.findings import Refused
 from mailroster.roster.documents.document import Document
-from mailroster.roster.documents.large import Indexed
+from mailroster.roster.documents.large import LargeDocument
 from mailroster.roster.plan import plan
 from mailroster.roster.roster import Roster
 from mailroster.store.history import undo as revert_module
@@ -21,7 +21,7 @@ def roster(field: str, text: str, *, large: bool = False) -> Roster:
     raw = text.encode()
     file: Document[Any] = Document.from_bytes(format, raw)
     if large:
-        file = Indexed(format, PlainBase(format, raw))
+        file = LargeDocument(format, PlainBase(format, raw))
     return Roster()._replace(**{field: file})
 
 
@@ -92,7 +92,7 @@ def test_what_others_have_written_since_stays(
     monkeypatch.setattr(revert_module, "_CHUNK_BYTES", chunk)
     found = getattr(revert(roster(field, now, large=large), change(field, before, after)), field)
     assert bytes(found).decode() == back
-    assert isinstance(found, Indexed) == large
+    assert isinstance(found, LargeDocument) == large
 
 
 @pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
@@ -158,7 +158,7 @@ def test_the_order_of_patterns_is_kept_or_it_is_refused(
 def test_a_change_that_was_too_large_is_counted_and_refused() -> None:
     undone = change("accounts", "", "".join(f"a{n}@x|1\n" for n in range(100)), room=500)
     (part,) = undone.files
-    assert (part.gone, part.come, part.short, part.hunks) == (0, 100, True, ())
+    assert (part.removed, part.added, part.short, part.hunks) == (0, 100, True, ())
     with pytest.raises(Refused, match=r"too large to be kept line by line.*100 added"):
         revert(Roster(), undone)
 

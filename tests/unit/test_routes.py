@@ -97,8 +97,8 @@ def test_what_is_not_examined_is_counted() -> None:
     assert asked == [{"bob@a.test", "jane@a.test"}] * 2
     handed = "@c.test @a.test\n@d.test @a.test\n"
     before = router(roster(accounts=ACCOUNTS, virtual=handed))
-    gone = ACCOUNTS.replace("bob@", "bo@").replace("jane@", "ja@")
-    after = router(roster(accounts=gone, virtual=handed))
+    removed = ACCOUNTS.replace("bob@", "bo@").replace("jane@", "ja@")
+    after = router(roster(accounts=removed, virtual=handed))
     found = concerned(change(before, after), lambda _, some: None, most=3)
     users = {"bob", "jane", "bo", "ja"}
     every = {f"{user}@{domain}" for user in users for domain in ("a.test", "c.test", "d.test")}

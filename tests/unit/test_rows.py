@@ -146,7 +146,7 @@ def test_rows_over_several_lines_are_counted_by_their_first() -> None:
 def test_of_two_rows_with_one_key_the_second_names_the_first() -> None:
     rows = csv.read("address,alias,recipients\na@x.com\n,a@x.com,b\nA@X.com\n", "people.csv")
     assert faults(rows) == [(4, "duplicate-row")]
-    assert "line 2" in rows.findings[0].what
+    assert "line 2" in rows.findings[0].message
     assert len(rows.rows) == 2, "an account and an alias are two things"
 
 

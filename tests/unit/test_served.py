@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from mailroster.publish.published_files import Served, moves, shifted
+from mailroster.publish.published_files import PublishedFiles, moves, shifted
 from mailroster.roster.documents.document import Document
-from mailroster.roster.documents.large import Indexed
+from mailroster.roster.documents.large import LargeDocument
 from mailroster.roster.documents.splices import Splice
 from mailroster.roster.formats.virtual import VIRTUAL
 from mailroster.roster.plan import plan
@@ -58,7 +58,7 @@ MOVES: dict[str, tuple[list[Splice], list[Move] | None]] = {
 def test_parts_move_in_an_order_in_which_none_overwrites_another(
     tmp_path: Path, splices: list[Splice], wanted: list[Move] | None
 ) -> None:
-    document = Indexed(VIRTUAL, indexed(VIRTUAL, BASE).base, tuple(splices))
+    document = LargeDocument(VIRTUAL, indexed(VIRTUAL, BASE).base, tuple(splices))
     found = moves(document)
     assert found == wanted
     if found is None:
@@ -78,7 +78,7 @@ class World:
         self.config = folder / FILE
         self.config.write_bytes(BASE)
         (folder / "served").mkdir()
-        self.copies = Served(str(folder / "served"), index_from=1)
+        self.copies = PublishedFiles(str(folder / "served"), index_from=1)
         self.copies.put("virtual", Document.from_bytes(VIRTUAL, BASE))
         self.copy = Path(self.copies.path(FILE))
 
@@ -100,13 +100,13 @@ def world(tmp_path: Path) -> World:
 @pytest.mark.parametrize("splices", [case[0] for case in MOVES.values()], ids=MOVES.keys())
 def test_a_copy_that_is_changed_holds_the_document(world: World, splices: list[Splice]) -> None:
     before = world.served()
-    assert isinstance(before, Indexed)
-    after = Indexed(VIRTUAL, before.base, tuple(splices))
+    assert isinstance(before, LargeDocument)
+    after = LargeDocument(VIRTUAL, before.base, tuple(splices))
     text = after.text
     world.copies.put("virtual", after)
     assert world.copy.read_bytes() == text.encode()
     now = world.served()
-    assert isinstance(now, Indexed)
+    assert isinstance(now, LargeDocument)
     assert now.text == text
     whole = Document(VIRTUAL, text)
     for key in ("a1", "b22", "c333", "d", "e"):
@@ -118,13 +118,13 @@ def test_a_copy_of_another_size_than_its_note_is_read_as_a_whole(world: World) -
     with world.copy.open("ab") as file:
         file.write(b"d d@x\n")
     found = world.served()
-    assert not isinstance(found, Indexed)
+    assert not isinstance(found, LargeDocument)
     assert found.text == BASE.decode() + "d d@x\n"
 
 
 def test_a_copy_that_nothing_is_known_of_is_read_as_a_whole(world: World) -> None:
     world.copies.forget()
-    assert not isinstance(world.served(), Indexed)
+    assert not isinstance(world.served(), LargeDocument)
     assert world.served().text == BASE.decode()
 
 
@@ -132,7 +132,7 @@ def test_a_file_that_is_the_same_as_its_copy_is_found_by_the_index(world: World)
     assert world.current() is None, "it is not known to be the same"
     world.agree()
     document, which = world.current()
-    assert isinstance(document, Indexed)
+    assert isinstance(document, LargeDocument)
     assert which == identity(str(world.config))
     assert bytes(document) == BASE
     assert document.get("b22") == Document(VIRTUAL, BASE.decode()).get("b22")
@@ -145,7 +145,7 @@ def test_a_small_file_is_never_found_by_the_index(world: World) -> None:
     which = identity(str(world.config))
     for index_from, is_found in ((len(BASE) + 1, False), (len(BASE), True)):
         world.copies.close()
-        world.copies = Served(str(world.copy.parent), index_from=index_from)
+        world.copies = PublishedFiles(str(world.copy.parent), index_from=index_from)
         assert (world.current() is not None) is is_found
         assert world.copies._is_copied("virtual", which) is is_found
 
@@ -175,7 +175,7 @@ def test_what_a_command_has_edited_is_known_only_if_it_stands_on_the_copy(
     served = world.copies.roster()
     base = served.virtual.base if ours else indexed(VIRTUAL, b"x x@x\n" + BASE).base  # type: ignore[attr-defined]
     splice = Splice(base.size, base.size, "d d@x\n")
-    after = Roster()._replace(virtual=Indexed(VIRTUAL, base, (splice,)))
+    after = Roster()._replace(virtual=LargeDocument(VIRTUAL, base, (splice,)))
     world.config.write_bytes(bytes(after.virtual))
     which = identity(str(world.config))
     edited = Edited(plan(Roster(), Roster()), Roster(), after, {"virtual": which})
@@ -184,7 +184,7 @@ def test_what_a_command_has_edited_is_known_only_if_it_stands_on_the_copy(
     assert found is not None
     document, theirs = found
     assert theirs == which
-    assert isinstance(document, Indexed)
+    assert isinstance(document, LargeDocument)
     assert document.base is served.virtual.base  # type: ignore[attr-defined]
     assert bytes(document) == world.config.read_bytes()
 
@@ -198,7 +198,7 @@ def test_a_file_that_is_not_there_is_not_compared(world: World) -> None:
 def test_a_file_that_was_saved_behind_an_edit_is_compared(world: World) -> None:
     served = world.copies.roster()
     splice = Splice(24, 24, "d d@x\n")
-    after = Roster()._replace(virtual=Indexed(VIRTUAL, served.virtual.base, (splice,)))  # type: ignore[attr-defined]
+    after = Roster()._replace(virtual=LargeDocument(VIRTUAL, served.virtual.base, (splice,)))  # type: ignore[attr-defined]
     world.config.write_bytes(bytes(after.virtual))
     written = identity(str(world.config))
     world.config.write_bytes(b"saved s@x\n" + BASE)
@@ -213,7 +213,7 @@ def test_a_file_that_was_saved_behind_an_edit_is_compared(world: World) -> None:
 def test_a_copy_may_be_left_half_changed_only_where_parts_of_it_move(
     world: World, splices: list[Splice], wanted: list[Move] | None
 ) -> None:
-    document = Indexed(VIRTUAL, indexed(VIRTUAL, BASE).base, tuple(splices))
+    document = LargeDocument(VIRTUAL, indexed(VIRTUAL, BASE).base, tuple(splices))
     assert world.copies.leaves_half(document) is bool(wanted)
     assert not world.copies.leaves_half(Document(VIRTUAL, document.text))
 
@@ -221,15 +221,15 @@ def test_a_copy_may_be_left_half_changed_only_where_parts_of_it_move(
 def test_a_file_with_a_byte_order_mark_has_no_index(tmp_path: Path) -> None:
     """Whatever line is the first, the mark stays at the beginning."""
     text = "\ufeffa@x.com b@x.com\nc@x.com d@x.com\n"
-    copies = Served(str(tmp_path), index_from=1)
+    copies = PublishedFiles(str(tmp_path), index_from=1)
     copies.put("virtual", Document(VIRTUAL, text))
     served = copies.roster().virtual
-    assert not isinstance(served, Indexed)
+    assert not isinstance(served, LargeDocument)
     assert bytes(served.edited({0: None})).decode() == "\ufeffc@x.com d@x.com\n"
     before = Document(VIRTUAL, text[1:])
     copies.put("virtual", before)
-    assert isinstance(copies.roster().virtual, Indexed)
+    assert isinstance(copies.roster().virtual, LargeDocument)
     base = copies.roster().virtual.base  # type: ignore[attr-defined]
-    copies.put("virtual", Indexed(VIRTUAL, base, (Splice(0, 16, "\ufeffa@x.com b@x.com\n"),)))
-    assert not isinstance(copies.roster().virtual, Indexed)
+    copies.put("virtual", LargeDocument(VIRTUAL, base, (Splice(0, 16, "\ufeffa@x.com b@x.com\n"),)))
+    assert not isinstance(copies.roster().virtual, LargeDocument)
     assert bytes(copies.roster().virtual).decode() == text

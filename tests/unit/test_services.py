@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.base.findings import ServiceFailed
+from mailroster.base.findings import ServerError
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.regexp import REGEXP
 from mailroster.roster.formats.virtual import VIRTUAL
@@ -14,12 +14,12 @@ from mailroster.routing.router import Router
 from mailroster.servers import patterns
 from mailroster.servers.doveadm_quota import usages_of
 from mailroster.servers.patterns import (
-    Captures,
     NoPcre,
+    PatternMatcher,
     ask_regexp,
     captors,
     findings_of,
-    prime,
+    prefetch,
     regexp_findings,
 )
 from mailroster.system.programs import run
@@ -47,7 +47,7 @@ def test_a_bad_pattern_is_a_finding_of_its_line(text: str, line: int) -> None:
     assert [(f.where.file, f.where.line, f.code) for f in found] == [
         ("postfix-regexp.cf", line, "bad-pattern")
     ]
-    assert "/proc/" not in found[0].what
+    assert "/proc/" not in found[0].message
 
 
 @pytest.mark.parametrize("number", ["", "-1", "²", "9" * 5000, "1 "])
@@ -58,7 +58,7 @@ def test_a_warning_without_a_line_number_is_no_finding(number: str) -> None:
 def test_what_postmap_says_can_be_shown() -> None:
     (found,) = findings_of("postmap: warning: pcre map T, line 3: \x1b[2J\udcff\u2028!\n", "T")
     assert found.where.line == 3
-    assert found.what == r"\x1b[2J\udcff\u2028!"
+    assert found.message == r"\x1b[2J\udcff\u2028!"
 
 
 QUOTAS = """\
@@ -92,15 +92,15 @@ def test_each_address_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(argv, stdin, fds, timeout_s)
 
     monkeypatch.setattr(patterns, "run", counted)
-    captures = Captures(Document(REGEXP, RULES))
-    captures.prime(["ab@x.com", "zz@x.com"])
+    captures = PatternMatcher(Document(REGEXP, RULES))
+    captures.evaluate(["ab@x.com", "zz@x.com"])
     assert [captures(a) for a in ("ab@x.com", "zz@x.com", "ab@x.com")] == [
         "b@y.com",
         None,
         "b@y.com",
     ]
     assert len(asked) == 1
-    assert Captures(Document(REGEXP, "# none\n"))("a@x.com") is None
+    assert PatternMatcher(Document(REGEXP, "# none\n"))("a@x.com") is None
     assert len(asked) == 1
 
 
@@ -118,13 +118,13 @@ def test_where_nobody_knows_pcre_nothing_is_captured_and_the_check_says_so(
         monkeypatch.setattr(patterns, name, value)
         with pytest.raises(NoPcre):
             regexp_findings(Document(REGEXP, RULES))
-        assert Captures(Document(REGEXP, RULES))("ab@x.com") is None
+        assert PatternMatcher(Document(REGEXP, RULES))("ab@x.com") is None
 
 
 def test_a_postmap_that_fails_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patterns, "_any_config", lambda: (str(tmp_path / "nowhere"), ""))
-    with pytest.raises(ServiceFailed, match="postmap"):
-        Captures(Document(REGEXP, RULES))("ab@x.com")
+    with pytest.raises(ServerError, match="postmap"):
+        PatternMatcher(Document(REGEXP, RULES))("ab@x.com")
 
 
 def test_of_each_address_the_rule_is_told_that_takes_it() -> None:
@@ -156,8 +156,8 @@ def test_what_the_rules_make_of_many_addresses_is_asked_for_together(
     rules = "/^(.*)@old\\.com$/ $1@new.com\n/^(.*)@new\\.com$/ $1@newer.com, all@x.com\n"
     lines = "".join(f"alias{n}@x.com User{n}@old.com\n" for n in range(50))
     roster = Roster(virtual=Document(VIRTUAL, lines), regexp=Document(REGEXP, rules))
-    router = Router(roster, "x.com", Captures(roster.regexp))
-    prime(router, roster.virtual.index, ["b@old.com"])
+    router = Router(roster, "x.com", PatternMatcher(roster.regexp))
+    prefetch(router, roster.virtual.index, ["b@old.com"])
     asked = len(calls)
     assert asked <= 4
     assert router.expand("alias7@x.com") == ["User7@newer.com", "all@x.com"]

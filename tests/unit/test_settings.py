@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mailroster.base.findings import NotUnderstood
+from mailroster.base.findings import UsageError
 from mailroster.base.settings import (
     Settings,
     Sources,
@@ -101,9 +101,9 @@ def test_settings_are_read_in_the_overlay_and_lead_from_the_source() -> None:
 
 
 def test_an_overlay_is_named_outside_of_the_folder() -> None:
-    with pytest.raises(NotUnderstood, match="unknown setting 'overlay'"):
+    with pytest.raises(UsageError, match="unknown setting 'overlay'"):
         settings({"config": "/c"}, files={"/c/mailroster.toml": 'overlay = "/o"'})
-    with pytest.raises(NotUnderstood, match="a control character"):
+    with pytest.raises(UsageError, match="a control character"):
         settings({"config": "/c", "overlay": "/o\n"})
 
 
@@ -142,7 +142,7 @@ def test_a_port_of_the_toml_holds_in_every_layout() -> None:
 
 
 def test_an_unknown_layout_is_refused() -> None:
-    with pytest.raises(NotUnderstood, match="layout: 'docker' is none of private, system, host"):
+    with pytest.raises(UsageError, match="layout: 'docker' is none of private, system, host"):
         settings({"layout": "docker"})
 
 
@@ -184,7 +184,7 @@ def test_a_list_of_the_toml_is_one_of_words() -> None:
     nowhere = settings({"config": "/c"}, files={"/c/mailroster.toml": "listen = []\n"})
     assert nowhere.listen == "127.0.0.1"
     for bad in ("listen = [1]", 'hostname = ["a.test"]', 'listen = ["10.0.0.1", "x"]'):
-        with pytest.raises(NotUnderstood):
+        with pytest.raises(UsageError):
             settings({"config": "/c"}, files={"/c/mailroster.toml": bad})
 
 
@@ -357,7 +357,7 @@ def test_the_environment_is_honoured_and_each_with_file_behind_it(
     ],
 )
 def test_what_makes_no_sense_is_not_understood(environment: dict[str, str], toml: str) -> None:
-    with pytest.raises(NotUnderstood):
+    with pytest.raises(UsageError):
         settings({"config": "/c"}, environment, {"/c/mailroster.toml": toml})
 
 
@@ -370,7 +370,7 @@ def test_percentages_are_given_the_largest_first(text: str, found: tuple[int, ..
 
 
 def test_what_is_said_of_a_strange_path_can_be_shown() -> None:
-    with pytest.raises(NotUnderstood) as found:
+    with pytest.raises(UsageError) as found:
         settings({"config": "/c\n\x1b"}, {}, {"/c\n\x1b/mailroster.toml": "?"})
     assert str(found.value).isprintable()
 
@@ -406,12 +406,12 @@ def test_the_host_name_has_a_domain() -> None:
 def test_a_value_against_its_rule_is_refused_by_the_name_of_the_setting(
     environment: dict[str, str], name: str
 ) -> None:
-    with pytest.raises(NotUnderstood, match=f"^{name}: "):
+    with pytest.raises(UsageError, match=f"^{name}: "):
         settings(environment=environment, files={"/s": "anything\n"})
 
 
 def test_two_services_on_one_port_are_refused() -> None:
-    with pytest.raises(NotUnderstood, match="submission_port: 2525 is the smtp_port already"):
+    with pytest.raises(UsageError, match="submission_port: 2525 is the smtp_port already"):
         settings({"smtp_port": "2525", "submission_port": "2525"})
 
 
@@ -421,7 +421,7 @@ def test_the_name_of_the_machine_keeps_the_rule_of_a_host_name(
     node = os.uname()
     changed = os.uname_result((node[0], "a x={", *node[2:]))
     monkeypatch.setattr(os, "uname", lambda: changed)
-    with pytest.raises(NotUnderstood, match="the name of this machine; set OVERRIDE_HOSTNAME"):
+    with pytest.raises(UsageError, match="the name of this machine; set OVERRIDE_HOSTNAME"):
         settings()
     assert settings({"hostname": "mail.x.com"}).hostname == "mail.x.com"
 
@@ -510,5 +510,5 @@ def test_what_up_noted_in_the_state_folder_counts_where_nothing_is_said() -> Non
 
 def test_the_folder_does_not_say_how_far_it_is_trusted() -> None:
     for text in ("trust_config = true", "trust_config = false"):
-        with pytest.raises(NotUnderstood, match="can't be set in the config folder itself"):
+        with pytest.raises(UsageError, match="can't be set in the config folder itself"):
             settings({"config": "/c"}, files={"/c/mailroster.toml": text})

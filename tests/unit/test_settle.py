@@ -7,8 +7,8 @@ import pytest
 
 from mailroster.base.findings import WARNING, Finding
 from mailroster.publish.removal_guard import (
-    Found,
-    Held,
+    Decision,
+    ScannedFolder,
     hold_back,
     keep_expandable,
     new_faults,
@@ -209,9 +209,9 @@ CASES = {
 }  # fmt: skip
 
 
-def held(case: Case, **others: str) -> Held:
+def held(case: Case, **others: str) -> Decision:
     """What is served next; the other files are served as `others` and found to be empty."""
-    found = Found(
+    found = ScannedFolder(
         roster(**{case.field: case.found}),
         frozenset({case.field} if case.missing else ()),
         {case.field: "Input/output error"} if case.unreadable else {},
@@ -263,15 +263,17 @@ def test_of_several_files_that_are_held_back_each_that_waits_counts(
     found = {
         field: short if waits[field] else faulty for field, (_, short, faulty) in STATES.items()
     }
-    state = Found(roster(**found), frozenset(), {}, lambda field: not waits.get(field, False))
+    state = ScannedFolder(
+        roster(**found), frozenset(), {}, lambda field: not waits.get(field, False)
+    )
     result = hold_back(roster(**served), state, {})
     files = [getattr(Roster(), field).format.file for field in STATES]
     assert [finding.where.file for finding in result.findings] == files
     assert result.waits is any(waiting)
     for field in STATES:
         kept = getattr(result.roster, field)
-        gone = set(getattr(roster(**served), field).index) - set(kept.index)
-        assert gone == set()
+        removed = set(getattr(roster(**served), field).index) - set(kept.index)
+        assert removed == set()
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
@@ -279,7 +281,7 @@ def test_what_is_held_back_once_is_held_back_again_and_comes_to_rest(case: Case)
     first = held(case)
     again = hold_back(
         first.roster,
-        Found(
+        ScannedFolder(
             roster(**{case.field: case.found}),
             frozenset({case.field} if case.missing else ()),
             {case.field: "Input/output error"} if case.unreadable else {},
@@ -306,7 +308,7 @@ def test_while_the_accounts_seem_to_vanish_nothing_else_goes() -> None:
 def test_a_finding_says_how_to_let_the_removals_pass() -> None:
     alarm = held(CASES["the accounts file is gone"]).findings[0]
     assert str(alarm).startswith("postfix-accounts.cf: error: the file is gone")
-    assert "setup apply --removals" in alarm.mend
+    assert "setup apply --removals" in alarm.hint
 
 
 @pytest.mark.parametrize(
@@ -321,7 +323,7 @@ def test_a_finding_says_how_to_let_the_removals_pass() -> None:
     ],
 )
 def test_a_finding_says_why_something_is_held_back(name: str, reason: str) -> None:
-    assert held(CASES[name]).findings[-1].mend == reason
+    assert held(CASES[name]).findings[-1].hint == reason
 
 
 def test_the_faults_of_new_lines_are_told_with_their_numbers() -> None:

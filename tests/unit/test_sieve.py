@@ -115,22 +115,22 @@ def home(tmp_path: Path) -> Home:
 
 def test_a_new_script_is_in_force_when_it_was_quiet_for_a_moment(home: Home) -> None:
     home.write("A@x.com", GOOD)
-    assert home.scripts.converge()[:3] == (0, (), True)
+    assert home.scripts.reconcile()[:3] == (0, (), True)
     assert home.live("a@x.com") == b""
     home.pass_s(sieve.QUIET_S)
-    assert home.scripts.converge()[:3] == (1, (), False)
+    assert home.scripts.reconcile()[:3] == (1, (), False)
     assert home.live("a@x.com") == GOOD
-    assert home.scripts.converge()[:3] == (0, (), False)
+    assert home.scripts.reconcile()[:3] == (0, (), False)
     assert home.scripts.waiting() == []
 
 
 def test_a_bad_script_is_told_as_long_as_it_stands_and_the_old_one_stays(home: Home) -> None:
     home.write("a@x.com", GOOD)
-    home.scripts.converge(accept=True)
+    home.scripts.reconcile(accept=True)
     home.write("a@x.com", BAD)
     for _ in range(3):
         home.pass_s(1)
-        outcome = home.scripts.converge()
+        outcome = home.scripts.reconcile()
     assert [str(f.where) for f in outcome.findings] == ["a@x.com.dovecot.sieve:2"]
     assert (outcome.changed, outcome.waits) == (0, False)
     assert home.live("a@x.com") == GOOD
@@ -140,16 +140,16 @@ def test_a_bad_script_is_told_as_long_as_it_stands_and_the_old_one_stays(home: H
 def test_a_script_that_is_emptied_or_gone_goes_after_the_settle_time(home: Home) -> None:
     home.write("a@x.com", GOOD)
     home.write("before", GOOD)
-    home.scripts.converge(accept=True)
+    home.scripts.reconcile(accept=True)
     home.write("a@x.com", b"")
     (home.config / "before.dovecot.sieve").unlink()
-    outcome = home.scripts.converge()
+    outcome = home.scripts.reconcile()
     home.pass_s(0.9)
-    outcome = home.scripts.converge()
+    outcome = home.scripts.reconcile()
     assert ([f.code for f in outcome.findings], outcome.waits) == (["held-back"], True)
     assert (home.live("a@x.com"), home.live("before")) == (GOOD, GOOD)
     home.pass_s(0.1)
-    outcome = home.scripts.converge()
+    outcome = home.scripts.reconcile()
     assert outcome[:3] == (2, (), False)
     assert outcome.described() == "changed: Sieve script a@x.com; removed: Sieve script before"
     assert (home.live("a@x.com"), home.live("before")) == (b"", b"")
@@ -158,26 +158,26 @@ def test_a_script_that_is_emptied_or_gone_goes_after_the_settle_time(home: Home)
 
 def test_a_folder_without_accounts_takes_no_script_away(home: Home) -> None:
     home.write("a@x.com", GOOD)
-    home.scripts.converge(accept=True)
+    home.scripts.reconcile(accept=True)
     for path in home.config.iterdir():
         path.unlink()
-    home.scripts.converge()
+    home.scripts.reconcile()
     home.pass_s(100)
-    outcome = home.scripts.converge()
+    outcome = home.scripts.reconcile()
     assert ([f.code for f in outcome.findings], outcome.waits) == (["held-back"], False)
     assert home.live("a@x.com") == GOOD
-    assert home.scripts.converge(accept=True).changed == 1
+    assert home.scripts.reconcile(accept=True).changed == 1
 
 
 def test_what_a_crash_has_left_without_a_binary_is_compiled_at_a_start(home: Home) -> None:
     names = [f"u{n}@x.com" for n in range(12)]
     for name in names:
         home.write(name, GOOD)
-    outcome = home.scripts.converge(accept=True)
+    outcome = home.scripts.reconcile(accept=True)
     assert outcome.changed == 12
     assert outcome.described() == ("changed: 12 Sieve scripts (u0@x.com, u10@x.com, u11@x.com, …)")
     os.unlink(home.scripts.path("u3@x.com").removesuffix("sieve") + "svbin")
-    assert home.scripts.converge(anew=True)[:3] == (0, (), False)
+    assert home.scripts.reconcile(anew=True)[:3] == (0, (), False)
     assert [home.live(name) for name in names] == [GOOD] * 12
 
 
@@ -186,24 +186,24 @@ def test_a_script_in_force_that_is_lost_is_put_in_force_again(
     home: Home, ends: tuple[str, ...]
 ) -> None:
     home.write("a@x.com", GOOD)
-    home.scripts.converge(accept=True)
-    home.scripts.converge()
+    home.scripts.reconcile(accept=True)
+    home.scripts.reconcile()
     for end in ends:
         os.unlink(home.scripts.path("a@x.com").removesuffix("sieve") + end)
-    home.scripts.converge()
+    home.scripts.reconcile()
     home.pass_s(sieve.QUIET_S)
-    home.scripts.converge()
+    home.scripts.reconcile()
     assert home.live("a@x.com") == GOOD
 
 
 def test_a_file_that_can_not_be_read_is_told_and_the_old_script_stays(home: Home) -> None:
     home.write("a@x.com", GOOD)
-    home.scripts.converge(accept=True)
+    home.scripts.reconcile(accept=True)
     path = home.config / "a@x.com.dovecot.sieve"
     path.unlink()
     path.mkdir()
     home.pass_s(5)
-    assert [f.code for f in home.scripts.converge().findings] == ["unreadable-file"]
+    assert [f.code for f in home.scripts.reconcile().findings] == ["unreadable-file"]
     assert home.live("a@x.com") == GOOD
 
 

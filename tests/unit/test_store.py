@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mailroster.base.content import Content
-from mailroster.base.findings import Busy, Refused
+from mailroster.base.findings import Refused, TryAgain
 from mailroster.roster.roster import Roster
 from mailroster.store.config_folder import _LOOKS, Store
 from mailroster.system.files import ABSENT, Disk, identity, look
@@ -160,12 +160,20 @@ def test_an_edit_of_one_file_needs_no_module_for_the_journal(folder: Path) -> No
     assert (done.stdout, done.stderr) == (b"[]\n", b"")
 
 
-# -- words: Refused for what only a person can mend, Busy for what may pass
+# -- words: Refused for what only a person can fix, TryAgain for what may pass
 
 
 @pytest.mark.parametrize(
     ("number", "fault"),
-    ((28, Busy), (5, Busy), (122, Busy), (24, Busy), (13, Refused), (1, Refused), (30, Refused)),
+    (
+        (28, TryAgain),
+        (5, TryAgain),
+        (122, TryAgain),
+        (24, TryAgain),
+        (13, Refused),
+        (1, Refused),
+        (30, Refused),
+    ),
     ids=(
         "disk full",
         "I/O error",
@@ -189,8 +197,8 @@ def test_a_failing_disk_is_told_in_the_systems_words(
         Store(str(folder), Failing()).transact(add_line("virtual"))
     path = folder / ".postfix-virtual.cf.mailroster-new"
     full = number in (errno.ENOSPC, errno.EDQUOT)
-    mend = "; make room on that file system" if full else ""
-    assert str(told.value) == f"{path}: {os.strerror(number)}; nothing was changed{mend}"
+    hint = "; make room on that file system" if full else ""
+    assert str(told.value) == f"{path}: {os.strerror(number)}; nothing was changed{hint}"
 
 
 # -- look
@@ -281,7 +289,7 @@ def test_a_reader_of_files_that_are_always_written_keeps_edits_out(
     store = Store(str(folder), wait_s=7)
     looks = Looks(store, 1000, monkeypatch)
     if is_busy:
-        with pytest.raises(Busy, match="is changed again and again"):
+        with pytest.raises(TryAgain, match="is changed again and again"):
             store.read()
     else:
         assert bytes(store.read().roster.virtual) == b"a b@x.com\r\n\xff\xfe"

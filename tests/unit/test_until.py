@@ -3,7 +3,7 @@
 import pytest
 
 from mailroster.base.end_date import end_of
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_a_moment_is_over_at_its_end(text: str, end: str) -> None:
     ],
 )  # fmt: skip
 def test_anything_else_is_no_moment(text: str) -> None:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(ParseError) as caught:
         end_of(text)
     assert caught.value.code == "malformed-until"
 

@@ -19,13 +19,13 @@ from mailroster.analysis.graph import (
 )
 from mailroster.analysis.graph import ELSEWHERE as ELSEWHERE_NODE
 from mailroster.base.address import split, split_extension
-from mailroster.base.findings import Fault, Refused
+from mailroster.base.findings import ParseError, Refused
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats import regexp
 from mailroster.roster.formats.local_aliases import DISCARD
 from mailroster.roster.formats.virtual import Alias
 from mailroster.routing.router import POSTMASTER_SETTING, Router, role_recipient
-from mailroster.routing.trace import ELSEWHERE, Hop, Way, is_served
+from mailroster.routing.trace import ELSEWHERE, Hop, Trace, is_served
 
 #: Nodes of a map; beyond that nobody can read it, and its drawing takes minutes.
 NODES_MAX = 1000
@@ -35,7 +35,7 @@ DRAWN_MAX, ALONE_MAX = 25, 8
 HOPS_MAX = 200
 
 
-def way_chart(way: Way) -> Graph:
+def way_chart(way: Trace) -> Graph:
     """The way of one address. Of a long way its beginning."""
     ends = {end.address.lower(): end for end in way.recipients}
     nodes: dict[str, Node] = {}
@@ -225,7 +225,7 @@ class _Map:
         """Whether an alias or a rule takes the mail of an account, and gives it none of it."""
         try:
             ends = self.router.expand(account)
-        except Fault:
+        except ParseError:
             return True
         return not any(self.router.mailbox(end) == account for end in ends)
 
@@ -233,7 +233,7 @@ class _Map:
         """Whether Postfix can't follow an alias to its end, so that it is not served."""
         try:
             self.router.follow(key)
-        except Fault:
+        except ParseError:
             return True
         return False
 
@@ -241,7 +241,7 @@ class _Map:
         """Whether nothing takes mail for an address in a domain that is served."""
         try:
             return self.router.lookup(address) is None
-        except Fault:
+        except ParseError:
             return False
 
     def _name(self, word: str) -> str:

@@ -51,9 +51,9 @@ def _of_file(field: str, old: Document[object], new: Document[object]) -> EntryC
         return _counted(field, {ADDED: [*whole(new).counted()]})
     if not new.size_hint():
         return _counted(field, {REMOVED: [*whole(old).counted()]})
-    gone, placed = changed_lines(old, new)
+    removed, placed = changed_lines(old, new)
     key_of = old.format.key
-    old_keys = {key_of(line) for line in gone} - {""}
+    old_keys = {key_of(line) for line in removed} - {""}
     new_keys = {key_of(line) for _, line in placed} - {""}
     if len(old_keys) + len(new_keys) > _LOOKED_UP_MAX:
         kinds = {

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from mailroster.analysis.mailbox import place_of
 from mailroster.analysis.mailbox_limit import default, limit_of
 from mailroster.base.address import split, split_extension
-from mailroster.base.findings import Fault, Finding, Location
+from mailroster.base.findings import Finding, Location, ParseError
 from mailroster.base.settings import Settings
 from mailroster.base.sizes import size_text
 from mailroster.roster.documents import notes
@@ -17,7 +17,7 @@ from mailroster.roster.formats.credentials import is_locked
 from mailroster.roster.formats.local_aliases import LocalAliases
 from mailroster.routing import senders
 from mailroster.routing.router import Router
-from mailroster.routing.trace import MAILBOX, LinesOfRules, Way, in_force, restriction
+from mailroster.routing.trace import MAILBOX, LinesOfRules, Trace, in_force, restriction
 
 #: So many hops are looked at for what is noted above their lines.
 _NOTED = 100
@@ -59,7 +59,7 @@ class Explanation(NamedTuple):
     read; `left_out`: aliases on its way that have no row in the tables, since Postfix could not
     follow them."""
 
-    way: Way
+    way: Trace
     router: Router
     whole: Router
     findings: tuple[Finding, ...]
@@ -101,7 +101,7 @@ def explain(
     )
 
 
-def login(router: Router, way: Way) -> Login:
+def login(router: Router, way: Trace) -> Login:
     """Whether somebody can log in under the address of a way, as Dovecot will decide it."""
     accounts = router.roster.accounts
     key = way.address.lower()
@@ -165,11 +165,11 @@ def _unread(router: Router, address: str) -> Iterator[Finding]:
         for position in document.positions(local if own else address.lower()):
             try:
                 document.format.parse(document.line(position))
-            except Fault as fault:
+            except ParseError as fault:
                 yield fault.at(document.location(position))
 
 
-def _notes(router: Router, way: Way, address: str) -> Iterator[tuple[Location, Notes]]:
+def _notes(router: Router, way: Trace, address: str) -> Iterator[tuple[Location, Notes]]:
     """What is noted above the lines of the way, and above the account."""
     accounts = router.roster.accounts
     aliases = {document.format.file: document for document in router.roster.aliases()}

@@ -9,13 +9,13 @@ from mailroster.analysis.mailbox_limit import default, limit_of
 from mailroster.app.home import Home
 from mailroster.app.usage import MailboxUse, usages
 from mailroster.base.address import Address
-from mailroster.base.findings import Fault, Location, Refused
+from mailroster.base.findings import Location, ParseError, Refused
 from mailroster.base.sizes import size_text
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.notes import Notes, notes_of
 from mailroster.roster.formats.hash_cost import cost_of, scheme_of
 from mailroster.roster.roster import Roster
-from mailroster.routing.incoming import Lead, leads_to
+from mailroster.routing.incoming import IncomingRoute, leads_to
 from mailroster.routing.router import Router
 from mailroster.routing.trace import restrictions
 from mailroster.servers import mailboxes
@@ -69,7 +69,7 @@ class AccountReport(NamedTuple):
     mailbox: Mailbox
     quota: Quota
     delivered_to: list[str] | None
-    leads: list[Lead]
+    leads: list[IncomingRoute]
     restrictions: list[Restriction]
 
 
@@ -125,7 +125,7 @@ def _quota(
 def _delivered_to(router: Router, address: Address) -> list[str] | None:
     try:
         return router.expand(address)
-    except Fault:
+    except ParseError:
         return None
 
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 from mailroster.app.expire import clock_of, now, put_over, waiting
 from mailroster.app.home import Home
 from mailroster.app.sieve_scripts import scripts_of
-from mailroster.base.findings import Busy, Finding, Refused
-from mailroster.publish.reconcile import converge
+from mailroster.base.findings import Finding, Refused, TryAgain
+from mailroster.publish.reconcile import reconcile
 from mailroster.servers.overrides import Pending
 from mailroster.system.stability import Settling
 
@@ -24,7 +24,7 @@ class Applied(NamedTuple):
 
 def apply(home: Home, *, removals: bool, verify: bool, trust_clock: bool) -> Applied:
     """Reconciles the tables, the Sieve scripts and the settings of the servers with the config
-    folder. Raises Refused where no server was ever started, and as `converge` does.
+    folder. Raises Refused where no server was ever started, and as `reconcile` does.
 
     `removals`: what vanished from the files may go. `verify`: every row and script is compared, not
     only what has changed. `trust_clock`: the clock of the machine is right.
@@ -40,12 +40,12 @@ def apply(home: Home, *, removals: bool, verify: bool, trust_clock: bool) -> App
     try:
         if not clock.doubt():
             put_over(store, tables, now())
-    except (Busy, Refused) as error:
+    except (TryAgain, Refused) as error:
         home.warn(f"what has come to its end date stays in force: {error}")
     settling = Settling(home.settings.settle_seconds)
-    outcome = converge(store, tables, layout, settling, accept=removals, verify=verify)
+    outcome = reconcile(store, tables, layout, settling, accept=removals, verify=verify)
     home.finish_moves()
-    scripts = scripts_of(home).converge(accept=removals, anew=verify)
+    scripts = scripts_of(home).reconcile(accept=removals, anew=verify)
     pending = Pending(home.settings, layout).findings()
     return Applied(
         outcome.described(),

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 
 from mailroster.app.home import Home
-from mailroster.base.findings import Finding, ServiceFailed
+from mailroster.base.findings import Finding, ServerError
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import quoted
 from mailroster.store.config_folder import Snapshot
@@ -36,7 +36,7 @@ def each_finding(home: Home, roster: Roster, folder: str) -> Iterator[Finding]:
     from mailroster.analysis.checks import findings as findings_of
     from mailroster.analysis.checks.subject import Subject
     from mailroster.app import server_findings
-    from mailroster.servers.patterns import NoPcre, captors, prime, regexp_findings
+    from mailroster.servers.patterns import NoPcre, captors, prefetch, regexp_findings
 
     roster = roster.in_memory()
     captures = home.patterns(roster)
@@ -44,10 +44,10 @@ def each_finding(home: Home, roster: Roster, folder: str) -> Iterator[Finding]:
     theirs, taken = [], {}
     try:
         theirs = regexp_findings(roster.regexp)
-        captures.prime(map(quoted, roster.accounts.counted()))
+        captures.evaluate(map(quoted, roster.accounts.counted()))
         taken = captors(roster.regexp, filter(captures, map(quoted, roster.accounts.counted())))
-        prime(router, [*roster.virtual.index, *roster.local_aliases.index], _restricted(roster))
-    except (NoPcre, ServiceFailed) as error:
+        prefetch(router, [*roster.virtual.index, *roster.local_aliases.index], _restricted(roster))
+    except (NoPcre, ServerError) as error:
         captures.give_up()
         file = roster.regexp.format.file
         home.warn(f"the patterns of {file} are not checked: {error}")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from mailroster.analysis.explain import Explanation
 from mailroster.analysis.mailbox import plain
 from mailroster.base.address import split, split_extension
-from mailroster.base.findings import ServiceFailed, printable
+from mailroster.base.findings import ServerError, printable
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 from mailroster.publish.tables.postfix import ALIASES, DOMAINS, LOCAL_ALIASES, MAILBOXES, ROLES
@@ -85,7 +85,7 @@ def compare(found: Explanation, settings: Settings, layout: Layout) -> Agreement
             told += _rcpt(found, answer, layout)
             asked.append("Postfix")
             told += _senders(found, settings, layout)
-        except (ServiceFailed, OSError) as error:
+        except (ServerError, OSError) as error:
             silent.append(f"Postfix: {error}")
     if dovecot_pid(layout) is None:
         silent.append("Dovecot does not run")
@@ -97,7 +97,7 @@ def compare(found: Explanation, settings: Settings, layout: Layout) -> Agreement
                 usages = report.by_address
                 silent += [f"Dovecot: {report.why}"] if report.why else []
             asked.append("Dovecot")
-        except (ServiceFailed, OSError) as error:
+        except (ServerError, OSError) as error:
             silent.append(f"Dovecot: {error}")
     return Agreement(tuple(asked), tuple(silent), tuple(told), usages, full)
 
@@ -151,13 +151,13 @@ def look_up(layout: Layout, maps: Sequence[str], keys: Iterable[str]) -> dict[st
     _, out, err = run(argv, "".join(f"{key}\n" for key in asked))
     _, fatal, words = err.partition("fatal: ")
     if fatal:
-        raise ServiceFailed(f"postmap: {words.strip()}")
+        raise ServerError(f"postmap: {words.strip()}")
     return results_of(out, asked)
 
 
 def _senders(found: Explanation, settings: Settings, layout: Layout) -> Iterator[Disagreement]:
     """Who may send as the address: by the policy service if a pattern catches it, else by the
-    tables that smtpd is told to ask. Raises ServiceFailed if the service does not answer."""
+    tables that smtpd is told to ask. Raises ServerError if the service does not answer."""
     if found.senders is None:
         return
     address = found.way.address
@@ -204,7 +204,7 @@ def may_send(
     layout: Layout, settings: Settings, address: str, logins: Iterable[str]
 ) -> dict[str, bool]:
     """What the policy service says of each of some logins that would send as an address. Raises
-    ServiceFailed if it does not answer."""
+    ServerError if it does not answer."""
     found = {}
     context = f"policy_context={sender_questions(settings)}\n"
     try:
@@ -215,21 +215,21 @@ def may_send(
                 session.sendall(asked.encode("utf-8", "surrogateescape"))
                 answer = file.readline(_LINE_MAX).decode("utf-8", "replace").strip()
                 if not answer.startswith("action=") or file.readline(_LINE_MAX) != b"\n":
-                    raise ServiceFailed("the policy service does not answer")
+                    raise ServerError("the policy service does not answer")
                 found[login] = answer == "action=OK"
     except OSError as error:
-        raise ServiceFailed(f"the policy service does not answer: {error}") from None
+        raise ServerError(f"the policy service does not answer: {error}") from None
     return found
 
 
 def rcpt(settings: Settings, layout: Layout, address: str) -> str:
     """What smtpd answers to RCPT for an address, in a session that sends no message; the last line
-    of the answer. Raises ServiceFailed or OSError."""
+    of the answer. Raises ServerError or OSError."""
     import socket
 
     smtp = next((port for port in in_force.ports(settings, layout) if port.name == "smtp"), None)
     if smtp is None:
-        raise ServiceFailed("the port of SMTP is off")
+        raise ServerError("the port of SMTP is off")
     with socket.create_connection((smtp.addresses[0], smtp.port), _TIMEOUT_S) as session:
         if smtp.proxy:
             session.sendall(PROXY)
@@ -241,14 +241,14 @@ def rcpt(settings: Settings, layout: Layout, address: str) -> str:
             while True:
                 line = file.readline(_LINE_MAX).decode("utf-8", "replace").rstrip("\r\n")
                 if not line[:3].isdigit():
-                    raise ServiceFailed("smtpd does not answer")
+                    raise ServerError("smtpd does not answer")
                 if line[3:4] != "-":
                     return line
 
         for command in ("", "EHLO localhost", "MAIL FROM:<>"):
             line = answered(command)
             if line[0] != "2":
-                raise ServiceFailed(f"smtpd says to {command or 'a new session'}: {line}")
+                raise ServerError(f"smtpd says to {command or 'a new session'}: {line}")
         answer = answered(f"RCPT TO:<{quoted(address)}>")
         session.sendall(b"QUIT\r\n")
     return answer

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from mailroster.app.configure import sources_of
-from mailroster.base.findings import Busy, NotUnderstood, Refused
+from mailroster.base.findings import Refused, TryAgain, UsageError
 from mailroster.base.settings import load
 from mailroster.roster.roster import Roster
 from mailroster.store.config_folder import Store
@@ -18,5 +18,5 @@ def roster_at_once(options: Mapping[str, str], environment: Mapping[str, str]) -
         settings = load(sources_of(options, environment))
         store = Store(settings.config, wait_s=_WAIT_S, linked=settings.linked())
         return store.read().roster
-    except (Busy, NotUnderstood, Refused, OSError):
+    except (TryAgain, UsageError, Refused, OSError):
         return Roster()

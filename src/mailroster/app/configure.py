@@ -4,7 +4,7 @@ folder."""
 import os
 from collections.abc import Callable, Mapping, Sequence
 
-from mailroster.base.findings import Busy, Refused
+from mailroster.base.findings import Refused, TryAgain
 from mailroster.base.layout import Layout
 from mailroster.base.settings import (
     LINKED,
@@ -22,7 +22,7 @@ from mailroster.system.files import SMALL_MAX_BYTES, read_small
 
 
 def without_folders(options: Mapping[str, str]) -> Settings:
-    """The settings of a process that reads no folder. Raises NotUnderstood."""
+    """The settings of a process that reads no folder. Raises UsageError."""
     return load(sources_of({**options, "home": NOWHERE}, {}))
 
 
@@ -36,7 +36,7 @@ def with_folders(
     """The settings of a process that reads its folders; an overlay gets what is new in its source
     first, since settings lie there too.
 
-    Raises NotUnderstood, and UnsafeDefault for a default folder that is not safe. `optional`: such
+    Raises UsageError, and UnsafeDefault for a default folder that is not safe. `optional`: such
     a folder counts as missing instead.
     """
     sources = sources_of(options, environment)
@@ -91,7 +91,7 @@ def _update_overlay(
 
     try:
         Overlay(source, overlay, linked=linked).bring()
-    except (Busy, Refused) as error:
+    except (TryAgain, Refused) as error:
         if not os.path.isdir(overlay) or not names(overlay):
             raise
         warn(f"warning: {error}")

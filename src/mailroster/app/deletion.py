@@ -8,7 +8,7 @@ from itertools import islice
 from mailroster.app import leftovers
 from mailroster.app.home import Edit, EditResult, Home
 from mailroster.base.address import Address
-from mailroster.base.findings import Busy, Refused
+from mailroster.base.findings import Refused, TryAgain
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.roster import Roster
 from mailroster.servers import former_owner, mailboxes
@@ -84,14 +84,14 @@ def edit_and_delete(
 
 
 def _purge(mail: MailFolder, addresses: Collection[Address], domains: Sequence[str]) -> None:
-    """Deletes mailboxes that were set aside, and what deliveries write meanwhile. Raises Busy if
-    those don't end."""
+    """Deletes mailboxes that were set aside, and what deliveries write meanwhile. Raises TryAgain
+    if those don't end."""
     for _ in range(_ROUNDS):
         mail.purge(domains)
         if not mail.set_aside(addresses):
             return
         time.sleep(_STEP_S)
-    raise Busy(f"mail goes on arriving for {', '.join(addresses)}; not all of it is deleted")
+    raise TryAgain(f"mail goes on arriving for {', '.join(addresses)}; not all of it is deleted")
 
 
 def drop_scripts(home: Home, addresses: Collection[Address]) -> None:
@@ -130,7 +130,7 @@ def _finish_after_failure(home: Home, domains: Sequence[str]) -> None:
     """After an edit that failed: deletes mail only of accounts that are deleted all the same."""
     try:
         finish(home, domains)
-    except (Busy, Refused, OSError) as error:
+    except (TryAgain, Refused, OSError) as error:
         home.warn(
             f"the mail is not deleted: {error}; the next 'setup email del', or start, goes on"
         )

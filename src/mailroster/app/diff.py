@@ -38,7 +38,7 @@ def new_findings(home: Home, before: Roster, after: Roster, folder: str) -> list
 
 
 def _gist(finding: Finding) -> Sequence[str]:
-    return finding.where.file, finding.code, finding.what
+    return finding.where.file, finding.code, finding.message
 
 
 def as_served(before: Roster, after: Roster, findings: Iterable[Finding]) -> Roster:

@@ -47,10 +47,10 @@ def waiting(store: Store, layout: Layout) -> tuple[Finding, ...]:
     would be over."""
     if not (doubt := clock_of(store, layout).doubt()):
         return ()
-    what, _, mend = doubt.partition("; ")
+    message, _, hint = doubt.partition("; ")
     files = Deadlines(store.path, opened=store.opened).over(now())
     return tuple(
-        Finding(Location(file), WARNING, "clock-ahead", f"end dates wait: {what}", mend)
+        Finding(Location(file), WARNING, "clock-ahead", f"end dates wait: {message}", hint)
         for file in files
     )
 

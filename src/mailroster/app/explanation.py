@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from mailroster.analysis.explain import Explanation, explain
 from mailroster.app.comparison import Agreement, compare
 from mailroster.app.home import Home
-from mailroster.base.findings import ServiceFailed
+from mailroster.base.findings import ServerError
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router, quoted
 from mailroster.servers.pattern_trace import winners
-from mailroster.servers.patterns import NoPcre, ask_regexp, prime
+from mailroster.servers.patterns import NoPcre, ask_regexp, prefetch
 from mailroster.servers.running import is_running
 from mailroster.servers.version import meant
 
@@ -36,12 +36,12 @@ def router_of_all(home: Home, roster: Roster) -> Router:
     captures = home.patterns(roster)
     router = home.router(roster, patterns=captures).remembering()
     try:
-        prime(
+        prefetch(
             router,
             [*roster.virtual.index, *roster.local_aliases.index],
             map(quoted, roster.accounts.counted()),
         )
-    except ServiceFailed as error:
+    except ServerError as error:
         captures.give_up()
         home.warn(f"warning: what the patterns take is not marked: {error}")
     return router

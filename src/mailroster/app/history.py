@@ -75,10 +75,10 @@ def change_of(entry: Entry, *, with_lines: bool = False) -> Change:
 def _changed_file(change: FileChange, with_lines: bool) -> ChangedFile:
     hidden = _hiding(change.file)
     places = [
-        Place(hunk.line, hunk.offset, _texts(hunk.gone, hidden), _texts(hunk.come, hidden))
+        Place(hunk.line, hunk.offset, _texts(hunk.removed, hidden), _texts(hunk.added, hidden))
         for hunk in (change.hunks if with_lines else ())
     ]
-    return ChangedFile(change.file, change.gone, change.come, not change.short, places)
+    return ChangedFile(change.file, change.removed, change.added, not change.short, places)
 
 
 def _texts(raw: bytes, hidden: Callable[[str], str]) -> list[str]:
@@ -103,8 +103,8 @@ def _all_texts(entry: Entry) -> Iterator[str]:
     for change in entry.files:
         hidden = _hiding(change.file)
         for hunk in change.hunks:
-            yield from _texts(hunk.gone, hidden)
-            yield from _texts(hunk.come, hidden)
+            yield from _texts(hunk.removed, hidden)
+            yield from _texts(hunk.added, hidden)
 
 
 def _has_word(raw: bytes, word: bytes) -> bool:

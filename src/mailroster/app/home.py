@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from mailroster.base.address import Address
-from mailroster.base.findings import Busy, Refused, ServiceFailed
+from mailroster.base.findings import Refused, ServerError, TryAgain
 from mailroster.base.layout import MOVES, Layout
 from mailroster.base.settings import Settings
-from mailroster.publish.published_files import Served
+from mailroster.publish.published_files import PublishedFiles
 from mailroster.roster.plan import Plan
 from mailroster.store.config_folder import Edited, Snapshot, Store
 
 if TYPE_CHECKING:
-    from mailroster.app.pattern_matcher import PatternMatcher
+    from mailroster.app.pattern_matcher import PrefetchingMatcher
     from mailroster.publish.reconcile import Tables
     from mailroster.roster.roster import Roster
     from mailroster.routing.router import Router
@@ -45,7 +45,7 @@ class Home:
     ) -> None:
         self.settings, self.warn, self._words = settings, warn, words
         self.layout = Layout(settings.state, settings.layout)
-        self.copies = Served(self.layout.served, index_from=settings.index_from_bytes)
+        self.copies = PublishedFiles(self.layout.served, index_from=settings.index_from_bytes)
         self._warned: set[str] = set()  # config folders of which a warning was given
 
     def changed(
@@ -117,12 +117,12 @@ class Home:
             self._warned.add(config)
             self.warn(f"warning: {text}")
 
-    def patterns(self, roster: "Roster", addresses: Iterable[str] = ()) -> "PatternMatcher":
+    def patterns(self, roster: "Roster", addresses: Iterable[str] = ()) -> "PrefetchingMatcher":
         """What the patterns of a roster make of an address, as Postfix evaluates them; it is asked
         for all of `addresses`, which may be on no route yet, at once."""
-        from mailroster.app.pattern_matcher import PatternMatcher
+        from mailroster.app.pattern_matcher import PrefetchingMatcher
 
-        matcher = PatternMatcher(roster, self.settings.hostname)
+        matcher = PrefetchingMatcher(roster, self.settings.hostname)
         matcher.prefetch(addresses)
         return matcher
 
@@ -130,18 +130,18 @@ class Home:
         self,
         roster: "Roster",
         aliases: Iterable[str] = (),
-        patterns: "PatternMatcher | None" = None,
+        patterns: "PrefetchingMatcher | None" = None,
     ) -> "Router":
         """The routes of a roster by these settings. Postfix evaluates the patterns; it is asked at
         once for all that mail to `aliases`, a large part of all, is likely to need. `patterns` has
         the answers of an earlier router."""
         from mailroster.routing.router import Router
-        from mailroster.servers.patterns import prime
+        from mailroster.servers.patterns import prefetch
 
         s = self.settings
         patterns = self.patterns(roster) if patterns is None else patterns
         router = Router(roster, s.hostname, patterns, postmaster=s.postmaster_address)
-        prime(router, aliases)
+        prefetch(router, aliases)
         return router
 
     # -- edits
@@ -169,8 +169,8 @@ class Home:
         folder locked when the edit is sure to be tried, perhaps again; `written` when the files are
         changed, or in a dry run would be, and the edit is not in force yet.
 
-        Raises what the edit raises; Refused and Busy as a transaction does, and Busy if the files
-        are changed but the change can't be put in force.
+        Raises what the edit raises; Refused and TryAgain as a transaction does, and TryAgain if the
+        files are changed but the change can't be put in force.
         """
         if not dry_run:
             self.finish_moves()
@@ -261,14 +261,14 @@ def _forget_deleted_mail(home: Home, plan: Plan) -> None:
 
 
 def _make_live(home: Home, store: Store, tables: "Tables", edited: Edited) -> None:
-    from mailroster.publish.reconcile import converge
+    from mailroster.publish.reconcile import reconcile
     from mailroster.system.stability import Settling
 
     try:
         settling = Settling(home.settings.settle_seconds)
-        converge(store, tables, home.layout, settling, edited=edited)
-    except (Busy, Refused, ServiceFailed, OSError) as error:
-        raise Busy(
+        reconcile(store, tables, home.layout, settling, edited=edited)
+    except (TryAgain, Refused, ServerError, OSError) as error:
+        raise TryAgain(
             f"the files are changed, but the change is not live yet: {error}; "
             "the running server will put it in force, or run 'setup apply'"
         ) from error

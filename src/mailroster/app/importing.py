@@ -10,7 +10,7 @@ from mailroster.app.home import Home
 from mailroster.app.passwords import hashing
 from mailroster.app.passwords.policy import Policy, policy_of
 from mailroster.base.address import Address
-from mailroster.base.findings import ERROR, Fault, Finding, Refused, printable
+from mailroster.base.findings import ERROR, Finding, ParseError, Refused, printable
 from mailroster.edits import bulk
 from mailroster.edits.bulk import Merged
 from mailroster.edits.rows import AccountRow, Row, Rows, csv, folder, jsonl
@@ -148,8 +148,8 @@ def _with_schemes(given: Rows, scheme: str, policy: Policy) -> Rows:
                     raise Refused(faults[entry.password])
                 effective = hashing.effective_scheme(entry.password, scheme)
             except Refused as refused:
-                mend = "give another one"
-                findings.append(Finding(row.where, ERROR, "bad-password", str(refused), mend))
+                hint = "give another one"
+                findings.append(Finding(row.where, ERROR, "bad-password", str(refused), hint))
                 continue
             row = row._replace(entry=entry._replace(hash=f"{{{effective}}}to-be-hashed"))
         rows.append(row)
@@ -165,7 +165,7 @@ def _with_places(given: Rows, mail: str) -> Rows:
             try:
                 account = Account(row.entry.address, row.entry.hash, row.entry.extra)
                 extra_fields.check_places(account.fields(), mail)
-            except Fault as fault:
+            except ParseError as fault:
                 findings.append(fault.at(row.where))
                 continue
         rows.append(row)

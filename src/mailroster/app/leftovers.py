@@ -4,11 +4,11 @@ their place yet, and mailboxes of deleted accounts."""
 from collections.abc import Callable, Collection, Sequence
 
 from mailroster.base.address import Address, split
-from mailroster.base.findings import Busy, Refused
+from mailroster.base.findings import Refused, TryAgain
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 from mailroster.roster.roster import Roster
-from mailroster.servers.mailbox_moves import Mover, Record, settle
+from mailroster.servers.mailbox_moves import MoveJournal, Mover, settle
 from mailroster.servers.mailboxes import MailFolder, mail_folder
 
 
@@ -29,9 +29,9 @@ def finish_moves(
     Raises Refused.
     """
     try:
-        with Record(settings.config, 0) as record:
+        with MoveJournal(settings.config, 0) as record:
             settle(record, mover_of(settings, layout), folder_roster, live_roster)
-    except Busy:
+    except TryAgain:
         pass
     except (Refused, OSError) as error:
         raise Refused(f"a renamed mail folder is not in its place: {error}") from error
@@ -40,8 +40,11 @@ def finish_moves(
 def finish_deletions(
     settings: Settings, says: Roster, serves: Roster, domains: Sequence[str] = ()
 ) -> int:
-    """Deletes the mailboxes of accounts that are neither in the config folder nor served; how many
-    those were. `domains`: search only these, if any is named. Raises Busy, Refused and OSError."""
+    """Deletes the mailboxes of accounts that are neither in the config folder nor served; returns
+    their number. `domains`: search only these, if any is named.
+
+    Raises TryAgain, Refused and OSError.
+    """
     known, live = says.accounts.__contains__, serves.accounts.__contains__
     return mail_folder(settings).finish_deletions(known, live, domains)
 

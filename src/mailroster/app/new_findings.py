@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from mailroster.base.address import split
-from mailroster.base.findings import INFO, Fault, Finding, Refused, ServiceFailed
+from mailroster.base.findings import INFO, Finding, ParseError, Refused, ServerError
 from mailroster.roster.documents.document import Document
-from mailroster.roster.documents.large import Indexed, whole
+from mailroster.roster.documents.large import LargeDocument, whole
 from mailroster.roster.plan import Plan
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router, quoted
@@ -40,7 +40,7 @@ def new_findings(plan: Plan, before: Roster, after: Roster, origin: str) -> NewF
     be checked: the edit counts all the same."""
     try:
         return _checked(plan, before, after, origin)
-    except (Fault, Refused, ServiceFailed, OSError) as error:
+    except (ParseError, Refused, ServerError, OSError) as error:
         return NewFindings(unchecked=f"the new entry could not be checked: {error}")
 
 
@@ -118,11 +118,14 @@ def _alike(roster: Roster, domain: str) -> Iterator[str]:
         return
     known: set[str] = set()
     for document in documents:
-        if not isinstance(document, Indexed):  # there each question would search all of the text
+        if not isinstance(
+            document, LargeDocument
+        ):  # there each question would search all of the text
             known |= {split(key)[1] for key in document.index}
     for other in _slips(domain):
         if other in known or any(
-            isinstance(document, Indexed) and document.names_domain(other) for document in documents
+            isinstance(document, LargeDocument) and document.names_domain(other)
+            for document in documents
         ):
             yield other
 
@@ -149,22 +152,22 @@ def _findings(roster: Roster, origin: str) -> list[Finding]:
     """What the rules find; without those about patterns where nobody can judge these."""
     from mailroster.analysis.checks import check
     from mailroster.analysis.checks.subject import Subject
-    from mailroster.servers.patterns import Captures, NoPcre, captors, prime
+    from mailroster.servers.patterns import NoPcre, PatternMatcher, captors, prefetch
 
     roster = roster.in_memory()
-    captures = Captures(roster.regexp)
+    captures = PatternMatcher(roster.regexp)
     router = Router(roster, origin, captures).remembering()
     taken: dict[str, int] = {}
     if roster.regexp.index:
         try:
             accounts = [*map(quoted, roster.accounts.counted())]
-            captures.prime(accounts)
+            captures.evaluate(accounts)
             taken = captors(roster.regexp, filter(captures, accounts))
-            prime(router, [*roster.virtual.index, *roster.local_aliases.index])
-        except (NoPcre, ServiceFailed):
+            prefetch(router, [*roster.virtual.index, *roster.local_aliases.index])
+        except (NoPcre, ServerError):
             captures.give_up()
     return check(Subject(router, taken))
 
 
 def _gist(finding: Finding) -> tuple[str, ...]:
-    return finding.where.file, finding.code, finding.what
+    return finding.where.file, finding.code, finding.message

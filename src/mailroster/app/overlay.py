@@ -77,7 +77,7 @@ def finish_drop(home: Home, drop: Drop) -> None:
         overlay.give_up(each)
     overlay.bring()
     if any(each.file.endswith(SUFFIX) for each in drop.others) and home.is_served():
-        for finding in scripts_of(home).converge(accept=True).findings:
+        for finding in scripts_of(home).reconcile(accept=True).findings:
             home.warn(str(finding))
 
 

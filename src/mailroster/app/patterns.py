@@ -6,7 +6,7 @@ from mailroster.app.home import Edit, Home
 from mailroster.base.address import split
 from mailroster.base.findings import Finding
 from mailroster.edits import patterns
-from mailroster.edits.notes import Said, annotate_at
+from mailroster.edits.notes import NoteChange, annotate_at
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.regexp import Rule
 from mailroster.roster.roster import Roster
@@ -17,7 +17,7 @@ from mailroster.servers.pattern_trace import Trial
 from mailroster.servers.patterns import NoPcre, regexp_findings
 
 
-def adding(home: Home, pattern: str, recipients: Sequence[str], about: Said) -> Edit:
+def adding(home: Home, pattern: str, recipients: Sequence[str], about: NoteChange) -> Edit:
     """The edit that adds recipients to the rule of a pattern, or a new rule, with notes."""
 
     def edit(roster: Roster) -> Roster:

@@ -6,7 +6,7 @@ from mailroster.analysis.effects.routes import concerned
 from mailroster.app.home import Home
 from mailroster.roster.roster import Roster
 from mailroster.routing.change import change
-from mailroster.servers.patterns import prime_addresses, prime_ways
+from mailroster.servers.patterns import prefetch_addresses, prefetch_traces
 
 
 def foreseen(home: Home, before: Roster, after: Roster) -> list[Effect]:
@@ -16,9 +16,9 @@ def foreseen(home: Home, before: Roster, after: Roster) -> list[Effect]:
         then = home.patterns(after)
     old = home.router(before, patterns=now).remembering()
     new = home.router(after, patterns=then).remembering()
-    affected = concerned(change(old, new), prime_addresses)
+    affected = concerned(change(old, new), prefetch_addresses)
     for router in (old, new):
-        prime_ways(router, affected.keys)
+        prefetch_traces(router, affected.keys)
     if now.is_blind or then.is_blind:
         home.warn(
             f"the patterns of {after.regexp.format.file} are not followed: there is no postmap"

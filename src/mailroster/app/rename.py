@@ -6,10 +6,10 @@ from collections.abc import Callable
 from mailroster.app.home import Edit, EditResult, Home
 from mailroster.app.leftovers import mover_of
 from mailroster.base.address import Address
-from mailroster.base.findings import Busy, Location
+from mailroster.base.findings import Location, TryAgain
 from mailroster.roster.roster import Roster
 from mailroster.servers import mailboxes
-from mailroster.servers.mailbox_moves import COUNTS, Move, Record, settle
+from mailroster.servers.mailbox_moves import COUNTS, Move, MoveJournal, settle
 
 #: How long the command waits for deliveries that have the old name of the folder.
 _PATIENCE_S = 1.0
@@ -27,12 +27,12 @@ def edit_and_move(
     written: Callable[[EditResult], object],
 ) -> EditResult:
     """`Home.edit` for an edit that gives an account another address; its mailbox moves with it.
-    Raises as that does, and Busy while deliveries to an earlier name go on."""
+    Raises as that does, and TryAgain while deliveries to an earlier name go on."""
     move, mover = Move(old, new), mover_of(home.settings, home.layout)
     if dry_run:
         mover.check(move)
         return home.edit(edit, dry_run=True, removals=removals, written=written)
-    with Record(home.settings.config) as record:
+    with MoveJournal(home.settings.config) as record:
 
         def is_settled(wait_s: float) -> bool:
             return settle(record, mover, home.roster, home.live_roster, wait_s)
@@ -64,9 +64,9 @@ def edit_and_move(
     return result
 
 
-def _wait_for_link(record: Record, address: str, is_settled: Callable[[float], bool]) -> None:
-    """Returns when an address has no link that an earlier rename has left. Raises Busy if it keeps
-    one."""
+def _wait_for_link(record: MoveJournal, address: str, is_settled: Callable[[float], bool]) -> None:
+    """Returns when an address has no link that an earlier rename has left. Raises TryAgain if it
+    keeps one."""
 
     def has_link() -> bool:
         return any(move.old == address for move in record.moves())
@@ -74,7 +74,9 @@ def _wait_for_link(record: Record, address: str, is_settled: Callable[[float], b
     if has_link():
         is_settled(_PATIENCE_S)
         if has_link():
-            raise Busy(f"deliveries that began when {address!r} had that mail folder are not over")
+            raise TryAgain(
+                f"deliveries that began when {address!r} had that mail folder are not over"
+            )
 
 
 def folders(home: Home, old: Address, new: Address) -> tuple[str, str] | None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from itertools import islice
 
 from mailroster.analysis.checks.subject import some
-from mailroster.base.findings import INFO, Fault, Finding, Location, ServiceFailed, unreadable
+from mailroster.base.findings import INFO, Finding, Location, ParseError, ServerError, unreadable
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 from mailroster.publish.tables.postfix import DOMAINS
@@ -18,7 +18,7 @@ from mailroster.routing.router import POSTMASTER_SETTING, Router
 from mailroster.routing.trace import end_of, lead_nowhere
 from mailroster.servers import overrides, running, sieve, version
 from mailroster.servers.config.dovecot.versions import dialect
-from mailroster.servers.patterns import Captures
+from mailroster.servers.patterns import PatternMatcher
 from mailroster.store.links import ConfigFolder
 from mailroster.store.overlay.overlay import Overlay
 from mailroster.system.files import Disk, reason
@@ -38,21 +38,21 @@ def findings(
         found = overrides.judged(overrides.wanted(settings), settings, layout)
     except OSError as error:
         found = [unreadable(os.path.basename(error.filename), reason(error))]
-    except ServiceFailed as error:
+    except ServerError as error:
         warn(f"the settings for the servers are not checked: {error}")
         found = []
     try:
         config = ConfigFolder(settings.config, settings.linked())
         with _sieve_settings(settings, layout) as conf:
             found += sieve.findings_in(config, conf, roster.accounts)
-    except ServiceFailed as error:
+    except ServerError as error:
         warn(f"the Sieve scripts are not checked: {error}")
     found += without_postmaster(settings, roster)
     if fielded := list(with_fields(roster.accounts)):
         found += misplaced(roster.accounts, fielded, settings.mail)
         try:
             found += unserved(roster.accounts, fielded, version.known(layout))
-        except ServiceFailed as error:
+        except ServerError as error:
             warn(f"the extra fields are not checked: {error}")
     return found
 
@@ -60,7 +60,7 @@ def findings(
 def without_postmaster(settings: Settings, roster: Roster) -> Iterator[Finding]:
     """Addresses of the postmaster that do not exist: those of served domains (RFC 5321 4.5.1), and
     the server's own root, to which cron sends mail. Some of them, if there are many."""
-    captures = Captures(roster.regexp)
+    captures = PatternMatcher(roster.regexp)
     postmaster = settings.postmaster_address
     router = Router(roster, settings.hostname, captures, postmaster=postmaster)
     domains = DOMAINS.keys(router)
@@ -70,23 +70,23 @@ def without_postmaster(settings: Settings, roster: Roster) -> Iterator[Finding]:
     plain = router._replace(captured=lambda address: None).remembering()
     missing = list(islice((address for address in asked if _is_missing(plain, address)), _NAMED))
     try:
-        captures.prime(missing)
+        captures.evaluate(missing)
         missing = [address for address in missing if captures(address) is None]
-    except ServiceFailed:
+    except ServerError:
         pass  # `check` says that the patterns are not checked
     if missing:
-        what = f"mail to {some(missing)} is refused, since the address does not exist"
-        mend = "set postmaster_address to the address of an account, or add an alias"
+        message = f"mail to {some(missing)} is refused, since the address does not exist"
+        hint = "set postmaster_address to the address of an account, or add an alias"
         if postmaster:
-            what = f"mail to {some(missing)} is refused: {postmaster!r} does not exist"
-            mend = "correct postmaster_address, or add the account"
-        yield Finding(Location(POSTMASTER_SETTING), INFO, "no-postmaster", what, mend)
+            message = f"mail to {some(missing)} is refused: {postmaster!r} does not exist"
+            hint = "correct postmaster_address, or add the account"
+        yield Finding(Location(POSTMASTER_SETTING), INFO, "no-postmaster", message, hint)
 
 
 def _is_missing(router: Router, address: str) -> bool:
     try:
         return lead_nowhere([end_of(router, end) for end in router.expand(address)])
-    except Fault:
+    except ParseError:
         return False  # `check` says so by another finding
 
 

@@ -9,7 +9,7 @@ from mailroster.app.expire import now
 from mailroster.app.home import Edit, EditResult, Home
 from mailroster.base.address import Address, account
 from mailroster.base.address import split as split_at
-from mailroster.base.findings import Fault, Refused
+from mailroster.base.findings import ParseError, Refused
 from mailroster.edits.expiry import is_over
 from mailroster.roster.documents.notes import notes_of
 from mailroster.roster.formats.accounts import ACCOUNTS
@@ -105,15 +105,15 @@ def _check_aliases(home: Home, before: Roster, after: Roster, entry: Entry) -> N
         if key in after.virtual:
             try:
                 router.follow(key)
-            except Fault as fault:
-                raise Refused(f"{fault.what}; nothing was changed") from None
+            except ParseError as fault:
+                raise Refused(f"{fault.message}; nothing was changed") from None
 
 
 def _since(later: list[Entry], changed: Changed) -> str:
     """Which change has touched the lines of an older one."""
     for entry in later:  # the newest has the last word
-        gone = [h.gone for c in entry.files if c.file == changed.file for h in c.hunks]
-        if {line for raw in gone for line in split(raw)}.intersection(changed.lines):
+        removed = [h.removed for c in entry.files if c.file == changed.file for h in c.hunks]
+        if {line for raw in removed for line in split(raw)}.intersection(changed.lines):
             return f" since change {entry.id} ({entry.command})"
     return ""
 
@@ -173,5 +173,5 @@ def _accounts_again(undo: Undo) -> Iterator[Address]:
     for key in comes_back(ACCOUNTS, undo.entry):
         try:
             yield account(key)
-        except Fault:
+        except ParseError:
             continue

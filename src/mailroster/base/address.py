@@ -7,7 +7,7 @@ those). An alias never names a folder: it may use what virtual(5) allows.
 
 from typing import NewType
 
-from mailroster.base.findings import COMMENT_BEHIND, Fault
+from mailroster.base.findings import COMMENT_BEHIND, ParseError
 
 Address = NewType("Address", str)
 
@@ -107,12 +107,13 @@ def fold(text: str) -> str:
     local, domain = split(text)
     try:
         return f"{local}@{fold_domain(domain)}" if domain else text
-    except Fault:
+    except ParseError:
         return text
 
 
 def fold_domain(text: str) -> str:
-    """A domain in lower case and A-labels. Raises Fault if it can't be one (RFC 1035, RFC 5890)."""
+    """A domain in lower case and A-labels. Raises ParseError if it can't be one (RFC 1035, RFC
+    5890)."""
     domain = text.lower()
     if not domain.isascii():
         import idna  # 15 ms: only for those who need it
@@ -132,7 +133,7 @@ def fold_domain(text: str) -> str:
 
 
 def account(text: str) -> Address:
-    """The address of an account. Raises Fault with the reason for what can't be one."""
+    """The address of an account. Raises ParseError with the reason for what can't be one."""
     if not text.partition("@")[0].isascii():
         raise _malformed(f"{text!r} has a non-ASCII character before the '@'")
     local, at, domain = text.lower().partition("@")
@@ -145,8 +146,8 @@ def account(text: str) -> Address:
     for char in _Extensions.delimiters:
         if char in local:
             setting = "" if char == "+" else ", by the setting recipient_delimiter"
-            what = f"{text!r} has {char!r}, which sets off the extension of an address{setting}"
-            raise _malformed(what)
+            message = f"{text!r} has {char!r}, which sets off the extension of an address{setting}"
+            raise _malformed(message)
     if not _LOCAL.issuperset(local):
         char = next(char for char in local if char not in _LOCAL)
         raise _malformed(f"{text!r} has {char!r}, which an account can't have before the '@'")
@@ -162,9 +163,9 @@ def alias(text: str) -> Address:
     _printable(text)
     local, domain = split(text.lower())
     if "*" in local:
-        what = f"{text!r} has '*', which stands for nothing but itself"
-        mend = "write @example.com for a whole domain, or a pattern in postfix-regexp.cf"
-        raise Fault("malformed-address", what, mend)
+        message = f"{text!r} has '*', which stands for nothing but itself"
+        hint = "write @example.com for a whole domain, or a pattern in postfix-regexp.cf"
+        raise ParseError("malformed-address", message, hint)
     if local and _has_empty_part(local):
         raise _malformed(f"{text!r} has an empty part between dots, where Postfix looks for quotes")
     if not domain:
@@ -187,12 +188,12 @@ def recipient(text: str) -> str:
     """A recipient of an alias, its case kept before the `@`: `user@domain`, `user`, `@domain`.
 
     An ASCII domain may be any that Postfix delivers to: one with a `_`, or a dot at its end, too.
-    Raises Fault for what Postfix can't deliver to, and for what it reads in another way than as one
+    Raises ParseError for what Postfix can't deliver to, and for what it doesn't read as one
     address (`john@example.com;`).
     """
     if text[:1] == "#":
-        what = f"{text!r} is no comment behind an entry"
-        raise Fault("malformed-address", what, COMMENT_BEHIND)
+        message = f"{text!r} is no comment behind an entry"
+        raise ParseError("malformed-address", message, COMMENT_BEHIND)
     bare = text.strip('"').lower()
     if "@" not in text and (bare[:1] in ("|", "/") or bare.startswith(":include:")):
         raise _unsafe(bare)
@@ -209,7 +210,7 @@ def recipient(text: str) -> str:
 
 
 def _deliverable(domain: str) -> str:
-    """An ASCII domain in lower case. Raises Fault for one that Postfix bounces mail for
+    """An ASCII domain in lower case. Raises ParseError for one that Postfix bounces mail for
     (valid_hostname(3)), and for an IP address: it may be this server's own, which bounces too."""
     labels = domain.removesuffix(".").split(".")
     for label in labels:
@@ -217,30 +218,30 @@ def _deliverable(domain: str) -> str:
             if len(label) > LABEL_MAX_OCTETS:
                 raise _malformed(f"{domain!r} has a part longer than {LABEL_MAX_OCTETS} octets")
             continue
-        what = f"{domain!r} can't be a domain"
+        message = f"{domain!r} can't be a domain"
         if "#" in label:
-            mend = COMMENT_BEHIND
+            hint = COMMENT_BEHIND
         elif domain[-1] in ";:" and _MAIL_LABEL.issuperset(label[:-1]):
-            mend = f"remove the {domain[-1]!r}; recipients are separated by commas and blanks"
+            hint = f"remove the {domain[-1]!r}; recipients are separated by commas and blanks"
         elif domain[0] == "[":
-            mend = "write the name of the server in place of its IP address"
+            hint = "write the name of the server in place of its IP address"
         else:
-            mend = "write it as user@example.com"
-        raise Fault("malformed-address", what, mend)
+            hint = "write it as user@example.com"
+        raise ParseError("malformed-address", message, hint)
     if domain.replace(".", "").isdigit():
-        mend = "write the name of the server in place of its IP address"
-        raise Fault("malformed-address", f"{domain!r} can't be a domain", mend)
+        hint = "write the name of the server in place of its IP address"
+        raise ParseError("malformed-address", f"{domain!r} can't be a domain", hint)
     return domain
 
 
-def _unsafe(text: str) -> Fault:
-    what = f"'{text[:1]}…' is a program or a file, where mail can't go"
-    mend = "give it addresses; to discard mail, name an alias of postfix-aliases.cf that leads to "
-    return Fault("unsafe-recipient", what, f"{mend}/dev/null")
+def _unsafe(text: str) -> ParseError:
+    message = f"'{text[:1]}…' is a program or a file, where mail can't go"
+    hint = "give it addresses; to discard mail, name an alias of postfix-aliases.cf that leads to "
+    return ParseError("unsafe-recipient", message, f"{hint}/dev/null")
 
 
 def _printable(text: str) -> None:
-    """Raises Fault for what no address in a Postfix table can hold as one word."""
+    """Raises ParseError for what no address in a Postfix table can hold as one word."""
     if not text:
         raise _malformed("an empty address")
     if not text.isprintable() or not _NO_WORD.isdisjoint(text):
@@ -269,5 +270,5 @@ def _measured(address: str, local: str) -> Address:
     return Address(address)
 
 
-def _malformed(what: str) -> Fault:
-    return Fault("malformed-address", what, "write it as user@example.com")
+def _malformed(message: str) -> ParseError:
+    return ParseError("malformed-address", message, "write it as user@example.com")

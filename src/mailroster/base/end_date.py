@@ -4,7 +4,7 @@ Local time, to the second where seconds are given (`2026-12-31T18:00:05`). All o
 sorts as the time does, so that nobody needs a clock or a calendar to compare two of them.
 """
 
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 
 _DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _DATE, _MINUTE, _SECOND = "0000-00-00", "0000-00-00T00:00", "0000-00-00T00:00:00"
@@ -12,7 +12,7 @@ _DATE, _MINUTE, _SECOND = "0000-00-00", "0000-00-00T00:00", "0000-00-00T00:00:00
 
 def end_of(text: str) -> str:
     """The moment at which an `until` is over, as YYYY-MM-DDThh:mm:ss in local time; that of a day
-    is its 24:00:00. Raises Fault."""
+    is its 24:00:00. Raises ParseError."""
     shape = "".join("0" if char in "0123456789" else char for char in text)
     if shape not in (_DATE, _MINUTE, _SECOND) or not _is_date(text[:10]):
         raise _fault(text, "is no date")
@@ -32,5 +32,5 @@ def _is_date(text: str) -> bool:
     return 1 <= day <= _DAYS[month - 1] + (leap and month == 2)
 
 
-def _fault(text: str, why: str) -> Fault:
-    return Fault("malformed-until", f"{text!r} {why}", "write 2026-12-31 or 2026-12-31T18:00")
+def _fault(text: str, why: str) -> ParseError:
+    return ParseError("malformed-until", f"{text!r} {why}", "write 2026-12-31 or 2026-12-31T18:00")

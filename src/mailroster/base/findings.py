@@ -12,7 +12,7 @@ _WHAT_MAX = 200
 
 ERROR = "error"
 WARNING = "warning"
-#: Worth knowing, and nothing that has to be mended.
+#: Worth knowing, and nothing that has to be fixed.
 INFO = "info"
 
 
@@ -34,40 +34,40 @@ class Location(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong with the folder: where, what, and how to mend it. Never a secret."""
+    """One thing that is wrong with the folder: where, what, and how to fix it. Never a secret."""
 
     where: Location
     severity: str
     code: str
-    what: str
-    mend: str
+    message: str
+    hint: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.severity}: {self.what}; {self.mend} [{self.code}]"
+        return f"{self.where}: {self.severity}: {self.message}; {self.hint} [{self.code}]"
 
 
 #: What to do with a comment that stands behind an entry.
 COMMENT_BEHIND = "put the comment on a line of its own"
 
 
-class Fault(Exception):
-    """One entry can't be read. Says what and how to mend it; whoever knows the line adds it."""
+class ParseError(Exception):
+    """One entry can't be read. Says what and how to fix it; whoever knows the line adds it."""
 
-    def __init__(self, code: str, what: str, mend: str) -> None:
-        if len(what) > _WHAT_MAX:
-            what = f"{what[: _WHAT_MAX // 2]}…{what[-_WHAT_MAX // 2 :]}"
-        super().__init__(f"{what}; {mend} [{code}]")
-        self.code, self.what, self.mend = code, what, mend
+    def __init__(self, code: str, message: str, hint: str) -> None:
+        if len(message) > _WHAT_MAX:
+            message = f"{message[: _WHAT_MAX // 2]}…{message[-_WHAT_MAX // 2 :]}"
+        super().__init__(f"{message}; {hint} [{code}]")
+        self.code, self.message, self.hint = code, message, hint
 
     def again(self) -> Self:
         """The same fault, that was not raised yet."""
-        return type(self)(self.code, self.what, self.mend)
+        return type(self)(self.code, self.message, self.hint)
 
     def at(self, where: Location) -> Finding:
-        return Finding(where, ERROR, self.code, self.what, self.mend)
+        return Finding(where, ERROR, self.code, self.message, self.hint)
 
 
-class NotUnderstood(Exception):
+class UsageError(Exception):
     """The command line makes no sense (exit 2)."""
 
 
@@ -79,15 +79,17 @@ class Conflict(Exception):
     """Somebody else wrote a file between our reading and our writing it."""
 
 
-class Busy(Exception):
+class TryAgain(Exception):
     """Not now: a lock is held, the disk is full, a table can't be written. Try again later."""
 
 
-class ServiceFailed(Exception):
+class ServerError(Exception):
     """Postfix or Dovecot did not do what it was asked; carries the server's own words."""
 
 
 def unreadable(file: str, why: str) -> Finding:
     """A file that can't be read, by the system's words."""
-    what = f"the file can't be read ({why})"
-    return Finding(Location(file), ERROR, "unreadable-file", what, "correct its owner or its mode")
+    message = f"the file can't be read ({why})"
+    return Finding(
+        Location(file), ERROR, "unreadable-file", message, "correct its owner or its mode"
+    )

@@ -7,7 +7,7 @@ accepts only what all of them read as one plain value, so that no setting can be
 from collections.abc import Callable, Mapping
 
 from mailroster.base import address, sizes
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 
 #: What a relay must offer, from the least on (postconf(5), smtp_tls_security_level).
 RELAY_TLS_LEVELS = ("may", "encrypt", "verify", "secure")
@@ -58,7 +58,7 @@ def host_fault(name: str) -> str:
         return wanted
     try:
         address.fold_domain(name)
-    except Fault:
+    except ParseError:
         return wanted
     return ""
 
@@ -181,7 +181,7 @@ def _delimiter(text: str) -> str:
 def _size(text: str) -> str:
     try:
         sizes.normal_size(text)
-    except Fault:
+    except ParseError:
         return "no size; write one like 50M or 1G, or 0 for none"
     return ""
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mailroster.base.findings import NotUnderstood, Refused, printable
+from mailroster.base.findings import Refused, UsageError, printable
 from mailroster.base.setting_rules import PORTS, fault, is_everywhere, proxied, words
 
 HOME = "docker-data/dms"
@@ -224,7 +224,7 @@ class Sources(NamedTuple):
     read_there: Callable[[str, str, Sequence[str]], bytes] | None = None
 
     def toml(self, config: str) -> bytes:
-        """The bytes of `mailroster.toml`. Raises OSError or NotUnderstood."""
+        """The bytes of `mailroster.toml`. Raises OSError or UsageError."""
         if self.read_there is None:
             return self.read(os.path.join(config, TOML))
         return self.read_there(config, TOML, linked_folders(self.given(LINKED) or ""))
@@ -257,16 +257,14 @@ class Sources(NamedTuple):
         try:
             if raw := self.read(path):
                 return raw.decode("utf-8-sig").strip()
-            raise NotUnderstood(
-                printable(f"{setting.variable}__FILE: {path} is not there, or empty")
-            )
+            raise UsageError(printable(f"{setting.variable}__FILE: {path} is not there, or empty"))
         except (OSError, UnicodeDecodeError) as error:
-            raise NotUnderstood(printable(f"{setting.variable}__FILE: {path}: {error}")) from None
+            raise UsageError(printable(f"{setting.variable}__FILE: {path}: {error}")) from None
 
 
 def config_folders(sources: Sources) -> tuple[str, str]:
     """The fields `config` and `source` of the settings, which say where `mailroster.toml` is.
-    Raises NotUnderstood, and UnsafeDefault."""
+    Raises UsageError, and UnsafeDefault."""
     folders = _folders(sources)
     named = os.path.abspath(folders["config"])
     if "config" in _defaults(sources) and not _is_mounted_config(named, sources):
@@ -278,15 +276,15 @@ def config_folders(sources: Sources) -> tuple[str, str]:
     if not said:
         return named, ""
     if any(char < " " for char in said):
-        raise NotUnderstood("overlay: a control character")
+        raise UsageError("overlay: a control character")
     overlay = os.path.abspath(said)
     if named == overlay:
-        raise NotUnderstood(f"overlay: {overlay} is the config folder itself; name another one")
+        raise UsageError(f"overlay: {overlay} is the config folder itself; name another one")
     return overlay, named
 
 
 def load(sources: Sources) -> Settings:
-    """The settings in force. Raises NotUnderstood for an unknown name or a value that can't be, and
+    """The settings in force. Raises UsageError for an unknown name or a value that can't be, and
     UnsafeDefault for a default folder that other users could write."""
     config, source = config_folders(sources)
     trusted = _trusts_config(_folders(sources)["state"], sources)
@@ -319,7 +317,7 @@ def load(sources: Sources) -> Settings:
 
 
 def _check_toml(toml: Mapping[str, Any]) -> None:
-    """Raises NotUnderstood for a name that can't stand in mailroster.toml, or for a value of a type
+    """Raises UsageError for a name that can't stand in mailroster.toml, or for a value of a type
     that no setting has."""
     folders = {setting.name for setting in FOLDERS[2:]}
     known = folders | {setting.name for setting in SETTINGS}
@@ -327,21 +325,21 @@ def _check_toml(toml: Mapping[str, Any]) -> None:
         if name in NOT_IN_TOML:
             variable = next(setting.variable for setting in SETTINGS if setting.name == name)
             why = f"{name!r} can't be set in the config folder itself; set {variable} instead"
-            raise NotUnderstood(f"{TOML}: {why}")
+            raise UsageError(f"{TOML}: {why}")
         if name not in known:
-            raise NotUnderstood(f"{TOML}: unknown setting {name!r}")
+            raise UsageError(f"{TOML}: unknown setting {name!r}")
         is_list = name in _LISTS and isinstance(value, list) and all(type(v) is str for v in value)
         if is_list:
             continue
         if not isinstance(value, str | int) or (name in folders and not isinstance(value, str)):
-            raise NotUnderstood(f"{TOML}: {name!r} can't be of the type {type(value).__name__}")
+            raise UsageError(f"{TOML}: {name!r} can't be of the type {type(value).__name__}")
         if isinstance(value, int) and value.bit_length() > 63:
-            raise NotUnderstood(f"{TOML}: {name!r} is too large a number")
+            raise UsageError(f"{TOML}: {name!r} is too large a number")
 
 
 def _values(sources: Sources, toml: Mapping[str, Any], config: str) -> dict[str, str | int | bool]:
     """Every setting that is no folder, as given or by default; a relative path of mailroster.toml
-    counts from the config folder. Raises NotUnderstood."""
+    counts from the config folder. Raises UsageError."""
     values = {}
     for setting in SETTINGS:
         text = sources.given(setting)
@@ -356,7 +354,7 @@ def _values(sources: Sources, toml: Mapping[str, Any], config: str) -> dict[str,
 
 def _places(sources: Sources, toml: Mapping[str, Any]) -> dict[str, str]:
     """The folders as absolute paths, each default one judged, but for the config folder, which was
-    judged before its mailroster.toml was read. Raises NotUnderstood, and UnsafeDefault."""
+    judged before its mailroster.toml was read. Raises UsageError, and UnsafeDefault."""
     folders, defaults = _folders(sources), _defaults(sources) - {"config"}
     for setting in FOLDERS[2:]:
         if setting.name in toml and not (sources.given(setting) or sources.given(FOLDERS[0])):
@@ -364,7 +362,7 @@ def _places(sources: Sources, toml: Mapping[str, Any]) -> dict[str, str]:
             defaults -= {setting.name}
     for name, path in folders.items():
         if any(char < " " for char in path):
-            raise NotUnderstood(f"{name}: a control character")
+            raise UsageError(f"{name}: a control character")
     places = {name: os.path.abspath(path) for name, path in folders.items()}
     for name in sorted(defaults):
         places[name] = _safe(name, places[name], sources)
@@ -373,13 +371,13 @@ def _places(sources: Sources, toml: Mapping[str, Any]) -> dict[str, str]:
 
 def _hostname(given: str, machine: str, read: Callable[[str], bytes]) -> str:
     """The server's name in lower case: the given one, or the full name of the machine. Raises
-    NotUnderstood."""
+    UsageError."""
     name = given or full_name(machine, read)
     if "." not in name and not given:
         name = f"{name}.{NO_DOMAIN}"
     if wrong := fault("hostname", name):
         more = "" if given else ", the name of this machine; set OVERRIDE_HOSTNAME"
-        raise NotUnderstood(printable(wrong + more))
+        raise UsageError(printable(wrong + more))
     return name.lower()
 
 
@@ -445,12 +443,12 @@ def _certificate(
 
 
 def _check_ports(values: Mapping[str, Any]) -> None:
-    """Raises NotUnderstood for two services on one port: the servers could not start."""
+    """Raises UsageError for two services on one port: the servers could not start."""
     seen: dict[int, str] = {}
     for name in (f"{port}_port" for port in PORTS):
         port = values[name]
         if port and (other := seen.setdefault(port, name)) != name:
-            raise NotUnderstood(f"{name}: {port} is the {other} already; set another port")
+            raise UsageError(f"{name}: {port} is the {other} already; set another port")
 
 
 def _trusts_config(state: str, sources: Sources) -> bool:
@@ -464,11 +462,11 @@ def _trusts_config(state: str, sources: Sources) -> bool:
 
 
 def linked_folders(text: str) -> tuple[str, ...]:
-    """The setting `linked_folders` as whole paths. Raises NotUnderstood."""
+    """The setting `linked_folders` as whole paths. Raises UsageError."""
     folders = tuple(word for word in text.replace(",", ":").split(":") if word)
     for folder in folders:
         if not os.path.isabs(folder) or not os.path.normpath(folder).strip("/"):
-            raise NotUnderstood(
+            raise UsageError(
                 f"linked_folders: {folder!r} is not the whole path of a folder below /"
             )
     return folders
@@ -476,14 +474,14 @@ def linked_folders(text: str) -> tuple[str, ...]:
 
 def percentages(text: str) -> tuple[int, ...]:
     """The setting `quota_warnings` as numbers from 1 to 100, the largest first. Raises
-    NotUnderstood."""
+    UsageError."""
     words = text.replace(",", " ").split()
     if words == ["none"]:
         return ()
     for word in words:
         if not (word.isascii() and word.isdecimal() and len(word) < 4 and 1 <= int(word) <= 100):
-            mend = "write numbers from 1 to 100 with commas between, or none"
-            raise NotUnderstood(f"quota_warnings: {word!r} is no percentage; {mend}")
+            hint = "write numbers from 1 to 100 with commas between, or none"
+            raise UsageError(f"quota_warnings: {word!r} is no percentage; {hint}")
     return tuple(sorted({int(word) for word in words}, reverse=True))
 
 
@@ -493,7 +491,7 @@ def _layout(said: str, state: str, sources: Sources) -> str:
     told = "host" if sources.are_of_a_host() else told
     layout = said or _line(os.path.join(state, NOTE), sources.read) or told
     if layout not in LAYOUTS:
-        raise NotUnderstood(f"layout: {said!r} is none of {', '.join(LAYOUTS)}")
+        raise UsageError(f"layout: {said!r} is none of {', '.join(LAYOUTS)}")
     return layout
 
 
@@ -559,10 +557,12 @@ def _safe(name: str, path: str, sources: Sources) -> str:
 
 def _unsafe(name: str, path: str, fault: str) -> UnsafeDefault:
     """Of a fault as `what is wrong; the command against it`."""
-    what, _, command = fault.partition("; ")
+    message, _, command = fault.partition("; ")
     use = f"if you trust it, name it with --{name} PATH or --home PATH"
     remedy = f"; else: {command}" if command else ""
-    return UnsafeDefault(f"the default folder {printable(path)} is not used: {what}; {use}{remedy}")
+    return UnsafeDefault(
+        f"the default folder {printable(path)} is not used: {message}; {use}{remedy}"
+    )
 
 
 def _toml(config: str, sources: Sources) -> dict[str, Any]:
@@ -577,16 +577,16 @@ def _toml(config: str, sources: Sources) -> dict[str, Any]:
     except PermissionError:
         raise
     except OSError as error:
-        raise NotUnderstood(printable(f"{path}: {error.strerror or error}")) from None
+        raise UsageError(printable(f"{path}: {error.strerror or error}")) from None
     except (ValueError, RecursionError) as error:
-        raise NotUnderstood(printable(f"{path}: {error}")) from None
+        raise UsageError(printable(f"{path}: {error}")) from None
 
 
 def _judged(setting: Setting, text: str) -> str | int | bool:
-    """The value of a setting. Raises NotUnderstood for one of another type, or against its rule."""
+    """The value of a setting. Raises UsageError for one of another type, or against its rule."""
     value = _typed(setting, text)
     if wrong := fault(setting.name, value):
-        raise NotUnderstood(printable(wrong))
+        raise UsageError(printable(wrong))
     return value
 
 
@@ -597,15 +597,15 @@ def _typed(setting: Setting, text: str) -> str | int | bool:
             return True
         if word in ("", "0", "false", "no", "off"):
             return False
-        raise NotUnderstood(f"{setting.name}: {text!r} is neither 1 nor 0")
+        raise UsageError(f"{setting.name}: {text!r} is neither 1 nor 0")
     if isinstance(setting.default, int):
         try:
             number = int(text) if text.strip() else setting.default
         except ValueError:
             number = -1
         if number < 0:
-            raise NotUnderstood(f"{setting.name}: {text!r} is not a number")
+            raise UsageError(f"{setting.name}: {text!r} is not a number")
         return number
     if not text.isprintable():
-        raise NotUnderstood(f"{setting.name}: a character that can't be shown")
+        raise UsageError(f"{setting.name}: a character that can't be shown")
     return text

@@ -1,6 +1,6 @@
 """Sizes of mailboxes: `5G` in the file, bytes in between, `5.0G` on the terminal."""
 
-from mailroster.base.findings import COMMENT_BEHIND, Fault
+from mailroster.base.findings import COMMENT_BEHIND, ParseError
 
 #: Binary units, as Dovecot reads them: 1k = 1024 bytes.
 UNITS = {"B": 1, "k": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -11,8 +11,8 @@ SIZE_MAX_BYTES = (1 << 63) - 1
 def normal_size(text: str) -> str:
     """A size in its one normal form: `0`, or an integer without leading zeros and one of B k M G T.
 
-    Blanks around, leading zeros and the other case of a unit are read and mended; anything else
-    raises Fault. `0` of any unit is `0`: unlimited.
+    Blanks around, leading zeros and the other case of a unit are read and fixed; anything else
+    raises ParseError. `0` of any unit is `0`: unlimited.
     """
     word = text.strip(" \t\r")
     digits, unit = word[:-1], _SPELLINGS.get(word[-1:].upper(), "")
@@ -26,7 +26,9 @@ def normal_size(text: str) -> str:
     if not unit:
         raise _malformed(text)
     if len(number) > 19 or int(number) * UNITS[unit] > SIZE_MAX_BYTES:
-        raise Fault("quota-too-large", f"size {text!r} is past 2^63-1 bytes", "write a smaller one")
+        raise ParseError(
+            "quota-too-large", f"size {text!r} is past 2^63-1 bytes", "write a smaller one"
+        )
     return number + unit
 
 
@@ -54,8 +56,8 @@ def human_size(count_bytes: int) -> str:
     return f"{-(-tenths // 10)}{unit}"
 
 
-def _malformed(text: str) -> Fault:
-    return Fault(
+def _malformed(text: str) -> ParseError:
+    return ParseError(
         "malformed-quota",
         f"size {text!r} is not an integer with B, k, M, G or T",
         COMMENT_BEHIND if "#" in text else "write a size like 500M or 5G, or 0 for unlimited",

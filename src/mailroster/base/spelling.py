@@ -8,7 +8,7 @@ either case, and with the full stops of East Asian input. Each is the same domai
 from unicodedata import normalize
 
 from mailroster.base.address import fold_domain, is_idna
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 
 #: What IDNA takes for a dot between labels (RFC 3490, 3.1).
 DOTS = (".", "\u3002", "\uff0e", "\uff61")
@@ -50,7 +50,7 @@ def _form(text: str, domain: str) -> Form:
 def _is(text: str, domain: str) -> bool:
     try:
         return fold_domain(text) == domain
-    except Fault:
+    except ParseError:
         return False
 
 

@@ -13,7 +13,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from mailroster.base.findings import Busy, Conflict, Fault, NotUnderstood, Refused, ServiceFailed
+from mailroster.base.findings import (
+    Conflict,
+    ParseError,
+    Refused,
+    ServerError,
+    TryAgain,
+    UsageError,
+)
 from mailroster.cli import streams
 from mailroster.cli.commands import COMMANDS
 from mailroster.cli.grammar import parse
@@ -58,11 +65,11 @@ def _attempt(argv: Sequence[str]) -> tuple[int, str]:
         status = _run(argv)
         streams.flush()
         return status, ""
-    except NotUnderstood as error:
+    except UsageError as error:
         return NOT_UNDERSTOOD, str(error)
-    except (Refused, Fault, ServiceFailed) as error:
+    except (Refused, ParseError, ServerError) as error:
         return REFUSED, str(error)
-    except (Busy, Conflict) as error:
+    except (TryAgain, Conflict) as error:
         return TRY_LATER, str(error)
     except OSError as error:
         if error.filename != streams.OUTPUT:

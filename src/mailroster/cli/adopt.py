@@ -3,7 +3,7 @@
 import os
 
 from mailroster.app.adopt.assessment import assess
-from mailroster.app.adopt.remark import DIFFERS, MEND, MISSING, OTHER_WAY
+from mailroster.app.adopt.remark import DIFFERS, FIX, MISSING, OTHER_WAY
 from mailroster.base.findings import ERROR, WARNING
 from mailroster.cli import adopt_report
 from mailroster.cli.call import Call
@@ -17,9 +17,9 @@ def adopt(call: Call) -> int:
     findings = shown(sorted(assessed.findings)).findings
     kinds = {remark.kind for remark in assessed.outlook.remarks}
     kinds |= {finding.severity for finding in findings}
-    is_bad = not kinds.isdisjoint({MEND, ERROR})
+    is_bad = not kinds.isdisjoint({FIX, ERROR})
     steps = [] if is_bad else adopt_report.steps(assessed)
     adopt_report.show(call, assessed, findings, steps)
     if "--strict" in call.options:
-        return 1 if kinds & {MEND, ERROR, DIFFERS, OTHER_WAY, MISSING, WARNING} else 0
+        return 1 if kinds & {FIX, ERROR, DIFFERS, OTHER_WAY, MISSING, WARNING} else 0
     return 1 if is_bad else 0

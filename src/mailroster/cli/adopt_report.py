@@ -6,14 +6,14 @@ from collections.abc import Sequence
 import mailroster
 from mailroster.app.adopt.assessment import Assessment
 from mailroster.app.adopt.locate import Place, near
-from mailroster.app.adopt.remark import DIFFERS, MEND, MISSING, NOTE, OTHER_WAY, named
+from mailroster.app.adopt.remark import DIFFERS, FIX, MISSING, NOTE, OTHER_WAY, named
 from mailroster.app.adopt.report import Outlook, listening
 from mailroster.base.findings import ERROR, INFO, Finding, printable
 from mailroster.base.settings import FOLDERS, Settings
 from mailroster.cli.call import Call, finding_fields, print_json
 
 _HEADINGS = {
-    MEND: "Fix these first",
+    FIX: "Fix these first",
     DIFFERS: "Served, but in another way than before",
     OTHER_WAY: "Set in another way here",
     MISSING: "Not done here",
@@ -54,7 +54,7 @@ def show(
     blocks = [[*_places(place), _served(said), *_mailboxes(place, said)]]
     for kind, heading in _HEADINGS.items():
         lines = [str(remark) for remark in said.remarks if remark.kind == kind]
-        if kind == MEND:
+        if kind == FIX:
             lines += _findings([f for f in shown if f.severity == ERROR], place)
         if lines:
             blocks.append([heading, *(f"  {line}" for line in lines)])
@@ -145,8 +145,10 @@ def _mailboxes(place: Place, said: Outlook) -> list[str]:
     lines = [f"{count:,} {'mailbox' if count == 1 else 'mailboxes'} with a folder already"]
     if said.missing:
         one = len(said.missing) == 1
-        what = "has" if one else "have"
-        lines.append(f"{named(said.missing)} {what} no folder yet: it is made with the first mail")
+        message = "has" if one else "have"
+        lines.append(
+            f"{named(said.missing)} {message} no folder yet: it is made with the first mail"
+        )
     return [f"        {line}" for line in lines]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from mailroster.app import configure
 from mailroster.app.home import Home
 from mailroster.base import address
-from mailroster.base.findings import Fault, NotUnderstood
+from mailroster.base.findings import ParseError, UsageError
 from mailroster.base.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Call(NamedTuple):
     def of(cls, invocation: "Invocation") -> "Call":
         edits = any(option.name == "--dry-run" for option in invocation.command.options)
         if edits and "--json" in invocation.options and "--dry-run" not in invocation.options:
-            raise NotUnderstood("--json shows what a change would do: it goes with --dry-run")
+            raise UsageError("--json shows what a change would do: it goes with --dry-run")
         # `--smtp-port` is the setting `smtp_port`; an option that is no setting is not looked at.
         named = {name[2:].replace("-", "_"): value for name, value in invocation.options.items()}
         options = {**named, **invocation.settings}
@@ -62,7 +62,7 @@ class Call(NamedTuple):
 
 def _settings(options: dict[str, str], folders: str) -> Settings:
     """The settings of a command that uses the folders in one of the ways of cli.grammar. Raises
-    NotUnderstood, and Refused for a default folder that is not safe."""
+    UsageError, and Refused for a default folder that is not safe."""
     from mailroster.cli.grammar import OPTIONAL, UNUSED
 
     if folders == UNUSED:
@@ -71,7 +71,7 @@ def _settings(options: dict[str, str], folders: str) -> Settings:
 
 
 def account_address(text: str) -> address.Address:
-    """An account's address as typed; a warning tells if upper case was folded. Raises Fault."""
+    """An account's address as typed; warns if upper case was folded. Raises ParseError."""
     return _told(text, address.account(text))
 
 
@@ -84,28 +84,28 @@ def restriction_key(text: str) -> str:
 
 
 def domain_key(text: str) -> str:
-    """A domain as `@domain`, typed with the `@` or without it. Raises Fault."""
+    """A domain as `@domain`, typed with the `@` or without it. Raises ParseError."""
     domain = text.removeprefix("@")
     try:
         folded = address.fold_domain(domain)
-    except Fault as fault:
-        raise Fault(fault.code, fault.what, "write it as example.com") from None
+    except ParseError as fault:
+        raise ParseError(fault.code, fault.message, "write it as example.com") from None
     return _told(f"@{domain}", f"@{folded}")
 
 
 def recipients(text: str, judge: Callable[[str], str] = address.recipient) -> list[str]:
-    """`RECIPIENT[,RECIPIENT…]`, each in lower case. Raises Fault or NotUnderstood."""
+    """`RECIPIENT[,RECIPIENT…]`, each in lower case. Raises ParseError or UsageError."""
     words = [word for word in text.replace(",", " ").split() if word]
     if not words:
-        raise NotUnderstood("there is no recipient")
+        raise UsageError("there is no recipient")
     return [_told(word, judge(word.lower())) for word in words]
 
 
 def any_address(text: str, origin: str) -> str:
-    """An address to which mail may be sent, with its domain. Raises Fault or NotUnderstood."""
+    """An address to which mail may be sent, with its domain. Raises ParseError or UsageError."""
     found = address.recipient(text)
     if found[0] == "@":
-        raise NotUnderstood(f"{found!r} is a whole domain; name one address, as anybody{found}")
+        raise UsageError(f"{found!r} is a whole domain; name one address, as anybody{found}")
     return address.qualified(found, origin)
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from mailroster.app.check import check_home
-from mailroster.base.findings import ERROR, INFO, WARNING, NotUnderstood, Refused
+from mailroster.base.findings import ERROR, INFO, WARNING, Refused, UsageError
 from mailroster.cli import check_pages, check_reports
 from mailroster.cli.call import Call
 from mailroster.cli.shown import Shown, shown
@@ -36,20 +36,20 @@ def _without_notes(found: Shown) -> Shown:
 def _report(call: Call) -> check_reports.Report:
     name = call.options.get("--format", "json" if "--json" in call.options else "text")
     if name not in check_reports.REPORTS:
-        raise NotUnderstood(f"{name!r} is none of {', '.join(check_reports.REPORTS)}")
+        raise UsageError(f"{name!r} is none of {', '.join(check_reports.REPORTS)}")
     if name != "json" and "--json" in call.options:
-        raise NotUnderstood(f"--json and --format {name} exclude each other")
+        raise UsageError(f"--json and --format {name} exclude each other")
     return check_reports.REPORTS[name](call.settings.config)
 
 
 def _codes(options: dict[str, str], name: str) -> frozenset[str]:
-    """The codes that an option names. Raises NotUnderstood for one that there isn't."""
+    """The codes that an option names. Raises UsageError for one that there isn't."""
     codes = options.get(name, "").replace(",", " ").split()
     for code in codes:
         if not check_pages.page(code):
-            raise NotUnderstood(_unknown(code))
+            raise UsageError(_unknown(code))
     if name in options and not codes:
-        raise NotUnderstood(f"{name} names no code")
+        raise UsageError(f"{name} names no code")
     return frozenset(codes)
 
 

@@ -48,11 +48,10 @@ def _file_of(finding: Finding) -> str:
 
 
 def _coloured(finding: Finding) -> str:
-    where, severity, code, what, mend = finding
+    where, severity, code, message, hint = finding
     colour = _COLOURS[severity]
-    return (
-        f"{_BOLD}{where}{_PLAIN}: {colour}{severity}{_PLAIN}: {what}; {mend} {_DIM}[{code}]{_PLAIN}"
-    )
+    place, kind = f"{_BOLD}{where}{_PLAIN}", f"{colour}{severity}{_PLAIN}"
+    return f"{place}: {kind}: {message}; {hint} {_DIM}[{code}]{_PLAIN}"
 
 
 def _summary(found: Shown, hidden: int) -> str:
@@ -79,12 +78,12 @@ def github(folder: str) -> Report:
     """Workflow commands: GitHub shows each finding at its line of a change."""
 
     def report(found: Shown, hidden: int) -> None:
-        for where, severity, code, what, mend in found.findings:
+        for where, severity, code, message, hint in found.findings:
             properties = {"file": _path(folder, where.file), "title": code}
             if where.line:
                 properties["line"] = str(where.line)
             said = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
-            print(f"::{_GITHUB[severity]} {said}::{_data(f'{what}; {mend}')}")
+            print(f"::{_GITHUB[severity]} {said}::{_data(f'{message}; {hint}')}")
 
     return report
 
@@ -124,7 +123,7 @@ def _rule(code: str) -> dict[str, object]:
 
 
 def _result(folder: str, finding: Finding, index: int) -> dict[str, object]:
-    where, severity, code, what, mend = finding
+    where, severity, code, message, hint = finding
     from urllib.parse import quote
 
     # The file as a whole has no line there; who shows the log wants one.
@@ -138,7 +137,7 @@ def _result(folder: str, finding: Finding, index: int) -> dict[str, object]:
         "ruleId": code,
         "ruleIndex": index,
         "level": _SARIF[severity],
-        "message": {"text": f"{what}; {mend}"},
+        "message": {"text": f"{message}; {hint}"},
         "locations": [{"physicalLocation": {"artifactLocation": artifact, "region": region}}],
     }
 

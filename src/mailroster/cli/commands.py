@@ -285,7 +285,7 @@ COMMANDS = (
             Option("--format", "text, json, github or sarif", "FORMAT"),
             _JSON,
             Option("--strict", "exit 1 on a warning too"),
-            Option("--info", "show notes too, which nobody has to mend"),
+            Option("--info", "show notes too, which nobody has to fix"),
             Option("--rule", "only these codes, with commas between", "CODE"),
             Option("--ignore", "all but these codes, with commas between", "CODE"),
             Option("--explain", "print the page of a code, and check nothing", "CODE"),

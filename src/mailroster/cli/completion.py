@@ -11,7 +11,7 @@ from typing import Any
 
 from mailroster.app.completion import roster_at_once
 from mailroster.base.address import split
-from mailroster.base.findings import NotUnderstood
+from mailroster.base.findings import UsageError
 from mailroster.base.settings import FOLDERS, LAYOUTS, OVERLAY
 from mailroster.cli.call import Call
 from mailroster.cli.commands import COMMANDS
@@ -36,7 +36,7 @@ ReadRoster = Callable[[Mapping[str, str]], Roster]
 def script(call: Call) -> int:
     shell = call.arguments[0]
     if shell not in _SCRIPTS:
-        raise NotUnderstood(f"{shell!r} is none of bash, zsh, fish")
+        raise UsageError(f"{shell!r} is none of bash, zsh, fish")
     line = os.environ.get(LINE)
     if line is None:
         print(_SCRIPTS[shell], end="")

@@ -2,7 +2,7 @@
 
 from mailroster.app import diff as app_diff
 from mailroster.app.preview import foreseen
-from mailroster.base.findings import ERROR, NotUnderstood
+from mailroster.base.findings import ERROR, UsageError
 from mailroster.cli import preview
 from mailroster.cli.call import Call
 from mailroster.cli.shown import shown
@@ -14,7 +14,7 @@ def diff(call: Call) -> int:
     with `--exit-code` if anything differs."""
     home, served = call.home, "--served" in call.options
     if not call.arguments and not served:
-        raise NotUnderstood("name a FOLDER to compare with, or say --served")
+        raise UsageError("name a FOLDER to compare with, or say --served")
     folder = call.arguments[0] if call.arguments else None
     before = app_diff.served_roster(home) if served else home.roster()
     after = home.roster() if folder is None else app_diff.roster_of_folder(home, folder)

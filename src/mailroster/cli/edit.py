@@ -77,7 +77,7 @@ def _warn_of_new_findings(call: Call, result: EditResult) -> None:
     new = new_findings(result.plan, result.before, result.after, call.settings.hostname)
     for finding in new.findings:
         severity = "note" if finding.severity == INFO else finding.severity
-        warn(f"{severity}: {finding.what}; {finding.mend} [{finding.code}]")
+        warn(f"{severity}: {finding.message}; {finding.hint} [{finding.code}]")
     if new.more:
         warn(f"{new.more:,} more: setup check")
     if new.unchecked:

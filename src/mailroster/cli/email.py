@@ -7,7 +7,7 @@ from typing import Any
 from mailroster.app import former_owner
 from mailroster.app.home import Edit, EditResult
 from mailroster.base.address import Address
-from mailroster.base.findings import NotUnderstood, Refused
+from mailroster.base.findings import Refused, UsageError
 from mailroster.cli.call import Call, account_address, warn
 from mailroster.cli.edit import rehearse, run_edit
 from mailroster.cli.password_input import gives_secret, secret_for
@@ -72,7 +72,7 @@ def delete(call: Call) -> int:
 
     addresses = list(dict.fromkeys(account_address(text) for text in call.arguments))
     if "-y" in call.options and "-n" in call.options:
-        raise NotUnderstood("-y and -n exclude each other")
+        raise UsageError("-y and -n exclude each other")
     home, dry_run = call.home, call.is_dry_run()
     home.finish_moves()
     roster = home.roster()

@@ -1,6 +1,6 @@
 """`setup email restrict`: who may not send, who may not receive."""
 
-from mailroster.base.findings import NotUnderstood, Refused
+from mailroster.base.findings import Refused, UsageError
 from mailroster.cli.call import Call, print_json, restriction_key, warn
 from mailroster.cli.edit import run_edit
 from mailroster.edits import accounts
@@ -63,7 +63,7 @@ def _direction(call: Call) -> tuple[str, str]:
     direction, *rest = call.arguments
     direction = direction.lower()
     if direction not in fields:
-        raise NotUnderstood(f"{direction!r} is neither 'send' nor 'receive'")
+        raise UsageError(f"{direction!r} is neither 'send' nor 'receive'")
     if not rest:
         return fields[direction], ""
     key = restriction_key(rest[0])

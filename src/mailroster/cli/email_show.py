@@ -3,7 +3,7 @@
 from typing import Any
 
 from mailroster.app.account import AccountReport, Mailbox, Quota, Restriction, report
-from mailroster.base.findings import NotUnderstood, printable
+from mailroster.base.findings import UsageError, printable
 from mailroster.cli.call import Call, account_address, print_json, recipients
 from mailroster.cli.edit import run_edit
 from mailroster.cli.incoming import fields_of_lead, lead_line
@@ -120,10 +120,10 @@ def forward(call: Call) -> int:
     address, *words = call.arguments
     account = account_address(address)
     if ("--off" in call.options) == bool(words):
-        raise NotUnderstood("give the targets of the mail, or --off")
+        raise UsageError("give the targets of the mail, or --off")
     if "--off" in call.options:
         if "--keep-copy" in call.options:
-            raise NotUnderstood("--off and --keep-copy exclude each other")
+            raise UsageError("--off and --keep-copy exclude each other")
         return run_edit(call, lambda roster: accounts.stop_forward(roster, account))
     targets = recipients(",".join(words))
     if "--keep-copy" in call.options:

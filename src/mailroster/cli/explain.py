@@ -8,7 +8,7 @@ from mailroster.analysis.graph import Graph, dot
 from mailroster.app.comparison import Agreement
 from mailroster.app.explanation import explain_address, patterns_fault, router_of_all
 from mailroster.base import address as addresses
-from mailroster.base.findings import NotUnderstood
+from mailroster.base.findings import UsageError
 from mailroster.cli.call import Call, any_address, finding_fields, print_json, warn
 from mailroster.routing.trace import Hop, Recipient
 
@@ -37,7 +37,7 @@ def show(call: Call) -> int:
 def draw(call: Call) -> int:
     """The map of the roster, or of one domain."""
     if "--dot" not in call.options and "--svg" not in call.options:
-        raise NotUnderstood("give --svg FILE or --dot")
+        raise UsageError("give --svg FILE or --dot")
     domain = addresses.fold_domain(call.arguments[0].lstrip("@")) if call.arguments else ""
     router = router_of_all(call.home, call.home.roster())
     _draw(call, map_chart(router, domain))

@@ -8,7 +8,7 @@ building argparse's parsers would cost every edit 10 ms.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from mailroster.base.findings import NotUnderstood
+from mailroster.base.findings import UsageError
 
 #: Stands in the place of a secret.
 HIDDEN = "…"
@@ -93,16 +93,16 @@ def parse(
     """What a command line says; or, where it asks for help, the words of the command it is about.
 
     `settings` are the options that may stand before the command. `ask` puts a question to the user
-    and returns the answer, "" where that is not possible. Raises NotUnderstood.
+    and returns the answer, "" where that is not possible. Raises UsageError.
     """
     words = list(argv)
     given: dict[str, str] = {}
     while words and words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
         option, equals, value = words.pop(0).partition("=")
         if option[2:] not in settings or option[:2] != "--":
-            raise NotUnderstood(_unknown_before(option, commands, settings))
+            raise UsageError(_unknown_before(option, commands, settings))
         if not equals and not words:
-            raise NotUnderstood(f"option {option} wants a value")
+            raise UsageError(f"option {option} wants a value")
         given[option[2:]] = value if equals else words.pop(0)
     if words == ["--version"]:
         words = ["version"]
@@ -123,7 +123,7 @@ def parse(
         arguments.append(answer)
         typed.append(answer)
     if not least <= len(arguments) <= most:
-        raise NotUnderstood(_wrong_number(command, arguments))
+        raise UsageError(_wrong_number(command, arguments))
     return Invocation(command, arguments, options, given, typed)
 
 
@@ -165,15 +165,15 @@ def _split(
             typed.append(word)
         elif name in known and known[name].value:
             if not equals and not rest:
-                raise NotUnderstood(f"option {name} wants a value: {known[name]}")
+                raise UsageError(f"option {name} wants a value: {known[name]}")
             options[name] = value if equals else rest.pop(0)
             shown = HIDDEN if _is_secret(known[name].value) else options[name]
             typed += [f"{name}={shown}"] if equals else [name, shown]
         elif word.startswith("--") and not _may_be_password(command, arguments):
             if name[2:] in settings:
                 line = f"setup {name} DIR {command.name()}"
-                raise NotUnderstood(f"{name} stands before the command: {line}")
-            raise NotUnderstood(_unknown_option(name, command))
+                raise UsageError(f"{name} stands before the command: {line}")
+            raise UsageError(_unknown_option(name, command))
         else:
             typed.append(_shown(command, arguments, word))
             arguments.append(word)
@@ -234,14 +234,14 @@ def _unknown_before(option: str, commands: Sequence[Command], settings: Sequence
 
 
 def _incomplete(words: Sequence[str], commands: Sequence[Command]) -> str:
-    """Help on a noun without a verb, if it was asked for; raises NotUnderstood otherwise."""
+    """Help on a noun without a verb, if it was asked for; raises UsageError otherwise."""
     nouns = [word for word in words if word not in ("help", "--help", "-h")]
     matches = [c for c in commands if c.words[: len(nouns)] == tuple(nouns)]
     if matches and len(nouns) < len(words):
         return " ".join(nouns)
     if matches:
         verbs = ", ".join(dict.fromkeys(c.words[len(nouns)] for c in matches))
-        raise NotUnderstood(f"'setup {' '.join(nouns)}' is not complete; use one of: {verbs}")
+        raise UsageError(f"'setup {' '.join(nouns)}' is not complete; use one of: {verbs}")
     from mailroster.cli.hints import unknown_command
 
-    raise NotUnderstood(unknown_command(nouns or words, [c.words for c in commands]))
+    raise UsageError(unknown_command(nouns or words, [c.words for c in commands]))

@@ -21,10 +21,10 @@ def show(words: str) -> int:
     """Prints the help on the commands that begin with some words; on all of them for none."""
     matches = [c for c in COMMANDS if not words or f"{c.name()} ".startswith(f"{words} ")]
     if not matches:
-        from mailroster.base.findings import NotUnderstood
+        from mailroster.base.findings import UsageError
         from mailroster.cli.hints import unknown_command
 
-        raise NotUnderstood(unknown_command(words.split(), [c.words for c in COMMANDS]))
+        raise UsageError(unknown_command(words.split(), [c.words for c in COMMANDS]))
     if len(matches) == 1:
         print(text(matches[0]), end="")
     else:

@@ -83,14 +83,14 @@ def unknown_command(words: Sequence[str], commands: Sequence[Words]) -> str:
         if hint := ELSEWHERE.get(tuple(word.lower() for word in words[:length])):
             return f"{hint}; {_PAGE}"
     typed = list(words)[: _known_words(words, commands) + 1]
-    what = f"there is no command {' '.join(typed)!r}"
+    message = f"there is no command {' '.join(typed)!r}"
     plain = [word for word in words if word and not word.startswith("-")]
     meant = suggestions(plain, commands) if plain else []
     if not meant:
-        return f"{what}; see 'setup help'"
+        return f"{message}; see 'setup help'"
     named = [f"'setup {name}'" for name in meant[:_SUGGESTED_MAX]]
     last = f" or {named[-1]}" if named[1:] else named[0]
-    return f"{what}; did you mean {', '.join(named[:-1])}{last}?"
+    return f"{message}; did you mean {', '.join(named[:-1])}{last}?"
 
 
 def _known_words(words: Sequence[str], commands: Sequence[Words]) -> int:

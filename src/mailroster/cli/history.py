@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from mailroster.app.history import Change, ChangedFile, changes
-from mailroster.base.findings import NotUnderstood
+from mailroster.base.findings import UsageError
 from mailroster.cli.call import Call, print_json
 
 _SHOWN = 20
@@ -31,7 +31,7 @@ def log(call: Call) -> int:
 
 def number(text: str, name: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise NotUnderstood(f"{name}: {text!r} is not a number")
+        raise UsageError(f"{name}: {text!r} is not a number")
     return int(text)
 
 

@@ -1,7 +1,7 @@
 """`setup integrate`: what the host's own Postfix and Dovecot need to read the tables."""
 
 from mailroster.app.host_servers import FileChange, HostPlan, HostServers
-from mailroster.base.findings import NotUnderstood
+from mailroster.base.findings import UsageError
 from mailroster.cli.call import Call, print_json, warn
 from mailroster.cli.host import of_host
 
@@ -12,11 +12,11 @@ def integrate(call: Call) -> int:
     """Shows, writes or takes back what is needed."""
     chosen = [action for action in _ACTIONS if action in call.options]
     if len(chosen) > 1:
-        raise NotUnderstood(f"{chosen[0]} and {chosen[1]} don't go together")
+        raise UsageError(f"{chosen[0]} and {chosen[1]} don't go together")
     if "--force" in call.options and chosen != ["--undo"]:
-        raise NotUnderstood("--force goes with --undo")
+        raise UsageError("--force goes with --undo")
     if "--reload" in call.options and chosen not in (["--apply"], ["--undo"]):
-        raise NotUnderstood("--reload goes with --apply or --undo")
+        raise UsageError("--reload goes with --apply or --undo")
     settings = of_host(call.settings)
     servers = HostServers(settings)
     keep = "--keep-system-users" in call.options

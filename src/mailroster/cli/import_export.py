@@ -8,7 +8,7 @@ from mailroster.analysis.left_out import left_out
 from mailroster.app import exporting, importing
 from mailroster.app.importing import Import
 from mailroster.app.passwords.new_hash import scheme_and_cost
-from mailroster.base.findings import ERROR, Finding, NotUnderstood, Refused
+from mailroster.base.findings import ERROR, Finding, Refused, UsageError
 from mailroster.cli.call import Call, warn
 from mailroster.cli.edit import rehearse, run_edit
 from mailroster.cli.progress import Bar
@@ -77,16 +77,16 @@ def _read(call: Call, source: str) -> Rows:
 
 
 def _format(asked: str | None, name: str) -> str:
-    """The format that is asked for, or else the one that a name tells. Raises NotUnderstood."""
+    """The format that is asked for, or else the one that a name tells. Raises UsageError."""
     format = asked
     if format is None:
         if os.path.isdir(name) or name.endswith("/"):
             return "folder"
         format = os.path.splitext(name)[1][1:].lower()
         if format not in FORMATS:
-            raise NotUnderstood(f"{name!r} does not tell its format; say --format csv or jsonl")
+            raise UsageError(f"{name!r} does not tell its format; say --format csv or jsonl")
     if format not in FORMATS:
-        raise NotUnderstood(f"unknown format {format!r}; take one of {', '.join(FORMATS)}")
+        raise UsageError(f"unknown format {format!r}; take one of {', '.join(FORMATS)}")
     return format
 
 
@@ -123,7 +123,7 @@ def export_rows(call: Call) -> int:
     if format == "folder":
         if not secrets or name == _STREAM:
             why = "names no folder" if name == _STREAM else "has the hashes in it: add --secrets"
-            raise NotUnderstood(f"--format folder {why}")
+            raise UsageError(f"--format folder {why}")
         exporting.write_folder(call.home, folder.write(entries), name, force=force)
     else:
         write = csv.write if format == "csv" else jsonl.write

@@ -2,18 +2,18 @@
 
 from typing import Any
 
-from mailroster.routing.incoming import CATCH_ALL, PATTERN, Lead
+from mailroster.routing.incoming import CATCH_ALL, PATTERN, IncomingRoute
 
 _KINDS = {CATCH_ALL: " (catch-all)", PATTERN: " (a pattern: only what matches it)"}
 
 
-def fields_of_lead(lead: Lead) -> dict[str, Any]:
+def fields_of_lead(lead: IncomingRoute) -> dict[str, Any]:
     """A lead as --json shows it."""
     where = lead.where._asdict()
     return {**lead._asdict(), "where": where, "through": list(lead.through)}
 
 
-def lead_line(lead: Lead) -> str:
+def lead_line(lead: IncomingRoute) -> str:
     """A lead for people: `all@x, through info@x  postfix-virtual.cf:2`."""
     through = f", through {', '.join(lead.through)}" if lead.through else ""
     return f"{lead.key}{_KINDS.get(lead.kind, '')}{through}  {lead.where}"

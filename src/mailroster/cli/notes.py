@@ -5,9 +5,9 @@ import time
 from typing import TypeVar
 
 from mailroster.base.end_date import end_of
-from mailroster.base.findings import Fault, NotUnderstood, Refused, printable
+from mailroster.base.findings import ParseError, Refused, UsageError, printable
 from mailroster.cli.call import Call
-from mailroster.edits.notes import Said
+from mailroster.edits.notes import NoteChange
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.notes import Notes, comment_text, noted
 
@@ -20,10 +20,10 @@ _SPAN_MAX_S = 100 * 366 * 86400
 _DIGITS_MAX = 20
 
 
-def said(call: Call) -> Said:
-    """What the options say. Raises Refused or NotUnderstood."""
+def said(call: Call) -> NoteChange:
+    """What the options say. Raises Refused or UsageError."""
     comment, until = call.options.get("--comment"), call.options.get("--until")
-    return Said(
+    return NoteChange(
         None if comment is None else comment_text(comment),
         None if until is None else until_of(until, time.time()),
     )
@@ -36,7 +36,7 @@ def until_of(text: str, now_s: float) -> str:
     unit = text.lstrip("0123456789")
     count = text.removesuffix(unit) if unit else ""
     if count and unit in ("m", "M"):
-        raise NotUnderstood(
+        raise UsageError(
             f"{text!r} may mean minutes or months; write {count}min, a span in days such as 30d, "
             "or a date"
         )
@@ -51,9 +51,9 @@ def until_of(text: str, now_s: float) -> str:
         return ""
     try:
         end = end_of(text)
-    except Fault as fault:
-        mend = "give 2026-12-31, 2026-12-31T18:00, or a span such as 30d, 12h or 45min"
-        raise NotUnderstood(f"{fault.what}; {mend}") from None
+    except ParseError as fault:
+        hint = "give 2026-12-31, 2026-12-31T18:00, or a span such as 30d, 12h or 45min"
+        raise UsageError(f"{fault.message}; {hint}") from None
     now = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(now_s))
     if end <= now:
         raise Refused(f"{text!r} is in the past; it is {now} now")

@@ -1,7 +1,7 @@
 """`setup overlay`: what of a config folder was changed here, and the ways back into its source."""
 
 from mailroster.app import overlay
-from mailroster.base.findings import NotUnderstood, Refused
+from mailroster.base.findings import Refused, UsageError
 from mailroster.cli.call import Call, print_json, print_list, warn
 from mailroster.cli.edit import run_edit
 
@@ -44,7 +44,7 @@ def export(call: Call) -> int:
     overlay.check_overlay(call.home)
     name = call.options.get("--secret")
     if (name is None) == (not call.arguments):
-        raise NotUnderstood("name a FOLDER, or say --secret NAME")
+        raise UsageError("name a FOLDER, or say --secret NAME")
     files = overlay.contents(call.home)
     bad = [file for file in files if not _KEY.issuperset(file)]
     if bad:
@@ -76,7 +76,7 @@ def _secret(name: str, files: dict[str, bytes]) -> dict[str, object]:
     import base64
 
     if not name or not _KEY.issuperset(name) or name != name.lower() or "_" in name:
-        raise NotUnderstood(f"{name!r} is no name of a Secret: a-z, 0-9, - and .")
+        raise UsageError(f"{name!r} is no name of a Secret: a-z, 0-9, - and .")
     if sum(map(len, files.values())) > _SECRET_MAX_BYTES:
         raise Refused("the files are larger than a Secret may be, which is 1 MiB; name a FOLDER")
     return {

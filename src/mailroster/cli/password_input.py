@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from mailroster.base.findings import NotUnderstood, Refused
+from mailroster.base.findings import Refused, UsageError
 from mailroster.cli.call import Call, warn
 from mailroster.roster.formats import credentials
 
@@ -34,7 +34,7 @@ def gives_secret(call: Call) -> bool:
 
 
 def secret_for(call: Call, name: str, check: Callable[[], object]) -> Secret:
-    """What a command line gives as a password. Raises NotUnderstood or Refused.
+    """What a command line gives as a password. Raises UsageError or Refused.
 
     `check` raises what is wrong with the command otherwise; it is called before anybody is asked to
     type a password for nothing.
@@ -42,7 +42,7 @@ def secret_for(call: Call, name: str, check: Callable[[], object]) -> Secret:
     given = call.arguments[1] if len(call.arguments) > 1 else None
     options = ("--password-stdin", "--hash", "--generate")
     if sum((given is not None, *(option in call.options for option in options))) > 1:
-        raise NotUnderstood(
+        raise UsageError(
             "give a password, --password-stdin, --generate or --hash, only one of them"
         )
     if "--hash" in call.options:
@@ -65,11 +65,11 @@ def secret_for(call: Call, name: str, check: Callable[[], object]) -> Secret:
 def clear_password(call: Call, name: str, place: int) -> str:
     """A password that is kept as it is, from the argument at a place, standard input or a question.
 
-    Raises NotUnderstood, or Refused for one that no protocol can carry.
+    Raises UsageError, or Refused for one that no protocol can carry.
     """
     given = call.arguments[place] if len(call.arguments) > place else None
     if given is not None and "--password-stdin" in call.options:
-        raise NotUnderstood("give a password or --password-stdin, only one of them")
+        raise UsageError("give a password or --password-stdin, only one of them")
     if given is not None:
         _warn_of_arguments(call)
     else:
@@ -102,19 +102,19 @@ def line() -> str:
 
 
 def asked_once(name: str) -> str:
-    """A password that is there already, typed on the terminal. Raises NotUnderstood."""
+    """A password that is there already, typed on the terminal. Raises UsageError."""
     _need_terminal("give it with --password-stdin")
     from getpass import getpass
 
     try:
         return getpass(f"Password of {name}: ")
     except EOFError:
-        raise NotUnderstood("there is no password") from None
+        raise UsageError("there is no password") from None
 
 
 def _need_terminal(otherwise: str) -> None:
     if sys.stdin is None or not sys.stdin.isatty():
-        raise NotUnderstood(
+        raise UsageError(
             f"there is no password: {otherwise}, or run this on a terminal to be asked for it"
         )
 
@@ -128,7 +128,7 @@ def _asked(name: str, check: Callable[[], object]) -> str:
         first = getpass(f"Password for {name}: ")
         again = getpass("Repeat the password: ")
     except EOFError:
-        raise NotUnderstood("there is no password") from None
+        raise UsageError("there is no password") from None
     if first != again:
         raise Refused("the two passwords differ")
     return first

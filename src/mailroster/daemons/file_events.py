@@ -108,10 +108,10 @@ def _told(before: str, error: OSError | None, say: Callable[[str], object]) -> s
         return ""
     reason = os.strerror(error.errno or 0)
     if not before:
-        mend = _LIMITS.get(error.errno or 0, "the limits of the system")
+        hint = _LIMITS.get(error.errno or 0, "the limits of the system")
         say(
             f"inotify can't watch the folders ({reason}): they are looked at every second instead; "
-            f"raise {mend}"
+            f"raise {hint}"
         )
     return reason
 

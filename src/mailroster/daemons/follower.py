@@ -12,13 +12,13 @@ from contextlib import contextmanager, suppress
 
 from mailroster.app import leftovers
 from mailroster.app.expire import Deadlines, clock_of, now, put_over
-from mailroster.base.findings import Busy, Finding, Refused, ServiceFailed
+from mailroster.base.findings import Finding, Refused, ServerError, TryAgain
 from mailroster.base.layout import MOVES, Layout
 from mailroster.base.settings import Settings
 from mailroster.daemons.file_events import hints
 from mailroster.publish.damage import damaged
-from mailroster.publish.published_files import Served
-from mailroster.publish.reconcile import Outcome, Tables, converge
+from mailroster.publish.published_files import PublishedFiles
+from mailroster.publish.reconcile import Outcome, Tables, reconcile
 from mailroster.roster.roster import Roster
 from mailroster.servers import running
 from mailroster.servers.overrides import Pending, ignored
@@ -40,7 +40,7 @@ LOOK_S = 2.0
 LOOK_SHARE = 50
 #: What is over but can't be put into effect is tried again after this time.
 TRY_AGAIN_S = 60.0
-#: What changes at each convergence is left alone until the next hint after so many.
+#: What changes at each reconciliation is left alone until the next hint after so many.
 ROUNDS_MAX = 20
 #: A look at the folders that takes longer is reported.
 SLOW_S = 60.0
@@ -127,9 +127,9 @@ class Follower:
 
     def _open(self, name: str) -> None:
         """Knows nothing yet of what is in the state folder."""
-        self._fault = ""  # why the last convergence failed
+        self._fault = ""  # why the last reconciliation failed
         settings, layout, observer = self._settings, self._layout, self._observer
-        copies = Served(layout.served, index_from=settings.index_from_bytes)
+        copies = PublishedFiles(layout.served, index_from=settings.index_from_bytes)
         self._store = Store(
             settings.config, find=copies.current, history_bytes=settings.history_bytes,
             author=lambda: _author(name), linked=settings.linked(),
@@ -148,16 +148,16 @@ class Follower:
 
     def begin(self) -> bool:
         """Brings the tables in step, before anybody relies on them; whether time alone will bring
-        more in force. Raises ServiceFailed if there are none in the end."""
+        more in force. Raises ServerError if there are none in the end."""
         for line in ignored(self._settings):
             log(line)
         s = self._settings
         self._tables.begin(s.hostname, version(), s.mail, s.postmaster_address)
         self._bring()
         self._put_over()
-        outcome = self._converge()
+        outcome = self._reconcile()
         if outcome is None and not self._tables.can_serve():
-            raise ServiceFailed(f"no server can be started without tables: {self._fault}")
+            raise ServerError(f"no server can be started without tables: {self._fault}")
         return outcome is not None and outcome.waits
 
     def renew(self) -> None:
@@ -177,21 +177,21 @@ class Follower:
         is_there = os.path.exists(self._store.path(file))
         self._had_accounts = self._had_accounts or is_there
         if self._had_accounts and not is_there and not self._tables.have_copy():
-            mend = f"restore it, or start '{self._name}' anew if it is meant"
-            raise Refused(f"{file} is gone, and so are the copies of what is served; {mend}")
+            hint = f"restore it, or start '{self._name}' anew if it is meant"
+            raise Refused(f"{file} is gone, and so are the copies of what is served; {hint}")
 
     def compile_scripts(self) -> None:
         """Puts the Sieve scripts in force before there is mail, compiled by this Dovecot."""
         s = self._settings
         try:
             scripts = SieveScripts(s.config, self._layout, s.settle_seconds, linked=s.linked())
-            scripts.converge(anew=True)
-        except (Busy, ServiceFailed) as error:
+            scripts.reconcile(anew=True)
+        except (TryAgain, ServerError) as error:
             log(f"not in step: {error}")
 
     async def follow(self) -> None:
-        """Converges whenever a file has become another, or something that is held may pass; without
-        end. Whatever fails is logged, and tried again later."""
+        """Reconciles whenever a file has become another, or something that is held may pass;
+        without end. Whatever fails is logged, and tried again later."""
         tables = (self._layout.tables, self._layout.sql)
         retry = Retry("the config folder can't be followed", "the config folder is followed again")
         while True:
@@ -232,7 +232,7 @@ class Follower:
             if not self._retry.is_due(changed=folder != self._failed_at):
                 return False
             try:
-                outcome = self._converged(broken)
+                outcome = self._reconciled(broken)
             except Exception as error:  # noqa: BLE001 - mail goes on, and so does the next look
                 self._failed_at = folder
                 self._retry.failed(error if isinstance(error, _EXPECTED) else words_of(error))
@@ -253,7 +253,7 @@ class Follower:
             if not self._overlay.bring():
                 return
             apart = tuple(map(str, self._overlay.findings()))
-        except (Busy, Refused) as error:
+        except (TryAgain, Refused) as error:
             apart = (str(error),)
         for text in apart:
             if text not in self._apart:
@@ -267,7 +267,7 @@ class Follower:
 
     def _drop_stale_database(self) -> None:
         """Removes Dovecot's database if a log of it is lost that Dovecot has open: the next
-        convergence makes a new one, and Dovecot serves the old one until then."""
+        reconciliation makes a new one, and Dovecot serves the old one until then."""
         folder = identity(self._layout.sql)
         if folder in (ABSENT, self._database_folder):
             return
@@ -286,7 +286,7 @@ class Follower:
             count = leftovers.finish_deletions(self._settings, self._says(), self._serves())
             if count:
                 log(f"mail of deleted accounts that was left is deleted: {count}")
-        except (Busy, Refused, OSError) as error:
+        except (TryAgain, Refused, OSError) as error:
             log(f"mail of deleted accounts is left: {error}")
 
     def _says(self) -> Roster:
@@ -322,8 +322,8 @@ class Follower:
         return look.found
 
     def _put_over(self) -> None:
-        """Puts into effect what has come to its end date, in the files; the next convergence sees
-        it there."""
+        """Puts into effect what has come to its end date, in the files; the next reconciliation
+        sees it there."""
         moment = now()
         self._keep_clock()
         if time.monotonic() < self._next_try or not self._deadlines.due(moment):
@@ -335,7 +335,7 @@ class Follower:
             return
         try:
             edited = put_over(self._store, self._tables, moment)
-        except (Busy, Refused, ServiceFailed) as error:
+        except (TryAgain, Refused, ServerError) as error:
             self._next_try = time.monotonic() + TRY_AGAIN_S
             if str(error) != self._refusal:
                 log(f"what has come to its end date stays in force: {error}")
@@ -352,23 +352,23 @@ class Follower:
         try:
             self._clock.keep()
         except OSError:
-            pass  # the state folder can't be written: the convergence reports that
+            pass  # the state folder can't be written: the reconciliation reports that
 
-    def _converge(self) -> Outcome | None:
-        """Converges; None if it has to be tried again."""
+    def _reconcile(self) -> Outcome | None:
+        """Reconciles; None if it has to be tried again."""
         try:
-            return self._converged()
+            return self._reconciled()
         except _EXPECTED as error:
             self._fault = str(error)
             log(f"not in step: {self._fault}")
             return None
 
-    def _converged(self, broken: Collection[str] = ()) -> Outcome:
-        """Converges and logs what is new about it. Raises as `converge` does."""
+    def _reconciled(self, broken: Collection[str] = ()) -> Outcome:
+        """Reconciles and logs what is new about it. Raises as `reconcile` does."""
         _try(self._settle_moves, self._errands[self._settle_moves])
         self._check_accounts()
-        outcome = converge(self._store, self._tables, self._layout, self._settling, broken=broken)
-        scripts = self._scripts.converge()
+        outcome = reconcile(self._store, self._tables, self._layout, self._settling, broken=broken)
+        scripts = self._scripts.reconcile()
         held = (*outcome.held, *scripts.findings, *self._pending.findings())
         findings = tuple(dict.fromkeys((*outcome.faults, *held)))
         for finding in findings:
@@ -384,8 +384,8 @@ class Follower:
         return outcome._replace(waits=outcome.waits or scripts.waits)
 
 
-#: What a convergence raises for reasons that it names itself.
-_EXPECTED = (Busy, Refused, ServiceFailed)
+#: What a reconciliation raises for reasons that it names itself.
+_EXPECTED = (TryAgain, Refused, ServerError)
 
 
 def _try(act: Callable[[], None], retry: Retry) -> None:

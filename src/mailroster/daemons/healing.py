@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 
-from mailroster.base.findings import Refused, ServiceFailed
+from mailroster.base.findings import Refused, ServerError
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 from mailroster.daemons.follower import Follower, only_one
@@ -79,7 +79,7 @@ class Healer:
             except Displaced:
                 raise
             except Exception as error:  # noqa: BLE001 - it is tried again
-                expected = isinstance(error, Refused | ServiceFailed)
+                expected = isinstance(error, Refused | ServerError)
                 self._retry.failed(error if expected else words_of(error))
 
     async def _look(self, stop: asyncio.Event) -> None:
@@ -127,7 +127,7 @@ class Healer:
                     return
                 try:
                     await start()
-                except ServiceFailed as error:
+                except ServerError as error:
                     log(str(error))  # its keeper tries it again and again
         await self.record()
         await in_thread(self._healed)

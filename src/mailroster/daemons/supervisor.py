@@ -11,7 +11,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
-from mailroster.base.findings import ServiceFailed
+from mailroster.base.findings import ServerError
 from mailroster.servers import families
 from mailroster.servers.families import Process
 from mailroster.system.log import words_of
@@ -75,7 +75,7 @@ class Supervisor:
         return True
 
     async def start(self) -> None:
-        """Starts the server if it isn't running. Raises ServiceFailed with its own words."""
+        """Starts the server if it isn't running. Raises ServerError with its own words."""
         async with self._turn:
             await self._start()
 
@@ -95,7 +95,7 @@ class Supervisor:
             own = dict.fromkeys(line.strip() for line in output.splitlines() if line.strip())
             words = [*await in_thread(self._server.causes), *list(own)[:_WORDS_MAX]]
             why = "; ".join(words) or f"exit code {code}"
-            raise ServiceFailed(f"{self._server.name} does not start: {why}")
+            raise ServerError(f"{self._server.name} does not start: {why}")
 
     async def keep(self, stop: asyncio.Event) -> None:
         """Returns when `stop` is set; restarts the server whenever it dies before."""
@@ -133,7 +133,7 @@ class Supervisor:
                 await self.start()
                 self._log(f"{self._server.name} runs again")
                 await in_thread(self._again)
-            except ServiceFailed as error:
+            except ServerError as error:
                 self._log(str(error))
             except Exception as error:  # noqa: BLE001 - it is tried again, whatever it is
                 self._log(f"{self._server.name} does not start: {words_of(error)}")
@@ -159,10 +159,10 @@ class Supervisor:
         if process is None:
             return
         name = self._server.name
-        gone = await families.end(
+        removed = await families.end(
             process, STOP_S, lambda: self._log(f"{name} does not stop; it is killed")
         )
-        if not gone:
+        if not removed:
             self._log(f"{name} (process {process.pid}) can't be killed; it still runs")
         self._forget()
 

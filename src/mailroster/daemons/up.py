@@ -11,7 +11,7 @@ from typing import Any
 
 from mailroster.app.adopt.environment import without_effect
 from mailroster.app.home import Home
-from mailroster.base.findings import Busy, Refused, ServiceFailed
+from mailroster.base.findings import Refused, ServerError, TryAgain
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 from mailroster.daemons import signals
@@ -99,7 +99,7 @@ class Up:
         self._healer.check_owner()
 
     async def run(self) -> None:
-        """Until a signal ends it (mailroster.daemons.signals). Raises Refused or ServiceFailed if
+        """Until a signal ends it (mailroster.daemons.signals). Raises Refused or ServerError if
         it can't begin, or can't go on."""
         os.umask(0o077)  # also of the daemons that it starts
         stop = asyncio.Event()
@@ -197,7 +197,7 @@ class Up:
         try:
             if count := mail_folder(self._settings).unlock():
                 log(f"folders of mail that a killed Dovecot had left locked are open: {count}")
-        except (Busy, Refused, OSError) as error:
+        except (TryAgain, Refused, OSError) as error:
             log(f"a mailbox may be locked: {error}")
 
     def _escape_folders(self) -> None:
@@ -208,7 +208,7 @@ class Up:
             if count := mail_folder(self._settings).escape_tildes():
                 log(f"folders with a '~' in their names have another name on the disk: {count}")
             Disk().replace(self._layout.escaped, b"")
-        except (Busy, Refused, OSError) as error:
+        except (TryAgain, Refused, OSError) as error:
             log(f"folders with a '~' in their names may not open: {error}")
 
     def _flush(self) -> None:
@@ -217,14 +217,14 @@ class Up:
             code, _, words = run(["postqueue", "-c", self._layout.postfix, "-f"])
             if code:
                 log(f"the queue is not flushed: {words.strip()}")
-        except ServiceFailed as error:
+        except ServerError as error:
             log(f"the queue is not flushed: {error}")
 
     async def _start_policy(self) -> None:
         """Without it mail goes on, and so does `up`, which tries again."""
         try:
             await self._policy.start()
-        except ServiceFailed as error:
+        except ServerError as error:
             log(str(error))
 
     async def _stop_servers(self) -> None:
@@ -274,7 +274,7 @@ class Up:
         ports = await in_thread(in_force.ports, s, self._layout)
         while found := await unless_stopped(stop, in_thread(unready, ports, self._layout)):
             if time.monotonic() > deadline:
-                raise ServiceFailed(f"no answer: {', '.join(found)}; see {s.logs}")
+                raise ServerError(f"no answer: {', '.join(found)}; see {s.logs}")
             await asyncio.sleep(0.05)
         sd_notify.notify(sd_notify.READY)
         log(f"ready: {listed(ports)} on {s.listen}")

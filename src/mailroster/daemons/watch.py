@@ -6,7 +6,7 @@ import os
 import time
 from contextlib import ExitStack
 
-from mailroster.base.findings import Refused, ServiceFailed
+from mailroster.base.findings import Refused, ServerError
 from mailroster.base.layout import Layout
 from mailroster.base.setting_rules import fault
 from mailroster.base.settings import Settings
@@ -52,7 +52,7 @@ class Watch:
     """The tables of a host."""
 
     def __init__(self, settings: Settings, *, once: bool = False) -> None:
-        """Raises Refused for what a person has to mend before."""
+        """Raises Refused for what a person has to fix before."""
         self._layout = layout = Layout(settings.state, settings.layout)
         check_host(settings, layout)
         self._settings = settings = settings._replace(hostname=origin(layout))
@@ -87,7 +87,7 @@ class Watch:
         return False
 
     async def run(self) -> None:
-        """Until a signal ends it (mailroster.daemons.signals). Raises Refused or ServiceFailed if
+        """Until a signal ends it (mailroster.daemons.signals). Raises Refused or ServerError if
         it can't begin, or can't go on."""
         stop = asyncio.Event()
         signals.handle(stop)
@@ -130,5 +130,5 @@ class Watch:
         try:
             make_folder(os.path.dirname(self._layout.policy))
             await self._policy.start()
-        except (OSError, ServiceFailed) as error:
+        except (OSError, ServerError) as error:
             log(str(error))

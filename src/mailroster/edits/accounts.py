@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from mailroster.base.address import Address, fold, split
-from mailroster.base.findings import Fault, Refused
+from mailroster.base.findings import ParseError, Refused
 from mailroster.edits import senders
 from mailroster.roster.documents import notes
 from mailroster.roster.documents.document import Document
@@ -32,8 +32,8 @@ def add_account(roster: Roster, account: Account) -> Roster:
 
 
 def set_password(roster: Roster, address: Address, hash: str) -> Roster:
-    """With another password for an account; its extra fields stay, and so does a lock. Raises Fault
-    for a password in clear of a locked account."""
+    """With another password for an account; its extra fields stay, and so does a lock. Raises
+    ParseError for a password in clear of a locked account."""
     account = roster.accounts.get(address)
     if account is None:
         raise _unknown(address)
@@ -115,8 +115,8 @@ def forward(
     for target in dict.fromkeys(targets):
         if fold(target) not in there:
             document = virtual.add_recipient(document, address, target)
-    gone = there - {fold(target) for target in targets}
-    document = virtual.remove_recipients(document, address, gone)
+    removed = there - {fold(target) for target in targets}
+    document = virtual.remove_recipients(document, address, removed)
     after = roster._replace(virtual=document)
     _expandable(Router(roster, origin, captured), Router(after, origin, captured), address)
     return after
@@ -201,8 +201,8 @@ def _expandable(before: Router, after: Router, key: str) -> None:
     """Refused if an alias can't be followed, or one that leads to it no more but could before."""
     try:
         after.follow(key)
-    except Fault as fault:
-        raise Refused(fault.what) from None
+    except ParseError as fault:
+        raise Refused(fault.message) from None
     refuse_worse(before, after, sorted(dependents(after, [key]) - {key}))
 
 
@@ -215,9 +215,9 @@ def refuse_worse(before: Router, after: Router, keys: Iterable[str]) -> None:
             after.follow(key)
         except NotFollowed:
             return
-        except Fault as fault:
+        except ParseError as fault:
             try:
                 before.follow(key)
-            except Fault:
+            except ParseError:
                 continue
-            raise Refused(fault.what) from None
+            raise Refused(fault.message) from None

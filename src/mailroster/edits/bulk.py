@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from mailroster.base.address import fold
-from mailroster.base.findings import ERROR, WARNING, Fault, Finding, Refused
+from mailroster.base.findings import ERROR, WARNING, Finding, ParseError, Refused
 from mailroster.edits.rows import AccountRow, Row, Rows
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats import accounts, credentials, quotas, virtual
@@ -104,7 +104,7 @@ def _merge(roster: Roster, rows: Iterable[Row], *, update: bool) -> Merged:
                 done = "alias", merging.alias(row.entry)
             else:
                 done = "account", merging.account(row.entry)
-        except Fault as fault:
+        except ParseError as fault:
             findings.append(fault.at(row.where))
         else:
             good.append(row)
@@ -127,22 +127,24 @@ class _Merging:
         )
 
     def account(self, row: AccountRow) -> str:
-        """Puts an account in, and says what that changes. Raises Fault, with nothing done."""
+        """Puts an account in, and says what that changes. Raises ParseError, with nothing done."""
         document = self._roster.accounts
         old = document.get(row.address)
         if old is None:
             if row.address in self._roster.virtual:
-                what = f"{row.address!r} is an alias already"
-                raise Fault("exists-already", what, "delete it first")
+                message = f"{row.address!r} is an alias already"
+                raise ParseError("exists-already", message, "delete it first")
             if not row.hash:
-                what = f"the new account {row.address!r} has no password"
-                raise Fault("no-password", what, "give a password or a hash")
+                message = f"the new account {row.address!r} has no password"
+                raise ParseError("no-password", message, "give a password or a hash")
             self._accounts.put(None, accounts.line(Account(row.address, row.hash, row.extra)))
             self._quota(row)
             return ADDED
         if not self._update:
-            what = f"account {row.address!r} exists already"
-            raise Fault("exists-already", what, "change it with --update, or leave the row out")
+            message = f"account {row.address!r} exists already"
+            raise ParseError(
+                "exists-already", message, "change it with --update, or leave the row out"
+            )
         lasting = row.hash and credentials.is_locked(old.password)
         hash = credentials.locked(row.hash) if lasting else row.hash
         new = Account(row.address, hash or old.password, row.extra or old.extra)
@@ -170,12 +172,14 @@ class _Merging:
         return True
 
     def alias(self, alias: Alias) -> str:
-        """Puts an alias in, and says what that changes. Raises Fault, with nothing done."""
+        """Puts an alias in, and says what that changes. Raises ParseError, with nothing done."""
         document = self._roster.virtual
         old = document.get(alias.key)
         if old is not None and not self._update:
-            what = f"alias {alias.key!r} exists already"
-            raise Fault("exists-already", what, "change it with --update, or leave the row out")
+            message = f"alias {alias.key!r} exists already"
+            raise ParseError(
+                "exists-already", message, "change it with --update, or leave the row out"
+            )
         if old == alias:
             return UNCHANGED
         self._virtual.put(document.position(alias.key), virtual.line(*alias))
@@ -199,12 +203,12 @@ def _unreasonable(before: Router, after: Router, rows: Iterable[Row]) -> list[Fi
     return found
 
 
-def _fault(router: Router, key: str) -> Fault | None:
+def _fault(router: Router, key: str) -> ParseError | None:
     try:
         router.follow(key)
     except NotFollowed:
         return None
-    except Fault as fault:
+    except ParseError as fault:
         return fault
     return None
 
@@ -218,7 +222,7 @@ def _taken_over(roster: Roster, rows: Iterable[Row]) -> list[Finding]:
             and entry.key in roster.accounts
             and entry.key not in map(fold, entry.recipients)
         ):
-            what = f"{entry.key!r} has a mailbox, which gets no mail from now on"
-            mend = "add it to the recipients to keep it"
-            found.append(Finding(where, WARNING, "alias-on-mailbox", what, mend))
+            message = f"{entry.key!r} has a mailbox, which gets no mail from now on"
+            hint = "add it to the recipients to keep it"
+            found.append(Finding(where, WARNING, "alias-on-mailbox", message, hint))
     return found

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mailroster.base.end_date import end_of
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.edits.locks import Rehash, because, locking, unlocking
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.notes import UNTIL, Notes, annotating, noted, removing, words
@@ -45,7 +45,7 @@ def is_over(until: str, now: str) -> bool:
         return False
     try:
         return end_of(until) <= now
-    except Fault:
+    except ParseError:
         return False
 
 
@@ -54,7 +54,7 @@ def ends_in(line: str) -> str:
     word, until = words(line) or ("", "")
     try:
         return end_of(until) if word == UNTIL else ""
-    except Fault:
+    except ParseError:
         return ""
 
 
@@ -66,7 +66,7 @@ def _account(document: Document[Account], position: int, notes: Notes, rehash: R
         return locking(document, position, ended, rehash)
     try:
         return unlocking(document, position)
-    except Fault:  # no password to log in with: the lock stays
+    except ParseError:  # no password to log in with: the lock stays
         return annotating(document, position, notes._replace(until=""))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from mailroster.base.address import Address
 from mailroster.base.findings import Refused
-from mailroster.edits.notes import Said
+from mailroster.edits.notes import NoteChange
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.notes import Notes, annotating, notes_of
 from mailroster.roster.formats import accounts
@@ -23,7 +23,7 @@ _BETWEEN = "; "
 Rehash = Callable[[str], str]
 
 
-def lock(roster: Roster, address: Address, said: Said, rehash: Rehash) -> Roster:
+def lock(roster: Roster, address: Address, said: NoteChange, rehash: Rehash) -> Roster:
     """With an account locked, for a reason and until a moment if they are said; what was said of a
     lock that is there already, and isn't said anew, stays."""
     document = roster.accounts
@@ -33,7 +33,7 @@ def lock(roster: Roster, address: Address, said: Said, rehash: Rehash) -> Roster
         notes = notes._replace(until="")
     comment, reason = _parted(notes.comment)
     reason = reason if said.comment is None else said.comment
-    notes = Said(until=said.until).over(notes._replace(comment=_joined(comment, reason)))
+    notes = NoteChange(until=said.until).over(notes._replace(comment=_joined(comment, reason)))
     return roster._replace(accounts=document.edited(locking(document, position, notes, rehash)))
 
 
@@ -50,7 +50,7 @@ def locking(
 
 def unlock(roster: Roster, address: Address) -> Roster:
     """Without the lock of an account, its reason and its end; one that isn't locked stays as it is.
-    Raises Fault if there is no password behind the lock."""
+    Raises ParseError if there is no password behind the lock."""
     position, account = _known(roster.accounts, address)
     if not is_locked(account.password):
         return roster
@@ -58,7 +58,7 @@ def unlock(roster: Roster, address: Address) -> Roster:
 
 
 def unlocking(document: Document[Account], position: int) -> dict[int, str | None]:
-    """What has to be edited so that the account at a position is locked no more. Raises Fault."""
+    """The edit that unlocks the account at a position. Raises ParseError."""
     account = document.readable(document.line(position))
     assert account is not None, "it can be read"
     line = accounts.changed_line(document.line(position), unlocked(account.password))

@@ -10,7 +10,7 @@ from mailroster.roster.documents.notes import Notes, annotated, notes_of
 from mailroster.roster.roster import Roster
 
 
-class Said(NamedTuple):
+class NoteChange(NamedTuple):
     """What a command says about an entry; None where it says nothing, "" to take a note away."""
 
     comment: str | None = None
@@ -24,16 +24,16 @@ class Said(NamedTuple):
         )
 
     def __bool__(self) -> bool:
-        return self != Said()
+        return self != NoteChange()
 
 
-def annotate(roster: Roster, field: str, key: str, said: Said) -> Roster:
+def annotate(roster: Roster, field: str, key: str, said: NoteChange) -> Roster:
     """With notes on the entry that counts for a key of a file; without one nothing changes."""
     document: Document[Any] = getattr(roster, field)
     return annotate_at(roster, field, document.position(key) if said else None, said)
 
 
-def annotate_at(roster: Roster, field: str, position: int | None, said: Said) -> Roster:
+def annotate_at(roster: Roster, field: str, position: int | None, said: NoteChange) -> Roster:
     """With notes on the entry at a position."""
     if position is None or not said:
         return roster

@@ -6,7 +6,7 @@ Whether a pattern compiles, and what it takes, only Postfix can tell: its answer
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mailroster.base.address import split_extension
-from mailroster.base.findings import Fault, Finding, Refused
+from mailroster.base.findings import Finding, ParseError, Refused
 from mailroster.edits import accounts
 from mailroster.roster.documents import notes
 from mailroster.roster.documents.document import Document
@@ -41,7 +41,7 @@ def add_rule(roster: Roster, pattern: str, recipients: Sequence[str], judge: Jud
     where = document.location(position)
     for finding in (*document.findings(), *judge(document)):
         if finding.where == where:
-            raise Refused(f"Postfix would skip the rule {pattern}: {finding.what}")
+            raise Refused(f"Postfix would skip the rule {pattern}: {finding.message}")
     return roster._replace(regexp=document)
 
 
@@ -124,7 +124,7 @@ def _one_domain(rule: Rule | None) -> None:
 def _rest(document: Document[Rule], position: int, recipients: Sequence[str]) -> str | None:
     try:
         return regexp.without(document.line(position), recipients)
-    except Fault:
+    except ParseError:
         where = document.location(position)
         raise Refused(
             f"the pattern of {where} goes over several lines; take recipients out by hand"

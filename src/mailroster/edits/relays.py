@@ -15,8 +15,8 @@ def route(roster: Roster, relay: Relay) -> Roster:
 
 
 def log_in(roster: Roster, login: Login) -> Roster:
-    """With a login at its relay for a sender, in place of the one it had. Raises Fault for what the
-    file can't hold."""
+    """With a login at its relay for a sender, in place of the one it had. Raises ParseError for
+    what the file can't hold."""
     return roster._replace(sasl_passwords=sasl_password.put(roster.sasl_passwords, login))
 
 

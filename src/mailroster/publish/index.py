@@ -30,7 +30,7 @@ _OFFSET_BYTES = 6
 _SERIAL_BYTES = 8
 
 
-class Note(NamedTuple):
+class CopyInfo(NamedTuple):
     """What is known of the copy of one file."""
 
     serial: int  # another one whenever the copy has become another
@@ -45,7 +45,7 @@ class Note(NamedTuple):
         return " ".join(map(str, (self.serial, *self.identity, *self[2:]))).encode()
 
     @classmethod
-    def of(cls, raw: bytes) -> "Note":
+    def of(cls, raw: bytes) -> "CopyInfo":
         serial, *rest = map(int, raw.split())
         return cls(serial, Identity(*rest[:4]), *rest[4:])
 
@@ -65,9 +65,9 @@ class Index:
     def __init__(self, tables: Mapping[bytes, Any], transaction: "lmdb.Transaction") -> None:
         self._tables, self._transaction = tables, transaction
 
-    def note(self, field: str) -> Note | None:
+    def note(self, field: str) -> CopyInfo | None:
         raw = self._transaction.get(field.encode())
-        return None if raw is None else Note.of(bytes(raw))
+        return None if raw is None else CopyInfo.of(bytes(raw))
 
     def claiming(self, field: str, key: str) -> list[int]:
         return self._values(_keys(field), _place(*split(key)))
@@ -103,7 +103,7 @@ class Index:
 class Writing(Index):
     """The next state of the index, as it is being written."""
 
-    def put_note(self, field: str, note: Note | None) -> None:
+    def put_note(self, field: str, note: CopyInfo | None) -> None:
         if note is None:
             self._transaction.delete(field.encode())
         else:

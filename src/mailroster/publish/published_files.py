@@ -11,7 +11,7 @@ from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any
 
 from mailroster.base.address import is_idna, split
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.roster.documents.byte_lines import (
     cut,
     is_start,
@@ -22,14 +22,14 @@ from mailroster.roster.documents.byte_lines import (
     start_behind,
 )
 from mailroster.roster.documents.document import Document, Format, mentions
-from mailroster.roster.documents.large import Indexed, content_of, whole
+from mailroster.roster.documents.large import LargeDocument, content_of, whole
 from mailroster.roster.documents.splices import SPLICES_MAX, Bytes, Splice, splices_between
 from mailroster.roster.roster import Roster, document_of
 from mailroster.store.config_folder import Edited, Find
 from mailroster.system.files import ABSENT, Disk, Identity, identity, identity_of, opened, read
 
 if TYPE_CHECKING:
-    from mailroster.publish.index import Entry, Index, IndexFile, Note
+    from mailroster.publish.index import CopyInfo, Entry, Index, IndexFile
 
 #: The size of a file from which on it has an index: below it, reading all of it is quicker.
 INDEX_FROM_BYTES = 1 << 18
@@ -46,7 +46,9 @@ _TICK_S = 0.02
 class IndexedFile:
     """A file with an index: the base of a document."""
 
-    def __init__(self, format: Format[Any], field: str, path: str, index: "Index", note: "Note"):
+    def __init__(
+        self, format: Format[Any], field: str, path: str, index: "Index", note: "CopyInfo"
+    ):
         self._format, self._field, self._index, self._note = format, field, index, note
         self._file = opened(path)
         self.fd = self._file.fileno()
@@ -65,7 +67,7 @@ class IndexedFile:
         def matches(line: str) -> bool:
             try:
                 entry = self._format.parse(line) if self._format.key(line) else None
-            except Fault:
+            except ParseError:
                 return False
             return entry is not None and mentions(self._format, entry, user, domain)
 
@@ -130,7 +132,7 @@ def lines_in(
         start = end
 
 
-class Served:
+class PublishedFiles:
     """The copies and the index in one folder. Whoever writes holds the lock of the state."""
 
     def __init__(
@@ -161,7 +163,7 @@ class Served:
             note = index.note(field) if index is not None else None
             if index is not None and note is not None and identity(path).size == note.size:
                 base = IndexedFile(empty.format, field, path, index, note)
-                documents[field] = Indexed(empty.format, base)
+                documents[field] = LargeDocument(empty.format, base)
             else:
                 documents[field] = document_of(field, read(path), known)
         return Roster(**documents)
@@ -177,7 +179,7 @@ class Served:
             return None
         format = getattr(Roster(), field).format
         base = IndexedFile(format, field, path, index, note)
-        return (Indexed(format, base), found) if identity_of(base.fd) == found else None
+        return (LargeDocument(format, base), found) if identity_of(base.fd) == found else None
 
     def finding(self, served: Roster, edited: Edited | None) -> Find:
         """Finds the files of the config folder as what they differ in from what is served.
@@ -187,12 +189,12 @@ class Served:
 
         def find(field: str, path: str, found: Identity) -> tuple[Document[Any], Identity] | None:
             ours = getattr(served, field)
-            if not isinstance(ours, Indexed) or found == ABSENT:
+            if not isinstance(ours, LargeDocument) or found == ABSENT:
                 return None
             if edited is not None and edited.written.get(field, ABSENT) == found:
                 theirs = getattr(edited.after, field)
-                if isinstance(theirs, Indexed) and theirs.base.token == ours.base.token:
-                    return Indexed(ours.format, ours.base, theirs.splices), found
+                if isinstance(theirs, LargeDocument) and theirs.base.token == ours.base.token:
+                    return LargeDocument(ours.format, ours.base, theirs.splices), found
             return (ours, found) if self._is_copied(field, found) else _compared(ours, path)
 
         return find
@@ -208,7 +210,7 @@ class Served:
         """Makes the copy of a file hold a document. If that is cut short, the copy has no index. A
         copy with a byte order mark never has one: the mark would move with the first line."""
         has_mark = document.has_mark()
-        if isinstance(document, Indexed) and not has_mark and self._follow(field, document):
+        if isinstance(document, LargeDocument) and not has_mark and self._follow(field, document):
             return
         path = self.path(document.format.file)
         self._forget(field)
@@ -219,7 +221,7 @@ class Served:
 
     def leaves_half(self, document: Document[Any]) -> bool:
         """Whether a `put` that is cut short may leave a copy that is neither old nor new."""
-        return isinstance(document, Indexed) and bool(moves(document))
+        return isinstance(document, LargeDocument) and bool(moves(document))
 
     def agree(self, field: str, path: str, found: Identity) -> None:
         """Takes note that a file of the config folder is the same as its copy.
@@ -256,11 +258,11 @@ class Served:
     def _look(self) -> "Index | None":
         return self._index.look() if self._has_index() else None
 
-    def _note(self, field: str) -> "Note | None":
+    def _note(self, field: str) -> "CopyInfo | None":
         index = self._look()
         return index.note(field) if index is not None else None
 
-    def _follow(self, field: str, document: Indexed[Any]) -> bool:
+    def _follow(self, field: str, document: LargeDocument[Any]) -> bool:
         """Changes copy and index in place; False if the document does not stand on them."""
         note = self._note(field)
         if note is None or document.base.token != (field, note.serial):
@@ -271,17 +273,17 @@ class Served:
         if new.high - new.low > _DRIFT_MAX_BYTES or len(document.splices) > SPLICES_MAX:
             return False
         format, path = document.format, self.path(document.format.file)
-        gone = list(entries(format, ((0, line) for line in document.removed())))
-        come = list(entries(format, _placed(document)))
+        removed = list(entries(format, ((0, line) for line in document.removed())))
+        added = list(entries(format, _placed(document)))
         self._forget(field)
         self._rewrite(path, document, new.size)
         with self._index.writing() as writing:
-            writing.forget(field, gone)
-            writing.learn(field, come, new.serial)
+            writing.forget(field, removed)
+            writing.learn(field, added, new.serial)
             writing.put_note(field, new)
         return True
 
-    def _rewrite(self, path: str, document: Indexed[Any], size: int) -> None:
+    def _rewrite(self, path: str, document: LargeDocument[Any], size: int) -> None:
         found = moves(document)
         if found is None:
             self._disk.replace(path, content_of(document), mode=0o600)
@@ -291,7 +293,7 @@ class Served:
 
     def _build(self, field: str, document: Document[Any], size: int) -> None:
         """Makes the index of a copy anew."""
-        from mailroster.publish.index import Note
+        from mailroster.publish.index import CopyInfo
 
         entries = faulty = 0
         with self._index.writing() as writing:
@@ -302,10 +304,10 @@ class Served:
                 writing.learn(field, part, serial)
                 entries += len(part)
                 faulty += sum(1 for entry in part if entry.faulty)
-            writing.put_note(field, Note(serial, ABSENT, size, 0, 0, entries, faulty))
+            writing.put_note(field, CopyInfo(serial, ABSENT, size, 0, 0, entries, faulty))
 
 
-def _compared(ours: Indexed[Any], path: str) -> tuple[Document[Any], Identity] | None:
+def _compared(ours: LargeDocument[Any], path: str) -> tuple[Document[Any], Identity] | None:
     """A file of the config folder as what it differs in from its copy; None if that is too much."""
     with opened(path) as file:
         found = identity_of(file.fileno())
@@ -315,7 +317,7 @@ def _compared(ours: Indexed[Any], path: str) -> tuple[Document[Any], Identity] |
 
         copy = Bytes(ours.base.read, ours.base.size)
         splices = splices_between(ours.format, copy, Bytes(at, found.size))
-    return None if splices is None else (Indexed(ours.format, ours.base, splices), found)
+    return None if splices is None else (LargeDocument(ours.format, ours.base, splices), found)
 
 
 def entries(format: Format[Any], lines: Iterable[tuple[int, str]]) -> Iterator["Entry"]:
@@ -327,7 +329,7 @@ def entries(format: Format[Any], lines: Iterable[tuple[int, str]]) -> Iterator["
             continue
         try:
             yield Entry(offset, key, tuple(format.mentions(format.parse(line))), False)
-        except Fault:
+        except ParseError:
             yield Entry(offset, key, (), True)
 
 
@@ -347,7 +349,7 @@ def all_entries(document: Document[Any]) -> Iterator["Entry"]:
         yield made((offsets[position], key, found, faulty))
 
 
-def shifted(document: Indexed[Any]) -> Iterator[tuple[int, Splice]]:
+def shifted(document: LargeDocument[Any]) -> Iterator[tuple[int, Splice]]:
     """Every splice, with where its text begins in the new file."""
     shift = 0
     for splice in document.splices:
@@ -355,7 +357,7 @@ def shifted(document: Indexed[Any]) -> Iterator[tuple[int, Splice]]:
         shift += len(splice.raw()) - (splice.end - splice.start)
 
 
-def _placed(document: Indexed[Any]) -> Iterator[tuple[int, str]]:
+def _placed(document: LargeDocument[Any]) -> Iterator[tuple[int, str]]:
     """The lines that the splices bring, with their offsets in the new file."""
     for offset, splice in shifted(document):
         for line in lines_of(document.format, splice.text):
@@ -363,7 +365,7 @@ def _placed(document: Indexed[Any]) -> Iterator[tuple[int, str]]:
             offset += length(line) + 1
 
 
-def _kept(document: Indexed[Any]) -> list[tuple[int, int, int]]:
+def _kept(document: LargeDocument[Any]) -> list[tuple[int, int, int]]:
     """The parts of the base that stay, behind each splice: from, to, and how many bytes."""
     ends = [*(splice.start for splice in document.splices[1:]), document.base.size]
     found = []
@@ -373,7 +375,7 @@ def _kept(document: Indexed[Any]) -> list[tuple[int, int, int]]:
     return found
 
 
-def moves(document: Indexed[Any]) -> list[tuple[int, int, int]] | None:
+def moves(document: LargeDocument[Any]) -> list[tuple[int, int, int]] | None:
     """The parts of the base that move, in an order in which none overwrites another; None if
     there is no such order, as parts move both ways."""
     found = [(start, to, count) for start, to, count in _kept(document) if start != to]
@@ -382,7 +384,7 @@ def moves(document: Indexed[Any]) -> list[tuple[int, int, int]] | None:
     return found[::-1] if all(to > start for start, to, _ in found) else None
 
 
-def moved(note: "Note", document: Indexed[Any]) -> "Note":
+def moved(note: "CopyInfo", document: LargeDocument[Any]) -> "CopyInfo":
     """What is known of a copy once a document has been put in its place."""
     shifts = [to - start for start, to, _ in _kept(document)]
     size = note.size + sum(len(s.raw()) - (s.end - s.start) for s in document.splices)

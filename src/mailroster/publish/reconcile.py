@@ -17,10 +17,10 @@ from typing import Any, BinaryIO, NamedTuple
 
 from mailroster.analysis.entry_changes import EntryChanges, described, entry_changes
 from mailroster.base import address
-from mailroster.base.findings import ERROR, WARNING, Busy, Finding, Location
+from mailroster.base.findings import ERROR, WARNING, Finding, Location, TryAgain
 from mailroster.base.layout import Layout
-from mailroster.publish.published_files import Served
-from mailroster.publish.removal_guard import Found, hold_back, keep_expandable, new_faults
+from mailroster.publish.published_files import PublishedFiles
+from mailroster.publish.removal_guard import ScannedFolder, hold_back, keep_expandable, new_faults
 from mailroster.publish.tables import dovecot, postfix, relays
 from mailroster.publish.tables.table import Changes, Table, delta, stream
 from mailroster.publish.targets import Target, lmdb_file
@@ -41,7 +41,7 @@ from mailroster.roster.plan import Plan
 from mailroster.roster.roster import Roster, differing
 from mailroster.routing.change import Change, change_of, differing_keys
 from mailroster.routing.router import Router
-from mailroster.servers.patterns import Captures, prime, regexp_findings
+from mailroster.servers.patterns import PatternMatcher, prefetch, regexp_findings
 from mailroster.servers.version import noted
 from mailroster.store.config_folder import Edited, Snapshot, Store
 from mailroster.system import file_lock
@@ -88,7 +88,7 @@ def _dovecot(version: str) -> tuple[Table, ...]:
 
 
 class Outcome(NamedTuple):
-    """What a convergence did."""
+    """What a reconciliation did."""
 
     rows: int  # changed in the tables
     held: tuple[Finding, ...]
@@ -112,10 +112,10 @@ class Tables:
     """The tables of one instance, and the copies of the files that they were made from."""
 
     def __init__(
-        self, layout: Layout, copies: Served | None = None, disk: Disk | None = None
+        self, layout: Layout, copies: PublishedFiles | None = None, disk: Disk | None = None
     ) -> None:
         self._layout, self._disk = layout, disk or Disk()
-        self.copies = copies or Served(layout.served, self._disk)
+        self.copies = copies or PublishedFiles(layout.served, self._disk)
         self.exceptions = PasswdFile(layout.exceptions, self._disk)
         self._spelt_exceptions = PasswdFile(layout.spelt_exceptions, self._disk)
         targets: dict[str, Target] = {
@@ -298,7 +298,7 @@ class Tables:
         if len(changed.dependents) > _MANY:
             changed = in_memory(changed)
         for router in (changed.before, changed.after):
-            prime(router, changed.dependents)
+            prefetch(router, changed.dependents)
         changes = {table.name: delta(table, changed, every=bool(redo)) for table in self._tables}
         self._disk.replace(self._layout.unfinished, _written(changed.keys) or b"\n")
         self._write(changes)
@@ -319,7 +319,7 @@ class Tables:
         self._disk.replace(self._layout.built, _build(self.version()))
         return rows
 
-    def mend(self, served: Router, broken: Collection[str]) -> int:
+    def hint(self, served: Router, broken: Collection[str]) -> int:
         """Makes tables anew that are lost or damaged; how many rows they lacked."""
         tables = [table for table in self._tables if table.name in broken]
         if not broken:
@@ -336,7 +336,7 @@ class Tables:
         roster = after.roster.read_at_once()
         after = after._replace(roster=roster)
         after = after if after.memory is not None else after.remembering()
-        prime(after, (key for document in roster.aliases() for key in document.counted()))
+        prefetch(after, (key for document in roster.aliases() for key in document.counted()))
         rows = 0
         surplus: dict[str, Changes] = {table.name: {} for table in self._tables}
         replaced = set()
@@ -354,8 +354,8 @@ class Tables:
         self._renew_generation(reload=any(table.name in replaced for table in _POSTFIX))
         self._forget(surplus)
         self._renew_limits()
-        gone = {*surplus[dovecot.Accounts.name], *surplus[dovecot.Exceptions.name]}
-        self._end_sessions([key for key in gone if key not in roster.accounts])
+        removed = {*surplus[dovecot.Accounts.name], *surplus[dovecot.Exceptions.name]}
+        self._end_sessions([key for key in removed if key not in roster.accounts])
         self._end_sessions([key for key, _ in stream(postfix.LOCKED, after)])
         return rows, list(roster.documents())
 
@@ -419,11 +419,11 @@ class Tables:
         if os.path.exists(self._layout.changing):
             self._disk.remove(self._layout.changing)
 
-    def _end_sessions(self, gone: Collection[str]) -> None:
-        if gone:
+    def _end_sessions(self, removed: Collection[str]) -> None:
+        if removed:
             from mailroster.servers.sessions import end_sessions
 
-            end_sessions(self._layout, gone)
+            end_sessions(self._layout, removed)
 
     def _wait_for_exceptions(self) -> None:
         """Until Dovecot has seen the passwd-files: it looks once a second at most."""
@@ -497,7 +497,7 @@ def in_memory(change: Change) -> Change:
     )
 
 
-def converge(
+def reconcile(
     store: Store,
     tables: Tables,
     layout: Layout,
@@ -513,7 +513,7 @@ def converge(
 
     `edited`: what a command has just done, so that nobody looks for it again. `accept`: no removal
     is held. `verify`: every row is compared. `broken`: tables that have to be made anew. Raises
-    Busy if the tables can't be written.
+    TryAgain if the tables can't be written.
     """
     try:
         store.recover()
@@ -531,7 +531,7 @@ def converge(
             if verify or not tables.are_known():
                 rows = tables.put_all(judged.after)
             else:
-                rows = tables.mend(judged.before, {*broken, *tables.lost()})
+                rows = tables.hint(judged.before, {*broken, *tables.lost()})
                 rows += tables.put(judged.before, judged.after)
             tables.forget(noted)
             for field, document in state.found.roster.documents():
@@ -543,7 +543,7 @@ def converge(
             )
     except OSError as error:
         words = f"{error.filename or layout.state}: {reason(error)}"
-        raise Busy(f"the tables can't be written ({words})") from error
+        raise TryAgain(f"the tables can't be written ({words})") from error
 
 
 @contextmanager
@@ -565,7 +565,7 @@ def _note_by_hand(
     store: Store, tables: Tables, state: "_State", judged: "_Judged", edited: Edited | None
 ) -> str:
     """Keeps in the history what comes into force and is not from a command. Before that is so: if
-    it is cut short, the next convergence finds in the history what is noted already."""
+    it is cut short, the next reconciliation finds in the history what is noted already."""
     before, after = judged.before.roster, judged.after.roster
     if edited is not None and not (
         any(differing(before, edited.before)) or any(differing(after, edited.after))
@@ -577,7 +577,7 @@ def _note_by_hand(
 
 
 class Outlook(NamedTuple):
-    """What a convergence would do now."""
+    """What a reconciliation would do now."""
 
     held: tuple[Finding, ...]  # what it would hold back
     in_step: bool  # whether it would have nothing else to do
@@ -585,7 +585,7 @@ class Outlook(NamedTuple):
 
 
 def outlook(store: Store, tables: Tables, settling: Settling) -> Outlook:
-    """What a convergence would do, without doing it."""
+    """What a reconciliation would do, without doing it."""
     state = _state(store, tables, settling)
     judged = _judge(state, tables, tables.noted()[1])
     same = not any(differing(judged.before.roster, judged.after.roster))
@@ -598,7 +598,7 @@ class _State(NamedTuple):
     """What is served, and what the folder says."""
 
     served: Roster
-    found: Found
+    found: ScannedFolder
     identities: Mapping[str, Identity]
 
 
@@ -627,9 +627,9 @@ def _judge(state: _State, tables: Tables, asked: Keys, *, accept: bool = False) 
     held = hold_back(served if tables.have_copy() else found.roster, found, asked, accept=accept)
     origin = tables.origin()
     mail, postmaster = tables.mail(), tables.postmaster()
-    captured = Captures(served.regexp)
+    captured = PatternMatcher(served.regexp)
     before = Router(served, origin, captured, mail=mail, postmaster=postmaster)
-    after = before._replace(roster=held.roster, captured=Captures(held.roster.regexp))
+    after = before._replace(roster=held.roster, captured=PatternMatcher(held.roster.regexp))
     loops: list[Finding] = []
     after = after.remembering()
     if held.roster.regexp.index:
@@ -638,7 +638,7 @@ def _judge(state: _State, tables: Tables, asked: Keys, *, accept: bool = False) 
         for router in (before, after):
             many = len(moved) > _MANY
             roster = router.roster.read_at_once() if many else router.roster
-            prime(router._replace(roster=roster), moved)
+            prefetch(router._replace(roster=roster), moved)
     if tables.have_copy() and not accept:
         roster, loops = keep_expandable(before, after)
         assert after.memory is not None
@@ -647,12 +647,12 @@ def _judge(state: _State, tables: Tables, asked: Keys, *, accept: bool = False) 
     return _Judged(before, after, (*faults, *loops, *held.findings), held.waits)
 
 
-def _found(snapshot: Snapshot, store: Store, settling: Settling) -> Found:
+def _found(snapshot: Snapshot, store: Store, settling: Settling) -> ScannedFolder:
     folder_ctime_ns = os.stat(store.folder).st_ctime_ns
     missing = frozenset(f for f, found in snapshot.identities.items() if found == ABSENT)
     for field, found in snapshot.identities.items():
         settling.look(field, found)
-    return Found(
+    return ScannedFolder(
         snapshot.roster,
         missing,
         snapshot.unreadable,
@@ -660,7 +660,9 @@ def _found(snapshot: Snapshot, store: Store, settling: Settling) -> Found:
     )
 
 
-def _without_bad_regexp(found: Found, served: Roster) -> tuple[Found, list[Finding]]:
+def _without_bad_regexp(
+    found: ScannedFolder, served: Roster
+) -> tuple[ScannedFolder, list[Finding]]:
     """What was live stays if Postfix can't read a rule of the new file."""
     regexp = found.roster.regexp
     if regexp.same_as(served.regexp):
@@ -668,9 +670,9 @@ def _without_bad_regexp(found: Found, served: Roster) -> tuple[Found, list[Findi
     findings = [f for f in regexp.findings() if f.severity == ERROR] + regexp_findings(regexp)
     if not findings:
         return found, []
-    what = "the file is not put in force, what was live before stays"
+    message = "the file is not put in force, what was live before stays"
     where = Location(regexp.format.file)
-    findings.append(Finding(where, WARNING, "held-back", what, "mend its errors"))
+    findings.append(Finding(where, WARNING, "held-back", message, "fix its errors"))
     return found._replace(roster=found.roster._replace(regexp=served.regexp)), findings
 
 

@@ -9,10 +9,10 @@ What a command asked for is never held.
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
-from mailroster.base.findings import ERROR, WARNING, Fault, Finding, Location
+from mailroster.base.findings import ERROR, WARNING, Finding, Location, ParseError
 from mailroster.roster.documents.compare import changed_keys, changed_lines
 from mailroster.roster.documents.document import Document
-from mailroster.roster.documents.large import Indexed
+from mailroster.roster.documents.large import LargeDocument
 from mailroster.roster.documents.notes import WORD, check_note
 from mailroster.roster.formats.virtual import Alias
 from mailroster.roster.roster import Roster
@@ -25,7 +25,7 @@ MASS_REMOVAL = 5
 _MANY = 1000
 
 
-class Found(NamedTuple):
+class ScannedFolder(NamedTuple):
     """How the folder was found."""
 
     roster: Roster
@@ -34,7 +34,7 @@ class Found(NamedTuple):
     settled: Callable[[str], bool]  # whether a field's file has been unchanged long enough
 
 
-class Held(NamedTuple):
+class Decision(NamedTuple):
     """What is to be served now, and what is held back and why."""
 
     roster: Roster
@@ -43,8 +43,12 @@ class Held(NamedTuple):
 
 
 def hold_back(
-    served: Roster, found: Found, asked: Mapping[str, frozenset[str]], *, accept: bool = False
-) -> Held:
+    served: Roster,
+    found: ScannedFolder,
+    asked: Mapping[str, frozenset[str]],
+    *,
+    accept: bool = False,
+) -> Decision:
     """The roster to serve next. `asked`: keys that a command changed, which are never held.
 
     `accept` lets every removal pass: somebody has said that it is meant.
@@ -52,20 +56,20 @@ def hold_back(
     findings: list[Finding] = []
     alarm = "" if accept else _alarm(served, found, asked.get("accounts", frozenset()))
     if alarm:
-        mend = "restore the file, or run 'setup apply --removals' if it is meant"
+        hint = "restore the file, or run 'setup apply --removals' if it is meant"
         where = Location(served.accounts.format.file)
-        findings.append(Finding(where, ERROR, "removals-held", alarm, mend))
+        findings.append(Finding(where, ERROR, "removals-held", alarm, hint))
     documents: dict[str, Document[object]] = {}
     waits = False
     for (field, old), (_, new) in zip(served.documents(), found.roster.documents(), strict=True):
-        gone = field in found.missing or field in found.unreadable
+        removed = field in found.missing or field in found.unreadable
         settled = accept or (found.settled(field) and not alarm and field not in found.unreadable)
-        if new.format.ordered and asked.get(field) and not gone:
+        if new.format.ordered and asked.get(field) and not removed:
             settled = True  # it counts as a whole, and so does what was asked for
-        if old.same_as(new) or (settled and (gone or not _errors(new))):
+        if old.same_as(new) or (settled and (removed or not _errors(new))):
             documents[field] = new
-        elif new.format.ordered or gone:
-            document, reason = _whole(old, new, gone)
+        elif new.format.ordered or removed:
+            document, reason = _whole(old, new, removed)
             documents[field] = document
             if reason:
                 waits = waits or not (alarm or found.settled(field))
@@ -78,7 +82,7 @@ def hold_back(
             reason = "the file has errors" if settled else "the file has just been changed"
             reason = "the accounts seem to vanish" if alarm else reason
             findings += [_held(old, f"{key!r} stays for now", reason) for key in kept.keys]
-    return Held(Roster(**documents), tuple(findings), waits)  # type: ignore[arg-type]
+    return Decision(Roster(**documents), tuple(findings), waits)  # type: ignore[arg-type]
 
 
 class _Kept(NamedTuple):
@@ -111,10 +115,10 @@ def _keep(
 
 
 def _whole(
-    old: Document[object], new: Document[object], gone: bool
+    old: Document[object], new: Document[object], removed: bool
 ) -> tuple[Document[object], str]:
     """A file that counts as a whole: the new one if it only adds to the old one, and why not."""
-    if gone:
+    if removed:
         return old, "" if old.is_empty() else "the file is gone"
     if _errors(new):
         return old, "the file has errors"
@@ -124,7 +128,7 @@ def _whole(
     return old, "the file has just been changed"
 
 
-def _alarm(served: Roster, found: Found, asked: frozenset[str]) -> str:
+def _alarm(served: Roster, found: ScannedFolder, asked: frozenset[str]) -> str:
     """Why the accounts seem to vanish by accident, or ""."""
     if "accounts" in found.unreadable:
         return f"the accounts can't be read ({found.unreadable['accounts']})"
@@ -166,9 +170,9 @@ def _errors(document: Document[object]) -> bool:
     )
 
 
-def _held(document: Document[object], what: str, reason: str) -> Finding:
+def _held(document: Document[object], message: str, reason: str) -> Finding:
     where = Location(document.format.file)
-    return Finding(where, WARNING, "held-back", what, reason)
+    return Finding(where, WARNING, "held-back", message, reason)
 
 
 def keep_expandable(before: Router, after: Router) -> tuple[Roster, list[Finding]]:
@@ -201,12 +205,14 @@ def _expandable(
         try:
             after.follow(key)
         except NotFollowed:
-            what = f"aliases from {key!r} on are served but not followed: all take too many lookups"
-            mend = "give aliases fewer recipients; 'setup explain' follows one"
+            message = (
+                f"aliases from {key!r} on are served but not followed: all take too many lookups"
+            )
+            hint = "give aliases fewer recipients; 'setup explain' follows one"
             where = new.location(new.position(key))
-            findings.append(Finding(where, WARNING, "not-followed", what, mend))
+            findings.append(Finding(where, WARNING, "not-followed", message, hint))
             break
-        except Fault as fault:
+        except ParseError as fault:
             findings.append(fault.at(new.location(new.position(key))))
             position = old.position(key)
             if position is not None:
@@ -218,7 +224,7 @@ def _expandable(
 def new_faults(old: Document[E], new: Document[E]) -> list[Finding]:
     """What can't be read of the lines that only the new document has."""
     before, after = changed_lines(old, new)
-    many = len(after) > _MANY and not isinstance(new, Indexed)
+    many = len(after) > _MANY and not isinstance(new, LargeDocument)
     unreadable = new.unreadable() if many else None
     known = set(before)
     found = []
@@ -226,12 +232,12 @@ def new_faults(old: Document[E], new: Document[E]) -> list[Finding]:
         if WORD in line and line not in known:
             try:
                 check_note(line)
-            except Fault as fault:
+            except ParseError as fault:
                 found.append(fault.at(new.location(position)))
         may_be = unreadable is None or position in unreadable
         if may_be and line not in known and new.format.key(line):
             try:
                 new.format.parse(line)
-            except Fault as fault:
+            except ParseError as fault:
                 found.append(fault.at(new.location(position)))
     return found

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mailroster.base.findings import printable
 from mailroster.roster.documents.compare import changed_keys
 from mailroster.roster.documents.document import Document, Format
-from mailroster.roster.documents.large import Indexed
+from mailroster.roster.documents.large import LargeDocument
 from mailroster.roster.roster import Roster, differing
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def regions(before: Document[object], after: Document[object]) -> "Iterator[Regi
     from mailroster.roster.documents.unified_diff import Region
 
     if (
-        isinstance(before, Indexed)
-        and isinstance(after, Indexed)
+        isinstance(before, LargeDocument)
+        and isinstance(after, LargeDocument)
         and before.base.token == after.base.token
         and not before.splices
     ):
@@ -71,7 +71,7 @@ def regions(before: Document[object], after: Document[object]) -> "Iterator[Regi
         yield Region(physical_lines(bytes(before)), physical_lines(bytes(after)))
 
 
-def _spliced(after: Indexed[object]) -> "Iterator[Region]":
+def _spliced(after: LargeDocument[object]) -> "Iterator[Region]":
     """The surroundings of each splice, with the numbers of their lines: those of the base, and
     those behind the splices before."""
     from mailroster.roster.documents.byte_lines import feeds, lines_before, lines_behind

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from mailroster.base.address import split, split_extension
-from mailroster.base.findings import Fault, Location
+from mailroster.base.findings import Location, ParseError
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.virtual import Alias
 from mailroster.routing.change import may_be, results_of
@@ -18,7 +18,7 @@ from mailroster.routing.router import Router
 ALIAS, CATCH_ALL, PATTERN = "alias", "catch-all", "pattern"
 
 
-class Lead(NamedTuple):
+class IncomingRoute(NamedTuple):
     """One entry that leads to an address. `through`: the addresses between, nearest to it last."""
 
     kind: str
@@ -27,12 +27,12 @@ class Lead(NamedTuple):
     through: tuple[str, ...] = ()
 
 
-def leads_to(router: Router, address: str) -> list[Lead]:
+def leads_to(router: Router, address: str) -> list[IncomingRoute]:
     """Every entry that leads to an address, in the order of the files, nearest first."""
     patterns = list(_patterns(router))
-    found: dict[str, Lead] = {}
+    found: dict[str, IncomingRoute] = {}
     waiting: list[tuple[str, tuple[str, ...]]] = [(address, ())]
-    told: dict[int, Lead] = {}
+    told: dict[int, IncomingRoute] = {}
     while waiting:
         nearest, through = waiting.pop(0)
         user, domain = split(router.qualified(nearest))
@@ -41,7 +41,7 @@ def leads_to(router: Router, address: str) -> list[Lead]:
             near = [one for one in captures if may_be(one, user, domain)]
             if position not in told and any(_may_reach(router, one, address) for one in near):
                 where = router.roster.regexp.location(position)
-                told[position] = Lead(PATTERN, pattern, where, through)
+                told[position] = IncomingRoute(PATTERN, pattern, where, through)
         for document, key in _mentioning(router, user, domain):
             if key not in found and key != address and _reaches(router, key, user, address):
                 found[key] = _lead(document, key, through)
@@ -51,9 +51,9 @@ def leads_to(router: Router, address: str) -> list[Lead]:
     )
 
 
-def _lead(document: Document[Alias], key: str, through: tuple[str, ...]) -> Lead:
+def _lead(document: Document[Alias], key: str, through: tuple[str, ...]) -> IncomingRoute:
     kind = CATCH_ALL if key[0] == "@" else ALIAS
-    return Lead(kind, key, document.location(document.position(key)), through)
+    return IncomingRoute(kind, key, document.location(document.position(key)), through)
 
 
 def _mentioning(router: Router, user: str, domain: str) -> Iterator[tuple[Document[Alias], str]]:
@@ -78,7 +78,7 @@ def _may_reach(router: Router, result: str, address: str) -> bool:
 def _ends_at(router: Router, asked: str, address: str) -> bool:
     try:
         recipients = router.follow(asked)
-    except Fault:
+    except ParseError:
         return False
     return any(address in (one.lower(), router.mailbox(one)) for one in recipients)
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from mailroster.base.address import example, qualified, split, split_extension
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.local_aliases import DISCARD
 from mailroster.roster.formats.virtual import Alias
@@ -68,7 +68,7 @@ class Match(NamedTuple):
     results: list[str]
 
 
-class NotFollowed(Fault):
+class NotFollowed(ParseError):
     """An alias is not followed since all of them together took too many lookups. Postfix may well
     be able to follow it."""
 
@@ -83,7 +83,7 @@ class Memory:
     def __init__(self, roster: Roster, lookups_max: int | None = None) -> None:
         self.lookups, self._lookups_max, self._roster = 0, lookups_max, roster
         #: By address: its recipients, or why it has none.
-        self.results: dict[str, list[str] | Fault] = {}
+        self.results: dict[str, list[str] | ParseError] = {}
         #: By address: through how many aliases with one recipient each it leads, and to where.
         self.chains: dict[str, tuple[int, str]] = {}
         #: By address: how it was followed to its end.
@@ -142,7 +142,7 @@ class Router(NamedTuple):
     def lookup(self, address: str) -> Match | None:
         """The first match for a qualified address, or None if it stands as it is.
 
-        Raises Fault where Postfix can't use what the regexps make of it.
+        Raises ParseError where Postfix can't use what the regexps make of it.
         """
         for _, _, _, match in self.tries(address):
             if match is not None:
@@ -185,7 +185,8 @@ class Router(NamedTuple):
         yield virtual, DOMAIN, f"@{domain}", self._alias(f"@{domain}", address, "")
 
     def expand(self, address: str) -> list[str]:
-        """Final recipients, each once, in Postfix's order. Raises Fault where Postfix says 451."""
+        """Final recipients, each once, in Postfix's order. Raises ParseError where Postfix says
+        451."""
         memory = self.memory
         if memory is None:
             straight = self._straight(address)
@@ -194,12 +195,12 @@ class Router(NamedTuple):
         if found is None:
             try:
                 found = self._expand(address, memory)
-            except Fault as fault:
+            except ParseError as fault:
                 # Without what it was raised from: that would keep a kilobyte for each alias.
                 memory.results[address] = fault.again()
                 raise
             memory.results[address] = found
-        if isinstance(found, Fault):
+        if isinstance(found, ParseError):
             raise found.again()
         return found
 
@@ -215,9 +216,9 @@ class Router(NamedTuple):
         if hops:
             try:
                 recipients = self.expand(end)
-            except Fault as fault:
-                what = fault.what.replace(repr(end), repr(address), 1)
-                raise type(fault)(fault.code, what, fault.mend) from None
+            except ParseError as fault:
+                message = fault.message.replace(repr(end), repr(address), 1)
+                raise type(fault)(fault.code, message, fault.hint) from None
             walk = memory.walks.get(end)
             if walk is not None and hops + walk.nesting <= RECURSION_LIMIT:
                 if hops + walk.lookups > WALK_MAX:
@@ -296,12 +297,12 @@ class Router(NamedTuple):
                 if match is None:
                     break
                 if len(queue) + len(match.results) - 1 > EXPANSION_LIMIT:
-                    what = f"{address!r} leads to more than {EXPANSION_LIMIT} recipients"
-                    raise _unreasonable(what, "give it fewer")
+                    message = f"{address!r} leads to more than {EXPANSION_LIMIT} recipients"
+                    raise _unreasonable(message, "give it fewer")
                 for result in match.results:
                     if _length(result) > ADDRESS_LENGTH_LIMIT:
-                        what = f"{address!r} leads to an address that grows without end"
-                        raise _unreasonable(what, "give it an end")
+                        message = f"{address!r} leads to an address that grows without end"
+                        raise _unreasonable(message, "give it an end")
                     if result.lower() == current.lower():
                         done.add(current.lower())
                 queue[place] = match.results[0]
@@ -316,14 +317,14 @@ class Router(NamedTuple):
         return Walk(list(recipients.values()), nesting_of_first, lookups)
 
     def follow(self, key: str) -> list[str]:
-        """Final recipients of an alias (a catch-all: of what nobody else takes). Raises Fault."""
+        """Final recipients of an alias; of a catch-all, as its default. Raises ParseError."""
         if key[0] != "@":
             return self.expand(key)
         try:
             return self.expand(example(key))
-        except Fault as fault:
-            what = fault.what.replace(example(key), key)
-            raise type(fault)(fault.code, what, fault.mend) from None
+        except ParseError as fault:
+            message = fault.message.replace(example(key), key)
+            raise type(fault)(fault.code, message, fault.hint) from None
 
     def mailbox(self, address: str) -> str | None:
         """The account in whose mailbox mail to a final recipient lands, or None."""
@@ -348,7 +349,7 @@ class Router(NamedTuple):
         else:
             try:
                 steps, taken = self._behind_domain_aliases(address)
-            except Fault:
+            except ParseError:
                 return []
             is_role = taken is not None and taken[0] == POSTMASTER_SETTING
             if not steps and not is_role:
@@ -358,7 +359,7 @@ class Router(NamedTuple):
                 return []
         try:
             ends = self.expand(address)
-        except Fault:
+        except ParseError:
             return []
         mailboxes = (self.mailbox(end) for end in ends)
         return list(dict.fromkeys(mailbox for mailbox in mailboxes if mailbox is not None))
@@ -415,14 +416,14 @@ class Router(NamedTuple):
         return Match(aliases.format.file, key, self._results(alias.recipients, address, extension))
 
     def _capture(self, address: str) -> Match | None:
-        """What the regexps make of a whole address. Raises Fault if it names no recipient."""
+        """What the regexps make of a whole address. Raises ParseError if it names no recipient."""
         result = self.captured(quoted(address))
         if result is None:
             return None
         words = tuple(_unquoted(word) for word in re.findall(_WORD, result) if word)
         if not words:
-            what = f"the result {result!r} of a rule for {address!r} names no recipient"
-            raise _unreasonable(what, "give the rule a recipient")
+            message = f"the result {result!r} of a rule for {address!r} names no recipient"
+            raise _unreasonable(message, "give the rule a recipient")
         return Match(self.roster.regexp.format.file, address, self._results(words, address, ""))
 
     def _account(self, key: str, results: list[str]) -> Match | None:
@@ -488,20 +489,24 @@ def _unquoted(word: str) -> str:
     return re.sub(r'\\(.)|"', r"\1", word)
 
 
-def _endless(address: str) -> Fault:
-    what = f"{address!r} leads to a loop or an endless chain of aliases"
-    return _unreasonable(what, "give it an end")
+def _endless(address: str) -> ParseError:
+    message = f"{address!r} leads to a loop or an endless chain of aliases"
+    return _unreasonable(message, "give it an end")
 
 
-def _too_long(address: str) -> Fault:
-    what = f"{address!r} takes more than {WALK_MAX:,} lookups to be followed to its end"
-    return Fault("unreasonable-alias", what, "give the aliases that it leads to fewer recipients")
+def _too_long(address: str) -> ParseError:
+    message = f"{address!r} takes more than {WALK_MAX:,} lookups to be followed to its end"
+    return ParseError(
+        "unreasonable-alias", message, "give the aliases that it leads to fewer recipients"
+    )
 
 
 def _not_followed(address: str) -> NotFollowed:
-    what = f"{address!r} is not followed to its end: all aliases together take too many lookups"
-    return NotFollowed(NOT_FOLLOWED, what, "give the aliases before it fewer recipients")
+    message = f"{address!r} is not followed to its end: all aliases together take too many lookups"
+    return NotFollowed(NOT_FOLLOWED, message, "give the aliases before it fewer recipients")
 
 
-def _unreasonable(what: str, mend: str) -> Fault:
-    return Fault("unreasonable-alias", f"{what}; Postfix would refuse its mail with 451", mend)
+def _unreasonable(message: str, hint: str) -> ParseError:
+    return ParseError(
+        "unreasonable-alias", f"{message}; Postfix would refuse its mail with 451", hint
+    )

@@ -4,7 +4,7 @@ the policy service all ask here. Pure."""
 from collections.abc import Iterable
 
 from mailroster.base.address import split, split_extension
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.routing.change import Change
 from mailroster.routing.router import EXPANSION_LIMIT, NotFollowed, Router, quoted
 
@@ -101,7 +101,7 @@ def _of_alias(router: Router, key: str) -> list[str]:
         mailboxes = {router.mailbox(recipient) for recipient in router.follow(key)}
     except NotFollowed:
         return sorted(_direct(router, key))
-    except Fault:
+    except ParseError:
         return []
     return sorted(mailbox for mailbox in mailboxes if mailbox is not None)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mailroster.base.address import split, split_extension
-from mailroster.base.findings import Fault, Finding, Location
+from mailroster.base.findings import Finding, Location, ParseError
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.access import Restriction
 from mailroster.roster.formats.regexp import placed
@@ -75,7 +75,7 @@ class Answer(NamedTuple):
     why: str
 
 
-class Way(NamedTuple):
+class Trace(NamedTuple):
     """All of it. With a `fault` Postfix can't follow the address to its end; there are no
     recipients then, nor where the mail is refused."""
 
@@ -83,12 +83,12 @@ class Way(NamedTuple):
     answer: Answer
     hops: tuple[Hop, ...]
     recipients: tuple[Recipient, ...]
-    fault: Fault | None = None
+    fault: ParseError | None = None
 
 
 def follow(
     router: Router, address: str, lines_of_rules: LinesOfRules, served: Router | None = None
-) -> Way:
+) -> Trace:
     """The way of a qualified address, as the tables would have it if every alias were in them;
     `served` names the domains that are served, if it is not the router itself."""
     served = served or router
@@ -108,14 +108,14 @@ def follow(
     recipients: list[str] = []
     try:
         recipients = router.walk(address, look)
-    except Fault as found:
+    except ParseError as found:
         fault = found
     steps = _placed(router, hops.values(), lines_of_rules)
     ends = tuple(end_of(served, recipient) for recipient in recipients)
     answer = _answer(router, served, address, fault, lead_nowhere(ends))
     if answer.data not in (0, 250) and answer.why != LEADS_NOWHERE:
         ends = ()
-    return Way(address, answer, steps, ends, fault)
+    return Trace(address, answer, steps, ends, fault)
 
 
 #: Why an address is refused whose every recipient is an address here that does not exist.
@@ -134,7 +134,7 @@ _Entry = tuple[str, str]
 class InForce(NamedTuple):
     """The way in the tables as they are served, and the aliases on it that are not in them."""
 
-    way: Way
+    way: Trace
     router: Router
     left_out: tuple[Finding, ...]
 
@@ -155,12 +155,12 @@ def in_force(router: Router, address: str, lines_of_rules: LinesOfRules) -> InFo
         if not waiting:
             break
         judged |= {entry: _endless(whole, *entry) for entry in waiting}
-        gone = [entry for entry in waiting if judged[entry]]
-        router = router._replace(roster=_without(router.roster, gone))
+        removed = [entry for entry in waiting if judged[entry]]
+        router = router._replace(roster=_without(router.roster, removed))
     return InForce(way, router, tuple(filter(None, judged.values())))
 
 
-def _doubtful(router: Router, way: Way, *, all_of_them: bool) -> Iterable[_Entry]:
+def _doubtful(router: Router, way: Trace, *, all_of_them: bool) -> Iterable[_Entry]:
     """The aliases on a way that may have no row. On one that comes to its end those that were asked
     for by another key than the address on it: mail to that key goes another way."""
     files = [document.format.file for document in router.roster.aliases()]
@@ -187,7 +187,7 @@ def _endless(router: Router, file: str, key: str) -> Finding | None:
     """Why Postfix could not follow an alias to its end; None if it can."""
     try:
         router.follow(key)
-    except Fault as fault:
+    except ParseError as fault:
         document = router.roster.of_file(file)
         return fault.at(document.location(document.position(key)))
     return None
@@ -255,7 +255,7 @@ def _placed(
 
 
 def _answer(
-    router: Router, served: Router, address: str, fault: Fault | None, nowhere: bool
+    router: Router, served: Router, address: str, fault: ParseError | None, nowhere: bool
 ) -> Answer:
     """What smtpd(8), the policy service and cleanup(8) answer, in their order."""
     domain = split(address)[1].lower()
@@ -271,7 +271,7 @@ def _answer(
         where = document.location(document.position(entry.key))
         return Answer(code, code, f"{where} restricts {entry.key!r}: {entry.action}")
     if fault is not None:
-        return Answer(250, 451, fault.what)
+        return Answer(250, 451, fault.message)
     if nowhere and (entry is None or not _permits(entry.action)):
         return Answer(550, 550, LEADS_NOWHERE)
     return Answer(250, 250, "")
@@ -287,7 +287,7 @@ def _is_known(router: Router, address: str) -> bool:
         return True
     try:
         return router.lookup(address) is not None
-    except Fault:
+    except ParseError:
         return True
 
 

@@ -49,19 +49,19 @@ def _labels(path: str) -> set[bytes]:
     """What the PEM blocks of a file are. Raises Refused for a file that can't be read."""
     try:
         if not os.path.isfile(path):
-            raise Refused(f"there is no TLS file {path}; {_MEND}")
+            raise Refused(f"there is no TLS file {path}; {_HINT}")
         return set(_LABEL.findall(read(path)))
     except OSError as error:
         raise Refused(f"the TLS file {path} can't be read: {error.strerror}") from None
 
 
-_MEND = "correct tls_certificate and tls_key"
+_HINT = "correct tls_certificate and tls_key"
 
 
 def _no(what: str, path: str) -> str:
     is_empty = os.path.getsize(path) == 0
     fault = "is empty" if is_empty else f"has no {what} in PEM format in it"
-    return f"the TLS {what} {path} {fault}; {_MEND}"
+    return f"the TLS {what} {path} {fault}; {_HINT}"
 
 
 def _load(certificate: str, key: str) -> None:
@@ -79,13 +79,13 @@ def _load(certificate: str, key: str) -> None:
         context.load_cert_chain(certificate, key, password=no_password)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         if asked:
-            mend = f"remove it: openssl pkey -in {key} -out NEW"
-            raise Refused(f"the TLS key {key} has a passphrase; {mend}") from None
+            hint = f"remove it: openssl pkey -in {key} -out NEW"
+            raise Refused(f"the TLS key {key} has a passphrase; {hint}") from None
         if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
             what = f"the TLS key {key} does not belong to the certificate {certificate}"
-            raise Refused(f"{what}; {_MEND}") from None
+            raise Refused(f"{what}; {_HINT}") from None
         pair = f"the TLS certificate {certificate} can't be used with the key {key}"
-        raise Refused(f"{pair}: {printable(str(error))}; {_MEND}") from None
+        raise Refused(f"{pair}: {printable(str(error))}; {_HINT}") from None
 
 
 def is_named(settings: Settings) -> bool:

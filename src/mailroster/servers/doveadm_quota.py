@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from mailroster.base.findings import ServiceFailed, printable
+from mailroster.base.findings import ServerError, printable
 from mailroster.base.layout import Layout
 from mailroster.system.programs import in_memory, number, run
 
@@ -37,7 +37,7 @@ def ask_quotas(
         part = users[start : start + _USERS_AT_ONCE]
         try:
             code, out, err = _quota_get(layout, part)
-        except ServiceFailed as error:
+        except ServerError as error:
             return found, why or str(error)
         its = usages_of(out)
         found.update(its)

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mailroster.base.findings import ServiceFailed
+from mailroster.base.findings import ServerError
 from mailroster.base.layout import Layout
 from mailroster.system.sockets import connected
 
@@ -36,7 +36,7 @@ class Known(NamedTuple):
 
 
 def ask(layout: Layout, questions: Sequence[Question]) -> list[Known]:
-    """The answers in the order of the questions. Raises ServiceFailed if Dovecot gives none."""
+    """The answers in the order of the questions. Raises ServerError if Dovecot gives none."""
     asked = [
         f"{database}\t{number}\t{user}\tservice=doveadm\n"
         for number, (database, user) in enumerate(questions, 1)
@@ -52,7 +52,7 @@ def ask(layout: Layout, questions: Sequence[Question]) -> list[Known]:
                     break
                 said += part
     except OSError as error:
-        raise ServiceFailed(f"Dovecot's auth does not answer: {error}") from None
+        raise ServerError(f"Dovecot's auth does not answer: {error}") from None
     found = answers_of(said)
     return [found.get(number, Known(FAILED, {})) for number in range(1, len(questions) + 1)]
 

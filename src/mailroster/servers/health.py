@@ -4,7 +4,7 @@ import select
 import socket
 from collections.abc import Iterable
 
-from mailroster.base.findings import ServiceFailed
+from mailroster.base.findings import ServerError
 from mailroster.base.layout import Layout
 from mailroster.servers.config.endpoints import PROXY, Endpoint
 from mailroster.servers.dovecot_auth import NOT_FOUND, USERDB, Question, ask
@@ -42,7 +42,7 @@ def unready(found: Iterable[Endpoint], layout: Layout) -> list[str]:
 def _looks_up(layout: Layout) -> bool:
     try:
         return ask(layout, [Question(USERDB, _NOBODY)])[0].outcome == NOT_FOUND
-    except ServiceFailed:
+    except ServerError:
         return False
 
 

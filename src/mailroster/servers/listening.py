@@ -18,7 +18,7 @@ _WRAPPER = "smtpd_tls_wrappermode"
 
 
 def listening(settings: Settings, layout: Layout, overrides: Overrides) -> tuple[Endpoint, ...]:
-    """The ports that are on. Raises ServiceFailed where a program can't be asked; it is only where
+    """The ports that are on. Raises ServerError where a program can't be asked; it is only where
     there are overrides."""
     found = {endpoint.name: endpoint for endpoint in endpoints(settings)}
     if overrides.main or overrides.master:

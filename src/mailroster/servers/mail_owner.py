@@ -15,11 +15,11 @@ class ForeignMail(NamedTuple):
     """A path that another user owns, what that means, and what to do."""
 
     path: str
-    what: str
+    message: str
     hint: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.what}; {self.hint}"
+        return f"{self.path}: {self.message}; {self.hint}"
 
 
 def foreign(mail: str, uid: int, gid: int) -> Iterator[ForeignMail]:
@@ -36,13 +36,13 @@ def foreign(mail: str, uid: int, gid: int) -> Iterator[ForeignMail]:
     if not strange:
         return
     path, their_uid, their_gid = strange[0]
-    what = f"belongs to {their_uid}:{their_gid}, and not to {uid}:{gid} who is to write the mail"
+    message = f"belongs to {their_uid}:{their_gid}, and not to {uid}:{gid} who is to write the mail"
     hint = f"chown -R {uid}:{gid} {mail}, once"
     if len(strange) == 1 and path == mail:
         hint = f"chown {uid}:{gid} {mail}, once"
     elif their_uid and {(their, group) for _, their, group in strange} == {(their_uid, their_gid)}:
         hint = f"DMS_VMAIL_UID={their_uid} DMS_VMAIL_GID={their_gid}, or {hint}"
-    yield ForeignMail(path, what, hint)
+    yield ForeignMail(path, message, hint)
 
 
 def _lets_in(status: os.stat_result, gid: int) -> bool:

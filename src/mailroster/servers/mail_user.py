@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from mailroster.base.findings import Busy, Refused
+from mailroster.base.findings import Refused, TryAgain
 from mailroster.servers import mail_work
 from mailroster.system.child import is_alone
 
@@ -46,7 +46,7 @@ class MailUser(NamedTuple):
 def work(mail: str, user: MailUser, name: str, words: Sequence[str]) -> str:
     """Calls a function of `mail_work` as a user, below a mail folder; what it gives.
 
-    Raises Refused and OSError as the function does, and Busy if the process does not answer.
+    Raises Refused and OSError as the function does, and TryAgain if the process does not answer.
     """
     root = os.open(mail, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -201,7 +201,7 @@ def _result(mail: str, user: MailUser, answer: bytes) -> str:
         if int(number) == errno.EACCES:
             what += f" for the mail's user; give it the mail: chown -R {user.uid}:{user.gid} {mail}"
         raise OSError(int(number), what, os.path.join(mail, name))
-    raise Busy(f"the work in {mail} was stopped by somebody; repeat the command")
+    raise TryAgain(f"the work in {mail} was stopped by somebody; repeat the command")
 
 
 def _path(mail: str, error: OSError) -> str:

@@ -68,8 +68,8 @@ def _domain(root: int, domain: str) -> Iterator[int]:
     try:
         fd = beneath.open_folder(domain, root)
     except NotADirectoryError:
-        what = f"{domain} is a link or a file, which leads out of the mail folder"
-        raise Refused(f"{what}; its mail is not touched") from None
+        message = f"{domain} is a link or a file, which leads out of the mail folder"
+        raise Refused(f"{message}; its mail is not touched") from None
     try:
         yield fd
     finally:
@@ -116,12 +116,14 @@ def _prove_deletable(root: int, mailbox: str) -> None:
         except FileNotFoundError:
             continue
         if stat.S_ISLNK(status.st_mode):
-            what = f"{mailbox} is a link, which leads out of the mail folder"
-            raise Refused(f"{what}; its mail is not touched")
+            message = f"{mailbox} is a link, which leads out of the mail folder"
+            raise Refused(f"{message}; its mail is not touched")
         mine = status.st_uid == os.geteuid()
         if not mine and not os.access(user, os.W_OK, dir_fd=fd, effective_ids=True):
-            what = f"{mailbox} belongs to uid {status.st_uid}, and only {os.geteuid()} deletes mail"
-            raise Refused(f"{what}; give it to that user: chown -R {os.geteuid()}")
+            message = (
+                f"{mailbox} belongs to uid {status.st_uid}, and only {os.geteuid()} deletes mail"
+            )
+            raise Refused(f"{message}; give it to that user: chown -R {os.geteuid()}")
 
 
 def set_aside(root: int, mailboxes: Sequence[str], alive: Alive) -> str:
@@ -277,8 +279,8 @@ def _make_folder(name: str, within: int, mode: int) -> None:
 
 def _prove_folder(name: str, within: int, mailbox: str) -> None:
     if not beneath.is_folder(name, within):
-        what = f"{mailbox} is a link or a file, which leads out of the mail folder"
-        raise Refused(f"{what}; its mail is not touched")
+        message = f"{mailbox} is a link or a file, which leads out of the mail folder"
+        raise Refused(f"{message}; its mail is not touched")
 
 
 def _target(mailbox: str) -> str:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from mailroster.base.address import Address, account, fold
-from mailroster.base.findings import Busy, Fault, Refused
+from mailroster.base.findings import ParseError, Refused, TryAgain
 from mailroster.base.layout import MOVES, Layout
 from mailroster.roster.formats.sieve import SUFFIX
 from mailroster.servers.mailboxes import MailFolder, prove_below
@@ -50,21 +50,21 @@ class Move(NamedTuple):
     new: Address
 
 
-class Record:
+class MoveJournal:
     """The moves that are not over, for a `with` block: one process at a time has them.
 
-    Raises Busy if another has them for longer than `wait_s`.
+    Raises TryAgain if another has them for longer than `wait_s`.
     """
 
     def __init__(self, config: str, wait_s: float = 60.0) -> None:
         self.path, self._wait_s = os.path.join(config, MOVES), wait_s
         self._fd = -1
 
-    def __enter__(self) -> "Record":
+    def __enter__(self) -> "MoveJournal":
         deadline = time.monotonic() + self._wait_s
         while not self._try():
             if time.monotonic() >= deadline:
-                raise Busy("another account is being renamed")
+                raise TryAgain("another account is being renamed")
             time.sleep(_LOCK_STEP_S)
         return self
 
@@ -123,7 +123,7 @@ class Record:
                     found.pop(move, None)
                 elif words[0] in (BEGUN, COUNTS, LIVE):
                     found[move] = words[0], float(words[3])
-            except (Fault, ValueError):
+            except (ParseError, ValueError):
                 continue
         return found
 
@@ -158,7 +158,7 @@ class Mover:
 
     # -- forth and back
 
-    def begin(self, record: Record, move: Move) -> None:
+    def begin(self, record: MoveJournal, move: Move) -> None:
         """Gives the folder its new name; the old one leads to it. Raises Refused, with nothing
         done, as `check` does."""
         if record.moves().get(move, ("",))[0] == BEGUN:
@@ -242,7 +242,7 @@ def _delivering(layout: Layout, live_s: float) -> bool:
 
 
 def settle(
-    record: Record,
+    record: MoveJournal,
     mover: Mover,
     roster: Callable[[], "Roster"],
     served: Callable[[], "Roster | None"],

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from mailroster.base.address import Address, account, split
-from mailroster.base.findings import Busy, Fault, Refused
+from mailroster.base.findings import ParseError, Refused, TryAgain
 from mailroster.base.layout import maildir
 from mailroster.base.settings import Settings
 from mailroster.servers.mail_user import MailUser, work
@@ -31,8 +31,8 @@ def prove_below(mail: str, folder: str) -> None:
 
 
 class MailFolder:
-    """A mail folder and its user. Raises Busy, besides what each method says, where the work was
-    stopped half-way."""
+    """A mail folder and its user. Raises TryAgain, besides what each method says, where the work
+    was stopped half-way."""
 
     def __init__(self, path: str, user: MailUser) -> None:
         self.path, self._user = path, user
@@ -62,12 +62,12 @@ class MailFolder:
         return int(self._work("set_aside", map(maildir, addresses)) or 0)
 
     def purge(self, domains: Iterable[str]) -> None:
-        """Deletes what was set aside. Raises Busy if something of it stays."""
+        """Deletes what was set aside. Raises TryAgain if something of it stays."""
         try:
             self._work("purge", domains)
         except OSError as error:
             words = f"{error.filename}: {error.strerror}; not all of the mail is deleted"
-            raise Busy(f"{words}; the next 'setup email del', or start, goes on") from error
+            raise TryAgain(f"{words}; the next 'setup email del', or start, goes on") from error
 
     def withdraw(self, addresses: Collection[Address]) -> None:
         """Notes that the deletion of mailboxes is over."""
@@ -84,13 +84,13 @@ class MailFolder:
         served, since mail may arrive there."""
         lines = self._work("unfinished", domains).split("\n")
         announced = [address for line in lines if (address := _address(line))]
-        gone = [address for address in announced if not is_account(address)]
-        count = self.set_aside(gone) if gone else 0
+        removed = [address for address in announced if not is_account(address)]
+        count = self.set_aside(removed) if removed else 0
         over = [address for address in announced if is_account(address) or not is_served(address)]
         if over:
             self.withdraw(over)
         left = [line[1:] for line in lines if line.startswith("/")]
-        domains = sorted({*left, *(split(address)[1] for address in gone)})
+        domains = sorted({*left, *(split(address)[1] for address in removed)})
         if domains:
             self.purge(domains)
         return count + len(left)
@@ -152,7 +152,7 @@ def _address(line: str) -> Address | None:
     domain, _, user = line.partition("/")
     try:
         address = account(f"{user}@{domain}")
-    except Fault:
+    except ParseError:
         return None
     return address if maildir(address) == line else None
 

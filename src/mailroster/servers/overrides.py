@@ -38,7 +38,7 @@ from mailroster.store.links import ConfigFolder
 from mailroster.system.files import Disk, Identity, identity, read
 from mailroster.system.programs import HOT_MAIN_CF_S, number, program, run
 
-_MEND = "mend it (postconf(5))"
+_HINT = "fix it (postconf(5))"
 #: Where Debian has the plugins of Dovecot.
 MODULES = "/usr/lib/dovecot/modules"
 #: The file of a plugin of Dovecot, as `lib20_fts_plugin.so`.
@@ -107,8 +107,8 @@ def take(settings: Settings, layout: Layout) -> Taken:
         if not os.path.exists(toml) or raw != read(toml):
             Disk().replace(toml, raw)
     for file in sorted(bad):
-        what = "the file is not put in force, what was in force before stays"
-        found.append(Finding(Location(file), WARNING, "held-back", what, "mend its errors"))
+        message = "the file is not put in force, what was in force before stays"
+        found.append(Finding(Location(file), WARNING, "held-back", message, "fix its errors"))
     return Taken(chosen, sorted(found))
 
 
@@ -137,9 +137,9 @@ class Pending:
         try:
             files = wanted(self._settings)
         except OSError as error:
-            where, what = Location(os.path.basename(error.filename)), f"{error.strerror}"
-            mend = "mend its owner or its mode"
-            return (Finding(where, ERROR, "unreadable-file", what, mend),)
+            where, message = Location(os.path.basename(error.filename)), f"{error.strerror}"
+            hint = "fix its owner or its mode"
+            return (Finding(where, ERROR, "unreadable-file", message, hint),)
         before = in_folder(self._layout.overrides)
         changed = [file for file in FILES if files.of(file) != before.of(file)]
         judgement = judged(files, self._settings, self._layout) if changed else []
@@ -147,8 +147,11 @@ class Pending:
         changed += [TOML] if self._is_toml_changed() else []
         bad = {finding.where.file for finding in found}
         for file in [file for file in changed if file not in bad]:
-            what, mend = "the change waits for a restart", "stop 'mailroster up' and start it again"
-            found.append(Finding(Location(file), WARNING, "restart-needed", what, mend))
+            message, hint = (
+                "the change waits for a restart",
+                "stop 'mailroster up' and start it again",
+            )
+            found.append(Finding(Location(file), WARNING, "restart-needed", message, hint))
         return tuple(sorted(found))
 
     def _is_toml_changed(self) -> bool:
@@ -219,11 +222,11 @@ def _of_postfix(stderr: str, lines: dict[str, dict[str, int]]) -> list[Finding]:
             line = next((lines[file][word] for word in told if word in lines[file]), 0)
             if line:
                 where = Location(file, line)
-        what = f"Postfix says: {printable(words.strip())}"
+        message = f"Postfix says: {printable(words.strip())}"
         if fatal:
-            found.append(Finding(where, ERROR, "bad-override", what, _MEND))
+            found.append(Finding(where, ERROR, "bad-override", message, _HINT))
         elif where.line:
-            found.append(Finding(where, WARNING, "unused-parameter", what, _MEND))
+            found.append(Finding(where, WARNING, "unused-parameter", message, _HINT))
     return found
 
 
@@ -246,8 +249,8 @@ def _dovecot_says(
     if not warnings and "mail_plugins" not in text:
         return []
     _, plain, stderr = answer("")
-    own = {finding.what for finding in dovecot_warnings(stderr, theirs, its.MANUAL)}
-    found = [finding for finding in warnings if finding.what not in own]
+    own = {finding.message for finding in dovecot_warnings(stderr, theirs, its.MANUAL)}
+    found = [finding for finding in warnings if finding.message not in own]
     return found + plugin_findings(text, out, plain, _plugins_of(MODULES), its.ADD_PLUGIN)
 
 
@@ -266,9 +269,9 @@ def _of_dovecot(stderr: str, path: str, manual: str) -> list[Finding]:
     line = number(place.partition(":")[0].rstrip(")")) or 0
     for noise in ("Error in configuration file ", f"{path} line {line}: ", f"{path}: "):
         words = words.replace(noise, "", 1)
-    what = f"Dovecot says: {printable(words.replace(path, DOVECOT).strip())}"
+    message = f"Dovecot says: {printable(words.replace(path, DOVECOT).strip())}"
     where = Location(DOVECOT, line)
-    return [Finding(where, ERROR, "bad-override", what, f"mend it ({manual})")]
+    return [Finding(where, ERROR, "bad-override", message, f"fix it ({manual})")]
 
 
 def _copy(layout: Layout, file: str) -> str:

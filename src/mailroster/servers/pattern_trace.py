@@ -38,7 +38,7 @@ class Trial(NamedTuple):
 def trials(document: Document[Rule], address: str) -> list[Trial]:
     """Every rule up to the first that matches an address, with it; all of them if none does.
 
-    Raises NoPcre where nobody can tell, ServiceFailed where postmap fails.
+    Raises NoPcre where nobody can tell, ServerError where postmap fails.
     """
     places = [place for place in regexp.placed(document) if place.rule.kind != "endif"]
     if not places:

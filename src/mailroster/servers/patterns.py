@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from mailroster.base.address import example
-from mailroster.base.findings import ERROR, Fault, Finding, Location, ServiceFailed, printable
+from mailroster.base.findings import ERROR, Finding, Location, ParseError, ServerError, printable
 from mailroster.roster.documents.document import MARK, Document
 from mailroster.roster.formats.regexp import REGEXP, Rule
 from mailroster.routing.router import Router, quoted
@@ -19,7 +19,7 @@ _ROUNDS = 4
 _STEPS_MAX = 50
 
 
-class NoPcre(ServiceFailed):
+class NoPcre(ServerError):
     """There is no postmap here that knows pcre tables: nobody can tell what a pattern matches."""
 
 
@@ -33,7 +33,7 @@ class Answers(NamedTuple):
 def ask_regexp(text: str, addresses: Iterable[str]) -> Answers:
     """Postfix's own answers from a pcre table with a text: `postmap -q - pcre:…`.
 
-    Raises NoPcre where nobody can tell, ServiceFailed where postmap fails.
+    Raises NoPcre where nobody can tell, ServerError where postmap fails.
     """
     if program("postmap") is None:
         raise NoPcre("there is no postmap; install Debian's packages postfix and postfix-pcre")
@@ -52,7 +52,7 @@ def ask_regexp(text: str, addresses: Iterable[str]) -> Answers:
             os.rmdir(folder)
     _, fatal, words = err.partition("fatal: ")
     if fatal:
-        kind = NoPcre if "unsupported dictionary type" in words else ServiceFailed
+        kind = NoPcre if "unsupported dictionary type" in words else ServerError
         raise kind(f"postmap: {words.strip()}")
     return Answers(results_of(out, keys), findings_of(err, name))
 
@@ -63,7 +63,7 @@ def results_of(stdout: str, keys: Iterable[str]) -> dict[str, str]:
     return {key: results[key] for key in keys if key in results}
 
 
-class Captures:
+class PatternMatcher:
     """`Router.captured` by Postfix itself: each address asked once, many at a time if primed.
 
     Where nobody can tell, nothing is captured.
@@ -75,7 +75,7 @@ class Captures:
         self.is_blind = False  # nobody can tell
         self._known: dict[str, str | None] = {}
 
-    def prime(self, addresses: Iterable[str]) -> None:
+    def evaluate(self, addresses: Iterable[str]) -> None:
         """Asks for many addresses with one process."""
         asked = [address for address in addresses if address not in self._known]
         if asked and not self._empty:
@@ -94,7 +94,7 @@ class Captures:
         if self._empty:
             return None
         if address not in self._known:
-            self.prime([address])
+            self.evaluate([address])
         return self._known.get(address)
 
 
@@ -117,11 +117,11 @@ def captors(document: Document[Rule], addresses: Iterable[str]) -> dict[str, int
     return {address: int(position) for address, position in results.items()}
 
 
-def prime(router: Router, aliases: Iterable[str], others: Iterable[str] = ()) -> None:
+def prefetch(router: Router, aliases: Iterable[str], others: Iterable[str] = ()) -> None:
     """Asks Postfix at once for all that the way of some aliases, and of other addresses, is likely
     to need; then for what the rules make of these, a few times over."""
     captured = router.captured
-    assert isinstance(captured, Captures)
+    assert isinstance(captured, PatternMatcher)
     if not router.roster.regexp.index:
         return
     addresses = list(others)
@@ -132,7 +132,7 @@ def prime(router: Router, aliases: Iterable[str], others: Iterable[str] = ()) ->
         addresses += [router.qualified(word) for word in alias.recipients] if alias else []
     asked: set[str] = set()
     for _ in range(_ROUNDS):
-        captured.prime(addresses)
+        captured.evaluate(addresses)
         asked.update(addresses)
         results = {result for address in addresses if (result := captured(address))}
         words = {word for result in results for word in result.replace(",", " ").split()}
@@ -141,14 +141,14 @@ def prime(router: Router, aliases: Iterable[str], others: Iterable[str] = ()) ->
             break
 
 
-def prime_addresses(router: Router, addresses: Iterable[str]) -> None:
+def prefetch_addresses(router: Router, addresses: Iterable[str]) -> None:
     """Asks Postfix at once what it makes of some qualified addresses."""
     captured = router.captured
-    assert isinstance(captured, Captures)
-    captured.prime(map(quoted, addresses))
+    assert isinstance(captured, PatternMatcher)
+    captured.evaluate(map(quoted, addresses))
 
 
-def prime_ways(router: Router, addresses: Iterable[str]) -> None:
+def prefetch_traces(router: Router, addresses: Iterable[str]) -> None:
     """Asks Postfix for all that the way of some addresses needs, a process for each step of all."""
     if not router.roster.regexp.index:
         return
@@ -158,12 +158,12 @@ def prime_ways(router: Router, addresses: Iterable[str]) -> None:
         if not waiting:
             return
         known |= waiting
-        prime_addresses(router, waiting)
+        prefetch_addresses(router, waiting)
         found: set[str] = set()
         for address in waiting:
             try:
                 match = router.lookup(address)
-            except Fault:
+            except ParseError:
                 continue
             found.update(match.results if match else ())
         waiting = found - known
@@ -186,9 +186,9 @@ def findings_of(stderr: str, name: str) -> list[Finding]:
         place, _, words = rest.partition(": ")
         if (line_number := number(place)) is None:
             continue
-        what = printable(words.split(": skipping this rule")[0].strip())
+        message = printable(words.split(": skipping this rule")[0].strip())
         where = Location(REGEXP.file, line_number)
-        found.append(Finding(where, ERROR, "bad-pattern", what, "mend the rule (pcre_table(5))"))
+        found.append(Finding(where, ERROR, "bad-pattern", message, "fix the rule (pcre_table(5))"))
     return found
 
 

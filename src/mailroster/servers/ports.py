@@ -34,8 +34,8 @@ def causes(server: str, settings: Settings, layout: Layout) -> list[str]:
         # Postfix's master says nothing of a port in use, and nothing at all here.
         log_file = _maillog_file(f"{layout.postfix}/main.cf")
         if log_file.startswith("/dev/"):
-            mend = "remove it from postfix-main.cf, and set logs_to_stdout"
-            found.append(f"maillog_file = {log_file}: Postfix starts with a file only; {mend}")
+            hint = "remove it from postfix-main.cf, and set logs_to_stdout"
+            found.append(f"maillog_file = {log_file}: Postfix starts with a file only; {hint}")
         found += _last_words(log_file)
     return found
 

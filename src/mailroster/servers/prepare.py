@@ -64,7 +64,7 @@ def missing_packages() -> list[str]:
 
 
 def check_host(settings: Settings, layout: Layout) -> None:
-    """Raises Refused for what a person has to mend before there can be tables for the servers of a
+    """Raises Refused for what a person has to fix before there can be tables for the servers of a
     host. Changes nothing."""
     if os.geteuid() != 0:
         raise Refused("only root can write the tables: run it as root (sudo)")
@@ -73,14 +73,14 @@ def check_host(settings: Settings, layout: Layout) -> None:
     check_paths(settings, layout)
     _check_delimiters(settings, layout)
     if layout.kind != "host" or os.path.exists(f"{layout.state}/postfix/main.cf"):
-        mend = "name another home, or another state folder"
-        raise Refused(f"{layout.state} is of 'mailroster up', which has servers of its own; {mend}")
+        hint = "name another home, or another state folder"
+        raise Refused(f"{layout.state} is of 'mailroster up', which has servers of its own; {hint}")
 
 
 def prepare_host(settings: Settings, layout: Layout) -> None:
     """Makes everything that is missing beside the servers of a host, and notes that it is for them.
 
-    Raises Refused for a folder that a person has to mend.
+    Raises Refused for a folder that a person has to fix.
     """
     _make(settings, layout, _of_tables(settings, layout))
     _note_trust(settings, layout)
@@ -90,14 +90,14 @@ def prepare_host(settings: Settings, layout: Layout) -> None:
 
 
 def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
-    """Raises Refused for what a person has to mend before an instance can be. Changes nothing.
+    """Raises Refused for what a person has to fix before an instance can be. Changes nothing.
 
     `adopt`: the servers' own places may be taken from whoever has them.
     """
     if layout.kind == "host":
-        mend = "run 'mailroster watch', or name another --home"
+        hint = "run 'mailroster watch', or name another --home"
         raise Refused(
-            f"the tables in {layout.state} are for this host's own Postfix and Dovecot; {mend}"
+            f"the tables in {layout.state} are for this host's own Postfix and Dovecot; {hint}"
         )
     if os.geteuid() != 0:
         raise Refused("Postfix can only be started by root: run it as root (sudo)")
@@ -113,13 +113,13 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
         certificates.check(settings, layout)
     _check_addresses(settings)
     if settings.proxied() - set(PORTS[:3]) and not settings.trusted_proxies:
-        mend = "set trusted_proxies to the addresses of the load balancers"
-        raise Refused(f"Dovecot would close every connection behind proxy_protocol; {mend}")
+        hint = "set trusted_proxies to the addresses of the load balancers"
+        raise Refused(f"Dovecot would close every connection behind proxy_protocol; {hint}")
     system_links.check(layout.links, adopt)
     if layout.links and (strangers := running.strangers()):
         others = ", ".join(f"{name} (process {pid})" for name, pid in strangers.items())
-        mend = "stop it for good first: systemctl disable --now postfix dovecot"
-        raise Refused(f"another mail server runs here: {others}; {mend}")
+        hint = "stop it for good first: systemctl disable --now postfix dovecot"
+        raise Refused(f"another mail server runs here: {others}; {hint}")
 
 
 def _check_addresses(settings: Settings) -> None:
@@ -129,8 +129,8 @@ def _check_addresses(settings: Settings) -> None:
             with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
                 probe.bind((address, 0))
         except OSError:
-            mend = "correct it, or give the machine that address first"
-            raise Refused(f"listen: {address} is no address of this machine; {mend}") from None
+            hint = "correct it, or give the machine that address first"
+            raise Refused(f"listen: {address} is no address of this machine; {hint}") from None
 
 
 def check_paths(settings: Settings, layout: Layout) -> None:
@@ -180,7 +180,7 @@ def prepare(
     `tell` is told what is wrong with the folder's own settings for the servers, and whose an
     existing mail folder is if it is not the mail's: nothing of it is changed.
 
-    Raises Refused for a folder or a certificate that a person has to mend.
+    Raises Refused for a folder or a certificate that a person has to fix.
     """
     its = dialect(version.version())
     ownership.hand_over_queue(layout)

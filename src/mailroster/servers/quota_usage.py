@@ -13,7 +13,7 @@ from typing import NamedTuple
 from mailroster.analysis.mailbox import Place, place_of, plain
 from mailroster.analysis.mailbox_limit import Default, default, limit_of
 from mailroster.base.address import Address
-from mailroster.base.findings import Busy, Refused, ServiceFailed
+from mailroster.base.findings import Refused, ServerError, TryAgain
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 from mailroster.roster.dovecot.versions import form
@@ -117,7 +117,7 @@ def _paths_by_dovecot(address: Address, settings: Settings, layout: Layout) -> t
     """Where Dovecot itself looks for a mailbox; nothing if it does not say."""
     try:
         fields = ask(layout, [Question(USERDB, address)])[0].fields
-    except ServiceFailed:
+    except ServerError:
         return ()
     home = fields.get("home") or plain(settings.mail, address).home
     path = fields.get("mail_path") or fields.get("mail", "").partition(":")[2].partition(":")[0]
@@ -172,7 +172,7 @@ def _read(
         part = meant[start : start + _READ_AT_ONCE]
         try:
             told = mail_folder(settings).usage(method, [box.path for box in part])
-        except (OSError, Busy, Refused):
+        except (OSError, TryAgain, Refused):
             return  # Dovecot is asked
         for box, used in zip(part, told, strict=True):
             if used == BROKEN:
@@ -188,7 +188,7 @@ def server_quota(settings: Settings, layout: Layout) -> Server:
     usual = Server(version, default(settings.mailbox_size_limit, version), ())
     try:
         code, out, _ = run(["doveconf", "-c", layout.dovecot_conf, "-n"], timeout_s=_ANSWER_S)
-    except ServiceFailed:
+    except ServerError:
         return usual
     return usual if code else server_of(version, settings_of(out), usual)
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import mailroster
 from mailroster.base import address
-from mailroster.base.findings import Fault, ServiceFailed, printable
+from mailroster.base.findings import ParseError, ServerError, printable
 from mailroster.base.sizes import human_size
 from mailroster.servers.doveadm_quota import Usage, usage
 from mailroster.store.links import ConfigFolder
@@ -97,11 +97,11 @@ def warn(
     percent: str,
     user: str,
 ) -> None:
-    """Sends one warning. Raises Fault for who can't have a mailbox, ServiceFailed if Dovecot does
-    not take it."""
+    """Sends one warning. Raises ParseError for who can't have a mailbox, ServerError if Dovecot
+    does not take it."""
     owner = address.account(user)
     if number(percent) is None:
-        raise ServiceFailed(f"{percent!r} is no percentage")
+        raise ServerError(f"{percent!r} is no percentage")
     use = usage(dovecot_conf, owner) or Usage(0, 0, 0)
     values = {
         "address": owner,
@@ -113,7 +113,7 @@ def warn(
     argv = [_LDA, "-c", dovecot_conf, "-d", owner, "-f", "", "-e", "-o", not_enforced]
     code, out, err = run(argv, mail)
     if code:
-        raise ServiceFailed(f"dovecot-lda: {(err or out).strip() or f'exit code {code}'}")
+        raise ServerError(f"dovecot-lda: {(err or out).strip() or f'exit code {code}'}")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -121,7 +121,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         config, linked, *rest = argv
         warn(ConfigFolder(config, tuple(filter(None, linked.split(":")))), *rest)
-    except (Fault, ServiceFailed, OSError, TypeError, ValueError) as error:
+    except (ParseError, ServerError, OSError, TypeError, ValueError) as error:
         print(f"quota-warning: {error}", file=sys.stderr)
         return 1
     return 0

@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Iterator
 
-from mailroster.base.findings import ERROR, WARNING, Finding, Location, ServiceFailed, printable
+from mailroster.base.findings import ERROR, WARNING, Finding, Location, ServerError, printable
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 from mailroster.servers.config import postfix
@@ -90,32 +90,32 @@ def _of_table(
     folder: str, where: Location, table: Table, types: frozenset[str], layout: Layout
 ) -> Iterator[Finding]:
     if table.type not in types:
-        what = f"this Postfix has no tables of the type {printable(table.type)!r}"
-        mend = f"install the Debian package postfix-{printable(table.type)}, or use another type"
-        yield Finding(where, ERROR, "bad-override", what, mend)
+        message = f"this Postfix has no tables of the type {printable(table.type)!r}"
+        hint = f"install the Debian package postfix-{printable(table.type)}, or use another type"
+        yield Finding(where, ERROR, "bad-override", message, hint)
         return
     if table.type in FILES and table.name[0] not in "/{":  # as Postfix itself runs in that folder
         table = table._replace(name=os.path.join(layout.spool, table.name))
     try:
         words = run(["postmap", "-c", folder, "-q", "x", str(table)], timeout_s=_TIMEOUT_S)[2]
-    except ServiceFailed as error:
+    except ServerError as error:
         words = f"postmap: warning: connect to {table.type}: {error}"
     for line in dict.fromkeys(words.split("\n")):
         _, fatal, said = line.partition(": fatal: ")
         said = said if fatal else line.partition(": warning: ")[2]
         if not said:
             continue
-        what = f"Postfix says of {printable(str(table))}: {printable(said.strip())}"
+        message = f"Postfix says of {printable(str(table))}: {printable(said.strip())}"
         if any(word in said for word in _NO_ANSWER):
-            mend = "start what answers there; until then Postfix defers mail"
-            yield Finding(where, WARNING, "silent-service", what, mend)
+            hint = "start what answers there; until then Postfix defers mail"
+            yield Finding(where, WARNING, "silent-service", message, hint)
             return
         if fatal:
-            mend = "correct the table or its name; hash, btree and lmdb are made by postmap(1)"
-            yield Finding(where, ERROR, "bad-override", what, mend)
+            hint = "correct the table or its name; hash, btree and lmdb are made by postmap(1)"
+            yield Finding(where, ERROR, "bad-override", message, hint)
             return
-        mend = "correct the table (postmap -q KEY TABLE)"
-        yield Finding(where, WARNING, "doubtful-table", what, mend)
+        hint = "correct the table (postmap -q KEY TABLE)"
+        yield Finding(where, WARNING, "doubtful-table", message, hint)
 
 
 def _of_service(where: Location, service: str, layout: Layout) -> Iterator[Finding]:
@@ -134,9 +134,9 @@ def _of_service(where: Location, service: str, layout: Layout) -> Iterator[Findi
             for address in near
         )
     if not answers:
-        what = f"nothing listens at {printable(service)}, and Postfix defers mail until it does"
-        mend = "start that service, or set milter_default_action or default_action"
-        yield Finding(where, WARNING, "silent-service", what, mend)
+        message = f"nothing listens at {printable(service)}, and Postfix defers mail until it does"
+        hint = "start that service, or set milter_default_action or default_action"
+        yield Finding(where, WARNING, "silent-service", message, hint)
 
 
 def _loopback(host: str) -> list[str]:

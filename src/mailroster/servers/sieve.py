@@ -15,7 +15,15 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from mailroster.analysis.entry_changes import NAMED_MAX
-from mailroster.base.findings import ERROR, WARNING, Busy, Finding, Location, printable, unreadable
+from mailroster.base.findings import (
+    ERROR,
+    WARNING,
+    Finding,
+    Location,
+    TryAgain,
+    printable,
+    unreadable,
+)
 from mailroster.base.layout import Layout
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.accounts import ACCOUNTS, Account
@@ -33,7 +41,7 @@ _OLDER_S = 10
 
 
 class Outcome(NamedTuple):
-    """What a convergence of the scripts did."""
+    """What a reconciliation of the scripts did."""
 
     changed: int
     findings: tuple[Finding, ...]
@@ -44,7 +52,7 @@ class Outcome(NamedTuple):
     def described(self) -> str:
         """What changed, in words; "" for nothing."""
         parts = (("changed", self.written), ("removed", self.removed))
-        return "; ".join(f"{what}: {_named(names)}" for what, names in parts if names)
+        return "; ".join(f"{message}: {_named(names)}" for message, names in parts if names)
 
 
 def _named(names: tuple[str, ...]) -> str:
@@ -94,20 +102,20 @@ class SieveScripts:
         folder = self._layout.sieve if common else self._layout.sieve_accounts
         return os.path.join(folder, f"{name}.sieve")
 
-    def converge(self, *, accept: bool = False, anew: bool = False) -> Outcome:
+    def reconcile(self, *, accept: bool = False, anew: bool = False) -> Outcome:
         """Puts the scripts of the folder in force. `accept`: nothing has to settle. `anew`: those
         in force are compiled again too, as it may be another Dovecot.
 
-        Raises Busy if they can't be read or written, ServiceFailed if there is no sievec.
+        Raises TryAgain if they can't be read or written, ServerError if there is no sievec.
         """
         try:
             with FolderLock(self._layout.state):
-                return self._converge(accept, anew)
+                return self._reconcile(accept, anew)
         except OSError as error:
             words = f"{error.filename or self._layout.sieve}: {error.strerror or error}"
-            raise Busy(f"the Sieve scripts can't be put in force ({words})") from error
+            raise TryAgain(f"the Sieve scripts can't be put in force ({words})") from error
 
-    def _converge(self, accept: bool, anew: bool) -> Outcome:
+    def _reconcile(self, accept: bool, anew: bool) -> Outcome:
         scripts, live = self._scripts(), self.live()
         found = self._found(scripts, live, accept, anew)
         bad = self._put(found.texts, scripts.files) if found.texts else {}
@@ -175,19 +183,19 @@ class SieveScripts:
         compile_scripts([self.path(name) for name in good], self._layout.dovecot_conf)
         return findings
 
-    def _take_away(self, gone: Iterable[str], accept: bool) -> tuple[int, list[Finding]]:
+    def _take_away(self, removed: Iterable[str], accept: bool) -> tuple[int, list[Finding]]:
         """Takes scripts away whose file is gone; how many, and why others stay."""
         taken, held, folder_ctime_ns = 0, [], identity(self._config).ctime_ns
-        for name in sorted(gone):
+        for name in sorted(removed):
             self._settle.look(name, ABSENT)
             if accept or (self._is_whole() and self._settle.settled(name, folder_ctime_ns)):
                 self._drop(name)
                 taken += 1
                 continue
-            what = f"what takes the script of {name!r} away is held back"
+            message = f"what takes the script of {name!r} away is held back"
             reason = "the folder has just been changed, or lacks its accounts"
             where = Location(f"{name}{SUFFIX}")
-            held.append(Finding(where, WARNING, "held-back", what, reason))
+            held.append(Finding(where, WARNING, "held-back", message, reason))
         return taken, held
 
     def _is_whole(self) -> bool:
@@ -195,13 +203,13 @@ class SieveScripts:
         return os.path.exists(self._path(ACCOUNTS.file))
 
     def drop(self, names: Iterable[str]) -> None:
-        """Takes scripts out of force, without a wait. Raises Busy."""
+        """Takes scripts out of force, without a wait. Raises TryAgain."""
         try:
             with FolderLock(self._layout.state):
                 for name in names:
                     self._drop(name)
         except OSError as error:
-            raise Busy(f"{error.filename or self._layout.sieve}: {reason(error)}") from error
+            raise TryAgain(f"{error.filename or self._layout.sieve}: {reason(error)}") from error
 
     def _drop(self, name: str) -> None:
         path = self.path(name)
@@ -226,12 +234,15 @@ class SieveScripts:
                 texts[name] = text
         bad = judged(texts, scripts.files, self._layout.dovecot_conf) if texts else {}
         for name in texts:
-            where, mend = Location(scripts.files[name]), "mend its errors, or wait a moment"
+            where, hint = Location(scripts.files[name]), "fix its errors, or wait a moment"
             found += bad.get(name, ())
-            found.append(Finding(where, WARNING, "held-back", "it is not in force", mend))
+            found.append(Finding(where, WARNING, "held-back", "it is not in force", hint))
         for name in sorted(live - scripts.files.keys()):
-            where, what = Location(f"{name}{SUFFIX}"), f"the script of {name!r} is still in force"
-            found.append(Finding(where, WARNING, "held-back", what, "wait a moment"))
+            where, message = (
+                Location(f"{name}{SUFFIX}"),
+                f"the script of {name!r} is still in force",
+            )
+            found.append(Finding(where, WARNING, "held-back", message, "wait a moment"))
         return found
 
     def _scripts(self) -> Scripts:
@@ -255,7 +266,7 @@ class _Found(NamedTuple):
 def findings_in(
     config: ConfigFolder, dovecot_conf: str, accounts: Document[Account]
 ) -> list[Finding]:
-    """Everything that is wrong with the scripts of a config folder. Raises ServiceFailed where
+    """Everything that is wrong with the scripts of a config folder. Raises ServerError where
     there is no sievec."""
     scripts = scripts_among(os.listdir(config.path) if os.path.isdir(config.path) else ())
     found, texts = list(scripts.findings), {}
@@ -265,9 +276,9 @@ def findings_in(
         except OSError as error:
             found.append(unreadable(file, reason(error)))
         if name not in (BEFORE, AFTER) and name not in accounts:
-            what, mend = f"there is no account {name!r}", "remove the file, or add the account"
+            message, hint = f"there is no account {name!r}", "remove the file, or add the account"
             where = Location(file)
-            found.append(Finding(where, WARNING, "sieve-without-account", what, mend))
+            found.append(Finding(where, WARNING, "sieve-without-account", message, hint))
     bad = judged(texts, scripts.files, dovecot_conf) if texts else {}
     return [*found, *(finding for some in bad.values() for finding in some)]
 

@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from mailroster.base.findings import ERROR, WARNING, Finding, Location, ServiceFailed, printable
+from mailroster.base.findings import ERROR, WARNING, Finding, Location, ServerError, printable
 from mailroster.servers.config.dovecot.versions import dialect
 from mailroster.servers.version import version
 from mailroster.system.programs import in_memory, number, run
@@ -22,7 +22,7 @@ def judged(
     texts: Mapping[str, bytes], files: Mapping[str, str], dovecot_conf: str
 ) -> dict[str, list[Finding]]:
     """What is wrong with some scripts, by name; a good one isn't named. `files` says how each is
-    called in the config folder. Raises ServiceFailed where there is no sievec."""
+    called in the config folder. Raises ServerError where there is no sievec."""
     findings: dict[str, list[Finding]] = {}
     with tempfile.TemporaryDirectory(prefix="mailroster-") as folder:
         for name, text in texts.items():
@@ -36,7 +36,7 @@ def judged(
             bad = {name for name, some in said.items() if any(s == ERROR for _, s, _ in some)}
             over = {n for n in waiting if n in bad or os.path.exists(f"{folder}/{n}.svbin")}
             if not over:  # it can't be run, or says what nobody has heard
-                raise ServiceFailed(f"sievec: {printable(words.strip())}")
+                raise ServerError(f"sievec: {printable(words.strip())}")
             for name in over:
                 findings[name] = [_finding(files[name], *some) for some in said.get(name, ())]
                 os.unlink(f"{folder}/{name}.sieve")
@@ -44,11 +44,11 @@ def judged(
     return {name: found for name, found in findings.items() if found}
 
 
-def _finding(file: str, line: int, severity: str, what: str) -> Finding:
-    where, mend = Location(file, line), "mend the script (RFC 5228)"
+def _finding(file: str, line: int, severity: str, message: str) -> Finding:
+    where, hint = Location(file, line), "fix the script (RFC 5228)"
     if severity == ERROR:
-        return Finding(where, ERROR, "bad-sieve", what, mend)
-    return Finding(where, WARNING, "doubtful-sieve", what, mend)
+        return Finding(where, ERROR, "bad-sieve", message, hint)
+    return Finding(where, WARNING, "doubtful-sieve", message, hint)
 
 
 def said_of(stderr: str, names: Iterable[str]) -> dict[str, list[tuple[int, str, str]]]:
@@ -60,11 +60,11 @@ def said_of(stderr: str, names: Iterable[str]) -> dict[str, list[tuple[int, str,
         name, _, rest = text.partition(": ")
         place, _, behind = rest.partition(": ")
         line = number(place.removeprefix("line ")) if place.startswith("line ") else None
-        severity, _, what = (behind if line is not None else rest).partition(": ")
-        if name in known and severity in (ERROR, WARNING) and what:
+        severity, _, message = (behind if line is not None else rest).partition(": ")
+        if name in known and severity in (ERROR, WARNING) and message:
             some = found.setdefault(name, [])
             if len(some) < _FINDINGS_MAX:
-                some.append((line or 0, severity, printable(what.rstrip(". "))))
+                some.append((line or 0, severity, printable(message.rstrip(". "))))
     return {name: [one for one in some if one[0]] or some for name, some in found.items()}
 
 

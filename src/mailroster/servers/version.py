@@ -6,7 +6,7 @@ before they touch a table.
 
 import os
 
-from mailroster.base.findings import ServiceFailed, printable
+from mailroster.base.findings import ServerError, printable
 from mailroster.base.layout import Layout
 from mailroster.roster.dovecot.versions import VERSIONS
 from mailroster.system.files import read
@@ -15,12 +15,12 @@ from mailroster.system.programs import number, program, run
 
 def version() -> str:
     """The version that is installed, one of VERSIONS; of what is newer than all, the newest. Raises
-    ServiceFailed if there is none, or it is older."""
+    ServerError if there is none, or it is older."""
     _, out, err = run(["dovecot", "--version"])
     found = version_of(out)
     if not found:
         said = printable((out or err).strip())
-        raise ServiceFailed(f"dovecot {said!r} is older than {VERSIONS[0]}; install a newer one")
+        raise ServerError(f"dovecot {said!r} is older than {VERSIONS[0]}; install a newer one")
     return found
 
 

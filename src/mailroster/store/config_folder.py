@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from io import FileIO
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from mailroster.base.findings import Busy, Conflict, Refused
+from mailroster.base.findings import Conflict, Refused, TryAgain
 from mailroster.roster.documents.document import Document
 from mailroster.roster.plan import Plan, plan
 from mailroster.roster.roster import Roster, document_of
@@ -46,7 +46,7 @@ READS = 12
 _LOOKS = 6
 #: Where to read takes long, it is not tried so often.
 _READS_MAX_S = 0.5
-#: How long a convergence waits for the lock of an edit whose journal it sees.
+#: How long a reconciliation waits for the lock of an edit whose journal it sees.
 _RECOVERY_WAIT_S = 1.0
 #: What part of the history a single entry may take.
 ROOM = 4
@@ -129,8 +129,8 @@ class Store:
     def read(self, known: Iterable[Roster] = (), find: Find | None = None) -> Snapshot:
         """All documents, as they stand between two transactions. Changes nothing.
 
-        A document of `known` whose text still stands in the folder is used again. Raises Busy if
-        the folder changes all along.
+        A document of `known` whose text still stands in the folder is used again. Raises TryAgain
+        if the folder changes all along.
         """
         self._must_exist()
         known, find = tuple(known), find or self._find
@@ -140,7 +140,7 @@ class Store:
                 time.sleep(tried * _PAUSE_S)
                 try:
                     snapshot, is_sure = self._look(known, find)
-                except Busy:
+                except TryAgain:
                     continue  # an edit of another user is under way
                 if is_sure and (not snapshot.pending or tried >= _LOOKS):
                     return snapshot
@@ -164,7 +164,7 @@ class Store:
         with FolderLock(self.folder, self._wait_s, make=False) as lock:
             snapshot, is_sure = self._look(known, find)
             if not (is_sure or lock.is_held() or lock.is_absent()):
-                raise Busy(f"{self.folder} is changed again and again; try again later")
+                raise TryAgain(f"{self.folder} is changed again and again; try again later")
             return snapshot
 
     def _stands(self, snapshot: Snapshot, pending: PendingEdit) -> bool:
@@ -183,8 +183,8 @@ class Store:
     ) -> Edited:
         """Puts an edit into the folder, wholly or not at all. `announce` is called before.
 
-        Raises whatever the edit raises, Refused where the folder can't be written, Busy where it
-        is locked, full, or written by others again and again.
+        Raises whatever the edit raises, Refused where the folder can't be written, TryAgain where
+        it is locked, full, or written by others again and again.
         """
         if not os.path.isdir(self.folder):
             before = Roster()
@@ -211,11 +211,11 @@ class Store:
             self._alone(lambda: None, _RECOVERY_WAIT_S)
         except SetAside:
             raise
-        except Busy:
+        except TryAgain:
             return  # its own command is at it, or another user has to
 
     def wait(self) -> None:
-        """Returns when no edit is under way that was when this was called. Raises Busy."""
+        """Returns when no edit is under way that was when this was called. Raises TryAgain."""
         try:
             with FolderLock(self.folder, self._wait_s, make=False):
                 return
@@ -309,7 +309,7 @@ class Store:
             except Conflict:
                 continue
             return Edited(changes, before, after, written, unnoted)
-        raise Busy(f"{self.folder} was written by others all along; {UNCHANGED}")
+        raise TryAgain(f"{self.folder} was written by others all along; {UNCHANGED}")
 
     def _put(self, changes: Plan, snapshot: Snapshot) -> tuple[Mapping[str, Identity], str]:
         """Which files hold the new documents, and why the history lacks that."""
@@ -346,7 +346,7 @@ class Store:
             if self._transactions.history.is_settled() and not self._by_hand(before, after, found):
                 return ""
             return self._alone(lambda: self._note_by_hand(before, after, found))
-        except (Refused, Busy) as error:
+        except (Refused, TryAgain) as error:
             return str(error)
         except OSError as error:
             return f"{error.filename}: {error.strerror}"

@@ -4,7 +4,7 @@ import errno
 import os
 from collections.abc import Iterable
 
-from mailroster.base.findings import Busy, Refused
+from mailroster.base.findings import Refused, TryAgain
 from mailroster.system.files import NO_RIGHT, remedy
 
 UNCHANGED = "nothing was changed"
@@ -20,7 +20,7 @@ _READ_ONLY = (
 _REFUSED = (*NO_RIGHT, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
 
 
-class SetAside(Busy):
+class SetAside(TryAgain):
     """A file was written by another program while an edit lay half finished after a crash."""
 
     @classmethod
@@ -38,8 +38,8 @@ def words_of(error: OSError, folder: str) -> str:
 
 
 def explained(error: OSError, folder: str) -> Exception:
-    """Refused for what only a person can fix, Busy for what may pass; nothing was changed."""
-    fault = Refused if error.errno in _REFUSED else Busy
+    """Refused for what only a person can fix, TryAgain for what may pass; nothing was changed."""
+    fault = Refused if error.errno in _REFUSED else TryAgain
     read_only = error.errno in NO_RIGHT and _is_read_only(folder)
     hint = f"; {_READ_ONLY}" if read_only else remedy(error)
     return fault(f"{words_of(error, folder)}; {UNCHANGED}{hint}")

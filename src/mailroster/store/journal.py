@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 
 from mailroster.roster.documents.document import Document
-from mailroster.roster.documents.large import Indexed
+from mailroster.roster.documents.large import LargeDocument
 from mailroster.system.files import Disk, Identity
 
 JOURNAL = ".mailroster-journal"
@@ -53,7 +53,11 @@ def lines_of(stamps: Mapping[str, str]) -> bytes:
 
 def stamp_of(document: Document[object], identity: Identity) -> str:
     """What tells a file from another version of it: a checksum, or the identity of a large file."""
-    return identity_stamp(identity) if isinstance(document, Indexed) else checksum(bytes(document))
+    return (
+        identity_stamp(identity)
+        if isinstance(document, LargeDocument)
+        else checksum(bytes(document))
+    )
 
 
 def identity_stamp(identity: Identity) -> str:

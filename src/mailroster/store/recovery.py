@@ -4,7 +4,7 @@ commands that only read see the edit as completed (store/leftovers.py)."""
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mailroster.base.findings import Busy, Refused
+from mailroster.base.findings import Refused, TryAgain
 from mailroster.store.errors import SetAside, words_of
 from mailroster.store.journal import Journal
 from mailroster.store.leftovers import (
@@ -40,7 +40,7 @@ class Recovery:
 
     def pending(self) -> PendingEdit:
         """What `recover` would complete, for commands that only read. Costs one look at the folder
-        if nothing was left. Raises Busy for an edit that we may not read."""
+        if nothing was left. Raises TryAgain for an edit that we may not read."""
         if not self._journal.exists():
             return NOTHING._replace(seen={self._journal.path: ABSENT})
         try:
@@ -116,8 +116,8 @@ class Recovery:
         with Target(self._config, append.file) as path:
             self._disk.patch(path, (), [(append.size, append.lines)], size, sync=True)
 
-    def _cut_short(self, error: OSError) -> Busy:
-        return Busy(
+    def _cut_short(self, error: OSError) -> TryAgain:
+        return TryAgain(
             f"{words_of(error, self._folder)}; an edit of {self._folder} was cut short: the next "
             "edit of a user who may write there completes it"
         )

@@ -29,8 +29,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
-from mailroster.base.findings import Busy, Conflict
-from mailroster.roster.documents.large import Indexed, appended
+from mailroster.base.findings import Conflict, TryAgain
+from mailroster.roster.documents.large import LargeDocument, appended
 from mailroster.roster.plan import FileEdit
 from mailroster.store.errors import COMMITTED, UNDECIDED, SetAside, explained, words_of
 from mailroster.store.journal import JOURNAL_MAX_BYTES, Journal, lines_of, stamp_of
@@ -66,7 +66,7 @@ class Transactions:
 
     def recover(self) -> None:
         """Completes or rolls back what a crash left. Costs one listing of the folder if it left
-        nothing. Raises Refused and SetAside (Recovery.recover), and Busy."""
+        nothing. Raises Refused and SetAside (Recovery.recover), and TryAgain."""
         if self.recovery.is_needed():
             self.recovery.recover(self.history)
 
@@ -82,7 +82,7 @@ class Transactions:
 
         `found`: the identity of the file that each edit was made from, by field. `note` renders the
         entry for a history of that size. Raises Conflict, with nothing done, if a file no longer
-        holds what the edit was made from; Busy or Refused, whose words say whether the edit is
+        holds what the edit was made from; TryAgain or Refused, whose words say whether the edit is
         committed.
         """
         lines = appended(edits[0].after) if len(edits) == 1 else b""
@@ -137,11 +137,11 @@ class Transactions:
         except OSError as error:
             if self._is_not_begun(files[0]):
                 self._roll_back(error)
-            raise Busy(f"{words_of(error, self._folder)}; {COMMITTED}") from error
+            raise TryAgain(f"{words_of(error, self._folder)}; {COMMITTED}") from error
 
     def _is_unchanged(self, edit: FileEdit, found: Identity) -> bool:
         """Whether a file still has the content from which an edit was made."""
-        if isinstance(edit.before, Indexed):
+        if isinstance(edit.before, LargeDocument):
             return identity(self._path(edit.file)) == found
         return self._config.read(edit.file) == bytes(edit.before)
 
@@ -158,7 +158,7 @@ class Transactions:
             self._staging.sweep()
         except OSError as another:
             if self._journal.exists():
-                raise Busy(f"{words_of(another, self._folder)}; {UNDECIDED}") from another
+                raise TryAgain(f"{words_of(another, self._folder)}; {UNDECIDED}") from another
         self._withdraw_entry()
         if isinstance(error, OSError):
             raise explained(error, self._folder) from error
@@ -199,7 +199,7 @@ class Transactions:
             lost = now.inode != found.inode or not append.is_in(self._content(append, start))
             self._journal.drop()
         except OSError as error:
-            raise Busy(f"{words_of(error, self._folder)}; {COMMITTED}") from error
+            raise TryAgain(f"{words_of(error, self._folder)}; {COMMITTED}") from error
         if lost:  # another program has put another file in its place
             self._withdraw_entry()
             raise Conflict(append.file)
@@ -217,7 +217,7 @@ class Transactions:
             if added and append.was_cut(added):
                 self._disk.patch(path, (), (), append.size, sync=True)
         except OSError as another:
-            raise Busy(f"{words_of(another, self._folder)}; {UNDECIDED}") from another
+            raise TryAgain(f"{words_of(another, self._folder)}; {UNDECIDED}") from another
         self._roll_back(error)
 
     # -- the entry of the history: written before the edit is committed, marked as done after it

@@ -14,7 +14,7 @@ import stat
 import time
 from types import TracebackType
 
-from mailroster.base.findings import Busy
+from mailroster.base.findings import TryAgain
 from mailroster.system.files import NO_RIGHT
 
 LOCK_FILE = ".mailroster.lock"
@@ -29,8 +29,8 @@ _FRESH_S = 1.0
 
 
 class FolderLock:
-    """Exclusive, for a `with` block. Raises Busy if it can't be had within `wait_s` seconds, and
-    OSError if the folder is not there, or its lock file can't be opened.
+    """Exclusive, for a `with` block. Raises TryAgain if it can't be had within `wait_s` seconds,
+    and OSError if the folder is not there, or its lock file can't be opened.
 
     `make`: the lock file is made if there is none; else there is then nobody to keep out.
     """
@@ -45,7 +45,7 @@ class FolderLock:
         step = _STEP_S
         while not (self._try() or (self._posix and self._try())):
             if time.monotonic() > deadline:
-                raise Busy(
+                raise TryAgain(
                     f"{self._folder} has been locked by another command all along"
                     f"{_holder(self._path)}; try again when it has ended"
                 )

@@ -4,7 +4,7 @@ but through a descriptor."""
 import os
 from collections.abc import Iterable, Sequence
 
-from mailroster.base.findings import ServiceFailed
+from mailroster.base.findings import ServerError
 
 #: Open files of a server: `client_limit` of Dovecot's auth, and some.
 OPEN_FILES = 8192
@@ -30,7 +30,7 @@ def run(
     pass_fds: Iterable[int] = (),
     timeout_s: float = TIMEOUT_S,
 ) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a program. Raises ServiceFailed if it can't run or hangs."""
+    """Exit code, stdout and stderr of a program. Raises ServerError if it can't run or hangs."""
     path = _installed(argv[0])
     import subprocess
 
@@ -44,9 +44,9 @@ def run(
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise ServiceFailed(f"{argv[0]} did not end within {timeout_s:g} seconds") from None
+        raise ServerError(f"{argv[0]} did not end within {timeout_s:g} seconds") from None
     except OSError as error:
-        raise ServiceFailed(f"{argv[0]}: {error}") from None
+        raise ServerError(f"{argv[0]}: {error}") from None
     out, err = (raw.decode("utf-8", "surrogateescape") for raw in (done.stdout, done.stderr))
     return done.returncode, out, err
 
@@ -79,7 +79,7 @@ def start(argv: Sequence[str]) -> tuple[int, str]:
                 starter.wait()
                 raise
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise ServiceFailed(f"{argv[0]}: {error}") from None
+            raise ServerError(f"{argv[0]}: {error}") from None
         output.seek(0)
         return code, output.read().decode("utf-8", "replace")
 
@@ -98,7 +98,7 @@ def _allow_open_files() -> None:
 def _installed(name: str) -> str:
     path = program(name)
     if path is None:
-        raise ServiceFailed(f"{name} is not installed")
+        raise ServerError(f"{name} is not installed")
     return path
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mailroster.analysis.checks.suppressions import Allow, _Covered
-from mailroster.base.findings import ERROR, Fault, Finding, Location
+from mailroster.base.findings import ERROR, Finding, Location, ParseError
 from mailroster.cli.completion import candidates
 from mailroster.publish.removal_guard import keep_expandable
 from mailroster.publish.tables.postfix import ALIASES, SENDERS
@@ -50,13 +50,13 @@ def router(virtual: str, lookups_max: int | None = None) -> Router:
     return Router(roster, "mail.x.com", lambda _: None).remembering(lookups_max)
 
 
-def follow_all(asked: Router) -> list[Fault]:
+def follow_all(asked: Router) -> list[ParseError]:
     """The faults of all aliases, in the order of the file."""
     faults = []
     for key in asked.roster.virtual.counted():
         try:
             asked.follow(key)
-        except Fault as fault:
+        except ParseError as fault:
             faults.append(fault)
     return faults
 
@@ -105,8 +105,8 @@ def test_a_chain_that_is_remembered_ends_as_postfix_has_it(hops: int, end: str) 
         for one in (asked, plain):
             try:
                 answers.append((one.expand(key), ""))
-            except Fault as fault:
-                answers.append(([], fault.what))
+            except ParseError as fault:
+                answers.append(([], fault.message))
         assert answers[0] == answers[1], key
 
 
@@ -115,14 +115,14 @@ def test_an_alias_that_takes_too_many_lookups_is_a_fault_of_its_own() -> None:
     chain = "".join(f"c{n}@x.com c{n + 1}@x.com\n" for n in range(900))
     each = ", ".join(f"c0+{n}@x.com" for n in range(900))
     asked = router(f"{chain}evil@x.com {each}\nsane@x.com a@x.com, b@y.com\n")
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(ParseError) as raised:
         asked.follow("evil@x.com")
     assert raised.value.code == "unreasonable-alias"
-    assert "'evil@x.com'" in raised.value.what
+    assert "'evil@x.com'" in raised.value.message
     assert not isinstance(raised.value, NotFollowed)
     assert lookups(asked) <= 2 * WALK_MAX
     assert asked.follow("sane@x.com") == ["a@x.com", "b@y.com"]
-    with pytest.raises(Fault, match="lookups"):
+    with pytest.raises(ParseError, match="lookups"):
         asked._replace(memory=None).follow("evil@x.com")
 
 
@@ -130,7 +130,7 @@ def test_a_walk_stops_once_there_are_too_many_recipients() -> None:
     """A chain whose links have a thousand recipients each is not a million results."""
     more = " ".join(f"m{n}@y.com" for n in range(600))
     asked = router("".join(f"c{n}@x.com c{n + 1}@x.com {more}\n" for n in range(900)))
-    with pytest.raises(Fault, match="more than 1000 recipients"):
+    with pytest.raises(ParseError, match="more than 1000 recipients"):
         asked.follow("c0@x.com")
     assert lookups(asked) < 500
 
@@ -177,7 +177,7 @@ def test_what_a_push_makes_endless_stays_as_it_is_served_and_has_a_finding() -> 
     before = router(f"{chain}list@x.com a@x.com\n")._replace(memory=None)
     after = router(f"{chain}list@x.com {each}\nnew@x.com a@x.com\n")._replace(memory=None)
     kept, findings = keep_expandable(before, after)
-    assert [(found.code, "'list@x.com'" in found.what) for found in findings] == [
+    assert [(found.code, "'list@x.com'" in found.message) for found in findings] == [
         ("unreasonable-alias", True)
     ]
     alias = kept.virtual.get("list@x.com")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.base.findings import NotUnderstood
+from mailroster.base.findings import UsageError
 from mailroster.base.layout import Layout
 from mailroster.base.settings import SETTINGS, Settings, Sources, load
 from mailroster.servers import version
@@ -63,7 +63,7 @@ def test_a_setting_that_would_be_more_than_one_value_is_refused_by_name(
 ) -> None:
     try:
         settings = loaded(name, text, tmp_path)
-    except NotUnderstood as error:
+    except UsageError as error:
         assert str(error).startswith(f"{name}: ")
         assert str(error).isprintable()
     else:  # blanks around a number or a word are no part of it

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from mailroster.analysis.checks.subject import Subject, entries, some
 from mailroster.base.address import split
-from mailroster.base.findings import WARNING, Fault, Finding
+from mailroster.base.findings import WARNING, Finding, ParseError
 from mailroster.roster.dovecot.fields import OWNER
 from mailroster.roster.formats.accounts import Account
 
@@ -17,9 +17,9 @@ def with_owner(subject: Subject) -> Iterator[Finding]:
             continue
         for name in sorted(OWNER.intersection(name for name, _ in account.fields())):
             where = document.location(position)
-            what = f"the extra field {name!r} has no effect, as all mail has one owner"
-            mend = "remove it; the settings vmail_uid and vmail_gid say who"
-            yield Finding(where, WARNING, "owner-field", what, mend)
+            message = f"the extra field {name!r} has no effect, as all mail has one owner"
+            hint = "remove it; the settings vmail_uid and vmail_gid say who"
+            yield Finding(where, WARNING, "owner-field", message, hint)
 
 
 def locked_and_forwarding(subject: Subject) -> Iterator[Finding]:
@@ -30,14 +30,14 @@ def locked_and_forwarding(subject: Subject) -> Iterator[Finding]:
             continue
         try:
             recipients = router.expand(key)
-        except Fault:
+        except ParseError:
             continue
         away = [address for address in recipients if is_elsewhere(subject, address)]
         if away:
-            what = f"{key!r} is locked, and its mail is still forwarded to {some(away)}"
-            mend = "take these recipients out of its alias, or unlock the account"
+            message = f"{key!r} is locked, and its mail is still forwarded to {some(away)}"
+            hint = "take these recipients out of its alias, or unlock the account"
             where = document.location(position)
-            yield Finding(where, WARNING, "locked-forwards", what, mend)
+            yield Finding(where, WARNING, "locked-forwards", message, hint)
 
 
 def may_not_log_in(account: Account) -> bool:

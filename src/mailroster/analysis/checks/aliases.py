@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from mailroster.analysis.checks.subject import Subject, entries, some
 from mailroster.base.address import split
-from mailroster.base.findings import INFO, WARNING, Fault, Finding
+from mailroster.base.findings import INFO, WARNING, Finding, ParseError
 from mailroster.roster.documents.text import content
 from mailroster.roster.formats.local_aliases import DISCARD
 from mailroster.routing.router import EXPANSION_LIMIT, NotFollowed, spelled
@@ -18,12 +18,14 @@ def unreasonable(subject: Subject) -> Iterator[Finding]:
             try:
                 subject.router.follow(key)
             except NotFollowed:
-                what = "the aliases from this line on are not followed: all take too many lookups"
+                message = (
+                    "the aliases from this line on are not followed: all take too many lookups"
+                )
                 where = document.location(position)
-                mend = "give aliases fewer recipients; what Postfix does with them is not checked"
-                yield Finding(where, WARNING, "not-followed", what, mend)
+                hint = "give aliases fewer recipients; what Postfix does with them is not checked"
+                yield Finding(where, WARNING, "not-followed", message, hint)
                 return
-            except Fault as fault:
+            except ParseError as fault:
                 yield fault.at(document.location(position))
 
 
@@ -38,10 +40,10 @@ def dangling(subject: Subject) -> Iterator[Finding]:
             if key in alias.recipients and key not in lost and subject.router.mailbox(key) is None:
                 lost.append(key)  # to itself: there the way ends
             if lost:
-                what = f"{key!r} leads to {some(lost)}, which does not exist here"
-                mend = "correct the address, or add the account"
+                message = f"{key!r} leads to {some(lost)}, which does not exist here"
+                hint = "correct the address, or add the account"
                 where = document.location(position)
-                yield Finding(where, WARNING, "dangling-alias", what, mend)
+                yield Finding(where, WARNING, "dangling-alias", message, hint)
 
 
 def discarding(subject: Subject) -> Iterator[Finding]:
@@ -49,8 +51,8 @@ def discarding(subject: Subject) -> Iterator[Finding]:
     document = subject.roster.local_aliases
     for key, position, alias in entries(document):
         if DISCARD in alias.recipients:
-            what, mend = f"mail to {key!r} is discarded", "leave it if it is meant"
-            yield Finding(document.location(position), INFO, "discards-mail", what, mend)
+            message, hint = f"mail to {key!r} is discarded", "leave it if it is meant"
+            yield Finding(document.location(position), INFO, "discards-mail", message, hint)
 
 
 def nobodies(subject: Subject, recipients: Iterable[str]) -> list[str]:
@@ -71,7 +73,7 @@ def is_nobody(subject: Subject, address: str) -> bool:
         return False
     try:
         match = router.lookup(whole)
-    except Fault:
+    except ParseError:
         return False
     if match is None:
         return True
@@ -87,13 +89,13 @@ def shadowing(subject: Subject) -> Iterator[Finding]:
             continue
         try:
             recipients = subject.router.expand(key)
-        except Fault:
+        except ParseError:
             continue
         if not any(subject.router.mailbox(address) == key for address in recipients):
-            what = f"the mailbox {key!r} gets no mail: this alias of its name leads elsewhere"
-            mend = f"add {key!r} to its recipients to keep a copy"
+            message = f"the mailbox {key!r} gets no mail: this alias of its name leads elsewhere"
+            hint = f"add {key!r} to its recipients to keep a copy"
             where = document.location(position)
-            yield Finding(where, WARNING, "alias-shadows-mailbox", what, mend)
+            yield Finding(where, WARNING, "alias-shadows-mailbox", message, hint)
 
 
 def catching_all(subject: Subject) -> Iterator[Finding]:
@@ -108,9 +110,9 @@ def catching_all(subject: Subject) -> Iterator[Finding]:
     for key in keys:
         names = list(dict.fromkeys(spared[key[1:]]))
         spares = f" that nobody else takes; it spares {some(names)}" if names else ""
-        what, mend = f"{key!r} takes all mail of its domain{spares}", "leave it if it is meant"
+        message, hint = f"{key!r} takes all mail of its domain{spares}", "leave it if it is meant"
         where = document.location(document.position(key))
-        yield Finding(where, INFO, "catch-all", what, mend)
+        yield Finding(where, INFO, "catch-all", message, hint)
 
 
 def never_asked(subject: Subject) -> Iterator[Finding]:
@@ -127,10 +129,10 @@ def never_asked(subject: Subject) -> Iterator[Finding]:
             if document is roster.local_aliases and key in roster.virtual:
                 address, before = key, f"an alias in {roster.virtual.format.file}"
             if before:
-                what = f"{key!r} is never asked: {address!r} is {before}, and comes before"
+                message = f"{key!r} is never asked: {address!r} is {before}, and comes before"
                 where = document.location(position)
-                mend = "remove one of the two"
-                yield Finding(where, WARNING, "unreachable-alias", what, mend)
+                hint = "remove one of the two"
+                yield Finding(where, WARNING, "unreachable-alias", message, hint)
 
 
 def repeating(subject: Subject) -> Iterator[Finding]:
@@ -146,7 +148,7 @@ def repeating(subject: Subject) -> Iterator[Finding]:
         if len(words) > len(alias.recipients):
             count = Counter(words)
             twice = [word for word in count if count[word] > 1]
-            what = f"{key!r} has {some(twice)} more than once"
+            message = f"{key!r} has {some(twice)} more than once"
             where = document.location(position)
-            mend = "write it once; it counts once"
-            yield Finding(where, INFO, "duplicate-recipient", what, mend)
+            hint = "write it once; it counts once"
+            yield Finding(where, INFO, "duplicate-recipient", message, hint)

@@ -46,9 +46,9 @@ def public(subject: Subject) -> Iterator[Finding]:
             if domain in _PUBLIC and domain not in reported:
                 reported.add(domain)
                 where = document.location(position)
-                what = f"{key!r} makes all of {domain} local: no mail from here reaches {domain}"
-                mend = f"use an address of your own domain; {domain} may be a recipient"
-                yield Finding(where, WARNING, "public-domain", what, mend)
+                message = f"{key!r} makes all of {domain} local: no mail from here reaches {domain}"
+                hint = f"use an address of your own domain; {domain} may be a recipient"
+                yield Finding(where, WARNING, "public-domain", message, hint)
 
 
 def misspelt(subject: Subject) -> Iterator[Finding]:
@@ -60,13 +60,13 @@ def misspelt(subject: Subject) -> Iterator[Finding]:
             local, domain = split(key)
             if not local or count.get(domain) != 1 or not (other := near.of(domain)):
                 continue
-            what = (
+            message = (
                 f"{domain!r} is one letter off {other!r}, and this is all there is in it; "
                 f"{other!r} has more accounts and aliases"
             )
-            mend = f"write {local}@{other} if it is a slip"
+            hint = f"write {local}@{other} if it is a slip"
             where = document.location(position)
-            yield Finding(where, WARNING, "misspelt-domain", what, mend)
+            yield Finding(where, WARNING, "misspelt-domain", message, hint)
 
 
 def misspelt_recipients(subject: Subject) -> Iterator[Finding]:
@@ -83,10 +83,10 @@ def misspelt_recipients(subject: Subject) -> Iterator[Finding]:
                 continue
             address = f"{local}@{other}"
             if address in roster.accounts or address in document:
-                what = f"{key!r} sends mail to {recipient!r}, elsewhere; {address!r} is here"
-                mend = f"write {address} if it is a slip"
+                message = f"{key!r} sends mail to {recipient!r}, elsewhere; {address!r} is here"
+                hint = f"write {address} if it is a slip"
                 where = document.location(position)
-                yield Finding(where, WARNING, "misspelt-recipient", what, mend)
+                yield Finding(where, WARNING, "misspelt-recipient", message, hint)
 
 
 def _counted(subject: Subject) -> dict[str, int]:

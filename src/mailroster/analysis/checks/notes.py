@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mailroster.analysis.checks.subject import Subject
-from mailroster.base.findings import WARNING, Fault, Finding
+from mailroster.base.findings import WARNING, Finding, ParseError
 from mailroster.roster.documents.notes import (
     ALLOW,
     COMMENT,
@@ -25,15 +25,17 @@ def amiss(subject: Subject) -> Iterator[Finding]:
             where = document.location(position)
             try:
                 check_note(document.line(position))
-            except Fault as fault:
+            except ParseError as fault:
                 yield fault.at(where)
                 continue
             if entry is None:
-                what = "the note belongs to no entry"
-                yield Finding(where, WARNING, "stray-note", what, _ABOVE)
+                message = "the note belongs to no entry"
+                yield Finding(where, WARNING, "stray-note", message, _ABOVE)
             elif found[0] == UNTIL and field not in ENDING:
-                what = f"nothing in {document.format.file} has an end date"
-                yield Finding(where, WARNING, "until-without-effect", what, f"make it a {COMMENT}")
+                message = f"nothing in {document.format.file} has an end date"
+                yield Finding(
+                    where, WARNING, "until-without-effect", message, f"make it a {COMMENT}"
+                )
 
 
 _ABOVE = "put it directly above an entry, or remove it"

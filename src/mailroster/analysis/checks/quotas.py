@@ -20,8 +20,8 @@ def without_account(subject: Subject) -> Iterator[Finding]:
     for key, position in document.counted().items():
         if key not in subject.roster.accounts:
             where = document.location(position)
-            what, mend = f"there is no account {key!r}", "remove the line, or add the account"
-            yield Finding(where, WARNING, "quota-without-account", what, mend)
+            message, hint = f"there is no account {key!r}", "remove the line, or add the account"
+            yield Finding(where, WARNING, "quota-without-account", message, hint)
 
 
 def overridden(subject: Subject) -> Iterator[Finding]:
@@ -33,6 +33,6 @@ def overridden(subject: Subject) -> Iterator[Finding]:
             continue
         field = next((name for name, _ in account.fields() if name in _FIELDS), "")
         if field:
-            what = f"it has no effect: the extra field {field!r} of the account sets the limit"
-            mend = "remove the extra field, or this line"
-            yield Finding(document.location(position), WARNING, "quota-overridden", what, mend)
+            message = f"it has no effect: the extra field {field!r} of the account sets the limit"
+            hint = "remove the extra field, or this line"
+            yield Finding(document.location(position), WARNING, "quota-overridden", message, hint)

@@ -8,7 +8,7 @@ from mailroster.analysis.checks.aliases import nobodies
 from mailroster.analysis.checks.pattern_shape import Pattern
 from mailroster.analysis.checks.subject import Subject, shown, some
 from mailroster.base.address import split
-from mailroster.base.findings import INFO, WARNING, Fault, Finding, Location
+from mailroster.base.findings import INFO, WARNING, Finding, Location, ParseError
 from mailroster.roster.formats.regexp import Rule
 
 #: Steps that all patterns of a file may take to be judged; some seconds.
@@ -58,9 +58,9 @@ def dangling(subject: Subject) -> Iterator[Finding]:
         words = found.rule.result.replace(",", " ").split()
         lost = nobodies(subject, (word for word in words if "$" not in word and '"' not in word))
         if lost:
-            what = f"the rule leads to {some(lost)}, which does not exist here"
-            mend = "correct the address, or add the account"
-            yield Finding(found.where, WARNING, "dangling-alias", what, mend)
+            message = f"the rule leads to {some(lost)}, which does not exist here"
+            hint = "correct the address, or add the account"
+            yield Finding(found.where, WARNING, "dangling-alias", message, hint)
 
 
 def capturing(subject: Subject) -> Iterator[Finding]:
@@ -73,10 +73,10 @@ def capturing(subject: Subject) -> Iterator[Finding]:
     for position, mailboxes in taken.items():
         number = len(mailboxes)
         boxes = "a mailbox, which gets" if number == 1 else f"{number} mailboxes, which get"
-        what = f"the rule takes the mail of {boxes} none: {some(mailboxes)}"
-        mend = "make the pattern narrower, or allow it if it is meant"
+        message = f"the rule takes the mail of {boxes} none: {some(mailboxes)}"
+        hint = "make the pattern narrower, or allow it if it is meant"
         where = document.location(position)
-        yield Finding(where, WARNING, "regexp-captures-mailbox", what, mend)
+        yield Finding(where, WARNING, "regexp-captures-mailbox", message, hint)
 
 
 def _keeps_copy(subject: Subject, address: str) -> bool:
@@ -85,7 +85,7 @@ def _keeps_copy(subject: Subject, address: str) -> bool:
         return True  # an alias comes before
     try:
         match = subject.router.lookup(address)
-    except Fault:
+    except ParseError:
         return False
     return match is not None and address in (result.lower() for result in match.results)
 
@@ -97,13 +97,13 @@ def unanchored(subject: Subject) -> Iterator[Finding]:
         if pattern.negated or pattern.matches_every_domain():
             continue
         if pattern.has_open_start():
-            what = f"{shown(found.rule.pattern)} matches in the middle of other addresses too"
-            mend = "begin it with ^, or with ^.* if that is meant"
-            yield Finding(found.where, WARNING, "regexp-unanchored", what, mend)
+            message = f"{shown(found.rule.pattern)} matches in the middle of other addresses too"
+            hint = "begin it with ^, or with ^.* if that is meant"
+            yield Finding(found.where, WARNING, "regexp-unanchored", message, hint)
         elif pattern.has_open_end() and not found.blocks:
-            what = f"{shown(found.rule.pattern)} matches the beginning of longer addresses too"
-            mend = "end it with $"
-            yield Finding(found.where, INFO, "regexp-open-end", what, mend)
+            message = f"{shown(found.rule.pattern)} matches the beginning of longer addresses too"
+            hint = "end it with $"
+            yield Finding(found.where, INFO, "regexp-open-end", message, hint)
 
 
 def of_every_domain(subject: Subject) -> Iterator[Finding]:
@@ -112,9 +112,9 @@ def of_every_domain(subject: Subject) -> Iterator[Finding]:
         if found.blocks or not found.pattern.matches_every_domain():
             continue
         text = shown(found.rule.pattern)
-        what = f"{text} matches in every domain: it also takes mail from here to other people's"
-        mend = "write the domains behind the @, as @(example\\.com|example\\.org)$"
-        yield Finding(found.where, WARNING, "regexp-every-domain", what, mend)
+        message = f"{text} matches in every domain: it also takes mail from here to other people's"
+        hint = "write the domains behind the @, as @(example\\.com|example\\.org)$"
+        yield Finding(found.where, WARNING, "regexp-every-domain", message, hint)
 
 
 def with_bare_dot(subject: Subject) -> Iterator[Finding]:
@@ -122,9 +122,9 @@ def with_bare_dot(subject: Subject) -> Iterator[Finding]:
     for found in placed(subject):
         for word in found.pattern.bare_dots():
             plain = word.replace("\\.", ".")
-            what = f"a dot in {shown(plain)!r} matches any character"
-            mend = f"write {shown(plain.replace('.', chr(92) + '.'))}"
-            yield Finding(found.where, WARNING, "regexp-bare-dot", what, mend)
+            message = f"a dot in {shown(plain)!r} matches any character"
+            hint = f"write {shown(plain.replace('.', chr(92) + '.'))}"
+            yield Finding(found.where, WARNING, "regexp-bare-dot", message, hint)
 
 
 def backtracking(subject: Subject) -> Iterator[Finding]:
@@ -133,15 +133,15 @@ def backtracking(subject: Subject) -> Iterator[Finding]:
     for found in placed(subject):
         pattern = found.pattern
         if steps > _STEPS_MAX:
-            what = "it is not known how much work the patterns from this line on are: too many"
-            yield Finding(found.where, WARNING, "regexp-backtracking", what, _SIMPLER)
+            message = "it is not known how much work the patterns from this line on are: too many"
+            yield Finding(found.where, WARNING, "regexp-backtracking", message, _SIMPLER)
             return
         if pattern not in known:
             known[pattern], more = ambiguity.judge(pattern.body, pattern.flags)
             steps += more
         if known[pattern]:
-            what = f"{shown(found.rule.pattern)} {_slowness(known[pattern])}"
-            yield Finding(found.where, WARNING, "regexp-backtracking", what, _SIMPLER)
+            message = f"{shown(found.rule.pattern)} {_slowness(known[pattern])}"
+            yield Finding(found.where, WARNING, "regexp-backtracking", message, _SIMPLER)
 
 
 def _slowness(work: str) -> str:
@@ -154,9 +154,11 @@ def unreachable(subject: Subject) -> Iterator[Finding]:
     for found in matches(subject):
         for other in before:
             if other.blocks == found.blocks[: len(other.blocks)] and _covers(other, found):
-                what = f"the rule is never asked: line {other.where.line} takes all that it matches"
-                mend = "put it before that line, or remove it"
-                yield Finding(found.where, WARNING, "unreachable-rule", what, mend)
+                message = (
+                    f"the rule is never asked: line {other.where.line} takes all that it matches"
+                )
+                hint = "put it before that line, or remove it"
+                yield Finding(found.where, WARNING, "unreachable-rule", message, hint)
                 break
         else:
             before.append(found)
@@ -179,12 +181,12 @@ def unserved(subject: Subject) -> Iterator[Finding]:
         domain, ends = found.pattern.domain()
         suffix = found.pattern.suffix()
         if "." in suffix and not any(other.endswith(suffix) for other in served):
-            what = f"no mail for domains that end in {suffix!r} comes in: none of them is served"
-            mend = "give each of them an account or an alias; a pattern makes none ours"
-            yield Finding(found.where, WARNING, "regexp-foreign-domain", what, mend)
+            message = f"no mail for domains that end in {suffix!r} comes in: none of them is served"
+            hint = "give each of them an account or an alias; a pattern makes none ours"
+            yield Finding(found.where, WARNING, "regexp-foreign-domain", message, hint)
         if "." not in domain or domain in served:
             continue
         if ends or not any(other.startswith(domain) for other in served):
-            what = f"no mail for {domain!r} comes in: no account and no alias is in that domain"
-            mend = "give the domain an account or an alias; a pattern makes none ours"
-            yield Finding(found.where, WARNING, "regexp-foreign-domain", what, mend)
+            message = f"no mail for {domain!r} comes in: no account and no alias is in that domain"
+            hint = "give the domain an account or an alias; a pattern makes none ours"
+            yield Finding(found.where, WARNING, "regexp-foreign-domain", message, hint)

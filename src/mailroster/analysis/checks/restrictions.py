@@ -15,9 +15,9 @@ def without_account(subject: Subject) -> Iterator[Finding]:
         for key, position in document.counted().items():
             if split(key)[1] and not key.startswith("@") and is_nobody(subject, key):
                 where = document.location(position)
-                what = f"neither an account nor an alias has the address {key!r}"
-                mend = "remove the line if it is a leftover"
-                yield Finding(where, INFO, "restriction-without-account", what, mend)
+                message = f"neither an account nor an alias has the address {key!r}"
+                hint = "remove the line if it is a leftover"
+                yield Finding(where, INFO, "restriction-without-account", message, hint)
 
 
 def of_bare_names(subject: Subject) -> Iterator[Finding]:
@@ -34,6 +34,6 @@ def of_bare_names(subject: Subject) -> Iterator[Finding]:
         for key, position in document.counted().items():
             if key in users:
                 where = document.location(position)
-                what = f"{key!r} is read as a domain here, and matches no user of that name"
-                mend = f"write '{key}@' for that user in every domain, or the whole address"
-                yield Finding(where, WARNING, "restriction-of-bare-name", what, mend)
+                message = f"{key!r} is read as a domain here, and matches no user of that name"
+                hint = f"write '{key}@' for that user in every domain, or the whole address"
+                yield Finding(where, WARNING, "restriction-of-bare-name", message, hint)

@@ -44,17 +44,17 @@ def schemes(subject: Subject) -> Iterator[Finding]:
                 continue  # nearly all of them
             where, scheme = document.location(position), scheme_of(entry.password)
             if not is_known(scheme):
-                what = f"no Dovecot knows {scheme!r}, the scheme of the hash of {key!r}"
-                mend = "write one that `doveadm pw -l` names; until then nobody can log in"
-                yield Finding(where, ERROR, "unknown-scheme", what, mend)
+                message = f"no Dovecot knows {scheme!r}, the scheme of the hash of {key!r}"
+                hint = "write one that `doveadm pw -l` names; until then nobody can log in"
+                yield Finding(where, ERROR, "unknown-scheme", message, hint)
             elif weakness := weakness_of(entry.password):
-                what = f"the scheme {scheme} of the hash of {key!r} {weakness}"
-                mend = "set a new password, with SHA512-CRYPT, BLF-CRYPT or ARGON2ID"
-                yield Finding(where, WARNING, "weak-scheme", what, mend)
+                message = f"the scheme {scheme} of the hash of {key!r} {weakness}"
+                hint = "set a new password, with SHA512-CRYPT, BLF-CRYPT or ARGON2ID"
+                yield Finding(where, WARNING, "weak-scheme", message, hint)
             elif is_impossible(entry.password):
-                what = f"no password fits the hash of {key!r}, which is none of {scheme}"
-                mend = remedy(entry.password)
-                yield Finding(where, WARNING, "impossible-hash", what, mend)
+                message = f"no password fits the hash of {key!r}, which is none of {scheme}"
+                hint = remedy(entry.password)
+                yield Finding(where, WARNING, "impossible-hash", message, hint)
 
 
 def scheme_of(password: str) -> str:
@@ -108,7 +108,7 @@ def readable_by_all(subject: Subject) -> Iterator[Finding]:
     for _, document in subject.roster.documents():
         mode = subject.modes.get(document.format.file)
         if mode is not None and document.format.secret:
-            what = f"every user of this machine can read its secrets (mode {mode:04o})"
-            mend = f"chmod o-rwx {document.format.file}"
+            message = f"every user of this machine can read its secrets (mode {mode:04o})"
+            hint = f"chmod o-rwx {document.format.file}"
             where = document.location(None)
-            yield Finding(where, WARNING, "world-readable-secret", what, mend)
+            yield Finding(where, WARNING, "world-readable-secret", message, hint)

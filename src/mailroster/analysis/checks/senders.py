@@ -13,5 +13,5 @@ def without_account(subject: Subject) -> Iterator[Finding]:
         for account in grant.accounts:
             if account not in subject.roster.accounts:
                 where = document.location(document.position(key))
-                what, mend = f"there is no account {account!r}", "remove it, or add the account"
-                yield Finding(where, WARNING, "grant-without-account", what, mend)
+                message, hint = f"there is no account {account!r}", "remove it, or add the account"
+                yield Finding(where, WARNING, "grant-without-account", message, hint)

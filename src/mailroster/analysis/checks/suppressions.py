@@ -83,15 +83,15 @@ def judged(roster: Roster, found: Iterable[Finding]) -> Iterator[Finding]:
             yield finding
     for allow in allows:
         if not allow.codes:
-            what, mend = "the comment allows nothing", "name a code, or remove it"
-            yield Finding(allow.where, WARNING, "unused-allow", what, mend)
+            message, hint = "the comment allows nothing", "name a code, or remove it"
+            yield Finding(allow.where, WARNING, "unused-allow", message, hint)
         for code in dict.fromkeys(allow.codes):
             cover = _Cover(allow.where.file, code, allow.lines)
             if cover in used or (code in _NOT_EVERYWHERE and allow.lines):
                 continue
             place = "here" if allow.lines else "above an entry, where this comment is about nothing"
-            what = f"there is no '{shown(code)}' {place}"
-            yield Finding(allow.where, WARNING, "unused-allow", what, "remove it")
+            message = f"there is no '{shown(code)}' {place}"
+            yield Finding(allow.where, WARNING, "unused-allow", message, "remove it")
 
 
 def allows_of(document: Document[Any]) -> Iterator[Allow]:

@@ -5,10 +5,10 @@ is asked beforehand, for all that `routes.concerned` names.
 """
 
 from mailroster.analysis.effects import entries, routes
-from mailroster.analysis.effects.effect import Concerned, Effect, ordered
+from mailroster.analysis.effects.effect import Affected, Effect, ordered
 
 
-def effects(concerned: Concerned, *, spoof_protection: bool = True) -> list[Effect]:
+def effects(concerned: Affected, *, spoof_protection: bool = True) -> list[Effect]:
     """Everything that a change does, the weightiest first. Without `spoof_protection` everybody may
     send as anybody, so no right to send comes or goes."""
     before, after = routes.Routes(concerned.change.before), routes.Routes(concerned.change.after)

@@ -56,7 +56,7 @@ class Effect(NamedTuple):
     elsewhere: tuple[str, ...] = ()
 
 
-class Concerned(NamedTuple):
+class Affected(NamedTuple):
     """Whose mail may go elsewhere after a change: keys of aliases and accounts, in order."""
 
     change: Change

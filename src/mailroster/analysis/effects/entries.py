@@ -5,7 +5,7 @@ from typing import Any
 
 from mailroster.analysis.effects.effect import Effect
 from mailroster.analysis.mailbox_limit import default, limit_of
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.base.sizes import size_text
 from mailroster.roster.formats import credentials
 from mailroster.roster.formats.accounts import Account
@@ -49,7 +49,7 @@ def _lock(hash: str) -> tuple[bool, str]:
     """Whether a hash is locked, and the hash without the mark."""
     try:
         return credentials.is_locked(hash), credentials.unlocked(hash)
-    except Fault:
+    except ParseError:
         return True, ""  # there is none
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from itertools import chain, islice
 from typing import NamedTuple
 
-from mailroster.analysis.effects.effect import Concerned, Effect
+from mailroster.analysis.effects.effect import Affected, Effect
 from mailroster.base.address import example, split, split_extension
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.routing.change import Change, changed_domains, leading
 from mailroster.routing.router import NotFollowed, Router, quoted
 
@@ -47,7 +47,7 @@ class Routes:
         except NotFollowed:
             self.not_followed.add(key)
             return Route()
-        except Fault:
+        except ParseError:
             return Route()
         catch_all = local if key[:1] == "@" else None
         ends = dict.fromkeys(self._end(found, catch_all, domain) for found in recipients)
@@ -88,7 +88,7 @@ class Routes:
         return self._served[domain]
 
 
-def concerned(change: Change, ask: Ask, most: int = EXAMINED_MAX) -> Concerned:
+def concerned(change: Change, ask: Ask, most: int = EXAMINED_MAX) -> Affected:
     """Everybody whose route a change may alter; more than need be.
 
     `ask` asks pcre for many addresses at once, before each of them is asked for.
@@ -106,7 +106,7 @@ def concerned(change: Change, ask: Ask, most: int = EXAMINED_MAX) -> Concerned:
         found |= _captured(change, list(islice(everybody, most)), ask)
     handed = _handed_on(change, found)
     found.update(islice(handed, most))
-    return Concerned(change, tuple(sorted(found)), left_out + sum(1 for _ in handed))
+    return Affected(change, tuple(sorted(found)), left_out + sum(1 for _ in handed))
 
 
 def _entries(change: Change) -> Callable[[str], bool]:
@@ -160,7 +160,7 @@ def _hands_on(router: Router, catch_all: str) -> bool:
     return alias is not None and alias.recipients[0][0] == "@"
 
 
-def rerouted(concerned: Concerned, before: Routes, after: Routes) -> Iterator[Effect]:
+def rerouted(concerned: Affected, before: Routes, after: Routes) -> Iterator[Effect]:
     """What becomes of the mail of addresses, and of the accounts that come and go."""
     old, new = before.router.roster, after.router.roster
     for key in concerned.keys:

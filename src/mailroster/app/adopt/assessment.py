@@ -8,18 +8,18 @@ from mailroster.analysis.checks.secrets import is_known, scheme_of
 from mailroster.app.adopt import environment, locate
 from mailroster.app.adopt.compose_project import Value
 from mailroster.app.adopt.locate import Place
-from mailroster.app.adopt.remark import MEND, NOTE, Remark, named
+from mailroster.app.adopt.remark import FIX, NOTE, Remark, named
 from mailroster.app.adopt.report import Outlook, in_order, of_paths, outlook, roster_of
 from mailroster.app.check import each_finding
 from mailroster.app.configure import sources_of
 from mailroster.app.home import Home
-from mailroster.base.findings import Finding, Refused, ServiceFailed
+from mailroster.base.findings import Finding, Refused, ServerError
 from mailroster.base.layout import Layout
 from mailroster.base.settings import FOLDERS, NOWHERE, Settings, Sources, load
 from mailroster.roster.documents.document import Document
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import quoted
-from mailroster.servers.patterns import prime
+from mailroster.servers.patterns import prefetch
 from mailroster.servers.prepare import check_paths
 from mailroster.system.programs import run
 
@@ -51,7 +51,7 @@ def assess(home: Home, folder: str, variables: Mapping[str, str]) -> Assessment:
     home = home.changed(settings)
     roster, unreadable = roster_of(place.config)
     router = home.router(roster).remembering()
-    prime(
+    prefetch(
         router,
         [*roster.virtual.index, *roster.local_aliases.index],
         map(quoted, roster.accounts.counted()),
@@ -118,13 +118,13 @@ def _schemes(roster: Roster) -> Iterable[Remark]:
         return
     try:
         known = set(run(["doveadm", "pw", "-l"])[1].split())
-    except ServiceFailed:
+    except ServerError:
         known = set()
     if not known:
-        what = "no Dovecot here tells which schemes it knows"
-        yield Remark(NOTE, "hashes", what)
+        message = "no Dovecot here tells which schemes it knows"
+        yield Remark(NOTE, "hashes", message)
         return
     for scheme in sorted(lines.keys() - known):
         if is_known(scheme):
-            what = f"the Dovecot of this machine knows no scheme {scheme}"
-            yield Remark(MEND, named(lines[scheme]), what, "set new passwords")
+            message = f"the Dovecot of this machine knows no scheme {scheme}"
+            yield Remark(FIX, named(lines[scheme]), message, "set new passwords")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from mailroster.app.adopt.remark import MEND, NOTE, OTHER_WAY, Remark
+from mailroster.app.adopt.remark import FIX, NOTE, OTHER_WAY, Remark
 from mailroster.base.findings import printable
 from mailroster.system.files import opened
 
@@ -96,8 +96,10 @@ def _take_file(folder: str, name: str, project: Project) -> None:
     try:
         text = _text(os.path.join(folder, name))
     except OSError as error:
-        what = f"the file can't be read ({error.strerror})"
-        project.remarks.append(Remark(MEND, printable(name), what, "its variables are not judged"))
+        message = f"the file can't be read ({error.strerror})"
+        project.remarks.append(
+            Remark(FIX, printable(name), message, "its variables are not judged")
+        )
         return
     project.files.append(name)
     for variable, value in variables_of(text):
@@ -118,16 +120,16 @@ def _service(folder: str, name: str, project: Project) -> Mapping[str, Any] | No
     try:
         import yaml
     except ImportError:
-        what = "not read, as PyYAML is missing: its settings and folders are unknown"
-        mend = "apt install python3-yaml, then run this again"
-        project.remarks.append(Remark(MEND, name, what, mend))
+        message = "not read, as PyYAML is missing: its settings and folders are unknown"
+        hint = "apt install python3-yaml, then run this again"
+        project.remarks.append(Remark(FIX, name, message, hint))
         return None
     try:
         found = yaml.safe_load(_text(os.path.join(folder, name)))
     except (OSError, yaml.YAMLError, RecursionError, ValueError) as error:
         words = " ".join(str(error).split())[:200]
-        what = f"the file can't be read ({printable(words)})"
-        project.remarks.append(Remark(NOTE, name, what, "its variables are not judged"))
+        message = f"the file can't be read ({printable(words)})"
+        project.remarks.append(Remark(NOTE, name, message, "its variables are not judged"))
         return None
     project.files.append(name)
     services = found.get("services") if isinstance(found, dict) else None
@@ -135,8 +137,8 @@ def _service(folder: str, name: str, project: Project) -> Mapping[str, Any] | No
     if len(ours) == 1:
         service: Mapping[str, Any] = ours[0]
         return service
-    what = f"{len(ours) or 'none'} of its services mount {MOUNTS['config']}"
-    project.remarks.append(Remark(NOTE, name, what, "its variables are not judged"))
+    message = f"{len(ours) or 'none'} of its services mount {MOUNTS['config']}"
+    project.remarks.append(Remark(NOTE, name, message, "its variables are not judged"))
     return None
 
 
@@ -193,9 +195,9 @@ def _take_mounts(folder: str, name: str, service: Mapping[str, Any], project: Pr
             path = os.path.join(folder, os.path.expanduser(source))
             project.mounts[setting] = os.path.normpath(path)
             continue
-        what = f"{target} is {printable(source)!r}, a volume that Docker keeps"
-        mend = f"name its folder: --{setting} (docker volume inspect says where it is)"
-        project.remarks.append(Remark(OTHER_WAY, name, what, mend))
+        message = f"{target} is {printable(source)!r}, a volume that Docker keeps"
+        hint = f"name its folder: --{setting} (docker volume inspect says where it is)"
+        project.remarks.append(Remark(OTHER_WAY, name, message, hint))
 
 
 def _plain(value: object) -> str:

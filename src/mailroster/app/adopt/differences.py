@@ -6,7 +6,7 @@ from typing import Any
 
 from mailroster.app.adopt.remark import DIFFERS, NOTE, Remark, named
 from mailroster.base.address import split
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.base.settings import Settings
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.credentials import name
@@ -33,11 +33,13 @@ def _catch_alls(router: Router, settings: Settings) -> Iterator[Remark]:
     for key in keys:
         try:
             ends = router.follow(key)
-        except Fault:
+        except ParseError:
             continue  # `check` tells
         if kept := [account for account in boxes[key] if ends != [account]]:
-            what = f"the catch-all takes no mail of mailboxes; so these keep theirs: {named(kept)}"
-            yield Remark(DIFFERS, _at(document, key), what, "an alias of its own gives it away")
+            message = (
+                f"the catch-all takes no mail of mailboxes; so these keep theirs: {named(kept)}"
+            )
+            yield Remark(DIFFERS, _at(document, key), message, "an alias of its own gives it away")
 
 
 def _logins(router: Router, settings: Settings) -> Iterator[Remark]:
@@ -51,8 +53,8 @@ def _logins(router: Router, settings: Settings) -> Iterator[Remark]:
         and alias.recipients[0] in accounts
     ]  # fmt: skip
     if lines:
-        what = "nobody logs in with an alias, only with the address of the mailbox itself"
-        yield Remark(DIFFERS, named(lines), what, "who does changes the name of the login")
+        message = "nobody logs in with an alias, only with the address of the mailbox itself"
+        yield Remark(DIFFERS, named(lines), message, "who does changes the name of the login")
 
 
 def _quotas(router: Router, settings: Settings) -> Iterator[Remark]:
@@ -67,14 +69,14 @@ def _quotas(router: Router, settings: Settings) -> Iterator[Remark]:
             continue
         try:
             ends = router.follow(key)
-        except Fault:
+        except ParseError:
             continue
         boxes = {box for address in ends if (box := router.mailbox(address)) is not None}
         if boxes & limited or (boxes and settings.mailbox_size_limit):
             found.append(_at(roster.virtual, key))
     if found:
-        what = "mail is refused while a mailbox that it leads to is full"
-        yield Remark(DIFFERS, named(found), what)
+        message = "mail is refused while a mailbox that it leads to is full"
+        yield Remark(DIFFERS, named(found), message)
 
 
 def _rights(router: Router, settings: Settings) -> Iterator[Remark]:
@@ -87,26 +89,28 @@ def _rights(router: Router, settings: Settings) -> Iterator[Remark]:
         if key[0] == "@" and alias.recipients[0][0] != "@"
     ]  # fmt: skip
     if catch_alls and not settings.spoof_catch_all:
-        what = "a catch-all gives nobody the right to send as all of its domain"
-        mend = "SPOOF_CATCH_ALL=1, or 'setup sender add ACCOUNT @DOMAIN'"
-        yield Remark(DIFFERS, named(catch_alls), what, mend)
+        message = "a catch-all gives nobody the right to send as all of its domain"
+        hint = "SPOOF_CATCH_ALL=1, or 'setup sender add ACCOUNT @DOMAIN'"
+        yield Remark(DIFFERS, named(catch_alls), message, hint)
     rules = [
         str(roster.regexp.location(position))
         for key, position in roster.regexp.counted().items()
         if (rule := roster.regexp.get(key)) is not None and rule.kind == "match"
     ]
     if rules:
-        what = "a pattern gives the right to send only as addresses whose mail ends at the sender"
-        mend = "'setup sender add ACCOUNT ADDRESS' gives more"
-        yield Remark(DIFFERS, named(rules), what, mend)
+        message = (
+            "a pattern gives the right to send only as addresses whose mail ends at the sender"
+        )
+        hint = "'setup sender add ACCOUNT ADDRESS' gives more"
+        yield Remark(DIFFERS, named(rules), message, hint)
 
 
 def _restrictions(router: Router, settings: Settings) -> Iterator[Remark]:
     document = router.roster.send_access
     accounts = router.roster.accounts
     if lines := [_at(document, key) for key in document.counted() if key in accounts]:
-        what = "who may not send may not send under another name either, once logged in"
-        yield Remark(DIFFERS, named(lines), what)
+        message = "who may not send may not send under another name either, once logged in"
+        yield Remark(DIFFERS, named(lines), message)
 
 
 def _case(router: Router, settings: Settings) -> Iterator[Remark]:
@@ -116,19 +120,19 @@ def _case(router: Router, settings: Settings) -> Iterator[Remark]:
         if (spelled := name(document.line(position))) != spelled.lower()
     ]  # fmt: skip
     if lines:
-        what = "an address is lower case, and so is its mailbox; it logs in in any case"
-        yield Remark(DIFFERS, named(lines), what)
+        message = "an address is lower case, and so is its mailbox; it logs in in any case"
+        yield Remark(DIFFERS, named(lines), message)
 
 
 def _local_aliases(router: Router, settings: Settings) -> Iterator[Remark]:
     document = router.roster.local_aliases
     if document.counted():
-        what = f"these names count as NAME@{router.origin}, and run no programs"
-        yield Remark(DIFFERS, document.format.file, what)
+        message = f"these names count as NAME@{router.origin}, and run no programs"
+        yield Remark(DIFFERS, document.format.file, message)
     lines = [_at(document, key) for key, alias in document.items() if DISCARD in alias.recipients]
     if lines:
-        what = "its mail is discarded by /dev/null, as under docker-mailserver"
-        yield Remark(NOTE, named(lines), what)
+        message = "its mail is discarded by /dev/null, as under docker-mailserver"
+        yield Remark(NOTE, named(lines), message)
 
 
 _RULES: tuple[Callable[[Router, Settings], Iterable[Remark]], ...] = (

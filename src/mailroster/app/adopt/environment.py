@@ -6,9 +6,9 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from mailroster.app.adopt.compose_project import Value
-from mailroster.app.adopt.remark import MEND, NOTE, Remark, named
+from mailroster.app.adopt.remark import FIX, NOTE, Remark, named
 from mailroster.app.adopt.variables import DETAILS, VARIABLES
-from mailroster.base.findings import NotUnderstood, printable
+from mailroster.base.findings import UsageError, printable
 from mailroster.base.settings import FOLDERS, SETTINGS, Sources, load
 
 FILE = "__FILE"
@@ -50,14 +50,14 @@ def _taken(name: str, value: Value, honoured: dict[str, str]) -> Iterator[Remark
     """Takes a variable that is a setting, unless it is one that can't be."""
     if value.text is None or name.endswith(FILE):
         if value.text != "":
-            what = f"its value is not known here, so it is not judged (in {value.source})"
-            yield Remark(NOTE, name, what)
+            message = f"its value is not known here, so it is not judged (in {value.source})"
+            yield Remark(NOTE, name, message)
     elif value.text:
         try:
             load(Sources({}, {name: value.text}, lambda path: b"", lambda path: False))
             honoured[name] = value.text
-        except NotUnderstood as error:
-            yield Remark(MEND, name, printable(str(error)), f"mend it in {value.source}")
+        except UsageError as error:
+            yield Remark(FIX, name, printable(str(error)), f"fix it in {value.source}")
 
 
 def _others(variables: Mapping[str, Value]) -> Iterator[Remark]:
@@ -72,7 +72,7 @@ def _others(variables: Mapping[str, Value]) -> Iterator[Remark]:
             subject = ", ".join(name + FILE * (name + FILE in variables) for name in asking)
             if not names.intersection(asking):
                 subject += ", on by default"
-            yield Remark(row.kind, subject, row.what, row.mend)
+            yield Remark(row.kind, subject, row.message, row.hint)
     strange = [
         printable(name) for name in sorted(names - listed - HONOURED)
         if not any(fnmatchcase(name, detail) for detail in DETAILS.split())
@@ -89,7 +89,7 @@ def without_effect(environment: Mapping[str, str]) -> Iterator[str]:
         for name in () if _is_answered(row.answer, variables) else row.names.split():
             if _asks(variables, name, "", row.idle):
                 given = name + FILE * (name not in variables)
-                yield f"warning: {given} has no effect: {row.what}; {row.mend}"
+                yield f"warning: {given} has no effect: {row.message}; {row.hint}"
 
 
 def _is_answered(answer: str, variables: Mapping[str, Value]) -> bool:

@@ -20,8 +20,8 @@ class Known(NamedTuple):
 
     names: str
     kind: str  # "" = nothing
-    what: str = ""
-    mend: str = ""
+    message: str = ""
+    hint: str = ""
 
 
 #: What docker-mailserver reads and this does not, and what may lie about. The first that fits.
@@ -105,7 +105,7 @@ def remarks(names: Iterable[str]) -> Iterator[Remark]:
         elif known.kind:
             found.setdefault(known, []).append(printable(name))
     for known, files in found.items():
-        yield Remark(known.kind, named(files), known.what, known.mend)
+        yield Remark(known.kind, named(files), known.message, known.hint)
     near = [(name, like) for name in strange[:1000] if (like := _alike(name))]
     for name, like in near:
         yield Remark(OTHER_WAY, name, "the file is not read", f"rename it if it is to be {like}")

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from shlex import quote
 from typing import NamedTuple
 
-from mailroster.app.adopt.remark import DIFFERS, MEND, NOTE, Remark, named
+from mailroster.app.adopt.remark import DIFFERS, FIX, NOTE, Remark, named
 from mailroster.base.address import split
 from mailroster.base.findings import printable
 from mailroster.servers.mail_owner import NO_DOMAINS
@@ -36,8 +36,8 @@ def _names(path: str, found: list[Remark]) -> list[str]:
         with os.scandir(path) as entries:
             return sorted(entry.name for entry in entries if _is_folder(entry))
     except OSError as error:
-        what = f"the folder can't be read ({error.strerror})"
-        found.append(Remark(MEND, printable(path), what, "mend its owner or its mode"))
+        message = f"the folder can't be read ({error.strerror})"
+        found.append(Remark(FIX, printable(path), message, "fix its owner or its mode"))
         return []
 
 
@@ -65,8 +65,10 @@ def compared(
     remarks = list(_of_other_case(mail, missing, strangers))
     cased = {remark.subject for remark in remarks}
     if strangers := [name for name in strangers if printable(f"{mail}/{name}") not in cased]:
-        what = "mailboxes of no account, which are kept and not served"
-        remarks.append(Remark(NOTE, f"{len(strangers)} in {mail}", f"{what}: {_shown(strangers)}"))
+        message = "mailboxes of no account, which are kept and not served"
+        remarks.append(
+            Remark(NOTE, f"{len(strangers)} in {mail}", f"{message}: {_shown(strangers)}")
+        )
     remarks += _of_form(mail, [name for name in sorted(there) if wanted[name] not in elsewhere])
     return len(there), [wanted[name] for name in missing], remarks
 
@@ -80,12 +82,12 @@ def _of_other_case(mail: str, missing: Iterable[str], strangers: Iterable[str]) 
     spelled = {name.lower(): name for name in strangers}
     for name in missing:
         if (other := spelled.get(name)) is not None:
-            what = "the mailbox is in another case than its account, whose mail it would not be"
+            message = "the mailbox is in another case than its account, whose mail it would not be"
             old, new = f"{mail}/{other}", f"{mail}/{name}"
             move = f"mv -T {quote(old)} {quote(new)}"
             if not os.path.isdir(folder := os.path.dirname(new)):
                 move = f"mkdir {quote(folder)}, chown it as the mail, {move}"
-            yield Remark(MEND, printable(old), what, printable(move))
+            yield Remark(FIX, printable(old), message, printable(move))
 
 
 def _of_form(mail: str, names: Iterable[str]) -> Iterator[Remark]:
@@ -101,14 +103,14 @@ def _of_form(mail: str, names: Iterable[str]) -> Iterator[Remark]:
         if os.path.lexists(f"{path}/.dovecot.sieve") and not os.path.lexists(f"{path}/home"):
             scripts.append(name)
     if boxes:
-        what = f"mailboxes in dbox format, not Maildirs: {_shown(boxes)}"
-        mend = "give each account the extra field userdb_mail=FORMAT:MAIL/%d/%n (docs/migrate.md)"
-        yield Remark(MEND, f"{len(boxes)} in {mail}", what, mend)
+        message = f"mailboxes in dbox format, not Maildirs: {_shown(boxes)}"
+        hint = "give each account the extra field userdb_mail=FORMAT:MAIL/%d/%n (docs/migrate.md)"
+        yield Remark(FIX, f"{len(boxes)} in {mail}", message, hint)
     if deeper:
-        what = f"the mail lies in Maildir/ below the mailbox: {_shown(deeper)}"
-        mend = "give each account the extra field userdb_mail=maildir:MAIL/%d/%n/Maildir"
-        yield Remark(MEND, f"{len(deeper)} in {mail}", what, mend)
+        message = f"the mail lies in Maildir/ below the mailbox: {_shown(deeper)}"
+        hint = "give each account the extra field userdb_mail=maildir:MAIL/%d/%n/Maildir"
+        yield Remark(FIX, f"{len(deeper)} in {mail}", message, hint)
     if scripts:
-        what = f"Sieve scripts beside the mail, as before version 13: {_shown(scripts)}"
-        mend = "move .dovecot.sieve and sieve/ of each into home/ below it"
-        yield Remark(DIFFERS, f"{len(scripts)} in {mail}", what, mend)
+        message = f"Sieve scripts beside the mail, as before version 13: {_shown(scripts)}"
+        hint = "move .dovecot.sieve and sieve/ of each into home/ below it"
+        yield Remark(DIFFERS, f"{len(scripts)} in {mail}", message, hint)

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-#: Not served, or not safely, until it is mended.
-MEND = "mend"
+#: Not served, or not safely, until it is fixed.
+FIX = "fix"
 #: Served, and behaves in another way than under docker-mailserver.
 DIFFERS = "differs"
 #: docker-mailserver sets it there; here it is set elsewhere.
@@ -15,7 +15,7 @@ MISSING = "not-supported"
 NOTE = "note"
 
 #: In the order in which they are told.
-KINDS = (MEND, DIFFERS, OTHER_WAY, MISSING, NOTE)
+KINDS = (FIX, DIFFERS, OTHER_WAY, MISSING, NOTE)
 
 #: How many of many are named.
 _NAMED = 5
@@ -27,11 +27,11 @@ class Remark(NamedTuple):
 
     kind: str
     subject: str
-    what: str
-    mend: str = ""
+    message: str
+    hint: str = ""
 
     def __str__(self) -> str:
-        return f"{self.subject}: {self.what}" + (f"; {self.mend}" if self.mend else "")
+        return f"{self.subject}: {self.message}" + (f"; {self.hint}" if self.hint else "")
 
 
 def named(words: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from mailroster.app.adopt import known_files, mail_folder, sieve_scripts, state_folder
 from mailroster.app.adopt.differences import differences
 from mailroster.app.adopt.locate import Place, near
-from mailroster.app.adopt.remark import KINDS, MEND, NOTE, OTHER_WAY, Remark
+from mailroster.app.adopt.remark import FIX, KINDS, NOTE, OTHER_WAY, Remark
 from mailroster.base.address import split
 from mailroster.base.findings import printable
 from mailroster.base.layout import Layout
@@ -44,8 +44,8 @@ def roster_of(config: str) -> tuple[Roster, list[Remark]]:
         try:
             raw = look(os.path.join(config, empty.format.file))[0]
         except OSError as error:
-            what = f"the file can't be read ({error.strerror})"
-            found.append(Remark(MEND, empty.format.file, what, "mend its owner or its mode"))
+            message = f"the file can't be read ({error.strerror})"
+            found.append(Remark(FIX, empty.format.file, message, "fix its owner or its mode"))
             raw = b""
         documents[field] = document_of(field, raw, ())
     return Roster(**documents), found
@@ -81,7 +81,7 @@ def listening(settings: Settings) -> str:
 
 
 def in_order(remarks: list[Remark]) -> list[Remark]:
-    """What has to be mended first; of one kind as they were found, each once."""
+    """What has to be fixed first; of one kind as they were found, each once."""
     return sorted(dict.fromkeys(remarks), key=lambda remark: KINDS.index(remark.kind))
 
 
@@ -106,11 +106,11 @@ def counts(roster: Roster) -> dict[str, int]:
 
 def _mail(mail: str, roster: Roster, settings: Settings) -> tuple[int, list[str], list[Remark]]:
     if mail_folder.is_maildir(mail):
-        what = "the folder is one mailbox, and not one for each account"
+        message = "the folder is one mailbox, and not one for each account"
         return (
             0,
             list(roster.accounts.counted()),
-            [Remark(MEND, mail, what, "name another: --mail")],
+            [Remark(FIX, mail, message, "name another: --mail")],
         )
     found = mail_folder.listed(mail)
     accounts = roster.accounts
@@ -120,7 +120,7 @@ def _mail(mail: str, roster: Roster, settings: Settings) -> tuple[int, list[str]
     )
     remarks = [*found.remarks, *remarks]
     foreign = mail_owner.foreign(mail, settings.vmail_uid, settings.vmail_gid)
-    remarks += [Remark(MEND, *found) for found in foreign]
+    remarks += [Remark(FIX, *found) for found in foreign]
     if found.folders:
         remarks += sieve_scripts.nested(mail, sorted(found.folders))
     return number, missing, remarks
@@ -140,14 +140,16 @@ def _text(path: str) -> str:
 def of_paths(honoured: Mapping[str, str], settings: Settings, trouble: str) -> Iterator[Remark]:
     """What is to be said of paths that settings name; `trouble` is what a start would refuse."""
     if trouble:
-        yield Remark(MEND, "the folders", trouble)
+        yield Remark(FIX, "the folders", trouble)
     for variable in ("SSL_CERT_PATH", "SSL_KEY_PATH"):
         path = honoured.get(variable, "")
         if path and not os.path.exists(path):
-            what = f"{printable(path)} isn't on this machine"
-            yield Remark(OTHER_WAY, variable, what, "name it as it is called where the server runs")
+            message = f"{printable(path)} isn't on this machine"
+            yield Remark(
+                OTHER_WAY, variable, message, "name it as it is called where the server runs"
+            )
     path = settings.tls_certificate
     is_derived = "SSL_TYPE" in honoured and "SSL_CERT_PATH" not in honoured
     if path and is_derived and not os.path.exists(path):
-        what = f"its certificate {printable(path)} isn't on this machine"
-        yield Remark(OTHER_WAY, "SSL_TYPE", what, "put it there, or leave the variable out")
+        message = f"its certificate {printable(path)} isn't on this machine"
+        yield Remark(OTHER_WAY, "SSL_TYPE", message, "put it there, or leave the variable out")

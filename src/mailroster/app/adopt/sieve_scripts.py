@@ -32,8 +32,8 @@ def of_folder(config: str, names: Iterable[str]) -> Iterator[Remark]:
     for file in scripts_among(names).files.values():
         found += [f"{printable(file)}:{line}" for line in _dotted(os.path.join(config, file))]
     if found:
-        what = "no folder has a '.' in its name, so the mail would stay in the INBOX"
-        yield Remark(DIFFERS, named(found), what, _DOTS)
+        message = "no folder has a '.' in its name, so the mail would stay in the INBOX"
+        yield Remark(DIFFERS, named(found), message, _DOTS)
 
 
 def of_mailboxes(
@@ -54,12 +54,12 @@ def of_mailboxes(
         if not dots and (lines := _dotted(path)):
             filed.append(f"{path}:{lines[0]}")
     if copied:
-        what = f"it counts as the user's own, and so before ACCOUNT{SUFFIX} of the folder"
-        mend = "remove it if it is the copy that docker-mailserver makes at each start"
-        yield Remark(DIFFERS, named(copied), what, mend)
+        message = f"it counts as the user's own, and so before ACCOUNT{SUFFIX} of the folder"
+        hint = "remove it if it is the copy that docker-mailserver makes at each start"
+        yield Remark(DIFFERS, named(copied), message, hint)
     if filed:
-        what = "no folder has a '.' in its name, so the mail would stay in the INBOX"
-        yield Remark(DIFFERS, named(filed), what, _DOTS)
+        message = "no folder has a '.' in its name, so the mail would stay in the INBOX"
+        yield Remark(DIFFERS, named(filed), message, _DOTS)
 
 
 def nested(mail: str, folders: Iterable[str]) -> Iterator[Remark]:
@@ -71,9 +71,9 @@ def nested(mail: str, folders: Iterable[str]) -> Iterator[Remark]:
         except OSError:
             continue
         if name and not name.startswith(".dovecot"):
-            what = "folders in folders, which clients see with '/' between their names, not '.'"
-            mend = "keep the dots if a client minds (docs/migrate.md)"
-            yield Remark(NOTE, printable(os.path.join(mail, box, name)), what, mend)
+            message = "folders in folders, which clients see with '/' between their names, not '.'"
+            hint = "keep the dots if a client minds (docs/migrate.md)"
+            yield Remark(NOTE, printable(os.path.join(mail, box, name)), message, hint)
             return
 
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mailroster.app.adopt.remark import MEND, NOTE, Remark, named
+from mailroster.app.adopt.remark import FIX, NOTE, Remark, named
 from mailroster.base.findings import printable
 from mailroster.base.layout import Layout
 
@@ -29,16 +29,16 @@ def looked_at(state: str, layout: Layout) -> State:
     try:
         names = sorted(os.listdir(state))
     except OSError as error:
-        what = f"the folder can't be read ({error.strerror})"
-        return State([], {}, [Remark(MEND, printable(state), what, "mend its owner or its mode")])
+        message = f"the folder can't be read ({error.strerror})"
+        return State([], {}, [Remark(FIX, printable(state), message, "fix its owner or its mode")])
     theirs = [name for name in names if name.startswith(("lib-", "spool-"))]
     found = State(theirs, _queued(os.path.join(state, QUEUE)), [])
     found.remarks.extend(_of_queue(state, found.queued))
     found.remarks.extend(_of_clashes(state, layout, names))
     services = [name for name in theirs if name != QUEUE]
     if services:
-        what = f"of services that are not used from here, left as they are: {named(services)}"
-        found.remarks.append(Remark(NOTE, state, what))
+        message = f"of services that are not used from here, left as they are: {named(services)}"
+        found.remarks.append(Remark(NOTE, state, message))
     return found
 
 
@@ -69,12 +69,12 @@ def _of_queue(state: str, queued: dict[str, int]) -> Iterator[Remark]:
         return
     total = sum(queued.values())
     parts = ", ".join(f"{count} {queue}" for queue, count in queued.items())
-    what = f"{total} message{'s' if total > 1 else ''} waiting, which would stay there ({parts})"
-    mend = (
+    message = f"{total} message{'s' if total > 1 else ''} waiting, which would stay there ({parts})"
+    hint = (
         "let the old server send them: 'postqueue -f' until 'mailq' is empty; or copy the queue "
         "(docs/migrate.md)"
     )
-    yield Remark(MEND, os.path.join(state, QUEUE), what, mend)
+    yield Remark(FIX, os.path.join(state, QUEUE), message, hint)
 
 
 def _of_clashes(state: str, layout: Layout, names: list[str]) -> Iterator[Remark]:
@@ -87,5 +87,5 @@ def _of_clashes(state: str, layout: Layout, names: list[str]) -> Iterator[Remark
         if isinstance(path, str) and path.startswith(f"{layout.state}{os.sep}")
     }
     if clashing := sorted(ours.intersection(names)):
-        what = f"there are {named(clashing)} already, and they are not ours"
-        yield Remark(MEND, state, what, "use another one: --state DIR")
+        message = f"there are {named(clashing)} already, and they are not ours"
+        yield Remark(FIX, state, message, "use another one: --state DIR")

@@ -5,7 +5,7 @@ Those that are settings stand in mailroster.base.settings: they count here as th
 
 from typing import NamedTuple
 
-from mailroster.app.adopt.remark import MEND, MISSING, OTHER_WAY
+from mailroster.app.adopt.remark import FIX, MISSING, OTHER_WAY
 
 
 class Variable(NamedTuple):
@@ -14,8 +14,8 @@ class Variable(NamedTuple):
     names: str
     idle: str  # values that ask for nothing, besides ""
     kind: str
-    what: str
-    mend: str
+    message: str
+    hint: str
     default: str = ""  # docker-mailserver's own, if that asks for something
     answer: str = ""  # the variable that makes up for it, unless that is empty
 
@@ -25,15 +25,15 @@ _MILTER = "run Rspamd beside it and name it as smtpd_milters in postfix-main.cf"
 
 VARIABLES = (
     Variable(
-        "ACCOUNT_PROVISIONER", "FILE", MEND, "accounts from elsewhere than the files are not served",
+        "ACCOUNT_PROVISIONER", "FILE", FIX, "accounts from elsewhere than the files are not served",
         _ACCOUNTS,
     ),
-    Variable("ENABLE_LDAP", "0", MEND, "accounts of an LDAP server are not served", _ACCOUNTS),
+    Variable("ENABLE_LDAP", "0", FIX, "accounts of an LDAP server are not served", _ACCOUNTS),
     Variable(
-        "ENABLE_SASLAUTHD", "0", MEND, "nobody logs in by saslauthd", _ACCOUNTS,
+        "ENABLE_SASLAUTHD", "0", FIX, "nobody logs in by saslauthd", _ACCOUNTS,
     ),
     Variable(
-        "DOVECOT_MAILBOX_FORMAT", "maildir", MEND, "mailboxes are Maildirs unless an account says so",
+        "DOVECOT_MAILBOX_FORMAT", "maildir", FIX, "mailboxes are Maildirs unless an account says so",
         "give each account the extra field userdb_mail=FORMAT:MAIL/%d/%n (docs/migrate.md)",
     ),
     Variable(

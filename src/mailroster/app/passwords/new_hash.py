@@ -2,18 +2,18 @@
 
 from mailroster.app.passwords import hashing
 from mailroster.app.passwords.policy import policy_of
-from mailroster.base.findings import NotUnderstood
+from mailroster.base.findings import UsageError
 from mailroster.base.settings import Settings
 from mailroster.roster.formats.hash_cost import SCHEMES, Cost, default_cost, parse_cost
 
 
 def scheme_and_cost(settings: Settings, scheme: str | None = None) -> tuple[str, Cost]:
     """The scheme and the cost of new hashes. `password_cost` is that of `password_scheme`: another
-    scheme has its default. Raises NotUnderstood for an unknown one."""
+    scheme has its default. Raises UsageError for an unknown one."""
     usual = settings.password_scheme.upper()
     scheme = usual if scheme is None else scheme.upper()
     if scheme not in SCHEMES:
-        raise NotUnderstood(f"unknown scheme {scheme!r}; take one of {', '.join(SCHEMES)}")
+        raise UsageError(f"unknown scheme {scheme!r}; take one of {', '.join(SCHEMES)}")
     if scheme != usual:
         return scheme, default_cost(scheme)
     return scheme, parse_cost(scheme, settings.password_cost)
@@ -21,7 +21,7 @@ def scheme_and_cost(settings: Settings, scheme: str | None = None) -> tuple[str,
 
 def new_hash(settings: Settings, password: str, scheme: str | None = None) -> str:
     """The `{SCHEME}hash` of a new password. Raises Refused for one that no protocol can carry, or
-    that the policy does not accept; NotUnderstood for an unknown scheme."""
+    that the policy does not accept; UsageError for an unknown scheme."""
     form = scheme_and_cost(settings, scheme)
     hashing.check(password)
     policy_of(settings).check(password)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from mailroster.base.address import fold, split, split_extension
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.base.layout import Layout
 from mailroster.daemons.policy.changes_under_way import ChangesUnderWay
 from mailroster.daemons.policy.followed import Followed
@@ -239,7 +239,7 @@ class Policy:
         def follow() -> list[Recipient] | None:
             try:
                 recipients = self._router.expand(address)
-            except Fault:
+            except ParseError:
                 return None
             return [end_of(self._router, recipient) for recipient in recipients]
 

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from mailroster.base import address
 from mailroster.base.address import Address
-from mailroster.base.findings import Fault, Finding, Location
+from mailroster.base.findings import Finding, Location, ParseError
 from mailroster.base.sizes import normal_size
 from mailroster.roster.documents.text import check_text
 from mailroster.roster.formats import credentials, extra_fields, virtual
@@ -24,7 +24,7 @@ from mailroster.roster.formats.virtual import Alias
 T = TypeVar("T", bound=str)
 
 #: The cells of one row by column, or why it has none.
-Cells = Mapping[str, str] | Fault
+Cells = Mapping[str, str] | ParseError
 
 FORMATS = ("csv", "jsonl", "folder")
 #: In the order in which they are written.
@@ -71,15 +71,15 @@ def read(records: Iterable[tuple[Location, Cells]]) -> Rows:
     first: dict[tuple[type, str], int] = {}
     for where, cells in records:
         try:
-            if isinstance(cells, Fault):
+            if isinstance(cells, ParseError):
                 raise cells
             row = Row(where, entry(cells))
             name = key(row.entry)
             line = first.setdefault((type(row.entry), name), where.line)
             if line != where.line:
-                what = f"{name!r} stands in line {line} already"
-                raise Fault("duplicate-row", what, "remove one of the two")
-        except Fault as fault:
+                message = f"{name!r} stands in line {line} already"
+                raise ParseError("duplicate-row", message, "remove one of the two")
+        except ParseError as fault:
             findings.append(fault.at(where))
         else:
             rows.append(row)
@@ -88,41 +88,41 @@ def read(records: Iterable[tuple[Location, Cells]]) -> Rows:
 
 def entry(cells: Mapping[str, str]) -> AccountRow | Alias:
     """What the cells of one row say, by column; blanks around them don't count, but for a
-    password. Raises Fault."""
+    password. Raises ParseError."""
     for column, cell in cells.items():
         if any("\ud800" <= char <= "\udfff" for char in cell):
-            raise Fault("not-utf-8", f"the {column} is not UTF-8", "save the file as UTF-8")
+            raise ParseError("not-utf-8", f"the {column} is not UTF-8", "save the file as UTF-8")
     said = {
         column: cell if column == "password" else cell.strip(_BLANKS)
         for column, cell in cells.items()
     }
     said = {column: cell for column, cell in said.items() if cell}
     if "alias" in said and "address" in said:
-        mend = "give each a row of its own"
-        raise Fault("malformed-row", "the row has both an address and an alias", mend)
+        hint = "give each a row of its own"
+        raise ParseError("malformed-row", "the row has both an address and an alias", hint)
     if "alias" in said:
         return _alias(said)
     if "address" in said:
         return _account(said)
-    raise Fault("malformed-row", "the row has neither an address nor an alias", "fill in one")
+    raise ParseError("malformed-row", "the row has neither an address nor an alias", "fill in one")
 
 
 def _account(said: Mapping[str, str]) -> AccountRow:
     if "recipients" in said:
-        raise Fault("malformed-row", "an account has no recipients", "make it an alias")
+        raise ParseError("malformed-row", "an account has no recipients", "make it an alias")
     if "password" in said and "hash" in said:
-        mend = "give one of the two"
-        raise Fault("malformed-row", "the row has both a password and a hash", mend)
+        hint = "give one of the two"
+        raise ParseError("malformed-row", "the row has both a password and a hash", hint)
     login = _parsed("address", said["address"], address.account)
     quota, extra = said.get("quota", ""), said.get("extra", "")
     hash = credentials.check_hash(said["hash"]) if "hash" in said else ""
     if quota:
         try:
             quota = normal_size(quota)
-        except Fault as fault:
-            raise Fault(fault.code, "invalid quota", fault.mend) from None
+        except ParseError as fault:
+            raise ParseError(fault.code, "invalid quota", fault.hint) from None
     if not extra.isprintable() and ("\n" in extra or "\r" in extra):
-        raise Fault("control-character", "the extra fields have a line break", "remove it")
+        raise ParseError("control-character", "the extra fields have a line break", "remove it")
     check_text(extra)
     extra_fields.check(Account(login, hash, extra).fields())
     return AccountRow(login, said.get("password", ""), hash, quota, extra)
@@ -131,7 +131,7 @@ def _account(said: Mapping[str, str]) -> AccountRow:
 def _alias(said: Mapping[str, str]) -> Alias:
     for column in said:
         if column not in _OF_ALIASES:
-            raise Fault("malformed-row", f"an alias has no {column}", "leave it out")
+            raise ParseError("malformed-row", f"an alias has no {column}", "leave it out")
     words = said.get("recipients", "")
     check_text(words)
     name = _parsed("alias", said["alias"], address.alias)
@@ -145,7 +145,9 @@ def _parsed(column: str, text: str, parse: Callable[[str], T]) -> T:
     """The address in a cell; a fault shows it only where it can't be anything else."""
     try:
         return parse(text)
-    except Fault as fault:
+    except ParseError as fault:
         if re.fullmatch(_ADDRESS, text):
             raise
-        raise Fault(fault.code, f"invalid address in the column {column!r}", fault.mend) from None
+        raise ParseError(
+            fault.code, f"invalid address in the column {column!r}", fault.hint
+        ) from None

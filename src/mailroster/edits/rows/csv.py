@@ -11,12 +11,12 @@ import csv
 import io
 from collections.abc import Iterable, Iterator
 
-from mailroster.base.findings import Fault, Location
+from mailroster.base.findings import Location, ParseError
 from mailroster.edits.rows import COLUMNS, AccountRow, Cells, Rows
 from mailroster.edits.rows import read as read_rows
 from mailroster.roster.formats.virtual import Alias
 
-_MEND = "begin with a line like address,password,quota or alias,recipients"
+_HINT = "begin with a line like address,password,quota or alias,recipients"
 
 
 def read(text: str, source: str) -> Rows:
@@ -45,32 +45,37 @@ def _records(text: str, source: str) -> Iterator[tuple[Location, Cells]]:
             return
         except csv.Error as error:
             end = reader.line_num
-            yield where, Fault("malformed-row", f"the row is no CSV ({error})", "mend its quotes")
-        except Fault as fault:
+            yield (
+                where,
+                ParseError("malformed-row", f"the row is no CSV ({error})", "fix its quotes"),
+            )
+        except ParseError as fault:
             yield where, fault
         if not columns:
             return
 
 
 def _columns(cells: list[str]) -> list[str]:
-    """The columns that a header names. Raises Fault."""
+    """The columns that a header names. Raises ParseError."""
     columns = [cell.strip().lower() for cell in cells]
     if "address" not in columns and "alias" not in columns:
         # What stands there may be anything, so it is not shown.
-        raise Fault("unknown-column", "this is no header with 'address' or 'alias' in it", _MEND)
+        raise ParseError(
+            "unknown-column", "this is no header with 'address' or 'alias' in it", _HINT
+        )
     for place, column in enumerate(columns):
         if column not in COLUMNS:
-            mend = f"take {', '.join(COLUMNS)}"
-            raise Fault("unknown-column", f"unknown column {column!r}", mend)
+            hint = f"take {', '.join(COLUMNS)}"
+            raise ParseError("unknown-column", f"unknown column {column!r}", hint)
         if column in columns[:place]:
-            raise Fault("unknown-column", f"the column {column!r} stands twice", "remove one")
+            raise ParseError("unknown-column", f"the column {column!r} stands twice", "remove one")
     return columns
 
 
 def _fitting(cells: list[str], count: int) -> list[str]:
     if len(cells) > count:
-        what = f"the row has {len(cells)} cells, and there are {count} columns"
-        raise Fault("malformed-row", what, "put a cell with a comma in double quotes")
+        message = f"the row has {len(cells)} cells, and there are {count} columns"
+        raise ParseError("malformed-row", message, "put a cell with a comma in double quotes")
     return cells
 
 

@@ -9,7 +9,7 @@ recipients may be a list.
 
 from collections.abc import Iterable, Iterator
 
-from mailroster.base.findings import Fault, Location
+from mailroster.base.findings import Location, ParseError
 from mailroster.edits.rows import COLUMNS, AccountRow, Cells, Rows
 from mailroster.edits.rows import read as read_rows
 from mailroster.roster.formats.virtual import Alias
@@ -25,29 +25,33 @@ def _records(text: str, source: str) -> Iterator[tuple[Location, Cells]]:
         if line.strip():
             try:
                 yield Location(source, number), _cells(line)
-            except Fault as fault:
+            except ParseError as fault:
                 yield Location(source, number), fault
 
 
 def _cells(line: str) -> Cells:
-    """The values of one object, by name. Raises Fault, which shows none of them."""
+    """The values of one object, by name. Raises ParseError, which shows none of them."""
     import json
 
     try:
         pairs = json.loads(line, object_pairs_hook=list)
     except json.JSONDecodeError as error:
-        what = f"the line is no JSON (column {error.colno}: {error.msg})"
-        raise Fault("malformed-row", what, "write one object a line") from None
+        message = f"the line is no JSON (column {error.colno}: {error.msg})"
+        raise ParseError("malformed-row", message, "write one object a line") from None
     except (ValueError, RecursionError):
-        raise Fault("malformed-row", "the line is no JSON", "write one object a line") from None
+        raise ParseError(
+            "malformed-row", "the line is no JSON", "write one object a line"
+        ) from None
     if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in pairs):
-        raise Fault("malformed-row", "the line is no JSON object", "write one object a line")
+        raise ParseError("malformed-row", "the line is no JSON object", "write one object a line")
     cells: dict[str, str] = {}
     for name, value in pairs:
         if name not in COLUMNS:
-            raise Fault("unknown-column", f"unknown name {name!r}", f"take {', '.join(COLUMNS)}")
+            raise ParseError(
+                "unknown-column", f"unknown name {name!r}", f"take {', '.join(COLUMNS)}"
+            )
         if name in cells:
-            raise Fault("unknown-column", f"the name {name!r} stands twice", "remove one")
+            raise ParseError("unknown-column", f"the name {name!r} stands twice", "remove one")
         cells[name] = _text(name, value)
     return cells
 
@@ -61,7 +65,9 @@ def _text(name: str, value: object) -> str:
         words = [word for word in value if isinstance(word, str)]
         if len(words) == len(value):
             return ",".join(words)
-    raise Fault("malformed-row", f"the value of {name!r} is no string", "put it in double quotes")
+    raise ParseError(
+        "malformed-row", f"the value of {name!r} is no string", "put it in double quotes"
+    )
 
 
 def write(entries: Iterable[AccountRow | Alias], *, secrets: bool) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from mailroster.base.address import fold, split
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.base.layout import maildir
 from mailroster.base.spelling import common, globs
 from mailroster.publish.tables.postfix import SPELLINGS as SERVED
@@ -227,7 +227,7 @@ def _alias_row(router: Router, key: str) -> AccountRow | None:
         return None
     try:
         recipients = router.expand(key)
-    except Fault:
+    except ParseError:
         return None
     mailbox = router.mailbox(recipients[0]) if len(recipients) == 1 else None
     if mailbox is None:

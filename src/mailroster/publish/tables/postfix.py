@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from mailroster.base.address import is_idna
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.base.spelling import pattern
 from mailroster.roster.documents.document import MARK, Document
 from mailroster.roster.formats.virtual import Alias
@@ -203,7 +203,7 @@ def expands(router: Router, key: str) -> bool:
         router.follow(key)
     except NotFollowed:
         return True
-    except Fault:
+    except ParseError:
         return False
     return True
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from mailroster.roster.documents.document import Document
-from mailroster.roster.documents.large import Indexed, whole
+from mailroster.roster.documents.large import LargeDocument, whole
 
 E = TypeVar("E")
 
@@ -15,12 +15,12 @@ def changed_lines(
     """The lines of both from where they begin to differ to where they end to; those of the second
     with their positions."""
     if (
-        isinstance(before, Indexed)
-        and isinstance(after, Indexed)
+        isinstance(before, LargeDocument)
+        and isinstance(after, LargeDocument)
         and before.base.token == after.base.token
         and not before.splices
     ):
-        return list(after.removed()), after.come()
+        return list(after.removed()), after.added()
     old, new = whole(before).lines, whole(after).lines
     start = _common(old, new)
     end = min(_common(reversed(old), reversed(new)), len(old) - start, len(new) - start)
@@ -40,9 +40,9 @@ def changed_keys(before: Document[E], after: Document[E]) -> frozenset[str]:
         return frozenset({""})
     old, placed = changed_lines(before, after)
     new = [line for _, line in placed]
-    gone, come = set(old).difference(new), set(new).difference(old)
-    lines = gone | come
-    if [line for line in old if line not in gone] != [line for line in new if line not in come]:
+    removed, added = set(old).difference(new), set(new).difference(old)
+    lines = removed | added
+    if [line for line in old if line not in removed] != [line for line in new if line not in added]:
         lines = {*old, *new}
     return frozenset({before.format.key(line) for line in lines} - {""})
 

@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mailroster.base.address import is_idna, split
-from mailroster.base.findings import WARNING, Fault, Finding, Location
+from mailroster.base.findings import WARNING, Finding, Location, ParseError
 
 if TYPE_CHECKING:
     from re import Match
@@ -41,7 +41,7 @@ class Format(Generic[E]):
     """How one file is read: its logical lines, the key and the entry of each.
 
     `key` must be quick and must agree with `parse`; it gives "" for what is no entry (empty lines,
-    comments), and never fails. `parse` raises Fault.
+    comments), and never fails. `parse` raises ParseError.
     """
 
     file: str
@@ -284,11 +284,11 @@ class Document(Generic[E]):
     def _read(self, line: str) -> E | None:
         try:
             return self._parsed(line)
-        except Fault:
+        except ParseError:
             return None
 
     def _parsed(self, line: str) -> E:
-        """The entry of a line. Raises Fault."""
+        """The entry of a line. Raises ParseError."""
         if len(line) < _LONG_CHARS:
             return self._parse(line)
         entry = self._long.get(line)
@@ -468,7 +468,7 @@ class Document(Generic[E]):
         for position in unreadable:
             try:
                 self._parsed(self.lines[position])
-            except Fault as fault:
+            except ParseError as fault:
                 found.append(fault.at(self.location(position)))
         for key, positions in self._more.items():
             counted = None
@@ -478,10 +478,10 @@ class Document(Generic[E]):
                 if counted is None or self.format.ordered:
                     counted = position
                     continue
-                what = f"{key!r} is a duplicate and is ignored"
-                mend = f"remove this line or the one that counts, line {self.number(counted)}"
+                message = f"{key!r} is a duplicate and is ignored"
+                hint = f"remove this line or the one that counts, line {self.number(counted)}"
                 where = self.location(position)
-                found.append(Finding(where, WARNING, "duplicate-entry", what, mend))
+                found.append(Finding(where, WARNING, "duplicate-entry", message, hint))
         found.extend(self.format.faults(self))
         return sorted(found, key=lambda finding: finding.where)
 

@@ -40,7 +40,7 @@ E = TypeVar("E")
 _COUNT_BYTES = 1 << 22
 
 
-class Indexed(Document[E]):
+class LargeDocument(Document[E]):
     """A document over a base, which has no byte order mark. Whatever concerns all lines reads all
     of it."""
 
@@ -90,7 +90,7 @@ class Indexed(Document[E]):
             yield Range(self.base.fd, place, self.base.size)
 
     def same_as(self, other: Document[E]) -> bool:
-        if isinstance(other, Indexed) and other.base.token == self.base.token:
+        if isinstance(other, LargeDocument) and other.base.token == self.base.token:
             return self.splices == other.splices
         return super().same_as(other)
 
@@ -98,10 +98,10 @@ class Indexed(Document[E]):
         return not any(True for _ in self.pieces())
 
     def size_hint(self) -> int:
-        gone = sum(1 for line in self.removed() if self.format.key(line))
+        removed = sum(1 for line in self.removed() if self.format.key(line))
         return (
             self.base.entries
-            - gone
+            - removed
             + sum(1 for _, line in self.inserted() if self.format.key(line))
         )
 
@@ -132,7 +132,7 @@ class Indexed(Document[E]):
             raw = self.base.read(splice.start, splice.end)
             yield from lines_of(self.format, raw.decode("utf-8", "surrogateescape"))
 
-    def come(self) -> list[tuple[int, str]]:
+    def added(self) -> list[tuple[int, str]]:
         """The lines that the splices bring, each with its position."""
         first = self.base.size + 1
         return [(first + place, line) for place, (_, line) in enumerate(self.inserted())]
@@ -202,7 +202,7 @@ class Indexed(Document[E]):
             at = max(begin for begin, _ in lines if begin <= offset)
             if found[-1:] != [at]:
                 found.append(at)
-        found = self._standing(found) + [at for at, line in self.come() if word in line]
+        found = self._standing(found) + [at for at, line in self.added() if word in line]
         return sorted(found, key=self._order)
 
     def has(self, word: str) -> bool:
@@ -291,13 +291,13 @@ class Indexed(Document[E]):
 
     def _positions_mentioning(self, user: str, domain: str) -> list[int]:
         if self._mentioned is None:
-            self._mentioned = self._mention_index(self.come())
+            self._mentioned = self._mention_index(self.added())
         found = self._standing(self.base.mentioning(user, domain))
         return sorted(found + self._mentioned_at(user, domain), key=self._order)
 
     def faulty(self) -> int:
-        come = [line for _, line in self.inserted()]
-        return self.base.faulty + self._faults(come) - self._faults(self.removed())
+        added = [line for _, line in self.inserted()]
+        return self.base.faulty + self._faults(added) - self._faults(self.removed())
 
     # -- edits
 
@@ -321,7 +321,7 @@ class Indexed(Document[E]):
             nth, _ = self.inserted()[position - first]
             anew.setdefault(nth, [])
         for nth in anew:
-            for position, line in self.come():
+            for position, line in self.added():
                 if self.inserted()[position - first][0] == nth:
                     new = replaced.get(position, line)
                     if new is not None:
@@ -338,7 +338,7 @@ class Indexed(Document[E]):
         last = max(place for place, (n, _) in enumerate(self.inserted()) if n == nth)
         return replaced.get(self.base.size + 1 + last, "") is not None
 
-    def _appended(self, lines: Sequence[str], end: str) -> "Indexed[E]":
+    def _appended(self, lines: Sequence[str], end: str) -> "LargeDocument[E]":
         text = "".join(f"{line}{end}" for line in lines)
         size = self.base.size
         unfinished = self.unfinished()
@@ -353,14 +353,14 @@ class Indexed(Document[E]):
             splices.append(Splice(size, size, text))
         return self._with(splices)
 
-    def _with(self, splices: Iterable[Splice]) -> "Indexed[E]":
+    def _with(self, splices: Iterable[Splice]) -> "LargeDocument[E]":
         """Another document over the same base, less the splices that change nothing."""
         changing = [
             splice
             for splice in sorted(splices)
             if splice.raw() != self.base.read(splice.start, splice.end)
         ]
-        return Indexed(self.format, self.base, changing)
+        return LargeDocument(self.format, self.base, changing)
 
     def newline(self) -> str:
         head, wanted = b"", 4 * NEWLINE_CHARS
@@ -378,12 +378,12 @@ class Indexed(Document[E]):
 
 def whole(document: Document[E]) -> Document[E]:
     """The same document in memory."""
-    return document.whole() if isinstance(document, Indexed) else document
+    return document.whole() if isinstance(document, LargeDocument) else document
 
 
 def appended(document: Document[E]) -> bytes:
     """The lines at the end that are all in which a document differs from its base, if so."""
-    if not isinstance(document, Indexed) or len(document.splices) != 1:
+    if not isinstance(document, LargeDocument) or len(document.splices) != 1:
         return b""
     (splice,) = document.splices
     return splice.raw() if splice.start == document.base.size else b""
@@ -391,4 +391,4 @@ def appended(document: Document[E]) -> bytes:
 
 def content_of(document: Document[Any]) -> Content:
     """What a file holds whose document this is."""
-    return document.pieces() if isinstance(document, Indexed) else bytes(document)
+    return document.pieces() if isinstance(document, LargeDocument) else bytes(document)

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, TypeVar
 
 from mailroster.base.end_date import end_of
-from mailroster.base.findings import Fault, Refused
+from mailroster.base.findings import ParseError, Refused
 from mailroster.roster.documents.document import Document
 
 E = TypeVar("E")
@@ -115,15 +115,17 @@ def annotating(
     assert len(lines) == len(note_lines(notes)), "one note is one line"
     end = "\r\n" if document.newline() == "\r\n" else "\n"
     old = lines_of_notes(document, position)
-    gone = [at for at in old if (words(document.line(at)) or ("", ""))[0] in KNOWN]
+    removed = [at for at in old if (words(document.line(at)) or ("", ""))[0] in KNOWN]
     above = "".join(f"{some}{end}" for some in lines)
-    return {**dict.fromkeys(gone), position: above + entry}
+    return {**dict.fromkeys(removed), position: above + entry}
 
 
 def without(document: Document[E], positions: Iterable[int]) -> Document[E]:
     """The same without the entries at some positions, and without their notes."""
-    gone = dict.fromkeys(place for at in positions for place in (*lines_of_notes(document, at), at))
-    return document.edited(dict.fromkeys(gone)) if gone else document
+    removed = dict.fromkeys(
+        place for at in positions for place in (*lines_of_notes(document, at), at)
+    )
+    return document.edited(dict.fromkeys(removed)) if removed else document
 
 
 def removing(document: Document[E], position: int) -> dict[int, str | None]:
@@ -155,10 +157,10 @@ def entries_of_notes(document: Document[E]) -> dict[int, int | None]:
 
 
 def check_note(line: str) -> None:
-    """Raises Fault for a note that can't be read; for what is no note nothing."""
+    """Raises ParseError for a note that can't be read; for what is no note nothing."""
     word, text = words(line) or (COMMENT, "")
     if word == UNTIL:
         end_of(text)
     elif word not in KNOWN:
-        mend = f"write one of {', '.join(KNOWN)} behind '# {WORD}'"
-        raise Fault("unknown-note", f"there is no note {word!r}", mend)
+        hint = f"write one of {', '.join(KNOWN)} behind '# {WORD}'"
+        raise ParseError("unknown-note", f"there is no note {word!r}", hint)

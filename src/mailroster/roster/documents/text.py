@@ -1,6 +1,6 @@
 """The text of lines: where a logical line ends, its words, and what none may hold."""
 
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 
 
 def only_comments(line: str) -> bool:
@@ -43,17 +43,21 @@ def content(line: str) -> str:
 
 
 def check_text(line: str) -> None:
-    """Raises Fault for what no entry may hold: not UTF-8, control characters, odd blanks."""
+    """Raises ParseError for what no entry may hold: not UTF-8, control characters, odd blanks."""
     if line.isprintable():
         return
     for char in line:
         if "\udc80" <= char <= "\udcff":
-            raise Fault(
+            raise ParseError(
                 "not-utf-8", f"byte 0x{ord(char) - 0xDC00:02x} is not UTF-8", "save as UTF-8"
             )
         if (char < " " and char not in "\t\r\n") or char == "\x7f":
-            raise Fault("control-character", f"control character 0x{ord(char):02x}", "remove it")
+            raise ParseError(
+                "control-character", f"control character 0x{ord(char):02x}", "remove it"
+            )
         if char.isspace() and char not in " \t\r\n":
-            raise Fault("odd-blank", f"U+{ord(char):04X} is no plain blank", "write a plain blank")
+            raise ParseError(
+                "odd-blank", f"U+{ord(char):04X} is no plain blank", "write a plain blank"
+            )
     if "\r" in line.removesuffix("\r").replace("\r\n", "\n"):
-        raise Fault("control-character", "a carriage return inside a line", "remove it")
+        raise ParseError("control-character", "a carriage return inside a line", "remove it")

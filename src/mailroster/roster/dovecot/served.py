@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from mailroster.base.address import split
-from mailroster.base.findings import ERROR, WARNING, Fault, Finding
+from mailroster.base.findings import ERROR, WARNING, Finding, ParseError
 from mailroster.roster.documents.document import Document
 from mailroster.roster.dovecot.fields import OWNER, WAITS, Fields
 from mailroster.roster.dovecot.versions import form
@@ -61,10 +61,10 @@ def misplaced(accounts: Document[Account], keys: Iterable[str], mail: str) -> It
             continue
         try:
             check_places(account.fields(), mail)
-        except Fault as fault:
-            what = f"{fault.what}; logins fail, and mail waits"
+        except ParseError as fault:
+            message = f"{fault.message}; logins fail, and mail waits"
             where = accounts.location(accounts.counted()[key])
-            yield Finding(where, ERROR, fault.code, what, fault.mend)
+            yield Finding(where, ERROR, fault.code, message, fault.hint)
 
 
 def unserved(accounts: Document[Account], keys: Iterable[str], version: str) -> Iterator[Finding]:
@@ -75,13 +75,13 @@ def unserved(accounts: Document[Account], keys: Iterable[str], version: str) -> 
             continue
         where = accounts.location(accounts.counted()[key])
         for name, why, waits in form(version).fields(account.extra).lost:
-            what = f"Dovecot {version} can't be told the extra field {name!r}: {why}"
+            message = f"Dovecot {version} can't be told the extra field {name!r}: {why}"
             if waits:
-                what += "; nobody can log in, and mail waits"
-                yield Finding(where, ERROR, "unserved-variable", what, "write it another way")
+                message += "; nobody can log in, and mail waits"
+                yield Finding(where, ERROR, "unserved-variable", message, "write it another way")
             else:
-                mend = "remove it, or write it as this version has it"
-                yield Finding(where, WARNING, "unserved-field", what, mend)
+                hint = "remove it, or write it as this version has it"
+                yield Finding(where, WARNING, "unserved-field", message, hint)
 
 
 def fields_with_places(account: Account, mail: str, version: str) -> Fields:

@@ -14,7 +14,7 @@ import re
 from typing import NamedTuple
 
 from mailroster.base import address
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.roster.formats.lookup_table import LookupTable
 
 #: Actions that may have a text behind them.
@@ -65,20 +65,20 @@ class Access(LookupTable[Restriction]):
             return word
         try:
             return address.access(word)
-        except Fault:
+        except ParseError:
             return word
 
     def parse(self, line: str) -> Restriction:
         key, action = self.words(line)
         if not action:
-            raise Fault("missing-action", f"{key!r} has no action", "write ADDRESS REJECT")
+            raise ParseError("missing-action", f"{key!r} has no action", "write ADDRESS REJECT")
         _check_key(key)
         _check_action(action)
         return Restriction(self.key(line), action)
 
 
 def _check_key(key: str) -> None:
-    """Raises Fault for a key that matches no sender and no recipient."""
+    """Raises ParseError for a key that matches no sender and no recipient."""
     local, at, domain = key.rpartition("@")
     if key == "<>" or _is_literal(key) or (local and _is_literal(domain)):
         return
@@ -87,8 +87,8 @@ def _check_key(key: str) -> None:
     if key[0] == "." and not at:
         raise _without_effect(key, f"write {key[1:]!r}, which includes all domains below it")
     if "*" in key:
-        mend = f"write {domain!r} for the whole domain" if local == "*" else "write the address"
-        raise _without_effect(key, mend)
+        hint = f"write {domain!r} for the whole domain" if local == "*" else "write the address"
+        raise _without_effect(key, hint)
     if not at and re.fullmatch(r"[0-9.]+", key):
         raise _without_effect(key, "write an address or a domain; clients are not looked at here")
     if at:
@@ -102,12 +102,12 @@ def _is_literal(domain: str) -> bool:
     return re.fullmatch(r"\[[0-9A-Za-z.:]+\]", domain) is not None
 
 
-def _without_effect(key: str, mend: str) -> Fault:
-    return Fault("key-without-effect", f"{key!r} matches no address", mend)
+def _without_effect(key: str, hint: str) -> ParseError:
+    return ParseError("key-without-effect", f"{key!r} matches no address", hint)
 
 
 def _check_action(action: str) -> None:
-    """Raises Fault for what Postfix does not do."""
+    """Raises ParseError for what Postfix does not do."""
     word, *rest = action.split(None, 1)
     text = "".join(rest)
     name = word.upper()
@@ -116,20 +116,22 @@ def _check_action(action: str) -> None:
     if name in _WITH_ARGUMENT:
         form, example = _WITH_ARGUMENT[name]
         if not form.fullmatch(text):
-            what = f"{name} has no argument that Postfix can use, so the mail passes"
-            raise Fault("unknown-action", what, f"write {example}")
+            message = f"{name} has no argument that Postfix can use, so the mail passes"
+            raise ParseError("unknown-action", message, f"write {example}")
         return
     if word.isascii() and word.isdigit() and not text:
         if _REPLY_CODE.fullmatch(word):
-            what = f"a number alone, as {word!r}, lets the mail pass"
-            raise Fault("unknown-action", what, f"write {word} and a text, or REJECT")
+            message = f"a number alone, as {word!r}, lets the mail pass"
+            raise ParseError("unknown-action", message, f"write {word} and a text, or REJECT")
         return
     if _REPLY_CODE.fullmatch(word):
         return
     names = action.replace(",", " ").split()
     if action[0] == "," or not _RESTRICTIONS.issuperset(name.lower() for name in names):
-        what = f"Postfix has no action {action!r}, or it can't be used here; it would answer 451"
-        raise Fault("unknown-action", what, "write REJECT to refuse the mail, OK to accept it")
+        message = f"Postfix has no action {action!r}, or it can't be used here; it would answer 451"
+        raise ParseError(
+            "unknown-action", message, "write REJECT to refuse the mail, OK to accept it"
+        )
 
 
 SEND_ACCESS = Access("postfix-send-access.cf")

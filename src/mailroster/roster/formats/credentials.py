@@ -5,7 +5,7 @@ A `!` between the scheme and the hash locks the entry: `{SHA512-CRYPT}!$6$…`.
 
 import re
 
-from mailroster.base.findings import COMMENT_BEHIND, Fault
+from mailroster.base.findings import COMMENT_BEHIND, ParseError
 
 #: Dovecot's name of the scheme of a hash that does not name one (`default_pass_scheme`).
 DEFAULT_SCHEME = "SHA512-CRYPT"
@@ -33,7 +33,7 @@ def name(line: str) -> str:
 
 
 def fields(line: str) -> list[str]:
-    """The two or three fields of a line, blanks around them left out. Raises Fault."""
+    """The two or three fields of a line, blanks around them left out. Raises ParseError."""
     found = [field.strip(" \t\r\ufeff") for field in line.split("|", 2)]
     if len(found) > 1 and _SUSPICIOUS.isdisjoint(found[0]):
         return found
@@ -41,9 +41,9 @@ def fields(line: str) -> list[str]:
     if len(found) > 1 and not _holds_hash(found[0]):
         return found
     if len(found) == 1:
-        raise Fault("missing-password", f"no '|' behind {shown!r}", "write NAME|{SCHEME}hash")
-    what = f"the name before '|' does not end behind {shown!r}"
-    raise Fault("malformed-login", what, "write NAME|{SCHEME}hash")
+        raise ParseError("missing-password", f"no '|' behind {shown!r}", "write NAME|{SCHEME}hash")
+    message = f"the name before '|' does not end behind {shown!r}"
+    raise ParseError("malformed-login", message, "write NAME|{SCHEME}hash")
 
 
 def _holds_hash(name: str) -> bool:
@@ -70,20 +70,20 @@ def hidden(line: str) -> str:
 
 
 def check_hash(text: str) -> str:
-    """A `{SCHEME}hash` that can stand in a line. Raises Fault, which never shows the hash."""
-    mend = "write {SCHEME}hash, as `doveadm pw` prints it"
+    """A `{SCHEME}hash` that can stand in a line. Raises ParseError, which never shows the hash."""
+    hint = "write {SCHEME}hash, as `doveadm pw` prints it"
     if not text:
-        raise Fault("missing-password", "there is no password hash", mend)
+        raise ParseError("missing-password", "there is no password hash", hint)
     scheme, brace, rest = text.partition("}")
     if text[0] == "{" and (not brace or not rest or not _is_scheme(scheme[1:])):
-        raise Fault("malformed-hash", "the password hash has no readable {SCHEME}", mend)
+        raise ParseError("malformed-hash", "the password hash has no readable {SCHEME}", hint)
     if text[0] not in "{$" and text.lstrip(_LOCK)[:1] != "$":
-        raise Fault("malformed-hash", "the password hash has no {SCHEME} in front", mend)
+        raise ParseError("malformed-hash", "the password hash has no {SCHEME} in front", hint)
     if " #" in text:
-        mend = COMMENT_BEHIND
+        hint = COMMENT_BEHIND
     if not text.isprintable() or not _NO_HASH.isdisjoint(text):
-        raise Fault(
-            "malformed-hash", "the password hash has a blank or another bad character", mend
+        raise ParseError(
+            "malformed-hash", "the password hash has a blank or another bad character", hint
         )
     return text
 
@@ -103,24 +103,24 @@ def is_locked(hash: str) -> bool:
 
 
 def locked(hash: str) -> str:
-    """A hash with the mark that locks it. Raises Fault for a password that stands in clear."""
+    """A hash with the mark that locks it. Raises ParseError for a password that stands in clear."""
     if is_locked(hash):
         return hash
     if is_clear(hash):
-        what = "a password that stands in clear can't be locked by a mark"
-        raise Fault("clear-password", what, "give it as a hash")
+        message = "a password that stands in clear can't be locked by a mark"
+        raise ParseError("clear-password", message, "give it as a hash")
     place = _behind_scheme(hash)
     return f"{hash[:place]}{_LOCK}{hash[place:]}"
 
 
 def unlocked(hash: str) -> str:
-    """A hash without that mark. Raises Fault where there is nothing behind it."""
+    """A hash without that mark. Raises ParseError where there is nothing behind it."""
     if not is_locked(hash):
         return hash
     place = _behind_scheme(hash)
     rest = hash[place:].lstrip(_LOCK)
     if not rest:
-        raise Fault("no-password", "there is no password behind the lock", "set one first")
+        raise ParseError("no-password", "there is no password behind the lock", "set one first")
     return hash[:place] + rest
 
 

@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.base.sizes import SIZE_MAX_BYTES, UNITS
 from mailroster.roster.dovecot.fields import OWNER
 from mailroster.roster.formats import places
@@ -55,13 +55,13 @@ _BEGINS_VARIABLE = re.compile(r"%[\w{-]")
 class _Unfit(Exception):
     """A value that a field can't have: the code of the finding, what it is, and how to fix it."""
 
-    def __init__(self, code: str, what: str, mend: str) -> None:
-        super().__init__(what)
-        self.code, self.what, self.mend = code, what, mend
+    def __init__(self, code: str, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.code, self.message, self.hint = code, message, hint
 
 
-def _unfit(what: str, mend: str) -> _Unfit:
-    return _Unfit("malformed-field", what, mend)
+def _unfit(message: str, hint: str) -> _Unfit:
+    return _Unfit("malformed-field", message, hint)
 
 
 # -- what values a field may have: each raises _Unfit for any other
@@ -73,12 +73,12 @@ def _anything(value: str) -> None:
     """A text that nothing acts upon."""
 
 
-def _fits(pattern: str, what: str, mend: str, flags: int = re.ASCII) -> _Judge:
+def _fits(pattern: str, message: str, hint: str, flags: int = re.ASCII) -> _Judge:
     fits = re.compile(pattern, flags).fullmatch
 
     def judge(value: str) -> None:
         if not fits(value):
-            raise _unfit(what, mend)
+            raise _unfit(message, hint)
 
     return judge
 
@@ -138,8 +138,8 @@ def _place(value: str) -> None:
     if found == places.RELATIVE:
         raise _unfit("is no place of mail", "write it from / or ~/ on")
     if found == places.LEAVING:
-        mend = "write it without '..', and with no variables but %u, %n, %d and their hashes"
-        raise _Unfit("unsafe-field", "may lead out of the mail folder", mend)
+        hint = "write it without '..', and with no variables but %u, %n, %d and their hashes"
+        raise _Unfit("unsafe-field", "may lead out of the mail folder", hint)
 
 
 def _index_place(value: str) -> None:
@@ -292,24 +292,26 @@ _MAILBOX_NAME = re.compile(r"(userdb_namespace/inbox/mailbox/)\w[\w.+&-]*(/[a-z_
 
 
 def check(fields: Sequence[tuple[str, str]]) -> None:
-    """Raises Fault for the first field that can't be served; shows no value, which may be a
+    """Raises ParseError for the first field that can't be served; shows no value, which may be a
     secret."""
     for name, value in fields:
         _check_field(name, value)
     octets = [len(f"{name}={value}".encode()) for name, value in fields]
     variables = sum(value.count("%") for _, value in fields)
     if sum(octets) + len(octets) + variables * _VARIABLE_BYTES > MAX_BYTES:
-        what = f"the extra fields may become longer than {MAX_BYTES} octets"
-        raise Fault("malformed-field", what, "Dovecot takes no longer answers; shorten them")
+        message = f"the extra fields may become longer than {MAX_BYTES} octets"
+        raise ParseError(
+            "malformed-field", message, "Dovecot takes no longer answers; shorten them"
+        )
 
 
 def check_places(fields: Iterable[tuple[str, str]], mail: str) -> None:
-    """Raises Fault for the first field that names a place outside of the mail folder `mail`."""
+    """Raises ParseError for the first field with a path outside of the mail folder `mail`."""
     for name, value in fields:
         if is_outside(name, value, mail):
-            what = "names a place outside of the mail folder"
-            mend = f"write a place below ~/ or {mail}/; another disk can be mounted there"
-            raise _unsafe(name, what, mend)
+            message = "names a place outside of the mail folder"
+            hint = f"write a place below ~/ or {mail}/; another disk can be mounted there"
+            raise _unsafe(name, message, hint)
 
 
 def is_outside(name: str, value: str, mail: str) -> bool:
@@ -344,37 +346,39 @@ def _numbered(name: str) -> str:
 def _check_field(name: str, value: str) -> None:
     plain = name.partition(":")[0].removeprefix("userdb_")
     if not plain:
-        raise Fault("malformed-field", f"{name!r} is no name of an extra field", "write NAME=VALUE")
+        raise ParseError(
+            "malformed-field", f"{name!r} is no name of an extra field", "write NAME=VALUE"
+        )
     if plain in _IDENTITY:
         raise _unsafe(name, "makes one account another", "remove it, or write an alias")
     if plain in _PASSWORD:
         raise _unsafe(name, "contradicts the password of the account", "remove it")
     if plain in _PROXY:
-        what = "sends the password of the user to another server"
-        raise _unsafe(name, what, "remove it; a proxy can be set up in dovecot.cf")
+        message = "sends the password of the user to another server"
+        raise _unsafe(name, message, "remove it; a proxy can be set up in dovecot.cf")
     if name in OWNER and value in ("0", "root"):
         raise _unsafe(name, "gives the mail to root", "remove it")
     found = allowed(name)
     if found is None:
-        mend = "remove it; settings for all accounts belong into dovecot.cf"
-        raise _unsafe(name, "is not on the list of allowed fields", mend)
+        hint = "remove it; settings for all accounts belong into dovecot.cf"
+        raise _unsafe(name, "is not on the list of allowed fields", hint)
     try:
         found.judge(value)
     except _Unfit as unfit:
-        what = f"the value of the extra field {name!r} {unfit.what}"
-        raise Fault(unfit.code, what, unfit.mend) from None
+        message = f"the value of the extra field {name!r} {unfit.message}"
+        raise ParseError(unfit.code, message, unfit.hint) from None
     _check_variables(name, value)
 
 
 def _check_variables(name: str, value: str) -> None:
-    """Raises Fault for a `%` that begins no variable, also if Dovecot looks at it twice."""
+    """Raises ParseError for a `%` that begins no variable, also if Dovecot looks at it twice."""
     once, twice = VARIABLE.sub("", value), VARIABLE.sub("", places.unfolded(value))
     if "%" in once or _BEGINS_VARIABLE.search(twice):
-        mend = "write %% for a percent sign, or a variable such as %u, %d or %n"
-        what = f"the value of the extra field {name!r} has a % that begins no allowed variable"
-        raise Fault("malformed-field", what, mend)
+        hint = "write %% for a percent sign, or a variable such as %u, %d or %n"
+        message = f"the value of the extra field {name!r} has a % that begins no allowed variable"
+        raise ParseError("malformed-field", message, hint)
 
 
-def _unsafe(name: str, what: str, mend: str) -> Fault:
+def _unsafe(name: str, message: str, hint: str) -> ParseError:
     shown = repr(name) if _NAME.fullmatch(name) else "whose name is not shown"
-    return Fault("unsafe-field", f"the extra field {shown} {what}", mend)
+    return ParseError("unsafe-field", f"the extra field {shown} {message}", hint)

@@ -11,7 +11,7 @@ may have 256 MiB (default_vsz_limit), failed logins from m=262144 on.
 import re
 from typing import NamedTuple
 
-from mailroster.base.findings import NotUnderstood
+from mailroster.base.findings import UsageError
 from mailroster.roster.formats.credentials import is_locked
 
 
@@ -50,7 +50,7 @@ def default_cost(scheme: str) -> Cost:
 
 
 def parse_cost(scheme: str, text: str) -> Cost:
-    """The cost that a text asks for; the default of the scheme for none. Raises NotUnderstood."""
+    """The cost that a text asks for; the default of the scheme for none. Raises UsageError."""
     least, default, most = _BOUNDS[scheme]
     if not text.strip():
         return default
@@ -63,7 +63,7 @@ def parse_cost(scheme: str, text: str) -> Cost:
         forms = (
             f"from {least} to {most}" if least.memory_kib else f"a number from {least} to {most}"
         )
-        raise NotUnderstood(f"password_cost: {text!r} is no cost of {scheme}; it takes {forms}")
+        raise UsageError(f"password_cost: {text!r} is no cost of {scheme}; it takes {forms}")
     return cost
 
 

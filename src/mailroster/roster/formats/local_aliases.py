@@ -11,7 +11,7 @@ one before.
 """
 
 from mailroster.base import address
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.roster.documents.text import check_text, content
 from mailroster.roster.formats.virtual import Alias, Virtual
 
@@ -30,31 +30,37 @@ class LocalAliases(Virtual):
         text = content(line)
         check_text(text)
         if line[:1] in (" ", "\t"):
-            raise Fault("lost-continuation", "the first entry starts with a blank", "remove it")
+            raise ParseError(
+                "lost-continuation", "the first entry starts with a blank", "remove it"
+            )
         name, colon, value = text.partition(":")
         if not colon:
-            raise Fault("malformed-alias", f"{name!r} has no ':'", "write NAME: ADDRESS")
+            raise ParseError("malformed-alias", f"{name!r} has no ':'", "write NAME: ADDRESS")
         key = address.alias(name.strip(" \t"))
         if "@" in key:
-            mend = "write aliases with a domain into postfix-virtual.cf"
-            raise Fault("malformed-alias", f"{key!r} has a domain", mend)
+            hint = "write aliases with a domain into postfix-virtual.cf"
+            raise ParseError("malformed-alias", f"{key!r} has a domain", hint)
         recipients: dict[str, str] = {}
         for word in value.replace(",", " ").split():
             if word.strip('"') == DISCARD:
                 recipients[DISCARD] = DISCARD
                 continue
             if word.lstrip('"')[:1] in ("|", "/") or word.lower().startswith(":include:"):
-                raise Fault(
+                raise ParseError(
                     "unsafe-recipient",
                     f"alias {key!r} leads to a program or a file ({word[:1]!r}…)",
                     "give it addresses; a Sieve script can file mail, nothing here runs programs",
                 )
             recipient = address.recipient(word)
             if recipient[0] == "@":
-                raise Fault("malformed-address", f"{word!r} is a whole domain", "give an address")
+                raise ParseError(
+                    "malformed-address", f"{word!r} is a whole domain", "give an address"
+                )
             recipients.setdefault(recipient.lower(), recipient)
         if not recipients:
-            raise Fault("no-recipient", f"alias {key!r} leads nowhere", "add a recipient behind it")
+            raise ParseError(
+                "no-recipient", f"alias {key!r} leads nowhere", "add a recipient behind it"
+            )
         return Alias(key, tuple(recipients.values()))
 
     def plain(self) -> None:

@@ -7,7 +7,7 @@ import re
 from typing import TypeVar
 
 from mailroster.base import address
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.roster.documents.document import Format
 from mailroster.roster.documents.text import check_text, content, logical_lines
 
@@ -27,11 +27,13 @@ class LookupTable(Format[E]):
         return "" if not words or words[0][0] == "#" else address.fold(words[0])
 
     def words(self, line: str) -> tuple[str, str]:
-        """The key as it is written, and the text behind it, "" if there is none. Raises Fault."""
+        """The key as written, and the text after it, or "". Raises ParseError."""
         text = content(line)
         check_text(text)
         if line[:1] in (" ", "\t"):
-            raise Fault("lost-continuation", "the first entry starts with a blank", "remove it")
+            raise ParseError(
+                "lost-continuation", "the first entry starts with a blank", "remove it"
+            )
         key, *value = text.split(None, 1)
         return key, value[0] if value else ""
 

@@ -10,7 +10,7 @@ One physical line each. A name is what Dovecot takes in front of nothing else: l
 
 from typing import NamedTuple
 
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.roster.documents.document import Format
 from mailroster.roster.documents.text import check_text
 from mailroster.roster.formats import credentials
@@ -24,10 +24,10 @@ class Master(NamedTuple):
 
 
 def master_name(text: str) -> str:
-    """The name of a master in lower case. Raises Fault."""
+    """The name of a master in lower case. Raises ParseError."""
     name = text.lower()
     if not name or name[0] in "-." or any(char not in NAME_CHARS for char in name):
-        raise Fault(
+        raise ParseError(
             "malformed-name",
             f"{text!r} can't be the name of a master",
             "use letters, digits and . - _ @",
@@ -49,7 +49,7 @@ class Masters(Format[Master]):
         check_text(line)
         fields = credentials.fields(line)
         if len(fields) > 2:
-            raise Fault("malformed-line", "a master has two fields", "write NAME|{SCHEME}hash")
+            raise ParseError("malformed-line", "a master has two fields", "write NAME|{SCHEME}hash")
         return Master(master_name(fields[0]), credentials.check_hash(fields[1]))
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from mailroster.base import address
 from mailroster.base.address import Address
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.base.sizes import normal_size
 from mailroster.roster.documents.document import Document, Format, Plain
 from mailroster.roster.documents.text import check_text
@@ -33,7 +33,7 @@ class Quotas(Format[Quota]):
         check_text(line)
         login, colon, size = line.strip(" \t\r\ufeff").partition(":")
         if not colon:
-            raise Fault("malformed-quota", f"{login!r} has no ':'", "write ADDRESS:SIZE")
+            raise ParseError("malformed-quota", f"{login!r} has no ':'", "write ADDRESS:SIZE")
         return Quota(address.account(login.strip(" \t")), normal_size(size))
 
     def plain(self) -> Plain[Quota] | None:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from mailroster.base import address
-from mailroster.base.findings import ERROR, Fault, Finding, printable
+from mailroster.base.findings import ERROR, Finding, ParseError, printable
 from mailroster.roster.documents.document import Document, Format
 from mailroster.roster.documents.text import check_text, content, logical_lines
 from mailroster.roster.formats import virtual
@@ -46,7 +46,7 @@ class Regexp(Format[Rule]):
     def parse(self, line: str) -> Rule:
         check_text(content(line))
         if line[:1] in (" ", "\t"):
-            raise Fault("lost-continuation", "the first rule starts with a blank", "remove it")
+            raise ParseError("lost-continuation", "the first rule starts with a blank", "remove it")
         text = content(line)
         word = text[:5].lower()
         if word == "endif":
@@ -54,13 +54,13 @@ class Regexp(Format[Rule]):
         if word[:2] == "if" and not text[2:3].isalnum():
             pattern, rest = _pattern(text[2:].lstrip())
             if rest:
-                what = f"text behind 'if {printable(pattern)}'"
-                raise Fault("text-after-if", what, "put it on a new line")
+                message = f"text behind 'if {printable(pattern)}'"
+                raise ParseError("text-after-if", message, "put it on a new line")
             return Rule("if", pattern, "")
         pattern, result = _pattern(text)
         if not result:
-            what = f"rule {printable(pattern)} leads nowhere"
-            raise Fault("no-recipient", what, "add a recipient behind it")
+            message = f"rule {printable(pattern)} leads nowhere"
+            raise ParseError("no-recipient", message, "add a recipient behind it")
         for word in recipients(result):
             if '"' not in word and "<" not in word:  # which tok822(3) reads in its own way
                 recipient(word)
@@ -72,7 +72,7 @@ class Regexp(Format[Rule]):
         for position, line in enumerate(document.lines):
             try:
                 rule = self.parse(line) if self.key(line) else None
-            except Fault:
+            except ParseError:
                 continue
             if rule is not None and rule.kind == "if":
                 opened.append(position)
@@ -81,12 +81,12 @@ class Regexp(Format[Rule]):
                     opened.pop()
                 else:
                     where = document.location(position)
-                    what, mend = "an 'endif' without 'if'", "remove it, or add the 'if'"
-                    yield Finding(where, ERROR, "endif-without-if", what, mend)
+                    message, hint = "an 'endif' without 'if'", "remove it, or add the 'if'"
+                    yield Finding(where, ERROR, "endif-without-if", message, hint)
         for position in opened:
             where = document.location(position)
-            what = "an 'if' without 'endif' makes every later rule conditional"
-            yield Finding(where, ERROR, "if-without-endif", what, "add a line 'endif'")
+            message = "an 'if' without 'endif' makes every later rule conditional"
+            yield Finding(where, ERROR, "if-without-endif", message, "add a line 'endif'")
 
 
 REGEXP = Regexp()
@@ -147,26 +147,28 @@ def numbered(document: Document[Rule]) -> str:
 
 
 def pattern(text: str) -> str:
-    """A pattern as it may stand in front of a rule, blanks around it left out; `^…` without
-    delimiters gets them. Raises Fault for what can't be one, or would be more than one line."""
+    """The pattern of a rule, without blanks around it; `^…` without delimiters gets them.
+
+    Raises ParseError for a text that can't be a pattern, or has more than one line.
+    """
     check_text(text)
     text = text.strip()
     if "\n" in text or "\r" in text:
-        raise Fault("malformed-rule", "a line break in the pattern", "write it in one line")
+        raise ParseError("malformed-rule", "a line break in the pattern", "write it in one line")
     if text[:1] == "#":
-        mend = "write /pattern/"
-        raise Fault("malformed-rule", f"{text!r} would be a comment in the file", mend)
+        hint = "write /pattern/"
+        raise ParseError("malformed-rule", f"{text!r} would be a comment in the file", hint)
     if text[:1] == "^":
         text = "/" + _escaped(text) + "/"
     if not text or text[0].isalnum():
-        mend = "write it between slashes, as /^test[0-9]+@example\\.com$/"
-        raise Fault("malformed-rule", f"{text!r} has no delimiters", mend)
+        hint = "write it between slashes, as /^test[0-9]+@example\\.com$/"
+        raise ParseError("malformed-rule", f"{text!r} has no delimiters", hint)
     found, rest = _pattern(text)
     if rest:
-        what = f"{printable(rest)!r} behind the pattern {printable(found)!r}"
-        raise Fault(
+        message = f"{printable(rest)!r} behind the pattern {printable(found)!r}"
+        raise ParseError(
             "malformed-rule",
-            what,
+            message,
             f"put a backslash before each {printable(_delimiter(found))} in it",
         )
     return found
@@ -174,7 +176,7 @@ def pattern(text: str) -> str:
 
 def recipient(text: str) -> str:
     """A recipient of a rule: as of an alias, with `$1`, `${1}`, `$(1)` and `$$` anywhere in it.
-    Raises Fault."""
+    Raises ParseError."""
     parts = []
     place = 0
     while place < len(text):
@@ -186,8 +188,10 @@ def recipient(text: str) -> str:
         return text  # the captured text may be what stands before it
     try:
         address.recipient(sample)
-    except Fault as fault:
-        raise Fault(fault.code, fault.what.replace(repr(sample), repr(text)), fault.mend) from None
+    except ParseError as fault:
+        raise ParseError(
+            fault.code, fault.message.replace(repr(sample), repr(text)), fault.hint
+        ) from None
     return text
 
 
@@ -203,14 +207,14 @@ def add_recipient(document: Document[Rule], position: int, recipient: str) -> Do
     return document.replace(position, f"{old}{comma}{recipient}")
 
 
-def without(line: str, gone: Iterable[str]) -> str | None:
+def without(line: str, removed: Iterable[str]) -> str | None:
     """The line of a rule without some recipients, in any spelling; None if no other would be left.
-    Raises Fault if its pattern goes over several lines."""
+    Raises ParseError if its pattern goes over several lines."""
     first = line.partition("\n")[0]
     found, _ = _pattern(first.strip(" \t\ufeff"))
     end = first.index(found) + len(found)
     # A word that is no recipient stands in for the pattern, which may have blanks in it.
-    rest = virtual.without("/" + line[end:], gone)
+    rest = virtual.without("/" + line[end:], removed)
     return None if rest is None else line[:end] + rest[1:]
 
 
@@ -244,23 +248,25 @@ def _reference(text: str, place: int) -> int:
 
 
 def _pattern(text: str) -> tuple[str, str]:
-    """A pattern with its `!`, delimiters and flags, and the text behind it. Raises Fault."""
+    """A pattern with its `!`, delimiters and flags, and the text behind it. Raises ParseError."""
     start = 0
     while text[start : start + 1] in ("!", " ", "\t"):
         start += 1
     delimiter = text[start : start + 1]
     if not delimiter or delimiter.isalnum():
-        raise Fault("malformed-rule", "no /pattern/ in front", "write /pattern/ RECIPIENT")
+        raise ParseError("malformed-rule", "no /pattern/ in front", "write /pattern/ RECIPIENT")
     end = start + 1
     while end < len(text) and text[end] != delimiter:
         end += 2 if text[end] == "\\" else 1
     if end >= len(text):
-        raise Fault(
+        raise ParseError(
             "unclosed-pattern", f"the pattern has no closing {delimiter!r}", "write /pattern/"
         )
     end += 1
     flags = len(text[end:]) - len(text[end:].lstrip("".join(FLAGS)))
     rest = text[end + flags :]
     if rest and rest[0] not in " \t":
-        raise Fault("unknown-flag", f"unknown flag {rest[0]!r} behind the pattern", f"use {FLAGS}")
+        raise ParseError(
+            "unknown-flag", f"unknown flag {rest[0]!r} behind the pattern", f"use {FLAGS}"
+        )
     return text[: end + flags], rest.strip()

@@ -15,7 +15,7 @@ import re
 from typing import NamedTuple
 
 from mailroster.base import address
-from mailroster.base.findings import COMMENT_BEHIND, Fault
+from mailroster.base.findings import COMMENT_BEHIND, ParseError
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.lookup_table import LookupTable
 
@@ -45,22 +45,22 @@ RELAYMAP = Relaymap()
 
 
 def sender(text: str) -> str:
-    """A sender as both files of a relay name it: `@domain` or `user@domain`. Raises Fault."""
+    """A sender as both files of a relay name it: `@domain` or `user@domain`. Raises ParseError."""
     key = address.alias(text)
     if "@" not in key:
-        raise Fault("malformed-sender", f"{text!r} is no sender", "write @example.com")
+        raise ParseError("malformed-sender", f"{text!r} is no sender", "write @example.com")
     return key
 
 
 def destination(text: str) -> str:
-    """A server, as transport(5) names one. Raises Fault."""
+    """A server, as transport(5) names one. Raises ParseError."""
     found = re.fullmatch(_DESTINATION, text)
     if found is None:
-        mend = COMMENT_BEHIND if text[:1] == "#" else "write [host]:port"
-        raise Fault("malformed-relay", f"{text!r} is no server that takes mail", mend)
+        hint = COMMENT_BEHIND if text[:1] == "#" else "write [host]:port"
+        raise ParseError("malformed-relay", f"{text!r} is no server that takes mail", hint)
     port = found[1] or ""
     if port.isdigit() and not 0 < int(port[:6]) <= _PORT_MAX:
-        raise Fault(
+        raise ParseError(
             "malformed-relay", f"{text!r} has a port that none can have", "write [host]:587"
         )
     return text

@@ -12,13 +12,13 @@ have any character, and blanks inside it. A line that starts with a blank contin
 
 from typing import NamedTuple
 
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.text import only_comments
 from mailroster.roster.formats.lookup_table import LookupTable
 from mailroster.roster.formats.relaymap import destination, sender
 
-_MEND = "write @example.com USER:PASSWORD"
+_HINT = "write @example.com USER:PASSWORD"
 
 
 class Login(NamedTuple):
@@ -38,14 +38,14 @@ class SaslPasswords(LookupTable[Login]):
         written, text = self.words(line)
         try:
             if _who(written) != written:
-                raise Fault("malformed-login", "", _MEND)
+                raise ParseError("malformed-login", "", _HINT)
             who = sender(written) if "@" in written else destination(written).lower()
-        except Fault:
-            what = "the line does not begin with '@domain' or a relay"
-            raise Fault("malformed-login", what, _MEND) from None
+        except ParseError:
+            message = "the line does not begin with '@domain' or a relay"
+            raise ParseError("malformed-login", message, _HINT) from None
         user, colon, password = text.partition(":")
         if not user or not colon or not password:
-            raise Fault("malformed-login", "there is no USER:PASSWORD in the line", _MEND)
+            raise ParseError("malformed-login", "there is no USER:PASSWORD in the line", _HINT)
         return Login(who, user, password)
 
     def hidden(self, line: str) -> str:
@@ -70,14 +70,16 @@ SASL_PASSWORDS = SaslPasswords()
 
 
 def line(login: Login) -> str:
-    """A login as a line of the file. Raises Fault for what the file can't hold."""
+    """A login as a line of the file. Raises ParseError for what the file can't hold."""
     made = f"{login.who} {login.user}:{login.password}"
     if not login.user or login.user != login.user.strip(" \t") or ":" in login.user:
-        what = "the user is empty, or has a ':' or a blank at an end"
-        raise Fault("malformed-user", what, "Postfix would read another one: take one without")
+        message = "the user is empty, or has a ':' or a blank at an end"
+        raise ParseError(
+            "malformed-user", message, "Postfix would read another one: take one without"
+        )
     if not login.password or SASL_PASSWORDS.parse(made) != login:
-        what = "the password is empty or has a blank at its end, which the file can't hold"
-        raise Fault("malformed-password", what, "take one without")
+        message = "the password is empty or has a blank at its end, which the file can't hold"
+        raise ParseError("malformed-password", message, "take one without")
     return made
 
 

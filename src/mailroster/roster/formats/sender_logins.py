@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from mailroster.base import address
 from mailroster.base.address import Address
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.roster.formats.lookup_table import LookupTable
 
 
@@ -33,8 +33,8 @@ class SenderLogins(LookupTable[Grant]):
         words = map(address.recipient, text.replace(",", " ").split())
         accounts = dict.fromkeys(map(address.account, words))
         if not accounts:
-            what = f"nobody is named who may send as {granted!r}"
-            raise Fault("no-account", what, "add the address of an account behind it")
+            message = f"nobody is named who may send as {granted!r}"
+            raise ParseError("no-account", message, "add the address of an account behind it")
         return Grant(granted, tuple(accounts))
 
     def mentions(self, entry: Grant) -> Iterable[tuple[str, str]]:
@@ -48,9 +48,11 @@ SENDER_LOGINS = SenderLogins()
 
 
 def sender(text: str) -> Address:
-    """What somebody may be allowed to send as: `user@domain` or `@domain`. Raises Fault."""
+    """What somebody may be allowed to send as: `user@domain` or `@domain`. Raises ParseError."""
     found = address.alias(text)
     if "@" not in found:
-        what = f"{text!r} has no domain"
-        raise Fault("malformed-address", what, "write user@example.com, or @example.com for all")
+        message = f"{text!r} has no domain"
+        raise ParseError(
+            "malformed-address", message, "write user@example.com, or @example.com for all"
+        )
     return found

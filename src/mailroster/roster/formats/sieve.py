@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from mailroster.base import address
-from mailroster.base.findings import WARNING, Fault, Finding, Location, printable
+from mailroster.base.findings import WARNING, Finding, Location, ParseError, printable
 
 SUFFIX = ".dovecot.sieve"
 BEFORE, AFTER = "before", "after"
@@ -37,14 +37,17 @@ def scripts_among(files: Iterable[str]) -> Scripts:
         where = Location(printable(file))
         try:
             name = _name(file.removesuffix(SUFFIX))
-        except Fault as fault:
-            what, mend = f"the file belongs to nobody: {fault.what}", f"name it ADDRESS{SUFFIX}"
-            found.findings.append(Finding(where, WARNING, "sieve-of-nobody", what, mend))
+        except ParseError as fault:
+            message, hint = (
+                f"the file belongs to nobody: {fault.message}",
+                f"name it ADDRESS{SUFFIX}",
+            )
+            found.findings.append(Finding(where, WARNING, "sieve-of-nobody", message, hint))
             continue
         if found.files.setdefault(name, file) != file:
-            what = f"{name!r} has a script already, {found.files[name]}; this one does not count"
-            mend = "remove one of them"
-            found.findings.append(Finding(where, WARNING, "duplicate-sieve", what, mend))
+            message = f"{name!r} has a script already, {found.files[name]}; this one does not count"
+            hint = "remove one of them"
+            found.findings.append(Finding(where, WARNING, "duplicate-sieve", message, hint))
     return found
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 from mailroster.base import address
-from mailroster.base.findings import Fault
+from mailroster.base.findings import ParseError
 from mailroster.roster.documents import notes
 from mailroster.roster.documents.document import Document, Plain
 from mailroster.roster.documents.text import only_comments
@@ -39,9 +39,11 @@ class Virtual(LookupTable[Alias]):
             recipient = address.recipient(word)
             recipients.setdefault(recipient.lower(), recipient)
         if not recipients:
-            raise Fault("no-recipient", f"alias {key!r} leads nowhere", "add a recipient behind it")
+            raise ParseError(
+                "no-recipient", f"alias {key!r} leads nowhere", "add a recipient behind it"
+            )
         if len(recipients) > 1 and any(word[0] == "@" for word in recipients):
-            raise Fault(
+            raise ParseError(
                 "domain-among-recipients",
                 f"alias {key!r} has '@domain' among several recipients",
                 "give '@domain' as the only recipient",
@@ -89,7 +91,7 @@ def add_recipient(document: Document[E], key: str, recipient: str) -> Document[E
 
     The same for any other file of this form (mailroster.roster.formats.sender_logins).
 
-    Raises Fault for one that can't stand beside the others.
+    Raises ParseError for one that can't stand beside the others.
     """
     position = document.position(key)
     if position is None:
@@ -107,14 +109,14 @@ def remove_recipients(document: Document[E], key: str, recipients: Iterable[str]
 
     The other recipients keep their spelling, their order and the blanks around them.
     """
-    gone = list(recipients)
+    removed = list(recipients)
     for position in reversed(document.positions(key)):
         line = document.line(position)
         try:
             document.format.parse(line)
-        except Fault:
+        except ParseError:
             continue
-        rest = without(line, gone)
+        rest = without(line, removed)
         if rest is None:
             document = notes.without(document, [position])
         elif rest != line:
@@ -148,11 +150,11 @@ def _words(line: str) -> list[tuple[int, int]]:
 
 def without(line: str, recipients: Iterable[str]) -> str | None:
     """A logical line without some recipients, in any spelling; None if no other would be left."""
-    gone = {address.fold(recipient) for recipient in recipients}
+    removed = {address.fold(recipient) for recipient in recipients}
     while True:
         words = _words(line)
         places = [
-            n for n, (start, end) in enumerate(words) if address.fold(line[start:end]) in gone
+            n for n, (start, end) in enumerate(words) if address.fold(line[start:end]) in removed
         ]
         places = [n for n in places if n]  # the key may lead to itself
         if not places:

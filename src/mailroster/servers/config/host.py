@@ -137,8 +137,8 @@ def parameters(
 
 def stale(had: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
     """Parameters of ours that nothing names any more, and lists in which only ours was."""
-    gone = [name for name in had if name.startswith(_PREFIX) and name not in wanted]
-    return gone + [name for name in (_CLASSES, _HELO) if had.get(name) and name not in wanted]
+    removed = [name for name in had if name.startswith(_PREFIX) and name not in wanted]
+    return removed + [name for name in (_CLASSES, _HELO) if had.get(name) and name not in wanted]
 
 
 def submits(had: Mapping[str, str], services: set[str]) -> bool:

@@ -71,8 +71,8 @@ def _entries(file: str, text: str) -> Iterator[Entry | Finding]:
             yield Entry(number, (_PORTS.get(found[1], found[1]), found[2]), found[3], found[4])
         else:
             form = "NAME = VALUE" if file == MAIN else "SERVICE/TYPE/NAME=VALUE"
-            what = "the line is no setting"
-            yield Finding(where, ERROR, "malformed-override", what, f"write {form}")
+            message = "the line is no setting"
+            yield Finding(where, ERROR, "malformed-override", message, f"write {form}")
 
 
 def entries(file: str, text: str) -> list[Entry]:
@@ -112,12 +112,14 @@ def findings(
             if entry.name in _POSTFIX_PILLARS.split():
                 found.append(_risky(where, entry.name))
             if file == MASTER and entry.service not in known:
-                what = f"there is no service {'/'.join(entry.service)!r}, so the line has no effect"
-                mend = "name one of master.cf: smtp/inet, submission/inet, submissions/inet, …"
-                found.append(Finding(where, WARNING, "no-such-service", what, mend))
+                message = (
+                    f"there is no service {'/'.join(entry.service)!r}, so the line has no effect"
+                )
+                hint = "name one of master.cf: smtp/inet, submission/inet, submissions/inet, …"
+                found.append(Finding(where, WARNING, "no-such-service", message, hint))
     if (line := _unclosed(overrides.dovecot)) is not None:
-        what, mend = "the block is not closed", "write } in a line of its own at its end"
-        found.append(Finding(Location(DOVECOT, line), ERROR, "bad-override", what, mend))
+        message, hint = "the block is not closed", "write } in a line of its own at its end"
+        found.append(Finding(Location(DOVECOT, line), ERROR, "bad-override", message, hint))
     for number, words in enumerate(overrides.dovecot.split("\n"), 1):
         name = re.match(r"\s*([a-z_]+)", words)
         if name and name[1] in pillars:
@@ -142,10 +144,10 @@ def delimiter_findings(overrides: Overrides, chosen: str) -> list[Finding]:
         value = words.strip().strip('"')
         if {*value} != {*chosen}:
             here = f"{DELIMITER} {printable(value)!r}"
-            what = f"{here} is for one server only; the setting is {chosen!r}"
+            message = f"{here} is for one server only; the setting is {chosen!r}"
             given = printable(value).replace('"', "") or "none"
-            mend = f'remove the line, and write {DELIMITER} = "{given}" in mailroster.toml'
-            found.append(Finding(where, ERROR, "belongs-in-settings", what, mend))
+            hint = f'remove the line, and write {DELIMITER} = "{given}" in mailroster.toml'
+            found.append(Finding(where, ERROR, "belongs-in-settings", message, hint))
     return found
 
 
@@ -179,13 +181,13 @@ def dovecot_warnings(stderr: str, path: str, manual: str) -> list[Finding]:
         where = Location(DOVECOT, int(number[0]) if number else 0)
         for noise in (f"{path} line {where.line}: ", f" in {path}:{where.line}"):
             words = words.replace(noise, "", 1)
-        what = f"Dovecot says: {printable(words.replace(path, DOVECOT))}"
+        message = f"Dovecot says: {printable(words.replace(path, DOVECOT))}"
         if _SHADOWED in words:
-            mend = "move the line above that block, or write it inside the block"
-            found.append(Finding(where, ERROR, "bad-override", what, mend))
+            hint = "move the line above that block, or write it inside the block"
+            found.append(Finding(where, ERROR, "bad-override", message, hint))
         else:
-            mend = f"correct the line ({manual})"
-            found.append(Finding(where, WARNING, "doubtful-override", what, mend))
+            hint = f"correct the line ({manual})"
+            found.append(Finding(where, WARNING, "doubtful-override", message, hint))
     return found
 
 
@@ -205,14 +207,16 @@ def plugin_findings(
     chosen, ours = plugins(conf), plugins(plain)
     found = []
     for name in sorted({name for names in chosen.values() for name in names} - {*installed}):
-        what = f"the plugin {printable(name)!r} in mail_plugins is not installed: logins would fail"
-        mend = f"install its package, or write {form.replace('NAME', 'its name')}"
-        found.append(Finding(where, ERROR, "bad-override", what, mend))
+        message = (
+            f"the plugin {printable(name)!r} in mail_plugins is not installed: logins would fail"
+        )
+        hint = f"install its package, or write {form.replace('NAME', 'its name')}"
+        found.append(Finding(where, ERROR, "bad-override", message, hint))
     lost = {name for place, names in ours.items() for name in names - chosen.get(place, names)}
     if lost:
-        what = f"mail_plugins loses {', '.join(sorted(lost))}, on which mailboxes depend"
-        mend = f"to add a plugin, write {form}"
-        found.append(Finding(where, WARNING, "risky-override", what, mend))
+        message = f"mail_plugins loses {', '.join(sorted(lost))}, on which mailboxes depend"
+        hint = f"to add a plugin, write {form}"
+        found.append(Finding(where, WARNING, "risky-override", message, hint))
     return found
 
 
@@ -230,8 +234,8 @@ def plugins(conf: str) -> dict[str, set[str]]:
 
 
 def _risky(where: Location, name: str) -> Finding:
-    what = f"{name!r} is one of the settings on which accounts and aliases stand"
-    return Finding(where, WARNING, "risky-override", what, "be sure that you mean it")
+    message = f"{name!r} is one of the settings on which accounts and aliases stand"
+    return Finding(where, WARNING, "risky-override", message, "be sure that you mean it")
 
 
 def message_size_limit(main: str, setting: int) -> int:

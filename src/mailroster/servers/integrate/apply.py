@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import NamedTuple
 
-from mailroster.base.findings import Refused, ServiceFailed
+from mailroster.base.findings import Refused, ServerError
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 from mailroster.servers import running
@@ -44,7 +44,7 @@ class Integration:
         return planned(self._settings, self._layout, keep_system_users=keep)
 
     def apply(self, plan: Planned, *, keep_system_users: bool = False) -> None:
-        """Writes the files. Raises Refused if one can't be written, ServiceFailed if a server can't
+        """Writes the files. Raises Refused if one can't be written, ServerError if a server can't
         read what it is then; in both cases all are as they were."""
         before = {kept.path: kept for kept in self._kept()}
         for change in plan.changes:
@@ -58,15 +58,15 @@ class Integration:
                 done.append(change)
                 self._write(change.path, change.new)
             self._judge()
-        except (OSError, ServiceFailed) as error:
+        except (OSError, ServerError) as error:
             for change in done:
                 self._put_back(change.path, change.old)
             if had_note:
                 self._disk.replace(self._path("files"), noted, mode=0o600)
             else:
                 shutil.rmtree(self._folder)
-            if isinstance(error, ServiceFailed):
-                raise ServiceFailed(f"{error}; all files are as they were") from None
+            if isinstance(error, ServerError):
+                raise ServerError(f"{error}; all files are as they were") from None
             words = f"{error.filename}: {error.strerror}"
             raise Refused(f"{words}; all files are as they were") from None
         if keep_system_users:
@@ -165,7 +165,7 @@ def _digest(path: str) -> str:
 
 
 def _must(argv: list[str]) -> None:
-    """Raises ServiceFailed with the program's own words."""
+    """Raises ServerError with the program's own words."""
     code, out, err = run(argv)
     if code:
-        raise ServiceFailed(f"{' '.join(argv)}: {(err or out).strip()}")
+        raise ServerError(f"{' '.join(argv)}: {(err or out).strip()}")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from mailroster.base.findings import Refused, ServiceFailed
+from mailroster.base.findings import Refused, ServerError
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 from mailroster.servers import version
@@ -43,7 +43,7 @@ class Change(NamedTuple):
     new: bytes
 
 
-class Said(NamedTuple):
+class SettingChange(NamedTuple):
     """One setting that would become another; "" is none."""
 
     file: str
@@ -56,13 +56,13 @@ class Planned(NamedTuple):
     """Everything that would change, and what a person has to know of it."""
 
     changes: list[Change]
-    settings: list[Said]
+    settings: list[SettingChange]
     warnings: list[str]
 
 
 def planned(settings: Settings, layout: Layout, *, keep_system_users: bool) -> Planned:
-    """What has to become of the host's files. Raises Refused for what a person has to mend first,
-    ServiceFailed if the servers can't read the result."""
+    """What has to become of the host's files. Raises Refused for what a person has to fix first,
+    ServerError if the servers can't read the result."""
     for path in (f"{layout.postfix}/main.cf", f"{layout.postfix}/master.cf", layout.dovecot_conf):
         if not os.path.isfile(path):
             raise Refused(f"there is no {path}: Postfix and Dovecot have to be set up first")
@@ -108,9 +108,11 @@ def _postfix(settings: Settings, layout: Layout, folder: str) -> Planned:
     _postconf(copy, "-M")
     new = {name: _text(f"{copy}/{name}") for name in old}
     file = f"{layout.postfix}/main.cf"
-    said = [Said(file, name, had.get(name, ""), now.get(name, "")) for name in (*now, *stale)]
+    said = [
+        SettingChange(file, name, had.get(name, ""), now.get(name, "")) for name in (*now, *stale)
+    ]
     said += [
-        Said(f"{layout.postfix}/master.cf", service, "", text)
+        SettingChange(f"{layout.postfix}/master.cf", service, "", text)
         for service, text in entries.items()
         if text not in old["master.cf"]
     ]
@@ -161,10 +163,10 @@ def _postfix_warnings(had: Mapping[str, str], copy: str) -> Iterator[str]:
 
 
 def _postconf(folder: str, *words: str) -> str:
-    """What postconf says of the files in a folder. Raises ServiceFailed with its own words."""
+    """What postconf says of the files in a folder. Raises ServerError with its own words."""
     code, out, err = run(["postconf", "-c", folder, *words])
     if code or ": fatal: " in err:
-        raise ServiceFailed(f"Postfix can't read its configuration: {err.strip()}")
+        raise ServerError(f"Postfix can't read its configuration: {err.strip()}")
     return out
 
 
@@ -228,7 +230,7 @@ def _dovecot(settings: Settings, layout: Layout, folder: str, keep_system_users:
     ]
     had, has = _settings(before), _settings(after)
     said = [
-        Said(f"{place}/{DROP_IN}", name, had[name], has.get(name, ""))
+        SettingChange(f"{place}/{DROP_IN}", name, had[name], has.get(name, ""))
         for name in had
         if had[name] != has.get(name, "")
     ]
@@ -276,10 +278,10 @@ def _had(conf: str) -> dict[str, str]:
 
 
 def _doveconf(conf: str, *words: str) -> str:
-    """What doveconf says. Raises ServiceFailed with its own words."""
+    """What doveconf says. Raises ServerError with its own words."""
     code, out, err = run(["doveconf", "-c", conf, *words])
     if code:
-        raise ServiceFailed(f"Dovecot can't read its configuration: {err.strip()}")
+        raise ServerError(f"Dovecot can't read its configuration: {err.strip()}")
     return out
 
 

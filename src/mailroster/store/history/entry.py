@@ -28,8 +28,8 @@ class Hunk(NamedTuple):
     offset: int  # in the new file, in octets
     line: int  # its number in the new file; 0: not counted
     before: bytes  # the line before, if it is short; so `behind`
-    gone: bytes
-    come: bytes
+    removed: bytes
+    added: bytes
     behind: bytes
 
 
@@ -39,8 +39,8 @@ class FileChange(NamedTuple):
     file: str
     old_size: int
     new_size: int
-    gone: int  # how many lines
-    come: int
+    removed: int  # how many lines
+    added: int
     hunks: tuple[Hunk, ...]
     short: bool  # only counted, since it was too much
 
@@ -107,8 +107,8 @@ def _files(raw: bytes) -> Iterator[FileChange]:
         elif words[0] == b"at":
             hunks.append([words[1], words[2], b"", b"", b"", b""])
         elif words[0] == b"short" and change is not None:
-            gone, come = map(int, words[1:])
-            change = change._replace(gone=gone, come=come, short=True)
+            removed, added = map(int, words[1:])
+            change = change._replace(removed=removed, added=added, short=True)
 
 
 def _lines(raw: bytes) -> Iterator[bytes]:
@@ -133,9 +133,9 @@ def _with(change: FileChange, found: list[list[bytes]]) -> FileChange:
     hunks = tuple(Hunk(int(h[0]), int(h[1]), h[2], h[3], h[4], h[5]) for h in found)
     if change.short:
         return change
-    gone = sum(len(split(hunk.gone)) for hunk in hunks)
-    come = sum(len(split(hunk.come)) for hunk in hunks)
-    return change._replace(gone=gone, come=come, hunks=hunks)
+    removed = sum(len(split(hunk.removed)) for hunk in hunks)
+    added = sum(len(split(hunk.added)) for hunk in hunks)
+    return change._replace(removed=removed, added=added, hunks=hunks)
 
 
 def split(raw: bytes) -> list[bytes]:

@@ -259,18 +259,18 @@ def _stands(change: "FileChange", content: bytes) -> bool | None:
     shift, old, new = 0, len(content) == change.old_size, len(content) == change.new_size
     for hunk in change.hunks:
         start = hunk.offset - shift
-        old = old and content[start : start + len(hunk.gone)] == hunk.gone
-        new = new and content[hunk.offset : hunk.offset + len(hunk.come)] == hunk.come
-        shift += len(hunk.come) - len(hunk.gone)
+        old = old and content[start : start + len(hunk.removed)] == hunk.removed
+        new = new and content[hunk.offset : hunk.offset + len(hunk.added)] == hunk.added
+        shift += len(hunk.added) - len(hunk.removed)
     return new if new != old else None
 
 
 def _shows(change: "FileChange", content: bytes) -> bool:
     """Whether the lines that were added stand in a file, or none of those that were removed."""
     lines = set(content.split(b"\n"))
-    come = {line for hunk in change.hunks for line in hunk.come.split(b"\n") if line}
-    gone = {line for hunk in change.hunks for line in hunk.gone.split(b"\n") if line}
-    return come <= lines if come else lines.isdisjoint(gone)
+    added = {line for hunk in change.hunks for line in hunk.added.split(b"\n") if line}
+    removed = {line for hunk in change.hunks for line in hunk.removed.split(b"\n") if line}
+    return added <= lines if added else lines.isdisjoint(removed)
 
 
 def user_name(uid: int) -> str:

@@ -38,11 +38,11 @@ def by_hand(
         known = _marks(history, file.encode(), lines)
         left = []
         for place in found:
-            gone = _unknown(place[3], b"-", known, moved, later=later)
-            come = _unknown(place[4], b"+", known, moved, later=later)
-            if gone != come:
-                offset = place[0] + (place[4].find(come) if come else 0)
-                left.append((offset, place[1], place[2], gone, come, place[5]))
+            removed = _unknown(place[3], b"-", known, moved, later=later)
+            added = _unknown(place[4], b"+", known, moved, later=later)
+            if removed != added:
+                offset = place[0] + (place[4].find(added) if added else 0)
+                left.append((offset, place[1], place[2], removed, added, place[5]))
         if left:
             parts.append(Part(file, part(file, old_size, new_size, left, room)))
             room -= len(parts[-1].text)
@@ -59,9 +59,9 @@ def _moved(found: Iterable[Place], document: Document[object]) -> set[bytes]:
     if document.format.ordered:
         return set()
     found = list(found)
-    gone = {line for place in found for line in place[3].split(b"\n")}
-    come = {line for place in found for line in place[4].split(b"\n")}
-    return {line for line in gone & come if not _says_nothing(line)}
+    removed = {line for place in found for line in place[3].split(b"\n")}
+    added = {line for place in found for line in place[4].split(b"\n")}
+    return {line for line in removed & added if not _says_nothing(line)}
 
 
 def _says_nothing(line: bytes) -> bool:

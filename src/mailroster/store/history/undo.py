@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from mailroster.base.findings import Refused
 from mailroster.roster.documents.byte_lines import Read, start_before, start_behind
 from mailroster.roster.documents.document import Document, Format
-from mailroster.roster.documents.large import Indexed, whole
+from mailroster.roster.documents.large import LargeDocument, whole
 from mailroster.roster.documents.splices import Splice
 from mailroster.roster.documents.text import only_comments
 from mailroster.roster.formats.accounts import ACCOUNTS
@@ -43,8 +43,8 @@ def revert(roster: Roster, entry: Entry) -> Roster:
             raise Refused(f"change {entry.id} is about {change.file}, which is unknown here")
         if change.short:
             raise Refused(
-                f"change {entry.id} was too large to be kept line by line: {change.gone} lines "
-                f"removed and {change.come} added in {change.file}; raise history_bytes, or "
+                f"change {entry.id} was too large to be kept line by line: {change.removed} lines "
+                f"removed and {change.added} added in {change.file}; raise history_bytes, or "
                 "restore the file from a backup"
             )
         document = getattr(roster, fields[change.file])
@@ -61,7 +61,7 @@ def is_untouched(document: Document[Any], change: FileChange) -> bool:
 def _reverted(document: Document[Any], change: FileChange) -> Document[Any]:
     view = _View(document)
     if is_untouched(document, change):
-        found = [(h.offset, h.offset + len(h.come), h.gone) for h in change.hunks]
+        found = [(h.offset, h.offset + len(h.added), h.removed) for h in change.hunks]
         return view.with_pieces(found)
     found = sorted(view.place(hunk) for hunk in change.hunks)
     for (_, end, _), (start, _, _) in pairwise(found):
@@ -80,7 +80,7 @@ def _check_keys(before: Document[Any], after: Document[Any], change: FileChange)
     lines = [
         line
         for hunk in change.hunks
-        for line in format.split(hunk.gone.decode("utf-8", "surrogateescape"))
+        for line in format.split(hunk.removed.decode("utf-8", "surrogateescape"))
     ]
     keys = [key for line in lines if (key := format.key(line))]
     for key in dict.fromkeys(keys):
@@ -96,11 +96,11 @@ class _View:
     """The bytes of a document, read where they are needed."""
 
     def __init__(self, document: Document[Any]) -> None:
-        if isinstance(document, Indexed) and document.splices:
+        if isinstance(document, LargeDocument) and document.splices:
             document = whole(document)
         self.document, self.format = document, document.format
         self.read: Read
-        if isinstance(document, Indexed):
+        if isinstance(document, LargeDocument):
             self.read, self.size = document.base.read, document.base.size
         else:
             raw = bytes(document)
@@ -111,33 +111,33 @@ class _View:
     def stands(self, hunk: Hunk) -> bool:
         """Whether the lines that came stand where they came to, between the same neighbours."""
         start = hunk.offset - len(hunk.before)
-        wanted = hunk.before + hunk.come + hunk.behind
+        wanted = hunk.before + hunk.added + hunk.behind
         return start >= 0 and self.read(start, start + len(wanted)) == wanted
 
     def place(self, hunk: Hunk) -> Piece:
         """What has to be put where. Raises Changed if that can't be told."""
-        if hunk.come:
+        if hunk.added:
             start, end = self._lines_that_came(hunk)
-            return start, end, hunk.gone
+            return start, end, hunk.removed
         at = self._gap(hunk)
-        return at, at, hunk.gone
+        return at, at, hunk.removed
 
     def _lines_that_came(self, hunk: Hunk) -> tuple[int, int]:
         if self.stands(hunk):
             start = hunk.offset
         else:
-            between = hunk.before + hunk.come + hunk.behind
+            between = hunk.before + hunk.added + hunk.behind
             found = [at + len(hunk.before) for at in self._occurrences(between)]
-            found = found or list(self._occurrences(hunk.come))
+            found = found or list(self._occurrences(hunk.added))
             if not found or (self.format.ordered and len(found) > 1):
                 why = "stands there in several places" if found else "is not there any more"
-                raise self.changed(why, split(hunk.come))
+                raise self.changed(why, split(hunk.added))
             start = min(found, key=lambda at: abs(at - hunk.offset))
-        end = start + len(hunk.come)
-        if not hunk.come.endswith(b"\n") and self.read(end, end + 1) == b"\n":
+        end = start + len(hunk.added)
+        if not hunk.added.endswith(b"\n") and self.read(end, end + 1) == b"\n":
             end += 1
         if self._is_continued(end):
-            raise self.changed("is continued in the line below now", split(hunk.come)[-1:])
+            raise self.changed("is continued in the line below now", split(hunk.added)[-1:])
         return start, end
 
     def _is_continued(self, end: int) -> bool:
@@ -159,7 +159,7 @@ class _View:
                 at = min(found, key=lambda at: abs(at - hunk.offset))
                 return self._boundary(at) if self._is_continued(at) else at
         if self.format.ordered and self.size:
-            raise self.changed("had its place in an order that is another now", split(hunk.gone))
+            raise self.changed("had its place in an order that is another now", split(hunk.removed))
         for neighbour, ahead in ((hunk.before, True), (hunk.behind, False)):
             found = list(self._occurrences(neighbour)) if neighbour else []
             if len(found) == 1:
@@ -205,7 +205,7 @@ class _View:
         for piece in pieces:
             first = not complete or complete[-1][1] < piece[0]
             complete.append(self._complete(piece, first, piece is pieces[-1]))
-        if isinstance(self.document, Indexed):
+        if isinstance(self.document, LargeDocument):
             return self._spliced(self.document, complete)
         parts, at = [], 0
         for start, end, raw in complete:
@@ -224,7 +224,7 @@ class _View:
             raw = feed + raw
         return start, end, raw
 
-    def _spliced(self, document: Indexed[Any], pieces: Sequence[Piece]) -> Document[Any]:
+    def _spliced(self, document: LargeDocument[Any], pieces: Sequence[Piece]) -> Document[Any]:
         """By splices of whole logical lines; pieces of one line are one splice."""
         groups: list[tuple[int, int, list[Piece]]] = []
         for piece in pieces:
@@ -243,23 +243,23 @@ class _View:
                 at = end
             text = b"".join([*parts, self.read(at, high)]).decode("utf-8", "surrogateescape")
             splices.append(Splice(low, high, text))
-        return Indexed(self.format, document.base, splices)
+        return LargeDocument(self.format, document.base, splices)
 
 
 def took_away(format: Format[Any], entry: Entry) -> list[str]:
     """The keys of the lines that an entry took out of a file."""
-    return _keys(format, [hunk.gone for hunk in _hunks(format, entry)])
+    return _keys(format, [hunk.removed for hunk in _hunks(format, entry)])
 
 
 def comes_back(format: Format[Any], entry: Entry) -> list[str]:
     """Those of them that it did not write again otherwise."""
-    came = set(_keys(format, [hunk.come for hunk in _hunks(format, entry)]))
+    came = set(_keys(format, [hunk.added for hunk in _hunks(format, entry)]))
     return [key for key in took_away(format, entry) if key not in came]
 
 
 def goes_away(format: Format[Any], entry: Entry) -> list[str]:
     """The keys of the lines that are in a file by an entry alone."""
-    came = _keys(format, [hunk.come for hunk in _hunks(format, entry)])
+    came = _keys(format, [hunk.added for hunk in _hunks(format, entry)])
     return [key for key in came if key not in took_away(format, entry)]
 
 
@@ -269,8 +269,10 @@ def renaming(entry: Entry) -> tuple[str, str] | None:
     hunks = list(_hunks(ACCOUNTS, entry))
     if entry.by_hand or len(hunks) != 1:
         return None
-    (old, _, gone), (new, _, come) = (raw.partition(b"|") for raw in (hunks[0].gone, hunks[0].come))
-    if not gone or gone != come or gone.count(b"\n") > 1:
+    (old, _, removed), (new, _, added) = (
+        raw.partition(b"|") for raw in (hunks[0].removed, hunks[0].added)
+    )
+    if not removed or removed != added or removed.count(b"\n") > 1:
         return None
     before, after = (raw.decode("utf-8", "surrogateescape").strip() for raw in (old, new))
     return None if before == after else (before, after)

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from mailroster.roster.documents.byte_lines import lines_of
 from mailroster.roster.documents.document import Document, Format
-from mailroster.roster.documents.large import Indexed, whole
+from mailroster.roster.documents.large import LargeDocument, whole
 from mailroster.roster.documents.splices import Bytes, Splice, splices_between
 
 #: A place where lines differ: where it begins in the new file, as octets and as the number of the
@@ -66,17 +66,17 @@ def part(file: str, old_size: int, new_size: int, found: Iterable[Place], room: 
     head = f"file {file} {old_size} {new_size}\n".encode()
     found = list(found)
     if sum(len(place[3]) + len(place[4]) for place in found) > room:
-        gone = sum(_count(place[3]) for place in found)
-        come = sum(_count(place[4]) for place in found)
-        return head + f"short {gone} {come}\n".encode()
+        removed = sum(_count(place[3]) for place in found)
+        added = sum(_count(place[4]) for place in found)
+        return head + f"short {removed} {added}\n".encode()
     return head + b"".join(map(_written, found))
 
 
 def places(before: Document[Any], after: Document[Any]) -> tuple[int, list[Place]]:
     """The size of the old file, and where the new one differs."""
     if (
-        isinstance(before, Indexed)
-        and isinstance(after, Indexed)
+        isinstance(before, LargeDocument)
+        and isinstance(after, LargeDocument)
         and before.base.token == after.base.token
         and not before.splices
     ):
@@ -106,11 +106,11 @@ def _finer(format: Format[Any], base: Bytes, splices: Iterable[Splice]) -> list[
     """The same without the logical lines that stand on both sides of a splice, in their order."""
     finer = []
     for splice in splices:
-        gone = base.read(splice.start, splice.end)
-        if gone.count(b"\n") + splice.text.count("\n") <= 2 or not (gone and splice.text):
+        removed = base.read(splice.start, splice.end)
+        if removed.count(b"\n") + splice.text.count("\n") <= 2 or not (removed and splice.text):
             finer.append(splice)
             continue
-        old = _lines(format, gone.decode("utf-8", "surrogateescape"))
+        old = _lines(format, removed.decode("utf-8", "surrogateescape"))
         new = _lines(format, splice.text)
         start = splice.start
         for same, one, other in _runs(old, new):
@@ -166,20 +166,20 @@ def _placed(base: Bytes, splices: Sequence[Splice], counted: bytes) -> Iterable[
     """Splices of a file as places. Lines are counted in its bytes, if there are any."""
     shift = lines = behind = 0  # how far the new file is ahead; where the last splice has ended
     for nth, splice in enumerate(splices):
-        start, end, come = splice.start, splice.end, splice.raw()
-        gone = base.read(start, end)
+        start, end, added = splice.start, splice.end, splice.raw()
+        removed = base.read(start, end)
         limit = splices[nth + 1].start if nth + 1 < len(splices) else base.size
         number = 1 + lines + counted.count(b"\n", 0, start) if counted or not base.size else 0
         yield (
             start + shift,
             number,
             _line_before(base, behind, start),
-            gone,
-            come,
+            removed,
+            added,
             _line_behind(base, end, limit),
         )
-        shift += len(come) - len(gone)
-        lines += come.count(b"\n") - gone.count(b"\n")
+        shift += len(added) - len(removed)
+        lines += added.count(b"\n") - removed.count(b"\n")
         behind = end
 
 
@@ -199,8 +199,8 @@ def _line_behind(base: Bytes, end: int, high: int) -> bytes:
 
 
 def _written(place: Place) -> bytes:
-    offset, number, before, gone, come, behind = place
-    marked = ((b" ", before), (b"-", gone), (b"+", come), (b" ", behind))
+    offset, number, before, removed, added, behind = place
+    marked = ((b" ", before), (b"-", removed), (b"+", added), (b" ", behind))
     lines = [line for mark, raw in marked if raw for line in _marked(mark, raw)]
     return f"at {offset} {number}\n".encode() + b"".join(lines)
 

@@ -18,12 +18,12 @@ import os
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from mailroster.base.findings import WARNING, Busy, Finding, Location, Refused
+from mailroster.base.findings import WARNING, Finding, Location, Refused, TryAgain
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.roster import Roster
 from mailroster.store.leftovers import NEW
 from mailroster.store.links import ConfigFolder
-from mailroster.store.overlay.record import RECORD, Line, Record, parse
+from mailroster.store.overlay.record import RECORD, Line, OverlayState, parse
 from mailroster.store.overlay.source import (
     NOTHING,
     Files,
@@ -43,7 +43,7 @@ FOLLOWS, BEHIND, EDITED, BOTH = "follows", "behind", "edited", "both"
 #: In place of the digest of what never came from a source.
 _OTHER = "other"
 _KEPT = "what came from it stays"
-_MEND = (
+_HINT = (
     "what is here counts: compare with 'setup overlay diff', and put it into the source, or "
     "give it up with 'setup overlay drop'"
 )
@@ -81,7 +81,7 @@ class Overlay:
     def bring(self, wait_s: float = 60.0) -> bool:
         """Brings what is new; whether there may have been anything. Costs a look at each file.
 
-        Raises Busy or Refused if it can't be; what is here is then old, or partly new.
+        Raises TryAgain or Refused if it can't be; what is here is then old, or partly new.
         """
         try:
             if not self._has_news(self._record()):
@@ -94,16 +94,16 @@ class Overlay:
                     self._bring(found)
             return True
         except OSError as error:
-            fault = Refused if error.errno in NO_RIGHT else Busy
+            fault = Refused if error.errno in NO_RIGHT else TryAgain
             words = f"{error.filename or self.folder}: {error.strerror or error}"
             raise fault(f"{words}; what is new in {self.source} is not taken over") from error
 
     def standings(self) -> list[Standing]:
-        """How every file stands, by name. Raises OSError, or Busy if the source is swapped all
+        """How every file stands, by name. Raises OSError, or TryAgain if the source is swapped all
         along."""
         if found := files(self.source, self._linked):
             return list(self._standings(found, self._record()))
-        raise Busy(f"{self.source} is being changed all along")
+        raise TryAgain(f"{self.source} is being changed all along")
 
     def findings(self) -> tuple[Finding, ...]:
         """What keeps files from following the source."""
@@ -111,17 +111,17 @@ class Overlay:
         try:
             found, record = files(self.source, self._linked), self._record()
         except OSError as error:
-            what = f"the source {self.source} can't be read ({error.strerror or error}); {_KEPT}"
-            return (Finding(where, WARNING, "no-source", what, "mount it again"),)
+            message = f"the source {self.source} can't be read ({error.strerror or error}); {_KEPT}"
+            return (Finding(where, WARNING, "no-source", message, "mount it again"),)
         if found is None:
             return ()
         if _is_torn(found, record):
-            what = f"the source {self.source} has lost this file; {_KEPT}"
-            told.append(Finding(where, WARNING, "no-source", what, "restore it there"))
+            message = f"the source {self.source} has lost this file; {_KEPT}"
+            told.append(Finding(where, WARNING, "no-source", message, "restore it there"))
         for standing in self._standings(found, record):
             if standing.state == BOTH:
-                where, what = Location(standing.file), "changed here, and in the source as well"
-                told.append(Finding(where, WARNING, "changed-in-both", what, _MEND))
+                where, message = Location(standing.file), "changed here, and in the source as well"
+                told.append(Finding(where, WARNING, "changed-in-both", message, _HINT))
         if found.unreadable:
             from mailroster.base.findings import unreadable
 
@@ -130,7 +130,7 @@ class Overlay:
 
     # -- how files stand
 
-    def _standings(self, found: Files, record: Record) -> Iterator[Standing]:
+    def _standings(self, found: Files, record: OverlayState) -> Iterator[Standing]:
         here = names(self.folder) if os.path.isdir(self.folder) else ()
         for file in sorted({*found.seen, *record.lines, *here} - found.unreadable.keys()):
             if not os.path.isdir(self.path(file)):
@@ -156,7 +156,7 @@ class Overlay:
             return Seen(_OTHER, identity(path), b"")
         return Seen(_OTHER if os.path.islink(path) else digest(content), which, content)
 
-    def _has_news(self, record: Record) -> bool:
+    def _has_news(self, record: OverlayState) -> bool:
         here = place(self.source)
         if record.folder is None or record.folder != identity(here):
             return True
@@ -192,10 +192,10 @@ class Overlay:
                 each.file: record.of(each.file)._replace(coming=each.there.digest)
                 for each in coming
             }
-            self._write_record(Record(None, {**record.lines, **lines}))
+            self._write_record(OverlayState(None, {**record.lines, **lines}))
             came = {each.file for each in coming if self._put(each)}
             self._disk.sync_folder(self.folder)
-        after = Record(
+        after = OverlayState(
             found.folder if len(came) == len(coming) and is_lasting(found.folder) else None,
             dict(_known(found, record, standings, came)),
         )
@@ -231,19 +231,19 @@ class Overlay:
             self._disk.create(new, content, 0o600, None)
 
     def give_up(self, standing: Standing, wait_s: float = 60.0) -> None:
-        """Makes a file that of the source, whatever was done here. Raises OSError or Busy."""
+        """Makes a file that of the source, whatever was done here. Raises OSError or TryAgain."""
         with FolderLock(self.folder, wait_s):
             Transactions(self._here, self._disk).recover()
             if not self._put(standing):
-                raise Busy(f"{standing.file} has just been written by somebody; try again")
+                raise TryAgain(f"{standing.file} has just been written by somebody; try again")
             self._disk.sync_folder(self.folder)
 
-    def _record(self) -> Record:
+    def _record(self) -> OverlayState:
         if os.path.islink(self.path(RECORD)):
             return parse(b"")  # not ours: it is replaced
         return parse(self._here.read(RECORD))
 
-    def _write_record(self, record: Record) -> None:
+    def _write_record(self, record: OverlayState) -> None:
         path, new = self.path(RECORD), self.path(f"{RECORD}{NEW}")
         self._disk.create(new, bytes(record), 0o600, None)
         self._disk.rename(new, path)
@@ -251,7 +251,7 @@ class Overlay:
 
 
 def _known(
-    found: Files, record: Record, standings: Iterable[Standing], came: Container[str]
+    found: Files, record: OverlayState, standings: Iterable[Standing], came: Container[str]
 ) -> Iterator[tuple[str, Line]]:
     """What is known of each file, now that some came."""
     for file in found.unreadable:
@@ -267,7 +267,7 @@ def _known(
         yield file, Line(brought, brought, there.identity if lasting else None, own)
 
 
-def _is_torn(found: Files, record: Record) -> bool:
+def _is_torn(found: Files, record: OverlayState) -> bool:
     """Whether the source has lost its accounts, and so may have lost anything."""
     lost = found.of(ACCOUNTS.file).digest == NOTHING and ACCOUNTS.file not in found.unreadable
     return lost and record.of(ACCOUNTS.file).brought != NOTHING

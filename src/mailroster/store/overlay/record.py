@@ -32,7 +32,7 @@ class Line(NamedTuple):
 _UNKNOWN = Line()
 
 
-class Record(NamedTuple):
+class OverlayState(NamedTuple):
     """What is known of the source: its folder, and its files."""
 
     folder: Identity | None
@@ -49,7 +49,7 @@ class Record(NamedTuple):
         return "".join(texts).encode("utf-8", "surrogateescape")
 
 
-def parse(raw: bytes) -> Record:
+def parse(raw: bytes) -> OverlayState:
     """A record as it was written; what can't be read of it is not known."""
     folder, lines = None, dict[str, Line]()
     for text in raw.decode("utf-8", "surrogateescape").split("\n"):
@@ -59,7 +59,7 @@ def parse(raw: bytes) -> Record:
             lines[file] = Line(brought, coming, _identity(source), _identity(own))
         elif len(words) == 2 and words[0] == "folder":
             folder = _identity(words[1])
-    return Record(folder, lines)
+    return OverlayState(folder, lines)
 
 
 def _written(found: Identity | None) -> str:

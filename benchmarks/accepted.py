@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.servers.instance import HASH, Instance, until
+from tests.support.instance import HASH, Instance, until
 
 from benchmarks.folder import write_config
 from mailroster.base.layout import Layout

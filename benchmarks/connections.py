@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from tests.servers.crowd import banner_s, idle, log_in_at_once
-from tests.servers.instance import HASH, Instance
-from tests.servers.network import own_network
+from tests.support.crowd import banner_s, idle, log_in_at_once
+from tests.support.instance import HASH, Instance
+from tests.support.network import own_network
 
 USERS = [f"u{number}@x.com" for number in range(30)]
 #: Numbers of clients that the others do not have.

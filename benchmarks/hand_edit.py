@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from tests.servers.instance import Instance, trusting
+from tests.support.instance import Instance, trusting
 
 from benchmarks.folder import write_config
 from mailroster.app.passwords.hashing import hash_password

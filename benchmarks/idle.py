@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.servers.instance import Instance
+from tests.support.instance import Instance
 
 from benchmarks.folder import write_config
 

@@ -13,8 +13,8 @@ import subprocess
 import sys
 import time
 
-from tests.image.container import PORTS, Podman, image, runtime
-from tests.servers.instance import until
+from tests.support.container import PORTS, Podman, image, runtime
+from tests.support.instance import until
 
 from benchmarks.folder import write_config
 

@@ -11,7 +11,7 @@ import statistics
 import sys
 import time
 
-from tests.servers.instance import HASH, PASSWORD, Instance, trusting, until
+from tests.support.instance import HASH, PASSWORD, Instance, trusting, until
 
 from benchmarks.folder import write_config
 

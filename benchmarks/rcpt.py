@@ -10,7 +10,7 @@ import statistics
 import sys
 import time
 
-from tests.servers.instance import HASH, Instance, until
+from tests.support.instance import HASH, Instance, until
 
 from benchmarks.folder import write_config
 from mailroster.base.layout import Layout

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.mailboxes import MAIL_USER
-from tests.servers.instance import HASH, Instance
+from tests.support.instance import HASH, Instance
+from tests.support.mailboxes import MAIL_USER
 
 from mailroster.servers.mailboxes import MailFolder
 from mailroster.servers.maildir_usage import LINES, SIZES

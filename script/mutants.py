@@ -34,7 +34,7 @@ from types import FrameType
 from typing import NamedTuple
 
 import pytest
-from mutations import Mutant, mutants
+from lib.mutations import Mutant, mutants
 
 CORE = [
     *("routing/router", "publish/removal_guard", "store/transaction"),
@@ -48,7 +48,7 @@ CORE = [
     *("publish/tables/dovecot", "publish/tables/postfix", "daemons/policy/decisions"),
     *("store/staging", "store/recovery", "routing/senders", "roster/documents/compare"),
 ]
-TESTS = ["tests/unit", "tests/laws", "tests/golden"]
+TESTS = ["tests/unit", "tests/properties", "tests/golden"]
 FIRST_FILES = 3
 EQUIVALENT = Path(__file__).with_suffix(".txt")
 SCRATCH = "/mnt"  # a tmpfs in the namespace

@@ -1,1 +1,1 @@
-"""What the four parties of docs/security.md try, each as a real process of another user."""
+"""What the four parties of docs/topics/security.md try, each as a real process of another user."""

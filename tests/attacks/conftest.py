@@ -1,5 +1,5 @@
 """The attacked instance: one for each module that asks for it."""
 
-from tests.servers.conftest import server
+from tests.integration.conftest import server
 
 __all__ = ["server"]

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.attacks.parties import MAIL_UID, PYTHON, python_as, run_as
+from tests.support.attacks.parties import MAIL_UID, PYTHON, python_as, run_as
 
 
 @pytest.mark.parametrize("user", ["nobody", "dovecot", "postfix", MAIL_UID])

@@ -1,5 +1,5 @@
 """The server that the clients talk to: one for each module."""
 
-from tests.servers.conftest import server
+from tests.integration.conftest import server
 
 __all__ = ["server"]

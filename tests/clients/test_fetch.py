@@ -3,9 +3,9 @@ of the server; and new mail is pushed by IDLE."""
 
 from pathlib import Path
 
-from tests.clients.mail import account
-from tests.clients.programs import HOST, Client, Fetchmail, Getmail, said_by
-from tests.servers.instance import Instance, until
+from tests.support.client_mail import account
+from tests.support.client_programs import HOST, Client, Fetchmail, Getmail, said_by
+from tests.support.instance import Instance, until
 
 
 def test_mail_that_stays_on_the_server_is_fetched_once(server: Instance, tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.clients.mail import account, last, state
-from tests.clients.programs import HOST, Client, SieveConnect, as_options
-from tests.servers.instance import Instance, message, until
+from tests.support.client_mail import account, last, state
+from tests.support.client_programs import HOST, Client, SieveConnect, as_options
+from tests.support.instance import Instance, message, until
 
 CONTENT = bytes(range(256)) * 4000  # about 1 MB
 NAME = "Anhang ü.bin"

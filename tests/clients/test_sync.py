@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.mail import (
+from tests.support.client_mail import (
     account,
     mailbox_name,
     on_server,
@@ -17,8 +17,8 @@ from tests.clients.mail import (
     subjects_of,
     text,
 )
-from tests.clients.programs import Mbsync, Offlineimap, said_by
-from tests.servers.instance import Instance, until
+from tests.support.client_programs import Mbsync, Offlineimap, said_by
+from tests.support.instance import Instance, until
 
 FOLDERS = ("Größe/日本語", "a & b", "two words")
 #: More than all buffers between a client and Dovecot hold.

@@ -14,7 +14,7 @@ from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.formats.quotas import Quota
 from mailroster.roster.formats.sasl_password import SASL_PASSWORDS
 from mailroster.roster.roster import Roster
-from tests.laws.kept import assert_kept
+from tests.support.kept import assert_kept
 
 NEW_HASH = "{SHA512-CRYPT}$6$new$hash"
 NEW_RECIPIENT = "new.one@new.test"

@@ -20,6 +20,7 @@ import pytest
 
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.test_corpus import by_chance
+from tests.support.project import ROOT
 
 SECONDS = int(os.environ.get("FUZZ", "0"))
 #: So many inputs of libFuzzer's making, the same each time, where no seconds are asked for.
@@ -29,7 +30,6 @@ AT_ONCE = 2
 _GRACE_S = 120
 #: So many inputs by chance between two looks at the clock.
 _STEP = 50
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 HAVE_ATHERIS = importlib.util.find_spec("atheris") is not None
 

@@ -1,14 +1,12 @@
 """compose.yaml asks for the container that the other tests of the image run."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.image.container import HOSTNAME, PORTS, VOLUMES
-
-ROOT = Path(__file__).parents[2]
+from tests.support.container import HOSTNAME, PORTS, VOLUMES
+from tests.support.project import ROOT
 
 
 @pytest.fixture(scope="module")

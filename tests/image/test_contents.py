@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.image.container import PORTS, VOLUMES, Container, container, image
-from tests.servers.instance import until
+from tests.support.container import PORTS, VOLUMES, Container, container, image
+from tests.support.instance import until
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_no_secret_of_the_build_is_in_it_and_no_tool_of_it(shell: Container) -> 
 
 
 def test_it_has_the_pages_that_messages_name(shell: Container) -> None:
-    found = shell.bash("cd /usr/share/doc/mailroster && ls migrate.md operations.md kubernetes.md")
+    found = shell.bash("cd /usr/share/doc/mailroster/guide && ls migrate.md operations.md kubernetes.md")
     assert found.split() == ["kubernetes.md", "migrate.md", "operations.md"]
 
 

@@ -9,8 +9,8 @@ from functools import partial
 
 import pytest
 
-from tests.image.container import Container, container
-from tests.servers.instance import message, until
+from tests.support.container import Container, container
+from tests.support.instance import message, until
 
 ACCOUNTS = 5
 SEED = 26

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import kubernetes
-from tests.image.container import Container, Mount, container
-from tests.kubelet import Volume
-from tests.servers.instance import HASH, until
+from tests.support import kubernetes
+from tests.support.container import Container, Mount, container
+from tests.support.instance import HASH, until
+from tests.support.kubelet import Volume
 
 ACCOUNTS, TOML = "postfix-accounts.cf", "mailroster.toml"
 TEXTS = {ACCOUNTS: f"john@example.com|{HASH}\n"}
@@ -19,7 +19,7 @@ TEXTS = {ACCOUNTS: f"john@example.com|{HASH}\n"}
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Container, Volume]]:
     """The container of the example, and the volume of its config folder."""
-    manifests = kubernetes.render(kubernetes.ROOT / "example")
+    manifests = kubernetes.render(kubernetes.KUBERNETES / "example")
     folder = tmp_path_factory.mktemp("volumes")
     mounts, volumes = list[Mount](), dict[str, Volume]()
     for name, path, kind, read_only, files, mode in kubernetes.mounts(manifests):

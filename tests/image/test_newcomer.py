@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.image.container import Container, container
-from tests.servers.instance import until
+from tests.support.container import Container, container
+from tests.support.instance import until
 
 
 @pytest.fixture(scope="module")

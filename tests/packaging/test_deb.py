@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.host import propagation
+from tests.support.host import propagation
+from tests.support.project import ROOT
 
-ROOT = Path(__file__).parents[2]
 PACKAGE = "mailroster"
 
 
@@ -24,7 +24,7 @@ def done(argv: list[str], **more: str) -> subprocess.CompletedProcess[str]:
 
 
 def built(folder: Path) -> Path:
-    made = done(["sh", str(ROOT / "script/deb"), str(folder)], SOURCE_DATE_EPOCH="1700000000")
+    made = done(["sh", str(ROOT / "script/build-deb"), str(folder)], SOURCE_DATE_EPOCH="1700000000")
     assert made.returncode == 0, made.stderr
     return Path(made.stdout.strip())
 
@@ -40,7 +40,7 @@ class Tree:
     def __init__(self, suite: str, deb: Path) -> None:
         fields = done(["dpkg-deb", "-f", str(deb), "Depends"]).stdout
         needs = sorted(field.split()[0] for field in fields.split(","))
-        made = done(["sh", str(ROOT / "script/root"), suite, *needs])
+        made = done(["sh", str(ROOT / "script/debian-rootfs"), suite, *needs])
         assert made.returncode == 0, made.stderr
         self.path = Path(tempfile.mkdtemp(prefix="mr-deb-", dir="/var/tmp"))
         self.path.chmod(0o755)
@@ -50,7 +50,7 @@ class Tree:
     def run(self, *argv: str) -> str:
         """A program there, as root; it must succeed. What it prints, and says on standard error."""
         script = (
-            'tree=$1; shift; "$PYTHON" -m tests.servers.loopback; '
+            'tree=$1; shift; "$PYTHON" -m tests.support.loopback; '
             'mount -t proc proc "$tree/proc"; mount --rbind /dev "$tree/dev"; '
             'exec chroot "$tree" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root '
             'DEBIAN_FRONTEND=noninteractive "$@"'
@@ -100,7 +100,10 @@ def test_it_is_installed_used_removed_and_purged(tree: Tree) -> None:
     assert tree.run("setup", "check", "--explain", "malformed-login")
     said = tree.run("mailroster", "adopt", "/srv/config")
     assert "The pages docs/… are in /usr/share/doc/mailroster\n" in said
-    for page in ("migrate.md", "operations.md", "formats/postfix-virtual.md", "checks/README.md"):
+    for page in (
+        *("guide/migrate.md", "guide/operations.md"),
+        *("reference/formats/postfix-virtual.md", "reference/checks/README.md"),
+    ):
         assert (tree.path / "usr/share/doc/mailroster" / page).exists(), page
     said = tree.run("mailroster", "tables")
     assert "are in step with /etc/mailroster\n" in said

@@ -11,10 +11,11 @@ import pytest
 
 from mailroster.daemons.supervisor import STOP_S
 from mailroster.system.processes import KILLED_S
-from tests.servers.host import Host, propagation
-from tests.servers.instance import until
+from tests.support.host import Host, propagation
+from tests.support.instance import until
+from tests.support.project import ROOT
 
-UNITS = Path(__file__).parents[2] / "packaging/systemd"
+UNITS = ROOT / "packaging/systemd"
 NAMES = ("mailroster-watch", "mailroster")
 _PROGRAM = "/usr/bin/mailroster"
 

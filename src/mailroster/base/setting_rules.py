@@ -187,7 +187,7 @@ def _size(text: str) -> str:
 
 
 def _relays(text: str) -> str:
-    """One relay, or several with commas or blanks between them (docs/relay.md)."""
+    """One relay, or several with commas or blanks between them (docs/topics/relay.md)."""
     for word in text.replace(",", " ").split():
         if not _is_relay(word):
             return "no relay; write [host]:port, or host for the MX of a domain"

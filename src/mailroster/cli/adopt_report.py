@@ -108,7 +108,7 @@ def _listening(settings: Settings) -> list[str]:
         file = os.path.join(near(s.config), "mailroster.toml")
         lines.append(
             f'These are ports for a try. To take over: listen and the ports, or layout = "system" '
-            f"for the usual ones on every address, in {file} (docs/operations.md)."
+            f"for the usual ones on every address, in {file} (docs/guide/operations.md)."
         )
     return lines
 
@@ -117,7 +117,7 @@ def docs_folder() -> str:
     """Where the pages of docs/ are on this machine, "" if nowhere: the source, or the package."""
     root = os.path.dirname(os.path.dirname(os.path.dirname(mailroster.__file__)))
     places = (os.path.join(root, "docs"), _PACKAGED_DOCS)
-    return next((p for p in places if os.path.isfile(os.path.join(p, "migrate.md"))), "")
+    return next((p for p in places if os.path.isfile(os.path.join(p, "guide", "migrate.md"))), "")
 
 
 def _places(place: Place) -> list[str]:

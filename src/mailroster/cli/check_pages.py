@@ -1,4 +1,4 @@
-"""The pages on the codes of findings: docs/checks, which an installed program has beside it."""
+"""The pages on the codes of findings: docs/reference/checks, installed beside the program."""
 
 import os
 
@@ -6,7 +6,10 @@ import mailroster
 
 _HERE = os.path.dirname(mailroster.__file__)
 #: In a wheel; in a checkout.
-_FOLDERS = (os.path.join(_HERE, "pages"), os.path.join(_HERE, "..", "..", "docs", "checks"))
+_FOLDERS = (
+    os.path.join(_HERE, "pages"),
+    os.path.join(_HERE, "../../docs/reference/checks"),
+)
 _INDEX = "README.md"
 
 

@@ -74,7 +74,7 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     ("spamassassin",): _FILTER.format("SpamAssassin or Rspamd"),
     ("clamav",): _FILTER.format("ClamAV's milter or Rspamd"),
 }  # fmt: skip
-_PAGE = "see docs/migrate.md"
+_PAGE = "see docs/guide/migrate.md"
 
 
 def unknown_command(words: Sequence[str], commands: Sequence[Words]) -> str:

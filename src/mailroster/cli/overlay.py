@@ -49,7 +49,7 @@ def export(call: Call) -> int:
     bad = [file for file in files if not _KEY.issuperset(file)]
     if bad:
         words = "a Secret takes no such names; put them into a volume by its items"
-        warn(f"warning: {', '.join(bad)}: {words} (docs/kubernetes.md)")
+        warn(f"warning: {', '.join(bad)}: {words} (docs/guide/kubernetes.md)")
     if name is not None:
         print_json(_secret(name, {file: files[file] for file in files if file not in bad}))
         return 0

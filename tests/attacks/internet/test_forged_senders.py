@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.attacks.internet.wire import Wire
-from tests.servers.instance import PASSWORD, Instance
+from tests.support.attacks.wire import Wire
+from tests.support.instance import PASSWORD, Instance
 
 SETTINGS = {"reject_forged_senders": True, "postmaster_address": "u@x.com"}
 REFUSED = "a sender of this domain has to log in"

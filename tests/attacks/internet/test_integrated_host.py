@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.attacks.internet.smuggling import VICTIM, WAYS
-from tests.servers.host import Host
-from tests.servers.instance import until
+from tests.support.attacks.smuggling import VICTIM, WAYS
+from tests.support.host import Host
+from tests.support.instance import until
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def host() -> Iterator[Host]:
 @pytest.mark.parametrize("way", WAYS)
 def test_a_hidden_message_is_never_delivered(host: Host, way: str) -> None:
     """Not even from 127.0.0.1, which is in mynetworks there."""
-    done = host.inside(sys.executable, "-m", "tests.attacks.internet.smuggling", "25", way)
+    done = host.inside(sys.executable, "-m", "tests.support.attacks.smuggling", "25", way)
     assert done.returncode == 0, done.stderr
     accepted = json.loads(done.stdout)
     _, allowed = WAYS[way]

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers.crowd import Login, banner_s, idle, log_in_at_once
-from tests.servers.instance import HASH, Instance
-from tests.servers.network import own_network
+from tests.support.crowd import Login, banner_s, idle, log_in_at_once
+from tests.support.instance import HASH, Instance
+from tests.support.network import own_network
 
 USERS = [f"u{number}@x.com" for number in range(30)]
 #: Numbers of clients that the attackers do not have.

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.attacks.internet.wire import Wire
-from tests.servers.instance import PASSWORD, Instance, until
+from tests.support.attacks.wire import Wire
+from tests.support.instance import PASSWORD, Instance, until
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@ network, and not as a local user."""
 
 import pytest
 
-from tests.attacks.internet.wire import Wire
-from tests.attacks.parties import PYTHON, run_as
-from tests.servers.instance import PASSWORD, Instance
+from tests.support.attacks.parties import PYTHON, run_as
+from tests.support.attacks.wire import Wire
+from tests.support.instance import PASSWORD, Instance
 
 SETTINGS = {"listen": "0.0.0.0"}
 PORTS = ("smtp", "submission", "submissions")

@@ -5,9 +5,9 @@ import smtplib
 
 import pytest
 
-from tests.attacks.internet.smuggling import ENDS, ENVELOPE, VICTIM, WAYS, hidden, message, queued
-from tests.attacks.internet.wire import Wire
-from tests.servers.instance import PASSWORD, Instance, until
+from tests.support.attacks.smuggling import ENDS, ENVELOPE, VICTIM, WAYS, hidden, message, queued
+from tests.support.attacks.wire import Wire
+from tests.support.instance import PASSWORD, Instance, until
 
 
 @pytest.fixture(scope="module")

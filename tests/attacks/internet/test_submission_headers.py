@@ -8,8 +8,8 @@ from email.message import Message
 
 import pytest
 
-from tests.attacks.internet.wire import Wire
-from tests.servers.instance import PASSWORD, Instance, until
+from tests.support.attacks.wire import Wire
+from tests.support.instance import PASSWORD, Instance, until
 
 USER = "u@x.com"
 #: RFC 5321, 4.4: from, by, with, id, for, and a date.

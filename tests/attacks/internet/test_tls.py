@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from tests.attacks.internet.wire import Wire
-from tests.servers.instance import PORTS, Instance
+from tests.support.attacks.wire import Wire
+from tests.support.instance import PORTS, Instance
 
 #: How openssl s_client begins TLS on each port.
 STARTTLS = {"smtp": "smtp", "submission": "smtp", "imap": "imap", "pop3": "pop3", "sieve": "sieve"}

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mailroster.system.folder_lock import LOCK_FILE, FolderLock
-from tests.attacks.parties import python_as
-from tests.servers.instance import HASH, Instance, until
+from tests.support.attacks.parties import python_as
+from tests.support.instance import HASH, Instance, until
 
 ACCOUNTS = "postfix-accounts.cf"
 #: Holds a lock of each kind on everything below some folders that it can open, for reading or for

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from mailroster.system.folder_trust import CONTAINER_MARKS
-from tests.servers.host import propagation
+from tests.support.host import propagation
+from tests.support.project import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 GHOST = "ghost@evil.test|{PLAIN}x"
 COMMANDS = {
     "list": "setup email list",

@@ -14,8 +14,8 @@ import pytest
 
 from mailroster.base.layout import Layout
 from mailroster.servers import running
-from tests.attacks.parties import PYTHON, argv_as, python_as
-from tests.servers.instance import HASH, PASSWORD, Instance, until
+from tests.support.attacks.parties import PYTHON, argv_as, python_as
+from tests.support.instance import HASH, PASSWORD, Instance, until
 
 #: Locks all that it can open below a folder, again and again, and keeps every lock. `ready` is
 #: printed after the first walk, with how many it has.

@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.attacks.parties import MAIL_UID, PYTHON, argv_as
-from tests.servers.host import ROOT, Host
-from tests.servers.instance import HASH, PASSWORD, Instance, until
+from tests.support.attacks.parties import MAIL_UID, PYTHON, argv_as
+from tests.support.host import Host
+from tests.support.instance import HASH, PASSWORD, Instance, until
+from tests.support.project import ROOT
 
 #: Tries everything with every path that it is told, and prints what it could do, by deed.
 TRIER = """

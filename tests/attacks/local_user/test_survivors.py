@@ -12,8 +12,8 @@ import pytest
 from mailroster.base.layout import Layout
 from mailroster.servers import survivors
 from mailroster.system.processes import Entry, entries
-from tests.attacks.parties import MAIL_UID, PYTHON, argv_as
-from tests.servers.instance import until
+from tests.support.attacks.parties import MAIL_UID, PYTHON, argv_as
+from tests.support.instance import until
 
 #: A process as a service of Dovecot, in a session whose leader ends, or stays: NAME FOLDER LEADER.
 SERVICE = """

@@ -14,10 +14,10 @@ import pytest
 from mailroster.base.address import Address
 from mailroster.servers.mail_work import DELETED, DELETING
 from mailroster.servers.mailboxes import MailFolder
-from tests.attacks.parties import MAIL_UID, PYTHON, python_as, run_as
-from tests.faults.faulty import in_child
-from tests.mailboxes import give_to_mail_user, mail_folder
-from tests.servers.instance import HASH, PASSWORD, Instance, save, until
+from tests.support.attacks.parties import MAIL_UID, PYTHON, python_as, run_as
+from tests.support.faulty import in_child
+from tests.support.instance import HASH, PASSWORD, Instance, save, until
+from tests.support.mailboxes import give_to_mail_user, mail_folder
 
 #: How often an account is deleted while mail arrives. 1 of 25 left mail before.
 DELETIONS = int(os.environ.get("DELETIONS", "8"))
@@ -327,7 +327,7 @@ def test_killed_at_any_moment_the_mail_is_there_with_the_account_or_gets_deleted
 def _dying(at: int, home: Path) -> None:
     """The deletion, in a process that dies at an effect with a number."""
     from mailroster.cli import main
-    from tests.faults.test_rename import dying
+    from tests.crashes.test_rename import dying
 
     with dying(at):
         assert main(["--home", str(home), "email", "del", "-y", A]) == 0

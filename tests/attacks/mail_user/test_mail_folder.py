@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from mailroster.servers.mail_work import DELETED, DELETING, UIDLIST_LOCK
-from tests.attacks.parties import MAIL_UID, PYTHON, python_as, run_as
-from tests.attacks.victims import EXCHANGING, look, victim
-from tests.mailboxes import mail_folder
-from tests.servers.instance import HASH, Instance
+from tests.support.attacks.parties import MAIL_UID, PYTHON, python_as, run_as
+from tests.support.attacks.victims import EXCHANGING, look, victim
+from tests.support.instance import HASH, Instance
+from tests.support.mailboxes import mail_folder
 
 #: How often a race is tried. The attack of 12 tries won 2 before.
 RACES = int(os.environ.get("RACES", "12"))

@@ -16,9 +16,9 @@ from mailroster.base.layout import Layout
 from mailroster.daemons.policy.service import _listen
 from mailroster.servers import ownership
 from mailroster.servers.prepare import _postfix_log
-from tests.attacks.parties import MAIL_UID, python_as, run_as
-from tests.attacks.victims import EXCHANGING, SECRET, look, victim
-from tests.servers.instance import HASH, Instance, save, until
+from tests.support.attacks.parties import MAIL_UID, python_as, run_as
+from tests.support.attacks.victims import EXCHANGING, SECRET, look, victim
+from tests.support.instance import HASH, Instance, save, until
 
 #: Names of the folder `sql` that root, or SQLite as root, opens, makes, renames or removes.
 SQL = ("exceptions", "exceptions-spelt", "roster.db")

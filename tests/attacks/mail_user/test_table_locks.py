@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from tests.attacks.parties import python_as, run_as
-from tests.servers.instance import HASH, PASSWORD, Instance, until
+from tests.support.attacks.parties import python_as, run_as
+from tests.support.instance import HASH, PASSWORD, Instance, until
 
 #: Keeps a shared lock of Postfix's kind, which every writer waits for.
 LOCKER = """

@@ -15,8 +15,8 @@ from subprocess import PIPE
 import pytest
 
 from mailroster.servers.version import version
-from tests.attacks.parties import MAIL_UID
-from tests.servers.instance import HASH, PASSWORD, Instance, until
+from tests.support.attacks.parties import MAIL_UID
+from tests.support.instance import HASH, PASSWORD, Instance, until
 
 #: Loads the plugin that runs programs, in the words of both versions of Dovecot.
 PROGRAM = {

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from mailroster.roster.roster import Roster
-from tests.servers import processes
-from tests.servers.instance import HASH, Instance, until
+from tests.support import processes
+from tests.support.instance import HASH, Instance, until
 
 ACCOUNTS = "postfix-accounts.cf"
 #: Every file that is looked for in a config folder, but for the accounts.

@@ -13,9 +13,9 @@ from mailroster.store.history.log import HISTORY
 from mailroster.store.journal import JOURNAL
 from mailroster.store.leftovers import NEW, OLD
 from mailroster.system.folder_lock import LOCK_FILE
-from tests.attacks.pusher.looking import ACCOUNTS, HASH, LOOKING, VIRTUAL, listing, outputs
-from tests.faults.faulty import NOBODY, public_folder
-from tests.servers.instance import Instance, until
+from tests.support.attacks.looking import ACCOUNTS, HASH, LOOKING, VIRTUAL, listing, outputs
+from tests.support.faulty import NOBODY, public_folder
+from tests.support.instance import Instance, until
 
 #: What the attacker wants to have written somewhere.
 PAYLOAD = b"payload@example.com victim@example.com\n"

@@ -11,9 +11,9 @@ from mailroster.roster.roster import Roster
 from mailroster.servers.quota_warning import DEFAULT, text_of
 from mailroster.store.links import ConfigFolder, Target
 from mailroster.system.folder_lock import FolderLock
-from tests.attacks.pusher.looking import ACCOUNTS, FOLDER, LOOKING, OWN, VIRTUAL, outputs
-from tests.faults.faulty import NOBODY, public_folder
-from tests.servers.instance import HASH, Instance, until
+from tests.support.attacks.looking import ACCOUNTS, FOLDER, LOOKING, OWN, VIRTUAL, outputs
+from tests.support.faulty import NOBODY, public_folder
+from tests.support.instance import HASH, Instance, until
 
 MARK = "TOPSECRET"
 #: What a secret file may look like, so that any of our parsers would take some of its lines.

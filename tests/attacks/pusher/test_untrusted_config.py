@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.instance import PASSWORD, Instance, until
+from tests.support.instance import PASSWORD, Instance, until
 
 PUSHED = {
     "mailroster.toml": 'state = "{aim}"\nmail = "{aim}"\nlogs = "{aim}"\nspoof_protection = true\n',

@@ -1,6 +1,6 @@
 """What is wrong with a folder: one function a rule, each from a subject to findings.
 
-Each code has a page, docs/checks/CODE.md.
+Each code has a page, docs/reference/checks/CODE.md.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -104,7 +104,10 @@ def _of_form(mail: str, names: Iterable[str]) -> Iterator[Remark]:
             scripts.append(name)
     if boxes:
         message = f"mailboxes in dbox format, not Maildirs: {_shown(boxes)}"
-        hint = "give each account the extra field userdb_mail=FORMAT:MAIL/%d/%n (docs/migrate.md)"
+        hint = (
+            "give each account the extra field userdb_mail=FORMAT:MAIL/%d/%n "
+            "(docs/guide/migrate.md)"
+        )
         yield Remark(FIX, f"{len(boxes)} in {mail}", message, hint)
     if deeper:
         message = f"the mail lies in Maildir/ below the mailbox: {_shown(deeper)}"

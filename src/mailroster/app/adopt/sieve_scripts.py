@@ -18,7 +18,7 @@ _SEPARATOR = re.compile(r"^\s*separator\s*=\s*\.", re.M)
 _READ_MAX = 1000
 _LISTED_MAX = 200
 
-_DOTS = "write '/' between the names of folders, or keep the dots (docs/migrate.md)"
+_DOTS = "write '/' between the names of folders, or keep the dots (docs/guide/migrate.md)"
 
 
 def keeps_dots(dovecot_cf: str) -> bool:
@@ -72,7 +72,7 @@ def nested(mail: str, folders: Iterable[str]) -> Iterator[Remark]:
             continue
         if name and not name.startswith(".dovecot"):
             message = "folders in folders, which clients see with '/' between their names, not '.'"
-            hint = "keep the dots if a client minds (docs/migrate.md)"
+            hint = "keep the dots if a client minds (docs/guide/migrate.md)"
             yield Remark(NOTE, printable(os.path.join(mail, box, name)), message, hint)
             return
 

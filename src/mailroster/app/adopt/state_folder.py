@@ -72,7 +72,7 @@ def _of_queue(state: str, queued: dict[str, int]) -> Iterator[Remark]:
     message = f"{total} message{'s' if total > 1 else ''} waiting, which would stay there ({parts})"
     hint = (
         "let the old server send them: 'postqueue -f' until 'mailq' is empty; or copy the queue "
-        "(docs/migrate.md)"
+        "(docs/guide/migrate.md)"
     )
     yield Remark(FIX, os.path.join(state, QUEUE), message, hint)
 

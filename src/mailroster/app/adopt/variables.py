@@ -34,7 +34,7 @@ VARIABLES = (
     ),
     Variable(
         "DOVECOT_MAILBOX_FORMAT", "maildir", FIX, "mailboxes are Maildirs unless an account says so",
-        "give each account the extra field userdb_mail=FORMAT:MAIL/%d/%n (docs/migrate.md)",
+        "give each account the extra field userdb_mail=FORMAT:MAIL/%d/%n (docs/guide/migrate.md)",
     ),
     Variable(
         "SSL_ALT_CERT_PATH SSL_ALT_KEY_PATH", "", OTHER_WAY, "this variable is ignored: there is no second certificate",
@@ -81,7 +81,7 @@ VARIABLES = (
     ),
     Variable(
         "LOGROTATE_INTERVAL LOGROTATE_COUNT REPORT_INTERVAL", "", OTHER_WAY, "logs are not rotated",
-        "logrotate on the folder of the logs, with 'postfix logrotate' (docs/operations.md)",
+        "logrotate on the folder of the logs, with 'postfix logrotate' (docs/guide/operations.md)",
     ),
     Variable(
         "ENABLE_OPENDKIM", "0", MISSING, "outgoing mail is not signed with DKIM",

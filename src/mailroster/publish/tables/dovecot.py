@@ -260,7 +260,8 @@ def _plain_row(password: str | None, maildir: str, quota: Quota | None) -> Accou
     """The row of an account without extra fields, with the quota of `dovecot-quotas.cf`.
 
     `AccountRow(password, maildir, quota_rule=rule, storage_size=size)` takes 1.5 us more, which a
-    million accounts and aliases each pay; tests/unit/test_compile_dovecot.py holds both equal.
+    million accounts and aliases each pay. tests/unit/publish/test_dovecot_tables.py holds both
+    equal.
     """
     rule, size = (f"*:storage={quota.size}", quota.size) if quota is not None else (None, None)
     before, after = (None, None), (None, None, None)  # home, mail; mail_driver, _path, _inbox_path

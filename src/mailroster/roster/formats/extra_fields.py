@@ -10,7 +10,7 @@ They are Dovecot's (doc.dovecot.org/2.3 and 2.4.1, extra fields), in the form of
 and groups. So only the fields below are allowed, each with the values that it may have; any other
 is refused. A field on the list runs no program, loads no code, names no socket and no host, changes
 no user, uid or gid, and reads and writes nothing outside of the mail folder. Each rule has a case
-in tests/servers/test_extra_fields.py.
+in tests/integration/test_extra_fields.py.
 """
 
 import re

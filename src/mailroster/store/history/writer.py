@@ -1,5 +1,5 @@
 """What a change is noted as in the history: lines that say by their first word what they are. Their
-meaning is in docs/formats/history.md; `store/history/entry.py` reads them.
+meaning is in docs/reference/formats/history.md; `store/history/entry.py` reads them.
 
 Every edit pays for this module: it has functions and plain tuples only.
 """

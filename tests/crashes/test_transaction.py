@@ -1,0 +1,257 @@
+"""A transaction that is killed or fails at any of its effects is wholly done or not done at all."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mailroster.base.address import account
+from mailroster.edits.accounts import add_account
+from mailroster.roster.formats.accounts import Account
+from mailroster.roster.roster import Roster
+from mailroster.system.folder_lock import LOCK_FILE
+from tests.support.faulty import (
+    ACCOUNTS,
+    BEFORE,
+    FILES,
+    NOBODY,
+    Edit,
+    FaultyDisk,
+    after,
+    contents,
+    debris,
+    delete_with_all,
+    delete_with_quota,
+    die,
+    edited,
+    fail,
+    fill,
+    mount,
+    own_mounts,
+    public_folder,
+    recovered,
+    set_password,
+)
+
+EDITS = (set_password, delete_with_quota, delete_with_all)
+
+
+class Place:
+    """A config folder of one kind, in its first state whenever `again` was called."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder, self.elsewhere = root / "config", root / "elsewhere"
+        self.uid: int | None = None
+        for folder in (self.folder, self.elsewhere):
+            folder.mkdir(mode=0o755)
+        self.again()
+
+    def again(self) -> None:
+        fill(self.folder)
+
+    def looks(self) -> list[tuple[int, int, int, bool]]:
+        """Mode, owner and group of every file, and whether it is a link."""
+        paths = [self.folder / file for file in FILES]
+        found = [path.stat() for path in paths]
+        return [
+            (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, path.is_symlink())
+            for path, status in zip(paths, found, strict=True)
+        ]
+
+    def run(self, edit: Edit, disk: FaultyDisk) -> str:
+        return edited(self.folder, edit, disk, uid=self.uid)
+
+    def recover(self, disk: FaultyDisk | None = None) -> str:
+        return recovered(self.folder, disk, uid=self.uid)
+
+    def debris(self) -> list[str]:
+        return debris(self.folder, self.elsewhere)
+
+
+class Linked(Place):
+    """Two files are links to another folder, one is a link to another name."""
+
+    def again(self) -> None:
+        for number, file in enumerate(FILES):
+            path = self.folder / file
+            if not path.is_symlink():
+                place = self.folder if number == 1 else self.elsewhere
+                path.symlink_to(place / f"real-{number}")
+        super().again()
+
+
+class Owned(Place):
+    """The files have owners and modes of their own."""
+
+    def again(self) -> None:
+        super().again()
+        for number, file in enumerate(FILES):
+            os.chown(self.folder / file, 1000 + number, 2000 + number)
+            (self.folder / file).chmod(0o640 + number)
+
+
+class Mounted(Place):
+    """Each file is a mount point: no rename can replace it."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        for file in FILES:
+            (self.elsewhere / file).touch()
+            mount("--bind", self.elsewhere / file, self.folder / file)
+        self.again()
+
+
+class Foreign(Place):
+    """We may write the files, but not give a new one to their owner."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.uid = NOBODY
+        os.chown(self.folder, NOBODY, NOBODY)
+        for file in FILES:
+            os.chown(self.folder / file, 0, NOBODY)
+            (self.folder / file).chmod(0o660)
+
+
+class LinkedForeign(Place):
+    """The files are links to a folder where we may write the files, but make none."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.uid = NOBODY
+        os.chown(self.folder, NOBODY, NOBODY)
+        for file in FILES:
+            (self.folder / file).rename(self.elsewhere / file)
+            (self.folder / file).symlink_to(self.elsewhere / file)
+            os.chown(self.elsewhere / file, NOBODY, NOBODY)
+
+
+PLACES = (Place, Linked, Owned, Mounted, Foreign, LinkedForeign)
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    with public_folder() as path, own_mounts():
+        mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", path)  # where a sync costs nothing
+        yield path
+
+
+def states(edit: Edit) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    old = {file: text.encode() for file, text in BEFORE.items()}
+    return old, after(edit)
+
+
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("kind", PLACES)
+def test_killed_at_every_effect_all_files_are_old_or_all_are_new(
+    root: Path, kind: type[Place], edit: Edit
+) -> None:
+    place = kind(root)
+    looks = place.looks()
+    old, new = states(edit)
+    assert old != new
+    seen = []
+    ended, at = "killed", 0
+    while ended == "killed":
+        at += 1
+        place.again()
+        ended = place.run(edit, FaultyDisk(at, die))
+        assert place.recover() == "done", at
+        assert contents(place.folder) in (old, new), at
+        assert place.debris() == [], at
+        assert place.looks() == looks, at
+        seen.append(contents(place.folder) == new)
+    assert ended == "done"
+    assert at > 5
+    assert seen == sorted(seen), "once an edit counts, no later kill takes it back"
+    assert (seen[0], seen[-1]) == (False, True)
+
+
+@pytest.mark.parametrize("number", (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS))
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("kind", PLACES)
+def test_failing_at_every_effect_says_so_and_leaves_no_half(
+    root: Path, kind: type[Place], edit: Edit, number: int
+) -> None:
+    place = kind(root)
+    looks = place.looks()
+    old, new = states(edit)
+    failed = root / "failed"
+    failed.touch()
+    failed.chmod(0o666)
+
+    def fault() -> None:
+        failed.write_text("yes")
+        fail(number)()
+
+    at = 0
+    while at == 0 or failed.read_text():
+        at += 1
+        place.again()
+        failed.write_text("")
+        said = place.run(edit, FaultyDisk(at, fault))
+        at_once = contents(place.folder)
+        assert said == "done" or said.startswith(("Refused: ", "TryAgain: ")), said
+        if "nothing was changed" in said:
+            assert at_once == old, (at, said)
+            assert os.strerror(number) in said
+        assert place.recover() == "done", (at, said)
+        found = contents(place.folder)
+        assert found in (old, new), (at, said)
+        if said == "done" or "the edit is committed" in said:
+            assert found == new, (at, said)
+        if "nothing was changed" in said:
+            assert found == old, (at, said)
+        assert place.debris() == [], (at, said)
+        assert place.looks() == looks, (at, said)
+    assert at > 5
+
+
+@pytest.mark.parametrize("kind", PLACES)
+def test_killed_again_while_a_crash_is_mended_it_is_mended_by_the_next(
+    root: Path, kind: type[Place]
+) -> None:
+    place = kind(root)
+    looks = place.looks()
+    old, new = states(delete_with_all)
+    at, ended, recoveries = 0, "killed", 0
+    while ended == "killed":
+        at += 1
+        again, mended = 0, "killed"
+        while mended == "killed":
+            again += 1
+            place.again()
+            ended = place.run(delete_with_all, FaultyDisk(at, die))
+            counts = (place.folder / ".mailroster-journal").exists() or (
+                contents(place.folder) == new
+            )
+            mended = place.recover(FaultyDisk(again, die))
+            recoveries += 1
+            assert place.recover() == "done", (at, again)
+            assert contents(place.folder) in (old, new), (at, again)
+            assert counts or contents(place.folder) == old, (at, again)
+            assert place.debris() == [], (at, again)
+            assert place.looks() == looks, (at, again)
+        assert mended == "done"
+    assert recoveries > 2 * at
+
+
+def test_an_edit_that_makes_the_folder_leaves_it_empty_or_whole(tmp_path: Path) -> None:
+    def add(roster: Roster) -> Roster:
+        return add_account(roster, Account(account("a@x.com"), "{SHA512-CRYPT}$6$s$h"))
+
+    ended, at = "killed", 0
+    while ended == "killed":
+        at += 1
+        folder = tmp_path / str(at) / "dms" / "config"
+        ended = edited(folder, add, FaultyDisk(at, die))
+        if folder.exists():
+            assert recovered(folder) == "done"
+            names = [path.name for path in folder.iterdir() if path.name != LOCK_FILE]
+            assert names in ([], [ACCOUNTS])
+    assert ended == "done"
+    assert (folder / ACCOUNTS).read_text() == "a@x.com|{SHA512-CRYPT}$6$s$h\n"
+    assert stat.S_IMODE((folder / ACCOUNTS).stat().st_mode) == 0o600

@@ -61,7 +61,8 @@ def test_no_secret_of_the_build_is_in_it_and_no_tool_of_it(shell: Container) -> 
 
 
 def test_it_has_the_pages_that_messages_name(shell: Container) -> None:
-    found = shell.bash("cd /usr/share/doc/mailroster/guide && ls migrate.md operations.md kubernetes.md")
+    guide = "/usr/share/doc/mailroster/guide"
+    found = shell.bash(f"cd {guide} && ls migrate.md operations.md kubernetes.md")
     assert found.split() == ["kubernetes.md", "migrate.md", "operations.md"]
 
 

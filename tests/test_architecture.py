@@ -1,5 +1,5 @@
 """The rooms of the package, their order, and the modules that each offers to the others.
-docs/internals/design.md draws the same picture."""
+docs/internals/architecture.md draws the same picture."""
 
 import ast
 from collections.abc import Iterator

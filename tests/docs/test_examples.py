@@ -348,7 +348,7 @@ def read_by_tests() -> set[str]:
     return set(re.findall(r"environ\.get\(\"(?!PYTEST)([A-Z_]+)\"", source))
 
 
-@pytest.mark.parametrize("page", ("docs/internals/guarantees.md", "CONTRIBUTING.md"))
+@pytest.mark.parametrize("page", ("docs/internals/guarantees.md", "docs/internals/testing.md"))
 def test_every_option_of_a_longer_run_is_read_by_a_test(page: str) -> None:
     named = options_in((ROOT / page).read_text(encoding="utf-8"))
     assert len(named) > 3
@@ -356,7 +356,7 @@ def test_every_option_of_a_longer_run_is_read_by_a_test(page: str) -> None:
 
 
 def test_every_option_of_a_longer_run_is_explained() -> None:
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/internals/testing.md").read_text(encoding="utf-8")
     assert [name for name in sorted(read_by_tests()) if f"`{name}`" not in text] == []
 
 

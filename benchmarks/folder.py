@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mailroster.base.layout import Layout
-from mailroster.publish.reconcile import Tables, reconcile
+from mailroster.publish.destinations import targets_of
+from mailroster.publish.live_tables import LiveTables
+from mailroster.publish.reconcile import reconcile
 from mailroster.roster.dovecot.versions import VERSIONS
 from mailroster.store.config_folder import Store
 from mailroster.system.stability import Settling
@@ -46,7 +48,7 @@ def make_tables(home: Path) -> None:
     layout = Layout(str(home / "mail-state"))
     for folder in (layout.tables, layout.sql):
         os.makedirs(folder, exist_ok=True)
-    tables = Tables(layout)
+    tables = LiveTables(layout, targets_of(layout))
     tables.begin("mail.example.test", VERSIONS[0], str(home / "mail-data"))
     reconcile(Store(str(home / "config")), tables, layout, Settling(1.0))
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.folder import DOMAINS, HASH, measure, python
-from mailroster.publish.tables.dovecot import AccountRow
 from mailroster.publish.tables.table import Row
 from mailroster.publish.targets import Target
 from mailroster.publish.targets.lmdb_table import LmdbTable
-from mailroster.publish.targets.sqlite_table import ACCOUNT, SqliteTable
+from mailroster.publish.targets.sqlite_table import SqliteTable
+from mailroster.servers.config.dovecot.schema import ACCOUNT, AccountRow
 
 FORMS = ("lmdb", "sqlite")
 

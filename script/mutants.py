@@ -37,16 +37,19 @@ import pytest
 from lib.mutations import Mutant, mutants
 
 CORE = [
-    *("routing/router", "publish/removal_guard", "store/transaction"),
-    *("roster/documents/document", "roster/documents/large", "roster/documents/splices"),
-    *("routing/change", "roster/plan", "edits/accounts", "store/history/undo"),
+    *("routing/router", "routing/lookups", "publish/removal_guard", "store/transaction"),
+    *("roster/documents/document", "roster/documents/search", "roster/documents/large"),
+    *("roster/documents/splices", "roster/documents/format"),
+    *("routing/change", "roster/plan", "edits/accounts", "edits/aliases", "store/history/undo"),
     *("store/history/writer", "base/address", "base/sizes", "publish/published_files"),
+    *("publish/copy_patch", "publish/indexed_file", "publish/targets/sqlite_file"),
     *("store/config_folder", "system/files", "store/history/log", "edits/rename"),
     *("edits/senders", "roster/formats/virtual", "roster/formats/regexp"),
     *("roster/formats/accounts", "analysis/checks/aliases", "analysis/checks/regexps"),
     *("analysis/effects/routes", "publish/targets/lmdb_table", "publish/targets/sqlite_table"),
     *("publish/tables/dovecot", "publish/tables/postfix", "daemons/policy/decisions"),
     *("store/staging", "store/recovery", "routing/senders", "roster/documents/compare"),
+    *("store/reader", "daemons/policy/complaints"),
 ]
 TESTS = ["tests/unit", "tests/properties", "tests/golden"]
 FIRST_FILES = 3

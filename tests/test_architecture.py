@@ -2,6 +2,7 @@
 docs/internals/architecture.md draws the same picture."""
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -15,18 +16,19 @@ ROOT = Path(mailroster.__file__).parent
 #: modules named here.
 ROOMS = {
     "base": "address content end_date findings layout setting_rules settings sizes spelling",
-    "system": "beneath child clock file_lock files folder_lock folder_trust log log_file pid_file "
+    "system": "beneath boot clock file_lock files folder_lock folder_trust log log_file pid_file "
     "processes programs sd_notify sockets stability threads",
     "roster": "documents dovecot formats plan roster",
-    "routing": "change incoming router senders trace",
-    "edits": "accounts bulk expiry locks notes patterns relays rename rows senders",
+    "routing": "change incoming lookups router senders trace",
+    "edits": "accounts aliases bulk expiry locks notes patterns relays rename rows senders",
     "analysis": "charts checks effects entry_changes explain graph left_out mailbox mailbox_limit",
-    "store": "config_folder history links overlay transaction",
-    "servers": "certificates config doveadm_quota dovecot_auth essentials families former_owner "
-    "health in_force integrate mail_owner mailbox_moves mailboxes overrides ownership "
-    "pattern_trace patterns ports prepare quota_usage reopen running sessions sieve "
-    "survivors version",
-    "publish": "damage published_files reconcile removal_guard tables targets",
+    "store": "config_folder history links overlay reader transaction",
+    "servers": "certificates config deliveries doveadm_quota dovecot_auth essentials families "
+    "folders former_owner health in_force integrate mail_owner mailbox_moves "
+    "mailboxes move_journal overrides ownership pattern_trace patterns ports prepare "
+    "prerequisites quota_usage reopen running sessions sieve survivors version",
+    "publish": "damage destinations live_tables published_files reconcile removal_guard tables "
+    "targets",
     "app": "account adopt apply check comparison completion configure deletion diff expire "
     "explanation exporting former_owner history home host_servers importing "
     "leftovers new_findings overlay passwords patterns preview quotas rename "
@@ -36,6 +38,15 @@ ROOMS = {
 }
 #: They import nothing but each other: no files, processes, clock or environment.
 PURE = ("base", "roster", "routing", "edits", "analysis", "servers/config", "publish/tables")
+#: What pure code may use of `os`: names of paths, and no file.
+PURE_OS = {"path.basename", "path.commonpath", "path.dirname", "path.isabs", "path.join"}
+PURE_OS |= {"path.normpath", "path.relpath", "path.split", "path.splitext", "fsencode", "strerror"}
+#: Modules of Python that no pure code imports.
+IMPURE = {
+    *("asyncio", "ctypes", "fcntl", "glob", "grp", "multiprocessing", "pathlib", "pwd"),
+    *("random", "secrets", "select", "shutil", "signal", "socket", "sqlite3", "ssl", "subprocess"),
+    *("sys", "tempfile", "threading", "time"),
+}
 #: At the top of the package; the last is a shim for scripts that an older release has written.
 TOP = {"__init__", "__main__", "quota_warning"}
 
@@ -96,11 +107,44 @@ def test_imports_lead_down_to_a_face(module: str) -> None:
         assert breaches(module, other) == [], f"{module} imports {other}"
 
 
+@pytest.mark.parametrize("module", [module for module in IMPORTS if module.startswith(PURE)])
+def test_pure_code_uses_no_file_process_or_clock(module: str) -> None:
+    tree = ast.parse((ROOT / f"{module}.py").read_text())
+    imported = {
+        name.partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (
+            [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+        )
+        if name
+    }
+    assert imported.isdisjoint(IMPURE)
+    uses = (ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+    of_os = {use.removeprefix("os.") for use in uses if re.fullmatch(r"os\.[\w.]+", use)}
+    assert of_os - PURE_OS <= {"path"}
+    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert calls.isdisjoint({"open", "print", "input"})
+
+
 def test_there_are_no_circles() -> None:
     try:
         TopologicalSorter(IMPORTS).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
+
+
+TESTS = Path(__file__).parent
+
+
+@pytest.mark.parametrize(
+    "path", sorted(TESTS.rglob("*.py")), ids=lambda path: str(path.relative_to(TESTS))
+)
+def test_tests_share_code_by_the_support_package_only(path: Path) -> None:
+    """A test module imports no other one. tests/fuzz is a program with modules of its own."""
+    shared = re.findall(r"^from tests\.(\w+)", path.read_text(), re.MULTILINE)
+    own = {"fuzz"} if path.is_relative_to(TESTS / "fuzz") else set()
+    assert set(shared) <= {"support", *own}
 
 
 def test_at_the_top_are_rooms_only() -> None:

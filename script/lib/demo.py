@@ -1,7 +1,7 @@
-"""A walk through mailroster with real servers: what a user would type, and what comes of it.
+"""A tour of mailroster with real servers: the commands of a user, and their results.
 
-`sh script/demo` prepares what it needs and runs it. Every command is run by the shell as it is
-shown; every step is tried with SMTP and IMAP. Only the standard library, as any client would be.
+`sh script/demo` installs the requirements and runs it. The shell runs each command as printed; each
+step is checked with SMTP and IMAP. It uses only the standard library, like any other client.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from pathlib import Path
 from types import FrameType
 
 HOST = "127.0.0.1"
-#: mailroster's own defaults, by the names of its settings.
+#: The default ports, by setting.
 PORTS = {
     "smtp_port": 10025,
     "submission_port": 10587,
@@ -39,12 +39,12 @@ PORTS = {
     "sieve_port": 14190,
 }
 HOME = Path("/var/tmp/mailroster-demo")
-#: Stands in every home that a demo has made: no other folder is ever emptied.
+#: A file in the home of every demo; no other folder is emptied.
 MARK = ".mailroster-demo"
 START_S = 90.0
 STOP_S = 60.0
-#: For what should take a moment, on a machine that is busy with other things.
-PATIENCE_S = 30.0
+#: The timeout of short steps, on a busy machine.
+TIMEOUT_S = 30.0
 POLL_S = 0.01
 LOG_LINES = 40
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -56,26 +56,26 @@ POSTBOX = "postbox@example.org"
 ELSEWHERE = "friend@elsewhere.example"
 
 
-class Broken(Exception):
-    """A step that did not hold."""
+class Failure(Exception):
+    """A step has failed."""
 
 
-#: What a step that does not hold may raise.
-FAULTS = (
-    Broken, OSError, EOFError, imaplib.IMAP4.error, smtplib.SMTPException,
+#: The errors of a failed step.
+ERRORS = (
+    Failure, OSError, EOFError, imaplib.IMAP4.error, smtplib.SMTPException,
     subprocess.SubprocessError,
 )  # fmt: skip
 
 
-class Stopped(BaseException):
-    """Somebody has told us to stop, by the signal of this number."""
+class Stop(BaseException):
+    """A signal with this number has requested the end."""
 
     def __init__(self, number: int) -> None:
         self.number = number
 
 
 class Page:
-    """What is printed: commands and steps in lines, their times in a column."""
+    """The output: a line for each command and step, with its time."""
 
     def __init__(self) -> None:
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
@@ -91,53 +91,49 @@ class Page:
 
     @contextmanager
     def line(self, text: str, done: str = "") -> Iterator[None]:
-        """One line: the text before what it tells of, its time and outcome after."""
+        """Prints a line: the text, then the block runs, then its time and result."""
         print(f"  {text:<{WIDTH}}", end="", flush=True)
-        began = time.monotonic()
+        start = time.monotonic()
         try:
             yield
-        except Stopped:
+        except Stop:
             self.text("")
             raise
         except BaseException:
             self.text(f"  {self._red}FAILED{self._plain}")
             raise
-        spent = f"{(time.monotonic() - began) * 1000:6.0f} ms"
-        self.text(f"{self._dim}{spent}{self._plain}  {self._green}{done}{self._plain}".rstrip())
+        duration = f"{(time.monotonic() - start) * 1000:6.0f} ms"
+        self.text(f"{self._dim}{duration}{self._plain}  {self._green}{done}{self._plain}".rstrip())
 
     def step(self, text: str) -> contextlib.AbstractContextManager[None]:
         return self.line(text, "ok")
 
 
-class Demo:
-    """One home, its server, and the clients that a user would have."""
+class Server:
+    """`mailroster up` on one home."""
 
     def __init__(self, home: Path, page: Page) -> None:
         self.home, self.page = home, page
         self.config = home / "config"
         self.certificate = home / "mail-state/tls/cert.pem"
         self.ports: dict[str, int] = {}
-        self.passwords: dict[str, str] = {}
         self._up: subprocess.Popen[bytes] | None = None
         self._log = home / "up.log"
         self._programs = Path(sys.executable).parent
-        self._messages = 0
 
-    # -- the server
-
-    def lay_out(self) -> None:
-        """A folder of text files with no account in it, and ports that nobody listens on."""
+    def prepare(self) -> None:
+        """Creates a config folder without accounts, with ports that are free."""
         self.config.mkdir()
         self.ports = {name: port if is_free(port) else free_port() for name, port in PORTS.items()}
         others = {name: port for name, port in self.ports.items() if port != PORTS[name]}
         if others:
-            taken = ", ".join(str(PORTS[name]) for name in others)
-            self.page.text(f"  (taken: {taken}; config/mailroster.toml names other ports)")
+            used = ", ".join(str(PORTS[name]) for name in others)
+            self.page.text(f"  (in use: {used}; config/mailroster.toml sets other ports)")
         lines = ['hostname = "mail.example.com"', *(f"{n} = {p}" for n, p in others.items())]
         (self.config / "mailroster.toml").write_text("\n".join([*lines, ""]))
 
     def environment(self) -> dict[str, str]:
-        """A shell's, in which nothing of the caller's own settings counts."""
+        """The environment of the shell, without the settings of the caller."""
         return {
             "PATH": f"{self._programs}:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": str(self.home),
@@ -146,7 +142,7 @@ class Demo:
         }
 
     def start(self) -> None:
-        """Starts `mailroster up`, out of the reach of the terminal's Ctrl-C: we stop it."""
+        """Starts `mailroster up`, in a session of its own: the demo stops it, not Ctrl-C."""
         with self.page.line("$ mailroster up"), self._log.open("wb") as log:
             self._up = subprocess.Popen(
                 [self._programs / "mailroster", "up"],
@@ -157,10 +153,10 @@ class Demo:
                 stderr=log,
                 start_new_session=True,
             )
-            self._until(lambda: b" ready: " in self._log.read_bytes(), START_S)
+            self.wait_until(lambda: b" ready: " in self._log.read_bytes(), START_S)
 
     def stop(self) -> None:
-        """Stops both servers. Raises Broken if they don't stop as they should."""
+        """Stops both servers. Raises Failure if that fails."""
         up, self._up = self._up, None
         if up is None:
             return
@@ -169,20 +165,20 @@ class Demo:
             code = up.wait(STOP_S)
         except subprocess.TimeoutExpired:
             up.kill()
-            raise Broken("'mailroster up' does not stop") from None
+            raise Failure("'mailroster up' does not stop") from None
         if code:
-            raise Broken(f"'mailroster up' ended with {code}")
+            raise Failure(f"'mailroster up' ended with {code}")
 
     def close(self) -> None:
-        """Stops whatever is left after a failure. Raises Broken if it can't."""
-        with contextlib.suppress(Broken):
+        """Stops all processes that are left after a failure. Raises Failure."""
+        with contextlib.suppress(Failure):
             self.stop()
         stop_servers(self.home)
 
-    def stay(self) -> None:
-        """Until the server ends of itself, which it shouldn't: raises Broken."""
+    def wait(self) -> None:
+        """Waits for the server, which must not end by itself: raises Failure."""
         assert self._up is not None
-        raise Broken(f"'mailroster up' ended with {self._up.wait()}")
+        raise Failure(f"'mailroster up' ended with {self._up.wait()}")
 
     def logs(self) -> str:
         """The last lines of each log."""
@@ -193,33 +189,42 @@ class Demo:
                 parts += [f"\n== {path}", *lines]
         return "\n".join(parts)
 
-    def _until(self, holds: Callable[[], bool], wait_s: float = PATIENCE_S) -> None:
-        """Returns when something holds. Raises Broken if it doesn't in time."""
+    def wait_until(self, condition: Callable[[], bool], wait_s: float = TIMEOUT_S) -> None:
+        """Returns when a condition is true. Raises Failure after the timeout."""
         deadline = time.monotonic() + wait_s
-        while not holds():
+        while not condition():
             if self._up is not None and (code := self._up.poll()) is not None:
-                raise Broken(f"'mailroster up' ended with {code}")
+                raise Failure(f"'mailroster up' ended with {code}")
             if time.monotonic() > deadline:
-                raise Broken(f"not within {wait_s:.0f} s")
+                raise Failure(f"not within {wait_s:.0f} s")
             time.sleep(POLL_S)
+
+
+class Demo:
+    """The command line and the mail clients of a user of a server."""
+
+    def __init__(self, server: Server) -> None:
+        self.server, self.page = server, server.page
+        self.passwords: dict[str, str] = {}
+        self._messages = 0
 
     # -- the command line
 
     def shell(self, command: str) -> None:
-        """Runs a command as it is shown, and shows what it prints. Raises Broken if it fails."""
+        """Runs a command, and prints it and its output. Raises Failure if it fails."""
         with self.page.line(f"$ {command}"):
             done = subprocess.run(
                 ["sh", "-c", command],
-                env=self.environment(),
-                cwd=self.home,
+                env=self.server.environment(),
+                cwd=self.server.home,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-                timeout=PATIENCE_S,
+                timeout=TIMEOUT_S,
             )
             if done.returncode:
-                raise Broken(f"exit status {done.returncode}: {done.stdout.strip()}")
+                raise Failure(f"exit status {done.returncode}: {done.stdout.strip()}")
         for line in done.stdout.splitlines():
             self.page.text(f"    {line}".rstrip())
 
@@ -230,21 +235,21 @@ class Demo:
     # -- SMTP
 
     def tls(self) -> ssl.SSLContext:
-        """Trusts the server's self-signed certificate, and no other."""
-        context = ssl.create_default_context(cafile=str(self.certificate))
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # `openssl req -x509` leaves out keyUsage
+        """A context that trusts only the self-signed certificate of the server."""
+        context = ssl.create_default_context(cafile=str(self.server.certificate))
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # `openssl req -x509` sets no keyUsage
         return context
 
     def submission(self, *, starttls: bool) -> smtplib.SMTP:
         if not starttls:
-            port = self.ports["submissions_port"]
-            return smtplib.SMTP_SSL(HOST, port, timeout=PATIENCE_S, context=self.tls())
-        session = smtplib.SMTP(HOST, self.ports["submission_port"], timeout=PATIENCE_S)
+            port = self.server.ports["submissions_port"]
+            return smtplib.SMTP_SSL(HOST, port, timeout=TIMEOUT_S, context=self.tls())
+        session = smtplib.SMTP(HOST, self.server.ports["submission_port"], timeout=TIMEOUT_S)
         session.starttls(context=self.tls())
         return session
 
     def submit(self, sender: str, recipient: str, *, starttls: bool = True) -> str:
-        """Sends a message as one of our users does; its subject."""
+        """Sends a message as a user of the server; returns its subject."""
         message = self.message(sender, recipient)
         with self.submission(starttls=starttls) as session:
             session.login(sender, self.passwords[sender])
@@ -252,32 +257,32 @@ class Demo:
         return str(message["Subject"])
 
     def send(self, recipient: str, size_bytes: int = 0) -> str:
-        """Sends a message as another mail server does; its subject."""
+        """Sends a message as another mail server; returns its subject."""
         message = self.message(ELSEWHERE, recipient, size_bytes)
-        with smtplib.SMTP(HOST, self.ports["smtp_port"], timeout=PATIENCE_S) as session:
+        with smtplib.SMTP(HOST, self.server.ports["smtp_port"], timeout=TIMEOUT_S) as session:
             session.send_message(message)
         return str(message["Subject"])
 
     def answer(self, recipient: str) -> int:
-        """What another mail server is answered to RCPT TO."""
-        with smtplib.SMTP(HOST, self.ports["smtp_port"], timeout=PATIENCE_S) as session:
+        """The answer to RCPT TO of another mail server."""
+        with smtplib.SMTP(HOST, self.server.ports["smtp_port"], timeout=TIMEOUT_S) as session:
             session.ehlo()
             session.mail(ELSEWHERE)
             return session.rcpt(recipient)[0]
 
     def refuses(self, recipient: str, code: int, size_bytes: int = 0) -> None:
-        """A message is refused at RCPT TO, before it is sent."""
+        """Asserts that a message is refused at RCPT TO with a code."""
         try:
             self.send(recipient, size_bytes)
         except smtplib.SMTPRecipientsRefused as error:
-            found = error.recipients[recipient]
-            if found[0] == code:
+            answer = error.recipients[recipient]
+            if answer[0] == code:
                 return
-            raise Broken(f"refused with {found}, not {code}") from None
-        raise Broken("it was accepted")
+            raise Failure(f"refused with {answer}, not {code}") from None
+        raise Failure("it was accepted")
 
     def message(self, sender: str, recipient: str, size_bytes: int = 0) -> EmailMessage:
-        """A message of its own subject, with a body of some octets."""
+        """A message with a unique subject and a body of a size."""
         self._messages += 1
         message = EmailMessage()
         message["Subject"] = f"message {self._messages:03}"
@@ -289,9 +294,9 @@ class Demo:
 
     @contextmanager
     def imap(self, user: str, password: str) -> Iterator[imaplib.IMAP4_SSL]:
-        """A session of a user who has logged in; raises imaplib's error if that is refused."""
-        port = self.ports["imaps_port"]
-        with imaplib.IMAP4_SSL(HOST, port, ssl_context=self.tls(), timeout=PATIENCE_S) as session:
+        """A session of a user after the login. Raises the error of imaplib."""
+        port = self.server.ports["imaps_port"]
+        with imaplib.IMAP4_SSL(HOST, port, ssl_context=self.tls(), timeout=TIMEOUT_S) as session:
             session.login(user, password)
             yield session
 
@@ -304,26 +309,26 @@ class Demo:
             self.logs_in(user, password)
         except imaplib.IMAP4.error:
             return
-        raise Broken("it logs in")
+        raise Failure("it logs in")
 
     def arrives(self, subject: str, *users: str) -> None:
-        """A message gets into the INBOX of each of some users."""
+        """Waits until a message is in the INBOX of each user."""
         for user in users:
             with self.imap(user, self.passwords[user]) as session:
-                self._until(lambda imap=session: found(imap, subject))  # type: ignore[misc]
+                self.server.wait_until(lambda imap=session: has_message(imap, subject))  # type: ignore[misc]
 
     def has_not(self, subject: str, user: str) -> None:
         with self.imap(user, self.passwords[user]) as session:
-            if found(session, subject):
-                raise Broken(f"{user} has it")
+            if has_message(session, subject):
+                raise Failure(f"{user} has it")
 
     def accepts(self, recipient: str) -> None:
-        """Mail for an address comes to be accepted."""
-        self._until(lambda: self.answer(recipient) == 250)
+        """Waits until mail for an address is accepted."""
+        self.server.wait_until(lambda: self.answer(recipient) == 250)
 
 
-def found(session: imaplib.IMAP4, subject: str) -> bool:
-    """Whether the INBOX has a message, looked at anew."""
+def has_message(session: imaplib.IMAP4, subject: str) -> bool:
+    """Whether the INBOX now has a message."""
     session.select("INBOX", readonly=True)
     return bool(session.search(None, "SUBJECT", f'"{subject}"')[1][0])
 
@@ -342,7 +347,7 @@ def free_port() -> int:
         return port
 
 
-# -- the walk
+# -- the chapters
 
 
 def accounts(demo: Demo, page: Page) -> None:
@@ -354,27 +359,27 @@ def accounts(demo: Demo, page: Page) -> None:
     demo.passwords[JANE] = "jane-secret"
     with page.step("jane.doe logs in with IMAP"):
         demo.logs_in(JANE)
-    with page.step("with a wrong password she does not"):
+    with page.step("jane.doe can't log in with a wrong password"):
         demo.no_login(JANE, "john-secret")
-    with page.step("nor does anybody send with one: 535"):
+    with page.step("john.doe can't send with a wrong password: 535"):
         try:
             with demo.submission(starttls=True) as session:
                 session.login(JOHN, "jane-secret")
         except smtplib.SMTPAuthenticationError as error:
             if error.smtp_code != 535:
-                raise Broken(str(error)) from None
+                raise Failure(str(error)) from None
         else:
-            raise Broken("it was accepted")
+            raise Failure("it was accepted")
     with page.step("john.doe sends by submission with STARTTLS, jane.doe reads it"):
         demo.arrives(demo.submit(JOHN, JANE), JANE)
     with page.step("jane.doe answers by submission with TLS, john.doe reads it"):
         demo.arrives(demo.submit(JANE, JOHN, starttls=False), JOHN)
-    with page.step("mail from another server arrives, and upper case does not matter"):
+    with page.step("mail from another server arrives, in upper case too"):
         demo.arrives(demo.send("John.DOE+lists@Example.COM"), JOHN)
-    with page.step("mail for nobody is refused: 550"):
+    with page.step("mail for an unknown address is refused: 550"):
         demo.refuses("nobody@example.com", 550)
-    with page.step("and so is mail for elsewhere: 554"):
-        demo.refuses("somebody@far.example", 554)
+    with page.step("mail for another domain is refused: 554"):
+        demo.refuses("friend@far.example", 554)
 
 
 def alias(demo: Demo, page: Page) -> None:
@@ -382,21 +387,21 @@ def alias(demo: Demo, page: Page) -> None:
     demo.shell(f"setup alias add info@example.com {JOHN},{JANE}")
     with page.step("mail for info reaches john.doe and jane.doe"):
         demo.arrives(demo.send("info@example.com"), JOHN, JANE)
-    with page.step("nobody logs in as info"):
+    with page.step("there is no login as info"):
         demo.no_login("info@example.com", "john-secret")
 
 
 def regexp_alias(demo: Demo, page: Page) -> None:
-    page.title("A regexp alias, by hand, over a mailbox")
+    page.title("An alias by pattern, by hand")
     demo.add(QA, "qa-secret")
     demo.add(TEST1, "test1-secret")
-    with page.step("mail for test1 reaches test1; test2 is nobody: 550"):
+    with page.step("mail for test1 reaches test1; test2 does not exist: 550"):
         demo.arrives(demo.send(TEST1), TEST1)
         demo.refuses("test2@example.com", 550)
     demo.shell(rf"echo '/^test[0-9][0-9]*@example\.com/ {QA}' >>config/postfix-regexp.cf")
     with page.step("the edit is live: mail for test2 is accepted"):
         demo.accepts("test2@example.com")
-    with page.step("mail for test1 reaches qa, and test1 no more"):
+    with page.step("mail for test1 now reaches qa, not test1"):
         subject = demo.send(TEST1)
         demo.arrives(subject, QA)
         demo.has_not(subject, TEST1)
@@ -409,9 +414,9 @@ def quota(demo: Demo, page: Page) -> None:
     demo.shell(f"setup quota set {TINY} 20k")
     with page.step("12 kB fit"):
         demo.arrives(demo.send(TINY, 12_000), TINY)
-    with page.step("12 kB more do not, and are refused before they are sent: 552"):
+    with page.step("12 kB more are refused at RCPT TO: 552"):
         demo.refuses(TINY, 552, 12_000)
-    with page.step("nor do they through the alias brim: 552"):
+    with page.step("12 kB through the alias brim are refused too: 552"):
         demo.refuses("brim@example.com", 552, 12_000)
     demo.shell(f"setup quota set {TINY} 1M")
     with page.step("now they fit"):
@@ -422,25 +427,25 @@ def password(demo: Demo, page: Page) -> None:
     page.title("A new password")
     demo.shell(f"setup email update {JOHN} john-new-secret")
     old, demo.passwords[JOHN] = demo.passwords[JOHN], "john-new-secret"
-    with page.step("it is in force"):
+    with page.step("the new password works"):
         demo.logs_in(JOHN)
-    with page.step("the old one is not"):
+    with page.step("the old password does not"):
         demo.no_login(JOHN, old)
 
 
 def lock(demo: Demo, page: Page) -> None:
     page.title("A locked account")
     demo.shell(f"setup email lock {JANE} --comment 'laptop stolen' --until 2h")
-    with page.step("jane.doe does not log in"):
+    with page.step("jane.doe can't log in"):
         demo.no_login(JANE, demo.passwords[JANE])
     subject = demo.send(JANE)
     demo.shell(f"setup email unlock {JANE}")
-    with page.step("she does again, and has the mail that came meanwhile"):
+    with page.step("jane.doe can log in again, and has the mail of the meantime"):
         demo.arrives(subject, JANE)
 
 
 def deletion(demo: Demo, page: Page) -> None:
-    page.title("An account goes")
+    page.title("An account is deleted")
     demo.add(LEAVER, "leaver-secret")
     demo.shell(f"setup alias add bye@example.com {LEAVER}")
     with page.step("leaver logs in, and gets mail through the alias bye"):
@@ -448,9 +453,9 @@ def deletion(demo: Demo, page: Page) -> None:
         demo.arrives(demo.send("bye@example.com"), LEAVER)
     demo.shell(f"setup email del -y {LEAVER}")
     removed = demo.passwords.pop(LEAVER)
-    with page.step("leaver logs in no more"):
+    with page.step("leaver can't log in any more"):
         demo.no_login(LEAVER, removed)
-    with page.step("mail for leaver is refused, and for bye: 550"):
+    with page.step("mail for leaver and for bye is refused: 550"):
         demo.refuses(LEAVER, 550)
         demo.refuses("bye@example.com", 550)
 
@@ -459,17 +464,17 @@ def catch_all(demo: Demo, page: Page) -> None:
     page.title("A catch-all, in another domain")
     demo.add(POSTBOX, "postbox-secret")
     demo.shell(f"setup alias add @example.org {JANE}")
-    with page.step("mail for nobody in particular reaches jane.doe"):
+    with page.step("mail for any other address reaches jane.doe"):
         demo.arrives(demo.send("whoever@example.org"), JANE)
-    with page.step("mail for postbox stays postbox's, with a plus-address too"):
+    with page.step("mail for postbox still reaches postbox, with a plus-address too"):
         for recipient in (POSTBOX, "postbox+tag@example.org"):
             subject = demo.send(recipient)
             demo.arrives(subject, POSTBOX)
             demo.has_not(subject, JANE)
 
 
-def explained(demo: Demo, page: Page) -> None:
-    page.title("Where an address leads, and whether the servers say the same")
+def explanation(demo: Demo, page: Page) -> None:
+    page.title("The route of an address, compared with the servers")
     demo.shell("setup explain info+web@example.com")
     demo.shell(f"setup explain {TEST1}")
     demo.shell("setup map example.com --svg map.svg")
@@ -482,7 +487,7 @@ def other_programs(demo: Demo, page: Page) -> None:
 
 
 def result(demo: Demo, page: Page) -> None:
-    page.title("All of it is text")
+    page.title("The result is text")
     for name in ("dovecot-quotas.cf", "postfix-virtual.cf", "postfix-regexp.cf"):
         demo.shell(f"cat config/{name}")
     demo.shell("setup email list")
@@ -490,32 +495,32 @@ def result(demo: Demo, page: Page) -> None:
 
 
 CHAPTERS = (
-    accounts, alias, regexp_alias, quota, password, lock, deletion, catch_all, explained,
+    accounts, alias, regexp_alias, quota, password, lock, deletion, catch_all, explanation,
     other_programs,
     result,
 )  # fmt: skip
 
 
 def swaks(demo: Demo, *options: str) -> str:
-    """A command that sends a message."""
+    """A shell command that sends a message."""
     user = f"--auth-user {JOHN} --auth-password {demo.passwords[JOHN]}"
-    server = f"--server {HOST}:{demo.ports['submission_port']} --tls"
+    server = f"--server {HOST}:{demo.server.ports['submission_port']} --tls"
     return " ".join(["swaks", *options, server, user, f"--from {JOHN} --to {JANE}"])
 
 
 def curl(demo: Demo, *options: str) -> str:
-    """A command that reads one."""
-    url = f"'imaps://{HOST}:{demo.ports['imaps_port']}/INBOX;MAILINDEX=1;SECTION=TEXT'"
-    trust = f"--cacert {shlex.quote(str(demo.certificate))}"
+    """A shell command that reads a message."""
+    url = f"'imaps://{HOST}:{demo.server.ports['imaps_port']}/INBOX;MAILINDEX=1;SECTION=TEXT'"
+    trust = f"--cacert {shlex.quote(str(demo.server.certificate))}"
     return " ".join(["curl", *options, trust, f"-u {JOHN}:{demo.passwords[JOHN]}", url])
 
 
 def invitation(demo: Demo) -> str:
-    """How to connect."""
-    port = {name.removesuffix("_port"): f"{port:5}" for name, port in demo.ports.items()}
+    """The text that explains how to connect."""
+    port = {name.removesuffix("_port"): f"{port:5}" for name, port in demo.server.ports.items()}
     program = shlex.quote(str(Path(sys.executable).parent / "setup"))
-    wide = max(map(len, demo.passwords))
-    users = "\n".join(f"    {user:{wide}}  {word}" for user, word in demo.passwords.items())
+    width = max(map(len, demo.passwords))
+    users = "\n".join(f"    {user:{width}}  {word}" for user, word in demo.passwords.items())
     return f"""
 The server stays up until Ctrl-C, on {HOST}:
 
@@ -528,38 +533,40 @@ The server stays up until Ctrl-C, on {HOST}:
     {port["pop3s"]}  POP3 with TLS
     {port["sieve"]}  ManageSieve
 
-    user{"":{wide - 4}}  password
+    user{"":{width - 4}}  password
 {users}
 
 Try, in another terminal:
 
-    {program} --home {demo.home} email add you@example.com
+    {program} --home {demo.server.home} email add you@example.com
     {swaks(demo)}
     {curl(demo)}
 
-The text files are in {demo.config}, the logs in {demo.home}/mail-logs.
+The text files are in {demo.server.config}, the logs in {demo.server.home}/mail-logs.
 """
 
 
 # -- the home
 
 
-def make_home(given: Path | None, *, once: bool) -> Path:
-    """An empty home that the servers' users can pass; a demo's former one is cleared.
+def make_home(path: Path | None, *, once: bool) -> Path:
+    """Creates a home that the users of the servers can enter, or empties that of a former demo.
 
-    Raises Broken for a folder that isn't a demo's, and for one whose demo still runs.
+    Raises Failure for another folder, and for one whose demo still runs.
     """
-    if given is None and once:
+    if path is None and once:
         home = Path(tempfile.mkdtemp(prefix="mailroster-demo-", dir=HOME.parent))
     else:
-        home = Path(os.path.abspath(given or HOME))
+        home = Path(os.path.abspath(path or HOME))
         if home.is_symlink() or (home.exists() and home.stat().st_uid != os.geteuid()):
-            raise Broken(f"{home} is not ours; use another --home")
+            raise Failure(f"{home} belongs to another user or is a link; use another --home")
         if home.exists() and os.listdir(home):
             if not (home / MARK).exists():
-                raise Broken(f"{home} is not a demo's, and not empty; use another --home")
+                raise Failure(
+                    f"{home} is not the home of a demo, and not empty; use another --home"
+                )
             if up := pids(home)["up"]:
-                raise Broken(
+                raise Failure(
                     f"a demo runs in {home} already, as process {up}; "
                     f"stop it with 'kill {up}', or use another --home"
                 )
@@ -572,62 +579,62 @@ def make_home(given: Path | None, *, once: bool) -> Path:
 
 
 def pids(home: Path) -> dict[str, int | None]:
-    """The processes of a home, `mailroster up` first. Raises Broken if that can't be found out."""
+    """The processes of a home, `mailroster up` first. Raises Failure if they are unknown."""
     program = str(Path(sys.executable).parent / "mailroster")
     argv = [program, "--home", str(home), "status", "--json"]
     done = subprocess.run(argv, capture_output=True, text=True)
     try:
         running: dict[str, int | None] = json.loads(done.stdout)["running"]
     except ValueError:
-        raise Broken(f"'mailroster status' says: {done.stderr.strip()}") from None
+        raise Failure(f"'mailroster status' says: {done.stderr.strip()}") from None
     return running
 
 
 def stop_servers(home: Path) -> None:
-    """Stops what runs of a home, also when its `mailroster up` was killed. Raises Broken."""
+    """Stops the processes of a home, also if its `mailroster up` was killed. Raises Failure."""
     for name in ("up", "postfix", "dovecot"):
         if pid := pids(home)[name]:
             with contextlib.suppress(ProcessLookupError):
                 process = os.pidfd_open(pid)
                 os.kill(pid, signal.SIGTERM)
                 if not select.select([process], [], [], STOP_S)[0]:
-                    raise Broken(f"{name}, process {pid}, does not stop")
+                    raise Failure(f"{name}, process {pid}, does not stop")
                 os.close(process)
 
 
-def walk(demo: Demo, page: Page) -> None:
+def tour(demo: Demo, page: Page) -> None:
     page.title("A mail server from text files")
-    demo.lay_out()
-    page.text(f"  $ export MAILROSTER_HOME={demo.home}")
+    demo.server.prepare()
+    page.text(f"  $ export MAILROSTER_HOME={demo.server.home}")
     page.text("  $ cd $MAILROSTER_HOME")
-    demo.start()
+    demo.server.start()
     for chapter in CHAPTERS:
         chapter(demo, page)
 
 
 def run(demo: Demo, page: Page, *, once: bool) -> int:
-    """The walk, the stay, the stop; the exit status."""
+    """Runs the tour, waits for a signal unless `once`, stops; returns the exit status."""
     try:
-        walk(demo, page)
+        tour(demo, page)
         if not once:
             page.text(invitation(demo))
-            with contextlib.suppress(Stopped):
-                demo.stay()
+            with contextlib.suppress(Stop):
+                demo.server.wait()
         page.title("The end")
         with page.step("both servers stop"):
-            demo.stop()
+            demo.server.stop()
         return 0
-    except Stopped as stopped:
-        return 128 + stopped.number
-    except FAULTS as error:
-        page.text(demo.logs())
-        page.text(f"\ndemo: it did not hold: {error or type(error).__name__}")
-        page.text(f"Everything is left in {demo.home}.")
+    except Stop as stop:
+        return 128 + stop.number
+    except ERRORS as error:
+        page.text(demo.server.logs())
+        page.text(f"\ndemo: failed: {error or type(error).__name__}")
+        page.text(f"The files are in {demo.server.home}.")
         return 1
     finally:
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
-        demo.close()
+        demo.server.close()
 
 
 def main() -> int:
@@ -641,18 +648,18 @@ def main() -> int:
         signal.signal(number, _stop)
     try:
         home = make_home(options.home, once=options.once)
-    except (Broken, OSError) as error:
+    except (Failure, OSError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     page = Page()
-    status = run(Demo(home, page), page, once=options.once)
+    status = run(Demo(Server(home, page)), page, once=options.once)
     if options.once and options.home is None and status != 1:
         shutil.rmtree(home)
     return status
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    raise Stopped(number)
+    raise Stop(number)
 
 
 if __name__ == "__main__":

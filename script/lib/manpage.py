@@ -15,23 +15,25 @@ mailroster, setup \- mail accounts in plain text files, live on Postfix and Dove
 .RI [ OPTION ...]
 .RI [ ARGUMENT ...]
 .SH DESCRIPTION
-Mail accounts, aliases, quotas and the like are lines of text files in one folder. A command changes
-the files, and when it is done the change is live on the servers of that folder; so is an edit by
-hand, a moment after it is saved.
+Mail accounts, aliases and quotas are lines of text files in one folder. A command changes the
+files; when it ends, the change is live on the servers of that folder. An edit by hand is live a
+moment after it is saved.
 .B mailroster
 and
 .B setup
 are two names of one program.
 .PP
 .B setup help
-shows all commands,
-.BI "setup " COMMAND " help"
+shows the groups of commands,
+.BI "setup help " GROUP
+the commands of a group,
+.BI "setup help " COMMAND
 one of them.
 .SH FOLDERS
-These options stand before the command; each has a variable in its place. Where nobody names one,
-they are
+These options come before the command; a variable of the environment can replace each. Their
+defaults are
 .I docker\-data/dms
-in the current folder if that is there, else a container's
+in the current folder if that exists, else a container's
 .I /tmp/docker\-mailserver
 and
 .IR /var ,
@@ -39,8 +41,8 @@ else a host's
 .I /etc/mailroster
 and
 .IR /var/lib/mailroster .
-A folder that was not named is used only if it and all above it belong to root or to the caller, and
-no other user can write to them.
+A default folder is used only if it and all folders above it belong to root or to the caller, and no
+other user can write to them.
 """
 _TAIL = r""".SH EXIT STATUS
 .TP
@@ -51,7 +53,7 @@ Done.
 Refused.
 .TP
 .B 2
-Not understood.
+Usage error.
 .TP
 .B 75
 Try again later.
@@ -61,7 +63,7 @@ Try again later.
 The text files of a host with its own Postfix and Dovecot.
 .TP
 .I /var/lib/mailroster
-Its tables, which can be made anew at any time.
+Its tables, which can be rebuilt at any time.
 .TP
 .I /var/mail/vhosts
 Its mail.
@@ -110,7 +112,7 @@ def _sentence(text: str) -> str:
 
 
 def _roff(text: str) -> str:
-    """Text that roff takes as it is; a line of it begins no request."""
+    """Text escaped for roff; no line of it begins a request."""
     for character, escaped in (("\\", "\\e"), ("-", "\\-"), ("…", "..."), ("'", "\\(aq")):
         text = text.replace(character, escaped)
     return f"\\&{text}" if text[:1] in (".", "\\(aq") else text

@@ -1,4 +1,4 @@
-"""Small mistakes of a programmer, at every place of a module's source: for script/mutants.py."""
+"""Generates mutants of a module: small mistakes of a programmer, for script/mutants.py."""
 
 import ast
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _LEFT_OUT = (ast.Expr, ast.Raise, ast.Continue, ast.Break, ast.AugAssign, ast.De
 class Mutant(NamedTuple):
     line: int
     function: int  # the first line of the function around it, a decorator's if there is one; or 0
-    hunk: str  # the line before, as context, then the changed lines as in a diff
+    hunk: str  # the previous line as context, then the changed lines as in a diff
     text: str  # of the whole module
 
 
@@ -42,7 +42,7 @@ def mutants(source: str) -> Iterator[Mutant]:
 
 
 def _nodes(node: Any, function: int) -> Iterator[tuple[Any, int]]:
-    """Every node, but for annotations, f-strings, docstrings, and what is inside of `raise`."""
+    """Every node except annotations, docstrings, and the parts of f-strings and `raise`."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         function = min(part.lineno for part in (node, *node.decorator_list))
     yield node, function
@@ -57,7 +57,7 @@ def _nodes(node: Any, function: int) -> Iterator[tuple[Any, int]]:
 
 
 def _changes(node: Any) -> Iterator[tuple[Any, Any, str]]:
-    """The first and the last node of a text, and the text that replaces it."""
+    """Replacements: the first and the last node of the old text, and the new text."""
     for value in _values(node):
         yield node, node, f"({ast.unparse(value)})"
     for decorator in getattr(node, "decorator_list", ()):
@@ -78,7 +78,7 @@ def _changes(node: Any) -> Iterator[tuple[Any, Any, str]]:
 
 
 def _values(node: Any) -> list[Any]:
-    """Expressions that take the place of one."""
+    """Expressions that replace one."""
     match node:
         case ast.Compare(ops=[op]):
             return [ast.Compare(node.left, [op], node.comparators) for op in _OTHER[type(op)]]

@@ -1,5 +1,5 @@
 """The attacked instance: one for each module that asks for it."""
 
-from tests.integration.conftest import server
+from tests.support.server import server
 
 __all__ = ["server"]

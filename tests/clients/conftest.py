@@ -1,5 +1,5 @@
-"""The server that the clients talk to: one for each module."""
+"""The server that the clients connect to: one for each module."""
 
-from tests.integration.conftest import server
+from tests.support.server import server
 
 __all__ = ["server"]

@@ -11,8 +11,8 @@ from mailroster.roster.roster import Roster
 from mailroster.store.config_folder import Store
 from mailroster.store.journal import JOURNAL
 from mailroster.system.files import Disk
-from tests.crashes.test_reconcile import Home, add, add_alias, set_quota
 from tests.support.faulty import ACCOUNTS, HASH, contents, debris, recovered
+from tests.support.published_home import Home, add, add_alias, set_quota
 
 NEW = f"new@fresh.org|{HASH}\r\n".encode()  # as the first line ends
 

@@ -1,6 +1,5 @@
 """Edits by hand that fall between the steps of ours: neither is lost without a word."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from zlib import crc32
@@ -37,6 +36,7 @@ from tests.support.faulty import (
     set_password,
     texts,
 )
+from tests.support.hand_edits import renamed, same_size_and_time, written
 
 Save = Callable[[Path, bytes], None]
 
@@ -47,23 +47,6 @@ def folder() -> Iterator[Path]:
         (path / "config").mkdir()
         fill(path / "config")
         yield path / "config"
-
-
-def renamed(path: Path, content: bytes) -> None:
-    new = path.with_name("editor~")
-    new.write_bytes(content)
-    new.rename(path)
-
-
-def written(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-
-
-def same_size_and_time(path: Path, content: bytes) -> None:
-    """As within one tick of the clock: nothing but the bytes tells."""
-    before = path.stat()
-    path.write_bytes(content)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 # -- between our reading and our writing

@@ -24,9 +24,6 @@ from mailroster.store.history.log import HISTORY
 from mailroster.store.history.undo import revert
 from mailroster.system.files import Disk
 from mailroster.system.stability import Settling
-from tests.crashes.test_reconcile import Home, add
-from tests.crashes.test_transaction import Foreign, Linked, Mounted, Place
-from tests.crashes.test_transaction import root as root  # a fixture
 from tests.support.faulty import (
     ACCOUNTS,
     BEFORE,
@@ -49,6 +46,9 @@ from tests.support.faulty import (
     public_folder,
     set_password,
 )
+from tests.support.places import Foreign, Linked, Mounted, Place
+from tests.support.places import root as root  # a fixture
+from tests.support.published_home import Home, add
 
 LIMIT = 1 << 20
 EVERY = bool(os.environ.get("FAULTS"))
@@ -171,7 +171,7 @@ def test_a_failure_at_any_effect_loses_no_change_and_none_is_noted_that_was_not_
 
         unnoted, said = "", ""
         try:
-            unnoted = store(place.folder, FaultyDisk(at, fault)).transact(edit).unnoted
+            unnoted = store(place.folder, FaultyDisk(at, fault)).transact(edit).history_fault
         except Exception as error:  # noqa: BLE001 - whatever it is, judged below
             said = str(error)
         assert place.recover() == "done"
@@ -236,7 +236,7 @@ def test_whatever_is_cut_off_a_history_the_next_change_is_noted(root: Path) -> N
     for length in range(0, len(whole), 7):
         place.again()
         (place.folder / HISTORY).write_bytes(whole[:length])
-        assert store(place.folder).transact(set_password).unnoted == ""
+        assert store(place.folder).transact(set_password).history_fault == ""
         ids = [entry.id for entry in history(place.folder)]
         assert ids == list(range(ids[0], 0, -1)), length
         assert undone(place.folder) == OLD, length
@@ -258,7 +258,7 @@ def test_a_history_that_can_not_be_written_stops_no_change(root: Path, what: str
         path.write_text("# of root\n")
         path.chmod(0o600)
     told = in_child(
-        lambda: print_unnoted(store(place.folder).transact(set_password).unnoted), uid=NOBODY
+        lambda: print_unnoted(store(place.folder).transact(set_password).history_fault), uid=NOBODY
     )
     assert told.startswith("TryAgain: ")
     assert HISTORY in told
@@ -318,7 +318,7 @@ def test_a_look_at_the_history_wakes_nobody(root: Path) -> None:
     with watched(place.folder) as woken:
         assert [entry.id for entry in history(place.folder)] == [2, 1]
         noting = store(place.folder)
-        assert noting.note_by_hand(roster.roster, roster.roster, roster.identities) == ""
+        assert noting.record_manual_edits(roster.roster, roster.roster, roster.identities) == ""
         Store(str(place.folder)).read()
         assert not woken()
         in_place(place, Disk(), set_password)
@@ -334,11 +334,11 @@ def test_tables_that_can_not_be_written_wake_nobody_again_and_again(root: Path) 
     path.write_bytes(path.read_bytes() + f"\nhand@x.com|{HASH}\n".encode())
     noting = store(home.config)
     now = noting.read()
-    assert noting.note_by_hand(before.roster, now.roster, now.identities) == ""
+    assert noting.record_manual_edits(before.roster, now.roster, now.identities) == ""
     assert [entry.by_hand for entry in history(home.config)] == [True]
     with watched(home.config) as woken:
         for _ in range(3):
-            assert noting.note_by_hand(before.roster, now.roster, now.identities) == ""
+            assert noting.record_manual_edits(before.roster, now.roster, now.identities) == ""
         assert not woken()
     assert len(history(home.config)) == 1
 
@@ -385,7 +385,7 @@ def within(home: Home, disk: Disk, act: Callable[[Store, Any], Any]) -> Any:
 
 def command(home: Home, disk: Disk, edit: Edit, *, wait: bool = True) -> None:
     def act(noting: Store, tables: Any) -> None:
-        edited = noting.transact(edit, announce=lambda plan: tables.note(plan.keys))
+        edited = noting.transact(edit, announce=lambda plan: tables.intents.record(plan.keys))
         if wait:
             reconcile(noting, tables, home.layout, Settling(0), edited=edited)
 

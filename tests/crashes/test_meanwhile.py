@@ -10,7 +10,6 @@ import pytest
 
 from mailroster.base.findings import Refused
 from mailroster.store.config_folder import Store
-from tests.crashes.test_hand_edits import renamed, same_size_and_time, written
 from tests.support.faulty import (
     ACCOUNTS,
     BEFORE,
@@ -29,6 +28,7 @@ from tests.support.faulty import (
     public_folder,
     set_password,
 )
+from tests.support.hand_edits import renamed, same_size_and_time, written
 
 #: What somebody changes in each file, which no edit of ours concerns.
 BY_HAND = {

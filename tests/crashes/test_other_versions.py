@@ -9,15 +9,21 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mailroster.publish import reconcile
+from mailroster.publish import destinations, marks
 from mailroster.publish.tables import dovecot
-from mailroster.publish.tables.dovecot import AccountRow
 from mailroster.publish.targets import sqlite_table
-from mailroster.publish.targets.sqlite_table import ACCOUNT, MASTER, SCHEMA_VERSION, SPELLING, Shape
 from mailroster.roster.formats.quotas import Quota
+from mailroster.servers.config.dovecot.schema import (
+    ACCOUNT,
+    MASTER,
+    SCHEMA_VERSION,
+    SPELLING,
+    AccountRow,
+    Shape,
+)
 from mailroster.system.files import Disk
-from tests.crashes.test_reconcile import Home
 from tests.support.faulty import ACCOUNTS, HASH
+from tests.support.published_home import Home
 
 _FIELDS, _DEFAULTS = AccountRow._fields, AccountRow._field_defaults
 
@@ -35,11 +41,10 @@ class Program(NamedTuple):
 
     def put_in_place(self, patch: pytest.MonkeyPatch) -> None:
         shape = Shape(ACCOUNT.table, ACCOUNT.key, self.row, self.version, ACCOUNT.unit)
-        patch.setattr(sqlite_table, "ACCOUNT", shape)
-        for module in (sqlite_table, reconcile):
+        for module in (sqlite_table, marks):
             patch.setattr(module, "SHAPES", (shape, MASTER, SPELLING))
-        patch.setattr(reconcile, "ACCOUNT", shape)
-        patch.setattr(reconcile, "SCHEMA_VERSION", SCHEMA_VERSION - ACCOUNT.version + self.version)
+        patch.setattr(destinations, "ACCOUNT", shape)
+        patch.setattr(marks, "SCHEMA_VERSION", SCHEMA_VERSION - ACCOUNT.version + self.version)
         patch.setattr(dovecot, "AccountRow", self.row)
         patch.setattr(dovecot, "_plain_row", self._plain_row)
 

@@ -39,21 +39,21 @@ class Pair:
 
     def bring(self, disk: FaultyDisk | None = None) -> str:
         overlay = Overlay(str(self.volume.folder), str(self.folder), disk)
-        return in_child(lambda: overlay.bring(wait_s=0))
+        return in_child(lambda: overlay.update(wait_s=0))
 
     def files(self) -> dict[str, str]:
         return {p.name: p.read_bytes().decode() for p in self.folder.iterdir() if p.name[0] != "."}
 
     def states(self) -> set[str]:
         overlay = Overlay(str(self.volume.folder), str(self.folder))
-        return {each.state for each in overlay.standings()}
+        return {each.state for each in overlay.file_states()}
 
 
 def effects(tmp_path: Path) -> int:
     """How many effects the change has."""
     disk = FaultyDisk(ALL, die)
     pair = Pair(tmp_path / "counted")
-    Overlay(str(pair.volume.folder), str(pair.folder), disk).bring()
+    Overlay(str(pair.volume.folder), str(pair.folder), disk).update()
     return disk.count
 
 

@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 from mailroster.base.findings import TryAgain
-from mailroster.publish.reconcile import Tables, reconcile
+from mailroster.publish.live_tables import LiveTables
+from mailroster.publish.reconcile import reconcile
 from mailroster.roster.plan import Plan
-from mailroster.store.config_folder import READS, Store
+from mailroster.store.config_folder import Store
 from mailroster.store.journal import JOURNAL
+from mailroster.store.reader import READS, FolderReader
 from mailroster.system.files import Disk
 from mailroster.system.folder_lock import FolderLock
 from mailroster.system.stability import Settling
-from tests.crashes.test_reconcile import Home
 from tests.support.faulty import (
     ACCOUNTS,
     BEFORE,
@@ -28,6 +29,7 @@ from tests.support.faulty import (
     set_password,
     texts,
 )
+from tests.support.published_home import Home
 
 
 def test_a_convergence_waits_for_the_edit_that_has_noted_what_it_removes(tmp_path: Path) -> None:
@@ -41,16 +43,16 @@ def test_a_convergence_waits_for_the_edit_that_has_noted_what_it_removes(tmp_pat
             Disk(), lambda store, tables: reconcile(store, tables, home.layout, Settling(3600))
         )
 
-    def act(store: Store, tables: Tables) -> None:
+    def act(store: Store, tables: LiveTables) -> None:
         def announce(plan: Plan) -> None:
-            tables.note(plan.keys)
+            tables.intents.record(plan.keys)
             others.append(threading.Thread(target=beside))
             others[-1].start()
             time.sleep(0.3)  # long enough for the other to be done, if it did not wait
 
         store.transact(delete_with_all, announce=announce)
         others[-1].join()
-        assert tables.noted()[1] == {}
+        assert tables.intents.keys() == {}
 
     home.within(Disk(), act)
     home.in_step()
@@ -86,15 +88,15 @@ def test_a_folder_that_changes_all_along_is_read_under_the_lock(
     fill(tmp_path)
     store, reads = Store(str(tmp_path)), [0]
     store.transact(set_password)
-    real = Store._read
+    real = FolderReader.read_once
 
-    def reading(self: Store, *arguments: object) -> object:
+    def reading(self: FolderReader, *arguments: object) -> object:
         reads[0] += 1
-        found = real(self, *arguments)  # type: ignore[arg-type]
+        snapshot = real(self, *arguments)  # type: ignore[arg-type]
         (tmp_path / VIRTUAL).write_text(f"# {reads[0]}\n")
-        return found
+        return snapshot
 
-    monkeypatch.setattr(Store, "_read", reading)
+    monkeypatch.setattr(FolderReader, "read_once", reading)
     assert store.read().roster.virtual.text == f"# {reads[0] - 1}\n"
     assert reads[0] <= READS + 1
     with FolderLock(str(tmp_path)), pytest.raises(TryAgain, match="locked by another command"):

@@ -7,28 +7,20 @@ FAULTS=1 in the environment stops at every effect; else at some, spread over all
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
 from mailroster.base.address import account
 from mailroster.base.findings import Refused
-from mailroster.base.layout import Layout
-from mailroster.edits import accounts
-from mailroster.publish import reconcile as reconcile_module
-from mailroster.publish import removal_guard
-from mailroster.publish.published_files import PublishedFiles
-from mailroster.publish.reconcile import Tables, reconcile, tables_for
-from mailroster.publish.tables.table import full
-from mailroster.roster.documents.large import whole
-from mailroster.roster.formats.accounts import Account
-from mailroster.roster.formats.quotas import Quota
+from mailroster.edits import accounts, aliases
+from mailroster.publish import live_tables, removal_guard
+from mailroster.publish.live_tables import LiveTables
+from mailroster.publish.reconcile import reconcile
 from mailroster.roster.roster import Roster
-from mailroster.routing.router import Router
-from mailroster.servers.patterns import PatternMatcher
 from mailroster.store.config_folder import Store
 from mailroster.system.files import Disk
 from mailroster.system.stability import Settling
@@ -37,110 +29,27 @@ from tests.support.faulty import (
     HASH,
     QUOTAS,
     VIRTUAL,
-    Edit,
     FaultyDisk,
     contents,
-    debris,
     delete_with_all,
     die,
     fail,
-    fill,
     in_child,
     interrupt,
     set_password,
 )
+from tests.support.published_home import ORIGIN, REGEXP, Home, add, add_alias, set_quota
+from tests.support.published_home import root as root
 
-ORIGIN = "host.test"
 EVERY = bool(os.environ.get("FAULTS"))
-REGEXP = "postfix-regexp.cf"
-
-
-class Home:
-    """A config folder and the tables made of it, with no server."""
-
-    def __init__(self, root: Path, index_from: int) -> None:
-        self.root, self.config, self._index_from = root, root / "config", index_from
-        self.layout = Layout(str(root / "state"))
-
-    def make(self) -> None:
-        self.config.mkdir()
-        fill(self.config)
-        (self.config / REGEXP).write_text("/^q[0-9]@x\\.com$/ a@x.com\n")
-        for folder in (self.layout.tables, self.layout.sql, self.layout.served):
-            os.makedirs(folder)
-        self.within(Disk(), lambda store, tables: tables.begin(ORIGIN, "2.3", "/srv/mail"))
-        self.reconcile()
-
-    def within(self, disk: Disk, act: Callable[[Store, Tables], Any]) -> Any:
-        copies = PublishedFiles(self.layout.served, disk, self._index_from)
-        try:
-            store = Store(str(self.config), disk, wait_s=1, find=copies.current)
-            return act(store, Tables(self.layout, copies, disk))
-        finally:
-            copies.close()
-
-    def reconcile(self, *, verify: bool = False) -> int:
-        """As the next command or `up` would; how many rows that changed."""
-
-        def act(store: Store, tables: Tables) -> int:
-            return reconcile(store, tables, self.layout, Settling(0), verify=verify).rows
-
-        rows: int = self.within(Disk(), act)
-        return rows
-
-    def edit(self, disk: Disk, verb: Edit) -> None:
-        """As a command does."""
-
-        def act(store: Store, tables: Tables) -> None:
-            edited = store.transact(verb, announce=lambda plan: tables.note(plan.keys))
-            reconcile(store, tables, self.layout, Settling(0), edited=edited)
-
-        self.within(disk, act)
-
-    def follow(self, disk: Disk, by_hand: dict[str, str]) -> None:
-        """As `up` does when somebody has saved files."""
-        for file, text in by_hand.items():
-            (self.config / file).write_text(text)
-        self.within(disk, lambda store, tables: reconcile(store, tables, self.layout, Settling(0)))
-
-    def in_step(self) -> None:
-        """Asserts that every table and every copy is what the files say, and nothing lies about."""
-
-        def act(store: Store, tables: Tables) -> None:
-            roster = Roster(*(whole(document) for document in store.read().roster))
-            router = Router(roster, ORIGIN, PatternMatcher(roster.regexp))
-            for table in tables_for("2.3"):
-                assert tables.targets[table.name].read() == full(table, router), table.name
-            for (_, copy), (_, file) in zip(
-                tables.copies.roster().documents(), roster.documents(), strict=True
-            ):
-                assert bytes(copy) == bytes(file), copy.format.file
-            assert tables.are_whole()
-
-        self.within(Disk(), act)
-        assert debris(self.config) == []
-        left = [path.name for path in Path(self.layout.state).rglob("*.new*")]
-        assert left == []
-
-
-def add(roster: Roster) -> Roster:
-    return accounts.add_account(roster, Account(account("new@fresh.org"), HASH))
-
-
-def add_alias(roster: Roster) -> Roster:
-    return accounts.add_alias(roster, "fresh@x.com", ["only@x.com"], ORIGIN)
 
 
 def add_recipient(roster: Roster) -> Roster:
-    return accounts.add_alias(roster, "only@x.com", ["c@x.com"], ORIGIN)
+    return aliases.add_alias(roster, "only@x.com", ["c@x.com"], ORIGIN)
 
 
 def longer_password(roster: Roster) -> Roster:
     return accounts.set_password(roster, account("a@x.com"), HASH + "longer")
-
-
-def set_quota(roster: Roster) -> Roster:
-    return accounts.set_quota(roster, Quota(account("a@x.com"), "20G"))
 
 
 def restrict(roster: Roster) -> Roster:
@@ -180,7 +89,7 @@ class Change(NamedTuple):
 def follow_a_large_change(home: Home, disk: Disk) -> None:
     """As `up` does when most lines differ: every row is compared."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reconcile_module, "_MANY", 1)
+        patch.setattr(live_tables, "MANY", 1)
         patch.setattr(removal_guard, "_MANY", 1)
         home.follow(disk, BY_HAND["lines here and there"])
 
@@ -190,17 +99,6 @@ CHANGES = [
     *(Change(name, partial(Home.follow, by_hand=texts)) for name, texts in BY_HAND.items()),
 ]
 LARGE = Change("a large change", follow_a_large_change)
-
-
-@pytest.fixture
-def root() -> Iterator[Path]:
-    """Where a sync costs nothing."""
-    path = Path(f"/dev/shm/mr-reconcile-{os.getpid()}")
-    path.mkdir()
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path)
 
 
 @KINDS
@@ -291,7 +189,7 @@ def test_a_thousand_lines_more_by_hand_are_in_force_and_a_bad_one_is_told(
     lines = [f"u{n}@many.org|{HASH}\n" for n in range(1500)]
     (home.config / ACCOUNTS).write_text(f"{before}\nbad line\n{''.join(lines)}")
 
-    def act(store: Store, tables: Tables) -> list[str]:
+    def act(store: Store, tables: LiveTables) -> list[str]:
         return [f.code for f in reconcile(store, tables, home.layout, Settling(0)).faults]
 
     assert home.within(Disk(), act) == ["missing-password"]

@@ -14,7 +14,7 @@ from mailroster.base.address import Address
 from mailroster.base.findings import TryAgain
 from mailroster.base.layout import MOVES
 from mailroster.cli import main
-from mailroster.servers import mailbox_moves
+from mailroster.servers import move_journal
 from mailroster.servers.mailboxes import MailFolder
 from mailroster.system import beneath
 from tests.support.faulty import HASH, debris, die, in_child
@@ -206,9 +206,9 @@ def test_a_link_that_leads_out_of_the_mail_folder_is_not_followed(
 
 def test_a_second_rename_while_one_is_at_work_waits_its_turn(tmp_path: Path) -> None:
     folder = home(tmp_path)
-    with mailbox_moves.MoveJournal(str(folder / "config")) as record:
+    with move_journal.MoveJournal(str(folder / "config")) as record:
         with pytest.raises(TryAgain):
-            mailbox_moves.MoveJournal(str(folder / "config"), 0).__enter__()
+            move_journal.MoveJournal(str(folder / "config"), 0).__enter__()
         assert record.moves() == {}
     assert not (folder / "config" / MOVES).exists()
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.publish.tables.dovecot import AccountRow, MasterRow
 from mailroster.publish.tables.table import Changes, Row, Rows
 from mailroster.publish.targets import Target, ordered_fill
 from mailroster.publish.targets.lmdb_table import LmdbTable
-from mailroster.publish.targets.sqlite_table import ACCOUNT, MASTER, SqliteTable
+from mailroster.publish.targets.sqlite_table import SqliteTable
 from mailroster.publish.targets.text_table import PasswdFile, PcreRules, PcreTable
+from mailroster.servers.config.dovecot.schema import ACCOUNT, MASTER, AccountRow, MasterRow
 from mailroster.system.files import Disk
 from tests.support.faulty import FaultyDisk, die, fail, in_child
 

@@ -80,7 +80,8 @@ class Shell:
         programs = folder / "programs"
         programs.mkdir()
         for name in ("setup", "mailroster"):
-            (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} -m mailroster "$@"\n')
+            program = f"#!{sys.executable}\nfrom mailroster.cli import run\nrun()\n"
+            (programs / name).write_text(program)
             (programs / name).chmod(0o755)
         self.folder = folder / "work"
         (self.folder / "docker-data/dms/config").mkdir(parents=True)
@@ -225,8 +226,7 @@ def test_the_help_on_every_command_is_whole_and_fits_a_terminal(command: Command
     text = help.text(command)
     assert all(option.name in text and option.help in text for option in command.options)
     assert " ".join(text.split()).startswith(f"usage: {command.usage()} ")
-    assert max(map(len, [*text.splitlines(), *help.overview(COMMANDS).splitlines()])) < 80
-    assert f"  {command.name()} {command.arguments}".rstrip() in help.overview(COMMANDS)
+    assert max(map(len, text.splitlines())) < 80
 
 
 def headings(page: Path) -> list[str]:

@@ -29,7 +29,7 @@ SOURCE = Path(mailroster.__file__).parent
 #: Whose findings `check` shows; others have those of an import, say, or of what is held back.
 JUDGES = (
     "base/address", "base/end_date", "base/sizes", "system/programs", "roster/documents/document",
-    "roster/documents/notes", "roster/documents/text", "roster/formats/", "routing/router",
+    "roster/documents/notes", "roster/documents/text", "roster/formats/", "routing/",
     "analysis/checks/", "store/overlay/overlay", "servers/config/", "servers/overrides",
     "servers/references", "servers/sieve", "servers/patterns", "roster/dovecot/",
     "publish/tables/dovecot", "app/server_findings",

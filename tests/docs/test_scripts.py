@@ -91,7 +91,7 @@ def test_the_demo_empties_no_folder_that_is_not_a_demos(tmp_path: Path) -> None:
         [*DEMO, "--once", "--home", tmp_path], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 1
-    assert "is not a demo's" in done.stderr
+    assert "is not the home of a demo" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["config"]
 
 
@@ -102,7 +102,7 @@ def test_the_demo_follows_no_link(tmp_path: Path) -> None:
         [*DEMO, "--once", "--home", tmp_path / "link"], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 1
-    assert "is not ours" in done.stderr
+    assert "or is a link" in done.stderr
     assert list((tmp_path / "real").iterdir()) == []
 
 

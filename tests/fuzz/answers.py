@@ -43,7 +43,7 @@ def anvil(raw: bytes) -> None:
 
 def auth_answers(raw: bytes) -> None:
     """Dovecot's auth: each answer is one of three, to a question by number."""
-    for number, known in dovecot_auth.answers_of(raw).items():
+    for number, known in dovecot_auth.replies_in(raw).items():
         assert number >= 0
         assert known.outcome in (dovecot_auth.FOUND, dovecot_auth.NOT_FOUND, dovecot_auth.FAILED)
         assert str(number).encode() in raw

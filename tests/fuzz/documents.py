@@ -7,8 +7,9 @@ from typing import Any
 
 from mailroster.base.address import Address
 from mailroster.base.findings import ParseError, Refused
-from mailroster.edits import accounts, relays, senders
-from mailroster.roster.documents.document import MARK, Document, Format
+from mailroster.edits import accounts, aliases, relays, senders
+from mailroster.roster.documents.document import MARK, Document
+from mailroster.roster.documents.format import Format
 from mailroster.roster.formats import credentials
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.formats.quotas import Quota
@@ -213,10 +214,10 @@ def _verbs(field: str, document: Document[Any], key: Any) -> Iterator[tuple[str,
         yield "forget", lambda r: relays.forget(r, key), None
     elif field == "virtual":
         more = entry._replace(recipients=(*entry.recipients, NEW_RECIPIENT))
-        yield "add", lambda r: accounts.add_alias(r, key, [NEW_RECIPIENT], ORIGIN), more
+        yield "add", lambda r: aliases.add_alias(r, key, [NEW_RECIPIENT], ORIGIN), more
         yield (
             "delete",
-            lambda r: accounts.delete_alias(r, key, list(_every(r, "virtual", key))),
+            lambda r: aliases.delete_alias(r, key, list(_every(r, "virtual", key))),
             None,
         )
     elif field == "sender_logins":

@@ -105,7 +105,7 @@ FLAWS: dict[str, tuple[Any, str, Any]] = {
     "postmap_warnings": (patterns, "printable", lambda text: text + "\n"),
     "postmap_results": (patterns, "results_of", lambda out, keys: dict([out.split("\t")[:2]])),
     "doveadm_quota": (doveadm_quota, "number", lambda text: -1),
-    "auth_answers": (dovecot_auth, "answers_of", lambda raw: {-1: dovecot_auth.Known("?", {})}),
+    "auth_answers": (dovecot_auth, "replies_in", lambda raw: {-1: dovecot_auth.Reply("?", {})}),
     "anvil": (sessions, "pids_of", lambda dump, users: [0]),
 }
 

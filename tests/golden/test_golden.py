@@ -13,7 +13,7 @@ from mailroster.analysis.checks import check
 from mailroster.analysis.checks.subject import Subject
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings, Sources, load
-from mailroster.publish.reconcile import tables_for
+from mailroster.publish.tables.order import tables_for
 from mailroster.publish.tables.table import Row, full
 from mailroster.roster.dovecot.served import misplaced, unserved, with_fields
 from mailroster.roster.dovecot.versions import VERSIONS

@@ -1,18 +1,5 @@
 """One instance for each module that asks for it; a test that breaks servers makes its own."""
 
-from collections.abc import Iterator
+from tests.support.server import server
 
-import pytest
-
-from tests.support.instance import Instance
-
-
-@pytest.fixture(scope="module")
-def server(request: pytest.FixtureRequest) -> Iterator[Instance]:
-    """A running instance. A module's SETTINGS are its settings."""
-    instance = Instance(**getattr(request.module, "SETTINGS", {}))
-    try:
-        instance.start()
-        yield instance
-    finally:
-        instance.close()
+__all__ = ["server"]

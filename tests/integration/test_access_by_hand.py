@@ -10,8 +10,8 @@ import pytest
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.access import SEND_ACCESS
 from mailroster.routing.trace import code_of
+from tests.support.access_keys import UNKNOWN, WITHOUT_EFFECT
 from tests.support.instance import Instance, save, until
-from tests.unit.roster.formats.test_access import UNKNOWN, WITHOUT_EFFECT
 
 #: A sender that the key would have to match.
 SENDERS = {

@@ -18,7 +18,7 @@ def test_a_former_owners_scripts_and_mail(server: Instance) -> None:
     added = server.run("email", "add", address, PASSWORD)
     assert f"mail in {server.mail}/x.com/jan" in added.stderr
     assert f"a Sieve script, {server.config}/{address}.dovecot.sieve" in added.stderr
-    command = added.stderr.strip().rpartition("To clear it: ")[2]
+    command = added.stderr.strip().rpartition("To delete it: ")[2]
     for words in command.split(" && "):
         server.setup(*words.split()[1:], *([PASSWORD] if " add " in words else []))
     assert server.run("email", "show", address).returncode == 0
@@ -29,7 +29,7 @@ def test_a_former_owners_scripts_and_mail(server: Instance) -> None:
     server.setup("email", "del", "-y", address)
     undone = server.run("undo")
     assert undone.returncode == 0
-    assert "is back" not in undone.stderr, "that was the script of the first owner"
+    assert "is restored" not in undone.stderr, "that was the script of the first owner"
 
 
 def test_undo_brings_the_script_back_into_force(server: Instance) -> None:
@@ -39,6 +39,6 @@ def test_undo_brings_the_script_back_into_force(server: Instance) -> None:
     until(lambda: f"* {address}, live" in server.setup("sieve", "list"))
     server.setup("email", "del", "-y", address)
     assert "ute@x.com" not in server.setup("sieve", "list")
-    assert "is back" in server.run("undo").stderr
+    assert "is restored" in server.run("undo").stderr
     assert server.file(f"{address}.dovecot.sieve").read_text() == SCRIPT
     until(lambda: f"* {address}, live" in server.setup("sieve", "list"))

@@ -84,7 +84,7 @@ def test_it_is_told_before_anything_is_started_and_nothing_is_changed(
     told = served["told"]
     assert isinstance(told, dict)
     assert told["served"]["accounts"] == 5
-    assert told["mailboxes"] == {"found": 2, "missing": ["bob@example.com", "qa@example.org"]}
+    assert told["mailboxes"] == {"existing": 2, "missing": ["bob@example.com", "qa@example.org"]}
     assert told["queued"] == {"deferred": 1}
     mended = [remark["subject"] for remark in told["remarks"] if remark["kind"] == "fix"]
     assert [os.path.basename(subject) for subject in mended] == ["strange.test", "spool-postfix"]

@@ -193,7 +193,7 @@ def test_the_next_start_ends_what_a_crash_has_left(running: Instance) -> None:
     os.kill(postfix, signal.SIGKILL)
     pid = kill_all(running)
     running.start()
-    assert b"processes of a server that is gone" in running.log.read_bytes()[said:]
+    assert b"processes of a dead server" in running.log.read_bytes()[said:]
     assert of_session(pid) == []
     assert of_session(postfix) == []
     assert busy.has_ended()

@@ -97,5 +97,5 @@ def test_up_starts_with_a_clock_that_is_years_ahead_and_ends_nothing(shifted: Sh
     shifted.shift.write_text(str(2 * YEARS_S))
     shifted.start()
     assert not shifted.can_log_in("ann@x.com")
-    assert "held: postfix-accounts.cf: warning: end dates wait" in shifted.run("status").stdout
+    assert "waiting: postfix-accounts.cf: warning: end dates wait" in shifted.run("status").stdout
     shifted.shift.write_text("0")

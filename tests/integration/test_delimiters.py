@@ -11,7 +11,7 @@ import pytest
 from mailroster.base.findings import Refused
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Sources, load
-from mailroster.servers import prepare, version
+from mailroster.servers import prerequisites, version
 from mailroster.servers.config.dovecot import conf_2_3, conf_2_4
 from tests.support.instance import HASH, PASSWORD, Instance, until
 
@@ -87,7 +87,7 @@ def test_senders_and_explain_know_the_extension(server: Instance) -> None:
 def test_an_account_with_a_delimiter_is_refused(server: Instance) -> None:
     refused = server.run("email", "add", "ann-marie@example.test", PASSWORD)
     assert refused.returncode == 1
-    assert "has '-', which sets off the extension" in refused.stderr
+    assert "has '-', which begins the extension" in refused.stderr
     accounts = server.file("postfix-accounts.cf")
     text = accounts.read_text()
     accounts.write_text(f"{text}ann_b@example.test|{HASH}\n")
@@ -170,4 +170,4 @@ def test_up_says_which_package_the_search_needs(
     options = {"home": str(server.home), "hostname": "mail.test", "full_text_search": "1"}
     settings = load(Sources(options, {}, lambda path: b"", lambda path: False))
     with pytest.raises(Refused, match="full_text_search needs the Debian package dovecot-f"):
-        prepare.check(settings, Layout(settings.state))
+        prerequisites.check(settings, Layout(settings.state))

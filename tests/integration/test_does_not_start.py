@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from mailroster.base.settings import Sources, load
-from mailroster.servers.ports import taken
+from mailroster.servers.ports import ports_in_use
 from tests.support.instance import PORTS, Instance, free_ports
 
 
@@ -42,7 +42,7 @@ def test_postfix_does_not_start_without_a_log_file(instance: Instance) -> None:
     ended = instance.run("up")
     assert ended.returncode == 1
     assert (
-        "postfix does not start: maillog_file = /dev/stdout: Postfix starts with a file only"
+        "postfix does not start: maillog_file = /dev/stdout: Postfix starts only with a file"
         in (ended.stderr)
     )
 
@@ -67,7 +67,7 @@ def test_every_way_to_listen_on_a_port() -> None:
 
     def messages(server: str, listen: str, **more: str) -> list[str]:
         given = {"home": "/nonexistent", "listen": listen, **options, **more}
-        return taken(server, load(Sources(given, {}, lambda path: b"", os.path.isdir)))
+        return ports_in_use(server, load(Sources(given, {}, lambda path: b"", os.path.isdir)))
 
     smtp = ports["smtp"]
     for address, listen, found in (

@@ -17,7 +17,7 @@ from mailroster.base.address import split
 from mailroster.cli import main
 from mailroster.routing.router import Router
 from mailroster.store.config_folder import Store
-from tests.integration.test_routing import SEED, Answer, Post, Sent, batches, endless, expected
+from tests.support.post import SEED, Answer, Post, Sent, batches, endless, expected
 from tests.support.rosters import DOMAINS, FOREIGN, HASH, ORIGIN, Sample, sample
 
 ROSTERS = 8

@@ -47,7 +47,7 @@ SERVED = (
 )  # fmt: skip
 LONG = "y" * 4000
 NO_LOGIN = ("nologin", "allow_nets=10", "allow_nets=local", "fail", "noauthenticate")
-#: What makes one account another in a passwd-file, and what ends Dovecot's auth process.
+#: What changes the identity of the account in a passwd-file, and what ends Dovecot's auth process.
 MARK = {"2.3": "protected", "2.4": "default"}[version()]
 IMPOSTORS = (
     "user=keep@x.com", f"user:{MARK}=keep@x.com", "username=keep", "domain=z.com",
@@ -91,7 +91,7 @@ UNSAFE = (
     "userdb_mail=mbox:/etc:INBOX=/etc/motd", "userdb_home=/tmp/x", "userdb_sieve=file:/etc/x",
     "userdb_mail=maildir:~/m:INDEX=/tmp/x", "userdb_mail_control_path=/tmp/x",
 )  # fmt: skip
-#: Of them those that name a place outside of the mail folder: the account stays, and waits.
+#: Of them those that name a place outside the mail folder: the account stays, and waits.
 WAITING = 5
 #: Left out of what Dovecot reads: there is one owner.
 OWNERS = ("userdb_uid=5000", "userdb_gid=8", "userdb_uid=1000 userdb_gid=1000", "userdb_uid=nosuch")

@@ -38,8 +38,8 @@ while True:
 
 WRITE_SQLITE = """
 import sys
-from mailroster.publish.tables.dovecot import AccountRow
-from mailroster.publish.targets.sqlite_table import ACCOUNT, SqliteTable
+from mailroster.publish.targets.sqlite_table import SqliteTable
+from mailroster.servers.config.dovecot.schema import ACCOUNT, AccountRow
 table, n = SqliteTable(sys.argv[1], ACCOUNT), 0
 while True:
     n += 1

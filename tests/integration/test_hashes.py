@@ -8,8 +8,8 @@ from mailroster.analysis.checks.secrets import is_impossible, is_known, scheme_o
 from mailroster.app.passwords.hashing import Crypt, hash_password
 from mailroster.app.passwords.verify import is_right
 from mailroster.base.findings import Refused
+from tests.support.hashes import FOREIGN
 from tests.support.instance import Instance, save, until
-from tests.unit.app.test_password_verify import FOREIGN
 
 PASSWORD = "secret"
 _SALTED = base64.b64encode(hashlib.sha1(b"secretsalt").digest() + b"salt").decode()

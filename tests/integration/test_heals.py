@@ -18,7 +18,7 @@ from tests.support import processes
 from tests.support.faulty import mount, own_mounts
 from tests.support.instance import HASH, Instance, message, until
 
-HEALED = "what was lost is there again"
+HEALED = "the state folder is complete again"
 HEAL_S = 60.0
 
 
@@ -317,7 +317,7 @@ def test_a_second_up_that_takes_the_folder_over_ends_the_first(instance: Instanc
     second = pids(instance)
     first.send_signal(signal.SIGCONT)
     assert first.wait(HEAL_S) == 1
-    assert "has taken it over" in said(instance)
+    assert "uses it now" in said(instance)
     assert pids(instance) == second
     works(instance)
 

@@ -8,7 +8,7 @@ from tests.support.host import Host
 from tests.support.instance import HASH, until
 
 STATE = "/var/lib/mailroster"
-HEALED = "what was lost is there again"
+HEALED = "the state folder is complete again"
 
 
 @pytest.fixture(scope="module")

@@ -185,7 +185,7 @@ def test_a_rewritten_regexp_file_is_seen_and_a_bad_one_stays_out(live: Instance)
         "if /^a/\n/^rx[0-9]+@x\\.com$/ keep@x.com\n",
     ):
         path.write_text(bad)
-        until(lambda: "held: postfix-regexp.cf:1: error" in live.run("status").stdout, 5)
+        until(lambda: "waiting: postfix-regexp.cf:1: error" in live.run("status").stdout, 5)
         until(lambda: "postfix-regexp.cf:1: error" in live.log.read_text(), 5)
         assert live.rcpt("rx2@x.com")[0] == 250
     path.unlink()
@@ -259,7 +259,7 @@ def test_a_file_written_slowly_takes_nobody_away(live: Instance) -> None:
         path.write_text(text)
         path.unlink()
         settle(live, time.monotonic())
-        assert "the file is gone" in live.run("status").stdout
+        assert "the file is missing" in live.run("status").stdout
         path.write_text(text)
     finally:
         done.set()

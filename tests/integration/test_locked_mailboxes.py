@@ -13,7 +13,7 @@ from mailroster.servers import running
 from mailroster.servers.mail_work import UIDLIST_LOCK
 from tests.support.instance import HASH, Instance, until
 
-TOLD = "folders of mail that a killed Dovecot had left locked are open: 1\n"
+TOLD = "mail folders that a killed Dovecot had locked are unlocked: 1\n"
 
 
 @pytest.fixture

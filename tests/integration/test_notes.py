@@ -72,10 +72,10 @@ def test_what_is_over_is_put_into_effect(live: Instance) -> None:
     assert live.can_log_in("bob@x.com", "another")
     assert not live.can_log_in("guest@x.com")
     assert live.file(ALIASES).read_text() == ""
-    assert f"# mine\n# mailroster: comment locked: it ended with {soon}\nguest@x.com|" in (
+    assert f"# mine\n# mailroster: comment locked: expired on {soon}\nguest@x.com|" in (
         accounts.read_text()
     )
-    assert "the time of 'fair@x.com' is over" in live.log.read_text()
+    assert "'fair@x.com' has expired" in live.log.read_text()
     assert "held" not in live.log.read_text()
     assert "root: mailroster up\n" in live.setup("log")
 
@@ -83,7 +83,7 @@ def test_what_is_over_is_put_into_effect(live: Instance) -> None:
 def test_an_end_date_that_cannot_be_read_is_told_by_line(live: Instance) -> None:
     with live.file(ALIASES).open("a") as file:
         file.write("# mailroster: until next week\nnext@x.com keep@x.com\n")
-    until(lambda: f"{ALIASES}:1: error: 'next week' is no date" in live.log.read_text())
+    until(lambda: f"{ALIASES}:1: error: 'next week' is not a date" in live.log.read_text())
     assert live.rcpt("next@x.com")[0] == 250
 
 

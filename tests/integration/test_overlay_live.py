@@ -103,14 +103,14 @@ def test_a_read_only_folder_is_served_and_followed_and_commands_say_what_to_do(
 def test_what_can_not_be_written_there_is_told_once(mounted: Mounted) -> None:
     ended = f"# mailroster: until 2020-01-01\n{accounts('old')}"
     mounted.put(accounts=accounts("ann") + ended)
-    words = "what has come to its end date stays in force"
+    words = "expired entries stay in force"
     until(lambda: mounted.lines(words) == 1)
     for name in ("one", "two"):
         mounted.put(accounts=accounts("ann", name) + ended)
         until(lambda name=name: mounted.can_log_in(f"{name}@x.com"))  # type: ignore[misc]
     assert mounted.can_log_in("old@x.com")
     assert mounted.lines(words) == 1
-    assert mounted.lines("edits by hand are missing in the history") == 1
+    assert mounted.lines("manual edits are missing in the history") == 1
     assert list(mounted.config.glob(".mailroster*")) == []
 
 
@@ -137,9 +137,9 @@ def test_a_file_that_was_changed_here_stays_and_the_others_follow(overlaid: Over
     until(lambda: overlaid.lines("[changed-in-both]") == 1)
     said = overlaid.run("status")
     assert said.returncode == 1
-    assert "held: postfix-accounts.cf: warning: changed here, and in the source" in said.stdout
+    assert "waiting: postfix-accounts.cf: warning: changed in the overlay and in" in said.stdout
     checked = overlaid.run("check", "--rule", "changed-in-both")
-    assert "postfix-accounts.cf: warning: changed here" in checked.stdout + checked.stderr
+    assert "postfix-accounts.cf: warning: changed in the overlay" in checked.stdout + checked.stderr
 
 
 def test_what_is_put_into_the_source_follows_it_again(overlaid: Overlaid) -> None:
@@ -168,7 +168,7 @@ def test_what_is_dropped_is_the_sources_at_once(overlaid: Overlaid) -> None:
 
 def test_a_source_that_is_gone_takes_nobody_away(overlaid: Overlaid) -> None:
     overlaid.volume.put({"mailroster.toml": overlaid.files["mailroster.toml"]})
-    until(lambda: overlaid.lines("has lost this file; what came from it stays") == 1)
+    until(lambda: overlaid.lines("has lost this file; the copies of its files stay in use") == 1)
     assert overlaid.can_log_in("ann@x.com")
     assert overlaid.rcpt("other@x.com")[0] == 250
     overlaid.put()

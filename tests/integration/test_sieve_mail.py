@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.instance import HASH, Instance, until
-from tests.support.sink import Sink, Taken
+from tests.support.sieve_mail import OUTSIDE, sent
+from tests.support.sink import Sink
 
-OUTSIDE = "friend@elsewhere.example"
 ACTIONS = """\
 require ["vacation", "enotify", "reject", "copy"];
 if header :contains "subject" "forward-out" { redirect "friend@elsewhere.example"; }
@@ -45,15 +45,6 @@ def scripts(server: Instance, relay: Sink) -> None:
     server.setup("relay", "add-domain", "relayed.example", "127.0.0.1", str(relay.port))
     server.setup("apply")
     until(lambda: server.setup("sieve", "list").count(", live") == len(names))
-
-
-def sent(sink: Sink, recipient: str, subject: str) -> list[Taken]:
-    """Messages to a recipient outside whose text has a word."""
-    return [
-        taken
-        for taken in list(sink.taken)
-        if recipient in taken.recipients and subject.encode() in taken.content
-    ]
 
 
 def test_each_action_leaves_by_the_relay_for_all(server: Instance) -> None:

@@ -3,8 +3,8 @@ addresses that lead to it."""
 
 import pytest
 
-from tests.integration.test_sieve_mail import OUTSIDE, sent
 from tests.support.instance import HASH, Instance, until
+from tests.support.sieve_mail import OUTSIDE, sent
 
 SETTINGS = {"spoof_protection": True}
 SENDER = "somebody@elsewhere.test"

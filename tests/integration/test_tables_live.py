@@ -11,7 +11,8 @@ from smtplib import SMTPServerDisconnected
 import pytest
 
 from mailroster.base.layout import Layout
-from mailroster.publish.targets.sqlite_table import ACCOUNT, SqliteTable
+from mailroster.publish.targets.sqlite_table import SqliteTable
+from mailroster.servers.config.dovecot.schema import ACCOUNT
 from mailroster.servers.reopen import reopen_database
 from tests.support.instance import HASH, PASSWORD, Instance, until
 
@@ -245,7 +246,7 @@ def watched(alone: Instance) -> Iterator[Instance]:
 def mended(instance: Instance) -> int:
     """How often `up` has said that it found a table damaged, or that it corrected one."""
     said = instance.log.read_text()
-    return said.count("made anew") + said.count("tables corrected")
+    return said.count("rebuilt") + said.count("tables corrected")
 
 
 def in_step(instance: Instance) -> None:

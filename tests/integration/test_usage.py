@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mailroster.app.comparison import place_of, same_place
+from mailroster.app.comparison.dovecot import place_of, same_place
 from mailroster.servers.version import version
 from tests.support.instance import HASH, Instance, save, until
 

@@ -106,7 +106,7 @@ def test_it_is_installed_used_removed_and_purged(tree: Tree) -> None:
     ):
         assert (tree.path / "usr/share/doc/mailroster" / page).exists(), page
     said = tree.run("mailroster", "tables")
-    assert "are in step with /etc/mailroster\n" in said
+    assert "are up to date with /etc/mailroster\n" in said
     key = "john@xn--bcher-kva.example"
     assert key in tree.run("postmap", "-q", key, "lmdb:/var/lib/mailroster/tables/mailboxes")
     # What Python needs of ours is there for `watch` and its policy service as well.

@@ -15,7 +15,7 @@ from mailroster.roster.formats.quotas import QUOTAS, Quota
 from mailroster.roster.formats.virtual import VIRTUAL, Alias
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router
-from tests.properties.test_edits import rosters
+from tests.support.edit_cases import rosters
 
 FORMATS = ("csv", "jsonl", "folder")
 formats = st.sampled_from(FORMATS)

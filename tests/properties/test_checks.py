@@ -15,7 +15,7 @@ from mailroster.base.findings import ERROR, WARNING, Finding
 from mailroster.roster.documents.document import Document
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router
-from tests.properties.test_large import indexed
+from tests.support.large_documents import indexed
 from tests.support.texts import FORMATS, HASH, plain, raw
 
 ORIGIN = "x.com"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mailroster.base.address import split
 from mailroster.base.findings import ParseError
-from mailroster.roster.documents.document import Format
+from mailroster.roster.documents.format import Format
 from tests.support.texts import FORMATS, document, formats, plain, raw
 
 #: An entry of each format. Pieces that come by chance are hardly ever one.

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from mailroster.base.findings import Refused
 from mailroster.edits.expiry import expire
-from mailroster.roster.documents.document import MARK, Document, Format
+from mailroster.roster.documents.document import MARK, Document
+from mailroster.roster.documents.format import Format
 from mailroster.roster.documents.notes import (
     COMMENT_MAX,
     WORD,
@@ -23,8 +24,8 @@ from mailroster.roster.documents.notes import (
 )
 from mailroster.roster.formats.virtual import VIRTUAL, remove_recipients
 from mailroster.roster.roster import ENDING, Roster
-from tests.properties.test_large import KEYS, apply, ended, formats, indexed, same
-from tests.properties.test_large import edits as steps
+from tests.support.large_documents import KEYS, apply, ended, formats, indexed, same
+from tests.support.large_documents import edits as steps
 from tests.support.texts import FORMATS, HASH, PIECES, document
 
 _NOTES = (

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from mailroster.publish import published_files
 from mailroster.publish.published_files import PublishedFiles
-from mailroster.roster.documents.document import Document, Format
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.format import Format
 from mailroster.roster.documents.large import LargeDocument
 from mailroster.roster.formats.virtual import VIRTUAL
 from mailroster.roster.roster import Roster
 from mailroster.system.files import Disk
-from tests.properties.test_large import apply, edits, ended, formats, same
+from tests.support.large_documents import apply, edits, ended, formats, same
 from tests.support.texts import FORMATS, document, raw
 
 FIELDS = dict(zip(FORMATS, Roster._fields, strict=True))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mailroster.roster.documents import splices as splices_module
 from mailroster.roster.documents.byte_lines import lines_of
-from mailroster.roster.documents.document import Format
+from mailroster.roster.documents.format import Format
 from mailroster.roster.documents.splices import SPLICES_MAX, Bytes, Splice, splices_between
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.formats.quotas import QUOTAS

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailroster.base.findings import ParseError
-from mailroster.publish.reconcile import in_memory, tables_for
+from mailroster.publish.live_tables import in_memory
 from mailroster.publish.tables import dovecot, postfix
-from mailroster.publish.tables.table import Row, Rows, delta, difference, full
+from mailroster.publish.tables.order import tables_for
+from mailroster.publish.tables.table import Changes, Row, Rows, delta, full
 from mailroster.roster.documents.compare import changed_keys
 from mailroster.roster.documents.document import Document
 from mailroster.roster.dovecot.versions import VERSIONS
@@ -309,3 +310,10 @@ def test_changed_keys_names_every_key_whose_entry_differs(
         named = changed_keys(one, other)
         for key in {*before.index, *after.index}:
             assert key in named or one.get(key) == other.get(key), key
+
+
+def difference(before: Rows, after: Rows) -> Changes:
+    """The changes from one set of rows to another."""
+    changes: Changes = dict.fromkeys(before.keys() - after.keys())
+    changes |= {key: row for key, row in after.items() if before.get(key) != row}
+    return changes

@@ -6,7 +6,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mailroster.base.findings import Refused
-from mailroster.roster.documents.document import Document, Format
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.format import Format
 from mailroster.roster.documents.large import LargeDocument
 from mailroster.roster.documents.splices import Bytes, splices_between
 from mailroster.roster.plan import plan
@@ -14,8 +15,8 @@ from mailroster.roster.roster import Roster
 from mailroster.store.history.entry import Entry, parse
 from mailroster.store.history.undo import revert
 from mailroster.store.history.writer import command, entry, file_part
-from tests.properties.test_edits import CASES, Case, cases, done, rosters
-from tests.properties.test_large import PlainBase
+from tests.support.edit_cases import CASES, Case, cases, done, rosters
+from tests.support.large_documents import PlainBase
 from tests.support.texts import FORMATS, document, raw
 from tests.support.texts import formats as all_formats
 

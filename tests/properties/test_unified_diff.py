@@ -8,13 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailroster.roster.documents.document import Format
+from mailroster.roster.documents.format import Format
 from mailroster.roster.documents.large import LargeDocument
-from mailroster.roster.documents.unified_diff import CONTEXT, Region, unified
+from mailroster.roster.documents.unified_diff import (
+    CONTEXT,
+    Region,
+    physical_lines,
+    regions,
+    unified,
+)
 from mailroster.roster.formats.virtual import VIRTUAL
-from mailroster.roster.plan import physical_lines, regions
 from mailroster.roster.roster import Roster
-from tests.properties.test_large import apply, edits, formats, indexed
+from tests.support.large_documents import apply, edits, formats, indexed
 from tests.support.texts import document, raw
 
 texts = st.lists(st.sampled_from(["a", "b", "c", "", " "]), max_size=40)

@@ -10,7 +10,8 @@ from mailroster.base.address import Address
 from mailroster.base.findings import ParseError, Refused
 from mailroster.base.sizes import SIZE_MAX_BYTES, UNITS, human_size, normal_size, size_bytes
 from mailroster.edits import accounts
-from mailroster.roster.documents.document import Document, Format
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.format import Format
 from mailroster.roster.documents.text import content
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.formats.credentials import hidden

@@ -2,7 +2,7 @@
 
 from mailroster.analysis.effects import effects
 from mailroster.analysis.effects.effect import Effect
-from mailroster.analysis.effects.routes import concerned
+from mailroster.analysis.effects.routes import affected_keys
 from mailroster.roster.documents.document import Document
 from mailroster.roster.roster import Roster
 from mailroster.routing.change import change
@@ -26,7 +26,7 @@ def router(some: Roster) -> Router:
 def between(before: Roster, after: Roster) -> list[Effect]:
     """Effects, with the rights to send."""
     old, new = router(before), router(after)
-    found = concerned(change(old, new), prefetch_addresses)
+    found = affected_keys(change(old, new), prefetch_addresses)
     for one in (old, new):
         prefetch_traces(one, found.keys)
     return effects(found)

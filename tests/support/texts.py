@@ -4,7 +4,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from mailroster.roster.documents.document import Document, Format
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.format import Format
 from mailroster.roster.formats.access import RECEIVE_ACCESS, SEND_ACCESS
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.formats.local_aliases import LOCAL_ALIASES

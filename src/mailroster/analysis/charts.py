@@ -1,76 +1,84 @@
-"""What the pictures show: the way of one address, and the map of a roster or of one domain."""
+"""The pictures as graphs: the route of one address, and the map of a roster or of one domain."""
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
 from mailroster.analysis.graph import (
     ADDRESS,
     ALIAS,
-    DISCARDED,
     EMPTIED,
-    LOOP,
     MAILBOX,
     MORE,
-    NOWHERE,
     RULE,
     Edge,
     Graph,
     Node,
 )
-from mailroster.analysis.graph import ELSEWHERE as ELSEWHERE_NODE
-from mailroster.base.address import split, split_extension
-from mailroster.base.findings import ParseError, Refused
+from mailroster.analysis.map_nodes import MapNodes
+from mailroster.base.address import split
+from mailroster.base.findings import Refused
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats import regexp
-from mailroster.roster.formats.local_aliases import DISCARD
 from mailroster.roster.formats.virtual import Alias
-from mailroster.routing.router import POSTMASTER_SETTING, Router, role_recipient
-from mailroster.routing.trace import ELSEWHERE, Hop, Trace, is_served
+from mailroster.routing.router import Router
+from mailroster.routing.trace import Hop, Trace
 
-#: Nodes of a map; beyond that nobody can read it, and its drawing takes minutes.
+#: The most nodes of a map; a larger one can't be read, and takes minutes to draw.
 NODES_MAX = 1000
-#: Recipients of one entry that are drawn, and mailboxes of one domain to which nothing leads.
+#: The most recipients of one entry that are drawn, and mailboxes of one domain without an alias.
 DRAWN_MAX, ALONE_MAX = 25, 8
-#: Hops of one way that are drawn.
+#: The most hops of one route that are drawn.
 HOPS_MAX = 200
 
 
-def way_chart(way: Trace) -> Graph:
-    """The way of one address. Of a long way its beginning."""
-    ends = {end.address.lower(): end for end in way.recipients}
-    nodes: dict[str, Node] = {}
-    edges: dict[Edge, None] = {}
+class _Drawing:
+    """The nodes and edges of one picture, as far as it is drawn."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, Node] = {}
+        self.edges: dict[Edge, None] = {}
+
+    def add_rest(self, source: str, count: int, noun: str = "more") -> None:
+        """One node for the targets of a source that are not drawn."""
+        name = f"{source} and {noun}"
+        self.nodes[name] = Node(name, MORE, (f"and {count:,} {noun}",))
+        self.edges[Edge(source, name)] = None
+
+
+def route_chart(trace: Trace) -> Graph:
+    """The route of one address; of a long route the beginning."""
+    start = trace.address.lower()
+    ends = {end.address.lower(): end for end in trace.recipients}
+    drawing = _Drawing()
 
     def node(address: str, kind: str = ADDRESS) -> str:
         name = address.lower()
         end = ends.get(name)
         lines = [address]
         if end is not None:
-            kind = {ELSEWHERE: ELSEWHERE_NODE}.get(end.kind, end.kind)
+            kind = end.kind
             lines.append(f"mailbox of {end.mailbox}" if end.mailbox else end.kind)
-        if name not in nodes or nodes[name].kind == ADDRESS:
-            nodes[name] = Node(name, kind, tuple(lines))
+        if name not in drawing.nodes or drawing.nodes[name].kind == ADDRESS:
+            drawing.nodes[name] = Node(name, kind, tuple(lines))
         return name
 
-    node(way.address)
-    for hop in way.hops[:HOPS_MAX]:
+    node(trace.address)
+    for hop in trace.hops[:HOPS_MAX]:
         source = node(hop.address, _kind(hop))
         if hop.where is not None:
-            drawn_as = nodes[source]
-            nodes[source] = drawn_as._replace(lines=(*drawn_as.lines, str(hop.where)))
+            lines = (*drawing.nodes[source].lines, str(hop.where))
+            drawing.nodes[source] = drawing.nodes[source]._replace(lines=lines)
         for result in hop.results[:DRAWN_MAX]:
             if result.lower() != source:
-                edges[Edge(source, node(result))] = None
+                drawing.edges[Edge(source, node(result))] = None
         if len(hop.results) > DRAWN_MAX:
-            _more(nodes, edges, source, len(hop.results) - DRAWN_MAX)
-    if len(way.hops) > HOPS_MAX:
-        _more(nodes, edges, way.address.lower(), len(way.hops) - HOPS_MAX, "more steps")
-    drawn = (
-        {edge.target for edge in edges} | {edge.source for edge in edges} | {way.address.lower()}
-    )
-    kept = tuple(found for found in nodes.values() if found.name in drawn)
-    why = f": {way.answer.why}" if way.answer.why else ""
-    return Graph(f"{way.address} ({way.answer.data}{why})", kept, tuple(edges), legend=True)
+            drawing.add_rest(source, len(hop.results) - DRAWN_MAX)
+    if len(trace.hops) > HOPS_MAX:
+        drawing.add_rest(start, len(trace.hops) - HOPS_MAX, "more steps")
+    connected = {start, *(name for edge in drawing.edges for name in (edge.source, edge.target))}
+    nodes = tuple(node for node in drawing.nodes.values() if node.name in connected)
+    reason = f": {trace.answer.why}" if trace.answer.why else ""
+    title = f"{trace.address} ({trace.answer.data}{reason})"
+    return Graph(title, nodes, tuple(drawing.edges), legend=True)
 
 
 def _kind(hop: Hop) -> str:
@@ -80,205 +88,108 @@ def _kind(hop: Hop) -> str:
 
 
 def map_chart(router: Router, domain: str = "") -> Graph:
-    """What leads where in a roster, entry by entry as they stand: of one domain, the entries in it,
-    and those that lead into it. Refused if it would have more than NODES_MAX nodes."""
+    """The entries of a roster and the addresses to which they lead. Of one domain: the entries in
+    it, and those that lead into it. Refused if the map has more than NODES_MAX nodes."""
     if domain and not router.roster.names_domain(domain):
         raise Refused(f"no account and no alias is in the domain {domain!r}")
     drawing = _Map(router, domain)
-    drawing.aliases()
-    drawing.rules()
-    drawing.mailboxes()
+    for document in router.roster.aliases():
+        drawing.add_aliases(document)
+    drawing.add_rules()
+    drawing.add_mailboxes()
     nodes = tuple(drawing.nodes.values())
     return Graph(domain or "all domains", nodes, tuple(drawing.edges), legend=True)
 
 
-class _Entry(NamedTuple):
-    """A line that leads somewhere: its node, and the recipients as they are written."""
-
-    node: Node
-    recipients: tuple[str, ...]
-
-
-class _Map:
-    """One map while it is drawn."""
+class _Map(_Drawing):
+    """A map, as far as it is drawn; `domain` is "" for all of them."""
 
     def __init__(self, router: Router, domain: str) -> None:
-        self.router, self.domain = router, domain
-        self.nodes: dict[str, Node] = {}
-        self.edges: dict[Edge, None] = {}
+        super().__init__()
+        self._router, self._domain = router, domain
+        self._nodes_of = MapNodes(router)
         self._known: set[str] | None = None
         self._entries: set[str] = set()  # the names of nodes that have a line of their own
 
-    def aliases(self) -> None:
-        for document in self.router.roster.aliases():
-            self._aliases_in(document)
-
-    def _aliases_in(self, document: Document[Alias]) -> None:
+    def add_aliases(self, document: Document[Alias]) -> None:
         for key, alias in document.items():
-            own = split(self.router.qualified(key))[1]
-            if self.domain in ("", own) or self._leads_in(alias.recipients):
-                name = self._name(key)
-                where = f"line {document.location(document.position(key)).line}"
-                lines = (key, "catch-all") if key[0] == "@" else (key,)
-                node = Node(name, ALIAS, (*lines, where), own)
-                if self._loops(key):
-                    node = node._replace(kind=LOOP, lines=(*node.lines, "loop: not served"))
-                elif name in self.router.roster.accounts:
-                    node = self._mailbox(name, where)
-                self._draw(_Entry(node, alias.recipients))
+            domain = split(self._router.qualified(key))[1]
+            if self._domain in ("", domain) or self._leads_in(alias.recipients):
+                line = document.location(document.position(key)).line
+                node = self._nodes_of.of_alias(key, f"line {line}")
+                self._add_entry(node, alias.recipients)
 
-    def rules(self) -> None:
-        document = self.router.roster.regexp
+    def add_rules(self) -> None:
+        document = self._router.roster.regexp
         for position, rule, within in regexp.placed(document):
-            words = tuple(regexp.recipients(rule.result))
-            if rule.kind != "match" or not (self._is_about(rule.pattern) or self._leads_in(words)):
-                continue
-            name = str(document.location(position))
-            lines = (rule.pattern, f"{name}{', in an if' if within else ''}")
-            self._draw(_Entry(Node(name, RULE, lines), words))
+            words = regexp.recipients(rule.result)
+            if rule.kind == "match" and (self._is_about(rule.pattern) or self._leads_in(words)):
+                name = str(document.location(position))
+                lines = (rule.pattern, f"{name}{', in an if' if within else ''}")
+                self._add_entry(Node(name, RULE, lines), words)
 
-    def mailboxes(self) -> None:
-        """Those to which nothing leads: a few of them as they are, many as one."""
+    def add_mailboxes(self) -> None:
+        """The accounts without an alias: a few one by one, many as one node."""
         alone: dict[str, list[str]] = {}
-        keys = self.router.roster.accounts.keys()
-        for key in keys:
+        for key in self._router.roster.accounts.counted():
             domain = split(key)[1]
-            if key not in self.nodes and self.domain in ("", domain):
+            if key not in self.nodes and self._domain in ("", domain):
                 alone.setdefault(domain, []).append(key)
         for domain, keys in alone.items():
             if len(keys) > ALONE_MAX:
                 self._add_many(domain, keys)
             else:
                 for key in keys:
-                    self._add(self._node(key))
+                    self._add(self._nodes_of.of_address(key))
 
     def _add_many(self, domain: str, keys: list[str]) -> None:
-        """Mailboxes as one node; those that get no mail, by a rule that takes it, as another."""
-        emptied = [key for key in keys if self._is_emptied(key)]
-        for kind, count, what in (
-            (MAILBOX, len(keys) - len(emptied), "without aliases"),
-            (EMPTIED, len(emptied), "get no mail"),
+        """One node for many mailboxes, and one for those that get no mail."""
+        emptied = sum(map(self._nodes_of.is_emptied, keys))
+        for kind, count, text in (
+            (MAILBOX, len(keys) - emptied, "without aliases"),
+            (EMPTIED, emptied, "get no mail"),
         ):
             if count:
-                lines = (f"{count} mailbox{'' if count == 1 else 'es'}", what)
+                lines = (f"{count} mailbox{'' if count == 1 else 'es'}", text)
                 self._add(Node(f"{kind} of {domain}", kind, lines, domain))
 
-    def _draw(self, entry: _Entry) -> None:
-        self._add(entry.node)
-        if entry.node.name not in self._entries:  # of two files the first counts
-            self._entries.add(entry.node.name)
-            self.nodes[entry.node.name] = entry.node  # says more than one drawn as a recipient
-        for word in entry.recipients[:DRAWN_MAX]:
-            target, extension = self._target(word, entry.node)
-            if target != entry.node.name:
-                self.edges[Edge(entry.node.name, target, extension)] = None
-        if len(entry.recipients) > DRAWN_MAX:
-            _more(self.nodes, self.edges, entry.node.name, len(entry.recipients) - DRAWN_MAX)
+    def _add_entry(self, node: Node, recipients: Sequence[str]) -> None:
+        """An entry with the edges to its recipients."""
+        self._add(node)
+        if node.name not in self._entries:  # with an entry in both files the first counts
+            self._entries.add(node.name)
+            self.nodes[node.name] = node  # its label says more than that of a recipient
+        for word in recipients[:DRAWN_MAX]:
+            if "$" in word and node.kind == RULE:
+                target, extension = Node(f"{word} of {node.name}", ADDRESS, (word,)), ""
+            else:
+                target, extension = self._nodes_of.of_recipient(word)
+            self._add(target)
+            if target.name != node.name:
+                self.edges[Edge(node.name, target.name, extension)] = None
+        if len(recipients) > DRAWN_MAX:
+            self.add_rest(node.name, len(recipients) - DRAWN_MAX)
 
-    def _target(self, word: str, entry: Node) -> tuple[str, str]:
-        """The node of a recipient, and the extension with which it is written."""
-        if "$" in word and entry.kind == RULE:
-            return self._add(Node(f"{word} of {entry.name}", ADDRESS, (word,))), ""
-        if word[0] == "@":
-            key = word.lower()
-            kind = ALIAS if key in self.router.roster.virtual else ADDRESS
-            there = key[1:] if is_served(self.router, key[1:]) else ""
-            return self._add(Node(key, kind, (key,), there)), ""
-        name = self._name(word)
-        local, domain = split(name)
-        user, extension = split_extension(local)
-        bare = f"{user}@{domain}"
-        roster = self.router.roster
-        is_whole = name in roster.virtual or name in roster.accounts
-        if extension and not is_whole and (bare in roster.accounts or bare in roster.virtual):
-            return self._add(self._node(bare)), extension
-        return self._add(self._node(name)), ""
-
-    def _node(self, name: str) -> Node:
-        """A whole address as a node: what it is by itself."""
-        roster = self.router.roster
-        local, domain = split(name)
-        if name in roster.accounts:
-            return self._mailbox(name)
-        if name == DISCARD:
-            return Node(name, DISCARDED, (name, "discarded"))
-        if not is_served(self.router, domain):
-            return Node(name, ELSEWHERE_NODE, (name,))
-        bare = local if domain == self.router.origin else name
-        if name in roster.virtual or any(bare in document for document in roster.aliases()):
-            return Node(name, ALIAS, (name,), domain)
-        if role_recipient(self.router, bare):
-            return Node(name, ADDRESS, (name, POSTMASTER_SETTING), domain)
-        if self._is_unknown(name):
-            return Node(name, NOWHERE, (name, "does not exist"), domain)
-        return Node(name, ADDRESS, (name,), domain)
-
-    def _mailbox(self, name: str, *more: str) -> Node:
-        """An account, with what more its label says."""
-        quota = self.router.roster.quotas.get(name)
-        size = () if quota is None else (f"quota {quota.size}",)
-        if self._is_emptied(name):
-            return Node(name, EMPTIED, (name, *size, *more, "gets no mail"), split(name)[1])
-        return Node(name, MAILBOX, (name, *size, *more), split(name)[1])
-
-    def _is_emptied(self, account: str) -> bool:
-        """Whether an alias or a rule takes the mail of an account, and gives it none of it."""
-        try:
-            ends = self.router.expand(account)
-        except ParseError:
-            return True
-        return not any(self.router.mailbox(end) == account for end in ends)
-
-    def _loops(self, key: str) -> bool:
-        """Whether Postfix can't follow an alias to its end, so that it is not served."""
-        try:
-            self.router.follow(key)
-        except ParseError:
-            return True
-        return False
-
-    def _is_unknown(self, address: str) -> bool:
-        """Whether nothing takes mail for an address in a domain that is served."""
-        try:
-            return self.router.lookup(address) is None
-        except ParseError:
-            return False
-
-    def _name(self, word: str) -> str:
-        return word if word[0] == "@" or word == DISCARD else self.router.qualified(word).lower()
-
-    def _add(self, node: Node) -> str:
+    def _add(self, node: Node) -> None:
         self.nodes.setdefault(node.name, node)
         if len(self.nodes) > NODES_MAX:
-            raise Refused(
-                f"the map of {self.domain or 'all domains'} has more than {NODES_MAX} nodes; "
-                + ("'setup explain ADDRESS' shows one" if self.domain else "name one domain")
-            )
-        return node.name
+            hint = "'setup explain ADDRESS' shows one" if self._domain else "name one domain"
+            area = self._domain or "all domains"
+            raise Refused(f"the map of {area} has more than {NODES_MAX} nodes; {hint}")
 
     def _leads_in(self, recipients: Iterable[str]) -> bool:
-        return not self.domain or self.domain in self._domains(recipients)
-
-    def _domains(self, recipients: Iterable[str]) -> Iterator[str]:
-        for word in recipients:
-            yield split(self.router.qualified(word))[1].lower()
+        """Whether a recipient is in the domain."""
+        domains = (split(self._router.qualified(word))[1].lower() for word in recipients)
+        return not self._domain or self._domain in domains
 
     def _is_about(self, pattern: str) -> bool:
         """Whether a pattern may be about the domain: it names it, or no domain at all."""
         plain = pattern.replace("\\", "").lower()
-        return self.domain in plain or not any(domain in plain for domain in self._known_domains())
+        return self._domain in plain or not any(name in plain for name in self._known_domains())
 
     def _known_domains(self) -> set[str]:
         if self._known is None:
-            roster = self.router.roster
+            roster = self._router.roster
             keys = (*roster.accounts.keys(), *roster.virtual.keys())
             self._known = {split(key)[1] for key in keys} - {""}
         return self._known
-
-
-def _more(
-    nodes: dict[str, Node], edges: dict[Edge, None], source: str, count: int, what: str = "more"
-) -> None:
-    name = f"{source} and {what}"
-    nodes[name] = Node(name, MORE, (f"and {count:,} {what}",))
-    edges[Edge(source, name)] = None

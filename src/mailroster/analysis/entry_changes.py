@@ -1,5 +1,5 @@
-"""Which entries differ between two rosters, in words for a log: `added: account john@x.example;
-changed: alias info@x.example`."""
+"""The entries that differ between two rosters, and their text for a log: `added: account
+john@x.example; changed: alias info@x.example`."""
 
 from collections.abc import Collection, Iterable, Mapping
 from heapq import nsmallest
@@ -12,9 +12,9 @@ from mailroster.roster.documents.large import whole
 from mailroster.roster.roster import Roster, differing
 
 ADDED, CHANGED, REMOVED = "added", "changed", "removed"
-#: Of each kind of entry so many are named, with a count for the rest.
+#: The most keys that are named of each kind of entry; the rest is counted.
 NAMED_MAX = 3
-#: Of more keys nobody looks whether the entry of each is really another: a parse of each line.
+#: Beyond this many keys, entries are not parsed to see whether they really differ.
 _LOOKED_UP_MAX = 1000
 #: One entry of a field of the Roster, and many.
 NOUNS: Mapping[str, tuple[str, str]] = {
@@ -41,9 +41,9 @@ class EntryChanges(NamedTuple):
 
 
 def entry_changes(before: Roster, after: Roster) -> list[EntryChanges]:
-    """The entries that are not the same in both rosters."""
-    found = [_of_file(field, old, new) for field, old, new in differing(before, after)]
-    return [changes for changes in found if any(changes.counts.values())]
+    """The changes of each file that has any."""
+    changes_by_file = [_of_file(field, old, new) for field, old, new in differing(before, after)]
+    return [changes for changes in changes_by_file if any(changes.counts.values())]
 
 
 def _of_file(field: str, old: Document[object], new: Document[object]) -> EntryChanges:
@@ -62,12 +62,13 @@ def _of_file(field: str, old: Document[object], new: Document[object]) -> EntryC
             REMOVED: old_keys - new_keys,
         }
         return _counted(field, kinds)
-    named: dict[str, list[str]] = {ADDED: [], CHANGED: [], REMOVED: []}
-    for key in old_keys | new_keys:
-        was, is_now = old.get(key), new.get(key)
-        if was != is_now:
-            named[ADDED if was is None else REMOVED if is_now is None else CHANGED].append(key)
-    return _counted(field, named)
+    differing_keys = [key for key in old_keys | new_keys if old.get(key) != new.get(key)]
+    kinds = {
+        ADDED: {key for key in differing_keys if key not in old},
+        CHANGED: {key for key in differing_keys if key in old and key in new},
+        REMOVED: {key for key in differing_keys if key not in new},
+    }
+    return _counted(field, kinds)
 
 
 def _counted(field: str, kinds: Mapping[str, Collection[str]]) -> EntryChanges:
@@ -77,13 +78,13 @@ def _counted(field: str, kinds: Mapping[str, Collection[str]]) -> EntryChanges:
 
 
 def described(changes: Iterable[EntryChanges]) -> str:
-    """All of it as one line, "" for no change."""
+    """The changes as one line, "" for none."""
     changes = list(changes)
     parts = []
     for kind in (ADDED, CHANGED, REMOVED):
-        words = [_named(change, kind) for change in changes if change.counts.get(kind)]
-        if words:
-            parts.append(f"{kind}: {', '.join(words)}")
+        texts = [_named(change, kind) for change in changes if change.counts.get(kind)]
+        if texts:
+            parts.append(f"{kind}: {', '.join(texts)}")
     return "; ".join(parts)
 
 

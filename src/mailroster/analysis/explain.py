@@ -1,5 +1,5 @@
-"""All that a roster says about one address: its way, its login, who may send as it, its mailboxes
-and restrictions. Pure; whether the servers say the same is for mailroster.app.comparison to ask."""
+"""Everything that a roster says about one address: its route, its login, its senders, mailboxes and
+restrictions. Pure; mailroster.app.comparison compares it with the servers."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -17,14 +17,15 @@ from mailroster.roster.formats.credentials import is_locked
 from mailroster.roster.formats.local_aliases import LocalAliases
 from mailroster.routing import senders
 from mailroster.routing.router import Router
-from mailroster.routing.trace import MAILBOX, LinesOfRules, Trace, in_force, restriction
+from mailroster.routing.trace import MAILBOX, LinesOfRules, Trace, follow_served, restriction
 
-#: So many hops are looked at for what is noted above their lines.
+#: The most hops whose lines are searched for notes.
 _NOTED = 100
 
 
 class Login(NamedTuple):
-    """Whether an address can log in, or why it can't. `nets`: from where only, if not anywhere."""
+    """Whether an address can log in, and why. `nets`: the only networks from which it can, "" for
+    any."""
 
     allowed: bool
     why: str
@@ -32,9 +33,9 @@ class Login(NamedTuple):
 
 
 class Mailbox(NamedTuple):
-    """A mailbox in which the way of an address ends. `place`: where its mail is (Place), "" where
-    only Dovecot can tell. `limit`: a normal size, "" = the server's default, "?" = only Dovecot can
-    tell. `messages`: how many it may hold, 0 = any number."""
+    """A mailbox at the end of a route. `place`: where its mail is (Place), "" if only Dovecot can
+    tell. `limit`: a normal size, "" = the server's default, "?" = only Dovecot can tell.
+    `messages`: the most messages, 0 = any number."""
 
     account: str
     where: Location
@@ -44,8 +45,8 @@ class Mailbox(NamedTuple):
     messages: int = 0
 
 
-class Restricted(NamedTuple):
-    """An entry of access(5) for an address: direction (`send` or `receive`), place, key, action."""
+class AddressRestriction(NamedTuple):
+    """An entry of access(5) for an address. `direction`: `send` or `receive`."""
 
     direction: str
     where: Location
@@ -54,12 +55,12 @@ class Restricted(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """`router` is that of the tables as they are served, `whole` that of the folder. `senders` is
-    None where anybody who logs in may send as the address. `findings`: lines about it that can't be
-    read; `left_out`: aliases on its way that have no row in the tables, since Postfix could not
-    follow them."""
+    """All of it. `router` is that of the tables as the servers have them, `whole` that of the
+    folder. `senders` is None where anybody who logs in may send as the address. `findings`: lines
+    for it that can't be read. `left_out`: aliases on its route that the tables leave out, since
+    Postfix could not follow them."""
 
-    way: Trace
+    trace: Trace
     router: Router
     whole: Router
     findings: tuple[Finding, ...]
@@ -67,7 +68,7 @@ class Explanation(NamedTuple):
     mailboxes: tuple[Mailbox, ...]
     login: Login
     senders: tuple[str, ...] | None
-    restrictions: tuple[Restricted, ...]
+    restrictions: tuple[AddressRestriction, ...]
     notes: tuple[tuple[Location, Notes], ...]
 
 
@@ -81,48 +82,47 @@ def explain(
     """Everything about a qualified address, for a version of Dovecot ("" = any). Raises what
     `router.captured` raises."""
     router = router._replace(postmaster=settings.postmaster_address)
-    way, served, left_out = in_force(router, address, lines_of_rules)
-    accounts = dict.fromkeys(end.mailbox for end in way.recipients if end.kind == MAILBOX)
+    trace, served, left_out = follow_served(router, address, lines_of_rules)
+    accounts = dict.fromkeys(end.mailbox for end in trace.recipients if end.kind == MAILBOX)
     mailboxes = [_mailbox(router, settings, account, version) for account in accounts]
     owners = None
     if settings.spoof_protection:
         owners = senders.of_address(router, address, catch_all=settings.spoof_catch_all)
     return Explanation(
-        way,
+        trace,
         served,
         router,
         tuple(_unread(router, address)),
         left_out,
         tuple(mailboxes),
-        login(router, way),
+        login(router, trace),
         owners,
         tuple(_restrictions(router, address)),
-        tuple(_notes(router, way, address)),
+        tuple(_notes(router, trace, address)),
     )
 
 
-def login(router: Router, way: Trace) -> Login:
-    """Whether somebody can log in under the address of a way, as Dovecot will decide it."""
+def login(router: Router, trace: Trace) -> Login:
+    """Whether the address of a route can log in, as Dovecot decides it."""
     accounts = router.roster.accounts
-    key = way.address.lower()
+    key = trace.address.lower()
     account = accounts.get(key)
     if account is None:
         local, domain = split(key)
         bare = f"{split_extension(local)[0]}@{domain}"
         if bare in accounts:
             return Login(False, f"a login has no extension; log in as {bare}")
-        where = way.hops[0].where if way.hops else None
+        where = trace.hops[0].where if trace.hops else None
         if where is not None:
             return Login(False, f"{where} makes it an alias, and an alias has no password")
-        return Login(False, "there is no account of this name")
+        return Login(False, "no account has this address")
     where = accounts.location(accounts.position(key))
     fields = dict(account.fields())
     if is_locked(account.password):
         return Login(False, f"{where}: it is locked, by the '!' in front of its hash")
     if "nologin" in fields:
-        reason = fields.get("reason", "")
-        told = f": {reason}" if reason else ""
-        return Login(False, f"{where}: it has the extra field nologin{told}")
+        reason = f": {fields['reason']}" if fields.get("reason") else ""
+        return Login(False, f"{where}: it has the extra field nologin{reason}")
     return Login(True, str(where), fields.get("allow_nets", ""))
 
 
@@ -132,30 +132,30 @@ def _mailbox(router: Router, settings: Settings, account: str, version: str) -> 
     entry = roster.accounts.get(account)
     assert entry is not None
     place = place_of(entry, settings.mail, version)
-    told = "" if place is None else str(place)
+    place_text = "" if place is None else str(place)
     if not settings.enable_quotas:
-        return Mailbox(account, where, told, "", None)
+        return Mailbox(account, where, place_text, "", None)
     by_default = default(settings.mailbox_size_limit, version)
     limit = limit_of(roster, account, by_default, settings.mail)
     if limit.is_default:
-        return Mailbox(account, where, told, "", None, limit.messages)
+        return Mailbox(account, where, place_text, "", None, limit.messages)
     quota = roster.quotas.position(account)
     limit_where = where if limit.field or quota is None else roster.quotas.location(quota)
     size = "?" if limit.size is None else size_text(limit.size)
-    return Mailbox(account, where, told, size, limit_where, limit.messages)
+    return Mailbox(account, where, place_text, size, limit_where, limit.messages)
 
 
-def _restrictions(router: Router, address: str) -> Iterator[Restricted]:
+def _restrictions(router: Router, address: str) -> Iterator[AddressRestriction]:
     for direction in ("send", "receive"):
         document = getattr(router.roster, f"{direction}_access")
         entry = restriction(document, address)
         if entry is not None:
             where = document.location(document.position(entry.key))
-            yield Restricted(direction, where, entry.key, entry.action)
+            yield AddressRestriction(direction, where, entry.key, entry.action)
 
 
 def _unread(router: Router, address: str) -> Iterator[Finding]:
-    """What is wrong with lines that claim the address, and so don't count."""
+    """The errors of lines that have the address as their key, and don't count for that."""
     documents: tuple[Document[Any], ...] = (
         router.roster.accounts, router.roster.quotas, *router.roster.aliases(),
     )  # fmt: skip
@@ -169,19 +169,19 @@ def _unread(router: Router, address: str) -> Iterator[Finding]:
                 yield fault.at(document.location(position))
 
 
-def _notes(router: Router, way: Trace, address: str) -> Iterator[tuple[Location, Notes]]:
-    """What is noted above the lines of the way, and above the account."""
+def _notes(router: Router, trace: Trace, address: str) -> Iterator[tuple[Location, Notes]]:
+    """The notes above the lines of the route, and above the account."""
     accounts = router.roster.accounts
     aliases = {document.format.file: document for document in router.roster.aliases()}
     places: dict[Location, Notes] = {}
     keys: list[tuple[Document[Any], str]] = [(accounts, address.lower())]
-    for hop in way.hops[:_NOTED]:
+    for hop in trace.hops[:_NOTED]:
         if hop.where is not None and hop.where.file in aliases:
             keys.append((aliases[hop.where.file], hop.key))
         elif hop.where is not None and hop.where.file == accounts.format.file:
             keys.append((accounts, hop.key))
     for document, key in keys:
         position = document.position(key)
-        if position is not None and (found := notes.notes_of(document, position)) != Notes():
-            places.setdefault(document.location(position), found)
+        if position is not None and (entry := notes.notes_of(document, position)) != Notes():
+            places.setdefault(document.location(position), entry)
     yield from places.items()

@@ -1,10 +1,10 @@
 """A picture as a value, and as text in Graphviz's language (graphviz.org, "DOT Language").
 
-Every name and label is put in quotes, with what means anything to Graphviz inside of them escaped;
-so no address and no pattern can be more than a text, in the text, and in the SVG made of it.
+Every name and label is in quotes, and characters that mean something to Graphviz are escaped: an
+address or a pattern can only be a text, in this text and in the SVG made of it.
 
-Graphviz's library guesses how wide a text is; which font a viewer has is not known either. So every
-box is made wide enough for DejaVu Sans, the widest of the usual ones, and titles get blanks.
+Graphviz only guesses the width of a text, and the font of the viewer is not known. So every box is
+wide enough for DejaVu Sans, the widest of the usual fonts, and titles get blanks.
 """
 
 from typing import NamedTuple
@@ -27,7 +27,7 @@ _STYLES = {
     LOOP: f'shape=box, style="filled,dashed", {_RED}',
     MORE: 'shape=box, style="dotted", color="#666666", fontcolor="#444444"',
 }
-#: What each kind is, in the order of the legend.
+#: The text of each kind in the legend, in its order.
 _LEGEND = {
     ALIAS: "alias",
     RULE: "rule by pattern",
@@ -44,10 +44,10 @@ _LEGEND = {
 _LABEL_MAX = 64
 _FONTSIZE, _LINE_HEIGHT = 11, 1.3
 _POINTS_PER_INCH = 72
-#: Blank space at the left and the right of a label, in inches.
+#: Space at the left and the right of a label, in inches.
 _MARGIN = 0.11
 #: Widths of the characters from the blank to the tilde in DejaVu Sans, in hundredths of the font
-#: size, and of any other.
+#: size, and the width of any other character.
 _WIDTHS = (
     32, 41, 46, 84, 64, 96, 78, 28, 40, 40, 50, 84, 32, 37, 32, 34, 64, 64, 64, 64, 64, 64, 64, 64,
     64, 64, 34, 34, 84, 84, 84, 54, 100, 69, 69, 70, 78, 64, 58, 78, 76, 30, 30, 66, 56, 87, 75, 79,
@@ -66,7 +66,7 @@ _LEGEND_TITLE = "Legend"
 
 
 class Node(NamedTuple):
-    """`group` is the domain whose frame it stands in, "" for none; `lines` are its label."""
+    """A box. `group`: the domain whose frame contains it, "" for none; `lines`: its label."""
 
     name: str
     kind: str
@@ -81,7 +81,7 @@ class Edge(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """`legend`: whether the picture explains its colours."""
+    """A picture. `legend`: whether it explains its colours."""
 
     title: str
     nodes: tuple[Node, ...]
@@ -98,7 +98,7 @@ def dot(graph: Graph) -> str:
     lines += [f"  {_node(node)}" for node in groups.pop("")]
     for number, (group, nodes) in enumerate(groups.items()):
         lines.append(f"  subgraph cluster_{number} {{")
-        # At the left no edge crosses it: edges leave at the right of a box.
+        # On the left no edge crosses the title: edges leave a box on its right.
         lines.append(f'    label={_title(group)}; labeljust=l; color="#bbbbbb"; fontsize=12;')
         lines += [f"    {_node(node)}" for node in nodes]
         lines.append("  }")
@@ -107,31 +107,28 @@ def dot(graph: Graph) -> str:
         settings = [f"label={_title(_short(label))}"] if label else []
         if source in broken:
             settings += ["style=dashed", 'color="#a33c3c"']
-        told = f" [{', '.join(settings)}]" if settings else ""
-        lines.append(f"  {_quoted(source)} -> {_quoted(target)}{told};")
+        attributes = f" [{', '.join(settings)}]" if settings else ""
+        lines.append(f"  {_quoted(source)} -> {_quoted(target)}{attributes};")
     if graph.legend:
         lines += _legend({node.kind for node in graph.nodes})
     return "\n".join([*lines, "}", ""])
 
 
 def _legend(kinds: set[str]) -> list[str]:
-    """A frame with a box for each kind that the picture has."""
+    """A frame with a box for each kind of node in the picture."""
     shown = [kind for kind in _LEGEND if kind in kinds]
     lines = ["  subgraph cluster_legend {"]
     settings = 'labeljust=l; color="#bbbbbb"; fontsize=12; style=dotted'
     lines.append(f"    label={_title(_LEGEND_TITLE)}; {settings};")
     for kind in shown:
-        # Names with a line feed: no address and no rule has one.
-        lines.append(f"    {_node(Node(_legend_name(kind), kind, (_LEGEND[kind],)))}")
+        # The line feed keeps the name apart from those of addresses and rules.
+        node = Node(f"\n{kind}", kind, (_LEGEND[kind],))
+        lines.append(f"    {_node(node)}")
     return [*lines, "  }"]
 
 
-def _legend_name(kind: str) -> str:
-    return f"\n{kind}"
-
-
 def width_inches(text: str, fontsize: int = _FONTSIZE) -> float:
-    """How wide a line of text is in DejaVu Sans, at most."""
+    """The width of a line of text in DejaVu Sans, at most."""
     hundredths = sum(
         _WIDTHS[ord(char) - 32] if " " <= char <= "~" else _OTHER_WIDTH for char in text
     )
@@ -148,8 +145,7 @@ def _node(node: Node) -> str:
 
 
 def _title(text: str) -> str:
-    """A text with no box of its own, in quotes: with no-break spaces around it, as much as another
-    font may be wider."""
+    """A text without a box, in quotes. No-break spaces around it leave room for a wider font."""
     blanks = "\u00a0" * (len(text) // 4 + 1)
     return f'"{blanks}{_escaped(text)}{blanks}"'
 
@@ -159,7 +155,7 @@ def _quoted(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """A text inside of quotes: Graphviz reads backslashes and entities there."""
+    """A text inside quotes, where Graphviz reads backslashes and entities."""
     return printable(text).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
 
 

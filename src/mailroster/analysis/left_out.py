@@ -1,4 +1,4 @@
-"""What an export of accounts, quotas and aliases leaves out. Pure."""
+"""The lines that an export of accounts, quotas and aliases leaves out. Pure."""
 
 from mailroster.analysis.checks import quotas
 from mailroster.analysis.checks.subject import Subject
@@ -8,8 +8,8 @@ from mailroster.routing.router import Router
 
 
 def left_out(roster: Roster) -> list[Finding]:
-    """The lines of these files that are no entry: those that can't be read or don't count, and
-    quotas without an account."""
-    found = [*roster.accounts.findings(), *roster.quotas.findings(), *roster.virtual.findings()]
+    """Findings about the lines of these files that can't be read or don't count, and about quotas
+    without an account."""
+    findings = [*roster.accounts.findings(), *roster.quotas.findings(), *roster.virtual.findings()]
     subject = Subject(Router(roster, "", lambda address: None)).in_memory()
-    return [*found, *quotas.without_account(subject)]
+    return [*findings, *quotas.without_account(subject)]

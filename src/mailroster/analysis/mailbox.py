@@ -1,7 +1,7 @@
-"""Where the mail of an account is: the one answer for all that show it or look there. Pure.
+"""Where the mail of an account is, for every part that shows it or looks there. Pure.
 
-Without an extra field it is a Maildir at MAIL/DOMAIN/USER, with the home below it. What a field
-means depends on the version of Dovecot (compile/fields_2_*.py).
+Without an extra field it is a Maildir at MAIL/DOMAIN/USER, with the home below it. The meaning of a
+field depends on the version of Dovecot (roster/dovecot/fields_2_*.py).
 """
 
 from typing import NamedTuple
@@ -41,22 +41,24 @@ def plain(mail: str, address: Address | str) -> Place:
 def place_of(account: Account, mail: str, version: str = "") -> Place | None:
     """The place of the mail of an account, for a version of Dovecot, or for any of them ("").
 
-    None where only Dovecot can tell: with a variable that is not about the address, where the
-    versions differ, and where a field can't be served.
+    None if only Dovecot can tell: a variable is not about the address, the versions differ, or a
+    field can't be used.
     """
     if not account.extra:
         return plain(mail, account.address)
-    found = {_place(account, mail, name) for name in ((version,) if version else VERSIONS)}
-    return found.pop() if len(found) == 1 else None
+    places = {_place(account, mail, name) for name in ((version,) if version else VERSIONS)}
+    return places.pop() if len(places) == 1 else None
 
 
 def _place(account: Account, mail: str, version: str) -> Place | None:
+    from mailroster.roster.dovecot.variables import NoSuchVariable, in_2_3
+
     usual = plain(mail, account.address)
     fields = fields_with_places(account, mail, version)
     try:
-        home = _expanded(fields, "userdb_home", account, usual.home) or usual.home
+        home = expanded(in_2_3(fields.value("userdb_home") or ""), account.address) or usual.home
         location = _location(fields, account)
-    except KeyError:
+    except (KeyError, NoSuchVariable):
         return None
     if location is None:
         return usual._replace(home=home)
@@ -68,43 +70,24 @@ def _place(account: Account, mail: str, version: str) -> Place | None:
     path = _below(path, home) or usual.path
     named = (option.partition("=") for option in options)
     options = [f"{name}{equals}{_below(value, home)}" for name, equals, value in named]
-    its = tuple(option for option in options if option != f"INBOX={path}" or driver != "maildir")
-    return Place(driver, path, home, its)
+    if driver == "maildir":
+        options = [option for option in options if option != f"INBOX={path}"]
+    return Place(driver, path, home, tuple(options))
 
 
 def _location(fields: Fields, account: Account) -> str | None:
-    """The mail location in the form of 2.3, None if no field has any; with the variables of the
-    address put in. Raises KeyError for any other variable."""
+    """The mail location in the form of 2.3, with `~` for the home; None if no field has any. The
+    variables of the address are expanded; any other raises KeyError or NoSuchVariable."""
     from mailroster.roster.dovecot.mail_location import SETTINGS, location
-    from mailroster.roster.dovecot.variables import NoSuchVariable, in_2_3
+    from mailroster.roster.dovecot.variables import in_2_3
 
     if (mail := fields.value("userdb_mail")) is None:
         names = (name for name in SETTINGS if f"userdb_{name}" in fields.written)
         settings = {name: fields.value(f"userdb_{name}") or "" for name in names}
         if not settings:
             return None
-        try:
-            mail = in_2_3(location(settings))
-        except NoSuchVariable as error:
-            raise KeyError(str(error)) from None
-    return expanded(_without_home(mail), account.address)
-
-
-def _expanded(fields: Fields, name: str, account: Account, usual: str) -> str | None:
-    from mailroster.roster.dovecot.variables import NoSuchVariable, in_2_3
-
-    value = fields.value(name)
-    if value is None:
-        return usual
-    try:
-        return expanded(in_2_3(value), account.address)
-    except NoSuchVariable as error:
-        raise KeyError(str(error)) from None
-
-
-def _without_home(mail: str) -> str:
-    """With `~` for the variables of the home."""
-    return mail.replace("%{home}", "~").replace("%h/", "~/")
+        mail = in_2_3(location(settings))
+    return expanded(mail.replace("%{home}", "~").replace("%h/", "~/"), account.address)
 
 
 def _below(path: str, home: str) -> str:

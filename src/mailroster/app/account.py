@@ -1,4 +1,4 @@
-"""All that is known of one account, but for its hash."""
+"""Reports everything about one account, except its hash."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -19,14 +19,13 @@ from mailroster.routing.incoming import IncomingRoute, leads_to
 from mailroster.routing.router import Router
 from mailroster.routing.trace import restrictions
 from mailroster.servers import mailboxes
-from mailroster.servers.version import meant
+from mailroster.servers.version import recorded_version
 
 _DIRECTIONS = (("send", "send_access"), ("receive", "receive_access"))
 
 
 class Mailbox(NamedTuple):
-    """Where the mail of an account lies; `folder` and `location` are None where only Dovecot can
-    tell."""
+    """The place of an account's mail; `folder` and `location` are None if only Dovecot knows it."""
 
     folder: str | None
     location: str | None
@@ -34,9 +33,9 @@ class Mailbox(NamedTuple):
 
 
 class Quota(NamedTuple):
-    """What an account may hold: `size` is None for the default of the server, and where only
-    Dovecot can tell; `messages` 0 for any number; `field` the extra field that sets it, `where` the
-    line that sets it; `use` None if no server counts."""
+    """The quota of an account. `size` is None for the default of the server, or if only Dovecot
+    knows it; `messages` is 0 for any number. `field` and `where` are the extra field and the line
+    that set it. `use` is None if no server counts it."""
 
     size: str | None
     messages: int
@@ -56,8 +55,8 @@ class Restriction(NamedTuple):
 
 
 class AccountReport(NamedTuple):
-    """`scheme` and `cost` are those of the hash, "" if it names none. `delivered_to` is None where
-    Postfix could not follow the address."""
+    """An account. `scheme` and `cost` are those of the hash, "" if it names none. `delivered_to` is
+    None if Postfix could not expand the address."""
 
     address: Address
     where: Location
@@ -76,13 +75,13 @@ class AccountReport(NamedTuple):
 def report(
     home: Home, roster: Roster, address: Address, progress: Callable[[int], object]
 ) -> AccountReport:
-    """What the config folder, and a running server, say of an account. `progress` gets how many
-    mailboxes are counted. Raises Refused if there is no such account."""
+    """Reports an account by the config folder and a running server. `progress` gets the number of
+    mailboxes that are counted. Raises Refused if there is no such account."""
     account, position = roster.accounts.get(address), roster.accounts.position(address)
     if account is None or position is None:
         raise Refused(f"there is no account {address!r}")
     router = home.router(roster)
-    place = place_of(account, home.settings.mail, meant(home.layout))
+    place = place_of(account, home.settings.mail, recorded_version(home.layout))
     folder = place.path if place else mailboxes.folder(home.settings.mail, address)
     cost = cost_of(account.password)
     return AccountReport(
@@ -108,7 +107,7 @@ def report(
 def _quota(
     home: Home, roster: Roster, address: Address, progress: Callable[[int], object]
 ) -> Quota:
-    by_default = default(home.settings.mailbox_size_limit, meant(home.layout))
+    by_default = default(home.settings.mailbox_size_limit, recorded_version(home.layout))
     limit = limit_of(roster, address, by_default, home.settings.mail)
     document: Document[Any] = roster.accounts if limit.field else roster.quotas
     position = document.position(address)
@@ -130,7 +129,7 @@ def _delivered_to(router: Router, address: Address) -> list[str] | None:
 
 
 def _restrictions(document: Document[Any], direction: str, address: str) -> Iterator[Restriction]:
-    """Those about an address, in the order in which access(5) looks; the first one counts."""
+    """The restrictions of an address in the order of the lookups of access(5); the first counts."""
     for entry in restrictions(document, address):
         position = document.position(entry.key)
         assert position is not None, "it is in the file"

@@ -1,4 +1,4 @@
-"""Everything that is wrong with a config folder, by our own rules and by Postfix and Dovecot."""
+"""Checks a config folder with mailroster's own rules and with Postfix and Dovecot."""
 
 import os
 from collections.abc import Iterator
@@ -6,55 +6,55 @@ from collections.abc import Iterator
 from mailroster.app.home import Home
 from mailroster.base.findings import Finding, ServerError
 from mailroster.roster.roster import Roster
-from mailroster.routing.router import quoted
-from mailroster.store.config_folder import Snapshot
+from mailroster.routing.lookups import quoted
+from mailroster.store.reader import Snapshot
 from mailroster.system.files import mode_for_all
 
 
 def check_home(home: Home) -> Iterator[Finding]:
-    """Yields the findings of a home. Raises as `Home.snapshot` does, at once."""
-    return _each_of(home, home.snapshot())
+    """Yields the findings of a home. Raises at once, as `Home.snapshot` does."""
+    return _findings_of(home, home.snapshot())
 
 
-def _each_of(home: Home, snapshot: Snapshot) -> Iterator[Finding]:
-    from mailroster.app.server_findings import apart
+def _findings_of(home: Home, snapshot: Snapshot) -> Iterator[Finding]:
+    from mailroster.app.server_findings import overlay_findings
     from mailroster.base.findings import unreadable
 
     yield from each_finding(home, snapshot.roster, home.settings.config)
-    yield from apart(home.settings)
-    for field, why in snapshot.unreadable.items():
-        yield unreadable(getattr(snapshot.roster, field).format.file, why)
+    yield from overlay_findings(home.settings)
+    for field, reason in snapshot.unreadable.items():
+        yield unreadable(getattr(snapshot.roster, field).format.file, reason)
 
 
 def findings(home: Home, roster: Roster, folder: str) -> list[Finding]:
-    """Everything that is wrong with the roster of a folder, in the order of files and lines."""
+    """All findings about the roster of a folder, in the order of files and lines."""
     return sorted(each_finding(home, roster, folder))
 
 
 def each_finding(home: Home, roster: Roster, folder: str) -> Iterator[Finding]:
-    """The same, one after the other."""
+    """Yields the findings about the roster of a folder."""
     from mailroster.analysis.checks import findings as findings_of
     from mailroster.analysis.checks.subject import Subject
     from mailroster.app import server_findings
-    from mailroster.servers.patterns import NoPcre, captors, prefetch, regexp_findings
+    from mailroster.app.pattern_matcher import captured_accounts
+    from mailroster.servers.patterns import NoPcre, prefetch, regexp_findings
 
     roster = roster.in_memory()
-    captures = home.patterns(roster)
-    router = home.router(roster, patterns=captures).remembering()
-    theirs, taken = [], {}
+    matcher = home.patterns(roster)
+    router = home.router(roster, patterns=matcher).remembering()
+    others, captured = [], {}
     try:
-        theirs = regexp_findings(roster.regexp)
-        captures.evaluate(map(quoted, roster.accounts.counted()))
-        taken = captors(roster.regexp, filter(captures, map(quoted, roster.accounts.counted())))
+        others = regexp_findings(roster.regexp)
+        captured = captured_accounts(roster, matcher)
         prefetch(router, [*roster.virtual.index, *roster.local_aliases.index], _restricted(roster))
     except (NoPcre, ServerError) as error:
-        captures.give_up()
+        matcher.give_up()
         file = roster.regexp.format.file
         home.warn(f"the patterns of {file} are not checked: {error}")
-    theirs += server_findings.findings(
+    others += server_findings.findings(
         home.settings._replace(config=folder), home.layout, roster, home.warn
     )
-    return findings_of(Subject(router, taken, _modes(folder, roster)), theirs)
+    return findings_of(Subject(router, captured, _modes(folder, roster)), others)
 
 
 def _restricted(roster: Roster) -> list[str]:
@@ -63,7 +63,7 @@ def _restricted(roster: Roster) -> list[str]:
 
 
 def _modes(folder: str, roster: Roster) -> dict[str, int]:
-    """The modes of the files of secrets that everybody can read."""
+    """The modes of files with secrets that all users can read."""
     files = [document.format.file for _, document in roster.documents() if document.format.secret]
     modes = {file: mode_for_all(os.path.join(folder, file)) for file in files}
     return {file: mode for file, mode in modes.items() if mode is not None}

@@ -1,5 +1,4 @@
-"""The settings of a process on this machine: from its options, the environment and the config
-folder."""
+"""The settings of a process: from its options, the environment and the config folder."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,7 @@ from mailroster.base.settings import (
     linked_folders,
     load,
 )
-from mailroster.servers.in_force import applied
+from mailroster.servers.in_force import apply_running
 from mailroster.store.links import ConfigFolder
 from mailroster.system.files import SMALL_MAX_BYTES, read_small
 
@@ -33,11 +32,11 @@ def with_folders(
     *,
     optional: bool = False,
 ) -> Settings:
-    """The settings of a process that reads its folders; an overlay gets what is new in its source
-    first, since settings lie there too.
+    """The settings of a process that reads its folders. Updates an overlay from its source first,
+    since it contains settings.
 
-    Raises UsageError, and UnsafeDefault for a default folder that is not safe. `optional`: such
-    a folder counts as missing instead.
+    Raises UsageError, and UnsafeDefault for a default folder that is not safe. `optional`: treat
+    such a folder as missing instead.
     """
     sources = sources_of(options, environment)
     try:
@@ -52,15 +51,15 @@ def with_folders(
 
 
 def as_running(settings: Settings, options: Mapping[str, str]) -> Settings:
-    """The settings as a running instance has them, but for those that options name."""
-    return applied(settings, Layout(settings.state, settings.layout), options)
+    """The settings of the running instance, except those that options set."""
+    return apply_running(settings, Layout(settings.state, settings.layout), options)
 
 
 def sources_of(options: Mapping[str, str], environment: Mapping[str, str]) -> Sources:
-    """Sources of settings on this machine, for the user who runs the process."""
+    """The sources of settings for the user who runs the process."""
 
     def fault(path: str, owned: bool) -> tuple[str, bool]:
-        from mailroster.system import folder_trust  # 1 ms: only where a folder is not named
+        from mailroster.system import folder_trust  # 1 ms: only if no folder is named
 
         uid = os.geteuid()
         also = folder_trust.sudo_user(uid, environment)
@@ -74,7 +73,7 @@ def sources_of(options: Mapping[str, str], environment: Mapping[str, str]) -> So
     path = os.path
     return Sources(
         options, environment, read_small, path.isdir, fault, in_container, path.ismount,
-        path.isfile, read_config_file,
+        path.isfile, read_config_file, os.uname().nodename, os.getcwd,
     )  # fmt: skip
 
 
@@ -90,7 +89,7 @@ def _update_overlay(
     from mailroster.store.overlay.source import names
 
     try:
-        Overlay(source, overlay, linked=linked).bring()
+        Overlay(source, overlay, linked=linked).update()
     except (TryAgain, Refused) as error:
         if not os.path.isdir(overlay) or not names(overlay):
             raise

@@ -1,4 +1,4 @@
-"""Accounts that are deleted with their mail."""
+"""Deletes accounts with their mail."""
 
 import os
 import time
@@ -12,26 +12,26 @@ from mailroster.base.findings import Refused, TryAgain
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.roster import Roster
 from mailroster.servers import former_owner, mailboxes
-from mailroster.servers.mailbox_moves import is_quiet
+from mailroster.servers.deliveries import wait_until_unused
 from mailroster.servers.mailboxes import MailFolder
 
 #: How long the command waits for deliveries that began before the account was deleted.
 _PATIENCE_S = 10.0
-#: How often it deletes what such deliveries write.
+#: How many times it deletes what such deliveries write.
 _ROUNDS = 20
 _STEP_S = 0.05
-#: How many changes of others may have been made since.
+#: The newest history entries in which the deletion is searched.
 _CHANGES = 20
 
 
 def existing_mailboxes(home: Home, addresses: Iterable[Address]) -> dict[str, Address]:
-    """The folders of those mailboxes that exist, each with its address."""
+    """The folders of the mailboxes that exist, with their addresses."""
     folders = {mailboxes.folder(home.settings.mail, address): address for address in addresses}
     return {folder: address for folder, address in folders.items() if os.path.lexists(folder)}
 
 
 def check_mailboxes(home: Home, folders: Iterable[str]) -> None:
-    """Raises Refused for a folder that leads out of the mail folder."""
+    """Raises Refused for a folder that is outside of the mail folder."""
     for folder in folders:
         mailboxes.prove_below(home.settings.mail, folder)
 
@@ -50,8 +50,8 @@ def edit_and_delete(
     removals: bool,
     written: Callable[[EditResult], object],
 ) -> EditResult:
-    """`Home.edit` for an edit that deletes accounts, and then their mail: all of it, what arrives
-    meanwhile included."""
+    """`Home.edit` for an edit that deletes accounts; then deletes their mail, including mail that
+    arrives meanwhile."""
     mail, domains, served = home.mail_folder(), leftovers.domains_of(addresses), home.is_served()
     finish(home, domains)
     try:
@@ -69,34 +69,33 @@ def edit_and_delete(
     drop_scripts(home, addresses)
     mail.set_aside(addresses)
     if not wait and served:
-        mail.purge(domains)  # what is still live is finished by who makes the change live
+        mail.purge(domains)  # the process that puts the edit in force deletes the rest
         return result
-    quiet = is_quiet(home.layout, addresses, live_s, _PATIENCE_S)
+    quiet = wait_until_unused(home.layout, addresses, live_s, _PATIENCE_S)
     _purge(mail, addresses, domains)
     if quiet:
         mail.withdraw(addresses)
     else:
         home.warn(
-            "warning: a delivery that began before the account was deleted goes on; the next "
-            "'setup email del', or start, deletes what it writes"
+            "warning: a delivery that began before the account was deleted is still running; the "
+            "next 'setup email del', or start, deletes its mail"
         )
     return result
 
 
 def _purge(mail: MailFolder, addresses: Collection[Address], domains: Sequence[str]) -> None:
-    """Deletes mailboxes that were set aside, and what deliveries write meanwhile. Raises TryAgain
-    if those don't end."""
+    """Deletes mailboxes that were set aside, and mail that arrives meanwhile. Raises TryAgain if
+    deliveries don't end."""
     for _ in range(_ROUNDS):
         mail.purge(domains)
         if not mail.set_aside(addresses):
             return
         time.sleep(_STEP_S)
-    raise TryAgain(f"mail goes on arriving for {', '.join(addresses)}; not all of it is deleted")
+    raise TryAgain(f"mail still arrives for {', '.join(addresses)}; not all of it is deleted")
 
 
 def drop_scripts(home: Home, addresses: Collection[Address]) -> None:
-    """Removes the Sieve scripts of deleted accounts from the config folder, and from what is in
-    force."""
+    """Removes the Sieve scripts of deleted accounts from the config folder and from the servers."""
     from mailroster.servers.sieve import SieveScripts
 
     settings = home.settings
@@ -111,26 +110,26 @@ def drop_scripts(home: Home, addresses: Collection[Address]) -> None:
 
 
 def _change_of(home: Home, addresses: Collection[Address]) -> int:
-    """The ID of the change that has just deleted accounts; 0 if the history lacks it."""
-    from mailroster.store.history.undo import comes_back
+    """The ID of the change that has just deleted accounts; 0 if it is not in the history."""
+    from mailroster.store.history.undo import removed_keys
 
     for entry in islice(home.store().history(), _CHANGES):
-        if set(addresses).issubset(comes_back(ACCOUNTS, entry)):
+        if set(addresses).issubset(removed_keys(ACCOUNTS, entry)):
             return entry.id
     return 0
 
 
 def finish(home: Home, domains: Sequence[str]) -> None:
-    """Finishes what a crash has left of deletions in some domains."""
-    says, serves = home.roster(), home.copies.roster() if home.is_served() else Roster()
-    leftovers.finish_deletions(home.settings, says, serves, domains)
+    """Completes deletions in some domains that a crash has interrupted."""
+    live = home.copies.roster() if home.is_served() else Roster()
+    leftovers.finish_deletions(home.settings, home.roster(), live, domains)
 
 
 def _finish_after_failure(home: Home, domains: Sequence[str]) -> None:
-    """After an edit that failed: deletes mail only of accounts that are deleted all the same."""
+    """After a failed edit: deletes only the mail of accounts that are deleted nevertheless."""
     try:
         finish(home, domains)
     except (TryAgain, Refused, OSError) as error:
         home.warn(
-            f"the mail is not deleted: {error}; the next 'setup email del', or start, goes on"
+            f"the mail is not deleted: {error}; the next 'setup email del', or start, tries again"
         )

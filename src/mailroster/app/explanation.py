@@ -1,4 +1,4 @@
-"""Where mail to an address goes and why, and whether the running servers agree."""
+"""Explains the route of mail to an address, and compares it with the running servers."""
 
 from collections.abc import Iterable
 
@@ -7,34 +7,35 @@ from mailroster.app.comparison import Agreement, compare
 from mailroster.app.home import Home
 from mailroster.base.findings import ServerError
 from mailroster.roster.roster import Roster
-from mailroster.routing.router import Router, quoted
-from mailroster.servers.pattern_trace import winners
+from mailroster.routing.lookups import quoted
+from mailroster.routing.router import Router
+from mailroster.servers.pattern_trace import find_matching_lines
 from mailroster.servers.patterns import NoPcre, ask_regexp, prefetch
 from mailroster.servers.running import is_running
-from mailroster.servers.version import meant
+from mailroster.servers.version import recorded_version
 
 
 def explain_address(
     home: Home, roster: Roster, address: str
 ) -> tuple[Explanation, Agreement | None]:
-    """What the config folder says of an address with its domain, and how far the servers agree;
-    None if no server runs."""
+    """Explains an address with its domain by the config folder. The comparison with the servers is
+    None if no server is running."""
 
     def lines_of_rules(addresses: Iterable[str]) -> dict[str, int]:
-        return winners(roster.regexp, addresses)
+        return find_matching_lines(roster.regexp, addresses)
 
     settings, layout = home.settings, home.layout
     router = home.router(roster, patterns=home.patterns(roster, [address]))
-    explanation = explain(router, settings, address, lines_of_rules, meant(layout))
+    explanation = explain(router, settings, address, lines_of_rules, recorded_version(layout))
     return explanation, compare(explanation, settings, layout) if is_running(layout) else None
 
 
 def router_of_all(home: Home, roster: Roster) -> Router:
-    """A router that gives every route of a roster. Where the patterns can't be evaluated it
-    follows none of them, and a warning says so."""
+    """A router for all routes of a roster. If the patterns can't be evaluated, it ignores them and
+    gives a warning."""
     roster = roster.in_memory()
-    captures = home.patterns(roster)
-    router = home.router(roster, patterns=captures).remembering()
+    matcher = home.patterns(roster)
+    router = home.router(roster, patterns=matcher).remembering()
     try:
         prefetch(
             router,
@@ -42,13 +43,13 @@ def router_of_all(home: Home, roster: Roster) -> Router:
             map(quoted, roster.accounts.counted()),
         )
     except ServerError as error:
-        captures.give_up()
-        home.warn(f"warning: what the patterns take is not marked: {error}")
+        matcher.give_up()
+        home.warn(f"warning: the matches of the patterns are not marked: {error}")
     return router
 
 
 def patterns_fault(roster: Roster) -> str:
-    """Why the patterns of a roster can't be evaluated on this machine; "" if they can."""
+    """The reason why the patterns of a roster can't be evaluated on this machine, "" for none."""
     if roster.regexp.index:
         try:
             ask_regexp("", ())

@@ -1,4 +1,4 @@
-"""Accounts and aliases are exported, to a file or to a folder."""
+"""Exports accounts and aliases to a file or to a folder."""
 
 import errno
 import os
@@ -11,8 +11,7 @@ from mailroster.system.files import Disk
 
 
 def write_file(path: str, content: bytes, mode: int, *, force: bool) -> None:
-    """A new file; with `force` also over one that exists, if that is a regular one. Raises Refused
-    and OSError."""
+    """Writes a new file; with `force`, replaces a regular file. Raises Refused and OSError."""
     disk = Disk()
     target = os.path.realpath(path)
     if force and os.path.isfile(target):
@@ -21,7 +20,7 @@ def write_file(path: str, content: bytes, mode: int, *, force: bool) -> None:
     try:
         disk.create(target, content, mode, None)
     except FileExistsError:
-        raise Refused(f"{path} exists already; --force writes over a file") from None
+        raise Refused(f"{path} exists already; add --force to replace a file") from None
     except OSError as error:
         if error.errno == errno.ENOSPC:
             disk.remove(target)
@@ -29,17 +28,17 @@ def write_file(path: str, content: bytes, mode: int, *, force: bool) -> None:
 
 
 def write_folder(home: Home, roster: Roster, path: str, *, force: bool) -> None:
-    """The files of accounts, quotas and aliases in a folder; others that it has stay. `force`: also
-    over files that have entries. Raises Refused."""
+    """Writes the files of accounts, quotas and aliases into a folder; its other files stay.
+    `force`: replace files that are not empty. Raises Refused."""
     if os.path.realpath(path) == os.path.realpath(home.settings.config):
         raise Refused(f"{path} is the config folder itself")
 
-    def edit(there: Roster) -> Roster:
-        for _, document in there.documents():
+    def edit(target: Roster) -> Roster:
+        for _, document in target.documents():
             if document.text and not force:
-                file = document.format.file
-                raise Refused(f"{os.path.join(path, file)} exists already; --force writes over it")
-        return there._replace(
+                file = os.path.join(path, document.format.file)
+                raise Refused(f"{file} exists already; add --force to replace it")
+        return target._replace(
             accounts=roster.accounts, quotas=roster.quotas, virtual=roster.virtual
         )
 

@@ -1,4 +1,4 @@
-"""What a former owner of an address has left: mail, and Sieve scripts."""
+"""Mail and Sieve scripts that a former owner of an address has left."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,11 @@ from mailroster.base.address import Address
 from mailroster.servers import former_owner
 
 
-def left(home: Home, address: Address) -> list[str]:
-    """What a new account of an address would get, as `mail in PATH`."""
-    return former_owner.left(home.settings, address)
+def leftovers(home: Home, address: Address) -> list[str]:
+    """The leftovers that a new account with this address would get, as `mail in PATH`."""
+    return former_owner.leftovers(home.settings, address)
 
 
-def had_owner(home: Home, addresses: Sequence[Address]) -> list[Address]:
-    """Those of many addresses for which something is left."""
-    return former_owner.had_owner(home.settings, addresses)
+def with_leftovers(home: Home, addresses: Sequence[Address]) -> list[Address]:
+    """The addresses for which there are leftovers."""
+    return former_owner.with_leftovers(home.settings, addresses)

@@ -1,4 +1,4 @@
-"""The changes of the config folder, as they may be shown: no line has a secret in it."""
+"""The changes of the config folder for display: no line contains a secret."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -10,12 +10,12 @@ from mailroster.roster.plan import shown
 from mailroster.roster.roster import Roster
 from mailroster.store.history.entry import Entry, FileChange, split
 
-#: The characters of an address: next to one of them another address would go on.
+#: The characters of an address: next to one of them, a match is part of a longer address.
 _CHARS = b"abcdefghijklmnopqrstuvwxyz0123456789.-_+&'~"
 
 
-class Place(NamedTuple):
-    """Neighbouring lines that a change has removed and added."""
+class ShownHunk(NamedTuple):
+    """A hunk: adjacent lines that a change has removed and added."""
 
     line: int  # of the new file; 0: not counted
     offset: int  # in the new file, in octets
@@ -24,18 +24,17 @@ class Place(NamedTuple):
 
 
 class ChangedFile(NamedTuple):
-    """What a change did to one file: how many lines it removed and added, and which, on
-    request."""
+    """The numbers of lines that a change removed and added in one file; the hunks on request."""
 
     file: str
     removed: int
     added: int
     can_be_undone: bool
-    places: list[Place]
+    hunks: list[ShownHunk]
 
 
 class Change(NamedTuple):
-    """One change: who, when, by which command, and what it did."""
+    """A change: its time, its user, its command and its files."""
 
     id: int
     time: str  # UTC, 2026-12-31T23:59:59Z
@@ -54,7 +53,8 @@ class Change(NamedTuple):
 def changes(
     home: Home, address: str | None = None, *, with_lines: bool = False
 ) -> Iterator[Change]:
-    """The newest first; those alone that name an address, if one is given. Raises Refused."""
+    """Yields the changes, the newest first; with an address, only those that name it. Raises
+    Refused."""
     entries = home.store().history()
     words = set() if address is None else {address.lower(), fold(address)} - {""}
     wanted = [word.encode("utf-8", "surrogateescape") for word in words]
@@ -74,11 +74,11 @@ def change_of(entry: Entry, *, with_lines: bool = False) -> Change:
 
 def _changed_file(change: FileChange, with_lines: bool) -> ChangedFile:
     hidden = _hiding(change.file)
-    places = [
-        Place(hunk.line, hunk.offset, _texts(hunk.removed, hidden), _texts(hunk.added, hidden))
+    hunks = [
+        ShownHunk(hunk.line, hunk.offset, _texts(hunk.removed, hidden), _texts(hunk.added, hidden))
         for hunk in (change.hunks if with_lines else ())
     ]
-    return ChangedFile(change.file, change.removed, change.added, not change.short, places)
+    return ChangedFile(change.file, change.removed, change.added, not change.short, hunks)
 
 
 def _texts(raw: bytes, hidden: Callable[[str], str]) -> list[str]:
@@ -86,19 +86,19 @@ def _texts(raw: bytes, hidden: Callable[[str], str]) -> list[str]:
 
 
 def _hiding(file: str) -> Callable[[str], str]:
-    """Hides the secrets in the lines of a file; of one that is unknown here all of it."""
+    """The function that hides the secrets in a line of a file; of an unknown file it hides all."""
     known = {document.format.file: document.format.hidden for document in Roster()}
     return known.get(file, lambda line: "…")
 
 
 def _names(entry: Entry, word: bytes) -> bool:
-    """Whether the command of an entry, or a line, has a word that is no part of a longer
-    address."""
+    """Whether the command of an entry, or a line, contains an address, and not as a part of a
+    longer one."""
     return any(_has_word(text.encode(), word) for text in _all_texts(entry))
 
 
 def _all_texts(entry: Entry) -> Iterator[str]:
-    """Its command and its lines, as they may be shown."""
+    """The command and the lines of an entry, without secrets."""
     yield entry.command
     for change in entry.files:
         hidden = _hiding(change.file)
@@ -109,11 +109,11 @@ def _all_texts(entry: Entry) -> Iterator[str]:
 
 def _has_word(raw: bytes, word: bytes) -> bool:
     raw = raw.lower()
-    place = raw.find(word)
-    while place >= 0:
-        end = place + len(word)
-        before = b"" if word.startswith(b"@") else raw[max(0, place - 1) : place]
+    position = raw.find(word)
+    while position >= 0:
+        end = position + len(word)
+        before = b"" if word.startswith(b"@") else raw[max(0, position - 1) : position]
         if not any(char in _CHARS for char in before + raw[end : end + 1]):
             return True
-        place = raw.find(word, place + 1)
+        position = raw.find(word, position + 1)
     return False

@@ -1,5 +1,5 @@
-"""One mail server of this machine, as a use case sees it: its settings, its config folder, what is
-served of it, and the way of an edit from the folder into force."""
+"""One mail server of this machine for use cases: its settings, its config folder, its tables, and
+edits, which change the folder and then the tables."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -11,34 +11,35 @@ from mailroster.base.layout import MOVES, Layout
 from mailroster.base.settings import Settings
 from mailroster.publish.published_files import PublishedFiles
 from mailroster.roster.plan import Plan
-from mailroster.store.config_folder import Edited, Snapshot, Store
+from mailroster.store.config_folder import Store, TransactionResult
+from mailroster.store.reader import Snapshot
 
 if TYPE_CHECKING:
     from mailroster.app.pattern_matcher import PrefetchingMatcher
-    from mailroster.publish.reconcile import Tables
+    from mailroster.publish.live_tables import LiveTables
     from mailroster.roster.roster import Roster
     from mailroster.routing.router import Router
     from mailroster.servers.mailboxes import MailFolder
 
 #: A folder with this file is a config folder.
-_USUAL_FILE = "postfix-accounts.cf"
+_ACCOUNTS_FILE = "postfix-accounts.cf"
 
 #: A roster in, the edited roster out.
 Edit = Callable[["Roster"], "Roster"]
 
 
 class EditResult(NamedTuple):
-    """What an edit has changed, or in a dry run would change."""
+    """The changes of an edit; of a dry run, those that it would make."""
 
     plan: Plan
     before: "Roster"
     after: "Roster"
-    history_fault: str = ""  # why the history has no entry of it
+    history_fault: str = ""  # why the history has no entry for it
 
 
 class Home:
-    """`warn` gets each message that is no result, and never a secret. `words` are those of the
-    command that acts, for the history."""
+    """One mail server. `warn` gets each message that is no result; none contains a secret. `words`
+    are the command line, for the history."""
 
     def __init__(
         self, settings: Settings, warn: Callable[[str], None], words: Sequence[str] = ()
@@ -46,17 +47,17 @@ class Home:
         self.settings, self.warn, self._words = settings, warn, words
         self.layout = Layout(settings.state, settings.layout)
         self.copies = PublishedFiles(self.layout.served, index_from=settings.index_from_bytes)
-        self._warned: set[str] = set()  # config folders of which a warning was given
+        self._warned: set[str] = set()  # config folders with a warning that was given
 
-    def changed(
+    def derive(
         self, settings: Settings | None = None, words: Sequence[str] | None = None
     ) -> "Home":
-        """The home of other settings, or of a command of other words."""
+        """A home with other settings, or for another command."""
         home = Home(settings or self.settings, self.warn, self._words if words is None else words)
         home._warned = self._warned
         return home
 
-    # -- what is there
+    # -- the parts
 
     def store(self) -> Store:
         return Store(
@@ -67,10 +68,11 @@ class Home:
             linked=self.settings.linked(),
         )
 
-    def tables(self) -> "Tables":
-        from mailroster.publish.reconcile import Tables
+    def tables(self) -> "LiveTables":
+        from mailroster.publish.destinations import targets_of
+        from mailroster.publish.live_tables import LiveTables
 
-        return Tables(self.layout, self.copies)
+        return LiveTables(self.layout, targets_of(self.layout), self.copies)
 
     def mail_folder(self) -> "MailFolder":
         from mailroster.servers.mailboxes import mail_folder
@@ -78,38 +80,38 @@ class Home:
         return mail_folder(self.settings)
 
     def is_served(self) -> bool:
-        """Whether there are tables of this home, so that a change can be live."""
+        """Whether this home has tables, so that an edit can go live."""
         return os.path.isdir(self.layout.tables)
 
     def snapshot(self) -> Snapshot:
-        """The config folder as it is, files that can't be read included."""
+        """The config folder now, including the files that can't be read."""
         self.warn_of_folder()
         return self.store().read()
 
     def roster(self, *fields: str) -> "Roster":
-        """The config folder as it is, for use cases that only look.
+        """The config folder now, for use cases that change nothing.
 
-        Raises Refused if the file of one of `fields` can't be read, of any field if none is given.
-        A warning names each other file that can't be read; its document is empty.
+        Raises Refused if a file of `fields` can't be read, or any file if no field is named. A
+        warning names each other unreadable file; its document is empty.
         """
         snapshot = self.snapshot()
         if not fields:
             return snapshot.readable()
         for field in snapshot.unreadable:
             if field not in fields:
-                self.warn(f"warning: {snapshot.fault(field)}; this command goes on without it")
+                self.warn(f"warning: {snapshot.fault(field)}; this command ignores it")
         return snapshot.readable(fields)
 
     def live_roster(self) -> "Roster | None":
-        """What is served; None if no server was ever started."""
+        """The roster that is served; None if no server was ever started."""
         tables = self.tables()
         return tables.copies.roster() if tables.exist() else None
 
     def warn_of_folder(self, *, makes: bool = False) -> None:
-        """Warns once if the config folder is probably not the one that was meant. `makes`: the
-        command makes what is missing."""
+        """Warns once if this is probably not the intended config folder. `makes`: the command
+        creates the folder and its files if they are missing."""
         config = self.settings.config
-        if config in self._warned or os.path.exists(os.path.join(config, _USUAL_FILE)):
+        if config in self._warned or os.path.exists(os.path.join(config, _ACCOUNTS_FILE)):
             return
         from mailroster.app.wrong_folder import warning
 
@@ -118,8 +120,8 @@ class Home:
             self.warn(f"warning: {text}")
 
     def patterns(self, roster: "Roster", addresses: Iterable[str] = ()) -> "PrefetchingMatcher":
-        """What the patterns of a roster make of an address, as Postfix evaluates them; it is asked
-        for all of `addresses`, which may be on no route yet, at once."""
+        """A matcher for the patterns of a roster, which Postfix evaluates. It evaluates all of
+        `addresses` at once."""
         from mailroster.app.pattern_matcher import PrefetchingMatcher
 
         matcher = PrefetchingMatcher(roster, self.settings.hostname)
@@ -132,9 +134,9 @@ class Home:
         aliases: Iterable[str] = (),
         patterns: "PrefetchingMatcher | None" = None,
     ) -> "Router":
-        """The routes of a roster by these settings. Postfix evaluates the patterns; it is asked at
-        once for all that mail to `aliases`, a large part of all, is likely to need. `patterns` has
-        the answers of an earlier router."""
+        """A router for a roster and these settings. Postfix evaluates the patterns: at once for the
+        addresses that mail to `aliases` is likely to need. `patterns` is the matcher of an earlier
+        router, with its results."""
         from mailroster.routing.router import Router
         from mailroster.servers.patterns import prefetch
 
@@ -147,8 +149,8 @@ class Home:
     # -- edits
 
     def rehearse(self, edit: Edit, *, removals: bool = False, dry_run: bool = False) -> None:
-        """Raises what an edit would raise, and changes nothing. `dry_run`: the edit itself will be
-        one too."""
+        """Raises what an edit would raise, and changes nothing. `dry_run`: that edit will be a dry
+        run."""
         guarded = _Guard(self, edit, removals=removals, dry_run=dry_run)
         self.store().transact(guarded, dry_run=True)
 
@@ -164,12 +166,12 @@ class Home:
     ) -> EditResult:
         """Writes an edit to the config folder and puts it in force.
 
-        `dry_run`: changes nothing. `wait`: without it the running server puts the edit in force.
-        `removals`: accounts that vanished from their file may go. `before` is called with the
-        folder locked when the edit is sure to be tried, perhaps again; `written` when the files are
-        changed, or in a dry run would be, and the edit is not in force yet.
+        `dry_run`: change nothing. `wait`: if False, the running server puts the edit in force.
+        `removals`: delete accounts that vanished from their file. `before` is called while the
+        folder is locked, before each attempt to write; `written` when the files are changed (in a
+        dry run: when they would be), before the edit is in force.
 
-        Raises what the edit raises; Refused and TryAgain as a transaction does, and TryAgain if the
+        Raises what the edit raises; Refused and TryAgain as a transaction does; TryAgain if the
         files are changed but the change can't be put in force.
         """
         if not dry_run:
@@ -182,12 +184,12 @@ class Home:
             _forget_deleted_mail(self, plan)
             before()
             if tables is not None:
-                tables.announce(plan)
+                tables.intents.announce(plan)
                 if guarded.dropped:
-                    tables.note({"accounts": frozenset(guarded.dropped)})
+                    tables.intents.record({"accounts": frozenset(guarded.dropped)})
 
         edited = store.transact(guarded, dry_run=dry_run, announce=announce)
-        result = EditResult(edited.plan, edited.before, edited.after, edited.unnoted)
+        result = EditResult(edited.plan, edited.before, edited.after, edited.history_fault)
         written(result)
         if edited.plan.edits and tables is not None and wait and not dry_run:
             self.finish_moves()
@@ -196,7 +198,7 @@ class Home:
         return result
 
     def finish_moves(self) -> None:
-        """Mail folders that a rename has left under way, which hardly ever are any."""
+        """Completes renames of mail folders that a crash has interrupted."""
         if os.path.lexists(os.path.join(self.settings.config, MOVES)):
             from mailroster.app.leftovers import finish_moves
 
@@ -207,9 +209,9 @@ class Home:
 
 
 class _Guard:
-    """An edit that raises Refused where the accounts file has lost all of its accounts, they are
-    still served, and the edit would make a file without them, which would remove them for good.
-    With `removals` they are in `dropped` afterwards."""
+    """An edit with a guard. It raises Refused if the accounts file has lost all of its accounts
+    while they are still served: the new file would remove them for good. With `removals` it allows
+    this, and `dropped` contains the accounts afterwards."""
 
     def __init__(self, home: Home, edit: Edit, *, removals: bool, dry_run: bool) -> None:
         self._home, self._edit, self._removals, self._dry_run = home, edit, removals, dry_run
@@ -223,29 +225,30 @@ class _Guard:
             return after
         lost = self._lost(roster, after)
         if lost and not self._removals:
-            file, many = roster.accounts.format.file, len(lost)
+            file, count = roster.accounts.format.file, len(lost)
             raise Refused(
-                f"{file} has lost all of its accounts (still served: {many}); "
-                "restore the file, or add --removals if they are meant to go"
+                f"{file} has lost all of its accounts (still served: {count}); "
+                "restore the file, or add --removals to delete the accounts"
             )
         self.dropped |= lost
         return after
 
     def _lost(self, before: "Roster", after: "Roster") -> frozenset[str]:
-        from mailroster.publish.removal_guard import vanished
+        from mailroster.publish.removal_guard import lost_by_edit
 
         if not self._home.is_served():
             return frozenset()
         tables = self._home.tables()
-        if not tables.have_copy():
+        if not tables.have_copies():
             return frozenset()
-        asked = tables.noted()[1].get("accounts", frozenset())
-        return vanished(self._home.copies.roster(), before, after, asked)
+        intended = tables.intents.keys().get("accounts", frozenset())
+        return lost_by_edit(self._home.copies.roster(), before, after, intended)
 
 
 def _forget_deleted_mail(home: Home, plan: Plan) -> None:
-    """An account that is added never gets the mail of one whose deletion was cut short; one that
-    goes keeps its mail, unless that is to be deleted this time."""
+    """Completes interrupted deletions of mailboxes whose accounts are added again: a new account
+    never gets the old mail. Withdraws those of accounts that are removed now: they keep their mail,
+    unless this edit deletes it, too."""
     edit = next((edit for edit in plan.edits if edit.field == "accounts"), None)
     if edit is None or not os.path.isdir(home.settings.mail):
         return
@@ -260,7 +263,7 @@ def _forget_deleted_mail(home: Home, plan: Plan) -> None:
             mail.withdraw(kept)
 
 
-def _make_live(home: Home, store: Store, tables: "Tables", edited: Edited) -> None:
+def _make_live(home: Home, store: Store, tables: "LiveTables", edited: TransactionResult) -> None:
     from mailroster.publish.reconcile import reconcile
     from mailroster.system.stability import Settling
 
@@ -275,7 +278,7 @@ def _make_live(home: Home, store: Store, tables: "Tables", edited: Edited) -> No
 
 
 def _author(words: Sequence[str]) -> str:
-    """Who runs a command, and which it is, as the history notes it."""
+    """The user and the command line for the history entry."""
     from mailroster.store.history.log import user_name
     from mailroster.store.history.writer import author, command
 

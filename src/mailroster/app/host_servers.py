@@ -1,16 +1,16 @@
-"""What the host's own Postfix and Dovecot need to read the tables: plan, write, undo."""
+"""Configures the host's own Postfix and Dovecot to read the tables: plan, write, undo."""
 
 from typing import NamedTuple
 
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 from mailroster.servers.integrate.apply import Integration
-from mailroster.servers.integrate.plan import Planned
-from mailroster.servers.prepare import check_host
+from mailroster.servers.integrate.plan import Plan
+from mailroster.servers.prerequisites import check_host
 
 
 class FileChange(NamedTuple):
-    """A file of the host: what is in it, None if there is none, and what is to be."""
+    """A file of the host with its old content, None if it does not exist, and its new one."""
 
     path: str
     old: bytes | None
@@ -18,7 +18,7 @@ class FileChange(NamedTuple):
 
 
 class SettingChange(NamedTuple):
-    """One setting of a file with its old and its new value; "" is none."""
+    """A setting of a file with its old and its new value, "" for none."""
 
     file: str
     name: str
@@ -27,7 +27,7 @@ class SettingChange(NamedTuple):
 
 
 class HostPlan(NamedTuple):
-    """Everything that has to change, and what an admin has to know of it."""
+    """All changes that are necessary, and warnings for the administrator."""
 
     files: list[FileChange]
     settings: list[SettingChange]
@@ -35,8 +35,8 @@ class HostPlan(NamedTuple):
 
 
 class HostServers:
-    """Postfix and Dovecot of the host. Raises Refused if the folders of the settings can't serve
-    them."""
+    """Postfix and Dovecot of the host. Raises Refused if they can't use the folders of the
+    settings."""
 
     def __init__(self, settings: Settings) -> None:
         layout = Layout(settings.state, settings.layout)
@@ -44,28 +44,28 @@ class HostServers:
         self._integration = Integration(settings, layout)
 
     def plan(self, *, keep_system_users: bool) -> HostPlan:
-        """What has to change. Changes nothing."""
-        return _host_plan(self._integration.planned(keep_system_users=keep_system_users))
+        """The changes that are necessary. Changes nothing."""
+        return _host_plan(self._integration.plan(keep_system_users=keep_system_users))
 
     def apply(self, *, keep_system_users: bool) -> HostPlan:
-        """Writes what has to change, and returns it. Raises as Integration.apply does."""
-        planned = self._integration.planned(keep_system_users=keep_system_users)
+        """Writes the changes and returns them. Raises as Integration.apply does."""
+        planned = self._integration.plan(keep_system_users=keep_system_users)
         if planned.changes:
             self._integration.apply(planned, keep_system_users=keep_system_users)
         return _host_plan(planned)
 
     def undo(self, *, force: bool) -> list[str]:
-        """Puts every file back as it was; their paths. `force`: also over changes of others."""
+        """Restores every file and returns the paths. `force`: discard later changes."""
         return self._integration.undo(force=force)
 
     def reload(self) -> list[str]:
-        """Has the servers that run read their files again; their names."""
+        """Reloads the running servers and returns their names."""
         return self._integration.reload()
 
 
-def _host_plan(planned: Planned) -> HostPlan:
+def _host_plan(planned: Plan) -> HostPlan:
     return HostPlan(
         [FileChange(*change) for change in planned.changes],
-        [SettingChange(*one) for one in planned.settings],
+        [SettingChange(*setting) for setting in planned.settings],
         planned.warnings,
     )

@@ -1,4 +1,4 @@
-"""Accounts and aliases are imported, many at once."""
+"""Imports many accounts and aliases at once."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ from mailroster.app.passwords.policy import Policy, policy_of
 from mailroster.base.address import Address
 from mailroster.base.findings import ERROR, Finding, ParseError, Refused, printable
 from mailroster.edits import bulk
-from mailroster.edits.bulk import Merged
+from mailroster.edits.bulk import MergeResult
 from mailroster.edits.rows import AccountRow, Row, Rows, csv, folder, jsonl
 from mailroster.roster.formats import extra_fields
 from mailroster.roster.formats.accounts import Account
@@ -27,41 +27,41 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Import:
-    """The import of some rows. First `edit` is rehearsed, which refuses all that can be refused;
-    then `hash_passwords` takes its time; then `edit` is done.
+    """The import of some rows, in three steps: rehearse `edit`, which raises all errors; call
+    `hash_passwords`, which takes time; then do `edit`.
 
-    `scheme`, `cost`: of the hashes of passwords. `update`: what exists gets what its row says.
-    `skip_bad`: rows with an error are left out.
+    `scheme` and `cost` are for the hashes of passwords. `update`: change existing entries to their
+    rows. `skip_bad`: skip rows with an error.
     """
 
     def __init__(
-        self, home: Home, given: Rows, scheme: str, cost: Cost, *, update: bool, skip_bad: bool
+        self, home: Home, rows: Rows, scheme: str, cost: Cost, *, update: bool, skip_bad: bool
     ) -> None:
         self._home, self._scheme, self._cost = home, scheme, cost
         self._update, self._skip_bad = update, skip_bad
-        given = _with_places(given, home.settings.mail)
-        self._given = _with_schemes(given, scheme, policy_of(home.settings))
-        self._merged, self._before = Merged(Roster(), [], [], {}), Roster()
+        rows = _checked_places(rows, home.settings.mail)
+        self._rows = _with_schemes(rows, scheme, policy_of(home.settings))
+        self._merged, self._before = MergeResult(Roster(), [], [], {}), Roster()
 
     def edit(self, roster: Roster) -> Roster:
         """Raises BadRows."""
         self._before = roster
         self._merged = bulk.add_rows(
-            roster, self._given, self._route(roster), update=self._update, skip_bad=self._skip_bad
+            roster, self._rows, self._route(roster), update=self._update, skip_bad=self._skip_bad
         )
         return self._merged.roster
 
     def _route(self, roster: Roster) -> Callable[[Roster], Router]:
-        """Routers that ask Postfix about each address once: no row is a pattern."""
+        """A maker of routers that have one matcher: Postfix evaluates each address once."""
         patterns = self._home.patterns(roster)
         return lambda other: self._home.router(other, other.virtual.index, patterns)
 
     def findings(self) -> list[Finding]:
-        """What is wrong with the rows that were left out, and warnings."""
+        """The errors in skipped rows, and warnings."""
         return self._merged.findings
 
     def counts(self) -> Mapping[tuple[str, str], int]:
-        """("account" or "alias", what was done) -> rows."""
+        """The number of rows by ("account" or "alias", action)."""
         return self._merged.counts
 
     def password_count(self) -> int:
@@ -69,22 +69,22 @@ class Import:
 
     def hash_passwords(self, progress: Callable[[int], object]) -> None:
         """Hashes the passwords of the rows that `edit` has accepted, on all cores. `progress` gets
-        how many are done."""
+        the number of hashes so far."""
         rows = self._merged.rows
         passwords = [password for row in rows if (password := _password(row))]
         cores = len(os.sched_getaffinity(0))
         hashes = iter(hashing.hash_passwords(passwords, self._scheme, cores, progress, self._cost))
-        self._given = Rows([_hashed(row, hashes.__next__) for row in rows], [])
+        self._rows = Rows([_hashed(row, hashes.__next__) for row in rows], [])
 
     def had_owner(self) -> list[Address]:
-        """The new accounts that get what a former owner of their address has left."""
-        entries = (row.entry for row in self._given.rows)
+        """The new accounts that get the leftovers of a former owner of their address."""
+        entries = (row.entry for row in self._rows.rows)
         added = [
             entry.address
             for entry in entries
             if isinstance(entry, AccountRow) and entry.address not in self._before.accounts
         ]
-        return former_owner.had_owner(self._home.settings, added)
+        return former_owner.with_leftovers(self._home.settings, added)
 
 
 def rows_of_folder(home: Home, path: str) -> Rows:
@@ -97,15 +97,15 @@ def rows_of_folder(home: Home, path: str) -> Rows:
 
 
 def rows_of_bytes(raw: bytes, format: str, source: str) -> Rows:
-    """The rows of a text as csv or jsonl. Raises Refused."""
+    """The rows of a text in the format csv or jsonl. Raises Refused."""
     if raw.startswith(_UTF_16):
-        raise Refused(f"{source}: this is UTF-16; save it as UTF-8")
+        raise Refused(f"{source}: the text is UTF-16; save it as UTF-8")
     text = raw.decode("utf-8", "surrogateescape")
     return csv.read(text, source) if format == "csv" else jsonl.read(text, source)
 
 
 def read_stream(stream: BinaryIO) -> bytes:
-    """All of standard input. Raises Refused if that is too large."""
+    """Reads standard input. Raises Refused if it is too large."""
     raw = stream.read(WHOLE_MAX_BYTES + 1)
     if len(raw) > WHOLE_MAX_BYTES:
         raise Refused(f"standard input: larger than {WHOLE_MAX_BYTES} bytes; import it in parts")
@@ -113,19 +113,19 @@ def read_stream(stream: BinaryIO) -> bytes:
 
 
 def read_file(path: str) -> bytes:
-    """A regular file. Raises Refused for any other, which might make us wait, and for one that is
-    too large."""
+    """Reads a regular file. Raises Refused if it is too large, or not a regular file: reading that
+    might block."""
     try:
         raw, identity = look(path)
     except OSError as error:
-        raise Refused(f"{printable(path)}: {_why(error)}") from error
+        raise Refused(f"{printable(path)}: {_reason(error)}") from error
     if identity == ABSENT:
         raise Refused(f"{printable(path)}: {os.strerror(errno.ENOENT)}")
     return raw
 
 
-def _why(error: OSError) -> str:
-    """Why a file can't be read, and what to do."""
+def _reason(error: OSError) -> str:
+    """The reason why a file can't be read, and what to do."""
     remedies = {
         errno.EINVAL: "; write '-' to read a pipe, as in: … | setup import --format csv -",
         errno.EFBIG: "; import it in parts",
@@ -134,8 +134,8 @@ def _why(error: OSError) -> str:
 
 
 def _with_schemes(given: Rows, scheme: str, policy: Policy) -> Rows:
-    """The rows with a placeholder for the hash of each password that the policy and its scheme
-    accept."""
+    """The rows with a placeholder for the hash of each password; a finding replaces a row whose
+    password the policy or the scheme does not accept."""
     rows: list[Row] = []
     findings = [*given.findings]
     entries = [row.entry for row in given.rows if isinstance(row.entry, AccountRow)]
@@ -148,7 +148,7 @@ def _with_schemes(given: Rows, scheme: str, policy: Policy) -> Rows:
                     raise Refused(faults[entry.password])
                 effective = hashing.effective_scheme(entry.password, scheme)
             except Refused as refused:
-                hint = "give another one"
+                hint = "choose another password"
                 findings.append(Finding(row.where, ERROR, "bad-password", str(refused), hint))
                 continue
             row = row._replace(entry=entry._replace(hash=f"{{{effective}}}to-be-hashed"))
@@ -156,8 +156,8 @@ def _with_schemes(given: Rows, scheme: str, policy: Policy) -> Rows:
     return Rows(rows, findings)
 
 
-def _with_places(given: Rows, mail: str) -> Rows:
-    """The rows whose extra fields name no place outside of the mail folder."""
+def _checked_places(given: Rows, mail: str) -> Rows:
+    """The rows; a finding replaces a row whose mail would be outside of the mail folder."""
     rows: list[Row] = []
     findings = [*given.findings]
     for row in given.rows:

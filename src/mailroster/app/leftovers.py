@@ -1,5 +1,5 @@
-"""What a command that was cut short has left in the mail folder: renamed mailboxes that are not in
-their place yet, and mailboxes of deleted accounts."""
+"""Completes changes of the mail folder that were interrupted: renames of mailboxes, and deletions
+of the mailboxes of deleted accounts."""
 
 from collections.abc import Callable, Collection, Sequence
 
@@ -8,12 +8,13 @@ from mailroster.base.findings import Refused, TryAgain
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 from mailroster.roster.roster import Roster
-from mailroster.servers.mailbox_moves import MoveJournal, Mover, settle
+from mailroster.servers.mailbox_moves import Mover, complete_moves
 from mailroster.servers.mailboxes import MailFolder, mail_folder
+from mailroster.servers.move_journal import MoveJournal
 
 
 def mover_of(settings: Settings, layout: Layout) -> Mover:
-    """What moves the mailboxes of an instance."""
+    """The mover for the mailboxes of an instance."""
     return Mover(settings.config, mail_folder(settings), layout)
 
 
@@ -23,34 +24,34 @@ def finish_moves(
     folder_roster: Callable[[], Roster],
     live_roster: Callable[[], Roster | None],
 ) -> None:
-    """Completes or takes back the renames of mailboxes, but for one that another process is doing.
+    """Completes or rolls back the renames of mailboxes, unless another process is at work on one.
 
-    `folder_roster` reads the config folder, `live_roster` what is served, None if nothing is.
+    `folder_roster` reads the config folder, `live_roster` the roster that is served, None for none.
     Raises Refused.
     """
     try:
-        with MoveJournal(settings.config, 0) as record:
-            settle(record, mover_of(settings, layout), folder_roster, live_roster)
+        with MoveJournal(settings.config, 0) as journal:
+            complete_moves(journal, mover_of(settings, layout), folder_roster, live_roster)
     except TryAgain:
         pass
     except (Refused, OSError) as error:
-        raise Refused(f"a renamed mail folder is not in its place: {error}") from error
+        raise Refused(f"the rename of a mail folder is not complete: {error}") from error
 
 
 def finish_deletions(
-    settings: Settings, says: Roster, serves: Roster, domains: Sequence[str] = ()
+    settings: Settings, folder: Roster, live: Roster, domains: Sequence[str] = ()
 ) -> int:
-    """Deletes the mailboxes of accounts that are neither in the config folder nor served; returns
-    their number. `domains`: search only these, if any is named.
+    """Deletes the mailboxes of deleted accounts that are neither in the config folder nor served,
+    and returns their number. `domains`: search only these, if any is named.
 
     Raises TryAgain, Refused and OSError.
     """
-    known, live = says.accounts.__contains__, serves.accounts.__contains__
-    return mail_folder(settings).finish_deletions(known, live, domains)
+    known, served = folder.accounts.__contains__, live.accounts.__contains__
+    return mail_folder(settings).finish_deletions(known, served, domains)
 
 
 def delete_mailboxes(mail: MailFolder, addresses: Sequence[Address]) -> None:
-    """Deletes mailboxes whose deletion was cut short, before their accounts are added again."""
+    """Deletes mailboxes whose deletion was interrupted, before their accounts are added again."""
     if not addresses:
         return
     mail.set_aside(addresses)

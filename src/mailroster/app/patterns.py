@@ -1,4 +1,4 @@
-"""The patterns of `postfix-regexp.cf`: added, judged by Postfix, and tried on an address."""
+"""The patterns of `postfix-regexp.cf`: adds, checks and tries them."""
 
 from collections.abc import Sequence
 
@@ -11,32 +11,30 @@ from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.regexp import Rule
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router
-from mailroster.routing.trace import is_served
 from mailroster.servers import pattern_trace
 from mailroster.servers.pattern_trace import Trial
 from mailroster.servers.patterns import NoPcre, regexp_findings
 
 
-def adding(home: Home, pattern: str, recipients: Sequence[str], about: NoteChange) -> Edit:
-    """The edit that adds recipients to the rule of a pattern, or a new rule, with notes."""
+def rule_edit(home: Home, pattern: str, recipients: Sequence[str], note: NoteChange) -> Edit:
+    """The edit that adds recipients to a rule, or a rule, with an annotation."""
 
     def edit(roster: Roster) -> Roster:
         after = roster
-        if not about or patterns.rule_with(roster.regexp, pattern, recipients) is None:
+        if not note or patterns.rule_with(roster.regexp, pattern, recipients) is None:
             after = patterns.add_rule(
                 roster, pattern, recipients, lambda document: judge(home, document)
             )
             routers = _router(home, roster), _router(home, after)
             patterns.refuse_endless(*routers, recipients)
         position = patterns.rule_with(after.regexp, pattern, recipients)
-        return annotate_at(after, "regexp", position, about)
+        return annotate_at(after, "regexp", position, note)
 
     return edit
 
 
 def judge(home: Home, document: Document[Rule]) -> list[Finding]:
-    """What is wrong with the file, as Postfix reports it. A warning says that there is no Postfix
-    that could."""
+    """The errors that Postfix reports for the file; a warning instead if there is no Postfix."""
     try:
         return regexp_findings(document)
     except NoPcre as error:
@@ -45,18 +43,18 @@ def judge(home: Home, document: Document[Rule]) -> list[Finding]:
 
 
 def faults(home: Home) -> list[Finding]:
-    """What keeps the file out of force, as it is in the config folder now."""
+    """The findings that keep the current file from going live."""
     document = home.roster().regexp
     return sorted((*document.findings(), *judge(home, document)))
 
 
 def accepts(home: Home, roster: Roster, address: str) -> bool:
-    """Whether mail for the domain of an address comes in at all."""
-    return is_served(_router(home, roster), split(address)[1].lower())
+    """Whether the server accepts mail for the domain of an address."""
+    return _router(home, roster).serves(split(address)[1].lower())
 
 
 def trials(roster: Roster, address: str) -> list[Trial]:
-    """Every rule up to the first that matches an address. Raises as pattern_trace.trials does."""
+    """The rules up to the first that matches an address. Raises as pattern_trace.trials does."""
     return pattern_trace.trials(roster.regexp, address)
 
 

@@ -1,4 +1,4 @@
-"""What each mailbox holds and may hold."""
+"""The use and the limit of each mailbox."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -8,11 +8,11 @@ from mailroster.app.home import Home
 from mailroster.app.usage import MailboxUse
 from mailroster.base.address import Address
 from mailroster.roster.roster import Roster
-from mailroster.servers.version import meant
+from mailroster.servers.version import recorded_version
 
 
 class QuotaRow(NamedTuple):
-    """One account with the fields of MailboxUse. `default`: whether it has the server's limit."""
+    """An account and the fields of its MailboxUse. `default`: it has the default limit."""
 
     address: str
     used: int | None
@@ -22,8 +22,8 @@ class QuotaRow(NamedTuple):
 
 
 def quota_rows(home: Home, roster: Roster, usages: Mapping[str, MailboxUse]) -> list[QuotaRow]:
-    """Every account in the order of its file, with its use if that is known."""
-    by_default = default(home.settings.mailbox_size_limit, meant(home.layout))
+    """All accounts in the order of the file, with their use if it is known."""
+    by_default = default(home.settings.mailbox_size_limit, recorded_version(home.layout))
     rows = []
     for address in map(Address, roster.accounts.keys()):
         limit = limit_of(roster, address, by_default, home.settings.mail)

@@ -1,4 +1,4 @@
-"""An account gets another address, and its mailbox the name of that."""
+"""Renames an account and its mailbox."""
 
 import os
 from collections.abc import Callable
@@ -9,9 +9,10 @@ from mailroster.base.address import Address
 from mailroster.base.findings import Location, TryAgain
 from mailroster.roster.roster import Roster
 from mailroster.servers import mailboxes
-from mailroster.servers.mailbox_moves import COUNTS, Move, MoveJournal, settle
+from mailroster.servers.mailbox_moves import complete_moves
+from mailroster.servers.move_journal import COMMITTED, Move, MoveJournal
 
-#: How long the command waits for deliveries that have the old name of the folder.
+#: How long the command waits for deliveries that use the old name of the folder.
 _PATIENCE_S = 1.0
 
 
@@ -26,61 +27,60 @@ def edit_and_move(
     removals: bool,
     written: Callable[[EditResult], object],
 ) -> EditResult:
-    """`Home.edit` for an edit that gives an account another address; its mailbox moves with it.
-    Raises as that does, and TryAgain while deliveries to an earlier name go on."""
+    """`Home.edit` for an edit that renames an account; its mailbox moves, too. Raises as that does,
+    and TryAgain while deliveries to an earlier name are running."""
     move, mover = Move(old, new), mover_of(home.settings, home.layout)
     if dry_run:
         mover.check(move)
         return home.edit(edit, dry_run=True, removals=removals, written=written)
-    with MoveJournal(home.settings.config) as record:
+    with MoveJournal(home.settings.config) as journal:
 
-        def is_settled(wait_s: float) -> bool:
-            return settle(record, mover, home.roster, home.live_roster, wait_s)
+        def finish(wait_s: float) -> bool:
+            """Completes or rolls back the moves; whether none is left."""
+            return complete_moves(journal, mover, home.roster, home.live_roster, wait_s)
 
         def edited(result: EditResult) -> None:
             if result.plan.edits:
-                record.note(COUNTS, move)
+                journal.append(COMMITTED, move)
             written(result)
 
-        is_settled(0)
-        _wait_for_link(record, new, is_settled)
+        finish(0)
+        _wait_for_link(journal, new, finish)
         mover.check(move)
         try:
             result = home.edit(
                 edit,
                 wait=wait,
                 removals=removals,
-                before=lambda: mover.begin(record, move),
+                before=lambda: mover.begin(journal, move),
                 written=edited,
             )
         except BaseException:
-            is_settled(0)
+            finish(0)
             raise
-        if not is_settled(_PATIENCE_S) and wait:
+        if not finish(_PATIENCE_S) and wait:
             home.warn(
-                "the old name of the mail folder stays a link to the new one until deliveries that "
-                "began before are over; the running server, or the next command, takes it away"
+                "the old name of the mail folder stays a link to the new one until the running "
+                "deliveries end; the running server, or the next command, removes it"
             )
     return result
 
 
-def _wait_for_link(record: MoveJournal, address: str, is_settled: Callable[[float], bool]) -> None:
-    """Returns when an address has no link that an earlier rename has left. Raises TryAgain if it
-    keeps one."""
+def _wait_for_link(journal: MoveJournal, address: str, finish: Callable[[float], bool]) -> None:
+    """Waits until the link of an earlier rename of an address is removed. Raises TryAgain if it
+    stays."""
 
     def has_link() -> bool:
-        return any(move.old == address for move in record.moves())
+        return any(move.old == address for move in journal.moves())
 
     if has_link():
-        is_settled(_PATIENCE_S)
+        finish(_PATIENCE_S)
         if has_link():
-            raise TryAgain(
-                f"deliveries that began when {address!r} had that mail folder are not over"
-            )
+            raise TryAgain(f"deliveries to the former mail folder of {address!r} are still running")
 
 
 def folders(home: Home, old: Address, new: Address) -> tuple[str, str] | None:
-    """The mailbox of an account and the place to which it would move; None if there is none."""
+    """The mailbox of an account before and after a rename; None if there is none."""
     before, after = (mailboxes.folder(home.settings.mail, address) for address in (old, new))
     return (before, after) if os.path.lexists(before) else None
 

@@ -1,4 +1,4 @@
-"""What runs, what is served, and what waits."""
+"""The status of a server: its processes, the entries that are served, and those that wait."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from mailroster.app import expire
 from mailroster.app.home import Home
 from mailroster.app.server_findings import waiting
 from mailroster.base.findings import Finding
+from mailroster.publish.live_tables import aliases_without_row
 from mailroster.publish.reconcile import outlook
 from mailroster.servers import in_force, running
 from mailroster.servers.health import silent
@@ -16,17 +17,17 @@ from mailroster.system.stability import Settling
 
 
 class Published(NamedTuple):
-    """What is served, and how that differs from what the folder says."""
+    """The entries that are served, and how they differ from the config folder."""
 
-    live: Mapping[str, int]  # file -> entries that are served
+    live: Mapping[str, int]  # file -> entries
     skipped: Mapping[str, int]  # file -> lines with errors
-    held: tuple[Finding, ...]
-    in_step: bool  # whether every line of every file is served, and nothing else
+    waiting: tuple[Finding, ...]  # about changes that are not in force
+    in_step: bool  # exactly the lines of the files are served
 
 
 class Status(NamedTuple):
-    """`pids`: the process of each part, None if it does not run. `published` is None if no server
-    was ever started. `ignored`: settings of the servers that have no effect."""
+    """`pids`: the process ID of each part, None if it does not run. `published` is None if no
+    server was ever started. `ignored` are settings of the servers that have no effect."""
 
     pids: dict[str, int | None]
     published: Published | None
@@ -50,18 +51,18 @@ def _published(home: Home) -> Published | None:
         return None
     served = tables.copies.roster()
     store, layout = home.store(), home.layout
-    foreseen = outlook(store, tables, Settling(home.settings.settle_seconds))
+    forecast = outlook(store, tables, Settling(home.settings.settle_seconds))
     live = {d.format.file: sum(1 for _ in d.items()) for _, d in served.documents()}
-    late = expire.waiting(store, layout)
-    held = (*foreseen.held, *waiting(home.settings, layout), *late)
-    skipped = Counter(foreseen.skipped)
-    if foreseen.in_step:
-        skipped += Counter(tables.without_row(live))
-    return Published(live, skipped, held, foreseen.in_step and not held and not skipped)
+    expired = expire.waiting(store, layout)
+    pending = (*forecast.pending, *waiting(home.settings, layout), *expired)
+    skipped = Counter(forecast.skipped)
+    if forecast.in_step:
+        skipped += Counter(aliases_without_row(layout, live))
+    return Published(live, skipped, pending, forecast.in_step and not pending and not skipped)
 
 
 def silent_servers(home: Home) -> list[str]:
-    """The services that don't greet a client that connects, as `SMTP on 127.0.0.1:25`."""
+    """The services that don't greet a client, as `SMTP on 127.0.0.1:25`."""
     return silent(in_force.ports(home.settings, home.layout))
 
 

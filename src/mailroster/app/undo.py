@@ -1,4 +1,4 @@
-"""A change of the config folder is undone, as a change of its own."""
+"""Undoes a change of the config folder with a new change."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from mailroster.app.home import Edit, EditResult, Home
 from mailroster.base.address import Address, account
 from mailroster.base.address import split as split_at
 from mailroster.base.findings import ParseError, Refused
-from mailroster.edits.expiry import is_over
+from mailroster.edits.expiry import has_expired
 from mailroster.roster.documents.notes import notes_of
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.formats.virtual import VIRTUAL
@@ -18,32 +18,32 @@ from mailroster.roster.roster import ENDING, Roster
 from mailroster.servers import former_owner, mailboxes
 from mailroster.store.history.entry import Entry, split
 from mailroster.store.history.undo import (
-    Changed,
-    comes_back,
-    goes_away,
+    LinesChanged,
+    added_keys,
     is_untouched,
-    renaming,
+    keys_of_removed_lines,
+    removed_keys,
+    renamed_account,
     revert,
-    took_away,
 )
 
-#: So many entries that an undo leaves behind, or brings back, are named.
+#: The number of entries that are named in a message.
 _NAMED = 10
 
 
 class Undo(NamedTuple):
-    """The change that is to be undone, and those that came after it, the newest first."""
+    """The change to be undone, and the later changes, the newest first."""
 
     entry: Entry
     later: list[Entry]
 
     def is_rename(self) -> bool:
-        """Whether it has moved a mailbox, which moves back."""
-        return renaming(self.entry) is not None
+        """Whether the change has renamed a mailbox, which moves back."""
+        return renamed_account(self.entry) is not None
 
 
 def find(home: Home, id: int | None) -> Undo:
-    """The change with an ID, the newest one without it. Raises Refused if there is none."""
+    """The change with an ID, or the newest change. Raises Refused if there is none."""
     later: list[Entry] = []
     for entry in home.store().history():
         if id is None or entry.id == id:
@@ -77,10 +77,10 @@ def perform(
     removals: bool,
     written: Callable[[EditResult], object],
 ) -> EditResult:
-    """`Home.edit` for the edit of an undo; a mailbox that was renamed gets its old name. Raises
-    Refused if later changes have touched the same lines."""
-    home = home.changed(words=["undo", str(undo.entry.id)])
-    renamed = renaming(undo.entry)
+    """`Home.edit` for the edit of an undo; a renamed mailbox gets its old name. Raises Refused if
+    later changes have touched the same lines."""
+    home = home.derive(words=["undo", str(undo.entry.id)])
+    renamed = renamed_account(undo.entry)
     try:
         if renamed is None:
             return home.edit(edit, dry_run=dry_run, wait=wait, removals=removals, written=written)
@@ -91,17 +91,17 @@ def perform(
             home, edit, after, before,
             dry_run=dry_run, wait=wait, removals=removals, written=written,
         )  # fmt: skip
-    except Changed as changed:
+    except LinesChanged as changed:
         raise Refused(f"{changed}{_since(undo.later, changed)}; nothing was changed") from None
 
 
 def _check_aliases(home: Home, before: Roster, after: Roster, entry: Entry) -> None:
-    """Raises Refused for an alias that is restored and that Postfix could not follow now."""
+    """Raises Refused for a restored alias that Postfix could not expand now."""
     changes = [change for change in entry.files if change.file == VIRTUAL.file]
     if not changes or is_untouched(before.virtual, changes[0]):
         return
     router = home.router(after)
-    for key in took_away(VIRTUAL, entry):
+    for key in keys_of_removed_lines(VIRTUAL, entry):
         if key in after.virtual:
             try:
                 router.follow(key)
@@ -109,9 +109,9 @@ def _check_aliases(home: Home, before: Roster, after: Roster, entry: Entry) -> N
                 raise Refused(f"{fault.message}; nothing was changed") from None
 
 
-def _since(later: list[Entry], changed: Changed) -> str:
-    """Which change has touched the lines of an older one."""
-    for entry in later:  # the newest has the last word
+def _since(later: list[Entry], changed: LinesChanged) -> str:
+    """The newest change that has touched the same lines, as ` since change ID (COMMAND)`."""
+    for entry in later:
         removed = [h.removed for c in entry.files if c.file == changed.file for h in c.hunks]
         if {line for raw in removed for line in split(raw)}.intersection(changed.lines):
             return f" since change {entry.id} ({entry.command})"
@@ -119,21 +119,21 @@ def _since(later: list[Entry], changed: Changed) -> str:
 
 
 def moved_mailbox(home: Home, undo: Undo) -> tuple[str, str] | None:
-    """The mailbox that moves back, and the place to which it does; None if there is none."""
+    """The present and the future folder of a mailbox that moves back; None if there is none."""
     from mailroster.app.rename import folders
 
-    renamed = renaming(undo.entry)
+    renamed = renamed_account(undo.entry)
     return folders(home, account(renamed[1]), account(renamed[0])) if renamed else None
 
 
-# -- what an undo leaves behind, and what it can't bring back
+# -- what an undo does not remove, and what it can't restore
 
 
 def entries_left(home: Home, undo: Undo) -> Iterator[tuple[str, list[str]]]:
-    """Accounts that an undo has removed, and what still names each: it came later, or from
-    others."""
+    """Yields accounts that an undo has removed, and the entries that still name them, which other
+    changes have added."""
     roster = home.roster()
-    for key in islice(goes_away(ACCOUNTS, undo.entry), _NAMED):
+    for key in islice(added_keys(ACCOUNTS, undo.entry), _NAMED):
         left = ["its quota"] if key in roster.quotas else []
         left += [f"the alias {alias}" for alias in roster.virtual.keys_mentioning(*split_at(key))]
         if left:
@@ -141,36 +141,36 @@ def entries_left(home: Home, undo: Undo) -> Iterator[tuple[str, list[str]]]:
 
 
 def expired_entries(undo: Undo, after: Roster) -> Iterator[tuple[str, str]]:
-    """Entries that are restored, and will end again at once since their end date is over."""
+    """Yields restored entries that expire again at once, since their end date is past."""
     moment = now()
     for field in ENDING:
         document = getattr(after, field)
-        for key in islice(took_away(document.format, undo.entry), _NAMED):
+        for key in islice(keys_of_removed_lines(document.format, undo.entry), _NAMED):
             position = document.position(key)
             until = notes_of(document, position).until if position is not None else ""
-            if is_over(until, moment):
+            if has_expired(until, moment):
                 yield key, until
 
 
 def restore_scripts(home: Home, undo: Undo) -> Iterator[str]:
-    """Puts the Sieve scripts back that 'email del -y' has removed; their paths."""
-    for address in _accounts_again(undo):
-        if path := former_owner.bring_back(home.settings, address, undo.entry.id):
+    """Restores the Sieve scripts that 'email del -y' has removed, and yields their paths."""
+    for address in _restored_accounts(undo):
+        if path := former_owner.restore_script(home.settings, address, undo.entry.id):
             yield path
 
 
 def without_mail(home: Home, undo: Undo) -> list[Address]:
-    """The accounts that are restored without their mail: 'email del -y' has deleted it."""
+    """The restored accounts whose mail 'email del -y' has deleted."""
     mail = home.settings.mail
     return [
         address
-        for address in _accounts_again(undo)
+        for address in _restored_accounts(undo)
         if not os.path.lexists(mailboxes.folder(mail, address))
     ]
 
 
-def _accounts_again(undo: Undo) -> Iterator[Address]:
-    for key in comes_back(ACCOUNTS, undo.entry):
+def _restored_accounts(undo: Undo) -> Iterator[Address]:
+    for key in removed_keys(ACCOUNTS, undo.entry):
         try:
             yield account(key)
         except ParseError:

@@ -1,4 +1,4 @@
-"""What mailboxes hold and may hold, as a running server counts it."""
+"""The use and the limit of mailboxes, as a running server counts them."""
 
 from collections.abc import Callable, Collection
 from typing import NamedTuple
@@ -9,8 +9,8 @@ from mailroster.servers.running import dovecot_pid
 
 
 class MailboxUse(NamedTuple):
-    """Bytes and percent of one mailbox: `used` and `percent` are None where the use is not known,
-    `limit` where only Dovecot can tell it. 0 = unlimited."""
+    """The bytes and the percentage of a mailbox. `used` and `percent` are None if the use is not
+    known, `limit` if only Dovecot knows it. 0 = unlimited."""
 
     used: int | None
     limit: int | None
@@ -20,8 +20,8 @@ class MailboxUse(NamedTuple):
 def usages(
     home: Home, roster: Roster, addresses: Collection[str], progress: Callable[[int], object]
 ) -> dict[str, MailboxUse]:
-    """Use and limit of some accounts; empty where quotas are off, or no Dovecot runs that counts.
-    One warning says that some are not known, and why. `progress` gets how many are counted."""
+    """The use and the limit of some accounts; empty if quotas are off, or no Dovecot is running.
+    A warning says how many are not known, and why. `progress` gets the number that is counted."""
     if not home.settings.enable_quotas or not addresses or dovecot_pid(home.layout) is None:
         return {}
     from mailroster.servers import quota_usage
@@ -29,8 +29,8 @@ def usages(
     report = quota_usage.usages(home.settings, home.layout, roster, addresses, progress)
     unknown = len(report.limits) - len(report.by_address)
     if unknown:
-        many = "one mailbox" if unknown == 1 else f"{unknown} mailboxes"
-        home.warn(f"warning: the use of {many} is not known, shown as '?': {report.why}")
+        boxes = "one mailbox" if unknown == 1 else f"{unknown} mailboxes"
+        home.warn(f"warning: the use of {boxes} is not known, shown as '?': {report.why}")
     uses = {}
     for address, limit in report.limits.items():
         use = report.by_address.get(address)
@@ -39,5 +39,5 @@ def usages(
 
 
 def is_counted(home: Home) -> bool:
-    """Whether a Dovecot runs that counts what mailboxes hold."""
+    """Whether a running Dovecot counts the use of mailboxes."""
     return dovecot_pid(home.layout) is not None

@@ -1,4 +1,4 @@
-"""The warning about a config folder that is probably not the one that was meant."""
+"""Warns about a config folder that is probably the wrong one."""
 
 import os
 
@@ -6,23 +6,25 @@ from mailroster.system.folder_lock import LOCK_FILE
 
 
 def warning(config: str, *, makes: bool = False) -> str:
-    """What to say of a config folder before a command works on it, "" for nothing. `makes`: the
-    command makes the folder and its files if they are missing."""
+    """The warning about a config folder, "" for none. `makes`: the command creates the folder and
+    its files if they are missing."""
     path = os.path.abspath(config)
     try:
         names = os.listdir(path)
     except FileNotFoundError:
-        return f"{path} does not exist, and is made now; --config names another" if makes else ""
+        return f"{path} does not exist and is created; --config sets another" if makes else ""
     except OSError:
-        return ""  # the command itself says so
-    names = [name for name in names if name != LOCK_FILE]  # a refused edit leaves one
+        return ""  # the command itself reports it
+    names = [name for name in names if name != LOCK_FILE]  # a refused edit leaves it
     if not names:
-        return "" if makes else f"{path} is empty; is it the config folder? --config names another"
-    from mailroster.app.adopt.known_files import OURS, is_config
+        return "" if makes else f"{path} is empty; is it the config folder? --config sets another"
+    from mailroster.app.adopt.known_files import OWN_FILES, is_config
 
-    if is_config(names) or any(name in OURS or name.startswith(".mailroster") for name in names):
+    if is_config(names) or any(
+        name in OWN_FILES or name.startswith(".mailroster") for name in names
+    ):
         return ""
     return (
         f"{path} has none of mailroster's files, such as postfix-accounts.cf; is it the config "
-        "folder? --config names another"
+        "folder? --config sets another"
     )

@@ -1,8 +1,8 @@
-"""Addresses: `local@domain`, lower-cased, the domain in its IDNA A-label form.
+"""Addresses: `local@domain` in lower case, the domain in its IDNA A-label form.
 
-An account's address becomes a login name, a table key, a field of several file formats and a
-folder name, so it may hold only what none of them reads as its own (RFC 5321 dot-string, less
-those). An alias never names a folder: it may use what virtual(5) allows.
+The address of an account becomes a login name, a table key, a field of several file formats and a
+folder name. So it may contain only characters without a meaning in any of these (a subset of the
+dot-string of RFC 5321). An alias never names a folder: it may use what virtual(5) allows.
 """
 
 from typing import NewType
@@ -15,21 +15,22 @@ LOCAL_MAX_OCTETS = 64
 ADDRESS_MAX_OCTETS = 254
 LABEL_MAX_OCTETS = 63
 
-#: What the setting `recipient_delimiter` may be made of.
+#: The characters that the setting `recipient_delimiter` may have.
 DELIMITERS = "+-_="
 
 _ALNUM = "abcdefghijklmnopqrstuvwxyz0123456789"
-#: What an account may have before the `@`. Dovecot's auth_username_chars is made of the same.
+#: The characters of an account before the `@`. Dovecot's auth_username_chars has the same.
 LOCAL_CHARS = _ALNUM + "#$&'-=?^_`{}~."
-#: As sets: whole words are compared at once, since a roster has millions of letters.
+#: Sets, since `issuperset` checks a whole word at once and a roster has millions of letters.
 _LOCAL = frozenset(LOCAL_CHARS)
 _LABEL = frozenset(_ALNUM + "-")
-#: Postfix delivers to a domain with a `_` as well.
+#: Postfix also delivers to domains with a `_`.
 _MAIL_LABEL = _LABEL | {"_"}
-_NO_WORD = frozenset(' ,"<>()\\')
-_NO_LOCAL = frozenset(";[]")
+_NOT_IN_WORDS = frozenset(' ,"<>()\\')
+_NOT_IN_LOCALS = frozenset(";[]")
 
-#: Addresses of the plainest form: what they are to any function here is what is written.
+#: A pattern of addresses of the plainest form, which every function of this module leaves as they
+#: are.
 PLAIN = (
     r"(?=[^@]{1,64}@[^ ]{1,180}(?![a-z0-9.-]))[a-z0-9_]+(?:[.=&'-][a-z0-9_]+)*"
     r"@(?=[0-9.-]*[a-z])[a-z0-9]{1,63}(?:[.-][a-z0-9]{1,31})*"
@@ -37,7 +38,7 @@ PLAIN = (
 
 
 def split(address: str) -> tuple[str, str]:
-    """The parts around the last `@`; the domain is empty where there is none."""
+    """The parts around the last `@`; without an `@` the domain is empty."""
     local, at, domain = address.rpartition("@")
     return (local, domain) if at else (domain, "")
 
@@ -45,22 +46,22 @@ def split(address: str) -> tuple[str, str]:
 class _Extensions:
     """The setting `recipient_delimiter` of this process.
 
-    A process serves one instance, and that setting decides what is an address there, as the rules
-    above do: for parsers, indexes, routing and messages. So it is set once at the start, and no
-    parameter of each of them.
+    A process serves one instance. There the setting decides, like the rules above, what an address
+    is: for parsers, indexes, routing and messages. So it is set once at the start, and is not a
+    parameter of all these.
     """
 
     delimiters = "+"
 
 
 def use_delimiters(chars: str) -> None:
-    """Sets the characters that begin an extension, for all that this process does from now on; ""
-    for none. Commands, `up` and the policy service call it first of all."""
+    """Sets the characters that begin an extension, for the whole process; "" for none. Commands,
+    `up` and the policy service call it first."""
     _Extensions.delimiters = chars
 
 
 def delimiters() -> str:
-    """The characters that begin the extension of an address; "" where there are no extensions."""
+    """The characters that begin the extension of an address; "" if there are no extensions."""
     return _Extensions.delimiters
 
 
@@ -69,38 +70,39 @@ _WHOLE = frozenset(("mailer-daemon", "double-bounce"))
 
 
 def split_extension(local: str) -> tuple[str, str]:
-    """User and extension (with its delimiter) of what stands before the `@` (split_addr(3)). The
+    """Splits a local part into the user and the extension with its delimiter (split_addr(3)). The
     first delimiter counts; Dovecot splits in the same way."""
     chars = _Extensions.delimiters
     if len(chars) == 1:
-        place = local.find(chars)
+        offset = local.find(chars)
     else:
-        place = min((at for char in chars if (at := local.find(char)) >= 0), default=-1)
-    if place <= 0 or (chars != "+" and local.lower() in _WHOLE):
+        offset = min((at for char in chars if (at := local.find(char)) >= 0), default=-1)
+    if offset <= 0 or (chars != "+" and local.lower() in _WHOLE):
         return local, ""
-    return local[:place], local[place:]
+    return local[:offset], local[offset:]
 
 
 def qualified(address: str, origin: str) -> str:
-    """An address as trivial-rewrite(8) completes it: a bare name is one of the server's own domain,
-    and a domain loses the dot at its end."""
+    """An address as trivial-rewrite(8) completes it: a bare name gets the origin as its domain, and
+    a domain loses the dot at its end."""
     if "@" not in address:
         address = f"{address}@{origin}"
     return address[:-1] if address[-1:] == "." and address[-2:-1] not in ".@" else address
 
 
 def is_idna(domain: str) -> bool:
-    """Whether a folded domain has other spellings, so that no search of a text finds it."""
+    """Whether a folded domain has other spellings, which a search of a text would miss."""
     return "xn--" in domain
 
 
 def example(key: str) -> str:
-    """An address whose mail an alias gets; for a catch-all one that nobody else can have."""
+    """An address whose mail an alias gets; for a catch-all, one that no account can have."""
     return f'"any"{key}' if key.startswith("@") else key
 
 
 def fold(text: str) -> str:
-    """The spelling under which an address is kept and looked up; judges nothing, never fails."""
+    """The spelling under which an address is stored and looked up. Checks nothing and never
+    fails."""
     text = text.strip(" \t\r").lower()
     if text.isascii():
         return text
@@ -112,11 +114,11 @@ def fold(text: str) -> str:
 
 
 def fold_domain(text: str) -> str:
-    """A domain in lower case and A-labels. Raises ParseError if it can't be one (RFC 1035, RFC
+    """A domain in lower case and A-labels. Raises ParseError if it is not valid (RFC 1035, RFC
     5890)."""
     domain = text.lower()
     if not domain.isascii():
-        import idna  # 15 ms: only for those who need it
+        import idna  # 15 ms: only if it is needed
 
         try:
             domain = idna.encode(domain, uts46=True).decode("ascii")
@@ -126,27 +128,29 @@ def fold_domain(text: str) -> str:
         if not label:
             raise _malformed(f"domain {text!r} has an empty part")
         if label[0] == "-" or label[-1] == "-" or not _LABEL.issuperset(label):
-            raise _malformed(f"domain part {label!r} is not letters, digits and inner hyphens")
+            raise _malformed(
+                f"domain part {label!r} may have only letters, digits and hyphens inside"
+            )
         if len(label) > LABEL_MAX_OCTETS:
             raise _malformed(f"domain part {label!r} is longer than {LABEL_MAX_OCTETS} octets")
     return domain
 
 
 def account(text: str) -> Address:
-    """The address of an account. Raises ParseError with the reason for what can't be one."""
+    """The address of an account. Raises ParseError with the reason if it is not valid."""
     if not text.partition("@")[0].isascii():
         raise _malformed(f"{text!r} has a non-ASCII character before the '@'")
     local, at, domain = text.lower().partition("@")
     if not at:
         raise _malformed(f"{text!r} is not local@domain")
     if not local or not domain:
-        raise _malformed(f"{text!r} has nothing on one side of the '@'")
+        raise _malformed(f"{text!r} lacks the part before or behind the '@'")
     if "@" in domain:
         raise _malformed(f"{text!r} has more than one '@'")
     for char in _Extensions.delimiters:
         if char in local:
             setting = "" if char == "+" else ", by the setting recipient_delimiter"
-            message = f"{text!r} has {char!r}, which sets off the extension of an address{setting}"
+            message = f"{text!r} has {char!r}, which begins the extension of an address{setting}"
             raise _malformed(message)
     if not _LOCAL.issuperset(local):
         char = next(char for char in local if char not in _LOCAL)
@@ -163,15 +167,17 @@ def alias(text: str) -> Address:
     _printable(text)
     local, domain = split(text.lower())
     if "*" in local:
-        message = f"{text!r} has '*', which stands for nothing but itself"
+        message = f"{text!r} has '*', which is not a wildcard here"
         hint = "write @example.com for a whole domain, or a pattern in postfix-regexp.cf"
         raise ParseError("malformed-address", message, hint)
     if local and _has_empty_part(local):
-        raise _malformed(f"{text!r} has an empty part between dots, where Postfix looks for quotes")
+        raise _malformed(
+            f"{text!r} has an empty part between dots, which Postfix would need in quotes"
+        )
     if not domain:
         if text.endswith("@"):
-            raise _malformed(f"{text!r} has nothing behind the '@'")
-        return _measured(recipient(local), local)  # what no recipient can be is of no use as a key
+            raise _malformed(f"{text!r} has no domain behind the '@'")
+        return _measured(recipient(local), local)  # a key must be a valid recipient
     return _measured(f"{local}@{_deliverable(fold_domain(domain))}", local)
 
 
@@ -185,14 +191,14 @@ def access(text: str) -> Address:
 
 
 def recipient(text: str) -> str:
-    """A recipient of an alias, its case kept before the `@`: `user@domain`, `user`, `@domain`.
+    """A recipient of an alias: `user@domain`, `user`, `@domain`. The case before the `@` stays.
 
-    An ASCII domain may be any that Postfix delivers to: one with a `_`, or a dot at its end, too.
-    Raises ParseError for what Postfix can't deliver to, and for what it doesn't read as one
-    address (`john@example.com;`).
+    An ASCII domain may have all that Postfix delivers to, also a `_` or a dot at its end. Raises
+    ParseError for what Postfix can't deliver to, and for what it doesn't read as one address
+    (`john@example.com;`).
     """
     if text[:1] == "#":
-        message = f"{text!r} is no comment behind an entry"
+        message = f"{text!r}: a comment can't follow an entry on its line"
         raise ParseError("malformed-address", message, COMMENT_BEHIND)
     bare = text.strip('"').lower()
     if "@" not in text and (bare[:1] in ("|", "/") or bare.startswith(":include:")):
@@ -201,7 +207,7 @@ def recipient(text: str) -> str:
     local, domain = split(text)
     if not domain:
         if "@" in text:
-            raise _malformed(f"{text!r} has nothing behind the '@'")
+            raise _malformed(f"{text!r} has no domain behind the '@'")
         if "!" in text or "%" in text:
             raise _malformed(f"{text!r} is a name without a domain")
         return _measured(text, text)
@@ -210,47 +216,48 @@ def recipient(text: str) -> str:
 
 
 def _deliverable(domain: str) -> str:
-    """An ASCII domain in lower case. Raises ParseError for one that Postfix bounces mail for
-    (valid_hostname(3)), and for an IP address: it may be this server's own, which bounces too."""
+    """An ASCII domain. Raises ParseError if Postfix bounces mail for it (valid_hostname(3)), and
+    for an IP address: it may be that of this server, which bounces too."""
     labels = domain.removesuffix(".").split(".")
     for label in labels:
         if label and label[0] != "-" != label[-1] and _MAIL_LABEL.issuperset(label):
             if len(label) > LABEL_MAX_OCTETS:
                 raise _malformed(f"{domain!r} has a part longer than {LABEL_MAX_OCTETS} octets")
             continue
-        message = f"{domain!r} can't be a domain"
+        message = f"{domain!r} is not a valid domain"
         if "#" in label:
             hint = COMMENT_BEHIND
         elif domain[-1] in ";:" and _MAIL_LABEL.issuperset(label[:-1]):
             hint = f"remove the {domain[-1]!r}; recipients are separated by commas and blanks"
         elif domain[0] == "[":
-            hint = "write the name of the server in place of its IP address"
+            hint = "write the name of the server instead of its IP address"
         else:
             hint = "write it as user@example.com"
         raise ParseError("malformed-address", message, hint)
     if domain.replace(".", "").isdigit():
-        hint = "write the name of the server in place of its IP address"
-        raise ParseError("malformed-address", f"{domain!r} can't be a domain", hint)
+        hint = "write the name of the server instead of its IP address"
+        raise ParseError("malformed-address", f"{domain!r} is not a valid domain", hint)
     return domain
 
 
 def _unsafe(text: str) -> ParseError:
-    message = f"'{text[:1]}…' is a program or a file, where mail can't go"
-    hint = "give it addresses; to discard mail, name an alias of postfix-aliases.cf that leads to "
+    message = f"'{text[:1]}…' is a program or a file, to which no mail is delivered"
+    hint = "write addresses; to discard mail, use an alias in postfix-aliases.cf that leads to "
     return ParseError("unsafe-recipient", message, f"{hint}/dev/null")
 
 
 def _printable(text: str) -> None:
-    """Raises ParseError for what no address in a Postfix table can hold as one word."""
+    """Raises ParseError for characters that an address in a Postfix table can't have as one
+    word."""
     if not text:
         raise _malformed("an empty address")
-    if not text.isprintable() or not _NO_WORD.isdisjoint(text):
-        char = next(char for char in text if char in _NO_WORD or not char.isprintable())
+    if not text.isprintable() or not _NOT_IN_WORDS.isdisjoint(text):
+        char = next(char for char in text if char in _NOT_IN_WORDS or not char.isprintable())
         raise _malformed(f"{text!r} has {char!r}")
     if text[0] in "#-":
         raise _malformed(f"{text!r} begins with {text[0]!r}")
     local = split(text)[0]
-    if not _NO_LOCAL.isdisjoint(local):
+    if not _NOT_IN_LOCALS.isdisjoint(local):
         raise _malformed(f"{text!r} has ';', '[' or ']' before the '@', where Postfix would cut it")
     if not local.isascii():
         raise _malformed(f"{text!r} has a non-ASCII character before the '@'")

@@ -1,4 +1,4 @@
-"""The content of a file that is to be written: bytes, and parts of files that are open."""
+"""The content of a file to be written: bytes, and parts of open files."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -12,5 +12,5 @@ class Range(NamedTuple):
     end: int
 
 
-#: Pieces, in their order.
+#: The whole content, or its pieces in order.
 Content = bytes | Iterable[bytes | Range]

@@ -1,23 +1,22 @@
-"""What was found in the files, and the errors that end a command.
+"""Findings in the config files, and the errors that end a command.
 
-A finding is a value: all of them are collected before anything stops. The exceptions are for when
-we can't go on, and are named by whose fault it is; only the faces turn them into text and exit
-codes.
+A finding is a value: all findings are collected before a command stops. Exceptions end a command
+and are named by whose fault it is; only `cli` and `daemons` turn them into text and exit codes.
 """
 
 from typing import NamedTuple, Self
 
-#: The longest description in characters: a line of a damaged file may be of any length.
-_WHAT_MAX = 200
+#: The longest message in characters: a line of a damaged file may have any length.
+_MESSAGE_MAX = 200
 
 ERROR = "error"
 WARNING = "warning"
-#: Worth knowing, and nothing that has to be fixed.
+#: Worth knowing; nothing to fix.
 INFO = "info"
 
 
 def printable(text: str) -> str:
-    """A text as it may be shown: escapes for what no terminal should get."""
+    """A text that is safe to show: characters that a terminal should not get are escaped."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
@@ -34,7 +33,8 @@ class Location(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong with the folder: where, what, and how to fix it. Never a secret."""
+    """One fault of the config folder: where, what, and how to fix it. It never contains a
+    secret."""
 
     where: Location
     severity: str
@@ -46,21 +46,21 @@ class Finding(NamedTuple):
         return f"{self.where}: {self.severity}: {self.message}; {self.hint} [{self.code}]"
 
 
-#: What to do with a comment that stands behind an entry.
+#: The hint for a comment behind an entry, on the same line.
 COMMENT_BEHIND = "put the comment on a line of its own"
 
 
 class ParseError(Exception):
-    """One entry can't be read. Says what and how to fix it; whoever knows the line adds it."""
+    """One entry can't be read: what is wrong, and how to fix it. The caller adds the line."""
 
     def __init__(self, code: str, message: str, hint: str) -> None:
-        if len(message) > _WHAT_MAX:
-            message = f"{message[: _WHAT_MAX // 2]}…{message[-_WHAT_MAX // 2 :]}"
+        if len(message) > _MESSAGE_MAX:
+            message = f"{message[: _MESSAGE_MAX // 2]}…{message[-_MESSAGE_MAX // 2 :]}"
         super().__init__(f"{message}; {hint} [{code}]")
         self.code, self.message, self.hint = code, message, hint
 
     def again(self) -> Self:
-        """The same fault, that was not raised yet."""
+        """A copy of this error, to be raised again."""
         return type(self)(self.code, self.message, self.hint)
 
     def at(self, where: Location) -> Finding:
@@ -68,15 +68,15 @@ class ParseError(Exception):
 
 
 class UsageError(Exception):
-    """The command line makes no sense (exit 2)."""
+    """The command line is not valid (exit 2)."""
 
 
 class Refused(Exception):
-    """The request can't be met as it is: it would break a rule, or what it names isn't there."""
+    """The request can't be done: it would break a rule, or names something that does not exist."""
 
 
 class Conflict(Exception):
-    """Somebody else wrote a file between our reading and our writing it."""
+    """Another program changed a file between our read and our write."""
 
 
 class TryAgain(Exception):
@@ -84,11 +84,11 @@ class TryAgain(Exception):
 
 
 class ServerError(Exception):
-    """Postfix or Dovecot did not do what it was asked; carries the server's own words."""
+    """Postfix or Dovecot failed; with the message of the server."""
 
 
 def unreadable(file: str, why: str) -> Finding:
-    """A file that can't be read, by the system's words."""
+    """The finding for a file that can't be read. `why` is the message of the system."""
     message = f"the file can't be read ({why})"
     return Finding(
         Location(file), ERROR, "unreadable-file", message, "correct its owner or its mode"

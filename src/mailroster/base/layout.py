@@ -1,152 +1,173 @@
-"""Where everything of an instance lies below the state folder."""
+"""The paths of the files of an instance."""
 
 import os
 
 from mailroster.base.address import split
-from mailroster.base.settings import NOTE, ORIGIN, UNTRUSTED, Settings
+from mailroster.base.settings import LAYOUT_FILE, ORIGIN, UNTRUSTED, Settings
 
-#: The longest path of a socket that the kernel takes (unix(7): sun_path), and the longest that
-#: Dovecot adds to its base_dir.
+#: The longest path of a socket that the kernel accepts (unix(7): sun_path), and the longest name
+#: that Dovecot adds to its base_dir.
 SOCKET_PATH_MAX = 107
 _DOVECOT_SOCKET = "/login/ssl-parameters-longest"
 
-#: In the config folder: the renames of mail folders that are not completed (servers/mailbox_moves).
+#: In the config folder: the renames of mail folders that are not completed (servers/move_journal).
 MOVES = ".mailroster-moves"
 
 
 class Layout:
     """Paths, all absolute. `kind` is one of settings.LAYOUTS.
 
-    In the layout `system` everything lies below the state folder too, and the servers' own places
-    lead there. In the layout `host` the servers are somebody else's, and so are their places.
+    `private`: everything is below the state folder. `system`: the same, and the usual places of the
+    servers' files are links to ours. `host`: the administrator configures the servers, which have
+    their own folders.
     """
 
     def __init__(self, state: str, kind: str = "private") -> None:
         self.state, self.kind = state, kind
-        self.tables = os.path.join(state, "tables")
-        self.sql = os.path.join(state, "sql")
-        self.database = os.path.join(self.sql, "roster.db")
-        self.exceptions = os.path.join(self.sql, "exceptions")
-        #: The same accounts by the other spellings of their domains, to log in.
-        self.spelt_exceptions = os.path.join(self.sql, "exceptions-spelt")
-        #: What is served: copies of the files in the config folder, less what is held back.
-        self.served = os.path.join(state, "served")
-        self.unfinished = os.path.join(self.served, "unfinished")
-        #: The version of the tables, and the run of the machine in which they were made.
-        self.built = os.path.join(self.served, "built")
-        #: Keys that commands changed, but could not put in force.
-        self.asked = os.path.join(self.served, "asked")
-        self.origin = os.path.join(state, ORIGIN)
-        #: There once the names of all folders in the mail are as Dovecot escapes them now.
-        self.escaped = os.path.join(state, "folders-escaped")
-        #: The setting `recipient_delimiter` for which the tables are made.
-        self.delimiters = os.path.join(state, "recipient-delimiter")
-        #: The mail folder for which the tables are made.
-        self.mail_folder = os.path.join(state, "mail-folder")
-        #: The setting postmaster_address for which the tables are made.
-        self.postmaster = os.path.join(state, "postmaster")
-        #: There while rows are written that lead from one table to another.
-        self.changing = os.path.join(self.tables, "changing")
-        #: Made anew whenever the quota of a mailbox may be another than before.
-        self.limits = os.path.join(self.tables, "limits")
-        self.postfix = os.path.join(state, "postfix")
-        #: The version of Dovecot for which the tables are made.
-        self.dialect = os.path.join(state, "dovecot-version")
-        self.dovecot = os.path.join(state, "dovecot")
-        self.dovecot_conf = os.path.join(self.dovecot, "dovecot.conf")
-        #: The script that Dovecot runs when a mailbox gets full.
-        self.quota_warning = os.path.join(self.dovecot, "quota-warning")
-        #: Sieve scripts with their binaries: those of everybody, and those of each account.
-        self.sieve = os.path.join(state, "sieve")
-        self.sieve_accounts = os.path.join(self.sieve, "accounts")
-        #: What is in force of a folder's own settings for the servers.
-        self.overrides = os.path.join(state, "overrides")
-        self.spool = os.path.join(state, "spool")
-        self.postfix_data = os.path.join(state, "lib", "postfix")
-        self.dovecot_data = os.path.join(state, "lib", "dovecot")
-        self.run = os.path.join(state, "run")
-        #: Closed to all but the owner of the mail.
-        self.warning = os.path.join(self.run, "warning")
-        #: What Sieve scripts send leaves by sockets there; closed to all but the mail's group.
-        self.sieve_mail = os.path.join(state, "sieve-mail")
-        #: The program that speaks to them, and what Dovecot runs behind each.
-        self.sieve_sendmail = os.path.join(self.sieve_mail, "sendmail")
-        self.sieve_smtpd = os.path.join(self.sieve_mail, "smtpd")
-        self.sieve_keep = os.path.join(self.sieve_mail, "keep")
+        self._set_tables()
+        self._set_table_inputs()
+        self._set_server_folders()
+        self._set_sockets()
+        self._set_markers()
+        self._set_process_files()
+        self._set_links()
+        if kind == "host":
+            self._set_host_paths()
+
+    _below = staticmethod(os.path.join)
+
+    def _set_tables(self) -> None:
+        self.tables = self._below(self.state, "tables")
+        self.sql = self._below(self.state, "sql")
+        self.database = self._below(self.sql, "roster.db")
+        self.exceptions = self._below(self.sql, "exceptions")
+        #: The same accounts by the other spellings of their domains, for logins.
+        self.spelt_exceptions = self._below(self.sql, "exceptions-spelt")
+        #: The published files: copies of the config files as last published.
+        self.served = self._below(self.state, "served")
+        self.unfinished = self._below(self.served, "unfinished")
+        #: The version of the tables, and the boot of the machine in which they were made.
+        self.built = self._below(self.served, "built")
+        #: Keys that commands changed and that are not live yet. The name is that of older releases.
+        self.intents = self._below(self.served, "asked")
+        #: Exists while rows are written that refer to rows of another table.
+        self.changing = self._below(self.tables, "changing")
+        #: Written again whenever the quota of a mailbox may have changed.
+        self.limits = self._below(self.tables, "limits")
+
+    def _set_table_inputs(self) -> None:
+        """The values, other than the config files, for which the tables are made."""
+        self.origin = self._below(self.state, ORIGIN)
+        self.delimiters = self._below(self.state, "recipient-delimiter")
+        self.mail_folder = self._below(self.state, "mail-folder")
+        self.postmaster = self._below(self.state, "postmaster")
+        self.dialect = self._below(self.state, "dovecot-version")
+
+    def _set_server_folders(self) -> None:
+        self.postfix = self._below(self.state, "postfix")
+        self.dovecot = self._below(self.state, "dovecot")
+        self.dovecot_conf = self._below(self.dovecot, "dovecot.conf")
+        #: The script that Dovecot runs when a mailbox is almost full.
+        self.quota_warning = self._below(self.dovecot, "quota-warning")
+        #: Sieve scripts with their binaries: the global ones, and those of each account.
+        self.sieve = self._below(self.state, "sieve")
+        self.sieve_accounts = self._below(self.sieve, "accounts")
+        #: The overrides that are in force: settings of the config folder for the servers.
+        self.overrides = self._below(self.state, "overrides")
+        self.spool = self._below(self.state, "spool")
+        self.postfix_data = self._below(self.state, "lib", "postfix")
+        self.dovecot_data = self._below(self.state, "lib", "dovecot")
+        #: A main.cf for Postfix's user, who runs postmap and can't read the real one.
+        self.postmap = self._below(self.state, "postmap")
+        self.tls = self._below(self.state, "tls")
+
+    def _set_sockets(self) -> None:
+        self.run = self._below(self.state, "run")
+        #: Only the owner of the mail can enter.
+        self.warning = self._below(self.run, "warning")
+        #: The sockets by which messages of Sieve scripts leave; only the mail's group can enter.
+        self.sieve_mail = self._below(self.state, "sieve-mail")
+        #: The program that connects to them, and what Dovecot runs behind each.
+        self.sieve_sendmail = self._below(self.sieve_mail, "sendmail")
+        self.sieve_smtpd = self._below(self.sieve_mail, "smtpd")
+        self.sieve_keep = self._below(self.sieve_mail, "keep")
         #: The socket of our policy service.
-        self.policy = os.path.join(self.run, "policy")
-        #: Pid files, which their processes keep locked: closed to all but root.
-        self.locks = os.path.join(state, "locks")
-        self.policy_pid = os.path.join(self.locks, "policy.pid")
-        #: Where earlier versions had them.
-        self.old_policy_pid = os.path.join(state, "policy.pid")
-        self.old_up_pid = os.path.join(state, "up.pid")
-        #: A main.cf for the user of Postfix, who asks postmap and can't read the real one.
-        self.postmap = os.path.join(state, "postmap")
-        #: Those of Dovecot's at which Postfix delivers, asks for logins, and for room.
-        self.lmtp = os.path.join(self.run, "lmtp")
-        self.auth = os.path.join(self.run, "auth-postfix")
-        self.quota_status = os.path.join(self.run, "quota-status")
-        self.dovecot_pid = os.path.join(self.run, "master.pid")
-        #: There while Dovecot is down and was not killed.
-        self.stopped = os.path.join(state, "stopped")
-        #: The servers' own places, each a link that leads to ours.
+        self.policy = self._below(self.run, "policy")
+        #: Dovecot's sockets to which Postfix connects: for delivery, logins and quotas.
+        self.lmtp = self._below(self.run, "lmtp")
+        self.auth = self._below(self.run, "auth-postfix")
+        self.quota_status = self._below(self.run, "quota-status")
+
+    def _set_markers(self) -> None:
+        #: Exists once the names of all mail folders have Dovecot's present escapes.
+        self.escaped = self._below(self.state, "folders-escaped")
+        #: Contains `host` in that layout, for commands without the environment of `up`.
+        self.layout_file = self._below(self.state, LAYOUT_FILE)
+        #: Exists if the config folder is not trusted, for the same commands.
+        self.untrusted = self._below(self.state, UNTRUSTED)
+        #: The settings and ports of the running servers (mailroster.servers.in_force).
+        self.in_force = self._below(self.state, "in-force")
+        #: The last trusted time (mailroster.system.clock).
+        self.clock = self._below(self.state, "clock")
+
+    def _set_process_files(self) -> None:
+        #: Pid files, which their processes keep locked; only root can enter.
+        self.locks = self._below(self.state, "locks")
+        self.policy_pid = self._below(self.locks, "policy.pid")
+        #: `up` keeps it locked while it runs; it contains the pid.
+        self.up_pid = self._below(self.locks, "up.pid")
+        #: The pid files of earlier versions.
+        self.old_policy_pid = self._below(self.state, "policy.pid")
+        self.old_up_pid = self._below(self.state, "up.pid")
+        self.dovecot_pid = self._below(self.run, "master.pid")
+        #: Exists while Dovecot is down because it was stopped, not killed.
+        self.stopped = self._below(self.state, "stopped")
+
+    def _set_links(self) -> None:
+        """Links from the usual places of the servers' files to ours."""
         self.links: dict[str, str] = {}
-        if kind == "system":
+        if self.kind == "system":
             self.links = {
-                "/etc/postfix/main.cf": os.path.join(self.postfix, "main.cf"),
-                "/etc/postfix/master.cf": os.path.join(self.postfix, "master.cf"),
+                "/etc/postfix/main.cf": self._below(self.postfix, "main.cf"),
+                "/etc/postfix/master.cf": self._below(self.postfix, "master.cf"),
                 "/etc/dovecot/dovecot.conf": self.dovecot_conf,
             }
-        if kind != "private":
+        if self.kind != "private":
             self.dovecot_conf = "/etc/dovecot/dovecot.conf"
-        if kind == "host":
-            self._of_a_host()
-        self.tls = os.path.join(state, "tls")
-        #: Says that the layout is `host`, to commands that nobody tells.
-        self.note = os.path.join(state, NOTE)
-        #: There if the config folder is not trusted, for commands without the environment of `up`.
-        self.untrusted = os.path.join(state, UNTRUSTED)
-        #: The settings and ports of the servers that run (mailroster.servers.in_force).
-        self.in_force = os.path.join(state, "in-force")
-        #: The clock when it was believed last (mailroster.system.clock).
-        self.clock = os.path.join(state, "clock")
-        #: Held locked by `up` as long as it runs; says which process that is.
-        self.up_pid = os.path.join(self.locks, "up.pid")
 
-    def _of_a_host(self) -> None:
-        """The places of Debian's packages. Their smtpd runs in its queue folder and sees no other,
-        so that the sockets are there."""
+    def _set_host_paths(self) -> None:
+        """The paths of Debian's packages. Their smtpd is chrooted in the queue folder, so the
+        sockets are there."""
         self.postfix, self.spool, self.run = "/etc/postfix", "/var/spool/postfix", "/run/dovecot"
         self.dovecot_pid = f"{self.run}/master.pid"
         self.dovecot = "/etc/dovecot/mailroster"
-        self.quota_warning = os.path.join(self.state, "quota-warning")
-        self.warning = os.path.join(self.state, "warning")
+        self.quota_warning = self._below(self.state, "quota-warning")
+        self.warning = self._below(self.state, "warning")
         sockets = f"{self.spool}/private/mailroster"
         self.policy, self.quota_status = f"{sockets}-policy", f"{sockets}-quota-status"
         self.lmtp, self.auth = f"{sockets}-lmtp", f"{sockets}-auth"
 
     def from_postfix(self, socket: str) -> str:
-        """How main.cf names a socket: in the queue folder from there, for who sees no other."""
+        """A socket as main.cf names it: relative to the queue folder, for a chrooted service."""
         return socket.removeprefix(f"{self.spool}/")
 
     def from_dovecot(self, path: str) -> str:
-        """How dovecot.conf names a socket, or a folder of some: in its base_dir from there."""
+        """A socket, or a folder of sockets, as dovecot.conf names it: relative to base_dir."""
         return path.removeprefix(f"{self.run}/")
 
     def table(self, name: str) -> str:
         return os.path.join(self.tables, name)
 
     def socket_room(self) -> int:
-        """How many octets the path of the state folder is too long for sockets; 0 = it is not."""
+        """How many octets the path of the state folder is too long for sockets; 0 if it fits."""
         return max(0, len(os.fsencode(self.run)) + len(_DOVECOT_SOCKET) - SOCKET_PATH_MAX)
 
     def dovecot_log(self, settings: Settings) -> str:
-        """Where Dovecot writes its log: where the servers have their own places, to Postfix's."""
+        """Dovecot's log file; in the layout `system` the same as Postfix's."""
         return f"{settings.logs}/{'mail.log' if self.kind == 'system' else 'dovecot.log'}"
 
     def certificate(self, settings: Settings) -> tuple[str, str]:
-        """The PEM files of the TLS certificate and its key: those given, or our own."""
+        """The PEM files of the TLS certificate and its key: those of the settings, or our own."""
         if settings.tls_certificate:
             return settings.tls_certificate, settings.tls_key or settings.tls_certificate
         return os.path.join(self.tls, "cert.pem"), os.path.join(self.tls, "key.pem")

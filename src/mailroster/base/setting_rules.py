@@ -1,7 +1,7 @@
-"""What each setting may be, beyond its type.
+"""The values that each setting accepts, beyond its type.
 
 A value goes into main.cf, master.cf, dovecot.conf, an SQL query of Dovecot or a script. A rule
-accepts only what all of them read as one plain value, so that no setting can become a second one.
+accepts only what all of them read as one plain value, so that no value can inject another setting.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,19 +9,19 @@ from collections.abc import Callable, Mapping
 from mailroster.base import address, sizes
 from mailroster.base.findings import ParseError
 
-#: What a relay must offer, from the least on (postconf(5), smtp_tls_security_level).
+#: What a relay must offer, the weakest first (postconf(5), smtp_tls_security_level).
 RELAY_TLS_LEVELS = ("may", "encrypt", "verify", "secure")
 LOG_LEVELS = ("error", "warn", "info", "debug", "trace")
 #: The names of formats.cost.SCHEMES.
 PASSWORD_SCHEMES = ("SHA512-CRYPT", "BLF-CRYPT", "ARGON2ID")
-#: Where the certificate is, as docker-mailserver names it.
+#: The kinds of certificates, as docker-mailserver names them.
 TLS_TYPES = ("letsencrypt", "custom", "self-signed", "manual")
-#: The ports, by their names in `proxy_protocol`; those of Postfix come first.
+#: The ports, by their names in `proxy_protocol`; those of Postfix first.
 PORTS = ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "sieve")
 _EVERYWHERE = frozenset(("0.0.0.0", "*", "::"))
 
 PORT_MAX = 65535
-#: The largest uid that every program of the machine takes for one (a signed 32-bit number).
+#: The largest uid that every program accepts (a signed 32-bit number).
 ID_MAX = (1 << 31) - 1
 SIZE_MAX_BYTES = 1 << 60
 #: A longer password has no hash by SHA512-CRYPT (password.CRYPT_MAX_BYTES).
@@ -29,53 +29,53 @@ PASSWORD_LENGTH_MAX = 500
 SETTLE_MAX_S = 3600
 HOST_MAX_OCTETS = 253
 _SHOWN_MAX = 80
-#: What main.cf, dovecot.conf or a query of Dovecot would read as their own in a path.
+#: Characters with a meaning in main.cf, dovecot.conf or a query of Dovecot.
 _NOT_IN_PATHS = frozenset(" \t\"'$%{},:;#\\|<>*?[]")
 #: The local part of a postmaster: the plain characters of an address, and an extension.
 _POSTMASTER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._+-")
 
-#: Gives what a value has to be; "" if it is that.
+#: Returns how a message goes on after "VALUE is", or "" if the value is valid.
 Rule = Callable[[str], str]
 
 
 def fault(name: str, value: str | int) -> str:
-    """What is wrong with the value of a setting, and what it has to be; "" if nothing is."""
+    """What is wrong with the value of a setting, and what to write; "" if it is valid."""
     if isinstance(value, bool) or name not in RULES or value == "":
         return ""
-    wanted = RULES[name](str(value))
-    return f"{name}: {_short(repr(value))} is {wanted}" if wanted else ""
+    error = RULES[name](str(value))
+    return f"{name}: {_short(repr(value))} is {error}" if error else ""
 
 
 def _short(text: str) -> str:
-    """A value as a message shows it: it may be of any length."""
+    """A value, shortened for a message: it may have any length."""
     return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}…"
 
 
 def host_fault(name: str) -> str:
-    """What is wrong with the name of a host (RFC 952, RFC 1123); "" if nothing is."""
-    wanted = "no host name; write letters, digits, hyphens and dots, as mail.example.com"
+    """What is wrong with the name of a host (RFC 952, RFC 1123); "" if it is valid."""
+    error = "not a host name; write letters, digits, hyphens and dots, as mail.example.com"
     if len(name) > HOST_MAX_OCTETS or not name.isascii() or name.rpartition(".")[2].isdigit():
-        return wanted
+        return error
     try:
         address.fold_domain(name)
     except ParseError:
-        return wanted
+        return error
     return ""
 
 
 def path_fault(path: str) -> str:
-    """What is wrong with a path that goes into the servers' configuration; "" if nothing is."""
+    """What is wrong with a path in the configuration of the servers; "" if it is valid."""
     if bad := sorted(char for char in path if char in _NOT_IN_PATHS or not char.isprintable()):
         return f"a path with {bad[0]!r}, which the servers would misread; use another path"
     return ""
 
 
 def _absolute(path: str) -> str:
-    return path_fault(path) or ("" if path[0] == "/" else "no absolute path; begin it with /")
+    return path_fault(path) or ("" if path[0] == "/" else "not an absolute path; begin it with /")
 
 
 def _port(text: str) -> str:
-    return "" if 1 <= int(text) <= PORT_MAX else f"no port; write a number from 1 to {PORT_MAX}"
+    return "" if 1 <= int(text) <= PORT_MAX else f"not a port; write a number from 1 to {PORT_MAX}"
 
 
 def _port_or_off(text: str) -> str:
@@ -85,15 +85,15 @@ def _port_or_off(text: str) -> str:
 def _id(text: str) -> str:
     if 1 <= int(text) <= ID_MAX:
         return ""
-    return f"no id for the mail; write a number from 1 to {ID_MAX} (0 is root)"
+    return f"not a valid uid or gid for the mail; write a number from 1 to {ID_MAX} (0 is root)"
 
 
 def _at_most(most: int) -> Rule:
-    return lambda text: "" if int(text) <= most else f"too large; write {most} at most"
+    return lambda text: "" if int(text) <= most else f"too large; write at most {most}"
 
 
 def _one_of(*words: str) -> Rule:
-    return lambda text: "" if text in words else f"none of {', '.join(words)}"
+    return lambda text: "" if text in words else f"not one of {', '.join(words)}"
 
 
 def _scheme(text: str) -> str:
@@ -101,12 +101,12 @@ def _scheme(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The words of a setting that may have several, with commas or blanks between; each once."""
+    """The words of a list, separated by commas or blanks; each once."""
     return list(dict.fromkeys(text.replace(",", " ").split()))
 
 
 def is_everywhere(listen: str) -> bool:
-    """Whether `listen` is every address of the machine."""
+    """Whether `listen` means every address of the machine."""
     return _EVERYWHERE.issuperset(words(listen))
 
 
@@ -117,28 +117,28 @@ def proxied(text: str) -> frozenset[str]:
 
 
 def _listen(text: str) -> str:
-    found = words(text)
-    if found and is_everywhere(text):
+    addresses = words(text)
+    if addresses and is_everywhere(text):
         return ""
-    if found and all(_is_ip(word) and word not in _EVERYWHERE for word in found):
+    if addresses and all(_is_ip(word) and word not in _EVERYWHERE for word in addresses):
         return ""
-    return "no IP address, nor several with commas between, nor * for all of them"
+    return "not valid; write IP addresses with commas between, or * for all addresses"
 
 
 def _proxied(text: str) -> str:
     if proxied(text) <= set(PORTS):
         return ""
-    return f"no list of ports; write all, or some of {', '.join(PORTS)} with commas between"
+    return f"not a list of ports; write all, or some of {', '.join(PORTS)} with commas between"
 
 
 def _networks(text: str) -> str:
-    import ipaddress  # 4 ms: only where there are some
+    import ipaddress  # 4 ms: only if there are networks
 
     for word in words(text):
         try:
             ipaddress.ip_network(word)
         except ValueError:
-            return "no list of addresses and networks; write them as 10.0.0.5, 10.1.0.0/16"
+            return "not a list of addresses and networks; write them as 10.0.0.5, 10.1.0.0/16"
     return ""
 
 
@@ -147,42 +147,36 @@ def _domain(text: str) -> str:
 
 
 def _is_ip(text: str) -> bool:
-    import socket  # 3 ms: only where an address is set
-
-    families = (socket.AF_INET, socket.AF_INET6)
-    return any(_is_of(family, text) for family in families)
-
-
-def _is_of(family: int, text: str) -> bool:
-    import socket
+    """Whether a text is an IP address, without a scope (`%eth0`)."""
+    import ipaddress  # 4 ms: only if an address is set
 
     try:
-        socket.inet_pton(family, text)
-    except (OSError, ValueError):
+        ipaddress.ip_address(text)
+    except ValueError:
         return False
-    return True
+    return "%" not in text
 
 
 def _postmaster(text: str) -> str:
-    wanted = "no address; write one as postmaster@example.com"
+    error = "not an address; write it as postmaster@example.com"
     local, _, domain = text.partition("@")
     plain = local and domain and _POSTMASTER.issuperset(local.lower()) and local[0] not in "-+."
     if not plain or len(local) > address.LOCAL_MAX_OCTETS or ".." in f"{local}.":
-        return wanted
-    return wanted if not domain.isascii() or host_fault(domain) else ""
+        return error
+    return error if not domain.isascii() or host_fault(domain) else ""
 
 
 def _delimiter(text: str) -> str:
     if text == "none" or (len({*text}) == len(text) and {*text} <= {*address.DELIMITERS}):
         return ""
-    return f"no delimiter; write one or several of {address.DELIMITERS}, each once, or none"
+    return f"not a delimiter; write one or more of {address.DELIMITERS}, each once, or none"
 
 
 def _size(text: str) -> str:
     try:
         sizes.normal_size(text)
     except ParseError:
-        return "no size; write one like 50M or 1G, or 0 for none"
+        return "not a size; write a size like 50M or 1G, or 0 for none"
     return ""
 
 
@@ -190,7 +184,7 @@ def _relays(text: str) -> str:
     """One relay, or several with commas or blanks between them (docs/topics/relay.md)."""
     for word in text.replace(",", " ").split():
         if not _is_relay(word):
-            return "no relay; write [host]:port, or host for the MX of a domain"
+            return "not a relay; write [host]:port, or host for the MX of a domain"
     return ""
 
 

@@ -1,7 +1,7 @@
-"""What can be set, and where it is set: an option beats the environment, which beats
-`mailroster.toml` in the config folder, which beats the default.
+"""The settings: an option takes precedence over the environment, the environment over
+`mailroster.toml` in the config folder, and that over the default.
 
-Every variable may have `__FILE` behind its name: then it names a file that holds the value.
+Every variable may have `__FILE` behind its name: then it names a file that contains the value.
 """
 
 import os
@@ -14,24 +14,24 @@ from mailroster.base.setting_rules import PORTS, fault, is_everywhere, proxied, 
 HOME = "docker-data/dms"
 CONTAINER_CONFIG = "/tmp/docker-mailserver"
 HOST_CONFIG = "/etc/mailroster"
-#: Below the state folder: which layout its tables are for, if it is `host`; and for which domain.
-NOTE, ORIGIN = "layout", "origin"
-#: Below the state folder: there if `up` was started with `trust_config` off, so that commands without
-#: its environment trust the folder no more than it does.
+#: In the state folder: the layout of its tables, if that is `host`; and their domain.
+LAYOUT_FILE, ORIGIN = "layout", "origin"
+#: In the state folder: exists if `up` was started with `trust_config` off, so that commands without
+#: its environment do not trust the config folder either.
 UNTRUSTED = "config-not-trusted"
 TOML = "mailroster.toml"
-#: Where the name of the machine is (hosts(5), uname(2)), and what stands for a domain that it lacks.
+#: The sources of the name of the machine (hosts(5), uname(2)), and the domain if it has none.
 HOSTS, DOMAIN_NAME, NO_DOMAIN = "/etc/hosts", "/proc/sys/kernel/domainname", "localdomain"
-#: Where certbot puts certificates, a folder for each domain.
+#: The folder of certbot, with a folder for each domain.
 LETS_ENCRYPT = "/etc/letsencrypt/live"
 
 
 class UnsafeDefault(Refused):
-    """A default folder is there that another user could have filled."""
+    """A default folder exists, but another user could have filled it."""
 
 
 class Setting(NamedTuple):
-    """One setting: the type of its default is its type."""
+    """One setting. The type of its default is its type."""
 
     name: str
     variable: str  # "" = not from the environment
@@ -41,17 +41,17 @@ class Setting(NamedTuple):
 
 FOLDERS = (
     Setting("home", "MAILROSTER_HOME", HOME, "holds all the folders below"),
-    Setting("config", "MAILROSTER_CONFIG", "config", "the text files: the only truth"),
+    Setting("config", "MAILROSTER_CONFIG", "config", "the config files: the only source of truth"),
     Setting("mail", "MAILROSTER_MAIL", "mail-data", "DOMAIN/USER/ Maildirs"),
     Setting("state", "MAILROSTER_STATE", "mail-state", "tables, queue, sockets"),
     Setting("logs", "MAILROSTER_LOGS", "mail-logs", "logs"),
 )
-#: A folder, too, which nobody has unless it is named.
-OVERLAY = Setting("overlay", "MAILROSTER_OVERLAY", "", "takes changes where `config` is only read")
-#: Counts from the environment only: other users may write the folder, and `mailroster.toml` in it.
+#: A folder too, but without a default.
+OVERLAY = Setting("overlay", "MAILROSTER_OVERLAY", "", "stores changes if `config` is read-only")
+#: Not accepted from `mailroster.toml`: other users may be able to write the config folder.
 LINKED = Setting(
     "linked_folders", "MAILROSTER_LINKED_FOLDERS", "",
-    "folders outside of `config` to which links in it may lead: whole paths, with colons or commas between; not from mailroster.toml",
+    "folders outside `config` to which links in it may lead: absolute paths, separated by colons or commas; not in mailroster.toml",
 )  # fmt: skip
 _IN_CONTAINER = {
     "config": CONTAINER_CONFIG,
@@ -60,11 +60,11 @@ _IN_CONTAINER = {
     "logs": "/var/log/mail",
 }
 
-#: Stands for a default folder that is missing, where another user could make it: only root can
-#: make this one, so that nothing is read there (Debian's home of users without one).
+#: Replaces a default folder that is missing and that another user could create: only root can
+#: create this one, so nothing is read from it (Debian's home of users without a home).
 NOWHERE = "/nonexistent"
 
-#: Of who has /etc/mailroster, where there is no home and no container.
+#: The default folders if /etc/mailroster exists, without a home and outside containers.
 _ON_HOST = {
     "config": HOST_CONFIG,
     "mail": "/var/mail/vhosts",  # as in Postfix's VIRTUAL_README
@@ -73,9 +73,9 @@ _ON_HOST = {
 }
 
 SETTINGS = (
-    Setting("layout", "MAILROSTER_LAYOUT", "", "where the servers' files and ports are: private, system or host; if empty, that of the folders"),
-    Setting("hostname", "OVERRIDE_HOSTNAME", "", "name of the server; the machine's own if empty. On a host: Postfix's $myorigin"),
-    Setting("listen", "MAILROSTER_LISTEN", "127.0.0.1", "addresses on which all ports listen, or *"),
+    Setting("layout", "MAILROSTER_LAYOUT", "", "the paths and ports of the servers: private, system or host; if empty, detected from the folders"),
+    Setting("hostname", "OVERRIDE_HOSTNAME", "", "name of the server; if empty, the name of the machine. On a host: Postfix's $myorigin"),
+    Setting("listen", "MAILROSTER_LISTEN", "127.0.0.1", "addresses on which all ports listen, or * for all"),
     Setting("smtp_port", "", 10025, "SMTP, from other servers; each port: 0 switches it off"),
     Setting("submission_port", "", 10587, "submission with STARTTLS"),
     Setting("submissions_port", "", 10465, "submission with TLS"),
@@ -84,49 +84,49 @@ SETTINGS = (
     Setting("pop3_port", "", 10110, "POP3 with STARTTLS"),
     Setting("pop3s_port", "", 10995, "POP3 with TLS"),
     Setting("sieve_port", "", 14190, "ManageSieve"),
-    Setting("recipient_delimiter", "RECIPIENT_DELIMITER", "+", "what sets off the extension of an address: one or several of +-_=, or none"),
+    Setting("recipient_delimiter", "RECIPIENT_DELIMITER", "+", "what begins the extension of an address: one or more of +-_=, or none"),
     Setting("proxy_protocol", "MAILROSTER_PROXY_PROTOCOL", "", "ports behind a load balancer that speaks the PROXY protocol: smtp, submission, …, sieve, or all"),
-    Setting("trusted_proxies", "MAILROSTER_TRUSTED_PROXIES", "", "addresses and networks of the load balancers"),
-    Setting("enable_quotas", "ENABLE_QUOTAS", True, "whether quotas hold"),
-    Setting("spoof_protection", "SPOOF_PROTECTION", False, "send only as oneself and one's aliases"),
-    Setting("spoof_catch_all", "SPOOF_CATCH_ALL", False, "a catch-all counts as one's alias for sending, too"),
-    Setting("reject_forged_senders", "REJECT_FORGED_SENDERS", False, "refuse mail from outside whose sender is of a served domain"),
-    Setting("hide_client", "HIDE_CLIENT", True, "take the address and the program of the client out of submitted mail"),
-    Setting("postmaster_address", "POSTMASTER_ADDRESS", "", "where mail to postmaster@ and abuse@ every domain goes, and to root"),
-    Setting("mailbox_size_limit", "POSTFIX_MAILBOX_SIZE_LIMIT", 0, "default quota in bytes; 0: none"),
+    Setting("trusted_proxies", "MAILROSTER_TRUSTED_PROXIES", "", "addresses and networks of these load balancers"),
+    Setting("enable_quotas", "ENABLE_QUOTAS", True, "whether quotas are enforced"),
+    Setting("spoof_protection", "SPOOF_PROTECTION", False, "users may send only as their own addresses and aliases"),
+    Setting("spoof_catch_all", "SPOOF_CATCH_ALL", False, "a catch-all counts as an alias for sending, too"),
+    Setting("reject_forged_senders", "REJECT_FORGED_SENDERS", False, "refuse mail from outside whose sender is in a served domain"),
+    Setting("hide_client", "HIDE_CLIENT", True, "remove the address and the program of the client from submitted mail"),
+    Setting("postmaster_address", "POSTMASTER_ADDRESS", "", "receives mail to postmaster@ and abuse@ of every domain, and to root"),
+    Setting("mailbox_size_limit", "POSTFIX_MAILBOX_SIZE_LIMIT", 0, "default quota in bytes; 0: unlimited"),
     Setting("full_text_search", "FULL_TEXT_SEARCH", False, "index the text of all mail, so that searches are quick (docs/topics/search.md)"),
-    Setting("trash_room", "TRASH_ROOM", "50M", "room that the folder Trash has beyond a quota, so that a full mailbox can be emptied; 0: none"),
-    Setting("quota_warnings", "QUOTA_WARNINGS", "80,95", "percentages at which an owner is warned by mail, or none"),
+    Setting("trash_room", "TRASH_ROOM", "50M", "extra room for the folder Trash beyond the quota, so that a full mailbox can be emptied; 0: none"),
+    Setting("quota_warnings", "QUOTA_WARNINGS", "80,95", "percentages of the quota at which the owner gets a warning by mail, or none"),
     Setting("message_size_limit", "POSTFIX_MESSAGE_SIZE_LIMIT", 10240000, "largest message in bytes"),
-    Setting("relayhost", "DEFAULT_RELAY_HOST", "", "server that takes mail for elsewhere: [host]:port"),
+    Setting("relayhost", "DEFAULT_RELAY_HOST", "", "server that relays mail to other domains: [host]:port"),
     Setting("relay_tls_level", "", "may", "TLS to relays: may, encrypt, verify or secure"),
-    Setting("logs_to_stdout", "MAILROSTER_LOGS_TO_STDOUT", False, "whether what the servers log is shown by `up` as well"),
+    Setting("logs_to_stdout", "MAILROSTER_LOGS_TO_STDOUT", False, "whether `up` also prints the logs of the servers"),
     Setting("log_level", "LOG_LEVEL", "info", "error, warn, info, debug or trace"),
     Setting("vmail_uid", "DMS_VMAIL_UID", 5000, "uid of the mail"),
     Setting("vmail_gid", "DMS_VMAIL_GID", 5000, "gid of the mail"),
-    Setting("password_scheme", "PASSWORD_SCHEME", "SHA512-CRYPT", "or BLF-CRYPT, or ARGON2ID"),
-    Setting("password_cost", "PASSWORD_COST", "", "work of its hashes: 100000, 12 or t=3,m=65536; the scheme's default if empty"),
-    Setting("password_min_length", "PASSWORD_MIN_LENGTH", 1, "fewest characters of a new password"),
-    Setting("password_refused", "PASSWORD_REFUSED", "", "file of refused passwords, one a line; from the config folder"),
-    Setting("tls_certificate", "SSL_CERT_PATH", "", "PEM file; self-signed at the first start if empty"),
-    Setting("tls_key", "SSL_KEY_PATH", "", "PEM file"),
-    Setting("tls_type", "SSL_TYPE", "", "where the certificate is if tls_certificate is empty: letsencrypt, custom, self-signed or manual"),
-    Setting("tls_domain", "SSL_DOMAIN", "", "domain of the certificate of letsencrypt, if it is not the name of the server"),
-    Setting("trust_config", "MAILROSTER_TRUST_CONFIG", True, "whether mailroster.toml, postfix-main.cf, postfix-master.cf and dovecot.cf of the config folder count"),
-    Setting("index_from_bytes", "", 1 << 18, "size of a config file from which on it is looked up by an index"),
+    Setting("password_scheme", "PASSWORD_SCHEME", "SHA512-CRYPT", "scheme of new hashes: SHA512-CRYPT, BLF-CRYPT or ARGON2ID"),
+    Setting("password_cost", "PASSWORD_COST", "", "cost of new hashes: 100000, 12 or t=3,m=65536; if empty, the default of the scheme"),
+    Setting("password_min_length", "PASSWORD_MIN_LENGTH", 1, "minimum length of a new password in characters"),
+    Setting("password_refused", "PASSWORD_REFUSED", "", "file of refused passwords, one on each line; relative to the config folder"),
+    Setting("tls_certificate", "SSL_CERT_PATH", "", "PEM file; if empty, a self-signed one is created at the first start"),
+    Setting("tls_key", "SSL_KEY_PATH", "", "PEM file of the key"),
+    Setting("tls_type", "SSL_TYPE", "", "source of the certificate if tls_certificate is empty: letsencrypt, custom, self-signed or manual"),
+    Setting("tls_domain", "SSL_DOMAIN", "", "domain of the certificate from letsencrypt, if it is not the name of the server"),
+    Setting("trust_config", "MAILROSTER_TRUST_CONFIG", True, "whether mailroster.toml, postfix-main.cf, postfix-master.cf and dovecot.cf in the config folder are used"),
+    Setting("index_from_bytes", "", 1 << 18, "size in bytes from which on a config file gets an index"),
     LINKED,
-    Setting("settle_seconds", "", 1, "how long a removal by hand waits"),
-    Setting("history_bytes", "", 1 << 22, "how large the history of changes may grow; 0: none is kept"),
+    Setting("settle_seconds", "", 1, "how long the removal of an entry by hand waits"),
+    Setting("history_bytes", "", 1 << 22, "maximum size of the history in bytes; 0: no history"),
 )  # fmt: skip
 
-#: They say how far the config folder is trusted: it can't say so itself.
+#: Settings of the trust in the config folder, which the folder itself can't set.
 NOT_IN_TOML = frozenset({"trust_config", "linked_folders"})
-#: Paths of files that the servers read.
+#: Paths of files for the servers.
 _PATHS = ("tls_certificate", "tls_key")
-#: Settings of several words, which mailroster.toml may give as a list.
+#: Settings with several values, which may be a list in mailroster.toml.
 _LISTS = frozenset(("listen", "proxy_protocol", "trusted_proxies"))
 LAYOUTS = ("private", "system", "host")
-#: Defaults of the layout `system`, and of `host`, where they tell of servers that are not ours.
+#: Defaults of the layout `system`, and of `host`, where they describe the servers of the host.
 SYSTEM: Mapping[str, str | int] = {
     "listen": "*", "smtp_port": 25, "submission_port": 587, "submissions_port": 465,
     "imap_port": 143, "imaps_port": 993, "pop3_port": 110, "pop3s_port": 995, "sieve_port": 4190,
@@ -134,14 +134,14 @@ SYSTEM: Mapping[str, str | int] = {
 
 
 class Settings(NamedTuple):
-    """Every setting, with its folders as absolute paths. Field names are those of SETTINGS, but that
-    with an overlay `config` is the overlay, and `source` the folder that was named as `config`."""
+    """Every setting, with absolute paths of the folders. Field names are those of SETTINGS. With an
+    overlay `config` is the overlay, and `source` is the folder of the setting `config`."""
 
     config: str
     mail: str
     state: str
     logs: str
-    source: str  # "" = there is no overlay
+    source: str  # "" = no overlay
     layout: str
     hostname: str
     listen: str
@@ -188,7 +188,7 @@ class Settings(NamedTuple):
     history_bytes: int
 
     def linked(self) -> tuple[str, ...]:
-        """The setting `linked_folders`, one by one."""
+        """The folders of the setting `linked_folders`."""
         return linked_folders(self.linked_folders)
 
     def is_everywhere(self) -> bool:
@@ -196,7 +196,7 @@ class Settings(NamedTuple):
         return is_everywhere(self.listen)
 
     def near(self) -> tuple[str, ...]:
-        """Addresses on which the ports can be reached from this machine, each that is listed."""
+        """The addresses at which this machine can reach the ports, in the order of `listen`."""
         if self.listen == "::":
             return ("::1",)
         return ("127.0.0.1",) if self.is_everywhere() else tuple(words(self.listen))
@@ -207,12 +207,13 @@ class Settings(NamedTuple):
 
 
 class Sources(NamedTuple):
-    """Where settings come from. `read` gives the bytes of a file, none if there is no file.
+    """The sources of settings. `read` returns the bytes of a file, none if it does not exist.
 
-    `fault` says why a default folder is not safe and whether it exists, given its path and whether
-    its own owner matters; of a named folder it is never asked (folder_trust.judge)."""
+    `fault` takes the path of a default folder and whether its owner matters. It returns why the
+    folder is not safe, and whether it exists (folder_trust.judge). Folders from the command line
+    or the environment are not checked."""
 
-    options: Mapping[str, str]  # by the setting's name
+    options: Mapping[str, str]  # by the name of the setting
     environment: Mapping[str, str]
     read: Callable[[str], bytes]
     is_folder: Callable[[str], bool]
@@ -220,8 +221,14 @@ class Sources(NamedTuple):
     in_container: Callable[[], bool] = lambda: False
     is_mount: Callable[[str], bool] = lambda path: False
     is_file: Callable[[str], bool] = lambda path: False
-    #: Gives the bytes of a file of a config folder: the folder, the file, and `linked_folders`.
+    #: Reads a file of a config folder: takes the folder, the file, and `linked_folders`.
     read_there: Callable[[str, str, Sequence[str]], bytes] | None = None
+    #: The name of the machine (uname(2)), and the folder from which relative paths count.
+    node: str = "localhost"
+    folder: Callable[[], str] = lambda: "/"
+
+    def absolute(self, path: str) -> str:
+        return os.path.normpath(path if path[:1] == "/" else os.path.join(self.folder(), path))
 
     def toml(self, config: str) -> bytes:
         """The bytes of `mailroster.toml`. Raises OSError or UsageError."""
@@ -230,15 +237,15 @@ class Sources(NamedTuple):
         return self.read_there(config, TOML, linked_folders(self.given(LINKED) or ""))
 
     def are_of_a_container(self) -> bool:
-        """Whether the folders are those of a container: this is one, no home is named, and only
-        they exist."""
-        named = self.given(FOLDERS[0])
-        there = not named and not self.is_folder(HOME) and self.is_folder(CONTAINER_CONFIG)
-        return there and self.in_container()
+        """Whether the default folders are those of a container: this is a container, no home is
+        set, and only these folders exist."""
+        if self.given(FOLDERS[0]) or self.is_folder(HOME):
+            return False
+        return self.is_folder(CONTAINER_CONFIG) and self.in_container()
 
     def are_of_a_host(self) -> bool:
-        """Whether the folders are those of a host with its own servers: its config folder is named,
-        or exists and no other default does."""
+        """Whether the default folders are those of a host with its own servers: its config folder
+        is set, or exists without the other default folders."""
         if self.given(FOLDERS[0]):
             return False
         if config := self.given(FOLDERS[1]):
@@ -247,7 +254,7 @@ class Sources(NamedTuple):
         return not others and self.is_folder(HOST_CONFIG)
 
     def given(self, setting: Setting) -> str | None:
-        """What the options or the environment say of a setting; what is empty says nothing."""
+        """The value of a setting from the options or the environment; None if that is empty."""
         variable = setting.variable
         if value := self.options.get(setting.name) or self.environment.get(variable):
             return value
@@ -257,34 +264,34 @@ class Sources(NamedTuple):
         try:
             if raw := self.read(path):
                 return raw.decode("utf-8-sig").strip()
-            raise UsageError(printable(f"{setting.variable}__FILE: {path} is not there, or empty"))
+            raise UsageError(printable(f"{setting.variable}__FILE: {path} is missing or empty"))
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(printable(f"{setting.variable}__FILE: {path}: {error}")) from None
 
 
 def config_folders(sources: Sources) -> tuple[str, str]:
-    """The fields `config` and `source` of the settings, which say where `mailroster.toml` is.
-    Raises UsageError, and UnsafeDefault."""
+    """The fields `config` and `source` of the settings, needed to read `mailroster.toml`. Raises
+    UsageError and UnsafeDefault."""
     folders = _folders(sources)
-    named = os.path.abspath(folders["config"])
+    named = sources.absolute(folders["config"])
     if "config" in _defaults(sources) and not _is_mounted_config(named, sources):
-        _prove_config(named, sources)
-    said = sources.options.get("overlay")
-    # What the environment says is about the config folder of the environment.
-    if not said and not (sources.options.get("config") or sources.options.get("home")):
-        said = sources.given(OVERLAY)
-    if not said:
+        _check_config(named, sources)
+    overlay = sources.options.get("overlay")
+    # An overlay from the environment belongs to the config folder from the environment.
+    if not overlay and not (sources.options.get("config") or sources.options.get("home")):
+        overlay = sources.given(OVERLAY)
+    if not overlay:
         return named, ""
-    if any(char < " " for char in said):
-        raise UsageError("overlay: a control character")
-    overlay = os.path.abspath(said)
+    if any(char < " " for char in overlay):
+        raise UsageError("overlay: the path has a control character")
+    overlay = sources.absolute(overlay)
     if named == overlay:
-        raise UsageError(f"overlay: {overlay} is the config folder itself; name another one")
+        raise UsageError(f"overlay: {overlay} is the config folder itself; use another folder")
     return overlay, named
 
 
 def load(sources: Sources) -> Settings:
-    """The settings in force. Raises UsageError for an unknown name or a value that can't be, and
+    """The settings in force. Raises UsageError for an unknown name or an invalid value, and
     UnsafeDefault for a default folder that other users could write."""
     config, source = config_folders(sources)
     trusted = _trusts_config(_folders(sources)["state"], sources)
@@ -292,7 +299,7 @@ def load(sources: Sources) -> Settings:
     _check_toml(toml)
     values: dict[str, Any] = _values(sources, toml, source or config)
     values |= {
-        **_places(sources, toml),
+        **_folder_paths(sources, toml),
         "config": config,
         "source": source,
         "trust_config": trusted,
@@ -303,13 +310,13 @@ def load(sources: Sources) -> Settings:
         values |= {name: value for name, value in SYSTEM.items() if name not in given}
     if values["layout"] == "host":
         values["hostname"] = _line(os.path.join(values["state"], ORIGIN), sources.read)
-    values["hostname"] = _hostname(values["hostname"], os.uname().nodename, sources.read)
+    values["hostname"] = _hostname(values["hostname"], sources.node, sources.read)
     values["recipient_delimiter"] = values["recipient_delimiter"].removeprefix("none")
     default = "127.0.0.1" if values["layout"] == "private" else SYSTEM["listen"]
     values["listen"] = ", ".join(words(values["listen"])) or default
     if values["tls_type"] and not values["tls_certificate"]:
-        place = source or config
-        values |= _certificate(values["tls_type"], values["tls_domain"], values, place, sources)
+        domain, folder = values["tls_domain"], source or config
+        values |= _certificate(values["tls_type"], domain, values, folder, sources)
     percentages(values["quota_warnings"])
     linked_folders(values["linked_folders"])
     _check_ports(values)
@@ -317,7 +324,7 @@ def load(sources: Sources) -> Settings:
 
 
 def _check_toml(toml: Mapping[str, Any]) -> None:
-    """Raises UsageError for a name that can't stand in mailroster.toml, or for a value of a type
+    """Raises UsageError for a name that is not allowed in mailroster.toml, or a value of a type
     that no setting has."""
     folders = {setting.name for setting in FOLDERS[2:]}
     known = folders | {setting.name for setting in SETTINGS}
@@ -332,14 +339,14 @@ def _check_toml(toml: Mapping[str, Any]) -> None:
         if is_list:
             continue
         if not isinstance(value, str | int) or (name in folders and not isinstance(value, str)):
-            raise UsageError(f"{TOML}: {name!r} can't be of the type {type(value).__name__}")
+            raise UsageError(f"{TOML}: {name!r} can't have the type {type(value).__name__}")
         if isinstance(value, int) and value.bit_length() > 63:
-            raise UsageError(f"{TOML}: {name!r} is too large a number")
+            raise UsageError(f"{TOML}: the number of {name!r} is too large")
 
 
 def _values(sources: Sources, toml: Mapping[str, Any], config: str) -> dict[str, str | int | bool]:
-    """Every setting that is no folder, as given or by default; a relative path of mailroster.toml
-    counts from the config folder. Raises UsageError."""
+    """The value of every setting that is not a folder. A relative path in mailroster.toml is
+    relative to the config folder. Raises UsageError."""
     values = {}
     for setting in SETTINGS:
         text = sources.given(setting)
@@ -348,13 +355,13 @@ def _values(sources: Sources, toml: Mapping[str, Any], config: str) -> dict[str,
             text = ", ".join(value) if isinstance(value, list) else str(value)
             if text and setting.name in _PATHS:
                 text = os.path.normpath(os.path.join(config, text))
-        values[setting.name] = setting.default if text is None else _judged(setting, text)
+        values[setting.name] = setting.default if text is None else _checked(setting, text)
     return values
 
 
-def _places(sources: Sources, toml: Mapping[str, Any]) -> dict[str, str]:
-    """The folders as absolute paths, each default one judged, but for the config folder, which was
-    judged before its mailroster.toml was read. Raises UsageError, and UnsafeDefault."""
+def _folder_paths(sources: Sources, toml: Mapping[str, Any]) -> dict[str, str]:
+    """The folders as absolute paths. Checks the default folders, except the config folder: that was
+    checked before its mailroster.toml was read. Raises UsageError and UnsafeDefault."""
     folders, defaults = _folders(sources), _defaults(sources) - {"config"}
     for setting in FOLDERS[2:]:
         if setting.name in toml and not (sources.given(setting) or sources.given(FOLDERS[0])):
@@ -362,28 +369,28 @@ def _places(sources: Sources, toml: Mapping[str, Any]) -> dict[str, str]:
             defaults -= {setting.name}
     for name, path in folders.items():
         if any(char < " " for char in path):
-            raise UsageError(f"{name}: a control character")
-    places = {name: os.path.abspath(path) for name, path in folders.items()}
+            raise UsageError(f"{name}: the path has a control character")
+    paths = {name: sources.absolute(path) for name, path in folders.items()}
     for name in sorted(defaults):
-        places[name] = _safe(name, places[name], sources)
-    return places
+        paths[name] = _safe(name, paths[name], sources)
+    return paths
 
 
 def _hostname(given: str, machine: str, read: Callable[[str], bytes]) -> str:
-    """The server's name in lower case: the given one, or the full name of the machine. Raises
-    UsageError."""
+    """The name of the server in lower case: from the setting, or the full name of the machine.
+    Raises UsageError."""
     name = given or full_name(machine, read)
     if "." not in name and not given:
         name = f"{name}.{NO_DOMAIN}"
-    if wrong := fault("hostname", name):
-        more = "" if given else ", the name of this machine; set OVERRIDE_HOSTNAME"
-        raise UsageError(printable(wrong + more))
+    if error := fault("hostname", name):
+        hint = "" if given else ", the name of this machine; set OVERRIDE_HOSTNAME"
+        raise UsageError(printable(error + hint))
     return name.lower()
 
 
 def full_name(machine: str, read: Callable[[str], bytes]) -> str:
     """The full name of a machine, as `hostname -f` prints it: from /etc/hosts (hosts(5)), else with
-    the domain that the kernel knows. DNS is not asked, which could take long."""
+    the domain name of the kernel. It does not query DNS, which could take long."""
     if "." in machine:
         return machine
     short = machine.lower()
@@ -399,18 +406,18 @@ def full_name(machine: str, read: Callable[[str], bytes]) -> str:
 
 
 def name_warning(hostname: str) -> str:
-    """What is wrong with the name of the server for mail to the world; "" if nothing is."""
+    """A warning if other servers may refuse mail because of the name of this server, or ""."""
     if "." in hostname and not hostname.endswith(f".{NO_DOMAIN}"):
         return ""
     return (
         f"warning: the name of the server, {hostname}, has no domain, and many servers refuse mail "
-        "from such a name; set hostname (OVERRIDE_HOSTNAME) to a full name as mail.example.com"
+        "from such a name; set hostname (OVERRIDE_HOSTNAME) to a full name like mail.example.com"
     )
 
 
 def relay_warning(relayhost: str) -> str:
-    """What is doubtful in the relay for all: a port without brackets is hardly ever meant for the
-    MX of a domain (postconf(5), relayhost); "" if nothing is."""
+    """A warning for a relayhost with a port and without brackets, or "": hardly anyone wants the MX
+    of a domain then (postconf(5), relayhost)."""
     for word in words(relayhost):
         host, colon, port = word.rpartition(":")
         if colon and word[0] != "[":
@@ -424,9 +431,9 @@ def relay_warning(relayhost: str) -> str:
 def _certificate(
     kind: str, domain: str, values: Mapping[str, Any], config: str, sources: Sources
 ) -> dict[str, str]:
-    """The certificate and its key at the places of docker-mailserver: of the setting `tls_type`."""
+    """The paths of the certificate and its key for a `tls_type`, as docker-mailserver has them."""
     host = values["hostname"]
-    if kind == "manual":  # it names nothing by itself
+    if kind == "manual":  # the paths are settings of their own
         return {}
     if kind == "custom":
         both = os.path.join(config, "ssl", f"{host}-full.pem")
@@ -443,31 +450,31 @@ def _certificate(
 
 
 def _check_ports(values: Mapping[str, Any]) -> None:
-    """Raises UsageError for two services on one port: the servers could not start."""
+    """Raises UsageError if two services have the same port: the servers could not start."""
     seen: dict[int, str] = {}
     for name in (f"{port}_port" for port in PORTS):
         port = values[name]
         if port and (other := seen.setdefault(port, name)) != name:
-            raise UsageError(f"{name}: {port} is the {other} already; set another port")
+            raise UsageError(f"{name}: {port} is already the {other}; set another port")
 
 
 def _trusts_config(state: str, sources: Sources) -> bool:
-    """The setting `trust_config`: as given, else as `up` noted in the state folder. `state` is that
-    folder without the mailroster.toml, which could name another one."""
+    """The setting `trust_config`: as given, else as `up` wrote it to the state folder. `state` is
+    the state folder without mailroster.toml, which could name another one."""
     setting = next(setting for setting in SETTINGS if setting.name == "trust_config")
     text = sources.given(setting)
     if text is not None:
-        return bool(_judged(setting, text))
+        return bool(_checked(setting, text))
     return not _line(os.path.join(state, UNTRUSTED), sources.read)
 
 
 def linked_folders(text: str) -> tuple[str, ...]:
-    """The setting `linked_folders` as whole paths. Raises UsageError."""
+    """The setting `linked_folders` as absolute paths. Raises UsageError."""
     folders = tuple(word for word in text.replace(",", ":").split(":") if word)
     for folder in folders:
         if not os.path.isabs(folder) or not os.path.normpath(folder).strip("/"):
             raise UsageError(
-                f"linked_folders: {folder!r} is not the whole path of a folder below /"
+                f"linked_folders: {folder!r} is not the absolute path of a folder below /"
             )
     return folders
 
@@ -481,27 +488,28 @@ def percentages(text: str) -> tuple[int, ...]:
     for word in words:
         if not (word.isascii() and word.isdecimal() and len(word) < 4 and 1 <= int(word) <= 100):
             hint = "write numbers from 1 to 100 with commas between, or none"
-            raise UsageError(f"quota_warnings: {word!r} is no percentage; {hint}")
+            raise UsageError(f"quota_warnings: {word!r} is not a percentage; {hint}")
     return tuple(sorted({int(word) for word in words}, reverse=True))
 
 
-def _layout(said: str, state: str, sources: Sources) -> str:
-    """What is said; else what tables for a host have noted; else what the folders tell."""
-    told = "system" if sources.are_of_a_container() else "private"
-    told = "host" if sources.are_of_a_host() else told
-    layout = said or _line(os.path.join(state, NOTE), sources.read) or told
+def _layout(given: str, state: str, sources: Sources) -> str:
+    """The layout: as given, else from the layout file of a host, else detected from the folders."""
+    layout = given or _line(os.path.join(state, LAYOUT_FILE), sources.read)
+    if not layout and sources.are_of_a_host():
+        layout = "host"
+    layout = layout or ("system" if sources.are_of_a_container() else "private")
     if layout not in LAYOUTS:
-        raise UsageError(f"layout: {said!r} is none of {', '.join(LAYOUTS)}")
+        raise UsageError(f"layout: {given!r} is not one of {', '.join(LAYOUTS)}")
     return layout
 
 
 def _line(path: str, read: Callable[[str], bytes]) -> str:
-    """The one line of a file; "" where there is none, or nobody may read it."""
+    """The only line of a file; "" if the file is missing or can't be read."""
     return _text(path, read).strip()
 
 
 def _text(path: str, read: Callable[[str], bytes]) -> str:
-    """The text of a file; "" where there is none, or it can't be read."""
+    """The text of a file; "" if the file is missing or can't be read."""
     try:
         return read(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError):
@@ -518,15 +526,15 @@ def _folders(sources: Sources) -> dict[str, str]:
         default = os.path.join(home, str(setting.default))
         default = _IN_CONTAINER[setting.name] if in_container else default
         default = _ON_HOST[setting.name] if on_host else default
-        # A home that is an option beats every folder that is not.
-        said = sources.options.get(setting.name) if option else sources.given(setting)
-        folders[setting.name] = said or default
+        # A home as an option takes precedence over folders from the environment.
+        path = sources.options.get(setting.name) if option else sources.given(setting)
+        folders[setting.name] = path or default
     return folders
 
 
 def _defaults(sources: Sources) -> set[str]:
-    """The folders that are named nowhere and that other users might make or change. On a host and
-    in a container all but the config folder are places of the system, which only root can make."""
+    """The default folders that other users might create or change. On a host and in a container
+    only the config folder: only root can create the others."""
     of_system = sources.are_of_a_container() or sources.are_of_a_host()
     kinds = FOLDERS[1:2] if of_system else FOLDERS[1:]
     if sources.given(FOLDERS[0]):
@@ -535,20 +543,20 @@ def _defaults(sources: Sources) -> set[str]:
 
 
 def _is_mounted_config(path: str, sources: Sources) -> bool:
-    """Whether a config folder is mounted into a container: who runs that has named it."""
+    """Whether a config folder is mounted into a container: then the admin chose it."""
     return path == CONTAINER_CONFIG and sources.are_of_a_container() and sources.is_mount(path)
 
 
-def _prove_config(path: str, sources: Sources) -> None:
-    """Raises UnsafeDefault for a default config folder that other users could write, or make."""
+def _check_config(path: str, sources: Sources) -> None:
+    """Raises UnsafeDefault for a default config folder that other users could write or create."""
     fault, _ = sources.fault(path, True)
     if fault:
         raise _unsafe("config", path, fault)
 
 
 def _safe(name: str, path: str, sources: Sources) -> str:
-    """A default folder if it is safe; NOWHERE for one that is missing and that other users could
-    make. Raises UnsafeDefault for one that exists and isn't safe."""
+    """The path of a default folder if it is safe, or NOWHERE if it is missing and other users could
+    create it. Raises UnsafeDefault if it exists and isn't safe."""
     fault, exists = sources.fault(path, name != "mail")
     if fault and exists:
         raise _unsafe(name, path, fault)
@@ -556,7 +564,7 @@ def _safe(name: str, path: str, sources: Sources) -> str:
 
 
 def _unsafe(name: str, path: str, fault: str) -> UnsafeDefault:
-    """Of a fault as `what is wrong; the command against it`."""
+    """The error for a fault, which is `what is wrong; the command that fixes it`."""
     message, _, command = fault.partition("; ")
     use = f"if you trust it, name it with --{name} PATH or --home PATH"
     remedy = f"; else: {command}" if command else ""
@@ -571,7 +579,7 @@ def _toml(config: str, sources: Sources) -> dict[str, Any]:
         raw = sources.toml(config)
         if not raw:
             return {}
-        import tomllib  # 10 ms: only for those who have the file
+        import tomllib  # 10 ms: only if the file exists
 
         return tomllib.loads(raw.decode("utf-8-sig"))
     except PermissionError:
@@ -582,11 +590,11 @@ def _toml(config: str, sources: Sources) -> dict[str, Any]:
         raise UsageError(printable(f"{path}: {error}")) from None
 
 
-def _judged(setting: Setting, text: str) -> str | int | bool:
-    """The value of a setting. Raises UsageError for one of another type, or against its rule."""
+def _checked(setting: Setting, text: str) -> str | int | bool:
+    """The value of a setting. Raises UsageError for a wrong type or a value against its rule."""
     value = _typed(setting, text)
-    if wrong := fault(setting.name, value):
-        raise UsageError(printable(wrong))
+    if error := fault(setting.name, value):
+        raise UsageError(printable(error))
     return value
 
 
@@ -607,5 +615,5 @@ def _typed(setting: Setting, text: str) -> str | int | bool:
             raise UsageError(f"{setting.name}: {text!r} is not a number")
         return number
     if not text.isprintable():
-        raise UsageError(f"{setting.name}: a character that can't be shown")
+        raise UsageError(f"{setting.name}: the value has a character that can't be shown")
     return text

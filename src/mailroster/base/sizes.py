@@ -1,4 +1,4 @@
-"""Sizes of mailboxes: `5G` in the file, bytes in between, `5.0G` on the terminal."""
+"""Sizes of mailboxes: `5G` in the file, bytes in the program, `5.0G` on the terminal."""
 
 from mailroster.base.findings import COMMENT_BEHIND, ParseError
 
@@ -9,10 +9,10 @@ SIZE_MAX_BYTES = (1 << 63) - 1
 
 
 def normal_size(text: str) -> str:
-    """A size in its one normal form: `0`, or an integer without leading zeros and one of B k M G T.
+    """A size in normal form: `0`, or an integer without leading zeros and one of B k M G T.
 
-    Blanks around, leading zeros and the other case of a unit are read and fixed; anything else
-    raises ParseError. `0` of any unit is `0`: unlimited.
+    Accepts blanks around it, leading zeros and units in the other case; anything else raises
+    ParseError. `0` of any unit is `0`: unlimited.
     """
     word = text.strip(" \t\r")
     digits, unit = word[:-1], _SPELLINGS.get(word[-1:].upper(), "")
@@ -27,7 +27,7 @@ def normal_size(text: str) -> str:
         raise _malformed(text)
     if len(number) > 19 or int(number) * UNITS[unit] > SIZE_MAX_BYTES:
         raise ParseError(
-            "quota-too-large", f"size {text!r} is past 2^63-1 bytes", "write a smaller one"
+            "quota-too-large", f"size {text!r} is more than 2^63-1 bytes", "write a smaller size"
         )
     return number + unit
 

@@ -1,11 +1,12 @@
-"""`setup apply`: the folder as a whole."""
+"""`setup apply`."""
 
 from mailroster.app import apply as app_apply
-from mailroster.cli.call import Call, warn
+from mailroster.cli.call import Call
+from mailroster.cli.streams import warn
 
 
 def apply(call: Call) -> int:
-    """Brings the tables in step now."""
+    """Reconciles the tables with the config folder and prints what changed."""
     verify = "--verify" in call.options
     applied = app_apply.apply(
         call.home,

@@ -1,4 +1,4 @@
-"""`setup check`: what is wrong with the folder, and what a code means."""
+"""`setup check`: prints the findings of the config folder, or the page of a code."""
 
 from collections import Counter
 
@@ -6,44 +6,48 @@ from mailroster.app.check import check_home
 from mailroster.base.findings import ERROR, INFO, WARNING, Refused, UsageError
 from mailroster.cli import check_pages, check_reports
 from mailroster.cli.call import Call
-from mailroster.cli.shown import Shown, shown
+from mailroster.cli.finding_limit import LimitedFindings, limit_findings
 
 
 def check(call: Call) -> int:
-    """Every finding that is asked for; exit 1 if there is an error, or with --strict a warning."""
+    """Reports the selected findings; exits with 1 on an error, with --strict also on a warning."""
     options = call.options
     if "--explain" in options:
         return _explain(options["--explain"])
     report = _report(call)
     findings = check_home(call.home)
     only, ignored = _codes(options, "--rule"), _codes(options, "--ignore")
-    found = shown(
+    result = limit_findings(
         finding
         for finding in findings
         if (not only or finding.code in only) and finding.code not in ignored
     )
-    hides_notes = not ("--info" in options or only)
-    report(_without_notes(found) if hides_notes else found, found.severities[INFO] * hides_notes)
+    if "--info" in options or only:
+        report(result, 0)
+    else:
+        report(_without_notes(result), result.severities[INFO])
     failing = (ERROR, WARNING) if "--strict" in options else (ERROR,)
-    return 1 if any(found.severities[severity] for severity in failing) else 0
+    return 1 if any(result.severities[severity] for severity in failing) else 0
 
 
-def _without_notes(found: Shown) -> Shown:
-    severities = Counter({s: number for s, number in found.severities.items() if s != INFO})
-    return Shown([finding for finding in found.findings if finding.severity != INFO], severities)
+def _without_notes(result: LimitedFindings) -> LimitedFindings:
+    severities = Counter({s: number for s, number in result.severities.items() if s != INFO})
+    return LimitedFindings(
+        [finding for finding in result.findings if finding.severity != INFO], severities
+    )
 
 
 def _report(call: Call) -> check_reports.Report:
     name = call.options.get("--format", "json" if "--json" in call.options else "text")
     if name not in check_reports.REPORTS:
-        raise UsageError(f"{name!r} is none of {', '.join(check_reports.REPORTS)}")
+        raise UsageError(f"unknown format {name!r}; use one of: {', '.join(check_reports.REPORTS)}")
     if name != "json" and "--json" in call.options:
         raise UsageError(f"--json and --format {name} exclude each other")
     return check_reports.REPORTS[name](call.settings.config)
 
 
 def _codes(options: dict[str, str], name: str) -> frozenset[str]:
-    """The codes that an option names. Raises UsageError for one that there isn't."""
+    """The codes in the value of an option. Raises UsageError for an unknown one."""
     codes = options.get(name, "").replace(",", " ").split()
     for code in codes:
         if not check_pages.page(code):
@@ -62,8 +66,6 @@ def _explain(code: str) -> int:
 
 
 def _unknown(code: str) -> str:
-    import difflib
+    from mailroster.cli.hints import did_you_mean
 
-    near = difflib.get_close_matches(code, check_pages.codes(), 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return f"there is no code {code!r}{hint}"
+    return f"there is no code {code!r}{did_you_mean(code, check_pages.codes())}"

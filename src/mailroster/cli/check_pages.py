@@ -1,11 +1,11 @@
-"""The pages on the codes of findings: docs/reference/checks, installed beside the program."""
+"""The pages about the codes of findings: docs/reference/checks, installed with the program."""
 
 import os
 
 import mailroster
 
 _HERE = os.path.dirname(mailroster.__file__)
-#: In a wheel; in a checkout.
+#: The folder in a wheel, and that in a checkout.
 _FOLDERS = (
     os.path.join(_HERE, "pages"),
     os.path.join(_HERE, "../../docs/reference/checks"),
@@ -28,7 +28,7 @@ def page(code: str) -> str:
 
 
 def summary(text: str) -> str:
-    """What a page says in its first paragraph, on one line."""
+    """The first paragraph of a page, on one line."""
     paragraphs = text.split("\n\n")
     return " ".join(paragraphs[1].split()) if len(paragraphs) > 1 else ""
 

@@ -1,20 +1,20 @@
-"""The findings of `check` for people, for programs, and for those who review a change."""
+"""The formats of `setup check`: text, JSON, GitHub workflow commands and SARIF."""
 
 import os
 import sys
 from collections.abc import Callable
 from itertools import groupby
-from typing import TextIO
 
 from mailroster import __version__
 from mailroster.base.findings import ERROR, INFO, WARNING, Finding
-from mailroster.cli import check_pages
-from mailroster.cli.call import finding_fields, print_json, warn
-from mailroster.cli.shown import Shown
+from mailroster.cli import check_pages, streams
+from mailroster.cli.call import finding_fields, print_json
+from mailroster.cli.finding_limit import LimitedFindings
+from mailroster.cli.streams import warn
 from mailroster.cli.terminal import has_colour
 
-#: Given the findings to show, and the number of notes that are hidden.
-Report = Callable[[Shown, int], None]
+#: Prints findings. The second argument is the number of hidden notes.
+Report = Callable[[LimitedFindings, int], None]
 
 _COLOURS = {ERROR: "\x1b[31m", WARNING: "\x1b[33m", INFO: "\x1b[36m"}
 _BOLD, _DIM, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
@@ -25,20 +25,20 @@ _SARIF = {ERROR: "error", WARNING: "warning", INFO: "note"}
 
 def text(folder: str) -> Report:
     """A line for each finding, on a terminal in colours and with an empty line between files; then
-    how many there are, on standard error."""
+    the totals on standard error."""
 
-    def report(found: Shown, hidden: int) -> None:
+    def report(shown: LimitedFindings, hidden: int) -> None:
         terminal = sys.stdout is not None and sys.stdout.isatty()
         coloured = has_colour(sys.stdout)
-        groups = [list(group) for _, group in groupby(found.findings, _file_of)]
+        groups = [list(group) for _, group in groupby(shown.findings, _file_of)]
         for number, group in enumerate(groups):
             if number and terminal:
                 print()
             for finding in group:
                 print(_coloured(finding) if coloured else finding)
-        if found.findings:
-            _flush(sys.stdout)
-            warn(_summary(found, hidden))
+        if shown.findings:
+            streams.flush()
+            warn(_summary(shown, hidden))
 
     return report
 
@@ -54,42 +54,37 @@ def _coloured(finding: Finding) -> str:
     return f"{place}: {kind}: {message}; {hint} {_DIM}[{code}]{_PLAIN}"
 
 
-def _summary(found: Shown, hidden: int) -> str:
+def _summary(shown: LimitedFindings, hidden: int) -> str:
     parts = []
     for severity, noun in _NOUNS.items():
-        number = found.severities[severity]
+        number = shown.severities[severity]
         if number:
             parts.append(f"{number} {noun}{'s' if number > 1 else ''}")
     more = f"; {hidden} note{'s' if hidden > 1 else ''} (setup check --info)" if hidden else ""
     return ", ".join(parts) + more
 
 
-def _flush(stream: TextIO | None) -> None:
-    if stream is not None:
-        stream.flush()
-
-
 def json(folder: str) -> Report:
     """The list of findings."""
-    return lambda found, hidden: print_json([finding_fields(f) for f in found.findings])
+    return lambda shown, hidden: print_json([finding_fields(f) for f in shown.findings])
 
 
 def github(folder: str) -> Report:
-    """Workflow commands: GitHub shows each finding at its line of a change."""
+    """Workflow commands: GitHub shows each finding at its line in a pull request."""
 
-    def report(found: Shown, hidden: int) -> None:
-        for where, severity, code, message, hint in found.findings:
+    def report(shown: LimitedFindings, hidden: int) -> None:
+        for where, severity, code, message, hint in shown.findings:
             properties = {"file": _path(folder, where.file), "title": code}
             if where.line:
                 properties["line"] = str(where.line)
-            said = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
-            print(f"::{_GITHUB[severity]} {said}::{_data(f'{message}; {hint}')}")
+            fields = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
+            print(f"::{_GITHUB[severity]} {fields}::{_data(f'{message}; {hint}')}")
 
     return report
 
 
 def _data(value: str) -> str:
-    """A message of a workflow command, which is one line."""
+    """The message of a workflow command, escaped into one line."""
     return value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
@@ -98,13 +93,13 @@ def _property(value: str) -> str:
 
 
 def sarif(folder: str) -> Report:
-    """A log of SARIF 2.1.0 (OASIS), with the page of each rule that found something."""
+    """A log of SARIF 2.1.0 (OASIS), with the page of each code in it."""
 
-    def report(found: Shown, hidden: int) -> None:
-        codes = sorted({finding.code for finding in found.findings})
+    def report(shown: LimitedFindings, hidden: int) -> None:
+        codes = sorted({finding.code for finding in shown.findings})
         driver = {"name": "mailroster", "version": __version__, "rules": list(map(_rule, codes))}
         results = [
-            _result(folder, finding, codes.index(finding.code)) for finding in found.findings
+            _result(folder, finding, codes.index(finding.code)) for finding in shown.findings
         ]
         run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
         schema = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -126,13 +121,12 @@ def _result(folder: str, finding: Finding, index: int) -> dict[str, object]:
     where, severity, code, message, hint = finding
     from urllib.parse import quote
 
-    # The file as a whole has no line there; who shows the log wants one.
     path = _path(folder, where.file)
     uri = quote(path, errors="surrogateescape")
     artifact = (
         {"uri": f"file://{uri}"} if path[:1] == "/" else {"uri": uri, "uriBaseId": "%SRCROOT%"}
     )
-    region = {"startLine": max(where.line, 1)}
+    region = {"startLine": max(where.line, 1)}  # viewers require a line
     return {
         "ruleId": code,
         "ruleIndex": index,
@@ -143,7 +137,7 @@ def _result(folder: str, finding: Finding, index: int) -> dict[str, object]:
 
 
 def _path(folder: str, file: str) -> str:
-    """A file of the config folder as seen from the current folder, if it lies below that."""
+    """The path of a file of the config folder, relative if it is below the current folder."""
     path = os.path.abspath(os.path.join(folder, file))
     below = os.path.relpath(path)
     return path if below.startswith(os.pardir) else below

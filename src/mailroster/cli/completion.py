@@ -1,7 +1,7 @@
-"""`setup completion`: a script for each shell, and the answers that the scripts come back for.
+"""`setup completion`: prints the script of a shell, and the candidates that the script requests.
 
-A script only hands over the line up to the cursor, in the variable MAILROSTER_COMPLETE; what may
-follow is worked out here, once for all shells, from the table of commands and the files.
+A script passes the line up to the cursor in the variable MAILROSTER_COMPLETE. The candidates come
+from the table of commands and from the config files, for all shells alike.
 """
 
 import os
@@ -15,8 +15,9 @@ from mailroster.base.findings import UsageError
 from mailroster.base.settings import FOLDERS, LAYOUTS, OVERLAY
 from mailroster.cli.call import Call
 from mailroster.cli.commands import COMMANDS
-from mailroster.cli.grammar import Command, find, may_be_many
-from mailroster.cli.quota_list import ORDERS
+from mailroster.cli.grammar import Command, find, is_repeatable
+from mailroster.cli.groups import GROUPS
+from mailroster.cli.help import OPTIONS
 from mailroster.edits.rows import FORMATS as ROW_FORMATS
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.hash_cost import SCHEMES
@@ -24,62 +25,63 @@ from mailroster.roster.roster import Roster
 
 LINE, BREAKS = "MAILROSTER_COMPLETE", "MAILROSTER_BREAKS"
 
-#: Words of a usage that stand for a path; DIR and FOLDER for one of a folder.
+#: Arguments that are paths; DIR and FOLDER are folders.
 _PATHS = ("SOURCE", "DESTINATION", "FOLDER", "FILE", "DIR")
-#: More proposals than a shell shows without a question.
-_PROPOSED_MAX = 1000
+#: More candidates than a shell lists without a question.
+_CANDIDATES_MAX = 1000
 
-#: The roster behind the options that stand before the command.
+#: Reads the roster, for the options before the command.
 ReadRoster = Callable[[Mapping[str, str]], Roster]
 
 
 def script(call: Call) -> int:
+    """Prints the script of a shell, or the candidates for the line in MAILROSTER_COMPLETE."""
     shell = call.arguments[0]
     if shell not in _SCRIPTS:
-        raise UsageError(f"{shell!r} is none of bash, zsh, fish")
+        raise UsageError(f"unknown shell {shell!r}; use one of: {', '.join(_SCRIPTS)}")
     line = os.environ.get(LINE)
     if line is None:
         print(_SCRIPTS[shell], end="")
         return 0
     for word in candidates(line, _read_roster):
-        # fish quotes what it inserts, the others take it as it is.
+        # fish quotes the inserted text itself.
         quoted = word if shell == "fish" else re.sub(r"([^\w@%+=:,./-])", r"\\\1", word)
-        print(quoted[len(_apart(line, os.environ.get(BREAKS, ""))) :])
+        print(quoted[len(_own_word(line, os.environ.get(BREAKS, ""))) :])
     return 0
 
 
 def candidates(line: str, read_roster: ReadRoster) -> list[str]:
-    """What the last word of a line may become; the word is empty where the line ends in a blank."""
+    """The completions of the last word of a line; that word is empty if the line ends in a blank."""
     words = line.split()[1:]
     word = "" if line[-1:].isspace() or not words else words.pop().replace("\\", "")
-    return [found for found in _possible(words, word, read_roster) if found.startswith(word)]
+    return [text for text in _proposals(words, word, read_roster) if text.startswith(word)]
 
 
-def _possible(words: list[str], word: str, read_roster: ReadRoster) -> Iterable[str]:
+def _proposals(words: list[str], word: str, read_roster: ReadRoster) -> Iterable[str]:
+    """The words that may follow some words. The caller drops those that do not begin with `word`."""
     option, equals, value = word.partition("=")
-    if equals and option.startswith("--"):  # as if a blank stood in the place of the sign
-        found = _possible([*words, option], value, read_roster)
-        return [f"{option}={one}" for one in found]
-    given: dict[str, str] = {}
+    if equals and option.startswith("--"):
+        return [f"{option}={text}" for text in _proposals([*words, option], value, read_roster)]
+    settings: dict[str, str] = {}
     while words and words[0].startswith("-"):
         option, equals, value = words.pop(0).partition("=")
         if not equals and not words:
             return _paths(word, folders_only=True)
-        given[option.removeprefix("--")] = value if equals else words.pop(0)
+        settings[option.removeprefix("--")] = value if equals else words.pop(0)
     command = find(words, COMMANDS)
     if command is None:
         return _verbs(words, word)
-    arguments, waiting, left = _taken(command, words[len(command.words) :])
-    if waiting:
-        return _option_values(command, waiting, word)
+    arguments, open_option, unused = _split(command, words[len(command.words) :])
+    if open_option:
+        return _option_values(command, open_option, word)
     if word.startswith("-"):
-        return left
-    return _values(command, arguments, word, lambda: read_roster(given))
+        return unused
+    return _values(command, arguments, word, lambda: read_roster(settings))
 
 
 def _paths(word: str, *, folders_only: bool = False) -> list[str]:
-    """The paths that begin with a word, folders with a slash behind; hidden ones only if the word
-    asks for them."""
+    """The paths that begin with a word, folders with a slash at the end; hidden files only if the
+    last part of the word begins with a dot."""
     parent, start = os.path.split(word)
     try:
         with os.scandir(os.path.expanduser(parent) or ".") as entries:
@@ -94,30 +96,35 @@ def _paths(word: str, *, folders_only: bool = False) -> list[str]:
 
 
 def _verbs(words: list[str], word: str) -> list[str]:
-    """The next word of the commands that begin with some words."""
+    """The next words of the commands that begin with some words."""
     if not words and word.startswith("-"):
         return [f"--{setting.name}" for setting in (*FOLDERS, OVERLAY)]
-    said = tuple(words[1:] if words[:1] == ["help"] else words)
-    fitting = [c.words[len(said)] for c in COMMANDS if c.words[: len(said)] == said != c.words]
-    return list(dict.fromkeys([*fitting, *(() if words else ("help",))]))
+    prefix = tuple(words[1:] if words[:1] == ["help"] else words)
+    length = len(prefix)
+    verbs = [c.words[length] for c in COMMANDS if c.words[:length] == prefix != c.words]
+    if not words:
+        verbs.append("help")
+    if words == ["help"]:
+        verbs += [*GROUPS, OPTIONS]
+    return list(dict.fromkeys(verbs))
 
 
-def _taken(command: Command, rest: list[str]) -> tuple[list[str], str, list[str]]:
-    """Arguments so far, the option that waits for its value, and the options not yet given."""
+def _split(command: Command, words: list[str]) -> tuple[list[str], str, list[str]]:
+    """The arguments, the last option if its value is missing, and the options that are not used."""
     known = {option.name: option for option in command.options}
-    arguments, waiting = [], ""
-    for word in rest:
-        if waiting:
-            waiting = ""
+    arguments, open_option = [], ""
+    for word in words:
+        if open_option:
+            open_option = ""
         elif word in known:
-            waiting = word if known[word].value else ""
+            open_option = word if known[word].value else ""
         else:
             arguments.append(word)
-    return arguments, waiting, [name for name in known if name not in rest]
+    return arguments, open_option, [name for name in known if name not in words]
 
 
 def _option_values(command: Command, option: str, word: str) -> Iterable[str]:
-    """What the value of an option may be."""
+    """The possible values of an option."""
     value = next(known.value for known in command.options if known.name == option)
     if value in _PATHS:
         return _paths(word, folders_only=value == "DIR")
@@ -125,18 +132,20 @@ def _option_values(command: Command, option: str, word: str) -> Iterable[str]:
         from mailroster.cli import check_pages, check_reports
 
         return check_reports.REPORTS if option == "--format" else check_pages.codes()
-    known = {
+    from mailroster.cli.quota import ORDERS
+
+    values = {
         "--scheme": SCHEMES, "--format": ROW_FORMATS, "--sort": ORDERS, "--layout": LAYOUTS,
     }  # fmt: skip
-    return known.get(option, ())
+    return values.get(option, ())
 
 
 def _values(
     command: Command, arguments: list[str], word: str, read_roster: Callable[[], Roster]
 ) -> Iterable[str]:
-    """What the next argument may be."""
+    """The possible values of the next argument."""
     names = command.arguments.split()
-    if not names or (len(arguments) >= len(names) and not may_be_many(names[-1])):
+    if not names or (len(arguments) >= len(names) and not is_repeatable(names[-1])):
         return ()
     name = names[min(len(arguments), len(names) - 1)].strip("[]…")
     if name in _PATHS and command.words[0] != "overlay":
@@ -146,7 +155,7 @@ def _values(
     if "|" in name:
         return name.split("|")
     if command.words in (("email", "add"), ("dovecot-master", "add")):
-        return ()  # a new one
+        return ()  # a new entry
     if name == "NAME":
         return _keys(read_roster().masters, word)
     if name == "ALIAS":
@@ -167,36 +176,33 @@ def _values(
         granted = command.words[-1] == "del"
         return _keys(roster.sender_logins if granted else roster.virtual, word)
     if name == "ADDRESS":
-        return _keys(_listed(command, arguments, read_roster()), word)
+        return _keys(_document(command, arguments, read_roster()), word)
     if name.startswith("RECIPIENT"):
         before, comma, last = word.rpartition(",")
         if command.words == ("regexp", "del"):
             return ()
         alias = read_roster().virtual.get(arguments[0].lower())
         if command.words[-1] == "del":
-            found: Iterable[str] = alias.recipients if alias else ()
+            addresses: Iterable[str] = alias.recipients if alias else ()
         else:
-            found = _keys(read_roster().accounts, last)
-        return [before + comma + address for address in found]
+            addresses = _keys(read_roster().accounts, last)
+        return [before + comma + address for address in addresses]
     return ()
 
 
-def _listed(command: Command, arguments: list[str], roster: Roster) -> Document[Any]:
-    """The document whose keys an ADDRESS is one of."""
-    if command.words == ("email", "restrict", "add"):
+def _document(command: Command, arguments: list[str], roster: Roster) -> Document[Any]:
+    """The document with the keys that ADDRESS may be."""
+    if command.words[1] != "restrict" or command.words[2] == "add":
         return roster.accounts
-    if command.words[1] == "restrict":
-        return roster.send_access if arguments[0] == "send" else roster.receive_access
-    return roster.accounts
+    return roster.send_access if arguments[0] == "send" else roster.receive_access
 
 
 def _keys(document: Document[Any], word: str) -> list[str]:
-    """The keys of a file that begin with a word. Of many the first, and the outermost in
-    alphabetical order: these two begin alike only as far as all of them do, which is what a shell
-    inserts."""
+    """The keys of a file that begin with a word. If they are many: the first ones, the least and the
+    greatest; the common prefix of these two is that of all keys, which a shell inserts."""
     keys = [key for key in document.index if key.startswith(word)]
-    if len(keys) > _PROPOSED_MAX:
-        keys = list(dict.fromkeys([*keys[:_PROPOSED_MAX], min(keys), max(keys)]))
+    if len(keys) > _CANDIDATES_MAX:
+        keys = list(dict.fromkeys([*keys[:_CANDIDATES_MAX], min(keys), max(keys)]))
     return [key for key in keys if key in document]
 
 
@@ -205,14 +211,13 @@ def _domains(roster: Roster) -> set[str]:
     return {split(key)[1] for key in keys} - {""}
 
 
-def _read_roster(given: Mapping[str, str]) -> Roster:
-    """The roster to complete from."""
-    options = {name: os.path.expanduser(value) for name, value in given.items()}
+def _read_roster(settings: Mapping[str, str]) -> Roster:
+    options = {name: os.path.expanduser(value) for name, value in settings.items()}
     return roster_at_once(options, os.environ)
 
 
-def _apart(line: str, breaks: str) -> str:
-    """The part of the last word that bash takes for a word of its own (COMP_WORDBREAKS)."""
+def _own_word(line: str, breaks: str) -> str:
+    """The part of the last word that bash treats as a separate word (COMP_WORDBREAKS)."""
     word = "" if line[-1:].isspace() else line.split()[-1]
     cut = max((word.rfind(char) for char in "@=:" if char in breaks), default=-1)
     return word[: cut + 1]
@@ -223,7 +228,7 @@ _BASH = f"""\
 _mailroster() {{
   mapfile -t COMPREPLY < <({BREAKS}=$COMP_WORDBREAKS {LINE}=${{COMP_LINE:0:COMP_POINT}} \\
     "${{COMP_WORDS[0]}}" completion bash 2>/dev/null)
-  # The path goes on behind the slash of a folder.
+  # No blank after the slash of a folder: the path may continue.
   [[ ${{COMPREPLY[0]}} != */ ]] || compopt -o nospace 2>/dev/null
 }}
 complete -F _mailroster setup mailroster
@@ -231,10 +236,10 @@ complete -F _mailroster setup mailroster
 _ZSH = f"""\
 # zsh completion for setup and mailroster: eval "$(setup completion zsh)"
 _mailroster() {{
-  local -a found
-  found=(${{(f)"$({LINE}="${{(j: :)words[1,CURRENT-1]}} $PREFIX" \\
+  local -a candidates
+  candidates=(${{(f)"$({LINE}="${{(j: :)words[1,CURRENT-1]}} $PREFIX" \\
     "$words[1]" completion zsh 2>/dev/null)"}})
-  local -a folders=(${{(M)found:#*/}}) others=(${{found:#*/}})
+  local -a folders=(${{(M)candidates:#*/}}) others=(${{candidates:#*/}})
   compadd -Q -S '' -a folders
   compadd -Q -a others
 }}

@@ -1,4 +1,4 @@
-"""`setup debug`: the two commands by which users of docker-mailserver look into a server."""
+"""`setup debug`: a shell and the log of a server, as in docker-mailserver."""
 
 import os
 import sys
@@ -9,13 +9,13 @@ from mailroster.base.settings import FOLDERS
 from mailroster.cli.call import Call
 
 _CHUNK_BYTES = 1 << 16
-#: Where the servers of a host log, if it keeps files of it.
+#: The log files of the host's own servers.
 _HOST_LOGS = ("/var/log/mail.log",)
 
 
 def login(call: Call) -> int:
-    """Runs a command line in the environment of the server, or the user's shell without one;
-    returns its exit status."""
+    """Runs a command line in the environment of the server, or a shell if there is none; returns
+    the exit status."""
     import subprocess
 
     from mailroster.app.status import are_running
@@ -27,34 +27,34 @@ def login(call: Call) -> int:
         state = "runs" if are_running(call.home) else "does not run"
         print(f"The server of {call.settings.config} {state}. 'exit' ends this shell.", flush=True)
     try:
-        ended = subprocess.call([shell, "-c", line] if line else [shell], env=environment)
+        code = subprocess.call([shell, "-c", line] if line else [shell], env=environment)
     except OSError as error:
-        raise Refused(f"{shell}: {error.strerror}; name another shell in SHELL") from None
-    return ended if ended >= 0 else 128 - ended
+        raise Refused(f"{shell}: {error.strerror}; set SHELL to another shell") from None
+    return code if code >= 0 else 128 - code
 
 
 def _environment(call: Call) -> dict[str, str]:
-    """The variables by which Postfix's and Dovecot's programs, and `setup`, find this instance."""
+    """The variables that name this instance to `setup` and to the programs of the servers."""
     layout, settings = call.home.layout, call.settings
-    found = {setting.variable: str(getattr(settings, setting.name)) for setting in FOLDERS[1:]}
-    found["MAILROSTER_LAYOUT"] = settings.layout
+    variables = {setting.variable: str(getattr(settings, setting.name)) for setting in FOLDERS[1:]}
+    variables["MAILROSTER_LAYOUT"] = settings.layout
     if layout.kind == "private":
-        found |= {"MAIL_CONFIG": layout.postfix, "CONFIG_FILE": layout.dovecot_conf}
-    return found
+        variables |= {"MAIL_CONFIG": layout.postfix, "CONFIG_FILE": layout.dovecot_conf}
+    return variables
 
 
 def show_mail_logs(call: Call) -> int:
-    """Prints the log of Postfix and then, where it is another file, that of Dovecot."""
+    """Prints the log of Postfix and then, if it is another file, that of Dovecot."""
     paths = _logs(call.home.layout, call)
-    there = [path for path in paths if os.path.isfile(path)]
-    if not there:
+    existing = [path for path in paths if os.path.isfile(path)]
+    if not existing:
         raise Refused(
-            f"there is no log yet: {' and '.join(paths)}; where the log goes to the system's "
-            "journal or to standard output, ask 'journalctl' or 'docker logs'"
+            f"there is no log yet: {' and '.join(paths)}; for a log in the system's journal or on "
+            "standard output use 'journalctl' or 'docker logs'"
         )
     sys.stdout.flush()
-    for path in there:
-        if there[1:]:
+    for path in existing:
+        if existing[1:]:
             sys.stdout.write(f"==> {path} <==\n")
             sys.stdout.flush()
         with open(path, "rb") as file:
@@ -64,7 +64,7 @@ def show_mail_logs(call: Call) -> int:
 
 
 def _logs(layout: Layout, call: Call) -> list[str]:
-    """The files of the log, each once."""
+    """The log files, without duplicates."""
     settings = call.settings
     if layout.kind == "host":
         return list(_HOST_LOGS)

@@ -1,20 +1,20 @@
-"""`setup diff`: what another folder, or what is not in force yet, would change."""
+"""`setup diff`: shows what another folder, or an edit that is not live yet, would change."""
 
 from mailroster.app import diff as app_diff
-from mailroster.app.preview import foreseen
+from mailroster.app.preview import predict_effects
 from mailroster.base.findings import ERROR, UsageError
 from mailroster.cli import preview
 from mailroster.cli.call import Call
-from mailroster.cli.shown import shown
+from mailroster.cli.finding_limit import limit_findings
 from mailroster.roster.plan import plan
 
 
 def diff(call: Call) -> int:
-    """Files, effects, and the findings that come with them; exit 1 if one of those is an error, or
-    with `--exit-code` if anything differs."""
+    """Prints the changed files, the effects and the new findings; exits with 1 on a new error, with
+    `--exit-code` also if anything differs."""
     home, served = call.home, "--served" in call.options
     if not call.arguments and not served:
-        raise UsageError("name a FOLDER to compare with, or say --served")
+        raise UsageError("give a FOLDER to compare with, or --served")
     folder = call.arguments[0] if call.arguments else None
     before = app_diff.served_roster(home) if served else home.roster()
     after = home.roster() if folder is None else app_diff.roster_of_folder(home, folder)
@@ -23,8 +23,8 @@ def diff(call: Call) -> int:
         preview.show(call, changes, [], findings=[])
         return 0
     where = call.settings.config if folder is None else folder
-    findings = shown(app_diff.new_findings(home, before, after, where)).findings
-    effects = foreseen(home, before, app_diff.as_served(before, after, findings))
+    findings = limit_findings(app_diff.new_findings(home, before, after, where)).findings
+    effects = predict_effects(home, before, app_diff.as_served(before, after, findings))
     preview.show(call, changes, effects, findings=findings)
-    bad = any(finding.severity == ERROR for finding in findings)
-    return 1 if bad or "--exit-code" in call.options else 0
+    has_errors = any(finding.severity == ERROR for finding in findings)
+    return 1 if has_errors or "--exit-code" in call.options else 0

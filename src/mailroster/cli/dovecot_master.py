@@ -1,8 +1,8 @@
-"""`setup dovecot-master`."""
+"""`setup dovecot-master`: users who may log in as any account."""
 
 from mailroster.cli.call import Call, print_json, print_list
 from mailroster.cli.edit import rehearse, run_edit
-from mailroster.cli.notes import by_key, lines_of
+from mailroster.cli.notes import note_lines, notes_by_key
 from mailroster.cli.password_input import secret_for
 from mailroster.cli.table import print_table
 from mailroster.edits import accounts
@@ -17,10 +17,10 @@ def add(call: Call) -> int:
         call, name, lambda: rehearse(call, lambda r: accounts.add_master(r, name, ""))
     )
 
-    def verb(roster: Roster) -> Roster:
+    def edit(roster: Roster) -> Roster:
         return accounts.add_master(roster, name, secret.hash)
 
-    return run_edit(call, verb, notes_on=("masters", name), done=secret.show)
+    return run_edit(call, edit, notes_on=("masters", name), on_written=secret.show)
 
 
 def update(call: Call) -> int:
@@ -31,7 +31,7 @@ def update(call: Call) -> int:
     return run_edit(
         call,
         lambda roster: accounts.set_master_password(roster, name, secret.hash),
-        done=secret.show,
+        on_written=secret.show,
     )
 
 
@@ -42,12 +42,12 @@ def delete(call: Call) -> int:
 
 def show(call: Call) -> int:
     document = call.home.roster("masters").masters
-    notes = by_key(document)
+    notes = notes_by_key(document)
     comments = {name: notes.get(name, Notes()).comment for name, _ in document.items()}
     if "--table" in call.options:
         print_table(("NAME", "COMMENT"), list(comments.items()))
     elif "--json" in call.options:
         print_json([{"name": name, "comment": text or None} for name, text in comments.items()])
     else:
-        print_list([f"* {name}{lines_of(notes.get(name))}" for name in comments])
+        print_list([f"* {name}{note_lines(notes.get(name))}" for name in comments])
     return 0

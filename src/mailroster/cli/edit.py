@@ -1,11 +1,12 @@
-"""Commands that edit: the options that all of them have, and what they print of the change."""
+"""Runs an edit with the options that all editing commands have, and prints its effect."""
 
 from collections.abc import Callable, Sequence
 
 from mailroster.app.home import Edit, EditResult
-from mailroster.cli.call import Call, warn
+from mailroster.cli.call import Call
+from mailroster.cli.streams import warn
 
-#: `Home.edit`, or a use case that does more with the same arguments.
+#: `Home.edit`, or a use case with the same arguments that does more.
 Perform = Callable[..., EditResult]
 
 
@@ -14,27 +15,27 @@ def run_edit(
     edit: Edit,
     *,
     notes_on: tuple[str, str] | None = None,
-    done: Callable[[], object] = lambda: None,
-    judged: bool = False,
+    on_written: Callable[[], object] = lambda: None,
+    report_findings: bool = False,
     deletes: Sequence[str] = (),
     perform: Perform | None = None,
 ) -> int:
-    """Puts an edit into the folder and in force; a dry run shows what it would do instead. Returns
-    the exit status.
+    """Applies an edit to the config folder and the tables, or shows its effect with --dry-run.
+    Returns the exit status.
 
-    `notes_on`: the field and the key of the entry that `--comment` and `--until` are about. `done`
-    is called when the files are changed, whether or not that goes live. `judged`: what `check` says
-    about the new entry is printed. `deletes`: folders that go with the edit. `perform` is called in
-    place of `Home.edit`.
+    `notes_on`: the field and the key of the entry that gets the notes of `--comment` and `--until`.
+    `on_written` is called when the files are written, even if the change does not go live.
+    `report_findings`: print the findings of `check` that the change adds. `deletes`: folders that
+    are deleted with the edit. `perform` is called in place of `Home.edit`.
     """
     dry_run = call.is_dry_run()
 
-    def written(result: EditResult) -> None:
+    def after_write(result: EditResult) -> None:
         if result.plan.edits and not dry_run:
-            done()
+            on_written()
         if result.history_fault:
-            warn(f"warning: the change is made, but missing in the history: {result.history_fault}")
-        if judged and result.plan.edits:
+            warn(f"warning: the change is written, but not in the history: {result.history_fault}")
+        if report_findings and result.plan.edits:
             _warn_of_new_findings(call, result)
 
     result = (perform or call.home.edit)(
@@ -42,35 +43,35 @@ def run_edit(
         dry_run=dry_run,
         wait="--no-wait" not in call.options,
         removals="--removals" in call.options,
-        written=written,
+        written=after_write,
     )
     if dry_run:
-        from mailroster.app.preview import foreseen
+        from mailroster.app.preview import predict_effects
         from mailroster.cli import preview
 
-        effects = foreseen(call.home, result.before, result.after)
+        effects = predict_effects(call.home, result.before, result.after)
         preview.show(call, result.plan, effects, deletes=deletes)
     return 0
 
 
 def rehearse(call: Call, edit: Edit) -> None:
-    """Raises what an edit would raise, and changes nothing."""
+    """Raises the error that an edit would raise; changes nothing."""
     call.home.rehearse(edit, removals="--removals" in call.options, dry_run=call.is_dry_run())
 
 
 def _with_notes(call: Call, edit: Edit, field: str, key: str) -> Edit:
-    """An edit that also notes about the entry of a key what the options say."""
-    if not call.says_notes():
+    """The edit, and after it the change of the notes on an entry that the options request."""
+    if not call.changes_notes():
         return edit
-    from mailroster.cli.notes import said
+    from mailroster.cli.notes import note_change
     from mailroster.edits.notes import annotate
 
-    about = said(call)
-    return lambda roster: annotate(edit(roster), field, key, about)
+    change = note_change(call)
+    return lambda roster: annotate(edit(roster), field, key, change)
 
 
 def _warn_of_new_findings(call: Call, result: EditResult) -> None:
-    """Prints what is wrong after an edit and was not before."""
+    """Prints the findings that an edit has added."""
     from mailroster.app.new_findings import new_findings
     from mailroster.base.findings import INFO
 

@@ -6,23 +6,20 @@ from mailroster.app.usage import MailboxUse
 from mailroster.base.address import fold
 from mailroster.base.sizes import human_size
 from mailroster.cli.call import Call, print_json, print_list
-from mailroster.cli.notes import by_key, fields_of, lines_of
+from mailroster.cli.notes import note_fields, note_lines, notes_by_key
 from mailroster.cli.table import print_table
 from mailroster.cli.usage import limit_text, percent, sizes, usages
 from mailroster.roster.documents.notes import Notes
 from mailroster.roster.formats.accounts import Account
+from mailroster.roster.roster import Roster
 
 
 def show(call: Call) -> int:
-    """Each account with its use and limit, and below it the aliases that name it."""
-    roster = call.home.roster("accounts").in_memory()  # each account is looked at
+    """Prints each account with its use and limit, its notes, and the aliases that name it."""
+    roster = call.home.roster("accounts").in_memory()  # each account is read
     usage = usages(call, roster, roster.accounts.counted())
-    aliases: dict[str, list[str]] = {}
-    for key, alias in roster.virtual.items():
-        for recipient in alias.recipients:
-            if fold(recipient) != key:
-                aliases.setdefault(fold(recipient), []).append(key)
-    accounts, notes = dict(roster.accounts.items()), by_key(roster.accounts)
+    aliases = _aliases(roster)
+    accounts, notes = dict(roster.accounts.items()), notes_by_key(roster.accounts)
     if "--json" in call.options:
         print_json(
             [
@@ -30,7 +27,7 @@ def show(call: Call) -> int:
                     "address": address,
                     "aliases": aliases.get(address, []),
                     "locked": account.is_locked(),
-                    **fields_of(notes.get(address)),
+                    **note_fields(notes.get(address)),
                     "quota": usage[address]._asdict() if address in usage else None,
                 }
                 for address, account in accounts.items()
@@ -38,7 +35,7 @@ def show(call: Call) -> int:
         )
         return 0
     if "--table" in call.options:
-        _print_accounts(accounts, usage, aliases, notes)
+        _print_table(accounts, usage, aliases, notes)
         return 0
     blocks = []
     for address, account in accounts.items():
@@ -47,12 +44,22 @@ def show(call: Call) -> int:
             block += f" ( {sizes(usage[address])} ) [{percent(usage[address])}]"
         if address in aliases:
             block += f"\n    [ aliases -> {', '.join(aliases[address])} ]"
-        blocks.append(block + lines_of(notes.get(address), locked=account.is_locked()))
+        blocks.append(block + note_lines(notes.get(address), locked=account.is_locked()))
     print_list(blocks)
     return 0
 
 
-def _print_accounts(
+def _aliases(roster: Roster) -> dict[str, list[str]]:
+    """The aliases that name a recipient, by recipient; an alias of itself doesn't count."""
+    aliases: dict[str, list[str]] = {}
+    for key, alias in roster.virtual.items():
+        for recipient in map(fold, alias.recipients):
+            if recipient != key:
+                aliases.setdefault(recipient, []).append(key)
+    return aliases
+
+
+def _print_table(
     accounts: Mapping[str, Account],
     usage: Mapping[str, MailboxUse],
     aliases: Mapping[str, Sequence[str]],
@@ -63,9 +70,9 @@ def _print_accounts(
         quota = ("", "", "")
         if address in usage:
             used, limit, _ = usage[address]
-            told = "?" if used is None else human_size(used)
-            quota = told, limit_text(limit), percent(usage[address])
-        some = notes.get(address, Notes())
-        state = " ".join(filter(None, ("locked" * account.is_locked(), some.until)))
-        rows.append((address, *quota, ", ".join(aliases.get(address, ())), state, some.comment))
+            used_text = "?" if used is None else human_size(used)
+            quota = used_text, limit_text(limit), percent(usage[address])
+        note = notes.get(address, Notes())
+        state = f"locked {note.until}".rstrip() if account.is_locked() else note.until
+        rows.append((address, *quota, ", ".join(aliases.get(address, ())), state, note.comment))
     print_table(("ADDRESS", "USED", "LIMIT", "FULL", "ALIASES", "LOCKED", "COMMENT"), rows)

@@ -6,40 +6,40 @@ from mailroster.app.account import AccountReport, Mailbox, Quota, Restriction, r
 from mailroster.base.findings import UsageError, printable
 from mailroster.cli.call import Call, account_address, print_json, recipients
 from mailroster.cli.edit import run_edit
-from mailroster.cli.incoming import fields_of_lead, lead_line
-from mailroster.cli.notes import fields_of
+from mailroster.cli.incoming import route_fields, route_line
+from mailroster.cli.notes import note_fields
 from mailroster.cli.progress import Bar
 from mailroster.cli.usage import percent, sizes
-from mailroster.edits import accounts
+from mailroster.edits import aliases
 from mailroster.roster.roster import Roster
 
-_WIDE = 12
+_LABEL_WIDTH = 12
 
 
 def show(call: Call) -> int:
-    """All that the folder, and a running server, say about one account; never its hash."""
+    """Prints what the folder, and a running server, know about one account; never its hash."""
     address = account_address(call.arguments[0])
     with Bar(1, "mailboxes counted") as bar:
-        found = report(call.home, call.home.roster("accounts"), address, bar)
+        account = report(call.home, call.home.roster("accounts"), address, bar)
     if "--json" in call.options:
-        print_json(_fields(found))
+        print_json(_fields(account))
     else:
-        print("\n".join(_lines(found)))
+        print("\n".join(_lines(account)))
     return 0
 
 
-def _fields(found: AccountReport) -> dict[str, Any]:
-    """An account as --json shows it."""
-    quota = found.quota
+def _fields(account: AccountReport) -> dict[str, Any]:
+    """The JSON fields of an account."""
+    quota = account.quota
     return {
-        "address": found.address,
-        "where": found.where._asdict(),
-        "scheme": found.scheme or None,
-        "cost": found.cost or None,
-        "locked": found.locked,
-        **fields_of(found.notes),
-        "fields": found.fields,
-        "mailbox": found.mailbox._asdict(),
+        "address": account.address,
+        "where": account.where._asdict(),
+        "scheme": account.scheme or None,
+        "cost": account.cost or None,
+        "locked": account.locked,
+        **note_fields(account.notes),
+        "fields": account.fields,
+        "mailbox": account.mailbox._asdict(),
         "quota": {
             "size": quota.size,
             "messages": quota.messages or None,
@@ -47,48 +47,49 @@ def _fields(found: AccountReport) -> dict[str, Any]:
             "where": None if quota.where is None else quota.where._asdict(),
             "use": None if quota.use is None else quota.use._asdict(),
         },
-        "delivered_to": found.delivered_to,
-        "leads": [fields_of_lead(lead) for lead in found.leads],
+        "delivered_to": account.delivered_to,
+        "routes": [route_fields(route) for route in account.leads],
         "restrictions": [
             {
-                "direction": some.direction,
-                "address": some.address,
-                "action": some.action,
-                "where": some.where._asdict(),
-                **fields_of(some.notes),
+                "direction": restriction.direction,
+                "address": restriction.address,
+                "action": restriction.action,
+                "where": restriction.where._asdict(),
+                **note_fields(restriction.notes),
             }
-            for some in found.restrictions
+            for restriction in account.restrictions
         ],
     }
 
 
-def _lines(found: AccountReport) -> list[str]:
+def _lines(account: AccountReport) -> list[str]:
     """An account for people."""
-    notes = found.notes
+    notes = account.notes
     state = f"until {notes.until}" if notes.until else "yes"
-    cost = f", cost {found.cost}" if found.cost else ""
+    cost = f", cost {account.cost}" if account.cost else ""
     rows = [
-        ("account", f"{found.address}  {found.where}"),
-        ("password", f"{found.scheme or 'of no named scheme'}{cost}"),
-        ("locked", state if found.locked else ""),
-        ("ends", "" if found.locked else notes.until),
+        ("account", f"{account.address}  {account.where}"),
+        ("password", f"{account.scheme or 'scheme unknown'}{cost}"),
+        ("locked", state if account.locked else ""),
+        ("ends", "" if account.locked else notes.until),
         ("comment", notes.comment),
-        ("mailbox", _mailbox_line(found.mailbox)),
-        ("quota", _quota_line(found.quota)),
+        ("mailbox", _mailbox_line(account.mailbox)),
+        ("quota", _quota_line(account.quota)),
     ]
-    rows += [("field", f"{name}={value}") for name, value in found.fields.items()]
-    ends = found.delivered_to
-    if ends != [found.address]:
-        rows.append(("mail goes to", ", ".join(ends) if ends else "nobody: Postfix answers 451"))
-    rows += [("led to by", lead_line(lead)) for lead in found.leads]
-    rows += [("restricted", _restriction_line(some)) for some in found.restrictions]
-    return [f"{name:{_WIDE}}  {printable(text)}" for name, text in rows if text]
+    rows += [("field", f"{name}={value}") for name, value in account.fields.items()]
+    targets = account.delivered_to
+    if targets != [account.address]:
+        text = ", ".join(targets) if targets else "no recipient: Postfix answers 451"
+        rows.append(("mail goes to", text))
+    rows += [("reached by", route_line(route)) for route in account.leads]
+    rows += [("restricted", _restriction_line(entry)) for entry in account.restrictions]
+    return [f"{label:{_LABEL_WIDTH}}  {printable(text)}" for label, text in rows if text]
 
 
 def _mailbox_line(mailbox: Mailbox) -> str:
     if mailbox.location is None:
-        return "where Dovecot finds it by the extra fields"
-    return f"{mailbox.location}{'' if mailbox.exists else '  (not there yet)'}"
+        return "set by the extra fields"
+    return f"{mailbox.location}{'' if mailbox.exists else '  (does not exist yet)'}"
 
 
 def _quota_line(quota: Quota) -> str:
@@ -99,24 +100,26 @@ def _quota_line(quota: Quota) -> str:
         text = f"{sizes(quota.use).replace(' / ', ' of ')} ({percent(quota.use)})"
     elif quota.where is None:
         return source
+    elif quota.size is None:
+        text = "?"
     else:
-        text = "?" if quota.size is None else "~" if quota.size == "0" else quota.size
+        text = "~" if quota.size == "0" else quota.size
     if quota.messages:
         text += f", {quota.messages} messages"
     return f"{text}, {source}" if quota.where is None else f"{text}  {source}"
 
 
-def _restriction_line(some: Restriction) -> str:
-    until = f", until {some.notes.until}" if some.notes.until else ""
-    comment = f", {some.notes.comment}" if some.notes.comment else ""
-    return f"{some.direction}: {some.address} {some.action}{until}{comment}  {some.where}"
+def _restriction_line(entry: Restriction) -> str:
+    until = f", until {entry.notes.until}" if entry.notes.until else ""
+    comment = f", {entry.notes.comment}" if entry.notes.comment else ""
+    return f"{entry.direction}: {entry.address} {entry.action}{until}{comment}  {entry.where}"
 
 
 # -- forwards
 
 
 def forward(call: Call) -> int:
-    """Has the mail of an account go elsewhere, or no more."""
+    """Forwards the mail of an account, or stops that."""
     address, *words = call.arguments
     account = account_address(address)
     if ("--off" in call.options) == bool(words):
@@ -124,13 +127,13 @@ def forward(call: Call) -> int:
     if "--off" in call.options:
         if "--keep-copy" in call.options:
             raise UsageError("--off and --keep-copy exclude each other")
-        return run_edit(call, lambda roster: accounts.stop_forward(roster, account))
+        return run_edit(call, lambda roster: aliases.stop_forward(roster, account))
     targets = recipients(",".join(words))
     if "--keep-copy" in call.options:
         targets.append(account)
 
     def edit(roster: Roster) -> Roster:
         patterns = call.home.patterns(roster, [account, *targets])
-        return accounts.forward(roster, account, targets, call.settings.hostname, patterns)
+        return aliases.forward(roster, account, targets, call.settings.hostname, patterns)
 
-    return run_edit(call, edit, judged=True)
+    return run_edit(call, edit, report_findings=True)

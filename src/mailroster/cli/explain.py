@@ -2,40 +2,41 @@
 
 import sys
 
-from mailroster.analysis.charts import map_chart, way_chart
+from mailroster.analysis.charts import map_chart, route_chart
 from mailroster.analysis.explain import Explanation
 from mailroster.analysis.graph import Graph, dot
 from mailroster.app.comparison import Agreement
 from mailroster.app.explanation import explain_address, patterns_fault, router_of_all
 from mailroster.base import address as addresses
 from mailroster.base.findings import UsageError
-from mailroster.cli.call import Call, any_address, finding_fields, print_json, warn
+from mailroster.cli.call import Call, any_address, finding_fields, print_json
+from mailroster.cli.streams import warn
 from mailroster.routing.trace import Hop, Recipient
 
 
 def show(call: Call) -> int:
-    """Where mail to an address goes; exit 1 if a running server says something else."""
+    """Prints where mail to an address goes; exits with 1 if a running server disagrees."""
     roster = call.home.roster()
     address = any_address(call.arguments[0], call.settings.hostname)
-    found, agreement = explain_address(call.home, roster, address)
+    explanation, agreement = explain_address(call.home, roster, address)
     status = 1 if agreement is not None and agreement.disagreements else 0
     if fault := patterns_fault(roster):
         file = roster.regexp.format.file
         warn(f"warning: the rules of {file} are left out: {fault}")
-    if _draw(call, way_chart(found.way)):
+    if _draw(call, route_chart(explanation.trace)):
         return status
     if "--json" in call.options:
-        print_json(_fields(found, agreement))
+        print_json(_fields(explanation, agreement))
         return status
-    from mailroster.cli.explain_text import story
+    from mailroster.cli.explain_text import explanation_lines
 
-    for line in story(found, agreement, call.settings):
+    for line in explanation_lines(explanation, agreement, call.settings):
         print(line)
     return status
 
 
 def draw(call: Call) -> int:
-    """The map of the roster, or of one domain."""
+    """Draws the map of all domains, or of one."""
     if "--dot" not in call.options and "--svg" not in call.options:
         raise UsageError("give --svg FILE or --dot")
     domain = addresses.fold_domain(call.arguments[0].lstrip("@")) if call.arguments else ""
@@ -45,31 +46,31 @@ def draw(call: Call) -> int:
 
 
 def _draw(call: Call, graph: Graph) -> bool:
-    """Draws as the options say; whether standard output is taken by it."""
+    """Draws as the options say; returns whether the drawing went to standard output."""
     if "--dot" in call.options:
         print(dot(graph), end="")
     if "--svg" not in call.options:
         return "--dot" in call.options
     from mailroster.cli.svg import svg
 
-    drawn, path = svg(dot(graph)), call.options["--svg"]
+    picture, path = svg(dot(graph)), call.options["--svg"]
     if path == "-":
         sys.stdout.flush()
-        sys.stdout.buffer.write(drawn)
+        sys.stdout.buffer.write(picture)
         return True
     with open(path, "wb") as file:
-        file.write(drawn)
+        file.write(picture)
     return "--dot" in call.options
 
 
-def _fields(found: Explanation, agreement: Agreement | None) -> dict[str, object]:
-    """An explanation as --json shows it."""
-    way, login = found.way, found.login
-    boxes = {box.account: box for box in found.mailboxes}
+def _fields(explanation: Explanation, agreement: Agreement | None) -> dict[str, object]:
+    """The JSON fields of an explanation."""
+    trace, login = explanation.trace, explanation.login
+    boxes = {box.account: box for box in explanation.mailboxes}
     usages = agreement.usages if agreement is not None else {}
 
-    def recipient(end: Recipient) -> dict[str, object]:
-        box = boxes.get(end.mailbox)
+    def recipient_fields(recipient: Recipient) -> dict[str, object]:
+        box = boxes.get(recipient.mailbox)
         mailbox = None
         if box is not None:
             usage = usages.get(box.account)
@@ -81,25 +82,26 @@ def _fields(found: Explanation, agreement: Agreement | None) -> dict[str, object
                 "messages": box.messages or None,
                 "quota": None if usage is None else usage._asdict(),
             }
-        return {"address": end.address, "kind": end.kind, "mailbox": mailbox}
+        return {"address": recipient.address, "kind": recipient.kind, "mailbox": mailbox}
 
     return {
-        "address": way.address,
-        "answer": {**way.answer._asdict(), "full": agreement.full if agreement else ""},
-        "hops": [_hop_fields(hop) for hop in way.hops],
-        "recipients": [recipient(end) for end in way.recipients],
-        "findings": [finding_fields(finding) for finding in found.findings],
-        "left_out": [finding_fields(finding) for finding in found.left_out],
+        "address": trace.address,
+        "answer": {**trace.answer._asdict(), "full": agreement.full if agreement else ""},
+        "hops": [_hop_fields(hop) for hop in trace.hops],
+        "recipients": [recipient_fields(recipient) for recipient in trace.recipients],
+        "findings": [finding_fields(finding) for finding in explanation.findings],
+        "left_out": [finding_fields(finding) for finding in explanation.left_out],
         "login": {"allowed": login.allowed, "why": login.why, "nets": login.nets or None},
-        "senders": None if found.senders is None else list(found.senders),
+        "senders": None if explanation.senders is None else list(explanation.senders),
         "restrictions": [
-            {**entry._asdict(), "where": entry.where._asdict()} for entry in found.restrictions
+            {**entry._asdict(), "where": entry.where._asdict()}
+            for entry in explanation.restrictions
         ],
         "notes": [
             {"where": where._asdict(), "comment": notes.comment, "until": notes.until}
-            for where, notes in found.notes
+            for where, notes in explanation.notes
         ],
-        "asked": list(agreement.asked) if agreement else [],
+        "servers": list(agreement.servers) if agreement else [],
         "silent": list(agreement.silent) if agreement else [],
         "disagreements": [d._asdict() for d in agreement.disagreements] if agreement else [],
     }

@@ -1,8 +1,7 @@
-"""The command line's grammar: a table of commands, read by the parser, the help, the completions
-and the docs alike.
+"""The grammar of the command line: the types of the table of commands, and its parser.
 
-Not argparse: a password that begins with a dash is an argument here, not an unknown option, and
-building argparse's parsers would cost every edit 10 ms.
+It does not use argparse, for which a password that begins with a dash is an unknown option, and
+which takes 10 ms to build its parsers.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,16 +9,16 @@ from typing import NamedTuple
 
 from mailroster.base.findings import UsageError
 
-#: Stands in the place of a secret.
+#: Replaces a secret.
 HIDDEN = "…"
-#: An argument that takes all words behind it as they stand, options too.
+#: An argument that takes all following words unchanged, options too.
 VERBATIM = "[COMMAND…]"
-#: Options that docker-mailserver takes in upper case as well.
+#: Options that docker-mailserver also accepts in upper case.
 _CAPITALS = {"-Y": "-y", "-N": "-n"}
 
 
 class Option(NamedTuple):
-    """`--name` or `-n`; with a value where `value` names it."""
+    """`--name` or `-n`. `value` is the name of its value, "" for none."""
 
     name: str
     help: str
@@ -29,17 +28,17 @@ class Option(NamedTuple):
         return f"{self.name} {self.value}" if self.value else self.name
 
 
-#: How a command uses the folders of the settings: it can't do without; it can, where the default
-#: ones are not safe; it never reads them.
+#: How a command uses the folders: it needs them; it works without them if the default folders are
+#: not safe; it never uses them.
 NEEDED, OPTIONAL, UNUSED = "needed", "optional", "unused"
 
 
 class Command(NamedTuple):
     """One command. `arguments` is its usage: `ADDRESS [PASSWORD]`, `ADDRESS…` for one or more,
-    `[ADDRESS…]` for any number.
+    `[ADDRESS…]` for zero or more.
 
-    `run` names the function that does it, as `module:function` below mailroster.cli. `folders` is
-    NEEDED, OPTIONAL or UNUSED. `question` asks on a terminal for a last argument that is missing.
+    `run` is its function, as `module:function` in mailroster.cli. `folders` is NEEDED, OPTIONAL or
+    UNUSED. `question` is the prompt for a missing last argument.
     """
 
     words: tuple[str, ...]
@@ -63,25 +62,25 @@ class Command(NamedTuple):
         return " ".join(filter(None, ("setup", self.name(), self.arguments)))
 
     def arity(self) -> tuple[int, int]:
-        """The fewest and the most arguments."""
+        """The minimum and the maximum number of arguments."""
         names = self.arguments.split()
-        least = sum(1 for name in names if name[0] != "[")
-        return least, 1 << 30 if any(map(may_be_many, names)) else len(names)
+        required = sum(1 for name in names if name[0] != "[")
+        return required, 1 << 30 if any(map(is_repeatable, names)) else len(names)
 
 
-def may_be_many(name: str) -> bool:
-    """Whether an argument of a usage stands for any number: `ADDRESS…`, `[ADDRESS…]`."""
+def is_repeatable(name: str) -> bool:
+    """Whether an argument may be repeated: `ADDRESS…`, `[ADDRESS…]`."""
     return name.endswith("…") or (name[0] == "[" and name.endswith("…]"))
 
 
 class Invocation(NamedTuple):
-    """A command line that was understood."""
+    """A parsed command line."""
 
     command: Command
     arguments: list[str]
-    options: dict[str, str]  # of the command, by name; "" for one without a value
-    settings: dict[str, str]  # given before the command
-    typed: list[str]  # all its words as typed, but for secrets
+    options: dict[str, str]  # by name; the value is "" for an option without one
+    settings: dict[str, str]  # the options before the command
+    typed: list[str]  # all words as typed, secrets hidden
 
 
 def parse(
@@ -90,20 +89,20 @@ def parse(
     settings: Sequence[str],
     ask: Callable[[str], str] = lambda question: "",
 ) -> Invocation | str:
-    """What a command line says; or, where it asks for help, the words of the command it is about.
+    """The invocation of a command line; for a request for help the words that it is about.
 
-    `settings` are the options that may stand before the command. `ask` puts a question to the user
-    and returns the answer, "" where that is not possible. Raises UsageError.
+    `settings` are the names of the options before the command. `ask` asks the user a question and
+    returns the answer, "" if that is not possible. Raises UsageError.
     """
     words = list(argv)
-    given: dict[str, str] = {}
+    values: dict[str, str] = {}
     while words and words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
         option, equals, value = words.pop(0).partition("=")
         if option[2:] not in settings or option[:2] != "--":
             raise UsageError(_unknown_before(option, commands, settings))
         if not equals and not words:
-            raise UsageError(f"option {option} wants a value")
-        given[option[2:]] = value if equals else words.pop(0)
+            raise UsageError(f"option {option} needs a value")
+        values[option[2:]] = value if equals else words.pop(0)
     if words == ["--version"]:
         words = ["version"]
     if not words or words[0] in ("help", "-h", "--help"):
@@ -124,11 +123,11 @@ def parse(
         typed.append(answer)
     if not least <= len(arguments) <= most:
         raise UsageError(_wrong_number(command, arguments))
-    return Invocation(command, arguments, options, given, typed)
+    return Invocation(command, arguments, options, values, typed)
 
 
 def find(words: Sequence[str], commands: Sequence[Command]) -> Command | None:
-    """The command that a line begins with."""
+    """The command with which a line begins."""
     for command in commands:
         if tuple(words[: len(command.words)]) == command.words:
             return command
@@ -138,9 +137,8 @@ def find(words: Sequence[str], commands: Sequence[Command]) -> Command | None:
 def _split(
     rest: list[str], command: Command, settings: Sequence[str], typed: list[str]
 ) -> tuple[list[str], dict[str, str]]:
-    """Arguments and options. Only what is an option of this command is one; `--` ends them.
-
-    Adds to `typed` every word as it may be shown.
+    """The arguments and the options. An unknown `--word` is an error, except in the place of a
+    password; `--` ends the options. Adds each word to `typed`, secrets hidden.
     """
     known = {option.name: option for option in command.options}
     arguments: list[str] = []
@@ -157,7 +155,7 @@ def _split(
         if word == "--":
             typed.append(word)
             for argument in rest:
-                typed.append(_shown(command, arguments, argument))
+                typed.append(_hide_secret(command, arguments, argument))
                 arguments.append(argument)
             return arguments, options
         if word == "--help" or (word in known and not known[word].value):
@@ -165,42 +163,41 @@ def _split(
             typed.append(word)
         elif name in known and known[name].value:
             if not equals and not rest:
-                raise UsageError(f"option {name} wants a value: {known[name]}")
+                raise UsageError(f"option {name} needs a value: {known[name]}")
             options[name] = value if equals else rest.pop(0)
             shown = HIDDEN if _is_secret(known[name].value) else options[name]
             typed += [f"{name}={shown}"] if equals else [name, shown]
         elif word.startswith("--") and not _may_be_password(command, arguments):
             if name[2:] in settings:
                 line = f"setup {name} DIR {command.name()}"
-                raise UsageError(f"{name} stands before the command: {line}")
+                raise UsageError(f"{name} comes before the command: {line}")
             raise UsageError(_unknown_option(name, command))
         else:
-            typed.append(_shown(command, arguments, word))
+            typed.append(_hide_secret(command, arguments, word))
             arguments.append(word)
     return arguments, options
 
 
 def _may_be_password(command: Command, arguments: list[str]) -> bool:
-    names = command.arguments.split()
-    place = len(arguments)
-    return place < len(names) and names[place] == "[PASSWORD]"
+    """Whether the next argument is a password."""
+    return command.arguments.split()[len(arguments) :][:1] == ["[PASSWORD]"]
 
 
 def _is_secret(name: str) -> bool:
-    """Whether what stands in the place of this word of a usage is a password or a hash."""
+    """Whether an argument or a value with this name is a password or a hash."""
     return "PASSWORD" in name or "HASH" in name
 
 
-def _shown(command: Command, arguments: list[str], word: str) -> str:
-    """The next argument, as others may see it. One too many may be a password with blanks that
-    nobody has quoted."""
+def _hide_secret(command: Command, arguments: list[str], word: str) -> str:
+    """The next argument, hidden if it is a secret. An extra argument may be part of a password that
+    has blanks but no quotes."""
     names = command.arguments.split()
     last = names[min(len(arguments), len(names) - 1)] if names else ""
     return HIDDEN if _is_secret(last) else word
 
 
 def _wrong_number(command: Command, arguments: Sequence[str]) -> str:
-    """What to say of too few or too many arguments, without a word that may be a password."""
+    """The message for too few or too many arguments, without words that may be a password."""
     names = command.arguments.split()
     most = command.arity()[1]
     usage = f"usage: {command.brief_usage()}"
@@ -211,9 +208,9 @@ def _wrong_number(command: Command, arguments: Sequence[str]) -> str:
     missing = needed[len(arguments) :]
     if arguments and "|" in needed[0] and arguments[0].lower() not in needed[0].split("|"):
         missing = needed[:1]  # `restrict add a@x.example`
-    names_them = " and ".join(name.rstrip("…") for name in missing)
-    are = "are" if len(missing) > 1 else "is"
-    return f"too few arguments: {names_them} {are} missing; {usage}"
+    subject = " and ".join(name.rstrip("…") for name in missing)
+    verb = "are" if len(missing) > 1 else "is"
+    return f"too few arguments: {subject} {verb} missing; {usage}"
 
 
 def _unknown_option(name: str, command: Command) -> str:
@@ -228,16 +225,16 @@ def _unknown_before(option: str, commands: Sequence[Command], settings: Sequence
     from mailroster.cli.hints import did_you_mean
 
     if any(option == known.name for command in commands for known in command.options):
-        return f"option {option!r} belongs behind the command: setup COMMAND {option}"
+        return f"option {option!r} comes after the command: setup COMMAND {option}"
     hint = did_you_mean(option, [f"--{name}" for name in settings])
     return f"unknown option {option!r} before the command{hint}"
 
 
 def _incomplete(words: Sequence[str], commands: Sequence[Command]) -> str:
-    """Help on a noun without a verb, if it was asked for; raises UsageError otherwise."""
+    """The words of a help request such as `email help`. Raises UsageError for any other line."""
     nouns = [word for word in words if word not in ("help", "--help", "-h")]
     matches = [c for c in commands if c.words[: len(nouns)] == tuple(nouns)]
-    if matches and len(nouns) < len(words):
+    if len(nouns) < len(words):
         return " ".join(nouns)
     if matches:
         verbs = ", ".join(dict.fromkeys(c.words[len(nouns)] for c in matches))

@@ -1,20 +1,22 @@
-"""What to suggest for a command line that is not understood. Loaded for such lines only."""
+"""Suggestions for an unknown command. This module is loaded only for those."""
 
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher, get_close_matches
 
+from mailroster.cli.groups import GROUPS
+
 #: The words of a command: `("email", "add")`.
 Words = tuple[str, ...]
-#: How alike a word and what was meant have to be: 1 is the same.
+#: The least likeness of a suggestion; 1 means equal.
 _ALIKE = 0.6
-#: How alike a word and its beginning are.
+#: The likeness of a word and its beginning.
 _PREFIX = 0.9
-#: No longer word is a command with a slip; to compare it would take long.
+#: Longer words are not compared, which would be slow.
 _WORD_MAX = 40
-#: So many commands are suggested at the most.
+#: The most suggestions.
 _SUGGESTED_MAX = 6
 
-#: Words of other programs for what is called otherwise here.
+#: Words of other programs, and their names here.
 _SYNONYMS = {
     "remove": "del", "rm": "del", "delete": "del", "drop": "del", "ls": "list", "create": "add",
     "new": "add", "make": "add", "passwd": "update", "password": "update", "edit": "update",
@@ -26,7 +28,7 @@ _SYNONYMS = {
     "revert": "undo", "reload": "apply",
 }  # fmt: skip
 
-#: The programs behind docker-mailserver's `setup`, which its users know by name.
+#: The programs behind `setup` of docker-mailserver.
 _PROGRAMS = {
     "addmailuser": "email add", "updatemailuser": "email update", "delmailuser": "email del",
     "listmailuser": "email list", "restrict-access": "email restrict", "addalias": "alias add",
@@ -39,13 +41,13 @@ _PROGRAMS = {
 }  # fmt: skip
 
 _DKIM = (
-    "mailroster does not sign mail with DKIM; run OpenDKIM or Rspamd beside it, and name it as "
-    "smtpd_milters in postfix-main.cf"
+    "mailroster does not sign mail with DKIM; run OpenDKIM or Rspamd, and set smtpd_milters in "
+    "postfix-main.cf"
 )
 _FAIL2BAN = "mailroster has no fail2ban; run fail2ban on the machine, on mail.log and dovecot.log"
-_FETCH = "mailroster fetches no mail; run {} beside it, and let it deliver by SMTP"
-_FILTER = "mailroster has no filter; run {} beside it, and name it as smtpd_milters"
-#: Commands of docker-mailserver that are not here, and what to do instead.
+_FETCH = "mailroster fetches no mail; run {}, and let it deliver by SMTP"
+_FILTER = "mailroster has no filter; run {}, and set smtpd_milters in postfix-main.cf"
+#: Commands of docker-mailserver that do not exist here, and what to do instead.
 ELSEWHERE: dict[tuple[str, ...], str] = {
     ("config", "dkim"): _DKIM,
     ("config", "opendkim"): _DKIM,
@@ -54,12 +56,11 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     ("rspamd-dkim",): _DKIM,
     ("dkim",): _DKIM,
     ("config", "ssl"): (
-        "mailroster makes no certificates but its first one; name yours by tls_certificate and "
-        "tls_key in mailroster.toml"
+        "mailroster creates only a first certificate; set tls_certificate and tls_key in "
+        "mailroster.toml to yours"
     ),
     ("config",): (
-        "what 'setup config' does in docker-mailserver is not done here; settings are in "
-        "mailroster.toml"
+        "mailroster has no 'setup config'; its settings are in mailroster.toml"
     ),
     ("fail2ban",): _FAIL2BAN,
     ("debug", "fail2ban"): _FAIL2BAN,
@@ -78,23 +79,27 @@ _PAGE = "see docs/guide/migrate.md"
 
 
 def unknown_command(words: Sequence[str], commands: Sequence[Words]) -> str:
-    """What to say of words that begin no command."""
+    """The message for words that begin no command."""
     for length in (2, 1):
         if hint := ELSEWHERE.get(tuple(word.lower() for word in words[:length])):
             return f"{hint}; {_PAGE}"
+    group = GROUPS.get(words[0]) if words else None
+    if group is not None and group.words and group.name not in _SYNONYMS:
+        options = ", ".join(f"'setup {word}'" for word in group.words)
+        return f"{group.name!r} is a group of the help, not a command; use one of: {options}"
     typed = list(words)[: _known_words(words, commands) + 1]
     message = f"there is no command {' '.join(typed)!r}"
     plain = [word for word in words if word and not word.startswith("-")]
-    meant = suggestions(plain, commands) if plain else []
-    if not meant:
+    names = suggestions(plain, commands) if plain else []
+    if not names:
         return f"{message}; see 'setup help'"
-    named = [f"'setup {name}'" for name in meant[:_SUGGESTED_MAX]]
-    last = f" or {named[-1]}" if named[1:] else named[0]
-    return f"{message}; did you mean {', '.join(named[:-1])}{last}?"
+    quoted = [f"'setup {name}'" for name in names[:_SUGGESTED_MAX]]
+    last = f" or {quoted[-1]}" if quoted[1:] else quoted[0]
+    return f"{message}; did you mean {', '.join(quoted[:-1])}{last}?"
 
 
 def _known_words(words: Sequence[str], commands: Sequence[Words]) -> int:
-    """How many words at the beginning are those of a command."""
+    """The number of leading words that are those of a command."""
     count = 0
     while count < len(words) and any(c[: count + 1] == tuple(words[: count + 1]) for c in commands):
         count += 1
@@ -102,8 +107,8 @@ def _known_words(words: Sequence[str], commands: Sequence[Words]) -> int:
 
 
 def suggestions(words: Sequence[str], commands: Sequence[Words]) -> list[str]:
-    """The names of the commands that were probably meant, or the words that they begin with; the
-    likeliest alone, unless several are equally likely."""
+    """The most likely command, or the words with which commands begin; several if they are equally
+    likely."""
     typed = [word.lower() for word in words]
     program = _PROGRAMS.get(typed[0], "")
     if program:
@@ -113,7 +118,7 @@ def suggestions(words: Sequence[str], commands: Sequence[Words]) -> list[str]:
         for command in commands:
             common = min(len(reading), len(command))
             score = _likeness(reading[:common], command[:common])
-            # All words of a command tell more than its first one.
+            # Prefer the match of all words of a command to that of its first word.
             score += 0.01 * common if score else 0
             name = " ".join(command[:common])
             names[name] = max(score, names.get(name, 0))
@@ -126,32 +131,32 @@ def suggestions(words: Sequence[str], commands: Sequence[Words]) -> list[str]:
 
 
 def _readings(words: list[str]) -> list[list[str]]:
-    """The words as they stand; the first two the other way round; `email-add` as two words."""
-    apart = words[0].replace("_", "-").split("-")
-    turned = [words[1], words[0], *words[2:]] if words[1:] else words
-    return [words, turned, [*apart, *words[1:]]]
+    """The words as typed; with the first two swapped; with `email-add` as two words."""
+    parts = words[0].replace("_", "-").split("-")
+    swapped = [words[1], words[0], *words[2:]] if words[1:] else words
+    return [words, swapped, [*parts, *words[1:]]]
 
 
-def _likeness(typed: Sequence[str], meant: Sequence[str]) -> float:
-    """The mean likeness of some words to others, 0 if one of them is too different."""
-    each = [_likeness_of_word(*pair) for pair in zip(typed, meant, strict=True)]
+def _likeness(typed: Sequence[str], command: Sequence[str]) -> float:
+    """The mean likeness of two lists of words; 0 if one word is too different."""
+    each = [_likeness_of_word(*pair) for pair in zip(typed, command, strict=True)]
     return sum(each) / len(each) if all(each) else 0
 
 
-def _likeness_of_word(typed: str, meant: str) -> float:
-    if typed == meant:
+def _likeness_of_word(typed: str, word: str) -> float:
+    if typed == word:
         return 1
-    if _SYNONYMS.get(typed) == meant:
+    if _SYNONYMS.get(typed) == word:
         return 0.95
     if len(typed) > _WORD_MAX:
         return 0
-    if len(typed) > 1 and (meant.startswith(typed) or typed.startswith(meant)):
+    if len(typed) > 1 and (word.startswith(typed) or typed.startswith(word)):
         return _PREFIX
-    ratio = SequenceMatcher(None, typed, meant).ratio()
+    ratio = SequenceMatcher(None, typed, word).ratio()
     return ratio if ratio >= _ALIKE else 0
 
 
 def did_you_mean(word: str, names: Iterable[str]) -> str:
-    """`; did you mean NAME?` for the nearest of some names, "" where none is near."""
+    """`; did you mean NAME?` for the nearest of some names; "" if none is near."""
     near = get_close_matches(word[:_WORD_MAX], list(names), 1, _ALIKE)
     return f"; did you mean {near[0]}?" if near else ""

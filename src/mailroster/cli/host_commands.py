@@ -1,23 +1,47 @@
-"""`setup integrate`: what the host's own Postfix and Dovecot need to read the tables."""
+"""`setup tables`, `setup watch` and `setup integrate`: for the host's own Postfix and Dovecot."""
 
 from mailroster.app.host_servers import FileChange, HostPlan, HostServers
 from mailroster.base.findings import UsageError
-from mailroster.cli.call import Call, print_json, warn
-from mailroster.cli.host import of_host
+from mailroster.base.settings import Settings
+from mailroster.cli.call import Call, print_json
+from mailroster.cli.streams import warn
 
 _ACTIONS = ("--apply", "--undo", "--check")
 
 
+def _host_settings(settings: Settings) -> Settings:
+    """The settings with the layout `host` in place of `private`; `system` stays."""
+    return settings._replace(layout="host") if settings.layout == "private" else settings
+
+
+def tables(call: Call) -> int:
+    """Creates the tables and reconciles them once."""
+    from mailroster.daemons.watch import Watch
+
+    settings = _host_settings(call.settings)
+    Watch(settings, once=True).once()
+    print(f"the tables in {settings.state} are up to date with {settings.config}")
+    return 0
+
+
+def watch(call: Call) -> int:
+    """Keeps the tables up to date until a signal ends it."""
+    from mailroster.daemons.watch import serve
+
+    serve(_host_settings(call.settings))
+    return 0
+
+
 def integrate(call: Call) -> int:
-    """Shows, writes or takes back what is needed."""
+    """Shows, writes or undoes the settings that the host's servers need."""
     chosen = [action for action in _ACTIONS if action in call.options]
     if len(chosen) > 1:
-        raise UsageError(f"{chosen[0]} and {chosen[1]} don't go together")
+        raise UsageError(f"{chosen[0]} and {chosen[1]} exclude each other")
     if "--force" in call.options and chosen != ["--undo"]:
-        raise UsageError("--force goes with --undo")
+        raise UsageError("--force needs --undo")
     if "--reload" in call.options and chosen not in (["--apply"], ["--undo"]):
-        raise UsageError("--reload goes with --apply or --undo")
-    settings = of_host(call.settings)
+        raise UsageError("--reload needs --apply or --undo")
+    settings = _host_settings(call.settings)
     servers = HostServers(settings)
     keep = "--keep-system-users" in call.options
     if chosen == ["--undo"]:
@@ -48,7 +72,7 @@ def _apply(call: Call, servers: HostServers, keep: bool) -> int:
 
 def _undo(call: Call, servers: HostServers) -> int:
     for path in servers.undo(force="--force" in call.options):
-        print(f"as it was: {path}")
+        print(f"restored: {path}")
     _reload(call, servers, True)
     return 0
 
@@ -56,9 +80,9 @@ def _undo(call: Call, servers: HostServers) -> int:
 def _reload(call: Call, servers: HostServers, changed: bool) -> None:
     if "--reload" in call.options:
         for name in servers.reload():
-            warn(f"{name} reads its files again")
+            warn(f"{name} has reloaded its files")
     elif changed:
-        warn("to have them read: postfix reload; doveadm reload (or start Postfix and Dovecot)")
+        warn("to load the files: postfix reload; doveadm reload (or start Postfix and Dovecot)")
 
 
 def _show(call: Call, plan: HostPlan) -> None:
@@ -74,25 +98,26 @@ def _show(call: Call, plan: HostPlan) -> None:
 
 
 def _lines(change: FileChange, plan: HostPlan) -> list[str]:
-    """What becomes of a file: its settings if they are known, its whole text if it is new."""
+    """The change of a file: its whole text if it is new, its settings if they are known, else the
+    lines that differ."""
+    settings = [setting for setting in plan.settings if setting.file == change.path]
+    new = change.new.decode("utf-8", "backslashreplace")
     if change.old is None:
-        text = change.new.decode("utf-8", "backslashreplace").rstrip("\n")
-        replaced = [one for one in plan.settings if one.file == change.path]
-        was = [f"# was: {one.name} = {one.old}" for one in replaced]
-        return [f"# {change.path}: a new file", *was, text, ""]
-    found = [f"# {change.path}"]
-    for one in (one for one in plan.settings if one.file == change.path):
+        was = [f"# was: {setting.name} = {setting.old}" for setting in settings]
+        return [f"# {change.path}: a new file", *was, new.rstrip("\n"), ""]
+    lines = []
+    for setting in settings:
         if change.path.endswith("master.cf"):
-            found.append(one.new)
+            lines.append(setting.new)
             continue
-        found += [f"# was: {one.name} = {one.old}"] if one.old else []
-        found += [f"{one.name} = {one.new}"] if one.new else []
-    if len(found) == 1:
-        old = change.old.decode("utf-8", "backslashreplace").split("\n")
-        new = change.new.decode("utf-8", "backslashreplace").split("\n")
-        found += [f"# was: {line}" for line in old if line not in new]
-        found += [line for line in new if line not in old]
-    return [*found, ""]
+        lines += [f"# was: {setting.name} = {setting.old}"] if setting.old else []
+        lines += [f"{setting.name} = {setting.new}"] if setting.new else []
+    if not lines:
+        old_lines = change.old.decode("utf-8", "backslashreplace").split("\n")
+        new_lines = new.split("\n")
+        lines += [f"# was: {line}" for line in old_lines if line not in new_lines]
+        lines += [line for line in new_lines if line not in old_lines]
+    return [f"# {change.path}", *lines, ""]
 
 
 def _print(plan: HostPlan) -> None:
@@ -100,7 +125,7 @@ def _print(plan: HostPlan) -> None:
         {
             "integrated": not plan.files,
             "files": [{"file": change.path, "new": change.old is None} for change in plan.files],
-            "settings": [one._asdict() for one in plan.settings],
+            "settings": [setting._asdict() for setting in plan.settings],
             "warnings": plan.warnings,
         }
     )

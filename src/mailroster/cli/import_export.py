@@ -1,4 +1,4 @@
-"""`setup import` and `setup export`: accounts and aliases, many at once."""
+"""`setup import` and `setup export`: many accounts and aliases at once."""
 
 import os
 import sys
@@ -9,9 +9,10 @@ from mailroster.app import exporting, importing
 from mailroster.app.importing import Import
 from mailroster.app.passwords.new_hash import scheme_and_cost
 from mailroster.base.findings import ERROR, Finding, Refused, UsageError
-from mailroster.cli.call import Call, warn
+from mailroster.cli.call import Call
 from mailroster.cli.edit import rehearse, run_edit
 from mailroster.cli.progress import Bar
+from mailroster.cli.streams import warn
 from mailroster.edits import bulk
 from mailroster.edits.bulk import BadRows
 from mailroster.edits.rows import FORMATS, Rows, csv, folder, jsonl
@@ -22,7 +23,7 @@ _STREAM = "-"
 
 
 def import_rows(call: Call) -> int:
-    """Everything that can be refused is, before the first password is hashed."""
+    """Imports rows. Raises all refusals before it hashes the first password."""
     scheme, cost = scheme_and_cost(call.settings, call.options.get("--scheme"))
     job = Import(
         call.home,
@@ -34,8 +35,8 @@ def import_rows(call: Call) -> int:
     )
     try:
         rehearse(call, job.edit)
-    except BadRows as refused:
-        _print(refused.findings)
+    except BadRows as error:
+        _print(error.findings)
         raise
     _print(job.findings())
     if call.is_dry_run():
@@ -44,23 +45,23 @@ def import_rows(call: Call) -> int:
     with Bar(job.password_count(), "passwords hashed") as bar:
         job.hash_passwords(bar)
     status = run_edit(call, job.edit)
-    _warn_of_left(job)
+    _warn_of_remains(job)
     print(_summary(job.counts(), skipped))
     return status
 
 
-def _warn_of_left(job: Import) -> None:
-    """Warns of new accounts that get what a former owner of their address has left."""
-    if again := job.had_owner():
-        named = " ".join(again[:_NAMED])
-        more = f" and {len(again) - _NAMED} more" if len(again) > _NAMED else ""
+def _warn_of_remains(job: Import) -> None:
+    """Warns of new accounts that get the mail or the Sieve script of a former owner."""
+    if reused := job.had_owner():
+        names = " ".join(reused[:_NAMED])
+        more = f" and {len(reused) - _NAMED} more" if len(reused) > _NAMED else ""
         warn(
-            f"warning: mail or a Sieve script of a former owner lies where these accounts get it: "
-            f"{named}{more}. To clear it: setup email del -y {named}, and import them again"
+            "warning: these accounts get mail or a Sieve script of a former owner: "
+            f"{names}{more}. To delete it: setup email del -y {names}, then import them again"
         )
 
 
-# -- what comes in
+# -- reading
 
 
 def _read(call: Call, source: str) -> Rows:
@@ -76,17 +77,16 @@ def _read(call: Call, source: str) -> Rows:
     return importing.rows_of_bytes(raw, format, source)
 
 
-def _format(asked: str | None, name: str) -> str:
-    """The format that is asked for, or else the one that a name tells. Raises UsageError."""
-    format = asked
+def _format(format: str | None, name: str) -> str:
+    """The format of an option, by default that of a file name. Raises UsageError."""
     if format is None:
         if os.path.isdir(name) or name.endswith("/"):
             return "folder"
         format = os.path.splitext(name)[1][1:].lower()
         if format not in FORMATS:
-            raise UsageError(f"{name!r} does not tell its format; say --format csv or jsonl")
+            raise UsageError(f"the name {name!r} has no known format; give --format csv or jsonl")
     if format not in FORMATS:
-        raise UsageError(f"unknown format {format!r}; take one of {', '.join(FORMATS)}")
+        raise UsageError(f"unknown format {format!r}; use one of: {', '.join(FORMATS)}")
     return format
 
 
@@ -98,23 +98,27 @@ def _print(findings: Iterable[Finding]) -> None:
 def _summary(all_counts: Mapping[tuple[str, str], int], skipped: int) -> str:
     """`3 accounts added, 1 unchanged; 2 aliases added`."""
     parts = []
-    for one, many in (("account", "accounts"), ("alias", "aliases")):
-        counts = {done: number for (kind, done), number in all_counts.items() if kind == one}
-        done = [f"{counts[done]} {done}" for done in bulk.DONE if done in counts]
-        if done:
-            number, _, word = done[0].partition(" ")
-            done[0] = f"{number} {one if number == '1' else many} {word}"
-            parts.append(", ".join(done))
+    for singular, plural in (("account", "accounts"), ("alias", "aliases")):
+        counts = [
+            (all_counts[singular, action], action)
+            for action in bulk.DONE
+            if (singular, action) in all_counts
+        ]
+        if counts:
+            count, action = counts[0]
+            words = [f"{count} {singular if count == 1 else plural} {action}"]
+            words += [f"{count} {action}" for count, action in counts[1:]]
+            parts.append(", ".join(words))
     if skipped:
         parts.append(f"{skipped} bad row{'s' * (skipped != 1)} skipped")
     return "; ".join(parts) or "no rows"
 
 
-# -- what goes out
+# -- export
 
 
 def export_rows(call: Call) -> int:
-    """To a file, a folder, or standard output."""
+    """Exports to a file, a folder, or standard output."""
     name = call.arguments[0] if call.arguments else _STREAM
     format = _format(call.options.get("--format", "csv" if name == _STREAM else None), name)
     roster = call.home.roster()
@@ -122,8 +126,8 @@ def export_rows(call: Call) -> int:
     secrets, force = "--secrets" in call.options, "--force" in call.options
     if format == "folder":
         if not secrets or name == _STREAM:
-            why = "names no folder" if name == _STREAM else "has the hashes in it: add --secrets"
-            raise UsageError(f"--format folder {why}")
+            hint = "a FOLDER" if name == _STREAM else "--secrets, since it contains the hashes"
+            raise UsageError(f"--format folder needs {hint}")
         exporting.write_folder(call.home, folder.write(entries), name, force=force)
     else:
         write = csv.write if format == "csv" else jsonl.write

@@ -1,19 +1,18 @@
-"""What leads to an address, as `setup alias list --of` and `setup email show` tell it."""
+"""Routes that lead to an address, as `setup alias list --of` and `setup email show` print them."""
 
 from typing import Any
 
 from mailroster.routing.incoming import CATCH_ALL, PATTERN, IncomingRoute
 
-_KINDS = {CATCH_ALL: " (catch-all)", PATTERN: " (a pattern: only what matches it)"}
+_KINDS = {CATCH_ALL: " (catch-all)", PATTERN: " (a pattern: only matching addresses)"}
 
 
-def fields_of_lead(lead: IncomingRoute) -> dict[str, Any]:
-    """A lead as --json shows it."""
-    where = lead.where._asdict()
-    return {**lead._asdict(), "where": where, "through": list(lead.through)}
+def route_fields(route: IncomingRoute) -> dict[str, Any]:
+    """The JSON fields of a route."""
+    return {**route._asdict(), "where": route.where._asdict(), "through": list(route.through)}
 
 
-def lead_line(lead: IncomingRoute) -> str:
-    """A lead for people: `all@x, through info@x  postfix-virtual.cf:2`."""
-    through = f", through {', '.join(lead.through)}" if lead.through else ""
-    return f"{lead.key}{_KINDS.get(lead.kind, '')}{through}  {lead.where}"
+def route_line(route: IncomingRoute) -> str:
+    """A route for people: `all@x, through info@x  postfix-virtual.cf:2`."""
+    through = f", through {', '.join(route.through)}" if route.through else ""
+    return f"{route.key}{_KINDS.get(route.kind, '')}{through}  {route.where}"

@@ -1,5 +1,4 @@
-"""`--comment` and `--until`: what a command line notes about an entry; and notes as lists show
-them."""
+"""The notes of an entry: the options `--comment` and `--until`, and how lists show notes."""
 
 import time
 from typing import TypeVar
@@ -14,14 +13,14 @@ from mailroster.roster.documents.notes import Notes, comment_text, noted
 E = TypeVar("E")
 
 _SPANS_S = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-#: Longer spans are mistakes.
+#: A longer span is a mistake.
 _SPAN_MAX_S = 100 * 366 * 86400
-#: int() refuses thousands of digits (sys.int_info).
+#: int() raises ValueError for thousands of digits (sys.int_info).
 _DIGITS_MAX = 20
 
 
-def said(call: Call) -> NoteChange:
-    """What the options say. Raises Refused or UsageError."""
+def note_change(call: Call) -> NoteChange:
+    """The change of the notes that the options request. Raises Refused or UsageError."""
     comment, until = call.options.get("--comment"), call.options.get("--until")
     return NoteChange(
         None if comment is None else comment_text(comment),
@@ -30,8 +29,9 @@ def said(call: Call) -> NoteChange:
 
 
 def until_of(text: str, now_s: float) -> str:
-    """A date, a moment or a span from now as it stands in a file. A span in seconds ends to the
-    second, any other to the minute, which it fills. Raises Refused for what is over already."""
+    """The end date, as a file holds it, of a date, a time or a span from now. A span in seconds
+    ends at a second, any other span at a minute, rounded up. Raises Refused for a time in the past,
+    and UsageError."""
     text = text.strip()
     unit = text.lstrip("0123456789")
     count = text.removesuffix(unit) if unit else ""
@@ -60,26 +60,25 @@ def until_of(text: str, now_s: float) -> str:
     return text
 
 
-def by_key(document: Document[E]) -> dict[str, Notes]:
-    """What is noted about the entries that count, by their keys."""
-    found = {}
+def notes_by_key(document: Document[E]) -> dict[str, Notes]:
+    """The notes of all entries in effect, by key."""
+    result = {}
     for position, notes in noted(document).items():
         key = document.format.key(document.line(position))
         if document.position(key) == position:
-            found[key] = notes
-    return found
+            result[key] = notes
+    return result
 
 
-def lines_of(notes: Notes | None, *, locked: bool = False) -> str:
-    """Notes as they stand under an entry of a list for people, a line feed before each."""
+def note_lines(notes: Notes | None, *, locked: bool = False) -> str:
+    """The notes below an entry of a list for people: `"\\n    [ until 2026-12-31 ]"`."""
     notes = notes or Notes()
-    state = f"locked until {notes.until}" if locked and notes.until else "locked" if locked else ""
-    if notes.until and not locked:
-        state = f"until {notes.until}"
+    until = f"until {notes.until}" if notes.until else ""
+    state = f"locked {until}".rstrip() if locked else until
     return "".join(f"\n    [ {printable(text)} ]" for text in (state, notes.comment) if text)
 
 
-def fields_of(notes: Notes | None) -> dict[str, str | None]:
-    """Notes as --json shows them."""
+def note_fields(notes: Notes | None) -> dict[str, str | None]:
+    """The JSON fields of notes."""
     notes = notes or Notes()
     return {"comment": notes.comment or None, "until": notes.until or None}

@@ -1,23 +1,24 @@
-"""`setup overlay`: what of a config folder was changed here, and the ways back into its source."""
+"""`setup overlay`: shows, exports and drops the local changes of an overlay."""
 
 from mailroster.app import overlay
 from mailroster.base.findings import Refused, UsageError
-from mailroster.cli.call import Call, print_json, print_list, warn
+from mailroster.cli.call import Call, print_json, print_list
 from mailroster.cli.edit import run_edit
+from mailroster.cli.streams import warn
 
 _WORDS = {
     "follows": "as in the source",
-    "behind": "not brought yet",
+    "behind": "not updated from the source yet",
     "edited": "changed here",
     "both": "changed here, and in the source as well",
 }
-#: What a Secret may hold, and what the names in it may be made of (kubernetes.io, Secret).
+#: The size limit of a Secret, and the characters of its keys (kubernetes.io, Secret).
 _SECRET_MAX_BYTES = 1 << 20
 _KEY = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")
 
 
 def show(call: Call) -> int:
-    """Each file, and how it differs from the source."""
+    """Prints each file, and how it differs from the source."""
     states = overlay.states(call.home)
     if "--json" in call.options:
         files = [{"file": file, "state": state} for file, state in states.items()]
@@ -29,7 +30,7 @@ def show(call: Call) -> int:
 
 
 def diff(call: Call) -> int:
-    """What was changed here, as it would have to be changed in the source."""
+    """Prints the local changes as a patch for the source."""
     diffs = overlay.diffs(call.home, call.arguments)
     if "--json" in call.options:
         files = [{"file": file, "diff": text} for file, text in diffs.items() if text]
@@ -40,16 +41,16 @@ def diff(call: Call) -> int:
 
 
 def export(call: Call) -> int:
-    """All files as they are here, in a new folder or as a Secret."""
+    """Writes all files of the overlay into a new folder, or prints them as a Secret."""
     overlay.check_overlay(call.home)
     name = call.options.get("--secret")
     if (name is None) == (not call.arguments):
-        raise UsageError("name a FOLDER, or say --secret NAME")
+        raise UsageError("give a FOLDER, or --secret NAME")
     files = overlay.contents(call.home)
     bad = [file for file in files if not _KEY.issuperset(file)]
     if bad:
-        words = "a Secret takes no such names; put them into a volume by its items"
-        warn(f"warning: {', '.join(bad)}: {words} (docs/guide/kubernetes.md)")
+        hint = "a Secret allows no such names; add them to a volume by its items"
+        warn(f"warning: {', '.join(bad)}: {hint} (docs/guide/kubernetes.md)")
     if name is not None:
         print_json(_secret(name, {file: files[file] for file in files if file not in bad}))
         return 0
@@ -60,7 +61,7 @@ def export(call: Call) -> int:
 
 
 def drop(call: Call) -> int:
-    """Files of the source in place of those that were changed here, in force when this returns."""
+    """Replaces changed files by those of the source. They are live when this returns."""
     planned = overlay.plan_drop(call.home, call.arguments)
     if planned.edit or "--json" in call.options:
         run_edit(call, planned.edit or (lambda roster: roster))
@@ -72,13 +73,13 @@ def drop(call: Call) -> int:
 
 
 def _secret(name: str, files: dict[str, bytes]) -> dict[str, object]:
-    """A Secret, as kubectl takes it."""
+    """A Secret for kubectl."""
     import base64
 
     if not name or not _KEY.issuperset(name) or name != name.lower() or "_" in name:
-        raise UsageError(f"{name!r} is no name of a Secret: a-z, 0-9, - and .")
+        raise UsageError(f"{name!r} can't be the name of a Secret; use a-z, 0-9, - and .")
     if sum(map(len, files.values())) > _SECRET_MAX_BYTES:
-        raise Refused("the files are larger than a Secret may be, which is 1 MiB; name a FOLDER")
+        raise Refused("the files are larger than 1 MiB, the limit of a Secret; give a FOLDER")
     return {
         "apiVersion": "v1",
         "kind": "Secret",

@@ -1,4 +1,4 @@
-"""What a change would do, as `--dry-run` and `setup diff` show it."""
+"""Prints the preview of a change, for `--dry-run` and `setup diff`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -9,22 +9,22 @@ from mailroster.cli.call import Call, finding_fields, print_json
 from mailroster.cli.usage import usages
 from mailroster.roster.plan import Plan, file_diff
 
-NOTHING = "nothing: no login and no mail is concerned"
+NO_EFFECT = "none: no login and no mail changes"
 
 
 def show(
     call: Call,
     plan: Plan,
-    found: Sequence[Effect],
+    effects: Sequence[Effect],
     *,
     deletes: Sequence[str] = (),
     findings: Sequence[Finding] | None = None,
 ) -> None:
-    """Prints what files, effects, mail folders and findings there are to a change."""
+    """Prints the changed files, the effects, the deleted mail folders and the new findings."""
     if "--json" in call.options:
         shape: dict[str, object] = {
             "files": [{"file": edit.file, "diff": file_diff(edit)} for edit in plan.edits],
-            "effects": [effect._asdict() for effect in found],
+            "effects": [effect._asdict() for effect in effects],
         }
         if findings is None:
             shape["deletes"] = list(deletes)
@@ -38,19 +38,19 @@ def show(
         print("no file would change")
     else:
         print("\nThe effect:")
-        for line in sentences(found, _usage(call, found)) or [NOTHING]:
+        for line in sentences(effects, _usage(call, effects)) or [NO_EFFECT]:
             print(f"  {line}")
     for folder in deletes:
         print(f"would delete {folder}")
     if findings:
-        print("\nWrong then, and not now:")
+        print("\nNew findings:")
         for finding in findings:
             print(f"  {finding}")
 
 
-def _usage(call: Call, found: Iterable[Effect]) -> Mapping[str, int]:
-    """What mailboxes hold whose quota changes, if a server runs that counts."""
-    users = [effect.subject for effect in found if effect.kind == "quota-changed"]
+def _usage(call: Call, effects: Iterable[Effect]) -> Mapping[str, int]:
+    """The use of the mailboxes whose quota changes; empty if no server counts it."""
+    users = [effect.subject for effect in effects if effect.kind == "quota-changed"]
     if not users:
         return {}
     known = usages(call, call.home.roster(), users)

@@ -1,4 +1,4 @@
-"""A bar on a terminal, while something takes its time."""
+"""A progress bar on the terminal."""
 
 import sys
 import time
@@ -7,17 +7,17 @@ from types import TracebackType
 from mailroster.cli.terminal import is_capable
 
 _WIDTH = 30
-#: What takes less than this needs no bar.
-_PATIENCE_S = 0.5
+#: Shorter work gets no bar.
+_DELAY_S = 0.5
 _CLEAR_LINE = "\r\x1b[K"
 
 
 class Bar:
-    """For a `with` block. Told how much of the whole is done, it draws itself on standard error if
-    that is a terminal; at the end, Ctrl-C included, it is gone."""
+    """A context manager. Each call with the count of finished items redraws the bar on standard
+    error, if that is a terminal. The end of the block, Ctrl-C included, clears it."""
 
-    def __init__(self, whole: int, what: str) -> None:
-        self._whole, self._what = whole, what
+    def __init__(self, total: int, noun: str) -> None:
+        self._total, self._noun = total, noun
         self._terminal = is_capable(sys.stderr)
         self._since = time.monotonic()
         self._drawn = False
@@ -26,11 +26,11 @@ class Bar:
         return self
 
     def __call__(self, done: int) -> None:
-        if self._terminal and time.monotonic() - self._since > _PATIENCE_S:
-            full = _WIDTH * done // max(self._whole, 1)
+        if self._terminal and time.monotonic() - self._since > _DELAY_S:
+            full = _WIDTH * done // max(self._total, 1)
             bar = "#" * full + "." * (_WIDTH - full)
-            self._draw(f"\r[{bar}] {done} of {self._whole} {self._what}")
-            self._drawn = True
+            self._drawn = True  # before the first drawing: Ctrl-C may come in the middle of it
+            self._draw(f"\r[{bar}] {done} of {self._total} {self._noun}")
 
     def __exit__(
         self,

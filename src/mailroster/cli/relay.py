@@ -1,17 +1,17 @@
 """`setup relay`: the servers through which mail leaves."""
 
 from mailroster.base.findings import UsageError
-from mailroster.cli.call import Call, domain_key, print_json, print_list, warn
+from mailroster.cli.call import Call, domain_key, print_json, print_list
 from mailroster.cli.edit import run_edit
-from mailroster.cli.notes import by_key, lines_of
+from mailroster.cli.notes import note_lines, notes_by_key
 from mailroster.cli.password_input import clear_password
+from mailroster.cli.streams import warn
 from mailroster.cli.table import print_table
 from mailroster.edits import relays
 from mailroster.roster.documents.notes import Notes
 from mailroster.roster.formats import sasl_password
 from mailroster.roster.formats.relaymap import Relay, destination
 from mailroster.roster.formats.sasl_password import Login
-from mailroster.roster.roster import Roster
 
 DEFAULT_PORT = "25"
 
@@ -26,19 +26,18 @@ def exclude_domain(call: Call) -> int:
 
 
 def _route(call: Call, relay: Relay) -> int:
-    def verb(roster: Roster) -> Roster:
-        return relays.route(roster, relay)
-
-    return run_edit(call, verb, notes_on=("relaymap", relay.sender))
+    return run_edit(
+        call, lambda roster: relays.route(roster, relay), notes_on=("relaymap", relay.sender)
+    )
 
 
 def add_auth(call: Call) -> int:
     sender, user = domain_key(call.arguments[0]), call.arguments[1]
-    sasl_password.line(Login(sender, user, "any"))  # what is wrong with the user is said at once
-    login = Login(sender, user, clear_password(call, f"{user} at the relay of {sender}", place=2))
+    sasl_password.line(Login(sender, user, "any"))  # raises now if the user is malformed
+    login = Login(sender, user, clear_password(call, f"{user} at the relay of {sender}", index=2))
     status = run_edit(call, lambda roster: relays.log_in(roster, login))
     if not call.settings.relayhost and not _is_relayed(call, sender):
-        warn(f"note: {sender} has no relay yet; name it with 'setup relay add-domain'")
+        warn(f"note: {sender} has no relay yet; add one with 'setup relay add-domain'")
     return status
 
 
@@ -48,12 +47,12 @@ def delete(call: Call) -> int:
 
 
 def show(call: Call) -> int:
-    """Every sender with its relay and the user that logs in there; never a password."""
+    """Prints each sender with its relay and the user for the login there; never a password."""
     roster = call.home.roster("relaymap", "sasl_passwords")
     routes, logins = dict(roster.relaymap.items()), dict(roster.sasl_passwords.items())
     senders = list(dict.fromkeys((*routes, *logins)))
-    noted = by_key(roster.relaymap)
-    notes = {sender: noted.get(sender, Notes()) for sender in senders}
+    by_key = notes_by_key(roster.relaymap)
+    notes = {sender: by_key.get(sender, Notes()) for sender in senders}
     if "--json" in call.options:
         print_json(
             [
@@ -70,16 +69,17 @@ def show(call: Call) -> int:
         return 0
     rows = []
     for sender in senders:
-        way = ", ".join(routes[sender].destinations) or "never relayed" if sender in routes else ""
+        route = routes.get(sender)
+        relay = "" if route is None else ", ".join(route.destinations) or "never relayed"
         user = logins[sender].user if sender in logins else ""
-        rows.append((sender, way, user, notes[sender].comment))
+        rows.append((sender, relay, user, notes[sender].comment))
     if "--table" in call.options:
         print_table(("SENDER", "RELAY", "USER", "COMMENT"), rows)
         return 0
     blocks = [
-        " ".join(filter(None, (f"* {sender}", way, f"as {user}" if user else "")))
-        + lines_of(notes[sender])
-        for sender, way, user, _ in rows
+        " ".join(filter(None, (f"* {sender}", relay, f"as {user}" if user else "")))
+        + note_lines(notes[sender])
+        for sender, relay, user, _ in rows
     ]
     print_list(blocks)
     return 0
@@ -91,8 +91,8 @@ def _is_relayed(call: Call, sender: str) -> bool:
 
 
 def _server(host: str, port: str = DEFAULT_PORT) -> str:
-    """A relay as the file names it: in brackets, so that no MX is asked."""
+    """A relay as the file names it: in brackets, so that Postfix looks up no MX."""
     if ":" in host and not host.startswith("["):
-        raise UsageError(f"{host!r}: give the port as an argument of its own: HOST PORT")
+        raise UsageError(f"{host!r}: give the port as a separate argument: HOST PORT")
     bare = host.removeprefix("[").removesuffix("]")
     return destination(f"[{bare}]:{port}")

@@ -1,8 +1,9 @@
-"""`setup sender`: who may send as whom, beyond oneself and one's aliases."""
+"""`setup sender`: rights of an account to send as addresses that do not lead to it."""
 
-from mailroster.cli.call import Call, account_address, alias_key, print_json, print_list, warn
+from mailroster.cli.call import Call, account_address, alias_key, print_json, print_list
 from mailroster.cli.edit import run_edit
-from mailroster.cli.notes import by_key, lines_of
+from mailroster.cli.notes import note_lines, notes_by_key
+from mailroster.cli.streams import warn
 from mailroster.cli.table import print_table
 from mailroster.edits import senders
 from mailroster.roster.formats.sender_logins import sender
@@ -12,15 +13,18 @@ from mailroster.roster.roster import Roster
 def add(call: Call) -> int:
     account, granted = account_address(call.arguments[0]), _sender(call.arguments[1])
 
-    def verb(roster: Roster) -> Roster:
-        there = roster.sender_logins.get(granted)
-        if call.says_notes() and there and account in there.accounts:
+    def edit(roster: Roster) -> Roster:
+        grant = roster.sender_logins.get(granted)
+        if call.changes_notes() and grant and account in grant.accounts:
             return roster
         return senders.grant(roster, account, granted)
 
-    status = run_edit(call, verb, notes_on=("sender_logins", granted), judged=True)
+    status = run_edit(call, edit, notes_on=("sender_logins", granted), report_findings=True)
     if not call.settings.spoof_protection:
-        warn("warning: without spoof protection (SPOOF_PROTECTION=1) all may send as anybody")
+        warn(
+            "warning: spoof protection is off, so every account may send as any address; "
+            "set SPOOF_PROTECTION=1"
+        )
     return status
 
 
@@ -30,7 +34,7 @@ def delete(call: Call) -> int:
 
 
 def show(call: Call) -> int:
-    """Each entry of the file, or those of one account."""
+    """Prints the entries of the file, or those of one account."""
     document = call.home.roster("sender_logins").sender_logins
     if call.arguments:
         account = account_address(call.arguments[0])
@@ -39,8 +43,8 @@ def show(call: Call) -> int:
         grants = [grant._replace(accounts=(account,)) for grant in grants]
     else:
         grants = [grant for _, grant in document.items()]
-    about = by_key(document)
-    comments = {sender: notes.comment for sender, notes in about.items()}
+    notes = notes_by_key(document)
+    comments = {sender: note.comment for sender, note in notes.items()}
     if "--json" in call.options:
         print_json(
             [
@@ -56,9 +60,12 @@ def show(call: Call) -> int:
         rows = [(g.sender, ", ".join(g.accounts), comments.get(g.sender, "")) for g in grants]
         print_table(("SENDER", "ACCOUNTS", "COMMENT"), rows)
     else:
-        lines = [f"* {g.sender} {', '.join(g.accounts)}" for g in grants]
-        told = [lines_of(about.get(g.sender)) for g in grants]
-        print_list(list(map(str.__add__, lines, told)))
+        print_list(
+            [
+                f"* {g.sender} {', '.join(g.accounts)}{note_lines(notes.get(g.sender))}"
+                for g in grants
+            ]
+        )
     return 0
 
 

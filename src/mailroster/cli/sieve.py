@@ -5,7 +5,7 @@ from mailroster.cli.call import Call, print_json, print_list
 
 
 def show(call: Call) -> int:
-    """Each script with its file, and whether it is in force as it is."""
+    """Prints each script, and whether its current text is live."""
     scripts = states(call.home)
     if "--json" in call.options:
         print_json([script._asdict() for script in scripts])

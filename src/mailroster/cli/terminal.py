@@ -1,5 +1,5 @@
-"""What the terminal can show. `TERM=dumb` (terminfo: no cursor movement, no colours) gets plain
-text; so does no colour with `NO_COLOR` (no-color.org)."""
+"""The capabilities of the terminal. `TERM=dumb` (terminfo) means no cursor movement and no colours,
+`NO_COLOR` (no-color.org) no colours."""
 
 import os
 from typing import TextIO
@@ -11,5 +11,5 @@ def is_capable(stream: TextIO | None) -> bool:
 
 
 def has_colour(stream: TextIO | None) -> bool:
-    """Whether to write in colours and bold to a stream."""
+    """Whether a stream gets colours and bold text."""
     return is_capable(stream) and not os.environ.get("NO_COLOR")

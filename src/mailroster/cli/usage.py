@@ -1,4 +1,4 @@
-"""What mailboxes hold, for the commands that show it."""
+"""The use of mailboxes, for the commands that show it."""
 
 from collections.abc import Collection
 
@@ -11,13 +11,13 @@ from mailroster.roster.roster import Roster
 
 
 def usages(call: Call, roster: Roster, addresses: Collection[str]) -> dict[str, MailboxUse]:
-    """Use and limit of some accounts (app.usage), with a bar while they are counted."""
+    """The use and the limit of accounts (app.usage), with a progress bar."""
     with Bar(len(addresses), "mailboxes counted") as bar:
         return usage.usages(call.home, roster, addresses, bar)
 
 
 def sizes(use: MailboxUse) -> str:
-    """`1.0K / 5.0G`; `?` for what is not known, `~` for no limit."""
+    """`1.0K / 5.0G`; `?` means unknown, `~` no limit."""
     return f"{_size(use.used)} / {limit_text(use.limit)}"
 
 

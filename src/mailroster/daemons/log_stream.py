@@ -1,6 +1,6 @@
-"""What the servers write to their logs, on standard output as well: where a container's are read.
+"""Copies the log files of the servers to standard output, which is the log of a container.
 
-tail(1) follows a file by its name, so that a rotated one goes on.
+tail(1) follows a file by its name, so that a rotation does not interrupt the copying.
 """
 
 import asyncio
@@ -11,18 +11,18 @@ from contextlib import asynccontextmanager, suppress
 
 from mailroster.system.log import Retry, words_of
 
-#: What tail has for the last lines of a server that stops, and then for its own end.
+#: The time for the last lines of a server that stops, and then for the end of tail.
 _LAST_WORDS_S, _END_S = 0.1, 5.0
-#: Waiting times before a tail that has ended is started again.
+#: Waiting times before tail is started again.
 _BACK_OFF_S = (1.0, 5.0, 30.0)
 
 
 @asynccontextmanager
 async def streamed(paths: Sequence[str]) -> AsyncIterator[None]:
-    """Copies what is appended to some files to standard output. Files that are missing are made.
+    """Copies the lines that are appended to some files to standard output. Creates missing files.
 
-    Without tail, or with a standard output that is closed or full, the servers go on: the copying
-    is tried again now and then.
+    Without tail, or if standard output is closed or full, the servers run on, and the copying is
+    tried again.
     """
     for path in paths:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -40,7 +40,7 @@ async def streamed(paths: Sequence[str]) -> AsyncIterator[None]:
 
 
 async def _keep_copying(paths: Sequence[str], started: asyncio.Event) -> None:
-    """Runs tail until this is cancelled. Sets `started` when it was tried for the first time."""
+    """Runs tail until this is cancelled. Sets `started` after the first try."""
     argv = ["tail", "-q", "-n", "0", "-F", f"--pid={os.getpid()}", "--", *paths]
     retry = Retry("the logs are not copied to standard output", "", back_off_s=_BACK_OFF_S)
     while True:

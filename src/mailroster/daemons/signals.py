@@ -1,8 +1,8 @@
-"""What signals mean to a process that runs on: `up` and `watch`.
+"""The signal handlers of `up` and `watch`.
 
-A signal that would kill the process by default would leave its servers alone. So each that can be
-caught has a meaning, or is ignored with a message; only SIGKILL, SIGSTOP and those of a crash are
-left.
+A signal that kills the process by default would leave its servers running without it. So each
+signal that can be caught stops the servers, reloads, or is ignored with a message; all but SIGKILL,
+SIGSTOP and the signals of a crash are handled.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from typing import Any
 
 from mailroster.system.log import log
 
-#: The system or a person wants the process to end: all of these stop the servers first.
+#: Requests to end the process: it stops the servers first.
 _STOPPING = (
     signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGABRT, signal.SIGXCPU, signal.SIGPWR,
 )  # fmt: skip
-_WITHOUT_MEANING = (
+_IGNORED = (
     signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO,
     signal.SIGSTKFLT, *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
 )  # fmt: skip
@@ -26,9 +26,9 @@ _WITHOUT_MEANING = (
 def handle(
     stop: asyncio.Event, reload: Callable[[], Coroutine[Any, Any, None]] | None = None
 ) -> None:
-    """Sets the handlers. `stop` is set by what ends the process; `reload` is called at SIGHUP.
+    """Sets the handlers: they set `stop` to end the process, and call `reload` at SIGHUP.
 
-    SIGHUP of a terminal that was closed ends the process too: who has started it there is gone.
+    When the terminal of the process is closed, SIGHUP ends the process.
     """
     loop = asyncio.get_running_loop()
     terminals = [fd for fd in range(3) if os.isatty(fd)]
@@ -47,7 +47,7 @@ def handle(
 
     for number in _STOPPING:
         loop.add_signal_handler(number, stop.set)
-    for number in _WITHOUT_MEANING:
+    for number in _IGNORED:
         try:
             loop.add_signal_handler(number, _ignore, number)
         except (OSError, RuntimeError, ValueError):
@@ -56,7 +56,7 @@ def handle(
 
 
 def _ignore(number: int) -> None:
-    log(f"signal {_name(number)} has no meaning here; ignored")
+    log(f"signal {_name(number)} is ignored")
 
 
 def _name(number: int) -> str:

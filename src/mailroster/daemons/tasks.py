@@ -1,4 +1,4 @@
-"""Tasks of a process that runs on: none of them fails unseen, and a stop interrupts all of them."""
+"""The tasks of a daemon: each failure is logged, and a stop interrupts all of them."""
 
 import asyncio
 import os
@@ -8,33 +8,33 @@ from typing import Any, TypeVar
 from mailroster.servers.families import kill_descendants
 from mailroster.system.log import log, words_of
 
-#: What tasks have to come to their end after a stop, before the programs that they wait for are
-#: killed, and after that.
+#: The time for tasks to end after a stop, before the programs that they wait for are killed, and
+#: again after that.
 END_S = 5.0
 
 R = TypeVar("R")
 
 
 class Stopped(Exception):
-    """The process was told to stop."""
+    """The process has to stop."""
 
 
-def log_the_unseen() -> None:
-    """Logs what no task waits for: an exception in a callback, or in a task that was dropped."""
+def log_unhandled_errors() -> None:
+    """Logs errors that no task handles: in a callback, or in a task that was dropped."""
 
-    def unseen(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def log_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         words = f": {words_of(error)}" if isinstance(error, BaseException) else ""
         log(f"unexpected: {context.get('message', 'an error')}{words}")
 
-    asyncio.get_running_loop().set_exception_handler(unseen)
+    asyncio.get_running_loop().set_exception_handler(log_error)
 
 
 async def unless_stopped(stop: asyncio.Event, work: Awaitable[R], *, to_its_end: bool = False) -> R:
-    """The result of some work. Raises as it does, and Stopped as soon as `stop` is set.
+    """The result of some work. Raises its errors, and Stopped as soon as `stop` is set.
 
-    `to_its_end`: the work is waited for even then, for END_S: the start of a server, which could
-    not be stopped while it is only half there.
+    `to_its_end`: it waits for the end of the work even then, for END_S. This is for the start of a
+    server, which can't be stopped while it is only half started.
     """
     task, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     try:
@@ -54,15 +54,15 @@ async def run_until_stopped(
     work: Sequence[Coroutine[Any, Any, None]],
     background: Coroutine[Any, Any, None],
 ) -> None:
-    """Runs everything until `stop` is set, which ends `work`; then `background` is cancelled.
+    """Runs all tasks until `stop` is set, which ends `work`; then cancels `background`.
 
-    Raises what the first task raises that fails: then the process can't do its work.
+    Raises the error of the first task that fails: the process can't go on without it.
     """
     tasks = [asyncio.create_task(each) for each in work]
-    behind, stopping = asyncio.create_task(background), asyncio.create_task(stop.wait())
+    background_task, stopping = asyncio.create_task(background), asyncio.create_task(stop.wait())
     try:
         done, _ = await asyncio.wait(
-            [*tasks, behind, stopping], return_when=asyncio.FIRST_COMPLETED
+            [*tasks, background_task, stopping], return_when=asyncio.FIRST_COMPLETED
         )
         for task in done - {stopping}:
             await task
@@ -71,12 +71,12 @@ async def run_until_stopped(
     finally:
         stop.set()
         await _end(tasks)
-        for task in (behind, stopping):
+        for task in (background_task, stopping):
             task.cancel()
 
 
 async def _end(tasks: Sequence[asyncio.Future[Any]]) -> None:
-    """Waits for tasks that end by themselves; kills the programs that one waits for too long."""
+    """Waits for tasks to end; kills the programs for which a task waits too long."""
     for _ in range(2):
         _, waiting = await asyncio.wait(tasks, timeout=END_S)
         if not waiting:

@@ -1,4 +1,4 @@
-"""`up`: a private mail server that follows the config folder until it is told to stop."""
+"""`up`: runs a private mail server that follows the config folder."""
 
 import asyncio
 import gc
@@ -15,19 +15,27 @@ from mailroster.base.findings import Refused, ServerError, TryAgain
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 from mailroster.daemons import signals
-from mailroster.daemons.follower import Follower, only_one
+from mailroster.daemons.follower import Follower
 from mailroster.daemons.healing import Displaced, Healer
+from mailroster.daemons.instance_lock import single_instance
 from mailroster.daemons.log_stream import streamed
 from mailroster.daemons.policy.service import argv as policy_argv
 from mailroster.daemons.supervisor import STOP_S, Server, Supervisor
-from mailroster.daemons.tasks import Stopped, log_the_unseen, run_until_stopped, unless_stopped
+from mailroster.daemons.tasks import (
+    Stopped,
+    log_unhandled_errors,
+    run_until_stopped,
+    unless_stopped,
+)
 from mailroster.servers import certificates, families, in_force, running, survivors
 from mailroster.servers.config.endpoints import listed
 from mailroster.servers.families import Process
+from mailroster.servers.folders import remove_sockets
 from mailroster.servers.health import unready
 from mailroster.servers.mailboxes import mail_folder
 from mailroster.servers.ports import causes
-from mailroster.servers.prepare import check, prepare, remove_sockets
+from mailroster.servers.prepare import prepare
+from mailroster.servers.prerequisites import check
 from mailroster.system import sd_notify
 from mailroster.system.files import Disk
 from mailroster.system.log import log, open_standard_streams, words_of
@@ -43,14 +51,14 @@ NO_POSTMASTER = (
 
 def serve(home: Home, *, adopt: bool) -> None:
     """Runs the servers of a home until a signal ends it (mailroster.daemons.signals). `adopt`: it
-    may replace the servers' own folders by links. Raises as Up.run does, and OSError."""
+    may replace the servers' own folders with links. Raises as Up.run does, and OSError."""
     open_standard_streams()
     home.warn_of_folder(makes=True)
-    gc.enable()  # a command turns it off; this one stays
+    gc.enable()  # short commands turn it off
     try:
         asyncio.run(Up(home.settings, adopt=adopt).run())
     except OSError as error:
-        error.filename = error.filename or home.settings.state  # where most of it is written
+        error.filename = error.filename or home.settings.state  # most likely
         raise
 
 
@@ -68,10 +76,10 @@ class Up:
                 lambda: running.policy_pid(layout),
             ),
             log,
-            check=self._check_owner,
+            check=lambda: self._healer.check_owner(),
         )
         self._servers = [
-            Supervisor(server, log, self._flush, self._check_owner)
+            Supervisor(server, log, self._flush, lambda: self._healer.check_owner())
             for server in (
                 Server(
                     "dovecot",
@@ -88,23 +96,20 @@ class Up:
                 ),
             )
         ]
-        self._told: set[str] = set()  # by `prepare`
+        self._warnings: set[str] = set()  # of `prepare`
         self._spare = families.SpareDescriptors()
         self._healer = Healer(
-            settings, layout, self._follower, self._kept(), self._prepare, self._flush
+            settings, layout, self._follower, self._supervisors(), self._prepare, self._flush
         )
         self._is_displaced = False
 
-    def _check_owner(self) -> None:
-        self._healer.check_owner()
-
     async def run(self) -> None:
-        """Until a signal ends it (mailroster.daemons.signals). Raises Refused or ServerError if
-        it can't begin, or can't go on."""
-        os.umask(0o077)  # also of the daemons that it starts
+        """Runs until a signal ends it (mailroster.daemons.signals). Raises Refused or ServerError
+        if it can't begin, or can't go on."""
+        os.umask(0o077)  # inherited by the servers
         stop = asyncio.Event()
         signals.handle(stop, self._reload)
-        log_the_unseen()
+        log_unhandled_errors()
         for line in without_effect(os.environ):
             log(line)
         try:
@@ -112,7 +117,7 @@ class Up:
             if not self._settings.postmaster_address:
                 log(NO_POSTMASTER)
             with ExitStack() as locks:
-                locks.enter_context(only_one(self._layout))
+                locks.enter_context(single_instance(self._layout))
                 self._healer.hold(locks)
                 changed = await unless_stopped(stop, in_thread(self._prepare))
                 await self._end_strays()
@@ -128,10 +133,10 @@ class Up:
         log("stopped")
 
     async def _serve(self, stop: asyncio.Event) -> None:
-        """Starts the servers and keeps them until `stop` is set."""
+        """Starts the servers and keeps them running until `stop` is set."""
         try:
             await unless_stopped(stop, in_thread(self._follower.begin))
-            await self._policy.stop()  # one of another version, which would do no harm either
+            await self._policy.stop()  # it may be of another version
             await unless_stopped(stop, in_thread(self._follower.compile_scripts))
             await unless_stopped(stop, self._start_policy(), to_its_end=True)
             await unless_stopped(stop, in_thread(self._unlock))
@@ -142,7 +147,9 @@ class Up:
             await self._ready(stop)
             await unless_stopped(stop, in_thread(self._flush))
             await self._healer.record()
-            work: list[Coroutine[Any, Any, None]] = [server.keep(stop) for server in self._kept()]
+            work: list[Coroutine[Any, Any, None]] = [
+                each.keep(stop) for each in self._supervisors()
+            ]
             await run_until_stopped(
                 stop, [*work, self._healer.watch(stop)], self._follower.follow()
             )
@@ -158,21 +165,22 @@ class Up:
                 with suppress(OSError):
                     in_force.remove(self._layout)
 
-    def _kept(self) -> list[Supervisor]:
+    def _supervisors(self) -> list[Supervisor]:
         return [self._policy, *self._servers]
 
     def _prepare(self) -> bool:
-        """Makes what is missing; what it tells is logged once."""
+        """Creates missing files, and logs each warning once. Returns whether a file has changed
+        that the servers read at start."""
 
-        def tell(text: str) -> None:
-            if text not in self._told:
-                self._told.add(text)
+        def warn(text: str) -> None:
+            if text not in self._warnings:
+                self._warnings.add(text)
                 log(text)
 
-        return prepare(self._settings, self._layout, tell)
+        return prepare(self._settings, self._layout, warn)
 
     async def _reload(self) -> None:
-        """Has the servers read their certificates again: they keep their sessions."""
+        """Makes the servers reload their certificates; sessions go on."""
         try:
             await in_thread(certificates.check, self._settings, self._layout)
         except Refused as error:
@@ -188,7 +196,7 @@ class Up:
         return streamed(sorted({f"{s.logs}/mail.log", self._layout.dovecot_log(s)}))
 
     def _unlock(self) -> None:
-        """Takes away what a killed Dovecot has left locked, before the next one is there."""
+        """Removes the locks that a killed Dovecot has left, before the next one starts."""
         if running.dovecot_pid(self._layout) is not None:
             return  # it outlived the last `up`
         if os.path.lexists(self._layout.stopped):
@@ -196,60 +204,60 @@ class Up:
             return
         try:
             if count := mail_folder(self._settings).unlock():
-                log(f"folders of mail that a killed Dovecot had left locked are open: {count}")
+                log(f"mail folders that a killed Dovecot had locked are unlocked: {count}")
         except (TryAgain, Refused, OSError) as error:
             log(f"a mailbox may be locked: {error}")
 
     def _escape_folders(self) -> None:
-        """Renames, once, the folders that Dovecot escapes in another way than before."""
+        """Renames, once, the folders whose names Dovecot now escapes in a different way."""
         if os.path.exists(self._layout.escaped):
             return
         try:
             if count := mail_folder(self._settings).escape_tildes():
-                log(f"folders with a '~' in their names have another name on the disk: {count}")
+                log(f"mail folders with a '~' in their names were renamed on disk: {count}")
             Disk().replace(self._layout.escaped, b"")
         except (TryAgain, Refused, OSError) as error:
-            log(f"folders with a '~' in their names may not open: {error}")
+            log(f"mail folders with a '~' in their names may not open: {error}")
 
     def _flush(self) -> None:
-        """What waits for a server that was down goes out now, not when its next try is due."""
+        """Flushes the queue: mail that waited for a server is sent now."""
         try:
-            code, _, words = run(["postqueue", "-c", self._layout.postfix, "-f"])
+            code, _, output = run(["postqueue", "-c", self._layout.postfix, "-f"])
             if code:
-                log(f"the queue is not flushed: {words.strip()}")
+                log(f"the queue is not flushed: {output.strip()}")
         except ServerError as error:
             log(f"the queue is not flushed: {error}")
 
     async def _start_policy(self) -> None:
-        """Without it mail goes on, and so does `up`, which tries again."""
+        """Starts the policy service. If that fails, mail goes on, and it is tried again."""
         try:
             await self._policy.start()
         except ServerError as error:
             log(str(error))
 
     async def _stop_servers(self) -> None:
-        """Ends all servers, also those whose pid files are gone. Where another `up` has taken the
-        state folder over, only those that this one has started."""
-        found = not self._is_displaced
+        """Ends all servers, also those without a pid file. If another process uses the state folder
+        now, only the servers that this one has started."""
+        is_owner = not self._is_displaced
         self._spare.release()
         dovecot, _ = self._servers
-        ran = dovecot.is_running() or running.dovecot_pid(self._layout) is not None
+        dovecot_ran = dovecot.is_running() or running.dovecot_pid(self._layout) is not None
         for server in (*reversed(self._servers), self._policy):
             try:
-                await server.stop(found=found)
+                await server.stop(by_pid_file=is_owner)
             except OSError as error:
                 log(f"{server.name} can't be stopped: {words_of(error)}")
-        if not found:
+        if not is_owner:
             return
         with suppress(OSError):
             await self._end_strays()
-        if ran and not os.path.lexists(self._layout.dovecot_pid):  # which a killed one leaves
+        if dovecot_ran and not os.path.lexists(self._layout.dovecot_pid):  # it was not killed
             with suppress(OSError):
                 Disk().replace(self._layout.stopped, b"")
 
     async def _end_strays(self) -> None:
-        """Ends servers of this instance that no pid file names, since their state folder was lost;
-        and what servers that are gone have left behind, such as a session of a busy client."""
+        """Ends servers of this instance without a pid file, whose state folder was lost; and the
+        remaining processes of dead servers, such as the session of a busy client."""
         pid_files = (running.postfix_pid, running.dovecot_pid, running.policy_pid)
         named = {pid(self._layout) for pid in pid_files}
         for pid, name in (await in_thread(families.servers_of, self._layout)).items():
@@ -262,19 +270,16 @@ class Up:
                     await families.end(process, STOP_S, lambda: None)
                 finally:
                     process.close()
-        if count := await in_thread(self._end_survivors):
-            log(f"processes of a server that is gone were still at work; stopped: {count}")
-
-    def _end_survivors(self) -> int:
-        return survivors.end(survivors.survivors(self._layout))
+        if count := await in_thread(lambda: survivors.end(survivors.survivors(self._layout))):
+            log(f"processes of a dead server were still running; stopped: {count}")
 
     async def _ready(self, stop: asyncio.Event) -> None:
-        """Says "ready" when SMTP and IMAP answer, and Dovecot can look users up."""
+        """Reports "ready" when SMTP and IMAP answer, and Dovecot can look up users."""
         s, deadline = self._settings, time.monotonic() + READY_S
         ports = await in_thread(in_force.ports, s, self._layout)
-        while found := await unless_stopped(stop, in_thread(unready, ports, self._layout)):
+        while missing := await unless_stopped(stop, in_thread(unready, ports, self._layout)):
             if time.monotonic() > deadline:
-                raise ServerError(f"no answer: {', '.join(found)}; see {s.logs}")
+                raise ServerError(f"no answer: {', '.join(missing)}; see {s.logs}")
             await asyncio.sleep(0.05)
         sd_notify.notify(sd_notify.READY)
         log(f"ready: {listed(ports)} on {s.listen}")

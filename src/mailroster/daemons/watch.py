@@ -1,4 +1,4 @@
-"""`tables` and `watch`: what is served is kept in step for servers that somebody else starts."""
+"""`tables` and `watch`: keep the tables in step for the servers of a host."""
 
 import asyncio
 import gc
@@ -11,14 +11,21 @@ from mailroster.base.layout import Layout
 from mailroster.base.setting_rules import fault
 from mailroster.base.settings import Settings
 from mailroster.daemons import signals
-from mailroster.daemons.follower import Follower, only_one
+from mailroster.daemons.follower import Follower
 from mailroster.daemons.healing import Displaced, Healer
+from mailroster.daemons.instance_lock import single_instance
 from mailroster.daemons.policy.service import argv as policy_argv
 from mailroster.daemons.supervisor import Server, Supervisor
-from mailroster.daemons.tasks import Stopped, log_the_unseen, run_until_stopped, unless_stopped
+from mailroster.daemons.tasks import (
+    Stopped,
+    log_unhandled_errors,
+    run_until_stopped,
+    unless_stopped,
+)
 from mailroster.servers import families, in_force, running
 from mailroster.servers.config.endpoints import endpoints
-from mailroster.servers.prepare import check_host, prepare_host
+from mailroster.servers.prepare import prepare_host
+from mailroster.servers.prerequisites import check_host
 from mailroster.system import sd_notify
 from mailroster.system.files import make_folder, read
 from mailroster.system.log import log, open_standard_streams
@@ -27,11 +34,11 @@ from mailroster.system.threads import in_thread
 
 
 def origin(layout: Layout) -> str:
-    """What Postfix puts behind a name without a domain. Raises Refused where it can't be told."""
+    """The domain that Postfix appends to a name without one. Raises Refused if it is unknown."""
     code, out, err = run(["postconf", "-c", layout.postfix, "-xh", "myorigin"])
     name = out.strip()
     if code:
-        raise Refused(f"Postfix does not say its $myorigin: {err.strip()}")
+        raise Refused(f"Postfix does not print its $myorigin: {err.strip()}")
     if name.startswith("/"):  # Debian's /etc/mailname
         name = read(name).decode("utf-8", "replace").split("\n")[0].strip()
     if not name:
@@ -42,17 +49,17 @@ def origin(layout: Layout) -> str:
 
 
 def serve(settings: Settings) -> None:
-    """Keeps the tables of a host in step until a signal ends it. Raises as Watch.run does."""
+    """Runs Watch until a signal ends it. Raises as Watch.run does."""
     open_standard_streams()
-    gc.enable()  # a command turns it off; this one stays
+    gc.enable()  # short commands turn it off
     asyncio.run(Watch(settings).run())
 
 
 class Watch:
-    """The tables of a host."""
+    """Keeps the tables of a host in step."""
 
     def __init__(self, settings: Settings, *, once: bool = False) -> None:
-        """Raises Refused for what a person has to fix before."""
+        """Raises Refused if the host has to be changed first. `once`: without a daemon."""
         self._layout = layout = Layout(settings.state, settings.layout)
         check_host(settings, layout)
         self._settings = settings = settings._replace(hostname=origin(layout))
@@ -68,7 +75,7 @@ class Watch:
         self._healer = Healer(settings, layout, self._follower, [self._policy], self._prepare)
 
     def once(self) -> None:
-        """Makes what is missing, and brings all in step that needs no more than time. Raises as
+        """Creates missing files, and reconciles until no change waits for time to pass. Raises as
         `run` does."""
         self._begin()
         while self._follower.begin():
@@ -81,20 +88,20 @@ class Watch:
         self._follower.compile_scripts()
 
     def _prepare(self) -> bool:
-        """Makes what is missing; no file of the servers is ours."""
+        """Creates missing files. False: none of them is read by the servers at start."""
         prepare_host(self._settings, self._layout)
         in_force.write(self._settings, self._layout, endpoints(self._settings))
         return False
 
     async def run(self) -> None:
-        """Until a signal ends it (mailroster.daemons.signals). Raises Refused or ServerError if
-        it can't begin, or can't go on."""
+        """Runs until a signal ends it (mailroster.daemons.signals). Raises Refused or ServerError
+        if it can't begin, or can't go on."""
         stop = asyncio.Event()
         signals.handle(stop)
-        log_the_unseen()
+        log_unhandled_errors()
         try:
             with ExitStack() as locks:
-                locks.enter_context(only_one(self._layout))
+                locks.enter_context(single_instance(self._layout))
                 self._healer.hold(locks)
                 await unless_stopped(stop, in_thread(self._begin))
                 await self._follow(stop)
@@ -105,10 +112,10 @@ class Watch:
         log("stopped")
 
     async def _follow(self, stop: asyncio.Event) -> None:
-        found = True
+        is_owner = True
         try:
             in_force.write(self._settings, self._layout, endpoints(self._settings))
-            await self._policy.stop()  # one of another version
+            await self._policy.stop()  # it may be of another version
             await unless_stopped(stop, self._start_policy(), to_its_end=True)
             await self._healer.record()
             log(f"in step: {self._settings.config} is followed")
@@ -116,17 +123,17 @@ class Watch:
             work = [self._policy.keep(stop), self._healer.watch(stop)]
             await run_until_stopped(stop, work, self._follower.follow())
         except Displaced:
-            found = False  # what the pid file names belongs to another process now
+            is_owner = False  # the server of the pid file belongs to another process now
             raise
         finally:
             stop.set()
             sd_notify.notify(sd_notify.STOPPING)
-            if found:
+            if is_owner:
                 in_force.remove(self._layout)
-            await self._policy.stop(found=found)
+            await self._policy.stop(by_pid_file=is_owner)
 
     async def _start_policy(self) -> None:
-        """Without it mail goes on; it is tried again."""
+        """Starts the policy service. If that fails, mail goes on, and it is tried again."""
         try:
             make_folder(os.path.dirname(self._layout.policy))
             await self._policy.start()

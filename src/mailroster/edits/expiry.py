@@ -1,7 +1,7 @@
-"""The verb of end dates: what an `until` says when its time is over.
+"""The edit that puts expired end dates (`until`) into effect.
 
-An alias goes, and so does a restriction; a locked account is unlocked, and one that isn't is
-locked. Anywhere else an `until` means nothing.
+An alias or a restriction is removed. A locked account is unlocked, any other is locked. In other
+files an end date has no effect.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from typing import Any
 
 from mailroster.base.end_date import end_of
 from mailroster.base.findings import ParseError
-from mailroster.edits.locks import Rehash, because, locking, unlocking
+from mailroster.edits.locks import Rehash, locking, unlocking, with_reason
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.notes import UNTIL, Notes, annotating, noted, removing, words
 from mailroster.roster.formats.accounts import Account
@@ -20,27 +20,28 @@ Edits = Mapping[int, str | None]
 
 
 def expire(roster: Roster, now: str, rehash: Rehash) -> Roster:
-    """With all that is over at a moment, YYYY-MM-DDThh:mm:ss in local time, put into effect."""
+    """Puts every end date into effect that has passed at `now`, YYYY-MM-DDThh:mm:ss in local
+    time."""
     rules: dict[str, Callable[[Document[Any], int, Notes], Edits]] = {
         "accounts": lambda document, position, notes: _account(document, position, notes, rehash),
-        "virtual": _gone,
-        "send_access": _gone,
-        "receive_access": _gone,
+        "virtual": _remove,
+        "send_access": _remove,
+        "receive_access": _remove,
     }
     documents: dict[str, Any] = {}
     for field, rule in rules.items():
         document = getattr(roster, field)
         edits: dict[int, str | None] = {}
         for position, notes in noted(document).items():
-            if is_over(notes.until, now) and document.readable(document.line(position)):
+            if has_expired(notes.until, now) and document.readable(document.line(position)):
                 edits |= rule(document, position, notes)
         if edits:
             documents[field] = document.edited(edits)
     return roster._replace(**documents) if documents else roster
 
 
-def is_over(until: str, now: str) -> bool:
-    """Whether an `until` is over at a moment; one that can't be read never is."""
+def has_expired(until: str, now: str) -> bool:
+    """Whether an end date has passed; one that can't be read never has."""
     if not until:
         return False
     try:
@@ -49,8 +50,8 @@ def is_over(until: str, now: str) -> bool:
         return False
 
 
-def ends_in(line: str) -> str:
-    """When an entry ends, if a physical line is a note that says so; else ""."""
+def end_date_in(line: str) -> str:
+    """The end date in a physical line, "" if it has none."""
     word, until = words(line) or ("", "")
     try:
         return end_of(until) if word == UNTIL else ""
@@ -60,19 +61,19 @@ def ends_in(line: str) -> str:
 
 def _account(document: Document[Account], position: int, notes: Notes, rehash: Rehash) -> Edits:
     account = document.readable(document.line(position))
-    assert account is not None, "it has been read"
+    assert account is not None, "the line can be read"
     if not is_locked(account.password):
-        ended = because(notes._replace(until=""), f"it ended with {notes.until}")
-        return locking(document, position, ended, rehash)
+        reason = f"expired on {notes.until}"
+        return locking(document, position, with_reason(notes._replace(until=""), reason), rehash)
     try:
         return unlocking(document, position)
-    except ParseError:  # no password to log in with: the lock stays
+    except ParseError:  # without a password the lock stays
         return annotating(document, position, notes._replace(until=""))
 
 
-def _gone(document: Document[Any], position: int, notes: Notes) -> Edits:
-    """Without the entry; if it counts, without the other lines of its key, which must not come to
-    count in its place."""
+def _remove(document: Document[Any], position: int, notes: Notes) -> Edits:
+    """Removes the entry. If it counts, the other lines of its key are removed too: one of them
+    would count in its place."""
     key = document.format.key(document.line(position))
     counts = document.position(key) == position
     places = document.positions(key) if counts else [position]

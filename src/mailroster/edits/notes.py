@@ -1,6 +1,6 @@
-"""The verbs of notes: a comment and an end date on an entry that is there.
+"""Edits of notes: the comment and the end date of an entry.
 
-Whether an entry counts is asked of its document; other lines with its key keep their own notes.
+Only the entry that counts for its key is annotated; other lines with the key keep their notes.
 """
 
 from typing import Any, NamedTuple
@@ -11,13 +11,12 @@ from mailroster.roster.roster import Roster
 
 
 class NoteChange(NamedTuple):
-    """What a command says about an entry; None where it says nothing, "" to take a note away."""
+    """The notes that a command sets on an entry: None for no change, "" to remove a note."""
 
     comment: str | None = None
     until: str | None = None
 
-    def over(self, notes: Notes) -> Notes:
-        """Some notes with what is said in their place."""
+    def apply_to(self, notes: Notes) -> Notes:
         return notes._replace(
             comment=notes.comment if self.comment is None else self.comment,
             until=notes.until if self.until is None else self.until,
@@ -27,17 +26,17 @@ class NoteChange(NamedTuple):
         return self != NoteChange()
 
 
-def annotate(roster: Roster, field: str, key: str, said: NoteChange) -> Roster:
-    """With notes on the entry that counts for a key of a file; without one nothing changes."""
+def annotate(roster: Roster, field: str, key: str, change: NoteChange) -> Roster:
+    """Changes the notes of the entry for a key of a file; without an entry nothing changes."""
     document: Document[Any] = getattr(roster, field)
-    return annotate_at(roster, field, document.position(key) if said else None, said)
+    return annotate_at(roster, field, document.position(key) if change else None, change)
 
 
-def annotate_at(roster: Roster, field: str, position: int | None, said: NoteChange) -> Roster:
-    """With notes on the entry at a position."""
-    if position is None or not said:
+def annotate_at(roster: Roster, field: str, position: int | None, change: NoteChange) -> Roster:
+    """Changes the notes of the entry at a position."""
+    if position is None or not change:
         return roster
     document: Document[Any] = getattr(roster, field)
-    after = annotated(document, position, said.over(notes_of(document, position)))
+    after = annotated(document, position, change.apply_to(notes_of(document, position)))
     documents: dict[str, Any] = {field: after}
     return roster._replace(**documents)

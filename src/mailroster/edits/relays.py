@@ -1,4 +1,4 @@
-"""The verbs of relays: through which server the mail of a domain leaves, and as whom."""
+"""Edits of relays: the server through which the mail of a sender leaves, and the login there."""
 
 from mailroster.base.findings import Refused
 from mailroster.roster.documents import notes
@@ -9,22 +9,21 @@ from mailroster.roster.roster import Roster
 
 
 def route(roster: Roster, relay: Relay) -> Roster:
-    """With a relay for a sender, in place of what was said of it; without destinations: never
-    relayed."""
+    """Sets the relay of a sender; one without destinations means that its mail is never relayed."""
     return roster._replace(relaymap=relaymap.put(roster.relaymap, relay))
 
 
 def log_in(roster: Roster, login: Login) -> Roster:
-    """With a login at its relay for a sender, in place of the one it had. Raises ParseError for
-    what the file can't hold."""
+    """Sets the login of a sender at its relay. Raises ParseError for a login that the file can't
+    hold."""
     return roster._replace(sasl_passwords=sasl_password.put(roster.sasl_passwords, login))
 
 
 def forget(roster: Roster, sender: str) -> Roster:
-    """Without relay and login of a sender. Refused if neither is there."""
+    """Removes the relay and the login of a sender. Refused if it has neither."""
     routes, logins = roster.relaymap.positions(sender), roster.sasl_passwords.positions(sender)
     if not routes and not logins:
-        raise Refused(f"no relay and no login for {sender!r}")
+        raise Refused(f"{sender!r} has no relay and no login")
     return roster._replace(
         relaymap=notes.without(roster.relaymap, routes),
         sasl_passwords=notes.without(roster.sasl_passwords, logins),

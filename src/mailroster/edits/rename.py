@@ -1,20 +1,20 @@
-"""The verb that gives an account another address, in every file that names it.
+"""The edit that renames an account in every file that has its address.
 
-The line of the account keeps all but the address; so do its quota, its restrictions and the aliases
-that lead to it, whatever their spelling. The old address becomes an alias for the new one, unless
-it is to be given up: then nothing of it stays.
+Only the address changes in the line of the account, in its quota, its restrictions and the aliases
+that lead to it, in any spelling. The old address becomes an alias of the new one, or is removed
+from every file.
 """
 
 import re
 from collections.abc import Callable
-from functools import partial
 from itertools import pairwise
 from typing import Any, TypeVar
 
 from mailroster.base import address
 from mailroster.base.address import Address
 from mailroster.base.findings import Refused
-from mailroster.edits import accounts, senders
+from mailroster.edits import aliases, senders
+from mailroster.edits.rewrite import rewrite
 from mailroster.roster.documents import notes
 from mailroster.roster.documents.compare import changed_keys
 from mailroster.roster.documents.document import Document
@@ -29,7 +29,7 @@ from mailroster.routing.router import Router
 
 E = TypeVar("E")
 
-#: What a place below the home begins with; that variable is no part of the address.
+#: The beginning of a path below the home. This variable does not depend on the address.
 _HOME_VARIABLE = re.compile(r"%h(?=/|$)|%\{home\}")
 
 
@@ -42,22 +42,21 @@ def rename_account(
     *,
     alias: bool = True,
 ) -> Roster:
-    """With an account under another address, and if `alias`, the old one as an alias for it.
+    """Renames an account; with `alias` the old address becomes an alias of the new one.
 
-    Restrictions of the old address stay beside those of the new one then, and so do the rights of
-    others to send as it: it can still be written to and sent from. `origin` and `captured` are the
-    Router's. Refused if there is no such account, if the new address is taken, or if the mail lies
-    where another address would not find it.
+    The old address then also keeps its restrictions and the rights of others to send as it, since
+    it still receives and sends mail. `origin` and `captured` are the Router's. Refused if there is
+    no such account, if the new address exists, or if the place of the mail depends on the address.
     """
     account = roster.accounts.get(old)
     if account is None:
         raise Refused(f"there is no account {old!r}")
     if old == new:
-        raise Refused(f"{new!r} is the address that it has")
-    _free(roster, new)
-    _stays(account)
+        raise Refused(f"the account has the address {new!r} already")
+    _refuse_existing(roster, new)
+    _refuse_moved_mail(account)
     renamed = roster._replace(
-        accounts=_keyed_anew(roster.accounts, old, new, "|"),
+        accounts=_rekeyed(roster.accounts, old, new, "|"),
         quotas=_quotas(roster, old, new),
         virtual=_aliases(roster.virtual, old, new, origin),
         local_aliases=_local_aliases(roster.local_aliases, old, new, origin),
@@ -66,30 +65,32 @@ def rename_account(
         sender_logins=senders.renamed(roster.sender_logins, old, new, keep=alias),
     )
     if alias:
-        renamed = accounts.add_alias(renamed, old, [new], origin, captured)
-    _followed(Router(roster, origin, captured), Router(renamed, origin, captured))
+        renamed = aliases.add_alias(renamed, old, [new], origin, captured)
+    _refuse_endless(Router(roster, origin, captured), Router(renamed, origin, captured))
     return renamed
 
 
-def _followed(before: Router, after: Router) -> None:
-    """Refused if an alias can be followed no more but could before."""
+def _refuse_endless(before: Router, after: Router) -> None:
+    """Refused if Postfix can no longer follow an alias."""
     changed = changed_keys(before.roster.virtual, after.roster.virtual)
-    concerned = changed | dependents(after, changed)
-    both = (before.roster.virtual, after.roster.virtual)
-    there = [key for key in sorted(concerned) if all(key in document for document in both)]
-    accounts.refuse_worse(before, after, there)
+    affected = changed | dependents(after, changed)
+    in_both = [
+        key for key in sorted(affected)
+        if key in before.roster.virtual and key in after.roster.virtual
+    ]  # fmt: skip
+    aliases.refuse_worse(before, after, in_both)
 
 
-def _free(roster: Roster, new: Address) -> None:
+def _refuse_existing(roster: Roster, new: Address) -> None:
     if new in roster.accounts:
         raise Refused(f"account {new!r} exists already")
     if new in roster.virtual:
         raise Refused(f"{new!r} is an alias already; delete it first")
 
 
-def _stays(account: Account) -> None:
-    """Raises Refused if an extra field names a place that depends on the address of the account, by
-    a variable or in plain text: under the new address that would be another place."""
+def _refuse_moved_mail(account: Account) -> None:
+    """Refused if an extra field has a path that depends on the address, by a variable or in plain
+    text: under the new address it would be another path."""
     if not account.extra:
         return
     from mailroster.roster.formats.extra_fields import allowed
@@ -97,16 +98,16 @@ def _stays(account: Account) -> None:
     for name, value in account.fields():
         field = allowed(name)
         for place in field.places(value) if field is not None else ():
-            if _names(place, account.address):
+            if _has_address(place, account.address):
                 raise Refused(
-                    f"the extra field {name} of {account.address!r} names a place by the address; "
-                    "write a place without the address, and move the mail there first"
+                    f"the extra field {name} of {account.address!r} has the address in its path; "
+                    "move the mail to a path without the address first, and set the field to it"
                 )
 
 
-def _names(place: str, own: Address) -> bool:
-    """Whether a place has an address in it: a variable other than the home, the address as a part
-    of the path, or its domain and its user as two parts behind each other, in either order."""
+def _has_address(place: str, own: Address) -> bool:
+    """Whether a path has an address in it: by a variable other than the home, as one part, or as
+    two parts, its domain and its user, in either order."""
     if "%" in _HOME_VARIABLE.sub("", place.replace("%%", "")):
         return True
     user, domain = address.split(own)
@@ -115,20 +116,20 @@ def _names(place: str, own: Address) -> bool:
     return own in parts or (domain, user) in pairs or (user, domain) in pairs
 
 
-def _keyed_anew(document: Document[E], old: str, new: str, end: str) -> Document[E]:
-    """With another key in every line of a key, which ends before a sign."""
-    replaced: dict[int, str | None] = {}
-    for position in document.positions(old):
-        key, sign, rest = document.line(position).removesuffix("\r").partition(end)
-        replaced[position] = key.replace(key.strip(" \t\ufeff"), new, 1) + sign + rest
-    return document.edited(replaced) if replaced else document
+def _rekeyed(document: Document[E], old: str, new: str, end: str) -> Document[E]:
+    """Changes the key in each of its lines; a sign ends the key."""
+
+    def with_key(line: str) -> str:
+        key, sign, rest = line.removesuffix("\r").partition(end)
+        return key.replace(key.strip(" \t\ufeff"), new, 1) + sign + rest
+
+    return rewrite(document, [old], with_key)
 
 
 def _quotas(roster: Roster, old: str, new: str) -> Document[Any]:
-    """The quota goes along; one that was left of the new address, which nobody had, goes."""
-    document = roster.quotas
-    document = notes.without(document, document.positions(new))
-    return _keyed_anew(document, old, new, ":")
+    """Renames the quota, and removes one that the new address had without an account."""
+    document = notes.without(roster.quotas, roster.quotas.positions(new))
+    return _rekeyed(document, old, new, ":")
 
 
 def _restricted(
@@ -139,66 +140,53 @@ def _restricted(
         return document
     if not keep:
         document = notes.without(document, document.positions(new))
-        places = {at: rekeyed(document.line(at), new) for at in document.positions(old)}
-        return document.edited({**places})
+        return rewrite(document, [old], lambda line: rekeyed(line, new))
     if new in document:
         return document
-    noted = notes.notes_of(document, position)
+    old_notes = notes.notes_of(document, position)
     document = document.append(f"{new} {document.get(old).action}")  # type: ignore[union-attr]
     position = document.position(new)
     assert position is not None, "it was added"
-    return notes.annotated(document, position, noted)
+    return notes.annotated(document, position, old_notes)
 
 
 def _aliases(document: Document[Alias], old: str, new: str, origin: str) -> Document[Alias]:
-    """With the new address in each alias that leads to the old one; and what stands for the
-    account itself (a forward, aliases of its extensions) on the new one."""
+    """Puts the new address into each alias that leads to the old one. Aliases of the account itself
+    (a forward, aliases of its extensions) get the new address as their key."""
     user, domain = address.split(old)
-    keys = dict.fromkeys(document.keys_mentioning(user, domain))
+    keys = [*document.keys_mentioning(user, domain)]
     if domain == origin:
-        keys |= dict.fromkeys(document.keys_mentioning(user, ""))
+        keys += document.keys_mentioning(user, "")
     own = {key for key in document.keys_in(domain) if _renamed(key, old, new, origin) != key}
     for key in own:
-        if (taken := _renamed(key, old, new, origin)) in document:
-            raise Refused(f"{taken!r} is an alias already; delete it first")
-    replaced: dict[int, str | None] = {}
-    for position in (at for key in (keys | dict.fromkeys(own)) for at in document.positions(key)):
-        line = document.line(position)
+        if (new_key := _renamed(key, old, new, origin)) in document:
+            raise Refused(f"{new_key!r} is an alias already; delete it first")
+
+    def renamed_in(line: str) -> str:
         if document.readable(line) is None:
-            continue
+            return line
         key = document.format.key(line)
         if key in own:
-            # `@domain` means the user of the key, who is about to be another.
+            # `@domain` stands for the user of the key, which changes.
             local = address.split(key)[0]
-            line = virtual.reworded(line, partial(_written_out, local))
-            line = rekeyed(line, _renamed(_key_of(line), old, new, origin))
-        line = virtual.reworded(line, lambda word: _renamed(word, old, new, origin))
-        replaced[position] = line.removesuffix("\r")
-    return document.edited(replaced) if replaced else document
+            line = virtual.reworded(line, lambda word: local + word if word[0] == "@" else word)
+            written_key = line.lstrip("\ufeff").split(None, 1)[0]
+            line = rekeyed(line, _renamed(written_key, old, new, origin))
+        return virtual.reworded(line, lambda word: _renamed(word, old, new, origin))
+
+    return rewrite(document, [*keys, *own], renamed_in)
 
 
 def _local_aliases(document: Document[Alias], old: str, new: str, origin: str) -> Document[Alias]:
-    replaced: dict[int, str | None] = {}
-    for key in dict.fromkeys(document.keys_mentioning(*address.split(old))):
-        for position in document.positions(key):
-            line = virtual.reworded(
-                document.line(position), lambda word: _renamed(word, old, new, origin)
-            )
-            replaced[position] = line.removesuffix("\r")
-    return document.edited(replaced) if replaced else document
+    def renamed_in(line: str) -> str:
+        return virtual.reworded(line, lambda word: _renamed(word, old, new, origin))
 
-
-def _key_of(line: str) -> str:
-    return line.lstrip("\ufeff").split(None, 1)[0]
-
-
-def _written_out(local: str, word: str) -> str:
-    return local + word if word[0] == "@" else word
+    return rewrite(document, document.keys_mentioning(*address.split(old)), renamed_in)
 
 
 def _renamed(word: str, old: str, new: str, origin: str) -> str:
-    """A recipient that is the old address, in any spelling and with any extension, as the new one;
-    another as it is."""
+    """The new address for the old one, in any spelling and with its extension; any other recipient
+    unchanged."""
     local, domain = address.split(address.qualified(word, origin))
     user, extension = address.split_extension(local)
     if address.fold(f"{user}@{domain}") != old:

@@ -1,23 +1,23 @@
-"""Looks through the tables of an instance, as a program: `python -m mailroster.publish.damage STATE
-NAME…`.
+"""Searches tables for damage in a process of its own: `python -m mailroster.publish.damage STATE
+NAME…` prints the names of the damaged ones.
 
-It prints the names of those that can't be used. What it opens and closes would drop the locks of a
-process that writes tables.
+A process that writes tables would lose its locks by opening and closing them.
 """
 
 import sys
 from collections.abc import Sequence
 
 from mailroster.base.layout import Layout
-from mailroster.publish.reconcile import Tables
-from mailroster.system.child import in_program
+from mailroster.publish import destinations
+from mailroster.system.programs import run_module
 
 
 def damaged(layout: Layout, names: Sequence[str]) -> list[str]:
-    """Those of some tables that can't be used, looked at by a process of its own."""
-    said, _ = in_program(__name__, layout.state, *names)
-    return said.split()
+    """The tables among `names` that can't be used."""
+    output, _ = run_module(__name__, layout.state, *names)
+    return output.split()
 
 
 if __name__ == "__main__":
-    print("\n".join(Tables(Layout(sys.argv[1])).damaged(sys.argv[2:])))
+    targets = destinations.targets_of(Layout(sys.argv[1]))
+    print("\n".join(destinations.damaged(targets, sys.argv[2:])))

@@ -1,14 +1,13 @@
-"""An index of large files: where the lines of a key stand, and those that lead to an address.
+"""An index of large copies: the offsets of the lines with a key, and of those that name an address.
 
-One lmdb. Who reads sees one state of it, however long that takes, while somebody writes the next.
-For every file there are a note and two tables, `FILE.keys` and `FILE.mentions`, from "domain NUL
-user" to offsets; so all of one domain stand together. An offset is where the line stood when it was
-written down. Lines that become longer or shorter move those behind them: the note says how far any
-of them may have moved, and there they are to be looked for. An offset too many does no harm. Behind
-an offset stands the serial of the copy to which it belonged, since two lines may have stood at one
-place, one after the other.
+The index is one LMDB file. Readers see a consistent snapshot while a writer prepares the next one.
+Each copy has a record (`CopyInfo`) and two tables, `FIELD.keys` and `FIELD.mentions`, from "domain
+NUL user" to offsets, so that a domain is one range of keys. An offset is where the line began when
+it was recorded. Later edits shift lines: the record says how far at most, and a reader searches
+that range. A stale offset does no harm. The serial of the copy follows each offset, since two lines
+may have had the same offset at different times.
 
-Not synced: it can be made anew from the copy of the file, and after a power cut it is.
+The index is not synced: it can be rebuilt from the copy, and is rebuilt after a power cut.
 """
 
 import os
@@ -25,66 +24,72 @@ if TYPE_CHECKING:
     import lmdb
 
 _MAP_BYTES = 1 << 35  # address space, not memory
-_KEY_MAX_BYTES = 500  # lmdb takes 511; no key that long can be read anyway
+_KEY_MAX_BYTES = 500  # lmdb takes 511; a key of that length is invalid anyway
 _OFFSET_BYTES = 6
 _SERIAL_BYTES = 8
 
 
 class CopyInfo(NamedTuple):
-    """What is known of the copy of one file."""
+    """The record of one copy."""
 
-    serial: int  # another one whenever the copy has become another
-    identity: Identity  # of the file that the copy equals; ABSENT if that is not known
+    serial: int  # changes with the copy
+    identity: Identity  # of the config file that equals the copy; ABSENT if unknown
     size: int
-    low: int  # lines may have moved by low to high bytes
+    low: int  # lines have shifted by low to high bytes since their offsets were recorded
     high: int
-    entries: int  # lines that claim a key
-    faulty: int  # those of them that can't be read
+    entries: int  # lines with a key
+    faulty: int  # entries with errors
 
     def __bytes__(self) -> bytes:
         return " ".join(map(str, (self.serial, *self.identity, *self[2:]))).encode()
 
     @classmethod
     def of(cls, raw: bytes) -> "CopyInfo":
+        """The record that `__bytes__` wrote."""
         serial, *rest = map(int, raw.split())
         return cls(serial, Identity(*rest[:4]), *rest[4:])
 
 
 class Entry(NamedTuple):
-    """Where a line stands, which key it claims, and which addresses it mentions."""
+    """What the index records of a line."""
 
     offset: int
     key: str
-    mentions: tuple[tuple[str, str], ...]
-    faulty: bool  # it can't be read
+    mentions: tuple[tuple[str, str], ...]  # user and domain of each address
+    faulty: bool  # the line has an error
 
 
 class Index:
-    """One state of the index."""
+    """A snapshot of the index."""
 
     def __init__(self, tables: Mapping[bytes, Any], transaction: "lmdb.Transaction") -> None:
         self._tables, self._transaction = tables, transaction
 
-    def note(self, field: str) -> CopyInfo | None:
+    def info(self, field: str) -> CopyInfo | None:
+        """The record of a copy; None if it has no index."""
         raw = self._transaction.get(field.encode())
         return None if raw is None else CopyInfo.of(bytes(raw))
 
     def claiming(self, field: str, key: str) -> list[int]:
-        return self._values(_keys(field), _place(*split(key)))
+        """Recorded offsets of the lines with a key."""
+        return self._offsets(_keys(field), _address_key(*split(key)))
 
     def mentioning(self, field: str, user: str, domain: str) -> list[int]:
-        """Of an address and of its whole domain; with an empty user, of all in the domain."""
-        name, whole_domain = _mentions(field), _place("", domain)
+        """Recorded offsets of the lines that mention an address or its whole domain; with an empty
+        user, any address of the domain."""
+        name, whole_domain = _mentions(field), _address_key("", domain)
         if not user:
             return [_offset(value) for _, value in self._range(name, whole_domain)]
-        return self._values(name, _place(user, domain)) + self._values(name, whole_domain)
+        address = self._offsets(name, _address_key(user, domain))
+        return address + self._offsets(name, whole_domain)
 
     def keys_in(self, field: str, domain: str) -> Iterator[str]:
-        for raw, _ in self._range(_keys(field), _place("", domain)):
-            there, _, user = raw.decode("utf-8", "surrogateescape").partition("\0")
-            yield f"{user}@{there}"
+        """The recorded keys of a domain."""
+        for raw, _ in self._range(_keys(field), _address_key("", domain)):
+            key_domain, _, user = raw.decode("utf-8", "surrogateescape").partition("\0")
+            yield f"{user}@{key_domain}"
 
-    def _values(self, name: bytes, key: bytes) -> list[int]:
+    def _offsets(self, name: bytes, key: bytes) -> list[int]:
         with self._transaction.cursor(self._tables[name]) as cursor:
             if len(key) > _KEY_MAX_BYTES or not cursor.set_key(key):
                 return []
@@ -100,47 +105,50 @@ class Index:
                 yield bytes(key), bytes(value)
 
 
-class Writing(Index):
-    """The next state of the index, as it is being written."""
+class IndexWriter(Index):
+    """The next snapshot of the index, which its writer sees already."""
 
-    def put_note(self, field: str, note: CopyInfo | None) -> None:
-        if note is None:
+    def put_info(self, field: str, info: CopyInfo | None) -> None:
+        """Replaces the record of a copy. None: the copy has no index any more."""
+        if info is None:
             self._transaction.delete(field.encode())
         else:
-            self._transaction.put(field.encode(), bytes(note))
+            self._transaction.put(field.encode(), bytes(info))
 
     def clear(self, field: str) -> None:
+        """Removes all lines of a copy."""
         for name in (_keys(field), _mentions(field)):
             self._transaction.drop(self._tables[name], delete=False)
 
-    def learn(self, field: str, entries: Iterable[Entry], serial: int) -> None:
-        """Adds lines of the copy with a serial; quick for many at once."""
-        keys, mentions, written = [], [], serial.to_bytes(_SERIAL_BYTES)
+    def add(self, field: str, entries: Iterable[Entry], serial: int) -> None:
+        """Adds lines of the copy with a serial, quickest many at once."""
+        keys, mentions, serial_bytes = [], [], serial.to_bytes(_SERIAL_BYTES)
         for offset, key, mentioned, _ in entries:
-            value = offset.to_bytes(_OFFSET_BYTES) + written
-            keys.append((_place(*split(key)), value))
-            mentions += [(_place(*place), value) for place in mentioned]
+            value = offset.to_bytes(_OFFSET_BYTES) + serial_bytes
+            keys.append((_address_key(*split(key)), value))
+            mentions += [(_address_key(*address), value) for address in mentioned]
         for name, rows in ((_keys(field), keys), (_mentions(field), mentions)):
-            known = sorted(row for row in rows if len(row[0]) <= _KEY_MAX_BYTES)
-            if known:
+            valid = sorted(row for row in rows if len(row[0]) <= _KEY_MAX_BYTES)
+            if valid:
                 with self._transaction.cursor(self._tables[name]) as cursor:
-                    cursor.putmulti(known)
+                    cursor.putmulti(valid)
 
-    def forget(self, field: str, entries: Iterable[Entry]) -> None:
-        """Takes out what a line was found by, unless other lines are found by the same."""
+    def remove(self, field: str, entries: Iterable[Entry]) -> None:
+        """Removes what is recorded of lines. A key or an address with more than one offset stays,
+        as it may be of another line."""
         for _, key, mentioned, _ in entries:
-            self._forget(_keys(field), _place(*split(key)))
-            for place in mentioned:
-                self._forget(_mentions(field), _place(*place))
+            self._remove(_keys(field), _address_key(*split(key)))
+            for address in mentioned:
+                self._remove(_mentions(field), _address_key(*address))
 
-    def _forget(self, name: bytes, key: bytes) -> None:
+    def _remove(self, name: bytes, key: bytes) -> None:
         with self._transaction.cursor(self._tables[name]) as cursor:
             if len(key) <= _KEY_MAX_BYTES and cursor.set_key(key) and cursor.count() == 1:
                 cursor.delete()
 
 
 class IndexFile:
-    """The index at a path. Reads nothing, where it isn't there or may not be used."""
+    """The file of the index. Without the file, or the right to use it, there is no snapshot."""
 
     def __init__(self, path: str, disk: Disk) -> None:
         self._path, self._disk = path, disk
@@ -149,36 +157,36 @@ class IndexFile:
         self._inode = 0
 
     def is_there(self) -> bool:
-        return os.access(self._path, os.W_OK)  # also who reads must write, his lock
+        return os.access(self._path, os.W_OK)  # a reader, too, writes its lock
 
-    def look(self) -> Index | None:
+    def snapshot(self) -> Index | None:
         """The index as it is now."""
         if not self.is_there():
             return None
-        env = self._opened()
+        env = self._environment()
         return None if env is None else Index(self._tables, env.begin())
 
     @contextmanager
-    def writing(self) -> Iterator[Writing]:
-        """The next state; it is there when the block ends, all at once. Raises OSError."""
+    def update(self) -> Iterator[IndexWriter]:
+        """The next snapshot, which becomes visible when the block ends. Raises OSError."""
         import lmdb
 
-        env = self._opened()
+        env = self._environment()
         if env is None:
             self.remove()
-            env = self._opened(make=True)
+            env = self._environment(make=True)
             assert env is not None
         self._disk.step(self._path)
         try:
-            env.reader_check()  # those that were killed
+            env.reader_check()  # drops the readers that were killed
             with env.begin(write=True) as transaction:
-                yield Writing(self._tables, transaction)
+                yield IndexWriter(self._tables, transaction)
                 self._disk.step(self._path)
         except lmdb.Error as error:
             raise OSError(5, str(error), self._path) from error
 
     def remove(self) -> None:
-        """Takes the index away; nothing is known by it then."""
+        """Deletes the file."""
         self.close()
         for path in (self._path, f"{self._path}-lock"):
             if os.path.exists(path):
@@ -189,12 +197,12 @@ class IndexFile:
             self._env.close()
             self._env = None
 
-    def _opened(self, *, make: bool = False) -> "lmdb.Environment | None":
-        """None if it isn't there, or is damaged."""
+    def _environment(self, *, make: bool = False) -> "lmdb.Environment | None":
+        """The open file; None if it is missing or damaged."""
         if self._env is not None and identity(self._path).inode != self._inode:
-            self.close()  # somebody has made it anew
+            self.close()  # another process has replaced it
         if self._env is None and (make or self.is_there()):
-            import lmdb  # 1 ms: not for who has only small files
+            import lmdb  # 1 ms, which commands on small files need not pay
 
             env = None
             try:
@@ -209,7 +217,7 @@ class IndexFile:
                     sync=False,
                     metasync=False,
                 )
-                # What is opened in a transaction that only reads is closed again at its end.
+                # A read-only transaction would close the tables at its end.
                 with env.begin(write=True) as transaction:
                     self._tables = {
                         name: env.open_db(name, transaction, dupsort=True, create=make)
@@ -235,7 +243,7 @@ def _mentions(field: str) -> bytes:
     return f"{field}.mentions".encode()
 
 
-def _place(user: str, domain: str) -> bytes:
+def _address_key(user: str, domain: str) -> bytes:
     return f"{domain}\0{user}".encode("utf-8", "surrogateescape")
 
 

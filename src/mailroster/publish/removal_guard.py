@@ -1,9 +1,9 @@
-"""What of a hand edit goes live at once, and what is held back until it has settled.
+"""The removal guard: decides which hand edits become live at once, and which changes wait.
 
-Additions and changes go live at once. A removal waits until its file has been unchanged for the
-settle time, has no errors and still exists; a damaged or half-written file so takes nothing away.
-When the accounts themselves seem to vanish, nothing is removed anywhere until somebody says so.
-What a command asked for is never held.
+Additions and changes are live at once. A removal waits until its file has been unchanged for the
+settle time, has no errors and still exists: a damaged or half-written file removes nothing. If the
+accounts seem to be lost, nothing is removed anywhere until the removal is confirmed. What a command
+intended never waits.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,134 +14,143 @@ from mailroster.roster.documents.compare import changed_keys, changed_lines
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.large import LargeDocument
 from mailroster.roster.documents.notes import WORD, check_note
+from mailroster.roster.formats.accounts import Account
 from mailroster.roster.formats.virtual import Alias
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import NotFollowed, Router
 
 E = TypeVar("E")
 
-#: More accounts than this gone at once, and more than half of all, are taken for an accident.
+#: More lost accounts than this, and more than half of all, count as an accident.
 MASS_REMOVAL = 5
 _MANY = 1000
 
 
 class ScannedFolder(NamedTuple):
-    """How the folder was found."""
+    """The config folder as it was read."""
 
     roster: Roster
-    missing: frozenset[str]  # fields whose file isn't there
-    unreadable: Mapping[str, str]  # field -> why its file can't be read
-    settled: Callable[[str], bool]  # whether a field's file has been unchanged long enough
+    missing: frozenset[str]  # fields without a file
+    unreadable: Mapping[str, str]  # field -> why its file can't be read, and what to do
+    settled: Callable[[str], bool]  # whether the file of a field has been unchanged long enough
 
 
 class Decision(NamedTuple):
-    """What is to be served now, and what is held back and why."""
+    """The next live roster, and the changes that wait."""
 
     roster: Roster
     findings: tuple[Finding, ...]
-    waits: bool  # whether time alone will release something
+    waits: bool  # whether a change becomes live by waiting alone
+
+
+class Reason(NamedTuple):
+    """Why a change waits, and what to do."""
+
+    text: str
+    hint: str
+
+
+ERRORS = Reason("the file has errors", "fix them")
+_MISSING = Reason("the file is missing", "restore it if that is a mistake")
+_UNSETTLED = Reason("the file has just been changed", "wait a moment")
+_LOST_ACCOUNTS = Reason("accounts are lost", "restore the accounts file, or confirm the removal")
 
 
 def hold_back(
-    served: Roster,
-    found: ScannedFolder,
-    asked: Mapping[str, frozenset[str]],
+    live: Roster,
+    folder: ScannedFolder,
+    intents: Mapping[str, frozenset[str]],
     *,
     accept: bool = False,
 ) -> Decision:
-    """The roster to serve next. `asked`: keys that a command changed, which are never held.
+    """The next live roster. `intents`: keys that commands have changed, which never wait.
 
-    `accept` lets every removal pass: somebody has said that it is meant.
+    `accept`: the removals are confirmed, and none waits.
     """
     findings: list[Finding] = []
-    alarm = "" if accept else _alarm(served, found, asked.get("accounts", frozenset()))
+    alarm = "" if accept else _alarm(live, folder, intents.get("accounts", frozenset()))
     if alarm:
-        hint = "restore the file, or run 'setup apply --removals' if it is meant"
-        where = Location(served.accounts.format.file)
+        hint = "restore the file, or confirm the removal with 'setup apply --removals'"
+        where = Location(live.accounts.format.file)
         findings.append(Finding(where, ERROR, "removals-held", alarm, hint))
     documents: dict[str, Document[object]] = {}
     waits = False
-    for (field, old), (_, new) in zip(served.documents(), found.roster.documents(), strict=True):
-        removed = field in found.missing or field in found.unreadable
-        settled = accept or (found.settled(field) and not alarm and field not in found.unreadable)
-        if new.format.ordered and asked.get(field) and not removed:
-            settled = True  # it counts as a whole, and so does what was asked for
-        if old.same_as(new) or (settled and (removed or not _errors(new))):
+    for (field, old), (_, new) in zip(live.documents(), folder.roster.documents(), strict=True):
+        intended = intents.get(field, frozenset())
+        is_missing = field in folder.missing or field in folder.unreadable
+        settled = accept or (folder.settled(field) and not alarm and field not in folder.unreadable)
+        if new.format.ordered and intended and not is_missing:
+            settled = True  # the file counts as a whole, and so does the intent
+        if old.same_as(new) or (settled and (is_missing or not _has_errors(new))):
             documents[field] = new
-        elif new.format.ordered or removed:
-            document, reason = _whole(old, new, removed)
-            documents[field] = document
-            if reason:
-                waits = waits or not (alarm or found.settled(field))
-                why = found.unreadable.get(field, reason)
-                findings.append(_held(old, "the change is held back", why))
+        elif new.format.ordered or is_missing:
+            documents[field], reason = _choose_file(old, new, is_missing)
+            if reason is not None:
+                waits = waits or not (alarm or folder.settled(field))
+                if field in folder.unreadable:
+                    text, _, hint = folder.unreadable[field].partition("; ")
+                    reason = Reason(text, hint or "make the file readable")
+                findings.append(waiting(old, "the change waits", reason))
         else:
-            kept = _keep(old, new, asked.get(field, frozenset()), settled)
-            documents[field] = kept.document
-            waits = waits or (bool(kept.keys) and not settled and not alarm)
-            reason = "the file has errors" if settled else "the file has just been changed"
-            reason = "the accounts seem to vanish" if alarm else reason
-            findings += [_held(old, f"{key!r} stays for now", reason) for key in kept.keys]
+            documents[field], kept = _keep_entries(old, new, intended, settled)
+            waits = waits or (bool(kept) and not settled and not alarm)
+            reason = ERRORS if settled else _UNSETTLED
+            reason = _LOST_ACCOUNTS if alarm else reason
+            findings += [waiting(old, f"{key!r} stays for now", reason) for key in kept]
     return Decision(Roster(**documents), tuple(findings), waits)  # type: ignore[arg-type]
 
 
-class _Kept(NamedTuple):
-    document: Document[object]
-    keys: list[str]  # of the entries that stay as they were
+def _keep_entries(
+    old: Document[object], new: Document[object], intended: frozenset[str], settled: bool
+) -> tuple[Document[object], list[str]]:
+    """The new document with the entries of the old one that it lacks, and their keys.
 
-
-def _keep(
-    old: Document[object], new: Document[object], asked: frozenset[str], settled: bool
-) -> _Kept:
-    """The new document with the entries that it lacks, and with what its unfinished last line
-    was before: a line without its line feed may be half of one."""
+    A last line without a line feed may be half a line: its entry stays as it was.
+    """
     changed = changed_keys(old, new)
     unfinished = ""
     last = None if settled else new.unfinished()
     if last is not None:
         key = new.format.key(new.line(last))
-        if key in changed and key not in asked:
+        if key in changed and key not in intended:
             unfinished = key
     lost = [
         (key, position)
-        for key in sorted(changed - asked)
+        for key in sorted(changed - intended)
         if (position := old.position(key)) is not None and (key == unfinished or key not in new)
     ]
     if not lost and not unfinished:
-        return _Kept(new, [])
+        return new, []
     removed = {last: None} if last is not None and unfinished else {}
-    document = new.edited(removed, [old.line(place).removesuffix("\r") for _, place in lost])
-    return _Kept(document, [key for key, _ in lost] or [unfinished])
+    lines = [old.line(position).removesuffix("\r") for _, position in lost]
+    return new.edited(removed, lines), [key for key, _ in lost] or [unfinished]
 
 
-def _whole(
-    old: Document[object], new: Document[object], removed: bool
-) -> tuple[Document[object], str]:
-    """A file that counts as a whole: the new one if it only adds to the old one, and why not."""
-    if removed:
-        return old, "" if old.is_empty() else "the file is gone"
-    if _errors(new):
-        return old, "the file has errors"
+def _choose_file(
+    old: Document[object], new: Document[object], is_missing: bool
+) -> tuple[Document[object], Reason | None]:
+    """The live document of a file that counts as a whole, and why the new one waits: it is live if
+    it only adds lines to the old one."""
+    if is_missing:
+        return old, None if old.is_empty() else _MISSING
+    if _has_errors(new):
+        return old, ERRORS
     lines = iter(new.lines)
     if new.text.endswith("\n") and all(line in lines for line in old.lines if old.format.key(line)):
-        return new, ""
-    return old, "the file has just been changed"
+        return new, None
+    return old, _UNSETTLED
 
 
-def _alarm(served: Roster, found: ScannedFolder, asked: frozenset[str]) -> str:
-    """Why the accounts seem to vanish by accident, or ""."""
-    if "accounts" in found.unreadable:
-        return f"the accounts can't be read ({found.unreadable['accounts']})"
-    before, now = served.accounts, found.roster.accounts
+def _alarm(live: Roster, folder: ScannedFolder, intended: frozenset[str]) -> str:
+    """Why the accounts seem to be lost by accident, or ""."""
+    if "accounts" in folder.unreadable:
+        return f"the accounts can't be read ({folder.unreadable['accounts']})"
+    before, now = live.accounts, folder.roster.accounts
     if before.same_as(now) or not before.size_hint():
         return ""
-    if "accounts" in found.missing:
-        return "the file is gone; its accounts stay, and nothing else is removed"
-    lost = [
-        key
-        for key in changed_keys(before, now) - asked
-        if before.positions(key) and not now.positions(key)
-    ]
+    if "accounts" in folder.missing:
+        return "the file is missing; its accounts stay, and nothing else is removed"
+    lost = lost_accounts(before, now, intended)
     if lost and not now.size_hint():
         return f"the file has lost all of its {len(lost)} accounts; they stay"
     if len(lost) > MASS_REMOVAL and 2 * len(lost) > before.size_hint():
@@ -149,37 +158,46 @@ def _alarm(served: Roster, found: ScannedFolder, asked: frozenset[str]) -> str:
     return ""
 
 
-def vanished(
-    served: Roster, before: Roster, after: Roster, asked: frozenset[str]
+def lost_accounts(
+    before: Document[Account], after: Document[Account], intended: frozenset[str]
 ) -> frozenset[str]:
-    """Accounts that an edit would take away unseen: the accounts file has lost all of its entries,
-    and the edit writes a new one without them. `asked`: keys that a command took away before."""
-    if before.accounts.size_hint() or not after.accounts.size_hint():
-        return frozenset()
-    old, new = served.accounts, after.accounts
+    """The accounts that a second document lacks, and that no command intended to remove."""
     return frozenset(
         key
-        for key in changed_keys(old, new) - asked
-        if old.positions(key) and not new.positions(key)
+        for key in changed_keys(before, after) - intended
+        if before.positions(key) and not after.positions(key)
     )
 
 
-def _errors(document: Document[object]) -> bool:
+def lost_by_edit(
+    live: Roster, before: Roster, after: Roster, intended: frozenset[str]
+) -> frozenset[str]:
+    """The live accounts that an edit would remove by accident: the accounts file has lost all of
+    its entries, and the edit writes a new file without them. `intended`: keys that earlier commands
+    have removed."""
+    if before.accounts.size_hint() or not after.accounts.size_hint():
+        return frozenset()
+    return lost_accounts(live.accounts, after.accounts, intended)
+
+
+def _has_errors(document: Document[object]) -> bool:
     return document.faulty() > 0 or any(
         finding.severity == ERROR for finding in document.format.faults(document)
     )
 
 
-def _held(document: Document[object], message: str, reason: str) -> Finding:
+def waiting(document: Document[E], message: str, reason: Reason) -> Finding:
+    """The finding on a change that waits."""
     where = Location(document.format.file)
-    return Finding(where, WARNING, "held-back", message, reason)
+    return Finding(where, WARNING, "held-back", f"{message}: {reason.text}", reason.hint)
 
 
 def keep_expandable(before: Router, after: Router) -> tuple[Roster, list[Finding]]:
-    """The roster of `after`, but with the aliases as they were that Postfix could expand no more.
+    """The roster of `after`, where an alias that Postfix could not expand any more stays as it was.
 
-    A new alias of that kind stays in: it gets no row. If all of them take too many lookups, the
-    rest is not followed, and a finding says so. A memory of `after` is used, and keeps the results.
+    A new alias of that kind is not replaced: it gets no row. If all aliases together take too many
+    lookups, the rest is not followed, and a finding reports that. The memory of `after` is used and
+    keeps the results.
     """
     roster = after.roster
     pairs = list(zip(before.roster.aliases(), after.roster.aliases(), strict=True))
@@ -188,27 +206,27 @@ def keep_expandable(before: Router, after: Router) -> tuple[Roster, list[Finding
         after = after._replace(roster=after.roster.read_at_once())
     if after.memory is None:
         after = after.remembering()
-    kept = [
-        _expandable(after, sorted(key for key in keys if key in read), old, new)
+    (virtual, findings), (local_aliases, more) = (
+        _keep_expandable(after, sorted(key for key in keys if key in read), old, new)
         for keys, read, (old, new) in zip(changed, after.roster.aliases(), pairs, strict=True)
-    ]
-    (virtual, faults), (ours, more) = kept
-    return roster._replace(virtual=virtual, local_aliases=ours), faults + more
+    )
+    return roster._replace(virtual=virtual, local_aliases=local_aliases), findings + more
 
 
-def _expandable(
+def _keep_expandable(
     after: Router, keys: Iterable[str], old: Document[Alias], new: Document[Alias]
 ) -> tuple[Document[Alias], list[Finding]]:
     """As `keep_expandable`, for some keys of one file."""
-    kept, findings = new, []
+    document, findings = new, []
     for key in keys:
         try:
             after.follow(key)
         except NotFollowed:
             message = (
-                f"aliases from {key!r} on are served but not followed: all take too many lookups"
+                f"aliases from {key!r} on are live but not followed: all aliases together take "
+                "too many lookups"
             )
-            hint = "give aliases fewer recipients; 'setup explain' follows one"
+            hint = "give aliases fewer recipients; 'setup explain' follows one alias"
             where = new.location(new.position(key))
             findings.append(Finding(where, WARNING, "not-followed", message, hint))
             break
@@ -216,28 +234,30 @@ def _expandable(
             findings.append(fault.at(new.location(new.position(key))))
             position = old.position(key)
             if position is not None:
-                removed = dict.fromkeys(kept.positions(key))
-                kept = kept.edited(removed, [old.line(position).removesuffix("\r")])
-    return kept, findings
+                removed = dict.fromkeys(document.positions(key))
+                document = document.edited(removed, [old.line(position).removesuffix("\r")])
+    return document, findings
 
 
 def new_faults(old: Document[E], new: Document[E]) -> list[Finding]:
-    """What can't be read of the lines that only the new document has."""
+    """The errors of the lines that only the new document has."""
     before, after = changed_lines(old, new)
     many = len(after) > _MANY and not isinstance(new, LargeDocument)
     unreadable = new.unreadable() if many else None
     known = set(before)
-    found = []
+    faults = []
     for position, line in after:
-        if WORD in line and line not in known:
-            try:
+        if line in known:
+            continue
+        try:
+            if WORD in line:
                 check_note(line)
-            except ParseError as fault:
-                found.append(fault.at(new.location(position)))
-        may_be = unreadable is None or position in unreadable
-        if may_be and line not in known and new.format.key(line):
-            try:
+        except ParseError as fault:
+            faults.append(fault.at(new.location(position)))
+        may_be_faulty = unreadable is None or position in unreadable
+        try:
+            if may_be_faulty and new.format.key(line):
                 new.format.parse(line)
-            except ParseError as fault:
-                found.append(fault.at(new.location(position)))
-    return found
+        except ParseError as fault:
+            faults.append(fault.at(new.location(position)))
+    return faults

@@ -16,7 +16,7 @@ from mailroster.roster.formats.sasl_password import SASL_PASSWORDS, Login
 from mailroster.roster.formats.sender_logins import SENDER_LOGINS, Grant
 from mailroster.roster.formats.virtual import VIRTUAL, Alias
 
-#: The fields in whose files an end date means something.
+#: The fields whose entries may have an end date.
 ENDING = ("accounts", "virtual", "send_access", "receive_access")
 
 
@@ -40,11 +40,11 @@ class Roster(NamedTuple):
         return zip(self._fields, self, strict=True)  # type: ignore[arg-type]
 
     def aliases(self) -> "tuple[Document[Alias], Document[Alias]]":
-        """The documents of aliases, in the order in which they are asked."""
+        """The documents of aliases, in the order of lookups."""
         return self.virtual, self.local_aliases
 
     def alias(self, key: str) -> Alias | None:
-        """The alias of a key; in both files, that of the first."""
+        """The alias of a key; if both files have it, that of the first file."""
         return self.virtual.get(key) or self.local_aliases.get(key)
 
     def of_file(self, file: str) -> Document[Any]:
@@ -52,35 +52,35 @@ class Roster(NamedTuple):
         return next(document for _, document in self.documents() if document.format.file == file)
 
     def in_memory(self) -> "Roster":
-        """The same with whole documents, for who asks for many of their lines."""
+        """The same with whole documents, for callers that read many of their lines."""
         documents: list[Any] = [whole(document) for document in self]
         return Roster(*documents)
 
     def read_at_once(self) -> "Roster":
-        """The same with whole documents that are read: for who asks for most of their entries."""
+        """The same with whole documents and all entries read, if most of them are needed."""
         roster = self.in_memory()
         for document in roster:
             document.counted()
         return roster
 
     def names_domain(self, domain: str) -> bool:
-        """Whether an account or an alias names a domain, so that it is served."""
+        """Whether an account or an alias names a domain, so that it is served here."""
         return self.accounts.names_domain(domain) or self.virtual.names_domain(domain)
 
 
 def differing(
     before: Roster, after: Roster
 ) -> "Iterator[tuple[str, Document[object], Document[object]]]":
-    """Field name and both documents of each file whose text is another in a second roster."""
+    """Field name and both documents of each file that differs between two rosters."""
     for (field, old), (_, new) in zip(before.documents(), after.documents(), strict=True):
         if not old.same_as(new):
             yield field, old, new
 
 
 def document_of(field: str, raw: bytes, known: Iterable[Roster]) -> Document[Any]:
-    """The document of a field with some bytes; one of `known` that has the same text is used again,
-    with all that it has worked out already."""
+    """The document of a field with some bytes. Reuses a document of `known` with the same text,
+    with all that it has cached."""
     empty: Document[Any] = getattr(Roster(), field)
     document = Document.from_bytes(empty.format, raw)
-    same = (getattr(roster, field) for roster in known)
-    return next((found for found in same if found.text == document.text), document)
+    others = (getattr(roster, field) for roster in known)
+    return next((other for other in others if other.text == document.text), document)

@@ -1,5 +1,5 @@
-"""The way of one address, step by step: each lookup that Postfix makes, where it ends, and what is
-answered to who sends to it. The steps are the router's own."""
+"""The route of one address, step by step: each lookup that Postfix makes, where the mail ends, and
+the answer that a sender gets. The steps are those of the router itself."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -11,38 +11,39 @@ from mailroster.roster.formats.access import Restriction
 from mailroster.roster.formats.regexp import placed
 from mailroster.roster.formats.virtual import Alias
 from mailroster.roster.roster import Roster
-from mailroster.routing.router import (
+from mailroster.routing.lookups import (
     BARE,
     DISCARD_DOMAIN,
     DOMAIN,
     NAME,
     POSTMASTER_SETTING,
     Match,
-    Router,
     quoted,
     role_recipient,
 )
+from mailroster.routing.router import Router
 
 MAILBOX, ELSEWHERE, DISCARDED, NOWHERE = "mailbox", "elsewhere", "discarded", "nowhere"
-#: Aliases that lead nowhere are looked for so many at once, and so often.
+#: Aliases that Postfix can't follow are searched for this many at once, in this many rounds.
 _AT_ONCE, _ROUNDS = 20, 100
-#: The lines of the rules that take some addresses (Postfix alone can tell).
+#: Why an address is refused if no address that it leads to exists.
+LEADS_NOWHERE = "it leads only to addresses that do not exist here"
+#: Gives the line of the rule that matches each of some addresses, as Postfix finds it.
 LinesOfRules = Callable[[Iterable[str]], Mapping[str, int]]
 
 
 class Lookup(NamedTuple):
-    """A key that was asked for in a file, and found nothing."""
+    """A lookup without a match."""
 
     file: str
-    form: str  # of the key: mailroster.routing.router
+    form: str  # of the key: mailroster.routing.lookups
     key: str
 
 
 class Hop(NamedTuple):
-    """One address on the way: what it becomes, by which line, and what was tried before.
+    """One address on a route: its results, the line that gives them, and the lookups before.
 
-    An address that nothing matches becomes nothing: no `where`, no results. The `key` of a rule is
-    its pattern.
+    If nothing matches, there are no results and no `where`. The `key` of a rule is its pattern.
     """
 
     address: str
@@ -53,13 +54,13 @@ class Hop(NamedTuple):
     tried: tuple[Lookup, ...]
 
     def stays(self) -> bool:
-        """Whether the address is one of its own results, or the end of the way."""
+        """Whether the address is one of its own results, or the end of the route."""
         return not self.results or self.address.lower() in map(str.lower, self.results)
 
 
 class Recipient(NamedTuple):
-    """Where a route ends: in the mailbox of an account, on another server, discarded, or
-    nowhere."""
+    """The end of a route: the mailbox of an account, an address elsewhere, one whose mail is
+    discarded, or one that does not exist."""
 
     address: str
     kind: str
@@ -67,8 +68,8 @@ class Recipient(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What is answered to who sends to an address: the code of RCPT, the code at the end of the
-    message, and why. 0 stands for a code that only Postfix knows."""
+    """The answer to a sender: the code at RCPT, the code after DATA, and why. A code that only
+    Postfix knows is 0."""
 
     rcpt: int
     data: int
@@ -76,8 +77,8 @@ class Answer(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """All of it. With a `fault` Postfix can't follow the address to its end; there are no
-    recipients then, nor where the mail is refused."""
+    """The whole route. There are no recipients where the mail is refused, nor with a `fault`:
+    Postfix can't follow the address to its end then."""
 
     address: str
     answer: Answer
@@ -86,90 +87,95 @@ class Trace(NamedTuple):
     fault: ParseError | None = None
 
 
+class _Step(NamedTuple):
+    """One address on a route, its match, the form of the key, and the lookups before."""
+
+    address: str
+    match: Match | None
+    form: str
+    tried: list[Lookup]
+
+
 def follow(
     router: Router, address: str, lines_of_rules: LinesOfRules, served: Router | None = None
 ) -> Trace:
-    """The way of a qualified address, as the tables would have it if every alias were in them;
-    `served` names the domains that are served, if it is not the router itself."""
+    """The route of a qualified address, as if the tables had every alias. `served` decides which
+    domains are served, if it is not the router itself."""
     served = served or router
-    hops: dict[str, tuple[str, Match | None, str, list[Lookup]]] = {}
+    steps: dict[str, _Step] = {}
 
     def look(current: str) -> Match | None:
         tried: list[Lookup] = []
-        for file, form, key, match in router.tries(current):
+        for file, form, key, match in router.attempts(current):
             if match is not None:
-                hops.setdefault(current.lower(), (current, match, form, tried))
+                steps.setdefault(current.lower(), _Step(current, match, form, tried))
                 return match
             tried.append(Lookup(file, form, key))
-        hops.setdefault(current.lower(), (current, None, "", tried))
+        steps.setdefault(current.lower(), _Step(current, None, "", tried))
         return None
 
     fault = None
     recipients: list[str] = []
     try:
         recipients = router.walk(address, look)
-    except ParseError as found:
-        fault = found
-    steps = _placed(router, hops.values(), lines_of_rules)
+    except ParseError as error:
+        fault = error
+    hops = _hops(router, steps.values(), lines_of_rules)
     ends = tuple(end_of(served, recipient) for recipient in recipients)
     answer = _answer(router, served, address, fault, lead_nowhere(ends))
     if answer.data not in (0, 250) and answer.why != LEADS_NOWHERE:
         ends = ()
-    return Trace(address, answer, steps, ends, fault)
-
-
-#: Why an address is refused whose every recipient is an address here that does not exist.
-LEADS_NOWHERE = "every address that it leads to is unknown here"
+    return Trace(address, answer, hops, ends, fault)
 
 
 def lead_nowhere(ends: Collection[Recipient]) -> bool:
-    """Whether mail to some recipients would be accepted for nothing, and bounce."""
+    """Whether no recipient exists, so that the mail would be accepted and then bounce."""
     return bool(ends) and all(end.kind == NOWHERE for end in ends)
 
 
-#: An entry of a file that says where mail goes: the file, and the key.
+#: An entry that redirects mail: the file and the key.
 _Entry = tuple[str, str]
 
 
-class InForce(NamedTuple):
-    """The way in the tables as they are served, and the aliases on it that are not in them."""
+class ServedTrace(NamedTuple):
+    """The route by the tables as Postfix has them, and the aliases on it that they leave out."""
 
-    way: Trace
+    trace: Trace
     router: Router
     left_out: tuple[Finding, ...]
 
 
-def in_force(router: Router, address: str, lines_of_rules: LinesOfRules) -> InForce:
-    """As `follow`, but without the aliases that Postfix could not follow: they have no row.
+def follow_served(router: Router, address: str, lines_of_rules: LinesOfRules) -> ServedTrace:
+    """As `follow`, without the aliases that Postfix could not follow: the tables leave them out.
 
-    Where hundreds of them stand on one way, the fault stays.
+    With hundreds of them on one route, the fault stays.
     """
-    judged: dict[_Entry, Finding | None] = {}
+    faults: dict[_Entry, Finding | None] = {}
     whole = router
-    # The rows of the roles are those of the folder as it stands.
+    # The rows of the roles are those of the whole folder.
     router = router._replace(role=lambda key: role_recipient(whole, key))
     for _ in range(_ROUNDS):
-        way = follow(router, address, lines_of_rules, whole)
-        waiting = _doubtful(whole, way, all_of_them=any(judged.values()))
-        waiting = [entry for entry in waiting if entry not in judged][:_AT_ONCE]
-        if not waiting:
+        trace = follow(router, address, lines_of_rules, whole)
+        doubtful = _doubtful(whole, trace, every_alias=any(faults.values()))
+        entries = [entry for entry in doubtful if entry not in faults][:_AT_ONCE]
+        if not entries:
             break
-        judged |= {entry: _endless(whole, *entry) for entry in waiting}
-        removed = [entry for entry in waiting if judged[entry]]
+        faults |= {entry: _fault_of(whole, *entry) for entry in entries}
+        removed = [entry for entry in entries if faults[entry]]
         router = router._replace(roster=_without(router.roster, removed))
-    return InForce(way, router, tuple(filter(None, judged.values())))
+    return ServedTrace(trace, router, tuple(filter(None, faults.values())))
 
 
-def _doubtful(router: Router, way: Trace, *, all_of_them: bool) -> Iterable[_Entry]:
-    """The aliases on a way that may have no row. On one that comes to its end those that were asked
-    for by another key than the address on it: mail to that key goes another way."""
+def _doubtful(router: Router, trace: Trace, *, every_alias: bool) -> Iterable[_Entry]:
+    """The aliases on a route that the tables may leave out. On a route that reaches its end only
+    those whose key is not the address itself: mail to that key takes another route."""
     files = [document.format.file for document in router.roster.aliases()]
     entries: dict[_Entry, None] = {}
-    for hop in way.hops:
+    for hop in trace.hops:
         if hop.where is None or hop.where.file not in files:
             continue
         by_itself = router.qualified(hop.key) == hop.address.lower()
-        if all_of_them or way.fault is not None or not by_itself:
+        if every_alias or trace.fault is not None or not by_itself:
             entries[hop.where.file, hop.key] = None
     return entries
 
@@ -183,14 +189,13 @@ def _without(roster: Roster, entries: Iterable[_Entry]) -> Roster:
     return roster._replace(**documents)
 
 
-def _endless(router: Router, file: str, key: str) -> Finding | None:
-    """Why Postfix could not follow an alias to its end; None if it can."""
-    try:
-        router.follow(key)
-    except ParseError as fault:
-        document = router.roster.of_file(file)
-        return fault.at(document.location(document.position(key)))
-    return None
+def _fault_of(router: Router, file: str, key: str) -> Finding | None:
+    """Why Postfix can't follow an alias to its end; None if it can."""
+    fault = router.fault_of(key)
+    if fault is None:
+        return None
+    document = router.roster.of_file(file)
+    return fault.at(document.location(document.position(key)))
 
 
 def restriction(document: Document[Restriction], address: str) -> Restriction | None:
@@ -199,8 +204,8 @@ def restriction(document: Document[Restriction], address: str) -> Restriction | 
 
 
 def restrictions(document: Document[Restriction], address: str) -> Iterator[Restriction]:
-    """The entries about an address, in the order in which access(5) looks: the address, with its
-    extension and without; its domain, and those above it; `user@`."""
+    """The entries for an address, in the order of access(5): the address, with its extension and
+    without; its domain and the parent domains; `user@`."""
     local, domain = split(address.lower())
     users = list(dict.fromkeys((local, split_extension(local)[0])))
     keys = [f"{user}@{domain}" for user in users]
@@ -211,8 +216,7 @@ def restrictions(document: Document[Restriction], address: str) -> Iterator[Rest
 
 
 def code_of(action: str) -> int:
-    """The code that an action of access(5) is answered with: 250 lets pass; 0, only Postfix knows
-    it."""
+    """The code of an action of access(5): 250 if the mail passes, 0 if only Postfix knows it."""
     word = action.split(None, 1)[0].upper()
     if word in ("OK", "DUNNO", "PERMIT", "RELAY") or (action.isascii() and action.isdigit()):
         return 250
@@ -223,48 +227,47 @@ def code_of(action: str) -> int:
     return int(word) if word.isascii() and word.isdigit() and word[0] in "45" else 0
 
 
-def _placed(
-    router: Router,
-    found: Iterable[tuple[str, Match | None, str, list[Lookup]]],
-    lines_of_rules: LinesOfRules,
+def _hops(
+    router: Router, steps: Collection[_Step], lines_of_rules: LinesOfRules
 ) -> tuple[Hop, ...]:
-    """Hops with the places of the lines that matched."""
-    roster = router.roster
-    steps = list(found)
-    captured = [a for a, match, _, _ in steps if match and match.file == roster.regexp.format.file]
-    lines = lines_of_rules(map(quoted, captured)) if captured else {}
-    document = roster.regexp
-    patterns = (
-        {document.number(at): rule.pattern for at, rule, _ in placed(document)} if captured else {}
-    )
+    """The steps, with the places of the lines that matched."""
+    rules = router.roster.regexp
+    file = rules.format.file
+    by_rule = [step.address for step in steps if step.match and step.match.file == file]
+    lines: Mapping[str, int] = {}
+    patterns: dict[int, str] = {}
+    if by_rule:
+        lines = lines_of_rules(map(quoted, by_rule))
+        patterns = {rules.number(at): rule.pattern for at, rule, _ in placed(rules)}
     hops = []
     for address, match, form, tried in steps:
         if match is None:
             hops.append(Hop(address, None, "", "", (), tuple(tried)))
             continue
-        if match.file == roster.regexp.format.file:
-            where = Location(match.file, lines.get(quoted(address), 0))
-            match = match._replace(key=patterns.get(where.line, match.key))
+        key = match.key
+        if match.file == file:
+            where = Location(file, lines.get(quoted(address), 0))
+            key = patterns.get(where.line, key)
         elif match.file == POSTMASTER_SETTING:
             where = Location(match.file)
         else:
-            entries = roster.of_file(match.file)
-            where = entries.location(entries.position(match.key))
-        hops.append(Hop(address, where, form, match.key, tuple(match.results), tuple(tried)))
+            document = router.roster.of_file(match.file)
+            where = document.location(document.position(key))
+        hops.append(Hop(address, where, form, key, tuple(match.results), tuple(tried)))
     return tuple(hops)
 
 
 def _answer(
     router: Router, served: Router, address: str, fault: ParseError | None, nowhere: bool
 ) -> Answer:
-    """What smtpd(8), the policy service and cleanup(8) answer, in their order."""
+    """The answer of smtpd(8), the policy service and cleanup(8), in their order."""
     domain = split(address)[1].lower()
-    if not is_served(served, domain):
-        why = f"no account and no alias makes {domain} one of our domains"
-        return Answer(554, 554, f"{why}; only who has logged in may send there")
-    # smtpd(8), and only that, asks in lower case, and without the quotes as well.
+    if not served.serves(domain):
+        why = f"no account and no alias is in {domain}, so this server is not in charge of it"
+        return Answer(554, 554, f"{why}; only a user who has logged in may send there")
+    # smtpd(8), and only that, looks addresses up in lower case, and without the quotes as well.
     if not _is_known(router, address.lower()):
-        return Answer(550, 550, "no alias, no rule, no account and no catch-all takes it")
+        return Answer(550, 550, "no alias, no rule, no account and no catch-all matches it")
     entry = restriction(router.roster.receive_access, address)
     if entry is not None and (code := code_of(entry.action)) != 250:
         document = router.roster.receive_access
@@ -278,7 +281,7 @@ def _answer(
 
 
 def _permits(action: str) -> bool:
-    """Whether an action of access(5) is the last word, so that the policy service is not asked."""
+    """Whether an action of access(5) accepts the mail at once, before the policy service."""
     return action.split(None, 1)[0].upper() in ("OK", "PERMIT")
 
 
@@ -291,13 +294,8 @@ def _is_known(router: Router, address: str) -> bool:
         return True
 
 
-def is_served(router: Router, domain: str) -> bool:
-    """Whether mail for a domain is taken from anybody."""
-    return router.serves(domain)
-
-
 def end_of(router: Router, address: str) -> Recipient:
-    """What becomes of mail to a final recipient."""
+    """A final recipient, and where its mail ends."""
     domain = split(address)[1].lower()
     if domain == DISCARD_DOMAIN:
         return Recipient(address, DISCARDED)
@@ -307,8 +305,8 @@ def end_of(router: Router, address: str) -> Recipient:
     return Recipient(address, NOWHERE) if mailbox is None else Recipient(address, MAILBOX, mailbox)
 
 
-def form_told(form: str) -> str:
-    """The form of a key, for people; nothing about the plain address."""
+def form_text(form: str) -> str:
+    """The form of a key, for people; "" for the whole address."""
     return {
         BARE: ", its extension left out",
         NAME: ", the server's own domain left out",

@@ -1,7 +1,7 @@
-"""What running servers need in the state folder, and what of it is missing.
+"""Lists what running servers need in the state folder, and finds what is missing.
 
-Servers keep folders, sockets and files open. When somebody empties the state folder, or a tmpfs is
-lost, they go on with what has no name any more, and answer with errors.
+Servers keep folders, sockets and files open. If the state folder is emptied, or a tmpfs is lost,
+they keep using files that have no name any more, and answer with errors.
 """
 
 import os
@@ -13,61 +13,62 @@ from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 from mailroster.roster.roster import Roster
 from mailroster.servers.config.overrides import FILES as OVERRIDES
+from mailroster.servers.ownership import QUEUES
 
 DOVECOT, POSTFIX, POLICY = "dovecot", "postfix", "policy service"
 
-#: Folders of a queue (servers/ownership.py gives them away).
-_SPOOL = (
-    "active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "maildrop",
-    "pid", "private", "public", "saved", "trace",
-)  # fmt: skip
-#: It has to be the very file or folder that it was, or only one of that name.
+#: Whether it must be the same file or folder as before, or any with that name.
 _SAME, _ANY = True, False
 #: No file has this device and inode.
 _NOTHING = (0, 0)
 
 
 class Essential(NamedTuple):
-    """One file, folder or socket."""
+    """A file, folder or socket that is needed.
+
+    `servers` have to be restarted if it is missing. `maker`: the server that creates it at its
+    start; while that server is down, it may be missing. `always`: every start creates it, so it is
+    missed even if it did not exist when the last record was made.
+    """
 
     path: str
-    servers: tuple[str, ...] = ()  # those that have to be restarted when it is missing
+    servers: tuple[str, ...] = ()
     same: bool = _ANY
-    maker: str = ""  # the server that makes it at its start; while that is down, it may be missing
-    always: bool = False  # every start makes it: it counts even if it was gone when this began
+    maker: str = ""
+    always: bool = False
 
 
 class Essentials:
-    """The essentials of one instance, as they were when `record` was called last."""
+    """The essentials of one instance, as of the last call of `record`."""
 
     def __init__(self, settings: Settings, layout: Layout) -> None:
         self._settings, self._layout = settings, layout
         self._recorded: dict[Essential, tuple[int, int]] = {}
 
     def record(self) -> None:
-        """Takes what there is now for complete."""
+        """Records what exists now as complete."""
         self._recorded = {
-            each: found or _NOTHING
+            each: inode or _NOTHING
             for each in essentials(self._settings, self._layout)
-            if (found := _found(each.path)) or each.always
+            if (inode := _inode(each.path)) or each.always
         }
 
     def lost(self, is_running: Callable[[str], bool]) -> list[Essential]:
-        """Those that are missing, or replaced where that matters. What a server makes itself counts
-        only while `is_running` says of its name that it runs."""
+        """The essentials that are missing, or replaced if that matters. Those that a server creates
+        itself count only while that server runs (`is_running`, by name)."""
         return [
             each
             for each, before in self._recorded.items()
             if (not each.maker or is_running(each.maker))
-            and (not (found := _found(each.path)) or (each.same and found != before))
+            and (not (inode := _inode(each.path)) or (each.same and inode != before))
         ]
 
 
 def essentials(settings: Settings, layout: Layout) -> Iterator[Essential]:
-    """Everything that may be essential; what is not there at first is no loss later."""
+    """Everything that may be essential, whether or not it exists."""
     yield from _of_tables(layout)
-    ours = (POLICY,) if layout.kind == "host" else (DOVECOT, POSTFIX, POLICY)
-    yield Essential(settings.logs, ours, _SAME)
+    servers = (POLICY,) if layout.kind == "host" else (DOVECOT, POSTFIX, POLICY)
+    yield Essential(settings.logs, servers, _SAME)
     yield Essential(layout.policy_pid, (POLICY,), _ANY, POLICY)
     yield Essential(layout.policy, (POLICY,), _ANY, POLICY)
     if layout.kind != "host":
@@ -80,7 +81,7 @@ def _of_tables(layout: Layout) -> Iterator[Essential]:
         layout.sieve_accounts,
     ):  # fmt: skip
         yield Essential(folder, (), _SAME, always=True)
-    # Another folder may have an old pid file of the policy service, which nobody keeps locked.
+    # Another folder may have an old pid file of the policy service, which is not locked.
     yield Essential(layout.locks, (POLICY,), _SAME, always=True)
     yield Essential(layout.served, (), _SAME, always=True)
     yield Essential(layout.up_pid, (), _SAME, always=True)
@@ -88,8 +89,9 @@ def _of_tables(layout: Layout) -> Iterator[Essential]:
     yield Essential(layout.sieve_mail, (DOVECOT,), _SAME)
     for file in (
         layout.origin, layout.dialect, layout.mail_folder, layout.postmaster, layout.delimiters,
-        layout.built, layout.note, layout.untrusted, layout.quota_warning, layout.sieve_sendmail,
-        layout.sieve_smtpd, layout.sieve_keep, os.path.join(layout.postmap, "main.cf"),
+        layout.built, layout.layout_file, layout.untrusted, layout.quota_warning,
+        layout.sieve_sendmail, layout.sieve_smtpd, layout.sieve_keep,
+        os.path.join(layout.postmap, "main.cf"),
     ):  # fmt: skip
         yield Essential(file)
     for document in Roster():
@@ -104,7 +106,7 @@ def _of_servers(settings: Settings, layout: Layout) -> Iterator[Essential]:
     yield Essential(layout.run, (DOVECOT, POLICY), _SAME, always=True)
     yield Essential(layout.tls, (DOVECOT, POSTFIX), _SAME)
     yield Essential(layout.overrides, (), _SAME)
-    for name in _SPOOL:
+    for name in ("pid", *QUEUES):
         yield Essential(os.path.join(layout.spool, name), (POSTFIX,), _SAME)
     for name in ("main.cf", "master.cf"):
         yield Essential(os.path.join(layout.postfix, name), (POSTFIX,))
@@ -130,7 +132,7 @@ def _files(folder: str) -> Iterator[str]:
 
 
 def _sockets(folders: Iterable[str]) -> Iterator[str]:
-    """The sockets of services. One that is named by a number is of one process, and goes with it
+    """The sockets of services. A socket named by a number belongs to one process, which removes it
     (Dovecot 2.4, `srv.imap-login/PID`)."""
     for folder in folders:
         for path in _files(folder):
@@ -144,8 +146,8 @@ def _sockets(folders: Iterable[str]) -> Iterator[str]:
                 yield path
 
 
-def _found(path: str) -> tuple[int, int] | None:
-    """Which file or folder it is; None if there is none to see."""
+def _inode(path: str) -> tuple[int, int] | None:
+    """The device and inode of a file or folder; None if there is none."""
     try:
         status = os.stat(path)
     except OSError:

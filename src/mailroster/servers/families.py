@@ -1,7 +1,7 @@
-"""The processes of a server, by proc(5) and pidfd_open(2): what belongs to it, and how it is ended.
+"""Finds all processes of a server (proc(5)), and ends them (pidfd_open(2)).
 
 A daemon leads a session of its own (setsid(2)), which its children inherit. So its family is its
-session, and whatever descends from that. Pid files are not asked: they may be gone.
+session, and all descendants of that. Pid files are not used: they may be missing.
 """
 
 import asyncio
@@ -19,19 +19,19 @@ from mailroster.system import processes
 from mailroster.system.processes import KILLED_S, Entry, entries, entry_of
 from mailroster.system.threads import in_thread
 
-#: After its master has ended, a child gets this time before it is killed.
+#: When the master has ended, its children get this time before they are killed.
 CHILDREN_S = 3.0
 _STEP_S, _STEP_MAX_S = 0.02, 0.2
 
 
 class Process:
-    """A handle on one process. It stays valid when the number is given to another process."""
+    """A handle on one process. It stays valid when another process gets the pid."""
 
     def __init__(self, pid: int) -> None:
         """Raises ProcessLookupError if there is no such process."""
         self._fd = os.pidfd_open(pid)
         try:
-            self.entry = entry_of(pid)  # behind the handle: if it still lives, it is the same one
+            self.entry = entry_of(pid)  # read after the handle: if the process runs, it is this one
         except OSError:
             os.close(self._fd)
             raise ProcessLookupError(pid) from None
@@ -60,13 +60,13 @@ class Process:
 
 
 class Family:
-    """A leader and all that belongs to it. Each look adds what has been started since."""
+    """A leader and all processes that belong to it. `update` adds those started since."""
 
     def __init__(self, leader: Process) -> None:
         self.leader = leader
         self._members: dict[int, Process] = {}
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Opens the processes that belong to the leader and are not known yet."""
         table = entries()
         for pid in members(self.leader.entry, self._alive(), table):
@@ -74,18 +74,18 @@ class Family:
             if known is not None and known.entry.started == table[pid].started:
                 continue
             try:
-                found = Process(pid)
+                process = Process(pid)
             except OSError:
                 continue  # it has ended
-            if found.entry.started != table[pid].started:
-                found.close()  # the number belongs to another process now
+            if process.entry.started != table[pid].started:
+                process.close()  # another process has the pid now
                 continue
             if known is not None:
                 known.close()
-            self._members[pid] = found
+            self._members[pid] = process
 
     def children(self) -> list[Process]:
-        """Those that run, without the leader."""
+        """The members that run, without the leader."""
         return [process for process in self._members.values() if not process.has_ended()]
 
     def signal_children(self, number: int) -> None:
@@ -102,42 +102,41 @@ class Family:
 
 
 def members(leader: Entry, known: Iterable[Entry], table: Mapping[int, Entry]) -> set[int]:
-    """The processes of a table that belong to a leader: those of its session, and all that descend
-    from it, from them, or from known members. Without the leader, and without dead ones."""
-    there = table.get(leader.pid)
-    is_reused = there is not None and there.started != leader.started
-    leads = leader.session == leader.pid and not is_reused
-    found = {each.pid for each in known if _is(each, table)}
-    if leads:
-        found |= {pid for pid, entry in table.items() if entry.session == leader.pid}
-    if there is not None and not is_reused:
-        found.add(leader.pid)
+    """The pids of a table that belong to a leader: its session, and all descendants of it, of the
+    leader and of known members. Without the leader itself, and without dead processes."""
+    current = table.get(leader.pid)
+    is_reused = current is not None and current.started != leader.started
+    pids = {entry.pid for entry in known if _is_same(entry, table)}
+    if leader.session == leader.pid and not is_reused:
+        pids |= {pid for pid, entry in table.items() if entry.session == leader.pid}
+    if current is not None and not is_reused:
+        pids.add(leader.pid)
     children: dict[int, list[int]] = {}
     for entry in table.values():
         children.setdefault(entry.parent, []).append(entry.pid)
-    waiting = list(found)
+    waiting = list(pids)
     while waiting:
-        fresh = [pid for pid in children.get(waiting.pop(), ()) if pid not in found]
-        found.update(fresh)
-        waiting += fresh
-    found.discard(leader.pid)
-    return {pid for pid in found if not table[pid].is_dead()}
+        new = [pid for pid in children.get(waiting.pop(), ()) if pid not in pids]
+        pids.update(new)
+        waiting += new
+    pids.discard(leader.pid)
+    return {pid for pid in pids if not table[pid].is_dead()}
 
 
-def _is(known: Entry, table: Mapping[int, Entry]) -> bool:
+def _is_same(known: Entry, table: Mapping[int, Entry]) -> bool:
     return known.pid in table and table[known.pid].started == known.started
 
 
 async def end(leader: Process, stop_s: float, killed: Callable[[], object]) -> bool:
-    """Ends a server and everything that belongs to it; whether nothing of it is left.
+    """Ends a server and all its processes; returns whether none is left.
 
-    SIGTERM to the leader, then to its children once it has ended; SIGKILL to all of them when
-    `stop_s` seconds are over, or when the children have had CHILDREN_S. Calls `killed` once if a
-    process had to be killed.
+    SIGTERM to the leader, then to its children once it has ended; SIGKILL to all of them after
+    `stop_s` seconds, or CHILDREN_S after the leader has ended. Calls `killed` once if a process has
+    to be killed.
     """
     family = Family(leader)
     try:
-        await _look(family)
+        await _update(family)
         leader.signal(signal.SIGTERM)
         if await _all_ended(family, stop_s):
             return True
@@ -145,7 +144,7 @@ async def end(leader: Process, stop_s: float, killed: Callable[[], object]) -> b
         deadline = time.monotonic() + KILLED_S
         while time.monotonic() < deadline:
             leader.signal(signal.SIGKILL)
-            await _look(family)
+            await _update(family)
             family.signal_children(signal.SIGKILL)
             if leader.has_ended() and not family.children():
                 return True
@@ -155,19 +154,19 @@ async def end(leader: Process, stop_s: float, killed: Callable[[], object]) -> b
         family.close()
 
 
-async def _look(family: Family) -> None:
-    """A look at a family that may fail: without descriptors, say, only those are ended that are
-    known already, and the leader."""
+async def _update(family: Family) -> None:
+    """Updates a family if possible: without free descriptors, only the leader and the members that
+    are known already can be ended."""
     with suppress(OSError):
-        await in_thread(family.look)
+        await in_thread(family.update)
 
 
 async def _all_ended(family: Family, stop_s: float) -> bool:
-    """Whether all of a family end by themselves in time."""
+    """Whether all processes of a family end in time without SIGKILL."""
     now = time.monotonic()
     deadline, orphaned, step = now + stop_s, False, _STEP_S
     while time.monotonic() < deadline:
-        await _look(family)
+        await _update(family)
         if family.leader.has_ended():
             if not family.children():
                 return True
@@ -181,7 +180,7 @@ async def _all_ended(family: Family, stop_s: float) -> bool:
 
 
 class SpareDescriptors:
-    """Open descriptors for later: a process that has used up its own can still stop its servers."""
+    """Reserved descriptors: a process that has run out of them can still stop its servers."""
 
     def __init__(self, count: int = 8) -> None:
         self._fds = [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(count)]
@@ -192,7 +191,7 @@ class SpareDescriptors:
 
 
 async def kill_descendants(pid: int) -> None:
-    """Kills every process that this one (`pid`) has started and that still runs."""
+    """Kills all descendants of this process (`pid`) that still run."""
     deadline = time.monotonic() + KILLED_S
     while time.monotonic() < deadline:
         try:
@@ -201,9 +200,9 @@ async def kill_descendants(pid: int) -> None:
             return  # /proc can't be read
         if not waiting:
             return
-        for each in waiting:
+        for child in waiting:
             try:
-                os.kill(each, signal.SIGKILL)
+                os.kill(child, signal.SIGKILL)
             except ProcessLookupError:
                 pass
         await asyncio.sleep(_STEP_S)
@@ -215,25 +214,25 @@ def _descendants(pid: int) -> set[int]:
     return members(own, (), table)
 
 
-# -- servers of an instance whose pid files are gone
+# -- servers of an instance, without its pid files
 
 
 def servers_of(layout: Layout) -> dict[int, str]:
-    """The masters and policy services of an instance that run, pid -> name, whatever its state
-    folder says. Only processes of this root's file system, and of users who can't be imitated."""
-    found = {}
+    """The running masters and policy services of an instance, pid -> name, without its state
+    folder. Only processes with the same root file system, of trusted users."""
+    servers = {}
     for entry in entries().values():
         try:
             name = _name_of(entry, layout)
         except OSError:
             continue  # it has ended
         if name:
-            found[entry.pid] = name
-    return found
+            servers[entry.pid] = name
+    return servers
 
 
 def _name_of(entry: Entry, layout: Layout) -> str:
-    """Which server of an instance a process is; "" if it is none."""
+    """The name of the server of an instance that a process is; "" for other processes."""
     if entry.is_dead() or entry.session != entry.pid or entry.pid == os.getpid():
         return ""
     words = processes.arguments(entry.pid)
@@ -241,8 +240,8 @@ def _name_of(entry: Entry, layout: Layout) -> str:
         return ""
     policy = [POLICY_MODULE, layout.state, layout.kind]
     if words[-4:-1] == list(map(os.fsencode, policy)):
-        is_ours = processes.is_trusted(entry.pid, *processes.uids(POLICY_USER))
-        return "policy service" if is_ours else ""
+        is_trusted = processes.is_trusted(entry.pid, *processes.uids(POLICY_USER))
+        return "policy service" if is_trusted else ""
     if layout.kind == "host" or not processes.is_trusted(entry.pid):
         return ""
     program = os.path.basename(words[0])

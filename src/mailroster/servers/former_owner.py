@@ -1,7 +1,7 @@
-"""What the former owner of an address has left: mail, and Sieve scripts in two places.
+"""Finds the mail and the Sieve scripts that a former owner of an address left.
 
-`email del -y` removes the script from the config folder, and `undo` restores it: so the script
-stays there under a name that is never served. Scripts of ManageSieve are deleted with the mail.
+`email del -y` renames the script in the config folder to a name that is never served, so that
+`undo` can restore it. Scripts of ManageSieve are deleted with the mail.
 """
 
 import os
@@ -13,30 +13,30 @@ from mailroster.base.settings import Settings
 from mailroster.roster.formats.sieve import SUFFIX
 from mailroster.servers.mailboxes import folder
 
-#: Stands behind the name of a script whose account was deleted, before the ID of that change.
+#: Follows the name of a script whose account was deleted; the ID of that change follows.
 DELETED = ".deleted-"
-#: The script of ManageSieve that is active, below the folder of a mailbox.
+#: The active script of ManageSieve, below the folder of a mailbox.
 _ACTIVE = "home/.dovecot.sieve"
 
 
-def left(settings: Settings, address: Address) -> list[str]:
-    """What lies where a new account of an address would have its own, as `mail in PATH`."""
-    place = folder(settings.mail, address)
-    found = [f"mail in {place}"] if _has_something(place) else []
-    active = os.path.join(place, _ACTIVE)
-    found += [f"an active Sieve script, {active}"] if os.path.lexists(active) else []
-    return found + [f"a Sieve script, {path}" for path in scripts(settings, address)]
+def leftovers(settings: Settings, address: Address) -> list[str]:
+    """What a new account with this address would inherit, as `mail in PATH`."""
+    mailbox = folder(settings.mail, address)
+    result = [f"mail in {mailbox}"] if _has_entries(mailbox) else []
+    active = os.path.join(mailbox, _ACTIVE)
+    result += [f"an active Sieve script, {active}"] if os.path.lexists(active) else []
+    return result + [f"a Sieve script, {path}" for path in scripts(settings, address)]
 
 
-def had_owner(settings: Settings, addresses: Sequence[Address]) -> list[Address]:
-    """Those of many addresses for which something is left."""
+def with_leftovers(settings: Settings, addresses: Sequence[Address]) -> list[Address]:
+    """Those of many addresses that have leftovers of a former owner."""
     config = settings.config
     names = os.listdir(config) if addresses and os.path.isdir(config) else []
     scripts = {fold(name.removesuffix(SUFFIX)) for name in names if name.endswith(SUFFIX)}
     return [
         address
         for address in addresses
-        if address in scripts or _has_something(folder(settings.mail, address))
+        if address in scripts or _has_entries(folder(settings.mail, address))
     ]
 
 
@@ -47,16 +47,16 @@ def scripts(settings: Settings, address: Address) -> list[str]:
 
 
 def set_scripts_aside(settings: Settings, address: Address, change: int) -> None:
-    """Takes the script of an address away; `bring_back` of the same change undoes it. Raises
+    """Renames the script of an address; `restore_script` with the same change undoes it. Raises
     OSError."""
     for path in scripts(settings, address):
         with suppress(FileNotFoundError):
             os.replace(path, f"{path}{DELETED}{change}")
 
 
-def bring_back(settings: Settings, address: Address, change: int) -> str:
-    """The path of a script that is back in its place; "" if the change has taken none away, or
-    another one is in its place. Raises OSError."""
+def restore_script(settings: Settings, address: Address, change: int) -> str:
+    """Restores the script that a change set aside; returns its path, or "" if there is none, or if
+    the address has another script. Raises OSError."""
     if scripts(settings, address):
         return ""
     end = f"{DELETED}{change}"
@@ -74,7 +74,7 @@ def _files(config: str, address: Address, end: str) -> list[str]:
     ]
 
 
-def _has_something(path: str) -> bool:
+def _has_entries(path: str) -> bool:
     try:
         with os.scandir(path) as entries:
             return any(True for _ in entries)

@@ -1,6 +1,7 @@
-"""What a running instance uses: the settings with which `up` or `watch` was started, and the ports
-on which its servers listen. Commands read them from a file of the state folder, as the environment
-of another shell and a `mailroster.toml` that has changed since do not count before a restart.
+"""The settings with which `up` or `watch` was started, and the ports of the running servers.
+
+Commands read them from the file `in-force` in the state folder: the environment of another shell,
+or a `mailroster.toml` that has changed, has no effect before a restart.
 
     boot 4fdb2d3c-…                         the boot of the machine (random(4))
     config /srv/mail/config
@@ -20,10 +21,11 @@ from mailroster.base.setting_rules import PORTS, fault
 from mailroster.base.settings import SETTINGS, Settings
 from mailroster.servers import running
 from mailroster.servers.config.endpoints import Endpoint, endpoints
+from mailroster.system.boot import boot_id
 from mailroster.system.files import Disk
 
-#: Settings of the command itself, or of how far the config folder is trusted.
-NOT_NOTED = frozenset(
+#: Settings of the command itself, and those that say how far the config folder is trusted.
+NOT_STORED = frozenset(
     (
         "layout", "password_scheme", "password_cost", "password_min_length", "password_refused",
         "trust_config", "linked_folders", "index_from_bytes", "history_bytes",
@@ -31,25 +33,24 @@ NOT_NOTED = frozenset(
 )  # fmt: skip
 _FOLDERS = ("mail", "logs")
 _BYTES_MAX = 1 << 16
-_BOOT = "/proc/sys/kernel/random/boot_id"
 
 
 class InForce(NamedTuple):
-    """Settings by name, and ports."""
+    """The stored settings by name, and the ports."""
 
     settings: dict[str, str | int | bool]
     endpoints: tuple[Endpoint, ...]
 
 
-def write(settings: Settings, layout: Layout, found: Iterable[Endpoint]) -> None:
-    """Notes what the servers use from now on."""
-    lines = [f"boot {_boot()}", f"config {settings.config}"]
+def write(settings: Settings, layout: Layout, endpoints: Iterable[Endpoint]) -> None:
+    """Stores what the servers use from now on."""
+    lines = [f"boot {boot_id()}", f"config {settings.config}"]
     defaults = {**dict.fromkeys(_FOLDERS, ""), **{s.name: s.default for s in SETTINGS}}
     for name, default in defaults.items():
         value = getattr(settings, name)
-        if name not in NOT_NOTED:
+        if name not in NOT_STORED:
             lines.append(f"set {name} {int(value) if isinstance(default, bool) else value}")
-    for name, port, tls, proxy, addresses in found:
+    for name, port, tls, proxy, addresses in endpoints:
         flags = "tls" if tls else "-", "proxy" if proxy else "-"
         lines.append(" ".join(("port", name, str(port), *flags, *addresses)))
     raw = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
@@ -58,7 +59,7 @@ def write(settings: Settings, layout: Layout, found: Iterable[Endpoint]) -> None
 
 
 def remove(layout: Layout) -> None:
-    """Forgets it: the servers are stopped."""
+    """Removes the file: the servers are stopped."""
     try:
         os.unlink(layout.in_force)
     except FileNotFoundError:
@@ -66,42 +67,41 @@ def remove(layout: Layout) -> None:
 
 
 def read(settings: Settings, layout: Layout) -> InForce | None:
-    """What the servers use that run on the config folder of the settings; None where none runs, or
-    this user may not know."""
+    """What the running servers of this config folder use; None if none run, or if this user may not
+    read it."""
     lines = _lines(layout.in_force)
     if not lines or not _is_alive(lines, layout):
         return None
     if not _is_same(next((line[7:] for line in lines if line.startswith("config ")), ""), settings):
         return None
     values: dict[str, str | int | bool] = {}
-    ports: list[Endpoint] = []
+    listening: list[Endpoint] = []
     for line in lines:
         kind, _, rest = line.partition(" ")
         if kind == "set":
             values.update(_value(*rest.partition(" ")[::2]))
         elif kind == "port":
-            ports += _endpoint(rest.split())
-    return InForce(values, tuple(ports))
+            listening += _endpoint(rest.split())
+    return InForce(values, tuple(listening))
 
 
-def applied(settings: Settings, layout: Layout, options: Mapping[str, str]) -> Settings:
-    """The settings as a running instance has them, but for those that options of this command
-    name."""
-    found = read(settings, layout)
-    if found is None:
+def apply_running(settings: Settings, layout: Layout, options: Mapping[str, str]) -> Settings:
+    """The settings of the running servers. Options of this command take precedence."""
+    stored = read(settings, layout)
+    if stored is None:
         return settings
-    kept: dict[str, Any] = {k: v for k, v in found.settings.items() if k not in options}
-    return settings._replace(**kept)
+    values: dict[str, Any] = {k: v for k, v in stored.settings.items() if k not in options}
+    return settings._replace(**values)
 
 
 def ports(settings: Settings, layout: Layout) -> tuple[Endpoint, ...]:
-    """The ports of the running servers; those of the settings where none run."""
-    found = read(settings, layout)
-    return endpoints(settings) if found is None else found.endpoints
+    """The ports of the running servers; those of the settings if none run."""
+    stored = read(settings, layout)
+    return endpoints(settings) if stored is None else stored.endpoints
 
 
 def _lines(path: str) -> list[str]:
-    """The lines of a file that only root can have written; none for any other."""
+    """The lines of a file, if only root can have written it."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -118,26 +118,18 @@ def _lines(path: str) -> list[str]:
 
 
 def _is_alive(lines: list[str], layout: Layout) -> bool:
-    """Whether the servers of a note run. Only root can ask for their processes; for others the note
-    counts, which a stop removes, until the machine is started again."""
-    if lines[0] != f"boot {_boot()}":
+    """Whether the servers of a file run. Only root can check their processes. For other users the
+    file is valid until the next boot, and a stop removes it."""
+    if lines[0] != f"boot {boot_id()}":
         return False
     if os.geteuid() != 0:
         return True
-    ours = layout.kind != "host" and running.is_running(layout)
-    return ours or running.up_pid(layout) is not None
-
-
-def _boot() -> str:
-    try:
-        with open(_BOOT, encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return "unknown"
+    is_started_by_up = layout.kind != "host" and running.is_running(layout)
+    return is_started_by_up or running.up_pid(layout) is not None
 
 
 def _is_same(config: str, settings: Settings) -> bool:
-    """Whether a path is that of the config folder, by any of its names."""
+    """Whether a path leads to the config folder of the settings."""
     if config == settings.config:
         return True
     try:
@@ -147,10 +139,10 @@ def _is_same(config: str, settings: Settings) -> bool:
 
 
 def _value(name: str, text: str) -> dict[str, str | int | bool]:
-    """A setting by its name, if it is one that is noted and its value one that can be."""
+    """A stored setting by name; empty if its name or its value is not valid."""
     if name in _FOLDERS and os.path.isabs(text):
         return {name: text}
-    setting = next((s for s in SETTINGS if s.name == name and name not in NOT_NOTED), None)
+    setting = next((s for s in SETTINGS if s.name == name and name not in NOT_STORED), None)
     if setting is None or fault(name, text):
         return {}
     if isinstance(setting.default, str):

@@ -1,18 +1,18 @@
-"""Whether the mail belongs to the mail's user, judged by a sample of the mail folder."""
+"""Checks with a sample of the mail folder whether the mail belongs to the mail's user."""
 
 import os
 from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-#: How many domains, and mailboxes of each, are looked at.
+#: The size of the sample: domains, and mailboxes of each.
 SAMPLE = 3
 #: Folders in the mail folder that are not domains.
 NO_DOMAINS = ("lost+found",)
 
 
 class ForeignMail(NamedTuple):
-    """A path that another user owns, what that means, and what to do."""
+    """A path that another user owns, with a message and a hint."""
 
     path: str
     message: str
@@ -24,7 +24,7 @@ class ForeignMail(NamedTuple):
 
 def foreign(mail: str, uid: int, gid: int) -> Iterator[ForeignMail]:
     """The first file or folder of a sample that the mail's user (uid, gid) does not own, if any."""
-    strange: list[tuple[str, int, int]] = []
+    strange: list[tuple[str, tuple[int, int]]] = []
     for path in _sample(mail):
         try:
             status = os.stat(path)
@@ -32,16 +32,16 @@ def foreign(mail: str, uid: int, gid: int) -> Iterator[ForeignMail]:
             continue
         if status.st_uid == uid or (path == mail and _lets_in(status, gid)):
             continue
-        strange.append((path, status.st_uid, status.st_gid))
+        strange.append((path, (status.st_uid, status.st_gid)))
     if not strange:
         return
-    path, their_uid, their_gid = strange[0]
-    message = f"belongs to {their_uid}:{their_gid}, and not to {uid}:{gid} who is to write the mail"
-    hint = f"chown -R {uid}:{gid} {mail}, once"
+    path, (other_uid, other_gid) = strange[0]
+    message = f"belongs to {other_uid}:{other_gid}, and not to {uid}:{gid}, the mail's user"
+    hint = f"run once: chown -R {uid}:{gid} {mail}"
     if len(strange) == 1 and path == mail:
-        hint = f"chown {uid}:{gid} {mail}, once"
-    elif their_uid and {(their, group) for _, their, group in strange} == {(their_uid, their_gid)}:
-        hint = f"DMS_VMAIL_UID={their_uid} DMS_VMAIL_GID={their_gid}, or {hint}"
+        hint = f"run once: chown {uid}:{gid} {mail}"
+    elif other_uid and len({owner for _, owner in strange}) == 1:
+        hint = f"set DMS_VMAIL_UID={other_uid} DMS_VMAIL_GID={other_gid}, or {hint}"
     yield ForeignMail(path, message, hint)
 
 
@@ -51,7 +51,7 @@ def _lets_in(status: os.stat_result, gid: int) -> bool:
 
 
 def _sample(mail: str) -> Iterator[str]:
-    """The mail folder, and a few domains, mailboxes and messages."""
+    """The mail folder, and a few domains, mailboxes, folders and messages."""
     yield mail
     for domain in _some(mail):
         yield domain
@@ -64,7 +64,7 @@ def _sample(mail: str) -> Iterator[str]:
 
 
 def _some(path: str, count: int = SAMPLE) -> list[str]:
-    """The first few of what is in a folder, in the order of the disk."""
+    """The first few entries of a folder, in the order of the disk."""
     try:
         with os.scandir(path) as entries:
             names = (e.path for e in entries if e.name[0] != "." and e.name not in NO_DOMAINS)

@@ -1,11 +1,11 @@
-"""Runs the functions of `mail_work` as the mail's user, in a process that has no other rights.
+"""Runs the functions of `mail_work` as the mail's user, in a process without other rights.
 
-Who owns the mail can write to every folder of it. Done by root, a rename or a deletion could be led
-to a file of root's by a link that is made at just the right moment. So root opens the mail folder,
-and a child works below it that has given up root's rights: it can do what a delivery could do. A
-caller who isn't root does the work itself.
+The mail's user can write to every folder in the mail folder. If root renamed or deleted mail there,
+a link that appears at the right moment could redirect it to a file of root. So root opens the mail
+folder, and a child that has dropped root's rights works below it: it can do no more than a
+delivery. A caller that is not root does the work itself.
 
-The mail's user can stop or kill such a child. So a child that says nothing for a while is killed,
+The mail's user can stop or kill such a child. So a child that sends nothing for a while is killed,
 and its work is reported as not done.
 """
 
@@ -20,31 +20,30 @@ from typing import NamedTuple
 
 from mailroster.base.findings import Refused, TryAgain
 from mailroster.servers import mail_work
-from mailroster.system.child import is_alone
+from mailroster.system.programs import is_single_threaded
 
-#: A child that works says so this often; one that is silent for longer than `_SILENT_S` is killed.
+#: A child sends a sign of life this often; one that is silent for `_SILENT_S` is killed.
 _ALIVE_S, _SILENT_S = 0.5, 30.0
-#: No work takes longer: somebody may make new files as fast as they are deleted.
+#: The limit for any work: files may be created as fast as they are deleted.
 _WORK_S = 600.0
 _SET_PDEATHSIG = 1  # linux/prctl.h
 _FDS_MAX = 1 << 30
-#: What a child says: that it is alive; at last, how its work ended, and the words to that.
+#: What a child sends: signs of life, then one of the outcomes, followed by a text.
 _ALIVE, _DONE, _REFUSED, _ERROR = b".", b"=done\n", b"=refused\n", b"=error\n"
 
-
-#: Ends a child that has answered, or does not.
+#: Kills a child and reaps it.
 Reap = Callable[[], None]
 
 
 class MailUser(NamedTuple):
-    """The uid and gid of the mail: the settings `vmail_uid` and `vmail_gid`."""
+    """The uid and gid of the mail's owner: the settings `vmail_uid` and `vmail_gid`."""
 
     uid: int
     gid: int
 
 
 def work(mail: str, user: MailUser, name: str, words: Sequence[str]) -> str:
-    """Calls a function of `mail_work` as a user, below a mail folder; what it gives.
+    """Calls a function of `mail_work` as a user, below a mail folder, and returns its result.
 
     Raises Refused and OSError as the function does, and TryAgain if the process does not answer.
     """
@@ -54,7 +53,7 @@ def work(mail: str, user: MailUser, name: str, words: Sequence[str]) -> str:
             return _in_process(mail, root, name, words)
         if not user.uid or not user.gid:
             raise Refused("the mail can't belong to root: set vmail_uid and vmail_gid")
-        start = _fork if is_alone() else _start_program
+        start = _fork if is_single_threaded() else _start_program
         return _result(mail, user, _answer(*start(root, user, name, words)))
     finally:
         os.close(root)
@@ -76,16 +75,16 @@ def _in_process(mail: str, root: int, name: str, words: Sequence[str]) -> str:
 
 
 def _fork(root: int, user: MailUser, name: str, words: Sequence[str]) -> tuple[int, Reap]:
-    """A child of this process that works: the descriptor on which it answers, and its end."""
+    """Starts a child that does the work; returns the descriptor of its answer, and its Reap."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            # Its copies of locks would hold them for as long as somebody stops it.
-            kept = sorted((root, writer))
-            os.closerange(3, kept[0])
-            os.closerange(kept[0] + 1, kept[1])
-            os.closerange(kept[1] + 1, _FDS_MAX)
+            # An inherited lock would stay locked while the mail's user keeps the child stopped.
+            first, second = sorted((root, writer))
+            os.closerange(3, first)
+            os.closerange(first + 1, second)
+            os.closerange(second + 1, _FDS_MAX)
             _serve(root, writer, user, name, words)
         finally:
             os._exit(0)
@@ -99,8 +98,8 @@ def _fork(root: int, user: MailUser, name: str, words: Sequence[str]) -> tuple[i
 
 
 def _start_program(root: int, user: MailUser, name: str, words: Sequence[str]) -> tuple[int, Reap]:
-    """The same for a process with threads, of which no copy can be made: this module as a program,
-    which begins as root, since others may not be able to read it."""
+    """As `_fork`, for a process with threads, which can't be forked safely: starts this module as a
+    program. It starts as root, since other users may not be able to read it."""
     import subprocess
 
     reader, writer = os.pipe()
@@ -121,12 +120,12 @@ def _start_program(root: int, user: MailUser, name: str, words: Sequence[str]) -
 
 
 def _serve(root: int, writer: int, user: MailUser, name: str, words: Sequence[str]) -> None:
-    """Gives up root's rights, works, and answers."""
-    import ctypes  # before others than root may not be able to read it
+    """Drops root's rights, does the work, and sends the answer."""
+    import ctypes  # while still root: other users may not be able to read it
 
     library = ctypes.CDLL(None)
     become(user)
-    library.prctl(_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # whose locks it works under
+    library.prctl(_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # the parent has the locks
     os.umask(0)
     try:
         folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root)
@@ -144,15 +143,15 @@ def _serve(root: int, writer: int, user: MailUser, name: str, words: Sequence[st
 
 
 def become(user: MailUser) -> None:
-    """Has this process be another user from now on, for good."""
+    """Makes this process run as another user, for good."""
     os.setgroups([])
     os.setresgid(user.gid, user.gid, user.gid)
     os.setresuid(user.uid, user.uid, user.uid)
 
 
-def _alive(say: Callable[[], object]) -> Callable[[], None]:
-    """What work calls again and again: says now and then that it goes on, and ends it by an OSError
-    once it has taken too long."""
+def _alive(send: Callable[[], object]) -> Callable[[], None]:
+    """The `Alive` of some work: sends a sign of life now and then, and raises OSError once the work
+    has exceeded its time limit."""
     began = last = time.monotonic()
 
     def alive() -> None:
@@ -160,9 +159,9 @@ def _alive(say: Callable[[], object]) -> Callable[[], None]:
         now = time.monotonic()
         if now - last >= _ALIVE_S:
             last = now
-            say()
+            send()
         if now - began > _WORK_S:
-            raise TimeoutError(errno.ETIMEDOUT, "somebody makes files as fast as they are deleted")
+            raise TimeoutError(errno.ETIMEDOUT, "files are created as fast as they are deleted")
 
     return alive
 
@@ -171,8 +170,8 @@ def _alive(say: Callable[[], object]) -> Callable[[], None]:
 
 
 def _answer(reader: int, reap: Reap) -> bytes:
-    """What a child answers; empty if it was killed, or is now since it says nothing."""
-    said = bytearray()
+    """The answer of a child; empty if it was killed, by others or here because it was silent."""
+    answer = bytearray()
     try:
         waiting = select.poll()
         waiting.register(reader, select.POLLIN)
@@ -180,13 +179,13 @@ def _answer(reader: int, reap: Reap) -> bytes:
             part = os.read(reader, 1 << 16)
             if not part:
                 break
-            said += part
+            answer += part
         else:
-            said.clear()
+            answer.clear()
     finally:
         os.close(reader)
         reap()
-    return bytes(said).lstrip(_ALIVE)
+    return bytes(answer).lstrip(_ALIVE)
 
 
 def _result(mail: str, user: MailUser, answer: bytes) -> str:
@@ -197,11 +196,12 @@ def _result(mail: str, user: MailUser, answer: bytes) -> str:
     if kind + b"\n" == _REFUSED:
         raise Refused(f"{mail}/{text}" if not text.startswith(("'", "/")) else text)
     if kind + b"\n" == _ERROR:
-        number, what, name = text.split("\n", 2)
+        number, message, name = text.split("\n", 2)
         if int(number) == errno.EACCES:
-            what += f" for the mail's user; give it the mail: chown -R {user.uid}:{user.gid} {mail}"
-        raise OSError(int(number), what, os.path.join(mail, name))
-    raise TryAgain(f"the work in {mail} was stopped by somebody; repeat the command")
+            owner = f"{user.uid}:{user.gid}"
+            message += f" for the mail's user; give it the mail: chown -R {owner} {mail}"
+        raise OSError(int(number), message, os.path.join(mail, name))
+    raise TryAgain(f"the work in {mail} was interrupted; repeat the command")
 
 
 def _path(mail: str, error: OSError) -> str:

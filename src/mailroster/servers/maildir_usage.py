@@ -1,59 +1,59 @@
-"""What Maildirs hold, read without Dovecot and without changing anything.
+"""Reads the size of Maildirs without Dovecot, and without changing anything.
 
-Dovecot 2.3 (quota backend `maildir`) keeps it in a file of the mailbox, as Maildir++ defines it:
+Dovecot 2.3 (quota backend `maildir`) stores it in a file of the mailbox, which Maildir++ defines:
 
-    10000000S,500C      the limits when the file was made
-    3628 1              bytes and messages: what was there, then each change
+    10000000S,500C      the limits when the file was created
+    3628 1              bytes and messages: the initial sum, then each change
     -3628 -1
 
-Without that file, and in Dovecot 2.4 (quota backend `count`), it is the sum of the messages, which
-have their size in their name: `S=` is that of the file, `W=` that with CRLF for each line end.
+Without that file, and with Dovecot 2.4 (quota backend `count`), it is the sum of the messages,
+which have their size in their name: `S=` is the size of the file, `W=` the size with CRLF line
+ends.
 
-`mail_user` runs `usage` as the owner of the mail, who may put anything here: no link is followed, a
-FIFO is not waited for, and what is read has a limit.
+`mail_user` runs `usage` as the owner of the mail, who can create anything here: no link is
+followed, no FIFO blocks it, and every read has a limit.
 """
 
 import errno
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from mailroster.servers.mail_tree import Alive
 from mailroster.system import beneath
 
-#: How to count: only by the file; by the file, or else the size of the files; by lines with CRLF.
+#: Methods: only the file; the file, or else `S=`; `W=`.
 FILE, SIZES, LINES = "file", "sizes", "lines"
-#: In place of a number: Dovecot has to be asked; nobody can tell, and Dovecot might wait for ever.
+#: Instead of a number: only Dovecot can count it; a broken mailbox, on which Dovecot might hang.
 UNKNOWN, BROKEN = "?", "!"
 _FILE = "maildirsize"
-#: Dovecot makes a file of more than 5120 bytes anew.
+#: Dovecot rewrites the file when it exceeds 5120 bytes.
 _FILE_MAX_BYTES = 1 << 16
 _LIMITS = re.compile(rb"\d+[SC](?:,\d+[SC])*")
 _CHANGE = re.compile(rb" *(-?\d{1,19}) +-?\d{1,19} *")
-#: A mailbox with more messages than that is not counted here.
+#: A mailbox with more messages is left to Dovecot.
 _MESSAGES_MAX = 200_000
-#: After so many names a sign of life.
+#: A sign of life is sent after so many names.
 _ALIVE_EACH = 1000
 _SIZE = {
     SIZES: re.compile(r",S=(\d{1,18})(?=[,:]|$)"),
     LINES: re.compile(r",W=(\d{1,18})(?=[,:]|$)"),
 }
 
-Alive = Callable[[], object]
-
 
 class _Unknown(Exception):
-    """Only Dovecot can tell what a mailbox holds."""
+    """Only Dovecot can count the mailbox."""
 
 
 class _Broken(Exception):
-    """Something in a mailbox is no plain file, as a FIFO that only its owner can have put there."""
+    """Something in a mailbox is not a regular file, as a FIFO; only its owner can create that."""
 
 
 def usage(root: int, words: Sequence[str], alive: Alive) -> str:
-    """What Maildirs hold: METHOD PATH…, each below the open folder `root`. A line for each, with
-    its bytes, UNKNOWN or BROKEN; a mailbox that isn't there holds nothing."""
+    """The sizes of Maildirs: METHOD PATH…, relative to the open folder `root`. One line for each:
+    its bytes, UNKNOWN or BROKEN. A missing mailbox has 0 bytes."""
     method, *paths = words
     lines = []
     for path in paths:
@@ -70,19 +70,19 @@ def usage(root: int, words: Sequence[str], alive: Alive) -> str:
 def _usage(root: int, path: str, method: str, alive: Alive) -> int:
     try:
         with _opened(path, root) as mailbox:
-            noted = _noted(mailbox) if method != LINES else None
-            if noted is not None:
-                return noted
+            stored = _stored_size(mailbox) if method != LINES else None
+            if stored is not None:
+                return stored
             if method == FILE:
                 raise _Unknown
-            return _counted(mailbox, method, alive)
+            return _count(mailbox, method, alive)
     except FileNotFoundError:
         return 0
 
 
 @contextmanager
 def _opened(path: str, root: int) -> Iterator[int]:
-    """An open folder some levels below another. Raises NotADirectoryError for a link on its way."""
+    """Opens a folder some levels below another. Raises NotADirectoryError for a link on the way."""
     fd = os.dup(root)
     try:
         for name in path.split("/"):
@@ -96,9 +96,9 @@ def _opened(path: str, root: int) -> Iterator[int]:
         os.close(fd)
 
 
-def _noted(mailbox: int) -> int | None:
-    """The bytes by the file; None if there is none. Raises _Unknown for one that Dovecot would not
-    believe."""
+def _stored_size(mailbox: int) -> int | None:
+    """The size by the file; None without a file. Raises _Unknown for a file that Dovecot would
+    discard."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
         fd = os.open(_FILE, flags, dir_fd=mailbox)
@@ -132,8 +132,8 @@ def _noted(mailbox: int) -> int | None:
     return total
 
 
-def _counted(mailbox: int, method: str, alive: Alive) -> int:
-    """The sum of all messages of the mailbox and of its folders, which are beside each other."""
+def _count(mailbox: int, method: str, alive: Alive) -> int:
+    """The sum of all messages of the mailbox and its folders, which all lie in one folder."""
     folders = []
     with os.scandir(mailbox) as entries:
         for entry in entries:
@@ -157,8 +157,8 @@ def _counted(mailbox: int, method: str, alive: Alive) -> int:
 
 
 def _messages(folder: int, method: str, left: int, alive: Alive) -> tuple[int, int]:
-    """Bytes of the messages of one folder, each once though it moves from `new` to `cur`; and how
-    many more may be counted."""
+    """The bytes of the messages of one folder, and how many more messages may be counted. A message
+    that moves from `new` to `cur` counts once."""
     sizes: dict[str, int] = {}
     for part in ("new", "cur"):
         try:
@@ -188,5 +188,5 @@ def _size(name: str, folder: int, method: str) -> int:
     if not stat.S_ISREG(status.st_mode):
         raise _Broken
     if method == LINES:
-        raise _Unknown  # Dovecot has to read the message
+        raise _Unknown  # Dovecot would read the message
     return status.st_size

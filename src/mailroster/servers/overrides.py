@@ -1,8 +1,8 @@
-"""The folder's own settings for the servers: put in force at a start, and judged by the servers'
-own checkers before.
+"""Checks the overrides of the config folder with the servers' own programs, and activates them at
+a start.
 
-What is in force are the copies in `overrides/` below the state folder. A file with an error is not
-taken: at the first start nothing starts, later what was in force stays.
+The active overrides are the copies in `overrides/` below the state folder. A file with an error is
+not copied: the first start fails, later starts keep the active copy.
 """
 
 import contextlib
@@ -39,81 +39,83 @@ from mailroster.system.files import Disk, Identity, identity, read
 from mailroster.system.programs import HOT_MAIN_CF_S, number, program, run
 
 _HINT = "fix it (postconf(5))"
-#: Where Debian has the plugins of Dovecot.
+#: Debian installs the plugins of Dovecot there.
 MODULES = "/usr/lib/dovecot/modules"
 #: The file of a plugin of Dovecot, as `lib20_fts_plugin.so`.
 _PLUGIN = re.compile(r"lib(?:[0-9]+_)?(\w+)_plugin\.so")
 
 
-class Taken(NamedTuple):
-    """What a start has found: what is in force from now on, and what is wrong with the files."""
+class Activation(NamedTuple):
+    """The overrides that are active from a start on, and the findings in the files."""
 
     overrides: Overrides
     findings: list[Finding]
 
 
 def in_folder(folder: str, linked: Sequence[str] = ()) -> Overrides:
-    """The files of a folder, without their byte order marks, which no server skips. Raises OSError
-    for one that can't be read."""
+    """The files of a folder, without byte order marks, which no server skips. Raises OSError for a
+    file that can't be read."""
     config = ConfigFolder(folder, tuple(linked))
     raw = (config.read(file).removeprefix(BOM_UTF8) for file in FILES)
-    texts = (some.decode("utf-8", "surrogateescape") for some in raw)
+    texts = (content.decode("utf-8", "surrogateescape") for content in raw)
     return Overrides(*texts)
 
 
-def wanted(settings: Settings) -> Overrides:
-    """The files of the config folder, as far as the settings trust it. Raises OSError for one that
+def in_config(settings: Settings) -> Overrides:
+    """The files of the config folder; empty if it is not trusted. Raises OSError for a file that
     can't be read."""
     return in_folder(settings.config, settings.linked()) if settings.trust_config else Overrides()
 
 
 def _toml(settings: Settings) -> bytes:
-    """The bytes of mailroster.toml, as far as the settings trust it. Raises OSError."""
+    """The bytes of mailroster.toml; empty if the config folder is not trusted. Raises OSError."""
     if not settings.trust_config:
         return b""
     return ConfigFolder(settings.config, settings.linked()).read(TOML)
 
 
 def ignored(settings: Settings) -> list[str]:
-    """The files that do not count since the config folder is not trusted, one line for each."""
+    """A message for each file that is ignored because the config folder is not trusted."""
     if settings.trust_config:
         return []
     files = [f for f in (TOML, *FILES) if os.path.lexists(os.path.join(settings.config, f))]
     return [f"{file} is ignored: the setting trust_config is off" for file in files]
 
 
-def take(settings: Settings, layout: Layout) -> Taken:
-    """Puts the files of the config folder in force, for servers that are about to start.
+def activate(settings: Settings, layout: Layout) -> Activation:
+    """Activates the files of the config folder, for servers that are about to start.
 
-    Raises Refused for a file with an error where none was ever in force.
+    Raises Refused for a file with an error if none was ever active.
     """
     try:
-        files = wanted(settings)
+        new = in_config(settings)
     except OSError as error:
         raise Refused(f"{error.filename}: {error.strerror}") from None
-    before = in_folder(layout.overrides)
-    found = judged(files, settings, layout)
-    bad = {finding.where.file for finding in found if finding.severity == ERROR}
+    active = in_folder(layout.overrides)
+    findings = check(new, settings, layout)
+    errors = [finding for finding in findings if finding.severity == ERROR]
+    bad = {finding.where.file for finding in errors}
     if bad and not os.path.isdir(layout.overrides):
-        raise Refused("\n".join(str(finding) for finding in found if finding.severity == ERROR))
-    chosen = Overrides(*((before if f in bad else files).of(f) for f in FILES))
+        raise Refused("\n".join(map(str, errors)))
+    result = Overrides(*((active if file in bad else new).of(file) for file in FILES))
     if not os.path.isdir(layout.overrides):
         Disk().make_folder(layout.overrides, 0o700)
     for file in FILES:
-        if not os.path.exists(path := _copy(layout, file)) or chosen.of(file) != before.of(file):
-            Disk().replace(path, chosen.of(file).encode("utf-8", "surrogateescape"))
-    with contextlib.suppress(OSError):  # the settings are loaded; a copy shows later changes
+        path = _copy(layout, file)
+        if not os.path.exists(path) or result.of(file) != active.of(file):
+            Disk().replace(path, result.of(file).encode("utf-8", "surrogateescape"))
+    with contextlib.suppress(OSError):  # the copy only shows later changes
         toml, raw = _copy(layout, TOML), _toml(settings)
         if not os.path.exists(toml) or raw != read(toml):
             Disk().replace(toml, raw)
     for file in sorted(bad):
-        message = "the file is not put in force, what was in force before stays"
-        found.append(Finding(Location(file), WARNING, "held-back", message, "fix its errors"))
-    return Taken(chosen, sorted(found))
+        message = "the file is not put in force; its previous version stays in force"
+        findings.append(Finding(Location(file), WARNING, "held-back", message, "fix its errors"))
+    return Activation(result, sorted(findings))
 
 
-class Pending:
-    """What of the files has changed since the servers were started."""
+class PendingChanges:
+    """The changes of the files since the servers were started."""
 
     def __init__(self, settings: Settings, layout: Layout) -> None:
         self._settings, self._layout = settings, layout
@@ -125,34 +127,35 @@ class Pending:
         return [identity(os.path.join(self._settings.config, file)) for file in (*FILES, TOML)]
 
     def findings(self) -> tuple[Finding, ...]:
-        """What would be wrong at a start now, and what only a start would put in force."""
-        found = self.identities()
-        if found != self._seen[0]:
-            self._seen = found, self._look()
+        """The errors that a start would find now, and the changes that wait for a start."""
+        identities = self.identities()
+        if identities != self._seen[0]:
+            self._seen = identities, self._check()
         return self._seen[1]
 
-    def _look(self) -> tuple[Finding, ...]:
+    def _check(self) -> tuple[Finding, ...]:
         if not os.path.isdir(self._layout.overrides):
             return ()
         try:
-            files = wanted(self._settings)
+            files = in_config(self._settings)
         except OSError as error:
             where, message = Location(os.path.basename(error.filename)), f"{error.strerror}"
             hint = "fix its owner or its mode"
             return (Finding(where, ERROR, "unreadable-file", message, hint),)
-        before = in_folder(self._layout.overrides)
-        changed = [file for file in FILES if files.of(file) != before.of(file)]
-        judgement = judged(files, self._settings, self._layout) if changed else []
-        found = [f for f in judgement if f.where.file in changed and f.severity == ERROR]
+        active = in_folder(self._layout.overrides)
+        changed = [file for file in FILES if files.of(file) != active.of(file)]
+        every = check(files, self._settings, self._layout) if changed else []
+        errors = [f for f in every if f.where.file in changed and f.severity == ERROR]
         changed += [TOML] if self._is_toml_changed() else []
-        bad = {finding.where.file for finding in found}
-        for file in [file for file in changed if file not in bad]:
-            message, hint = (
-                "the change waits for a restart",
-                "stop 'mailroster up' and start it again",
-            )
-            found.append(Finding(Location(file), WARNING, "restart-needed", message, hint))
-        return tuple(sorted(found))
+        bad = {finding.where.file for finding in errors}
+        message = "the change waits for a restart"
+        hint = "stop 'mailroster up' and start it again"
+        waiting = [
+            Finding(Location(file), WARNING, "restart-needed", message, hint)
+            for file in changed
+            if file not in bad
+        ]
+        return tuple(sorted(errors + waiting))
 
     def _is_toml_changed(self) -> bool:
         copy = _copy(self._layout, TOML)
@@ -161,33 +164,34 @@ class Pending:
         try:
             return _toml(self._settings) != read(copy)
         except OSError:
-            return False  # every command says so
+            return False  # every command reports this
 
 
-def judged(overrides: Overrides, settings: Settings, layout: Layout) -> list[Finding]:
-    """What is wrong with the files: by their words, and by what the servers' programs say of the
-    whole configuration, as far as they are installed."""
+def check(overrides: Overrides, settings: Settings, layout: Layout) -> list[Finding]:
+    """Findings in the files, from our rules and from the servers' programs that are installed,
+    which check the whole configuration."""
     services = postfix.master_cf(settings)
-    its = dialect(version.known(layout)) if overrides.dovecot else None
-    pillars = its.PILLARS if its else frozenset()
-    found = findings(overrides, services, postfix.listeners(settings), pillars)
-    found += delimiter_findings(overrides, settings.recipient_delimiter)
+    dovecot = dialect(version.current_version(layout)) if overrides.dovecot else None
+    risky = dovecot.RISKY_SETTINGS if dovecot else frozenset()
+    result = findings(overrides, services, postfix.listeners(settings), risky)
+    result += delimiter_findings(overrides, settings.recipient_delimiter)
     main = main_cf(postfix.main_cf(settings, layout), overrides.main)
     master = master_cf(services, overrides.master, postfix.listeners(settings))
-    said = {(f.where.file, f.where.line) for f in found if f.severity == ERROR}
+    errors_by_rule = {f.where for f in result if f.severity == ERROR}
     with tempfile.TemporaryDirectory(prefix="mailroster-") as folder:
         if (overrides.main or overrides.master) and program("postconf"):
-            found += _postfix_says(folder, main, master, overrides)
-            found += references.findings(folder, overrides, settings, layout)
-        is_whole = not any(f.severity == ERROR and f.where.file == DOVECOT for f in found)
-        if its and is_whole and program("doveconf"):
-            found += _dovecot_says(folder, settings, layout, its, overrides.dovecot)
-    unique = [f for f in dict.fromkeys(found) if f.severity == ERROR or f.where not in said]
-    return sorted(unique)
+            result += _check_postfix(folder, main, master, overrides)
+            result += references.findings(folder, overrides, settings, layout)
+        is_valid = not any(f.severity == ERROR and f.where.file == DOVECOT for f in result)
+        if dovecot and is_valid and program("doveconf"):
+            result += _check_dovecot(folder, settings, layout, dovecot, overrides.dovecot)
+    unique = dict.fromkeys(result)
+    return sorted(f for f in unique if f.severity == ERROR or f.where not in errors_by_rule)
 
 
-def _postfix_says(folder: str, main: str, master: str, overrides: Overrides) -> list[Finding]:
-    # Its programs shall not speak to a Postfix that runs: what they say is ours alone.
+def _check_postfix(folder: str, main: str, master: str, overrides: Overrides) -> list[Finding]:
+    """Findings of Postfix's programs, run on a configuration written to a folder."""
+    # Without this they would write to the queue and the log of a running Postfix.
     main = main_cf(main, f"queue_directory = {folder}/queue\nmaillog_file =\n")
     os.mkdir(f"{folder}/queue")
     for name, text in (("main.cf", main), ("master.cf", master)):
@@ -201,14 +205,15 @@ def _postfix_says(folder: str, main: str, master: str, overrides: Overrides) -> 
     }
     names = run(["postconf", "-c", folder, "-n"])[2]
     services = run(["postconf", "-c", folder, "-M"])[2]
-    # Any program that reads its numbers will do.
+    # Any program that reads the numeric parameters will do.
     numbers = run(["postmap", "-c", folder, "-q", "x", "inline:{{x=x}}"])[2]
-    return _of_postfix(f"{names}\n{services}\n{numbers}", lines)
+    return _postfix_findings(f"{names}\n{services}\n{numbers}", lines)
 
 
-def _of_postfix(stderr: str, lines: dict[str, dict[str, int]]) -> list[Finding]:
-    """Postfix's warnings and errors, each at the line that names what it is about."""
-    found = []
+def _postfix_findings(stderr: str, lines: dict[str, dict[str, int]]) -> list[Finding]:
+    """Postfix's errors and warnings, each at the line of the override that it mentions. `lines`:
+    file -> name of a setting or service -> line."""
+    findings = []
     for text in dict.fromkeys(stderr.split("\n")):
         _, fatal, words = text.partition(": fatal: ")
         if not fatal:
@@ -216,53 +221,53 @@ def _of_postfix(stderr: str, lines: dict[str, dict[str, int]]) -> list[Finding]:
             if "unused parameter: " not in words:
                 continue
             words = words[words.index("unused parameter: ") :]
-        told = words.replace("=", " ").replace(":", " ").replace(",", " ").split()
+        names = words.replace("=", " ").replace(":", " ").replace(",", " ").split()
         where = Location(MAIN)
         for file in (MAIN, MASTER):
-            line = next((lines[file][word] for word in told if word in lines[file]), 0)
+            line = next((lines[file][word] for word in names if word in lines[file]), 0)
             if line:
                 where = Location(file, line)
         message = f"Postfix says: {printable(words.strip())}"
         if fatal:
-            found.append(Finding(where, ERROR, "bad-override", message, _HINT))
+            findings.append(Finding(where, ERROR, "bad-override", message, _HINT))
         elif where.line:
-            found.append(Finding(where, WARNING, "unused-parameter", message, _HINT))
-    return found
+            findings.append(Finding(where, WARNING, "unused-parameter", message, _HINT))
+    return findings
 
 
-def _dovecot_says(
-    folder: str, settings: Settings, layout: Layout, its: Dialect, text: str
+def _check_dovecot(
+    folder: str, settings: Settings, layout: Layout, dovecot: Dialect, text: str
 ) -> list[Finding]:
-    ours, theirs = f"{folder}/dovecot.conf", f"{folder}/{DOVECOT}"
-    conf = its.files(settings, layout)["dovecot.conf"]
-    conf = conf.replace(_copy(layout, DOVECOT), theirs)
+    """Findings of doveconf, with and without the text of an override."""
+    main, override = f"{folder}/dovecot.conf", f"{folder}/{DOVECOT}"
+    conf = dovecot.files(settings, layout)["dovecot.conf"]
+    conf = conf.replace(_copy(layout, DOVECOT), override)
 
-    def answer(content: str) -> tuple[int, str, str]:
-        for path, raw in ((ours, conf), (theirs, content)):
+    def doveconf(content: str) -> tuple[int, str, str]:
+        for path, raw in ((main, conf), (override, content)):
             Disk().replace(path, raw.encode("utf-8", "surrogateescape"))
-        return run(["doveconf", "-n", "-c", ours])
+        return run(["doveconf", "-n", "-c", main])
 
-    code, out, stderr = answer(text)
+    code, out, stderr = doveconf(text)
     if code:
-        return _of_dovecot(stderr, theirs, its.MANUAL)
-    warnings = dovecot_warnings(stderr, theirs, its.MANUAL)
+        return [_dovecot_error(stderr, override, dovecot.MANUAL)]
+    warnings = dovecot_warnings(stderr, override, dovecot.MANUAL)
     if not warnings and "mail_plugins" not in text:
         return []
-    _, plain, stderr = answer("")
-    own = {finding.message for finding in dovecot_warnings(stderr, theirs, its.MANUAL)}
-    found = [finding for finding in warnings if finding.message not in own]
-    return found + plugin_findings(text, out, plain, _plugins_of(MODULES), its.ADD_PLUGIN)
+    _, plain, stderr = doveconf("")
+    usual = {finding.message for finding in dovecot_warnings(stderr, override, dovecot.MANUAL)}
+    new = [finding for finding in warnings if finding.message not in usual]
+    return new + plugin_findings(text, out, plain, _installed_plugins(), dovecot.ADD_PLUGIN)
 
 
-def _plugins_of(folder: str) -> frozenset[str]:
-    """The plugins that are installed, by the names that `mail_plugins` has for them."""
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    found = map(_PLUGIN.fullmatch, names)
-    return frozenset(match[1] for match in found if match)
+def _installed_plugins() -> frozenset[str]:
+    """The names of the installed plugins, as `mail_plugins` uses them."""
+    names = os.listdir(MODULES) if os.path.isdir(MODULES) else []
+    return frozenset(match[1] for match in map(_PLUGIN.fullmatch, names) if match)
 
 
-def _of_dovecot(stderr: str, path: str, manual: str) -> list[Finding]:
-    """The error that Dovecot has stopped at, at its line if it names one."""
+def _dovecot_error(stderr: str, path: str, manual: str) -> Finding:
+    """The error at which Dovecot stopped, at its line if it names one."""
     fatal = [line for line in stderr.split("\n") if ": Fatal: " in line] or [stderr.strip()]
     words = fatal[-1].rpartition(": Fatal: ")[2]
     place = words.partition(f"{path} line ")[2] or words.partition(f"{path}:")[2]
@@ -271,7 +276,7 @@ def _of_dovecot(stderr: str, path: str, manual: str) -> list[Finding]:
         words = words.replace(noise, "", 1)
     message = f"Dovecot says: {printable(words.replace(path, DOVECOT).strip())}"
     where = Location(DOVECOT, line)
-    return [Finding(where, ERROR, "bad-override", message, f"fix it ({manual})")]
+    return Finding(where, ERROR, "bad-override", message, f"fix it ({manual})")
 
 
 def _copy(layout: Layout, file: str) -> str:

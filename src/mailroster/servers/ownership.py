@@ -1,8 +1,8 @@
-"""Whose the queue and the database are, once the servers' users have other numbers: on another
-Debian, in another image, after a restore. Effects.
+"""Corrects the owners of the queue and the database when the uids of the servers' users have
+changed: on another Debian, in another image, after a restore.
 
-Each is walked through only if the folder that is its mark belongs to another number, and the mark
-comes last, so that what was cut short is gone through again.
+The folder that is changed last serves as a mark. Only if its owner is wrong are the files walked
+through, so that an interrupted walk is repeated.
 """
 
 import grp
@@ -13,8 +13,8 @@ from collections.abc import Callable
 from mailroster.base.layout import Layout
 from mailroster.system import beneath
 
-#: The folders of a queue that are Postfix's, the mark first; and those that are postdrop's too.
-_QUEUES = (
+#: The folders of the queue, the mark first; and those with the group postdrop.
+QUEUES = (
     "active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "maildrop",
     "private", "public", "saved", "trace",
 )  # fmt: skip
@@ -26,36 +26,36 @@ _DEPTH = 16
 def hand_over_queue(layout: Layout) -> None:
     """Makes Postfix's user the owner of the queue, and of Postfix's data.
 
-    Files with another name elsewhere, and links, stay as they are: both users could have put those
-    there (beneath.give).
+    Hard links and symbolic links keep their owner: the old or the new user could have created them
+    (beneath.give).
     """
-    ours, its = pwd.getpwnam("postfix").pw_uid, _owner(os.path.join(layout.spool, _QUEUES[0]))
-    if its is None or its == ours:
+    uid, old_uid = pwd.getpwnam("postfix").pw_uid, _owner(os.path.join(layout.spool, QUEUES[0]))
+    if old_uid is None or old_uid == uid:
         return
     postdrop = grp.getgrnam("postdrop").gr_gid
 
     def give(name: str, folder: int) -> None:
-        beneath.give(name, folder, ours, -1, of_uid=its)
+        beneath.give(name, folder, uid, -1, of_uid=old_uid)
 
     def give_to_postdrop(name: str, folder: int) -> None:
-        beneath.give(name, folder, ours, postdrop, of_uid=its)
+        beneath.give(name, folder, uid, postdrop, of_uid=old_uid)
 
     _hand_over(layout.postfix_data, give)
-    for name in reversed(_QUEUES):
-        # A message in maildrop belongs to who has sent it.
+    for name in reversed(QUEUES):
+        # A message in maildrop belongs to its sender.
         path = os.path.join(layout.spool, name)
         _hand_over(path, give_to_postdrop if name in _POSTDROP else give, files=name != "maildrop")
 
 
 def hand_over_database(layout: Layout) -> None:
-    """Makes the files of Dovecot's database those of its group. The folder is the mark; who calls
-    gives it away."""
-    ours = grp.getgrnam("dovecot").gr_gid
-    if os.path.isdir(layout.sql) and os.lstat(layout.sql).st_gid != ours:
+    """Gives the files of Dovecot's database to its group. The folder is the mark; the caller
+    changes it afterwards."""
+    gid = grp.getgrnam("dovecot").gr_gid
+    if os.path.isdir(layout.sql) and os.lstat(layout.sql).st_gid != gid:
         fd = os.open(layout.sql, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for name in os.listdir(fd):
-                beneath.give(name, fd, -1, ours)
+                beneath.give(name, fd, -1, gid)
         finally:
             os.close(fd)
 
@@ -68,7 +68,7 @@ def _owner(path: str) -> int | None:
 
 
 def _hand_over(path: str, give: Callable[[str, int], None], *, files: bool = True) -> None:
-    """Gives away what is in a folder, and then the folder itself."""
+    """Calls `give` for everything in a folder, and then for the folder itself."""
     above, name = os.path.split(path)
     if not os.path.isdir(above):
         return

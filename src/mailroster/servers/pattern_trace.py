@@ -1,7 +1,8 @@
-"""Which rule of `postfix-regexp.cf` takes an address, and what was tried before it.
+"""Traces an address through the rules of `postfix-regexp.cf`: which rules Postfix tries, and which
+one matches.
 
-Only pcre knows, so Postfix is asked (`postmap -q`): with the table whose results name their line,
-and with the conditions alone.
+Only pcre can decide that, so postmap looks the address up: in a table whose results name their
+line, and in a table of the conditions alone.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,8 +20,8 @@ HOLDS, DOES_NOT_HOLD = "holds", "does not hold"
 
 
 class Trial(NamedTuple):
-    """What one rule, or one `if`, said of an address. `result` is what came out of the rule that
-    matches, with what its groups matched put in."""
+    """The outcome of one rule, or one `if`, for an address. `result`: the result of the rule that
+    matches, with its groups filled in."""
 
     line: int
     kind: str  # "if" or "match"
@@ -28,30 +29,30 @@ class Trial(NamedTuple):
     outcome: str
     result: str | None = None
 
-    def told(self) -> str:
-        """The trial without its place, for people."""
+    def describe(self) -> str:
+        """The trial in words, without its line."""
         word = "if " if self.kind == "if" else ""
         end = "" if self.result is None else f": {printable(self.result)}"
         return f"{word}{printable(self.pattern)} {self.outcome}{end}"
 
 
 def trials(document: Document[Rule], address: str) -> list[Trial]:
-    """Every rule up to the first that matches an address, with it; all of them if none does.
+    """The rules up to the first that matches an address, and that one; all rules if none does.
 
-    Raises NoPcre where nobody can tell, ServerError where postmap fails.
+    Raises NoPcre if no postmap with pcre is installed, ServerError if postmap fails.
     """
     places = [place for place in regexp.placed(document) if place.rule.kind != "endif"]
     if not places:
         return []
-    line, result = winner(document, address)
+    line, result = find_match(document, address)
     if result is not None:
         places = [place for place in places if document.number(place.position) <= line]
     holding = _holding([place for place in places if place.rule.kind == "if"], address)
-    found = []
+    outcomes = []
     for position, rule, within in places:
-        at = document.number(position)
-        kind, wins = rule.kind, result is not None and at == line
-        if wins:
+        number = document.number(position)
+        kind, is_winner = rule.kind, result is not None and number == line
+        if is_winner:
             outcome = MATCHES
         elif not holding.issuperset(within):
             outcome = NOT_TRIED
@@ -59,33 +60,33 @@ def trials(document: Document[Rule], address: str) -> list[Trial]:
             outcome = HOLDS if position in holding else DOES_NOT_HOLD
         else:
             outcome = DOES_NOT_MATCH
-        found.append(Trial(at, kind, rule.pattern, outcome, result if wins else None))
-    return found
+        outcomes.append(Trial(number, kind, rule.pattern, outcome, result if is_winner else None))
+    return outcomes
 
 
-def winner(document: Document[Rule], address: str) -> tuple[int, str | None]:
-    """The line of the first rule that matches an address, and what it makes of it; (0, None) if
-    there is none. Raises as `trials` does."""
+def find_match(document: Document[Rule], address: str) -> tuple[int, str | None]:
+    """The line and the result of the first rule that matches an address; (0, None) if none does.
+    Raises as `trials` does."""
     answer = ask_regexp(regexp.numbered(document), [address]).results.get(address)
-    return (0, None) if answer is None else _parted(answer)
+    return (0, None) if answer is None else _split(answer)
 
 
-def winners(document: Document[Rule], addresses: Iterable[str]) -> dict[str, int]:
-    """The lines of the first rules that match some addresses. Raises as `trials` does."""
+def find_matching_lines(document: Document[Rule], addresses: Iterable[str]) -> dict[str, int]:
+    """The lines of the first rules that match the given addresses. Raises as `trials` does."""
     answers = ask_regexp(regexp.numbered(document), addresses).results
-    return {address: _parted(answer)[0] for address, answer in answers.items()}
+    return {address: _split(answer)[0] for address, answer in answers.items()}
 
 
-def _parted(answer: str) -> tuple[int, str]:
-    """The line in front of an answer of the numbered table, and the rest of it."""
+def _split(answer: str) -> tuple[int, str]:
+    """The line number at the start of a result of the numbered table, and the rest."""
     line, _, result = answer.partition(" ")
     at = number(line)
-    # A rule that we can't read, but Postfix can, has no number in front.
+    # A rule that Postfix can read, but we can't, has no number.
     return (0, answer) if at is None else (at, result)
 
 
 def _holding(ifs: Sequence[Placed], address: str) -> set[int]:
-    """The positions of the conditions that hold, whether anybody asks for them or not."""
+    """The positions of all conditions that hold, also of those that Postfix does not reach."""
     holding: set[int] = set()
     while ifs:
         table = "".join(f"{rule.pattern} {position}\n" for position, rule, _ in ifs)

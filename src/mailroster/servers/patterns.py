@@ -1,4 +1,4 @@
-"""The patterns of the regexp table, as Postfix's own postmap evaluates them."""
+"""Evaluates the patterns of `postfix-regexp.cf` with Postfix's own postmap."""
 
 import os
 from collections.abc import Iterable
@@ -8,32 +8,33 @@ from mailroster.base.address import example
 from mailroster.base.findings import ERROR, Finding, Location, ParseError, ServerError, printable
 from mailroster.roster.documents.document import MARK, Document
 from mailroster.roster.formats.regexp import REGEXP, Rule
-from mailroster.routing.router import Router, quoted
+from mailroster.routing.lookups import quoted
+from mailroster.routing.router import Router
 from mailroster.system.programs import HOT_MAIN_CF_S, in_memory, number, program, run
 
-#: How long Postfix may look for what the patterns make of some addresses.
-_ANSWERS_TIMEOUT_S = 20.0
-#: How often what the rules made of addresses is asked for, all of it at once.
+#: The time limit for one run of postmap.
+_TIMEOUT_S = 20.0
+#: `prefetch` looks up the results of rules so many times over.
 _ROUNDS = 4
-#: How many steps of many ways are asked for at once; what goes on longer is asked one by one.
+#: `prefetch_traces` follows so many steps; later steps are looked up one by one.
 _STEPS_MAX = 50
 
 
 class NoPcre(ServerError):
-    """There is no postmap here that knows pcre tables: nobody can tell what a pattern matches."""
+    """No postmap with pcre tables is installed, so patterns can't be evaluated."""
 
 
 class Answers(NamedTuple):
-    """What a pcre table makes of some addresses, and what Postfix finds wrong with it."""
+    """The results of a pcre table by address, and Postfix's findings in the table."""
 
     results: dict[str, str]
     findings: list[Finding]
 
 
 def ask_regexp(text: str, addresses: Iterable[str]) -> Answers:
-    """Postfix's own answers from a pcre table with a text: `postmap -q - pcre:…`.
+    """Looks up addresses in a pcre table with this text: `postmap -q - pcre:…`.
 
-    Raises NoPcre where nobody can tell, ServerError where postmap fails.
+    Raises NoPcre if no postmap with pcre is installed, ServerError if postmap fails.
     """
     if program("postmap") is None:
         raise NoPcre("there is no postmap; install Debian's packages postfix and postfix-pcre")
@@ -43,8 +44,8 @@ def ask_regexp(text: str, addresses: Iterable[str]) -> Answers:
     try:
         name = f"/proc/self/fd/{table}"
         argv = ["postmap", "-c", folder, "-q", "-", f"pcre:{name}"]
-        asked = "".join(f"{key}\n" for key in [*keys, "@"])
-        _, out, err = run(argv, asked, [table], _ANSWERS_TIMEOUT_S)
+        stdin = "".join(f"{key}\n" for key in [*keys, "@"])
+        _, out, err = run(argv, stdin, [table], _TIMEOUT_S)
     finally:
         os.close(table)
         if main_cf:
@@ -58,37 +59,35 @@ def ask_regexp(text: str, addresses: Iterable[str]) -> Answers:
 
 
 def results_of(stdout: str, keys: Iterable[str]) -> dict[str, str]:
-    """What `postmap -q -` prints, as key -> result of those of some keys that have one."""
+    """The output of `postmap -q -` as key -> result, for those keys that have a result."""
     results = dict(line.split("\t", 1) for line in stdout.split("\n") if "\t" in line)
     return {key: results[key] for key in keys if key in results}
 
 
 class PatternMatcher:
-    """`Router.captured` by Postfix itself: each address asked once, many at a time if primed.
-
-    Where nobody can tell, nothing is captured.
-    """
+    """`Router.captured` by Postfix itself. Looks each address up once; `evaluate` takes many at a
+    time. Without postmap it captures nothing."""
 
     def __init__(self, document: Document[Rule]) -> None:
         self._document = document
         self._empty = not document.index
-        self.is_blind = False  # nobody can tell
+        self.is_unavailable = False
         self._known: dict[str, str | None] = {}
 
     def evaluate(self, addresses: Iterable[str]) -> None:
-        """Asks for many addresses with one process."""
-        asked = [address for address in addresses if address not in self._known]
-        if asked and not self._empty:
+        """Looks many addresses up with one process."""
+        new = [address for address in addresses if address not in self._known]
+        if new and not self._empty:
             try:
-                results = ask_regexp(self._document.text, asked).results
+                results = ask_regexp(self._document.text, new).results
             except NoPcre:
-                self._empty = self.is_blind = True
+                self._empty = self.is_unavailable = True
                 return
-            self._known.update((address, results.get(address)) for address in asked)
+            self._known.update((address, results.get(address)) for address in new)
 
     def give_up(self) -> None:
-        """From now on nothing is captured: the patterns take too long."""
-        self._empty = self.is_blind = True
+        """Captures nothing from now on, as the patterns take too long."""
+        self._empty = self.is_unavailable = True
 
     def __call__(self, address: str) -> str | None:
         if self._empty:
@@ -99,8 +98,8 @@ class PatternMatcher:
 
 
 def captors(document: Document[Rule], addresses: Iterable[str]) -> dict[str, int]:
-    """Address -> position of the first rule that matches it, of those that one does: Postfix is
-    asked with positions for results. Raises as ask_regexp does."""
+    """The position of the first rule that matches, by address: looks the addresses up in a table
+    with positions as results. Raises as ask_regexp does."""
     addresses = list(addresses)
     if not addresses or not document.index:
         return {}
@@ -118,8 +117,8 @@ def captors(document: Document[Rule], addresses: Iterable[str]) -> dict[str, int
 
 
 def prefetch(router: Router, aliases: Iterable[str], others: Iterable[str] = ()) -> None:
-    """Asks Postfix at once for all that the way of some aliases, and of other addresses, is likely
-    to need; then for what the rules make of these, a few times over."""
+    """Looks up with one process the addresses that traces of the given aliases and addresses are
+    likely to need; then the results of the rules, a few times over."""
     captured = router.captured
     assert isinstance(captured, PatternMatcher)
     if not router.roster.regexp.index:
@@ -130,26 +129,26 @@ def prefetch(router: Router, aliases: Iterable[str], others: Iterable[str] = ())
         if key[0] != "@":
             addresses.append(router.qualified(key))
         addresses += [router.qualified(word) for word in alias.recipients] if alias else []
-    asked: set[str] = set()
+    known: set[str] = set()
     for _ in range(_ROUNDS):
         captured.evaluate(addresses)
-        asked.update(addresses)
+        known.update(addresses)
         results = {result for address in addresses if (result := captured(address))}
         words = {word for result in results for word in result.replace(",", " ").split()}
-        addresses = [word for word in map(router.qualified, words) if word not in asked]
+        addresses = [word for word in map(router.qualified, words) if word not in known]
         if not addresses:
             break
 
 
 def prefetch_addresses(router: Router, addresses: Iterable[str]) -> None:
-    """Asks Postfix at once what it makes of some qualified addresses."""
+    """Looks the given qualified addresses up with one process."""
     captured = router.captured
     assert isinstance(captured, PatternMatcher)
     captured.evaluate(map(quoted, addresses))
 
 
 def prefetch_traces(router: Router, addresses: Iterable[str]) -> None:
-    """Asks Postfix for all that the way of some addresses needs, a process for each step of all."""
+    """Looks up all that traces of the given addresses need, with one process for each step."""
     if not router.roster.regexp.index:
         return
     known: set[str] = set()
@@ -159,28 +158,28 @@ def prefetch_traces(router: Router, addresses: Iterable[str]) -> None:
             return
         known |= waiting
         prefetch_addresses(router, waiting)
-        found: set[str] = set()
+        results: set[str] = set()
         for address in waiting:
             try:
                 match = router.lookup(address)
             except ParseError:
                 continue
-            found.update(match.results if match else ())
-        waiting = found - known
+            results.update(match.results if match else ())
+        waiting = results - known
 
 
 def regexp_findings(document: Document[Rule]) -> list[Finding]:
-    """What Postfix finds wrong with lines that we can read. Raises as ask_regexp does."""
+    """Postfix's findings in lines in which we find nothing. Raises as ask_regexp does."""
     if not document.index:
         return []
-    ours = {finding.where for finding in document.findings()}
-    theirs = ask_regexp(document.text, ()).findings
-    return [finding for finding in theirs if finding.where not in ours]
+    reported = {finding.where for finding in document.findings()}
+    findings = ask_regexp(document.text, ()).findings
+    return [finding for finding in findings if finding.where not in reported]
 
 
 def findings_of(stderr: str, name: str) -> list[Finding]:
-    """postmap's warnings about a table, as findings of the file that the user knows."""
-    found = []
+    """postmap's warnings about the table `name`, as findings in `postfix-regexp.cf`."""
+    findings = []
     for line in stderr.split("\n"):
         _, _, rest = line.partition(f"{name}, line ")
         place, _, words = rest.partition(": ")
@@ -188,12 +187,14 @@ def findings_of(stderr: str, name: str) -> list[Finding]:
             continue
         message = printable(words.split(": skipping this rule")[0].strip())
         where = Location(REGEXP.file, line_number)
-        found.append(Finding(where, ERROR, "bad-pattern", message, "fix the rule (pcre_table(5))"))
-    return found
+        hint = "fix the rule (pcre_table(5))"
+        findings.append(Finding(where, ERROR, "bad-pattern", message, hint))
+    return findings
 
 
 def _any_config() -> tuple[str, str]:
-    """A folder with a main.cf, which every Postfix program wants, and the file if it is to go."""
+    """A folder with a main.cf, which every Postfix program needs; and the path of the file if it is
+    temporary."""
     if os.path.exists("/etc/postfix/main.cf"):
         return "/etc/postfix", ""
     import tempfile

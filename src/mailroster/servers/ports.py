@@ -1,5 +1,5 @@
-"""Which of an instance's ports another process listens on (proc(5), /proc/net/tcp), for the message
-about a server that does not start."""
+"""Explains why a server does not start: ports that another process uses (proc(5), /proc/net/tcp),
+and errors in Postfix's log."""
 
 import os
 import re
@@ -14,13 +14,13 @@ from mailroster.system.files import identity_of, opened, read
 #: The services of Postfix; all others are Dovecot's.
 _POSTFIX = ("SMTP", "submission")
 _LISTENS = "0A"
-#: A line of Postfix's log that says why it ends, and how much of the log is looked through.
+#: A line of Postfix's log with the reason for its end, and how much of the log is searched.
 _FATAL = re.compile(r"postfix/[^:]*: ((?:fatal|panic|error): .*)")
 _LOG_BYTES = 1 << 16
 
 
 class Listener(NamedTuple):
-    """A listening socket: where, and the inode by which its process is known."""
+    """A listening socket, with the inode that identifies its process."""
 
     address: str
     port: int
@@ -28,16 +28,16 @@ class Listener(NamedTuple):
 
 
 def causes(server: str, settings: Settings, layout: Layout) -> list[str]:
-    """What keeps `postfix` or `dovecot` from starting, and that the server itself may not say."""
-    found = taken(server, settings)
+    """Why `postfix` or `dovecot` does not start: what the server itself may not report."""
+    messages = ports_in_use(server, settings)
     if server == "postfix":
-        # Postfix's master says nothing of a port in use, and nothing at all here.
+        # Postfix's master does not report a port in use, nor an invalid maillog_file.
         log_file = _maillog_file(f"{layout.postfix}/main.cf")
         if log_file.startswith("/dev/"):
             hint = "remove it from postfix-main.cf, and set logs_to_stdout"
-            found.append(f"maillog_file = {log_file}: Postfix starts with a file only; {hint}")
-        found += _last_words(log_file)
-    return found
+            messages.append(f"maillog_file = {log_file}: Postfix starts only with a file; {hint}")
+        messages += _logged_errors(log_file)
+    return messages
 
 
 def _maillog_file(main_cf: str) -> str:
@@ -47,8 +47,8 @@ def _maillog_file(main_cf: str) -> str:
     return values[-1] if values else ""
 
 
-def _last_words(log_file: str) -> list[str]:
-    """Why Postfix ended, from the lines that it has logged since it was started last."""
+def _logged_errors(log_file: str) -> list[str]:
+    """The errors that Postfix has logged since its last start."""
     try:
         with opened(log_file) as file:
             file.seek(max(0, identity_of(file.fileno()).size - _LOG_BYTES))
@@ -56,24 +56,25 @@ def _last_words(log_file: str) -> list[str]:
     except OSError:
         return []
     starts = [n for n, line in enumerate(lines) if "starting the Postfix mail system" in line]
-    words = [found[1] for line in lines[max(starts, default=0) :] if (found := _FATAL.search(line))]
-    return [word for word in dict.fromkeys(words) if "mail system startup failed" not in word]
+    last = lines[max(starts, default=0) :]
+    errors = dict.fromkeys(match[1] for line in last if (match := _FATAL.search(line)))
+    return [error for error in errors if "mail system startup failed" not in error]
 
 
-def taken(server: str, settings: Settings) -> list[str]:
+def ports_in_use(server: str, settings: Settings) -> list[str]:
     """A message for each port of `postfix` or `dovecot` on which another process listens."""
     addresses = words(settings.listen)
     listening = [listener for listener in _listeners() if _overlaps(listener, addresses)]
     messages = []
-    for name, port, *_ in (
-        each for each in endpoints(settings) if (each.service in _POSTFIX) == (server == "postfix")
-    ):
-        found = next((listener for listener in listening if listener.port == port), None)
-        if found is not None:
-            messages.append(
-                f"port {port} on {found.address} is in use by {_process(found.inode)}: stop it, or "
-                f"set {name}_port"
-            )
+    for endpoint in endpoints(settings):
+        if (endpoint.service in _POSTFIX) != (server == "postfix"):
+            continue
+        name, port = endpoint.name, endpoint.port
+        other = next((listener for listener in listening if listener.port == port), None)
+        if other is not None:
+            place = f"port {port} on {other.address}"
+            hint = f"stop it, or set {name}_port"
+            messages.append(f"{place} is in use by {_process(other.inode)}: {hint}")
     return messages
 
 
@@ -84,7 +85,7 @@ def _overlaps(listener: Listener, addresses: list[str]) -> bool:
 
 
 def _listeners() -> list[Listener]:
-    found = []
+    listeners = []
     for path in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
             with open(path) as file:
@@ -94,8 +95,8 @@ def _listeners() -> list[Listener]:
         for row in rows:
             if row[3] == _LISTENS:
                 address, _, port = row[1].partition(":")
-                found.append(Listener(_address(address), int(port, 16), row[9]))
-    return found
+                listeners.append(Listener(_address(address), int(port, 16), row[9]))
+    return listeners
 
 
 def _address(text: str) -> str:

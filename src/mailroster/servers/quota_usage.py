@@ -1,8 +1,8 @@
-"""What mailboxes hold and may hold, as a running Dovecot counts it, without making anything.
+"""Determines the usage of mailboxes as a running Dovecot counts it, without creating any.
 
-`doveadm quota get` makes the folder of each mailbox that it is asked for, with files in it, and
-takes 2 to 5 ms each. So Maildirs are read without it (maildir_usage), and it is asked only for
-mailboxes that only Dovecot can read, if they exist.
+`doveadm quota get` creates the folder of each mailbox, with files in it, and takes 2 to 5 ms for
+each. So Maildirs are read directly (maildir_usage), and doveadm is used only for existing mailboxes
+that only Dovecot can read.
 """
 
 import os
@@ -23,30 +23,30 @@ from mailroster.servers.doveadm_quota import Usage, ask_quotas
 from mailroster.servers.dovecot_auth import USERDB, Question, ask
 from mailroster.servers.mailboxes import mail_folder
 from mailroster.servers.maildir_usage import BROKEN, FILE, LINES, SIZES, UNKNOWN
-from mailroster.servers.version import noted
+from mailroster.servers.version import tables_version
 from mailroster.system.programs import run
 
-#: So many Maildirs are read by one process.
+#: One process reads so many Maildirs.
 _READ_AT_ONCE = 5000
 _ANSWER_S = 20.0
 _BROKEN = "something in the mailbox is neither a file nor a folder, or is a link"
-#: Told how many mailboxes are done, of all.
+#: Receives the number of mailboxes that are done.
 Progress = Callable[[int], object]
 
 
 class Report(NamedTuple):
-    """`by_address`: the mailboxes of which all is known. `limits`: bytes that each may hold, None
-    where only Dovecot could tell. `why` others are missing, in the words of the server; "" if none
-    is."""
+    """The usage of mailboxes. `by_address`: those with a known size and limit. `limits`: in bytes,
+    None if only Dovecot knows the limit. `why`: why some are missing, in the words of the server;
+    "" if none is."""
 
     by_address: dict[str, Usage]
     limits: dict[str, int | None]
     why: str
 
 
-class Server(NamedTuple):
-    """What the configuration of a running Dovecot says of quotas. `methods`: how Maildirs can be
-    counted without it (maildir_usage), best first; empty if only it can."""
+class QuotaConfig(NamedTuple):
+    """The quota settings of a running Dovecot. `methods`: the methods of maildir_usage that count
+    as it does, best first; empty if there are none."""
 
     version: str
     by_default: Default
@@ -54,11 +54,11 @@ class Server(NamedTuple):
 
 
 class _Mailbox(NamedTuple):
-    """`path` is that of a Maildir below the mail folder; "" where only Dovecot can tell what is
-    there. `paths` are all absolute paths at which there may be something; empty if not known."""
+    """A mailbox to count. `path`: of a Maildir, relative to the mail folder; "" if only Dovecot can
+    count it. `paths`: all absolute paths that may have its mail; empty if not known."""
 
     address: Address
-    size: int | None
+    limit: int | None
     path: str
     method: str
     paths: tuple[str, ...]
@@ -71,50 +71,48 @@ def usages(
     addresses: Iterable[str],
     progress: Progress = lambda done: None,
 ) -> Report:
-    """Use and limit of the mailboxes of some accounts. Raises nothing for a server that fails."""
-    server = server_quota(settings, layout)
+    """The usage of the mailboxes of the given accounts. Raises nothing if a server fails."""
+    config = read_quota_config(settings, layout)
     boxes = [
-        _mailbox(Address(address), roster, settings, server)
+        _mailbox(Address(address), roster, settings, config)
         for address in addresses
         if address in roster.accounts
     ]
-    limits: dict[str, int | None] = {box.address: box.size for box in boxes}
-    found: dict[str, Usage] = {}
+    limits: dict[str, int | None] = {box.address: box.limit for box in boxes}
+    result: dict[str, Usage] = {}
     broken: set[str] = set()
     for method in dict.fromkeys(box.method for box in boxes if box.path):
-        _read(settings, method, boxes, found, broken, progress)
-    rest = [box for box in boxes if box.address not in found and box.address not in broken]
+        _read_maildirs(settings, method, boxes, result, broken, progress)
+    rest = [box for box in boxes if box.address not in result and box.address not in broken]
     if not rest:
-        return Report(found, limits, _BROKEN if broken else "")
-    there = [box for box in rest if _exists(box, settings, layout, found)]
-    before = len(found)
-    asked, why = ask_quotas(
-        layout, [box.address for box in there], lambda done: progress(before + done)
-    )
-    for address, used in asked.items():
-        size = limits.get(address)
-        limits[address] = used.limit if size is None else size
-        found[address] = used if size is None else usage_of(used.used, size)
+        return Report(result, limits, _BROKEN if broken else "")
+    existing = [box.address for box in rest if _exists(box, settings, layout, result)]
+    before = len(result)
+    by_dovecot, why = ask_quotas(layout, existing, lambda done: progress(before + done))
+    for address, usage in by_dovecot.items():
+        limit = limits.get(address)
+        limits[address] = usage.limit if limit is None else limit
+        result[address] = usage if limit is None else usage_of(usage.used, limit)
     if not why and broken:
         why = _BROKEN
-    if not why and len(found) < len(boxes):
-        why = "only Dovecot can tell their limit, once they have mail"
-    return Report(found, limits, why)
+    if not why and len(result) < len(boxes):
+        why = "only Dovecot knows their limit, once they have mail"
+    return Report(result, limits, why)
 
 
-def _exists(box: _Mailbox, settings: Settings, layout: Layout, found: dict[str, Usage]) -> bool:
-    """Whether Dovecot can be asked for a mailbox without making it. One that isn't there is empty,
-    and is added if its limit is known."""
+def _exists(box: _Mailbox, settings: Settings, layout: Layout, result: dict[str, Usage]) -> bool:
+    """Whether a mailbox exists. A missing one is empty: it is added to the result if its limit is
+    known."""
     paths = box.paths or _paths_by_dovecot(box.address, settings, layout)
     if any(map(os.path.lexists, paths)):
         return True
-    if paths and box.size is not None:
-        found[box.address] = usage_of(0, box.size)
+    if paths and box.limit is not None:
+        result[box.address] = usage_of(0, box.limit)
     return False
 
 
 def _paths_by_dovecot(address: Address, settings: Settings, layout: Layout) -> tuple[str, ...]:
-    """Where Dovecot itself looks for a mailbox; nothing if it does not say."""
+    """The path where Dovecot looks for a mailbox; empty if it does not answer with one."""
     try:
         fields = ask(layout, [Question(USERDB, address)])[0].fields
     except ServerError:
@@ -126,18 +124,18 @@ def _paths_by_dovecot(address: Address, settings: Settings, layout: Layout) -> t
 
 
 def usage_of(used: int, limit: int) -> Usage:
-    """Bytes of a mailbox and of its limit (0 = none), in whole kibibytes as Dovecot counts use."""
+    """The usage for a size and a limit (0 = none) in bytes; Dovecot counts in whole kibibytes."""
     used_k, limit_k = -(-used // 1024), -(-limit // 1024)
     return Usage(used_k * 1024, limit, used_k * 100 // limit_k if limit_k else 0)
 
 
-def _mailbox(address: Address, roster: Roster, settings: Settings, server: Server) -> _Mailbox:
-    limit = limit_of(roster, address, server.by_default, settings.mail)
+def _mailbox(address: Address, roster: Roster, settings: Settings, config: QuotaConfig) -> _Mailbox:
+    limit = limit_of(roster, address, config.by_default, settings.mail)
     account = roster.accounts.get(address)
-    assert account is not None, "it was in the roster"
-    place = place_of(account, settings.mail, server.version)
-    methods = server.methods
-    if account.extra and "ignore" in account.extra:  # a rule that leaves folders out
+    assert account is not None
+    place = place_of(account, settings.mail, config.version)
+    methods = config.methods
+    if account.extra and "ignore" in account.extra:  # a rule that ignores folders
         methods = methods[:1] if methods[:1] == (FILE,) else ()
     readable = place is not None and limit.size is not None and methods
     path = _below(place, settings.mail) if readable and place else ""
@@ -151,92 +149,92 @@ def _inboxes(place: Place) -> tuple[str, ...]:
 
 
 def _below(place: Place, mail: str) -> str:
-    """The path of a plain Maildir below the mail folder; "" for anything else."""
+    """The relative path of a plain Maildir below the mail folder; "" for anything else."""
     start = f"{mail.rstrip('/')}/"
     path = re.sub("/+", "/", place.path).rstrip("/")
     return path[len(start) :] if place.is_plain_maildir() and path.startswith(start) else ""
 
 
-def _read(
+def _read_maildirs(
     settings: Settings,
     method: str,
     boxes: Sequence[_Mailbox],
-    found: dict[str, Usage],
+    result: dict[str, Usage],
     broken: set[str],
     progress: Progress,
 ) -> None:
-    """Adds those whose Maildirs can be read, and to `broken` those that Dovecot must not be asked
-    for."""
-    meant = [box for box in boxes if box.path and box.method == method]
-    for start in range(0, len(meant), _READ_AT_ONCE):
-        part = meant[start : start + _READ_AT_ONCE]
+    """Adds the Maildirs that can be read to the result, and to `broken` the addresses for which
+    doveadm must not run."""
+    selected = [box for box in boxes if box.path and box.method == method]
+    for start in range(0, len(selected), _READ_AT_ONCE):
+        part = selected[start : start + _READ_AT_ONCE]
         try:
-            told = mail_folder(settings).usage(method, [box.path for box in part])
+            sizes = mail_folder(settings).usage(method, [box.path for box in part])
         except (OSError, TryAgain, Refused):
-            return  # Dovecot is asked
-        for box, used in zip(part, told, strict=True):
-            if used == BROKEN:
+            return  # they are left to doveadm
+        for box, size in zip(part, sizes, strict=True):
+            if size == BROKEN:
                 broken.add(box.address)
-            elif used != UNKNOWN:
-                found[box.address] = usage_of(int(used), box.size or 0)
-        progress(len(found))
+            elif size != UNKNOWN:
+                result[box.address] = usage_of(int(size), box.limit or 0)
+        progress(len(result))
 
 
-def server_quota(settings: Settings, layout: Layout) -> Server:
-    """What the Dovecot of an instance is configured to, somebody's own settings included."""
-    version = noted(layout)
-    usual = Server(version, default(settings.mailbox_size_limit, version), ())
+def read_quota_config(settings: Settings, layout: Layout) -> QuotaConfig:
+    """The quota settings of the Dovecot of an instance, with overrides applied."""
+    version = tables_version(layout)
+    usual = QuotaConfig(version, default(settings.mailbox_size_limit, version), ())
     try:
         code, out, _ = run(["doveconf", "-c", layout.dovecot_conf, "-n"], timeout_s=_ANSWER_S)
     except ServerError:
         return usual
-    return usual if code else server_of(version, settings_of(out), usual)
+    return usual if code else quota_config(version, settings_of(out), usual)
 
 
 def settings_of(text: str) -> dict[str, str]:
-    """What `doveconf -n` prints, as setting -> value; one in blocks is `plugin/quota_rule`, or
-    `namespace inbox/prefix`. Of several blocks of one name the last."""
+    """The output of `doveconf -n` as setting -> value. A setting in a block is `plugin/quota_rule`
+    or `namespace inbox/prefix`; if several blocks have one name, the last one counts."""
     return {"/".join(path): value or "" for path, value in printed(text)}
 
 
-def server_of(version: str, its: Mapping[str, str], usual: Server) -> Server:
-    """What settings of Dovecot mean. `usual` counts where they say nothing of a default."""
+def quota_config(version: str, config: Mapping[str, str], usual: QuotaConfig) -> QuotaConfig:
+    """Interprets settings of Dovecot. `usual` has the default limit if they have none."""
     dialect = form(version)
     prefix = "plugin/" if version == "2.3" else ""
-    named = ((name.removeprefix(prefix), value) for name, value in its.items())
+    named = ((name.removeprefix(prefix), value) for name, value in config.items())
     limits = {name: value for name, value in named if dialect.is_limit(name)}
     by_default = Default({version: limits}) if limits else usual.by_default
-    methods = _methods_2_3(its) if version == "2.3" else _methods_2_4(its)
-    return Server(version, by_default, methods)
+    methods = _methods_2_3(config) if version == "2.3" else _methods_2_4(config)
+    return QuotaConfig(version, by_default, methods)
 
 
-def _methods_2_3(its: Mapping[str, str]) -> tuple[str, ...]:
-    kinds = [value for name, value in its.items() if re.fullmatch(r"plugin/quota\d*", name)]
-    loaded = "quota" in its.get("mail_plugins", "").split()
+def _methods_2_3(config: Mapping[str, str]) -> tuple[str, ...]:
+    kinds = [value for name, value in config.items() if re.fullmatch(r"plugin/quota\d*", name)]
+    loaded = "quota" in config.get("mail_plugins", "").split()
     if not loaded or len(kinds) != 1 or not kinds[0].startswith("maildir:"):
         return ()
-    rules = [value for name, value in its.items() if name.startswith("plugin/quota_rule")]
-    if _namespaces(its) != 1 or any("ignore" in rule for rule in rules):
+    rules = [value for name, value in config.items() if name.startswith("plugin/quota_rule")]
+    if _namespaces(config) != 1 or any("ignore" in rule for rule in rules):
         return (FILE,)
     return (FILE, SIZES)
 
 
-#: Settings of 2.4 that change which messages count, or where they are.
+#: Settings of 2.4 that change which messages count, or where they lie.
 _COUNTING = re.compile(
     r"(?:.*/)?(?:quota_ignore|quota_driver|mailbox_list_(?:layout|iter_from_index_dir)|"
     r"mailbox_directory_name|mailbox_root_directory_name|mail_inbox_path)|quota [^/]*/driver"
 )
 
 
-def _methods_2_4(its: Mapping[str, str]) -> tuple[str, ...]:
-    quotas = [name for name in its if re.fullmatch(r"quota [^/]*", name)]
-    loaded = its.get("mail_plugins/quota", its.get("mail_plugins", ""))
+def _methods_2_4(config: Mapping[str, str]) -> tuple[str, ...]:
+    quotas = [name for name in config if re.fullmatch(r"quota [^/]*", name)]
+    loaded = config.get("mail_plugins/quota", config.get("mail_plugins", ""))
     if "quota" not in loaded.split() and loaded != "yes":
         return ()
-    if len(quotas) != 1 or _namespaces(its) != 1 or any(map(_COUNTING.fullmatch, its)):
+    if len(quotas) != 1 or _namespaces(config) != 1 or any(map(_COUNTING.fullmatch, config)):
         return ()
-    return (LINES,) if its.get("mail_driver", "maildir") == "maildir" else ()
+    return (LINES,) if config.get("mail_driver", "maildir") == "maildir" else ()
 
 
-def _namespaces(its: Mapping[str, str]) -> int:
-    return sum(bool(re.fullmatch(r"namespace [^/]*", name)) for name in its)
+def _namespaces(config: Mapping[str, str]) -> int:
+    return sum(bool(re.fullmatch(r"namespace [^/]*", name)) for name in config)

@@ -1,10 +1,10 @@
-"""The mail that tells the owner of a mailbox how full it is.
+"""Sends the mail that warns the owner of a mailbox that is nearly full.
 
-Dovecot runs the script that `script` gives, as root, with the percentage that was crossed and the
-user (doc.dovecot.org/2.3, quota warnings). The text is `quota-warning.txt` of the config folder, or
-ours: a first line `Subject: …`, an empty line, and the body, with `{address}`, `{percent}`,
-`{used}` and `{limit}` in it. dovecot-lda delivers it without enforcing the quota, since it has to
-arrive in a mailbox that is nearly full.
+Dovecot runs the result of `script` as root, with the percentage that was crossed and the user
+(doc.dovecot.org/2.3, quota warnings). The text is `quota-warning.txt` of the config folder, or
+DEFAULT: a first line `Subject: …`, an empty line, and the body, with the placeholders `{address}`,
+`{percent}`, `{used}` and `{limit}`. dovecot-lda delivers it without enforcing the quota, as the
+mailbox may be full.
 """
 
 import os
@@ -28,13 +28,13 @@ When it is full, mail to it is refused. Please delete what you need no longer,
 and empty the folders Trash and Junk.
 """
 _LDA = "/usr/lib/dovecot/dovecot-lda"
-#: More of a text than this is an accident.
+#: The rest of a longer text is ignored.
 _TEXT_MAX_BYTES = 1 << 16
 
 
 def script(config: ConfigFolder, dovecot_conf: str, sender: str, not_enforced: str) -> str:
-    """The script that Dovecot runs: this module, with all that it has to know; `not_enforced` is
-    the option of dovecot-lda with which it delivers to who is over quota."""
+    """The script that Dovecot runs: this module with its arguments. `not_enforced`: the option of
+    dovecot-lda that disables the quota."""
     import shlex
 
     package = os.path.dirname(os.path.dirname(os.path.abspath(mailroster.__file__)))
@@ -48,8 +48,7 @@ PYTHONPATH={shlex.quote(package)} exec {shlex.join(words)} "$@"
 
 
 def message(text: str, sender: str, values: Mapping[str, str]) -> bytes:
-    """A whole message from a text. Nothing in it becomes a header but its first line, as the
-    subject."""
+    """A complete message from a text. Only its first line becomes a header, the subject."""
     from email.message import EmailMessage
     from email.utils import formatdate, make_msgid
 
@@ -63,21 +62,19 @@ def message(text: str, sender: str, values: Mapping[str, str]) -> bytes:
     else:
         for name, value in values.items():
             subject = subject.replace(f"{{{name}}}", value)
-    found = EmailMessage()
-    found["From"], found["To"] = sender, values["address"]
-    found["Subject"] = printable(subject[8:].strip())
-    found["Date"], found["Message-ID"] = (
-        formatdate(localtime=True),
-        make_msgid(domain=sender.rpartition("@")[2]),
-    )
-    found["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody answers it
-    found.set_content(body if body.endswith("\n") else f"{body}\n")
-    return found.as_bytes()
+    mail = EmailMessage()
+    mail["From"], mail["To"] = sender, values["address"]
+    mail["Subject"] = printable(subject[8:].strip())
+    mail["Date"] = formatdate(localtime=True)
+    mail["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])
+    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: gets no automatic reply
+    mail.set_content(body if body.endswith("\n") else f"{body}\n")
+    return mail.as_bytes()
 
 
 def text_of(config: ConfigFolder) -> str:
-    """The text of the folder, or ours if it has none, or one that can't be read; that is told on
-    stderr, which Dovecot logs."""
+    """The text of the folder, or DEFAULT if there is none or it can't be read; the latter is
+    reported on stderr, which Dovecot logs."""
     try:
         with config.opened(TEXT) as file:
             raw = file.read(_TEXT_MAX_BYTES) or b""
@@ -97,11 +94,11 @@ def warn(
     percent: str,
     user: str,
 ) -> None:
-    """Sends one warning. Raises ParseError for who can't have a mailbox, ServerError if Dovecot
-    does not take it."""
+    """Sends one warning. Raises ParseError if the user can't have a mailbox, ServerError if Dovecot
+    does not accept the mail."""
     owner = address.account(user)
     if number(percent) is None:
-        raise ServerError(f"{percent!r} is no percentage")
+        raise ServerError(f"{percent!r} is not a percentage")
     use = usage(dovecot_conf, owner) or Usage(0, 0, 0)
     values = {
         "address": owner,
@@ -117,7 +114,7 @@ def warn(
 
 
 def main(argv: Sequence[str]) -> int:
-    """The script's own: 0, or 1 with the reason on stderr, which Dovecot logs."""
+    """The program of the script: returns 0, or 1 with the reason on stderr, which Dovecot logs."""
     try:
         config, linked, *rest = argv
         warn(ConfigFolder(config, tuple(filter(None, linked.split(":")))), *rest)

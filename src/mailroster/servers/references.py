@@ -1,5 +1,5 @@
-"""Whether the tables and services that overrides name can be used: Postfix's own programs open the
-tables, and a service is one that something listens for."""
+"""Checks the tables and services that overrides name: postmap has to open each table, and each
+service has to accept a connection."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ from mailroster.system.programs import run
 
 _TIMEOUT_S = 10.0
 _CONNECT_S = 1.0
-#: What postmap says of a table that it has opened, and whose server does not answer.
+#: Words of postmap for a table whose server does not answer.
 _NO_ANSWER = ("connect to", "lookup error", "query error", "Connection refused", "timed out")
 _NEAR = ("localhost", "ip6-localhost")
 
@@ -23,8 +23,8 @@ _NEAR = ("localhost", "ip6-localhost")
 def findings(
     folder: str, overrides: Overrides, settings: Settings, layout: Layout
 ) -> Iterator[Finding]:
-    """What is wrong with them, each once, at its line. `folder` holds the main.cf and master.cf
-    that the overrides make; a table of ours is not judged, which a start makes anew."""
+    """The findings in the overrides, each once. `folder` has the main.cf and master.cf with the
+    overrides merged. Our own tables are not checked: a start rebuilds them."""
     values = _values(folder, overrides, settings, layout)
     types = frozenset(run(["postconf", "-c", folder, "-m"])[1].split())
     lenient = _lenient(folder)
@@ -33,20 +33,20 @@ def findings(
         for table in tables(name, value):
             if str(table) not in seen and not table.name.startswith(f"{layout.tables}/"):
                 seen.add(str(table))
-                yield from _of_table(folder, where, table, types, layout)
+                yield from _check_table(folder, where, table, types, layout)
         for service in services(name, value):
-            is_ours = layout.run in service or layout.spool in service
-            is_skipped = lenient and "milters" in name
-            if service not in seen and not is_ours and not is_skipped:
+            is_own = layout.run in service or layout.spool in service
+            is_optional = lenient and "milters" in name
+            if service not in seen and not is_own and not is_optional:
                 seen.add(service)
-                yield from _of_service(where, service, layout)
+                yield from _check_service(where, service, layout)
 
 
 def _values(
     folder: str, overrides: Overrides, settings: Settings, layout: Layout
 ) -> list[tuple[Location, str, str]]:
-    """Each setting of the files that counts: its line, its name, and its value with all other
-    settings that it names put in."""
+    """The settings of the files that are in effect: line, name, and value with all references to
+    other settings expanded."""
     last = {}
     for file in (MAIN, MASTER):
         for entry in entries(file, overrides.of(file)):
@@ -54,16 +54,16 @@ def _values(
     if not last:
         return []
     names = sorted({entry.name for (file, _, _), entry in last.items() if file == MAIN})
-    shown = [run(["postconf", "-c", folder, "-x", *names])[1]] if names else []
-    shown.append(run(["postconf", "-c", folder, "-x", "-P"])[1] if overrides.master else "")
-    effective = dict(_settings("\n".join(shown)))
+    printed = [run(["postconf", "-c", folder, "-x", *names])[1]] if names else []
+    printed.append(run(["postconf", "-c", folder, "-x", "-P"])[1] if overrides.master else "")
+    effective = dict(_settings("\n".join(printed)))
     listeners = {name: at for at, name in postfix.listeners(settings).items()}
-    found = []
+    values = []
     for (file, _, _), entry in last.items():
         value = effective.get(_key(file, entry, listeners), entry.value)
         value = value.replace(f"{folder}/queue", layout.spool).replace(folder, layout.postfix)
-        found.append((Location(file, entry.line), entry.name, value))
-    return found
+        values.append((Location(file, entry.line), entry.name, value))
+    return values
 
 
 def _settings(text: str) -> Iterator[tuple[str, str]]:
@@ -74,7 +74,7 @@ def _settings(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _key(file: str, entry: Entry, listeners: dict[str, str]) -> str:
-    """How postconf(1) calls a setting."""
+    """The name of a setting in the output of postconf(1)."""
     if file == MAIN:
         return entry.name
     service, kind = entry.service
@@ -82,11 +82,11 @@ def _key(file: str, entry: Entry, listeners: dict[str, str]) -> str:
 
 
 def _lenient(folder: str) -> bool:
-    """Whether mail goes on while a milter does not answer."""
+    """Whether mail is accepted while a milter does not answer."""
     return run(["postconf", "-c", folder, "-xh", "milter_default_action"])[1].strip() == "accept"
 
 
-def _of_table(
+def _check_table(
     folder: str, where: Location, table: Table, types: frozenset[str], layout: Layout
 ) -> Iterator[Finding]:
     if table.type not in types:
@@ -94,44 +94,45 @@ def _of_table(
         hint = f"install the Debian package postfix-{printable(table.type)}, or use another type"
         yield Finding(where, ERROR, "bad-override", message, hint)
         return
-    if table.type in FILES and table.name[0] not in "/{":  # as Postfix itself runs in that folder
+    if table.type in FILES and table.name[0] not in "/{":  # Postfix runs in that folder
         table = table._replace(name=os.path.join(layout.spool, table.name))
     try:
         words = run(["postmap", "-c", folder, "-q", "x", str(table)], timeout_s=_TIMEOUT_S)[2]
     except ServerError as error:
         words = f"postmap: warning: connect to {table.type}: {error}"
     for line in dict.fromkeys(words.split("\n")):
-        _, fatal, said = line.partition(": fatal: ")
-        said = said if fatal else line.partition(": warning: ")[2]
-        if not said:
+        _, fatal, fault = line.partition(": fatal: ")
+        fault = fault or line.partition(": warning: ")[2]
+        if not fault:
             continue
-        message = f"Postfix says of {printable(str(table))}: {printable(said.strip())}"
-        if any(word in said for word in _NO_ANSWER):
-            hint = "start what answers there; until then Postfix defers mail"
+        message = f"Postfix says of {printable(str(table))}: {printable(fault.strip())}"
+        if any(word in fault for word in _NO_ANSWER):
+            hint = "start its server; until then Postfix defers mail"
             yield Finding(where, WARNING, "silent-service", message, hint)
             return
         if fatal:
-            hint = "correct the table or its name; hash, btree and lmdb are made by postmap(1)"
+            hint = "correct the table or its name; create hash, btree and lmdb with postmap(1)"
             yield Finding(where, ERROR, "bad-override", message, hint)
             return
         hint = "correct the table (postmap -q KEY TABLE)"
         yield Finding(where, WARNING, "doubtful-table", message, hint)
 
 
-def _of_service(where: Location, service: str, layout: Layout) -> Iterator[Finding]:
-    """A service on this machine; another machine's is not asked, as its name may take long."""
+def _check_service(where: Location, service: str, layout: Layout) -> Iterator[Finding]:
+    """Checks a service on this machine. One on another machine is not checked, as the lookup of its
+    name may take long."""
     kind, _, place = service.partition(":")
     if kind in ("unix", "local"):
         path = os.path.join(layout.spool, place)
         answers = _listens(socket.AF_UNIX, path)
     else:
         host, port = _host_and_port(place)
-        near = _loopback(host)
-        if not near:
+        addresses = _loopback(host)
+        if not addresses:
             return
         answers = any(
             _listens(socket.AF_INET6 if ":" in address else socket.AF_INET, (address, port))
-            for address in near
+            for address in addresses
         )
     if not answers:
         message = f"nothing listens at {printable(service)}, and Postfix defers mail until it does"
@@ -140,7 +141,7 @@ def _of_service(where: Location, service: str, layout: Layout) -> Iterator[Findi
 
 
 def _loopback(host: str) -> list[str]:
-    """The addresses of a host that is this machine; none for any other."""
+    """The addresses of a host name that means this machine; empty for any other."""
     if host in _NEAR:
         return ["127.0.0.1", "::1"]
     is_near = host == "::1" or (host.startswith("127.") and host.replace(".", "").isdecimal())
@@ -148,7 +149,7 @@ def _loopback(host: str) -> list[str]:
 
 
 def _host_and_port(place: str) -> tuple[str, int]:
-    """Of `host:port`, `[host]:port`, or Sendmail's `port@host`; 0 for a port by name."""
+    """Parses `host:port`, `[host]:port`, or Sendmail's `port@host`; 0 for a port by name."""
     if "@" in place:
         port, _, host = place.partition("@")
     else:

@@ -1,12 +1,12 @@
-"""Makes running servers open a file that was renamed over the one that they have open.
+"""Makes running servers open a file that replaced the one that they have open.
 
-Dovecot's auth workers look up and never notice. One that ends is replaced at the next lookup,
-without a word to the sessions that are open. A lookup that is under way in it would fail, so only a
-worker that sleeps is ended; one that has opened the new file already is left alone.
+Dovecot's auth workers never notice a replaced database. A worker that ends is replaced at the next
+lookup, and open sessions are not affected. A lookup in progress would fail, so only a sleeping
+worker is ended, and only if it has not opened the new file yet.
 
-Postfix notices by itself, at the next session, by any table that has lost its name: the generation
-is there for that. Only a process that began without one of its tables has no file to look at, and
-would answer 451 until it ends: trivial-rewrite looks at no generation.
+Postfix notices a replaced table by itself at the next session: that is the purpose of the table
+`generation`. Only a process that started while one of its tables was missing answers 451 until it
+ends: trivial-rewrite does not use the generation.
 """
 
 import os
@@ -17,14 +17,14 @@ from mailroster.base.layout import Layout
 from mailroster.servers.running import dovecot_pid, postfix_pid
 from mailroster.system import processes
 
-#: How long a worker may go on before it is ended at work.
+#: A worker that is busy for longer than that is ended nevertheless.
 _PATIENCE_S = 2.0
 _STEP_S = 0.002
-_GONE = " (deleted)"  # proc(5), fd
+_DELETED = " (deleted)"  # proc(5), fd
 
 
 def reload_postfix(layout: Layout) -> None:
-    """Has every process of Postfix start anew after its session, as `postfix reload` does."""
+    """Restarts every process of Postfix after its session, as `postfix reload` does."""
     import signal
 
     master = postfix_pid(layout)
@@ -33,26 +33,26 @@ def reload_postfix(layout: Layout) -> None:
 
 
 def reopen_database(layout: Layout) -> int:
-    """Ends the auth workers that have an old database open; how many. 0 where no Dovecot runs."""
+    """Ends the auth workers that have an old database open; returns their number."""
     import signal
 
     deadline = time.monotonic() + _PATIENCE_S
     ended: set[int] = set()
-    while waiting := set(_behind(layout)) - ended:
+    while waiting := set(_outdated_workers(layout)) - ended:
         for pid in waiting:
             if _sleeps(pid) or time.monotonic() > deadline:
-                processes.send(pid, signal.SIGTERM, lambda pid: _is_behind(pid, layout))
+                processes.send(pid, signal.SIGTERM, lambda pid: _is_outdated(pid, layout))
                 ended.add(pid)
         time.sleep(_STEP_S)
     return len(ended)
 
 
 def has_lost_log(layout: Layout) -> bool:
-    """Whether an auth worker of our Dovecot has the database open with a log (`-wal`), or an index
-    of the log (`-shm`), that is no longer the file of that name.
+    """Whether an auth worker of our Dovecot has an old log (`-wal`) of the database open, or an old
+    index of the log (`-shm`).
 
-    Such a worker sees no change that another process writes, and SQLite refuses other writers
-    (disk I/O error): https://sqlite.org/howtocorrupt.html, section 1.4."""
+    Such a worker sees no changes of other processes, and SQLite rejects other writers (disk I/O
+    error): https://sqlite.org/howtocorrupt.html, section 1.4."""
     master = dovecot_pid(layout)
     return master is not None and any(
         _is_auth(pid)
@@ -62,21 +62,21 @@ def has_lost_log(layout: Layout) -> bool:
     )
 
 
-def _behind(layout: Layout) -> Iterator[int]:
-    """The auth workers of our Dovecot that have another database open than the one with its name:
-    one that was renamed over, or that lies below a folder that was moved or mounted over."""
+def _outdated_workers(layout: Layout) -> Iterator[int]:
+    """The auth workers of our Dovecot with an old database: one that was replaced, or whose folder
+    was moved or mounted over."""
     master = dovecot_pid(layout)
     if master is not None:
-        yield from (pid for pid in processes.children(master) if _has_old(pid, layout))
+        yield from (pid for pid in processes.children(master) if _has_old_database(pid, layout))
 
 
-def _is_behind(pid: int, layout: Layout) -> bool:
+def _is_outdated(pid: int, layout: Layout) -> bool:
     master = dovecot_pid(layout)
-    return master is not None and processes.parent(pid) == master and _has_old(pid, layout)
+    return master is not None and processes.parent(pid) == master and _has_old_database(pid, layout)
 
 
-def _has_old(pid: int, layout: Layout) -> bool:
-    """Whether an auth process has another database open than ours."""
+def _has_old_database(pid: int, layout: Layout) -> bool:
+    """Whether an auth process has an old database open."""
     return os.path.exists(layout.database) and _is_auth(pid) and _has_another(pid, layout.database)
 
 
@@ -85,7 +85,7 @@ def _is_auth(pid: int) -> bool:
 
 
 def _has_another(pid: int, path: str) -> bool:
-    """Whether a process has a file open that had this name, but is not the file at the path now."""
+    """Whether a process has an open file with this name that is not the file at this path."""
     name = f"/{os.path.basename(path)}"
     try:
         now = os.stat(path)
@@ -93,7 +93,7 @@ def _has_another(pid: int, path: str) -> bool:
         now = None
     try:
         return any(
-            was.removesuffix(_GONE).endswith(name)
+            was.removesuffix(_DELETED).endswith(name)
             and (now is None or not os.path.samestat(os.stat(fd), now))
             for fd, was in _files(pid)
         )
@@ -109,7 +109,7 @@ def _sleeps(pid: int) -> bool:
 
 
 def _files(pid: int) -> Iterator[tuple[str, str]]:
-    """The open files of a process: the link in /proc, and where it leads. Raises OSError."""
+    """The open files of a process: the link in /proc, and its target. Raises OSError."""
     for number in os.listdir(f"/proc/{pid}/fd"):
         fd = f"/proc/{pid}/fd/{number}"
         try:

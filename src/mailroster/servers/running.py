@@ -1,24 +1,24 @@
-"""Whether the servers of an instance run: by the locks and pid files that they keep.
+"""Determines whether the servers of an instance run, from their locks and pid files.
 
-A pid file may be an old one, and its number may be that of another process by now. So a number
-counts only if the process is the program: by its command line, its users and its folder.
+A pid file may be stale, and another process may have its pid. So a pid counts only if the process
+is the right program: by its command line, its users and its folder.
 """
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from mailroster.base.layout import Layout
 from mailroster.system import processes
 
-#: The module that is our policy service, and the user as which it runs.
+#: The module of our policy service, and its user.
 POLICY_MODULE, POLICY_USER = "mailroster.daemons.policy.service", "postfix"
-#: Postfix writes its number behind blanks, and cuts nothing off that stood below that line.
+#: Postfix pads its pid with blanks, and leaves old lines below it.
 _PID_LINE_MAX = 100
 
 
 def is_running(layout: Layout) -> bool:
-    """Whether Postfix or Dovecot of this instance is up."""
+    """Whether Postfix or Dovecot of this instance runs."""
     return postfix_pid(layout) is not None or dovecot_pid(layout) is not None
 
 
@@ -29,28 +29,31 @@ def postfix_pid(layout: Layout) -> int | None:
 
 
 def dovecot_pid(layout: Layout) -> int | None:
-    """The pid of Dovecot's master, which does not lock its pid file. A killed one that nobody has
-    reaped has no command line, so that it does not count."""
+    """The pid of Dovecot's master, which does not lock its pid file. A zombie does not count, as it
+    has no command line."""
     return _pid(layout.dovecot_pid, lambda pid: _is_dovecot(pid, layout), locked=False)
 
 
 def policy_pid(layout: Layout) -> int | None:
-    """The pid of our policy service, also of one that an earlier version has started."""
+    """The pid of our policy service, or of that of an earlier version."""
     paths = layout.policy_pid, layout.old_policy_pid
-    found = (_pid(path, lambda pid: _is_policy(pid, layout), locked=True) for path in paths)
-    return next((pid for pid in found if pid is not None), None)
+    return _first_pid(paths, lambda pid: _is_policy(pid, layout))
 
 
 def up_pid(layout: Layout) -> int | None:
-    """The pid of the `mailroster up` of this instance, also of one of an earlier version."""
-    paths = layout.up_pid, layout.old_up_pid
-    found = (_pid(path, _is_up, locked=True) for path in paths)
-    return next((pid for pid in found if pid is not None), None)
+    """The pid of the `mailroster up` of this instance, or of one of an earlier version."""
+    return _first_pid((layout.up_pid, layout.old_up_pid), _is_up)
 
 
-def strangers() -> dict[str, int]:
-    """Servers that run at their packages' own places, name -> pid. Ours have other places."""
-    found = {
+def _first_pid(paths: Iterable[str], is_right: Callable[[int], bool]) -> int | None:
+    pids = (_pid(path, is_right, locked=True) for path in paths)
+    return next((pid for pid in pids if pid is not None), None)
+
+
+def other_servers() -> dict[str, int]:
+    """The running servers with the paths of their Debian packages, name -> pid. Those of mailroster
+    have other paths."""
+    pids = {
         "postfix": _pid(
             "/var/spool/postfix/pid/master.pid",
             lambda pid: _is_postfix(pid, "/var/spool/postfix"),
@@ -58,11 +61,11 @@ def strangers() -> dict[str, int]:
         ),
         "dovecot": _pid("/run/dovecot/master.pid", _is_any_dovecot, locked=False),
     }
-    return {name: pid for name, pid in found.items() if pid is not None}
+    return {name: pid for name, pid in pids.items() if pid is not None}
 
 
 def _is_postfix(pid: int, spool: str) -> bool:
-    """Its master works in the queue folder."""
+    """Whether a process is Postfix's master: it works in the queue folder."""
     is_master = processes.program_name(pid) == "master" and processes.is_trusted(pid)
     return is_master and processes.works_in(pid, spool)
 
@@ -72,7 +75,7 @@ def _is_any_dovecot(pid: int) -> bool:
 
 
 def _is_dovecot(pid: int, layout: Layout) -> bool:
-    """Its master is started with our configuration; the one of a host needs no `-c`."""
+    """Whether a process is Dovecot's master with our configuration; on a host it needs no `-c`."""
     if not _is_any_dovecot(pid):
         return False
     return layout.kind == "host" or _names(pid, layout.dovecot_conf)
@@ -85,26 +88,26 @@ def _is_policy(pid: int, layout: Layout) -> bool:
 
 
 def _names(pid: int, path: str) -> bool:
-    """Whether a word of the command line is a path, by any of its names."""
-    meant = os.fsencode(os.path.realpath(path))
-    return meant in map(os.path.realpath, processes.arguments(pid))
+    """Whether a word of the command line leads to a path."""
+    target = os.fsencode(os.path.realpath(path))
+    return target in map(os.path.realpath, processes.arguments(pid))
 
 
 def _is_up(pid: int) -> bool:
-    """`mailroster up` or `watch`, by either name of the program."""
+    """Whether a process is `mailroster up` or `watch`, by either name of the program."""
     words = processes.arguments(pid)
     names = {os.path.basename(word) for word in words}
-    is_ours = bool(names & {b"mailroster", b"setup"}) and bool(names & {b"up", b"watch"})
-    return is_ours and processes.is_trusted(pid)
+    is_up = bool(names & {b"mailroster", b"setup"}) and bool(names & {b"up", b"watch"})
+    return is_up and processes.is_trusted(pid)
 
 
-def _pid(path: str, is_meant: Callable[[int], bool], *, locked: bool) -> int | None:
-    """The number in a pid file, if the process is the one that is meant."""
+def _pid(path: str, is_right: Callable[[int], bool], *, locked: bool) -> int | None:
+    """The pid in a pid file, if the process is the right one."""
     try:
         with open(path, encoding="ascii", opener=_without_waiting) as file:
             pid = int(file.readline(_PID_LINE_MAX).strip() or 0)
-            # The look at the lock comes last: another process may be about to take it.
-            if pid <= 0 or not is_meant(pid) or (locked and not _is_locked(file.fileno())):
+            # The lock is checked last: another process may be about to lock the file.
+            if pid <= 0 or not is_right(pid) or (locked and not _is_locked(file.fileno())):
                 return None
             return pid
     except (OSError, ValueError):
@@ -116,7 +119,7 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 def _is_locked(fd: int) -> bool:
-    """Whether another process holds the file, by flock(2) or by fcntl(2)."""
+    """Whether another process has locked the file, by flock(2) or by fcntl(2)."""
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         fcntl.flock(fd, fcntl.LOCK_UN)

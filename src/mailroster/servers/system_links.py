@@ -1,6 +1,6 @@
-"""The servers' own places, `/etc/postfix/main.cf` and the like, in the layout `system`: links that
-lead below the state folder, so that a server's programs need no flag, and a read-only root file
-system no write. What somebody else has put there stays, or is kept beside its place."""
+"""Links the servers' usual paths, as `/etc/postfix/main.cf`, to the state folder, in the layout
+`system`: the servers' programs need no flag, and the root file system may be read-only. Files of
+others stay, or are moved aside."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -9,40 +9,41 @@ from contextlib import contextmanager
 from mailroster.base.findings import Refused
 from mailroster.system.files import make_folder
 
-#: What is kept has this behind its name; a second one a number as well.
+#: A file that is moved aside gets this suffix, and a number if the name exists.
 KEPT = ".before-mailroster"
 
 
 def foreign(links: Mapping[str, str]) -> list[str]:
-    """The places at which something stands that is not our link. `links` are targets by place."""
-    return [place for place, to in links.items() if os.path.lexists(place) and _leads(place) != to]
+    """The paths with something other than our link. `links`: targets by path."""
+    return [path for path, to in links.items() if os.path.lexists(path) and _target(path) != to]
 
 
 def check(links: Mapping[str, str], adopt: bool) -> None:
-    """Raises Refused where something would be replaced that nobody has said to adopt."""
-    if not adopt and (found := foreign(links)):
+    """Raises Refused for files of others, unless they may be moved aside (`adopt`)."""
+    if not adopt and (paths := foreign(links)):
         raise Refused(
-            f"not written by mailroster: {', '.join(found)}; with --adopt each is kept as "
-            f"…{KEPT}, and ours takes its place"
+            f"not written by mailroster: {', '.join(paths)}; use --adopt to keep each as …{KEPT} "
+            "and replace it"
         )
 
 
-def claim(links: Mapping[str, str], tell: Callable[[str], object]) -> None:
-    """Makes every place lead to ours; `tell` hears what was kept, and where. Raises Refused."""
-    for place in foreign(links):
-        kept = _free(place + KEPT)
-        with _refusing(place):
-            os.rename(place, kept)
-        tell(f"{place} is kept as {kept}")
-    for place, to in links.items():
-        if not os.path.lexists(place):
-            with _refusing(place):
-                make_folder(os.path.dirname(place))
-                os.symlink(to, place)
+def claim(links: Mapping[str, str], report: Callable[[str], object]) -> None:
+    """Creates the links. `report` receives a message for each file that is moved aside. Raises
+    Refused."""
+    for path in foreign(links):
+        kept = _free(path + KEPT)
+        with _refusing(path):
+            os.rename(path, kept)
+        report(f"{path} is kept as {kept}")
+    for path, to in links.items():
+        if not os.path.lexists(path):
+            with _refusing(path):
+                make_folder(os.path.dirname(path))
+                os.symlink(to, path)
 
 
-def _leads(place: str) -> str:
-    return os.readlink(place) if os.path.islink(place) else ""
+def _target(path: str) -> str:
+    return os.readlink(path) if os.path.islink(path) else ""
 
 
 def _free(path: str) -> str:
@@ -54,8 +55,8 @@ def _free(path: str) -> str:
 
 
 @contextmanager
-def _refusing(place: str) -> Iterator[None]:
+def _refusing(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Refused(f"{place} can't be made to lead to ours: {error.strerror}") from None
+        raise Refused(f"{path} can't be made a link: {error.strerror}") from None

@@ -1,20 +1,20 @@
-"""Lines added at the end of a large file, in place, under a journal that holds them.
+"""Lines that are appended to a large file in place, under a journal that holds them.
 
     journal = "append" SIZE LENGTH FILE LF lines checksum
 
-Who reads the file meanwhile may see a part of the lines; so this is only for files that are too
-large to be written anew for one line. A crash leaves the file with a part of the lines, or (after a
-power cut) with zeros in their place: then they are completed.
+A reader may see only a part of the lines meanwhile. So this is only for files that are too large to
+be rewritten for one line. A crash leaves a part of the lines, or (after a power cut) zeros in their
+place; then the next edit completes them.
 """
 
 from typing import NamedTuple
 
-#: Of the size of a file.
+#: Of a file size.
 _DIGITS_MAX = 20
 
 
 class Append(NamedTuple):
-    """Lines, and the size of the file they are added to."""
+    """The lines, and the size of the file before."""
 
     file: str
     size: int
@@ -26,7 +26,7 @@ class Append(NamedTuple):
 
     @classmethod
     def of(cls, raw: bytes) -> "Append | None":
-        """What a journal says, or None if it is one of another kind."""
+        """Parses a journal; None if it is one of another kind."""
         head, _, lines = raw.partition(b"\n")
         words = head.decode("utf-8", "surrogateescape").split(" ", 3)
         if len(words) < 4 or words[0] != "append" or str(len(lines)) != words[2]:
@@ -35,12 +35,12 @@ class Append(NamedTuple):
             return None
         return cls(words[3], int(words[1]), lines)
 
-    def is_in(self, behind: bytes) -> bool:
-        """Whether the lines stand among what is found behind the old end."""
-        return self.lines in behind
+    def is_in(self, tail: bytes) -> bool:
+        """Whether the content behind the old end includes the lines."""
+        return self.lines in tail
 
-    def was_cut(self, behind: bytes) -> bool:
-        """Whether that is what a crash leaves of them, and nothing of anybody else's."""
-        return len(behind) <= len(self.lines) and all(
-            byte in (wanted, 0) for byte, wanted in zip(behind, self.lines, strict=False)
+    def was_cut(self, tail: bytes) -> bool:
+        """Whether the content behind the old end is only what a crash leaves of the lines."""
+        return len(tail) <= len(self.lines) and all(
+            byte in (wanted, 0) for byte, wanted in zip(tail, self.lines, strict=False)
         )

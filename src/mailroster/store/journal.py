@@ -1,10 +1,10 @@
-"""The journal of an edit: while it is there, the edit is committed and may not be in place yet.
+"""The journal of an edit. While it exists, the edit is committed, but may not be in place yet.
 
     journal = *( STAMP FILE LF ) checksum, or that of store/append.py
-    checksum = CRC32 of what stands before ".mailroster-journal" LF
+    checksum = CRC32 SP ".mailroster-journal" LF; the CRC32 of all content before it
 
-A journal that was cut short lacks its own checksum, and then nothing has been renamed yet. It has
-names, not paths, so it means the same wherever the folder is mounted.
+A journal without its checksum was cut short, and no file has been renamed yet. It has names, not
+paths, so that it is valid wherever the folder is mounted.
 """
 
 import os
@@ -15,7 +15,7 @@ from mailroster.roster.documents.large import LargeDocument
 from mailroster.system.files import Disk, Identity
 
 JOURNAL = ".mailroster-journal"
-#: A larger journal is not ours: more lines than that are not added in place.
+#: A larger journal is not ours: more bytes are not appended in place.
 JOURNAL_MAX_BYTES = 1 << 24
 
 
@@ -30,29 +30,29 @@ class Journal:
         return os.path.lexists(self.path)
 
     def write(self, content: bytes) -> None:
-        """On the disk when this returns. Raises OSError, also if there is one already."""
+        """Writes and syncs it. Raises OSError, also if there is one already."""
         self._disk.create(self.path, content + ending(content), 0o600, None)
         self._disk.sync_folder(self._folder)
 
     def drop(self) -> None:
-        """Removes it, if there is one."""
+        """Removes the journal, if there is one."""
         if self.exists():
             self._disk.remove(self.path)
             self._disk.sync_folder(self._folder)
 
 
 def ending(content: bytes) -> bytes:
-    """The last line of a journal: the checksum of what is before it."""
+    """The last line of a journal: the checksum of the content before it."""
     return f"{checksum(content)} {JOURNAL}\n".encode()
 
 
 def lines_of(stamps: Mapping[str, str]) -> bytes:
-    """The journal of an edit, file -> stamp of what the file held."""
+    """The journal of an edit; `stamps`: file -> stamp of its old content."""
     return "".join(f"{stamp} {file}\n" for file, stamp in stamps.items()).encode()
 
 
 def stamp_of(document: Document[object], identity: Identity) -> str:
-    """What tells a file from another version of it: a checksum, or the identity of a large file."""
+    """The stamp of a version of a file: a checksum, or the identity of a large file."""
     return (
         identity_stamp(identity)
         if isinstance(document, LargeDocument)
@@ -61,7 +61,7 @@ def stamp_of(document: Document[object], identity: Identity) -> str:
 
 
 def identity_stamp(identity: Identity) -> str:
-    """The stamp of a large file; it contains `-`, a checksum does not."""
+    """The stamp of a large file. It contains `-`; a checksum does not."""
     return "-".join(map(str, identity))
 
 

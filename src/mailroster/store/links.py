@@ -1,12 +1,12 @@
-"""A config folder, and which links in it are followed.
+"""The files of a config folder, and which links in it are followed.
 
-Others than root may write a config folder, and a link there may lead to any file that root can
-read. So a link is followed only to a file that lies inside of the folder (as Kubernetes' `..data`
-has it), or inside of a folder that the administrator has named in `linked_folders`.
+Users other than root may write a config folder, and a link there may lead to any file that root can
+read. So a link is followed only to a file inside the folder (like Kubernetes' `..data`), or inside
+a folder that the administrator has named in `linked_folders`.
 
-A file is opened first and judged then, by where the kernel says that the open file lies
-(/proc/self/fd/N, proc(5)): so it is not another one by the time that it is read. Nothing of a file
-is read, and no device is opened, before that.
+A file is opened first, then checked by the path that the kernel reports for the open file
+(/proc/self/fd/N, proc(5)): so the file that is read is the file that was checked. Before that,
+nothing of a file is read, and no device is opened.
 """
 
 import errno
@@ -33,10 +33,10 @@ class ConfigFolder(NamedTuple):
         return os.path.join(self.path, file)
 
     def opened(self, file: str) -> FileIO:
-        """A regular file of the folder to be read; `file` may lie in a folder below.
+        """Opens a regular file of the folder for reading; `file` may be in a subfolder.
 
-        Raises OSError for anything else and for a link that is not followed; never waits, as a
-        FIFO would make it.
+        Raises OSError for anything else and for a link that is not followed. Never blocks, not even
+        on a FIFO.
         """
         try:
             fd = self._open_itself(file)
@@ -49,30 +49,30 @@ class ConfigFolder(NamedTuple):
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "not a regular file", self.path_of(file))
             if status.st_nlink > 1:
-                self._judge_hard_link(fd, status.st_uid, file)
+                self._check_hard_link(fd, status.st_uid, file)
         except OSError:
             os.close(fd)
             raise
         return FileIO(fd)
 
-    def look(self, file: str, most: int = WHOLE_MAX_BYTES) -> tuple[bytes, Identity]:
-        """All bytes of a file, and which file they are of; none and ABSENT if there is no such
-        file. Raises as `opened` does, and OSError for a file of more than `most` bytes."""
+    def look(self, file: str, max_bytes: int = WHOLE_MAX_BYTES) -> tuple[bytes, Identity]:
+        """The content of a file and its identity; no content and ABSENT if there is no such file.
+        Raises OSError as `opened` does, and for a file of more than `max_bytes`."""
         try:
             with self.opened(file) as opened:
-                which = identity_of(opened.fileno())
-                if which.size > most:
-                    raise OSError(errno.EFBIG, f"larger than {most} bytes", self.path_of(file))
-                return opened.readall(), which
+                source = identity_of(opened.fileno())
+                if source.size > max_bytes:
+                    raise OSError(errno.EFBIG, f"larger than {max_bytes} bytes", self.path_of(file))
+                return opened.readall(), source
         except (FileNotFoundError, NotADirectoryError):
             return b"", ABSENT
 
     def read(self, file: str) -> bytes:
-        """All bytes of a file, as `look` gives them."""
+        """The content of a file, as `look` gives it."""
         return self.look(file)[0]
 
     def _open_itself(self, file: str) -> int:
-        """Raises ELOOP for what may be a link."""
+        """Opens a file of the folder itself; raises ELOOP if it may be a link."""
         if "/" in file:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), file)
         return os.open(self.path_of(file), _OPEN | os.O_NOFOLLOW)
@@ -80,7 +80,7 @@ class ConfigFolder(NamedTuple):
     def _open_linked(self, file: str) -> int:
         folder = os.open(self.path, _HANDLE | os.O_DIRECTORY)
         try:
-            target = self._find(file, folder)
+            target = self._open_target(file, folder)
             try:
                 if not stat.S_ISREG(os.fstat(target).st_mode):
                     raise OSError(errno.EINVAL, "not a regular file", self.path_of(file))
@@ -90,49 +90,50 @@ class ConfigFolder(NamedTuple):
         finally:
             os.close(folder)
 
-    def _find(self, file: str, folder: int) -> int:
-        """A handle of the file to which a link leads, that has been judged."""
+    def _open_target(self, file: str, folder: int) -> int:
+        """A handle of the file to which a link leads. Raises OSError if it is not followed."""
         try:
             target = os.open(file, _HANDLE, dir_fd=folder)
         except FileNotFoundError:
-            self._judge(os.path.realpath(self.path_of(file)), place_of(folder), file)
+            self.check_target(os.path.realpath(self.path_of(file)), path_of_fd(folder), file)
             raise
         try:
-            self._judge(place_of(target), place_of(folder), file)
+            self.check_target(path_of_fd(target), path_of_fd(folder), file)
         except OSError:
             os.close(target)
             raise
         return target
 
-    def _judge(self, place: str, folder: str, file: str) -> None:
-        """Raises OSError if a file may not lie at a place."""
-        if not (is_below(place, folder) or self._is_linked(place)):
-            target = printable(place)
+    def check_target(self, target: str, folder: str, file: str) -> None:
+        """Raises OSError if the link `file` may not lead to a path; `folder` and `target` are paths
+        without links."""
+        if not (is_below(target, folder) or self._is_linked(target)):
             why = (
-                f"leads to {target}, outside of the config folder; put the file itself there, or "
-                "name the folder of its target in linked_folders (MAILROSTER_LINKED_FOLDERS)"
+                f"leads to {printable(target)}, outside of the config folder; put the file itself "
+                "there, or name the folder of its target in linked_folders "
+                "(MAILROSTER_LINKED_FOLDERS)"
             )
             raise OSError(errno.ELOOP, why, self.path_of(file))
 
-    def _is_linked(self, place: str) -> bool:
-        return any(is_below(place, os.path.realpath(folder)) for folder in self.linked)
+    def _is_linked(self, path: str) -> bool:
+        return any(is_below(path, os.path.realpath(folder)) for folder in self.linked)
 
-    def _judge_hard_link(self, fd: int, owner: int, file: str) -> None:
-        """Raises OSError for a second name of a file of another user, who did not put it there.
+    def _check_hard_link(self, fd: int, owner: int, file: str) -> None:
+        """Raises OSError for a hard link to a file of another user.
 
-        Where fs.protected_hardlinks is off, anybody can make one of a file that only root can read.
+        If fs.protected_hardlinks is off, every user can make one to a file that only root can read.
         """
-        if owner != os.stat(self.path).st_uid and not self._is_linked(place_of(fd)):
+        if owner != os.stat(self.path).st_uid and not self._is_linked(path_of_fd(fd)):
             why = "a hard link to a file of another user; put a copy there"
             raise OSError(errno.EPERM, why, self.path_of(file))
 
 
 class Target:
-    """Where a file of a config folder is written, for a `with` block: at its own path, or where its
-    link leads.
+    """The path at which a file of a config folder is written, for a `with` block: its own path, or
+    the target of its link.
 
-    The path of a link's target begins with an open folder (/proc/self/fd/N), so that it leads
-    nowhere else by the time that it is used. Raises OSError for a link that is not followed.
+    The path of a target begins with an open folder (/proc/self/fd/N), so that it leads to the same
+    folder until the end of the block. Raises OSError for a link that is not followed.
     """
 
     def __init__(self, config: ConfigFolder, file: str) -> None:
@@ -145,8 +146,8 @@ class Target:
         self._real, name = os.path.split(os.path.realpath(path))
         self._fd = os.open(self._real, _HANDLE | os.O_DIRECTORY)
         try:
-            place = os.path.join(place_of(self._fd), name)
-            self._config._judge(place, os.path.realpath(self._config.path), self._file)
+            target = os.path.join(path_of_fd(self._fd), name)
+            self._config.check_target(target, os.path.realpath(self._config.path), self._file)
             if os.path.islink(os.path.join(handle_path(self._fd), name)):
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)  # a loop
         except OSError:
@@ -169,18 +170,18 @@ class Target:
 
 
 def handle_path(fd: int) -> str:
-    """The path of an open file or folder, whatever its name is by now (proc(5))."""
+    """A path that opens an open file or folder again, even after a rename (proc(5))."""
     return f"/proc/self/fd/{fd}"
 
 
-def place_of(fd: int) -> str:
-    """Where an open file or folder lies, as a path without links. Raises OSError."""
+def path_of_fd(fd: int) -> str:
+    """The path of an open file or folder, without links. Raises OSError."""
     try:
         return os.readlink(handle_path(fd))
     except FileNotFoundError:
         raise OSError(errno.EPERM, "no link can be followed without /proc") from None
 
 
-def is_below(place: str, folder: str) -> bool:
-    """Whether a path without links is one of something in a folder."""
-    return place.startswith(f"{folder.rstrip('/')}/")
+def is_below(path: str, folder: str) -> bool:
+    """Whether a path without links is inside a folder."""
+    return path.startswith(f"{folder.rstrip('/')}/")

@@ -1,5 +1,5 @@
-"""Recovery: completes or rolls back an edit that a crash cut short. Whoever edits next does it;
-commands that only read see the edit as completed (store/leftovers.py)."""
+"""Recovery: completes or rolls back an edit that a crash cut short. The next edit does it; commands
+that only read see the edit as completed (store/leftovers.py)."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -39,8 +39,8 @@ class Recovery:
         self._leftovers, self._journal, self._staging = leftovers, journal, staging
 
     def pending(self) -> PendingEdit:
-        """What `recover` would complete, for commands that only read. Costs one look at the folder
-        if nothing was left. Raises TryAgain for an edit that we may not read."""
+        """The edit that `recover` would complete, for commands that only read. Costs one lstat if
+        there is no journal. Raises TryAgain for an edit that we may not read."""
         if not self._journal.exists():
             return NOTHING._replace(seen={self._journal.path: ABSENT})
         try:
@@ -51,7 +51,7 @@ class Recovery:
             raise self._cut_short(error) from error
 
     def content(self, file: str, pending: PendingEdit) -> bytes:
-        """What a file will hold once an edit is completed. Raises OSError."""
+        """The content of a file once an edit is completed. Raises OSError."""
         if file in pending.staged:
             return pending.staged[file]
         if pending.append is not None and pending.append.file == file:
@@ -61,37 +61,39 @@ class Recovery:
         return self._config.read(file)
 
     def is_needed(self) -> bool:
-        """Whether an edit is under way, or was cut short: its journal or staged files are there."""
+        """Whether there is a journal or a staged file: an edit is under way or was cut short."""
         return any(self._staging.debris())
 
     def recover(self, history: "History") -> None:
-        """Completes or rolls back what a crash left; the caller holds the lock of the folder.
+        """Completes or rolls back an edit that a crash cut short; the caller holds the lock of the
+        folder.
 
-        Raises Refused if a user left it who may not write the folder, and SetAside for files that
-        another program has written since.
+        Raises Refused if its files belong to a user who may not write the folder, and SetAside if
+        another program has written the same files since.
         """
         try:
             set_aside = self._finish()
             self._staging.sweep()
-            history.settle()
+            history.recover()
         except Foreign as error:
             raise Refused(
                 f"{words_of(error, self._folder)}, who may not write {self._folder}; look at the "
-                f"files {self._folder}/.*mailroster-*, and remove them"
+                f"files {self._folder}/.*mailroster-*, then remove them"
             ) from error
         except IsADirectoryError as error:
             raise Refused(
-                f"{words_of(error, self._folder)}, where a file should be; remove it"
+                f"{words_of(error, self._folder)}, but should be a file; remove it"
             ) from error
         except OSError as error:
             if error.errno in NO_RIGHT and not self._journal.exists():
-                return  # only leftovers: what there is to read is right
+                return  # no edit was committed: readers see the right content
             raise self._cut_short(error) from error
         if set_aside:
             raise SetAside.of(set_aside)
 
     def _finish(self) -> Sequence[str]:
-        """Completes the edit of the journal. Returns the files that another program wrote since."""
+        """Completes the edit of the journal. Returns the files that another program has written
+        since."""
         if not self._journal.exists():
             return ()
         try:
@@ -99,7 +101,7 @@ class Recovery:
         except (Foreign, Unreadable):
             raise
         except Untrusted:
-            return ()  # not written by us: it is swept away
+            return ()  # not written by us: it is removed
         if pending.append:
             self._finish_append(pending.append)
         for file in pending.set_aside:
@@ -109,7 +111,7 @@ class Recovery:
         return pending.set_aside
 
     def _finish_append(self, append: "Append") -> None:
-        """Completes an append that was cut short; what another program has written stays."""
+        """Completes an append that was cut short, unless another program wrote to the file."""
         if self._leftovers.appended(append) is None:
             return
         size = append.size + len(append.lines)
@@ -119,5 +121,5 @@ class Recovery:
     def _cut_short(self, error: OSError) -> TryAgain:
         return TryAgain(
             f"{words_of(error, self._folder)}; an edit of {self._folder} was cut short: the next "
-            "edit of a user who may write there completes it"
+            "edit by a user who may write there completes it"
         )

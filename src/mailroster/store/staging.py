@@ -1,11 +1,11 @@
-"""Staged files: the new version of each file of an edit, and how it gets into its place.
+"""Staged files: the new version of each file of an edit, and its installation.
 
-A new version is staged in the folder as `.FILE.mailroster-new`, whole and on the disk, and renamed
-over its file. Two kinds of file can't be replaced by one rename. A file behind a symlink that is
-followed (store/links.py) is copied beside its place first. A file that can't be renamed over (a
-mount point, a folder where we may not write, an owner that we can't give) is overwritten in place,
-always under the journal and with a copy of its old content (`.FILE.mailroster-old`), by which an
-overwriting that was cut short is told from an edit by hand.
+A new version is staged in the folder as `.FILE.mailroster-new`, complete and synced, then renamed
+over its file. Two kinds of file can't be replaced by one rename. For a file behind a symlink that
+is followed (store/links.py), the new version is copied next to the target first. A file that can't
+be renamed over (a mount point, a folder that we may not write, an owner that we can't set) is
+overwritten in place. This is always done under the journal and with a copy of the old content
+(`.FILE.mailroster-old`), which distinguishes an overwrite that was cut short from a manual edit.
 """
 
 import errno
@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from mailroster.base.content import Content
 from mailroster.base.findings import Conflict
 from mailroster.roster.documents.large import content_of
 from mailroster.roster.plan import FileEdit
@@ -24,16 +25,15 @@ from mailroster.store.links import ConfigFolder, Target
 from mailroster.system.files import NO_RIGHT, NOT_GIVEN, Disk, owner_and_mode
 
 _NOT_RENAMED = (*NO_RIGHT, errno.EBUSY, errno.EXDEV)
-#: Whether a file still has the content from which an edit was made.
+#: Whether a file still has the content that an edit was made from.
 IsUnchanged = Callable[[], bool]
 
 
 class Debris(NamedTuple):
-    """What an edit left: paths in the folder, and files that are links with something left beside
-    their target."""
+    """The leftovers of an edit."""
 
-    paths: list[str]
-    beside: list[str]
+    paths: list[str]  # in the folder
+    linked: list[str]  # files that are links, with a staged file next to their target
 
 
 class Staging:
@@ -46,7 +46,7 @@ class Staging:
         self._leftovers, self._journal = leftovers, journal
 
     def stage(self, edit: FileEdit) -> None:
-        """Writes the new version. Raises OSError, also for what could not be put in place later."""
+        """Writes the new version. Raises OSError, also if it could not be installed later."""
         new, owner = self._leftovers.new(edit.file), None
         with Target(self._config, edit.file) as target:
             place = target
@@ -57,30 +57,24 @@ class Staging:
                 mode = 0o600 if getattr(Roster(), edit.field).format.secret else 0o640
             if not os.access(place, os.W_OK):
                 raise PermissionError(errno.EACCES, "can't be written", place)
-        try:
-            self._disk.create(new, content_of(edit.after), mode, owner)
-        except OSError as error:
-            if owner is None or error.errno not in NOT_GIVEN:
-                raise
-            self._remove_if_there(new)
-            self._disk.create(new, content_of(edit.after), 0o600, None)
+        create_staged(self._disk, new, lambda: content_of(edit.after), mode, owner)
 
     def install(
         self, files: Sequence[str], unchanged: Mapping[str, IsUnchanged] | None = None
     ) -> list[str]:
-        """Puts staged files in their places, and drops the journal. Returns the files that another
-        program has written meanwhile: their new version is kept beside them.
+        """Moves staged files into their places, and drops the journal. Returns the files that
+        another program has written meanwhile: their new version is kept next to them.
 
-        The edit is committed: this is safe to repeat, and never rolled back. `unchanged` is asked
-        at the last moment. Raises OSError; and Conflict if the first file is not unchanged: nothing
-        of the edit is in its place then.
+        The edit is committed: this is safe to repeat, and never rolled back. `unchanged` is called
+        immediately before each rename. Raises OSError; and Conflict if the first file has changed:
+        then no file is in its place.
         """
         conflicts = []
-        for number, file in enumerate(files):
+        for position, file in enumerate(files):
             try:
                 self._place(file, unchanged[file] if unchanged else _always)
             except Conflict:
-                if not number:
+                if not position:
                     raise
                 self.set_aside(file)
                 conflicts.append(file)
@@ -89,21 +83,21 @@ class Staging:
         return conflicts
 
     def set_aside(self, file: str) -> None:
-        """Keeps the staged version of a file beside it."""
-        self._disk.rename(self._leftovers.new(file), self._path(file) + UNAPPLIED)
+        """Keeps the staged version of a file next to it."""
+        self._disk.rename(self._leftovers.new(file), self._config.path_of(file) + UNAPPLIED)
 
     def sweep(self) -> None:
-        """Drops the journal, and removes what an edit left."""
+        """Drops the journal, and removes the leftovers of an edit."""
         self._journal.drop()
         debris = self.debris()
         for path in debris.paths:
             self._disk.remove(path)
-        for file in debris.beside:
+        for file in debris.linked:
             with Target(self._config, file) as target:
                 self._remove_if_there(_beside(target))
 
     def debris(self) -> Debris:
-        """What an edit left in the folder, and beside the files to which links lead."""
+        """Finds the leftovers of an edit in the folder, and next to the targets of its links."""
         files = {document.format.file for _, document in Roster().documents()}
         paths, links = [], []
         with os.scandir(self._folder) as entries:
@@ -112,7 +106,7 @@ class Staging:
                     links += [entry.name] if entry.is_symlink() else []
                 elif entry.name[0] == "." and entry.name.endswith((NEW, OLD, JOURNAL)):
                     paths.append(entry.path)
-        return Debris(paths, [file for file in links if self._is_beside(file)])
+        return Debris(paths, [file for file in links if self._has_staged_target(file)])
 
     # -- one file
 
@@ -129,17 +123,17 @@ class Staging:
         self._remove_if_there(self._leftovers.new(file))
 
     def _rename(self, file: str, target: str, is_unchanged: IsUnchanged) -> bool:
-        """By a rename; False if that would change the owner or the mode."""
+        """Renames a staged file over its target; False if that would change owner or mode."""
         new = self._leftovers.new(file)
         if os.path.lexists(target) and owner_and_mode(target) != owner_and_mode(new):
             return False
-        if target == self._path(file):
+        if target == self._config.path_of(file):
             _require(file, is_unchanged)
             self._disk.rename(new, target)
             return True
         beside = _beside(target)
         owner, mode = owner_and_mode(new)
-        content = self._staged(file)  # first: it may be a link to what is removed now
+        content = self._staged(file)  # first: it may be a link to the file that is removed next
         self._remove_if_there(beside)
         try:
             self._disk.create(beside, content, mode, owner)
@@ -152,7 +146,8 @@ class Staging:
         return True
 
     def _overwrite(self, file: str, target: str, is_unchanged: IsUnchanged) -> None:
-        """In place. The copy of the old content is made once, never from what a crash left."""
+        """Overwrites a file in place. The copy of the old content is made only once, never of a
+        file that a crash left half written."""
         new, old = self._leftovers.new(file), self._leftovers.old(file)
         if not self._leftovers.is_cut(file):
             content = self._config.read(file)
@@ -175,20 +170,31 @@ class Staging:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         return content
 
-    def _is_beside(self, file: str) -> bool:
-        """Whether something that was staged beside the target of a link is still there."""
+    def _has_staged_target(self, file: str) -> bool:
+        """Whether a staged file is next to the target of a link."""
         try:
             with Target(self._config, file) as target:
                 return os.path.lexists(_beside(target))
         except OSError:
             return False  # a link that is not followed
 
-    def _path(self, file: str) -> str:
-        return os.path.join(self._folder, file)
-
     def _remove_if_there(self, path: str) -> None:
         if os.path.lexists(path):
             self._disk.remove(path)
+
+
+def create_staged(
+    disk: Disk, path: str, content: Callable[[], Content], mode: int, owner: tuple[int, int] | None
+) -> None:
+    """Writes a staged file. If its owner can't be set, only we can read it. Raises OSError."""
+    try:
+        disk.create(path, content(), mode, owner)
+    except OSError as error:
+        if owner is None or error.errno not in NOT_GIVEN:
+            raise
+        if os.path.lexists(path):
+            disk.remove(path)
+        disk.create(path, content(), 0o600, None)
 
 
 def _always() -> bool:

@@ -1,26 +1,27 @@
-"""A transaction over several files of the config folder: all of it, or nothing.
+"""An atomic transaction over several files of the config folder.
 
-Its states, in their order. Only the caller, who holds the lock of the folder, changes them.
+Its states, in their order. Only the process that holds the lock of the folder changes them.
 
-| state     | on the disk                                  | after a crash                        |
-|-----------|----------------------------------------------|--------------------------------------|
-| staging   | some `.FILE.mailroster-new`                  | the next edit removes them           |
-| staged    | all of them, synced; the history entry | also marks the entry as not made |
-| committed | the journal, which names them, synced        | the next edit completes it; commands |
-|           |                                              | that only read see it as completed   |
-| installed | each file renamed into its place, synced     | the next edit drops the journal      |
+| state     | on the disk                                   | after a crash                        |
+|-----------|-----------------------------------------------|--------------------------------------|
+| staging   | some `.FILE.mailroster-new`                   | the next edit removes them           |
+| staged    | all of them, synced; the history entry        | the next edit also removes the entry |
+| committed | the journal, which names them, synced         | the next edit completes it; commands |
+|           |                                               | that only read see it as completed   |
+| installed | each file renamed into its place, synced      | the next edit drops the journal      |
 | done      | the journal is dropped; the entry marked done | nothing is left                      |
 
 An edit of one file needs no journal: its rename commits it. Lines at the end of a large file are
-added in place, under a journal that holds them (store/append.py).
+appended in place, under a journal that holds them (store/append.py).
 
-A power cut may lose whatever was not synced, in any order. So the staged names are synced before
-the journal is written, the journal before the first rename, the renames before the journal is
-dropped, and its drop before the next transaction may stage a file of the same name.
+A power cut may lose anything that was not synced, in any order. So the staged names are synced
+before the journal is written, the journal before the first rename, the renames before the journal
+is dropped, and its drop before the next transaction may stage a file of the same name.
 
-Other programs write the files without our lock. A file that no longer holds what we read is never
-replaced: before the first rename the edit is made again, and a crashed one is rolled back. Between
-that look and the rename remain microseconds, which only a lock that editors take could close.
+Other programs write the files without our lock. A file that has changed since we read it is never
+replaced: before the first rename the edit is made again, and a crashed one is rolled back.
+Microseconds remain between that check and the rename; only a lock that editors take could close
+this gap.
 """
 
 import errno
@@ -42,11 +43,11 @@ from mailroster.system.files import ABSENT, Disk, Identity, identity, identity_o
 
 if TYPE_CHECKING:
     from mailroster.store.append import Append
-    from mailroster.store.history.log import History, Note
+    from mailroster.store.history.log import EntryRenderer, History
 
 
 class Transactions:
-    """The transactions of one folder, one after the other. The caller holds its lock."""
+    """The transactions of one folder, one at a time. The caller holds its lock."""
 
     def __init__(self, config: ConfigFolder, disk: Disk) -> None:
         self._folder, self._config, self._disk = config.path, config, disk
@@ -65,70 +66,74 @@ class Transactions:
         return self._history
 
     def recover(self) -> None:
-        """Completes or rolls back what a crash left. Costs one listing of the folder if it left
-        nothing. Raises Refused and SetAside (Recovery.recover), and TryAgain."""
+        """Completes or rolls back what a crash left; lists the folder once if it left nothing.
+        Raises Refused and SetAside (Recovery.recover), and TryAgain."""
         if self.recovery.is_needed():
             self.recovery.recover(self.history)
 
     def put(
         self,
         edits: Sequence[FileEdit],
-        found: Mapping[str, Identity],
-        note: "Note | None" = None,
+        sources: Mapping[str, Identity],
+        entry: "EntryRenderer | None" = None,
         history_bytes: int = 0,
     ) -> Mapping[str, Identity]:
-        """Puts new documents in place; the identity of the file that holds each, by field, ABSENT
-        where that is not sure.
+        """Puts new documents in place. Returns the identity of the file that holds each, by field;
+        ABSENT if that is not sure.
 
-        `found`: the identity of the file that each edit was made from, by field. `note` renders the
-        entry for a history of that size. Raises Conflict, with nothing done, if a file no longer
-        holds what the edit was made from; TryAgain or Refused, whose words say whether the edit is
-        committed.
+        `sources`: the identity of the file that each edit was made from, by field. `entry` renders
+        the entry for a history of `history_bytes`. Raises Conflict, with nothing changed, if a file
+        has changed since the edit was made from it; TryAgain or Refused, whose words say whether
+        the edit is committed.
         """
         lines = appended(edits[0].after) if len(edits) == 1 else b""
         if lines and len(lines) < JOURNAL_MAX_BYTES // 2:
             from mailroster.store.append import Append  # for large files only
 
-            before = found[edits[0].field]
-            append = Append(edits[0].file, before.size, lines)
-            written = {edits[0].field: self._append(append, before, note)}
-            self._end_entry(note, history_bytes)
+            source = sources[edits[0].field]
+            append = Append(edits[0].file, source.size, lines)
+            written = {edits[0].field: self._append(append, source, entry)}
+            self._finish_entry(entry, history_bytes)
             return written
-        staged = self._stage(edits, found, note)
-        conflicts = self._install(edits, found)
-        self._end_entry(note, history_bytes)
+        staged = self._stage(edits, sources, entry)
+        conflicts = self._install(edits, sources)
+        self._finish_entry(entry, history_bytes)
         if conflicts:
             raise SetAside.of(conflicts)
         return {
-            edit.field: _same_file(before, identity(self._path(edit.file)))
-            for edit, before in zip(edits, staged, strict=True)
+            edit.field: _same_file(new, identity(self._config.path_of(edit.file)))
+            for edit, new in zip(edits, staged, strict=True)
         }
 
     def _stage(
-        self, edits: Sequence[FileEdit], found: Mapping[str, Identity], note: "Note | None"
+        self,
+        edits: Sequence[FileEdit],
+        sources: Mapping[str, Identity],
+        entry: "EntryRenderer | None",
     ) -> list[Identity]:
-        """Stages all files, and commits the edit if there are several; the identities of the staged
-        files. Rolls back if that fails."""
+        """Stages all files, and commits the edit if there are several. Returns the identities of
+        the staged files. Rolls back if that fails."""
         try:
             for edit in edits:
                 self._staging.stage(edit)
-            self._begin_entry(note)
+            self._begin_entry(entry)
             if len(edits) > 1:
                 self._disk.sync_folder(self._folder)
-                stamps = {edit.file: stamp_of(edit.before, found[edit.field]) for edit in edits}
+                stamps = {edit.file: stamp_of(edit.before, sources[edit.field]) for edit in edits}
                 self._journal.write(lines_of(stamps))
             for edit in edits:
-                if not self._is_unchanged(edit, found[edit.field]):
+                if not self._is_unchanged(edit, sources[edit.field]):
                     raise Conflict(edit.file)
             return [identity(self._leftovers.new(edit.file)) for edit in edits]
         except (OSError, Conflict) as error:
             self._roll_back(error)
 
-    def _install(self, edits: Sequence[FileEdit], found: Mapping[str, Identity]) -> list[str]:
-        """Puts the staged files in their places; the files that another program has written."""
+    def _install(self, edits: Sequence[FileEdit], sources: Mapping[str, Identity]) -> list[str]:
+        """Puts the staged files in their places. Returns the files that another program has
+        written."""
         files = [edit.file for edit in edits]
         unchanged = {
-            edit.file: partial(self._is_unchanged, edit, found[edit.field]) for edit in edits
+            edit.file: partial(self._is_unchanged, edit, sources[edit.field]) for edit in edits
         }
         try:
             return self._staging.install(files, unchanged)
@@ -139,10 +144,10 @@ class Transactions:
                 self._roll_back(error)
             raise TryAgain(f"{words_of(error, self._folder)}; {COMMITTED}") from error
 
-    def _is_unchanged(self, edit: FileEdit, found: Identity) -> bool:
-        """Whether a file still has the content from which an edit was made."""
+    def _is_unchanged(self, edit: FileEdit, source: Identity) -> bool:
+        """Whether a file still has the content that an edit was made from."""
         if isinstance(edit.before, LargeDocument):
-            return identity(self._path(edit.file)) == found
+            return identity(self._config.path_of(edit.file)) == source
         return self._config.read(edit.file) == bytes(edit.before)
 
     def _is_not_begun(self, file: str) -> bool:
@@ -153,7 +158,7 @@ class Transactions:
             return False  # the next edit looks again
 
     def _roll_back(self, error: OSError | Conflict) -> NoReturn:
-        """Undoes a transaction of which nothing is in its place yet, and raises why."""
+        """Undoes a transaction of which no file is in its place yet. Raises its error."""
         try:
             self._staging.sweep()
         except OSError as another:
@@ -166,41 +171,45 @@ class Transactions:
 
     # -- lines at the end of a large file
 
-    def _append(self, append: "Append", found: Identity, note: "Note | None") -> Identity:
-        """Adds lines to a file in place. Raises as `put` does."""
+    def _append(
+        self, append: "Append", source: Identity, entry: "EntryRenderer | None"
+    ) -> Identity:
+        """Appends lines to a file in place. Raises as `put` does."""
         with Target(self._config, append.file) as path:
             if not os.access(path, os.W_OK):
-                error = PermissionError(errno.EACCES, "can't be written", self._path(append.file))
+                error = PermissionError(
+                    errno.EACCES, "can't be written", self._config.path_of(append.file)
+                )
                 raise explained(error, self._folder)
-            return self._append_at(path, append, found, note)
+            return self._append_at(path, append, source, entry)
 
     def _append_at(
-        self, path: str, append: "Append", found: Identity, note: "Note | None"
+        self, path: str, append: "Append", source: Identity, entry: "EntryRenderer | None"
     ) -> Identity:
         try:
-            if identity(path) != found:
+            if identity(path) != source:
                 raise Conflict(append.file)
-            self._begin_entry(note)
+            self._begin_entry(entry)
             self._journal.write(bytes(append))
             flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
             fd = os.open(path, flags)
             try:
-                if identity_of(fd) != found:
+                if identity_of(fd) != source:
                     raise Conflict(append.file)
                 self._disk.append(fd, append.lines)
             finally:
                 os.close(fd)
         except (OSError, Conflict) as error:
             self._roll_back_append(path, append, error)
-        now = identity(self._path(append.file))
+        now = identity(self._config.path_of(append.file))
         try:
             whole = now.size == append.size + len(append.lines)
-            start = append.size if whole else 0  # else another program has written it meanwhile
-            lost = now.inode != found.inode or not append.is_in(self._content(append, start))
+            start = append.size if whole else 0  # else another program has written to it as well
+            lost = now.inode != source.inode or not append.is_in(self._content(append, start))
             self._journal.drop()
         except OSError as error:
             raise TryAgain(f"{words_of(error, self._folder)}; {COMMITTED}") from error
-        if lost:  # another program has put another file in its place
+        if lost:  # another program has replaced the file
             self._withdraw_entry()
             raise Conflict(append.file)
         return now if whole else ABSENT
@@ -220,25 +229,22 @@ class Transactions:
             raise TryAgain(f"{words_of(another, self._folder)}; {UNDECIDED}") from another
         self._roll_back(error)
 
-    # -- the entry of the history: written before the edit is committed, marked as done after it
+    # -- the history entry: written before the commit, marked as done after it
 
-    def _begin_entry(self, note: "Note | None") -> None:
-        if note is not None:
-            self.history.begin(note)
+    def _begin_entry(self, entry: "EntryRenderer | None") -> None:
+        if entry is not None:
+            self.history.begin(entry)
 
-    def _end_entry(self, note: "Note | None", history_bytes: int) -> None:
-        if note is not None:
-            self.history.done(history_bytes)
+    def _finish_entry(self, entry: "EntryRenderer | None", history_bytes: int) -> None:
+        if entry is not None:
+            self.history.finish(history_bytes)
 
     def _withdraw_entry(self) -> None:
         if self._history is not None:
-            self._history.take_back()
-
-    def _path(self, file: str) -> str:
-        return os.path.join(self._folder, file)
+            self._history.withdraw()
 
 
 def _same_file(staged: Identity, now: Identity) -> Identity:
-    """The identity of a file that was renamed into its place; ABSENT if it is another one. A rename
-    changes the ctime only."""
+    """The identity of a file that was renamed into its place, whose ctime the rename has changed;
+    ABSENT if another file is there."""
     return now if now[:3] == staged[:3] else ABSENT

@@ -1,8 +1,7 @@
-"""Files below an open folder, without following a link.
+"""Files in an open folder, without following links.
 
-Another user may write to a folder that we work in. What a path leads to can then change between two
-calls; what an open folder is can't. So each function takes the descriptor of a folder, and one name
-in it (openat(2)).
+Another user may have write access to the folder, and could exchange a path between two calls, but
+not an open folder. So each function takes the descriptor of a folder, and a name in it (openat(2)).
 """
 
 import errno
@@ -14,12 +13,12 @@ from itertools import islice
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _EXCHANGE = 2  # linux/fs.h: RENAME_EXCHANGE
 _EMPTY_PATH = 0x1000  # linux/fcntl.h: AT_EMPTY_PATH
-#: How many names of a folder are in memory at once.
+#: The names of a folder that are in memory at once.
 _NAMES_MAX = 10_000
 
 
 def open_folder(name: str, within: int) -> int:
-    """A descriptor of a folder in an open folder. Raises NotADirectoryError for a link."""
+    """Opens a folder in an open folder; its descriptor. Raises NotADirectoryError for a link."""
     try:
         return os.open(name, _FOLDER, dir_fd=within)
     except OSError as error:
@@ -29,32 +28,30 @@ def open_folder(name: str, within: int) -> int:
 
 
 def is_there(name: str, within: int) -> bool:
-    """Whether a name is in an open folder, a link that leads nowhere included."""
-    try:
-        os.stat(name, dir_fd=within, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
+    """Whether a name exists in an open folder, even as a dangling link."""
+    return _mode(name, within) != 0
 
 
 def is_folder(name: str, within: int) -> bool:
-    """Whether a name in an open folder is a folder, and no link."""
-    try:
-        return stat.S_ISDIR(os.stat(name, dir_fd=within, follow_symlinks=False).st_mode)
-    except FileNotFoundError:
-        return False
+    """Whether a name in an open folder is a folder, not a link."""
+    return stat.S_ISDIR(_mode(name, within))
 
 
 def is_socket(name: str, within: int) -> bool:
     """Whether a name in an open folder is a socket."""
+    return stat.S_ISSOCK(_mode(name, within))
+
+
+def _mode(name: str, within: int) -> int:
+    """The type and the mode of a name; 0 if it does not exist."""
     try:
-        return stat.S_ISSOCK(os.stat(name, dir_fd=within, follow_symlinks=False).st_mode)
+        return os.stat(name, dir_fd=within, follow_symlinks=False).st_mode
     except FileNotFoundError:
-        return False
+        return 0
 
 
 def link_target(name: str, within: int) -> str:
-    """What a link in an open folder says; "" for what is no link, or isn't there."""
+    """The target of a link in an open folder; "" if it is no link or does not exist."""
     try:
         return os.readlink(name, dir_fd=within)
     except OSError as error:
@@ -64,7 +61,7 @@ def link_target(name: str, within: int) -> str:
 
 
 def exchange(one: str, one_within: int, other: str, other_within: int) -> None:
-    """Two names change places in one step (renameat2(2)). Raises OSError."""
+    """Exchanges two names atomically (renameat2(2)). Raises OSError."""
     import ctypes
 
     library = ctypes.CDLL(None, use_errno=True)
@@ -75,7 +72,7 @@ def exchange(one: str, one_within: int, other: str, other_within: int) -> None:
 
 
 def remove(name: str, within: int) -> bool:
-    """Deletes a file or a link; whether it was there."""
+    """Deletes a file or a link; whether it existed."""
     try:
         os.unlink(name, dir_fd=within)
     except FileNotFoundError:
@@ -84,11 +81,11 @@ def remove(name: str, within: int) -> bool:
 
 
 def remove_tree(name: str, within: int, alive: Callable[[], object]) -> None:
-    """Deletes a file, a link, or a folder with all that is in it, however deep and however many.
+    """Deletes a file, a link, or a folder with its content, of any depth and size.
 
-    Two folders are open at a time: a folder that lies deeper is moved up first, so that neither the
-    depth nor the length of a path has a limit. `alive` is called again and again; it may raise to
-    end the work. Not for root: a mode that is in the way is changed by its path.
+    Two folders are open at a time: a deeper folder is moved up first, so that neither the depth nor
+    the length of a path has a limit. `alive` is called regularly; it may raise to end the work. Not
+    for root, since modes are changed by path.
     """
     try:
         top = _open_to_empty(name, within)
@@ -108,7 +105,7 @@ def remove_tree(name: str, within: int, alive: Callable[[], object]) -> None:
 
 
 def _move_up(folder: str, top: int, alive: Callable[[], object]) -> None:
-    """Empties a folder in `top`: its files are deleted, its folders get a name in `top`."""
+    """Empties a folder in `top`: deletes its files, and moves its folders to `top`."""
     try:
         fd = _open_to_empty(folder, top)
     except (FileNotFoundError, NotADirectoryError):
@@ -120,7 +117,7 @@ def _move_up(folder: str, top: int, alive: Callable[[], object]) -> None:
                 free = f".{os.urandom(8).hex()}"
                 try:
                     os.rename(name, free, src_dir_fd=fd, dst_dir_fd=top)
-                except PermissionError:  # its ".." is written, too
+                except PermissionError:  # a rename also changes its ".."
                     os.chmod(name, 0o700, dir_fd=fd)
                     os.rename(name, free, src_dir_fd=fd, dst_dir_fd=top)
     finally:
@@ -128,7 +125,7 @@ def _move_up(folder: str, top: int, alive: Callable[[], object]) -> None:
 
 
 def _without_files(folder: int, alive: Callable[[], object]) -> list[str]:
-    """Deletes what is no folder in an open folder; the names of some folders that are left."""
+    """Deletes all but the folders in an open folder; the names of some of these."""
     while True:
         files, folders = list[str](), list[str]()
         with os.scandir(folder) as entries:
@@ -142,7 +139,7 @@ def _without_files(folder: int, alive: Callable[[], object]) -> list[str]:
 
 
 def _open_to_empty(name: str, within: int) -> int:
-    """A folder that its owner may have closed to himself."""
+    """Opens a folder, even if its owner has no rights in it."""
     try:
         fd = open_folder(name, within)
     except PermissionError:
@@ -158,7 +155,7 @@ def _open_to_empty(name: str, within: int) -> int:
 
 
 def _remove_empty(name: str, within: int) -> None:
-    """A folder that isn't empty, since somebody writes to it, stays."""
+    """Deletes a folder, unless another process has written to it."""
     try:
         os.rmdir(name, dir_fd=within)
     except OSError as error:
@@ -169,11 +166,11 @@ def _remove_empty(name: str, within: int) -> None:
 def walk(
     top: int, depth: int, without: Collection[str] = (), *, with_folders: bool = False
 ) -> Iterator[tuple[int, list[str]]]:
-    """The descriptor of an open folder and the names of what is no folder in it; then the same of
-    each folder below, so many levels deep. A descriptor is open until the next one is asked for.
+    """Walks an open folder and those below, `depth` levels deep: the descriptor of each folder, and
+    the names in it that are no folders. A descriptor is open until the next step.
 
-    Left out are folders with the names `without`, and those that can't be opened. `with_folders`:
-    the names of folders as well.
+    Skips folders that are named in `without`, and those that can't be opened. `with_folders`: the
+    names include those of folders.
     """
     folders, names = list[str](), list[str]()
     with os.scandir(top) as entries:
@@ -194,11 +191,10 @@ def walk(
 
 
 def give(name: str, within: int, uid: int, gid: int, of_uid: int | None = None) -> bool:
-    """Makes a user and a group the owners of what a name in an open folder is (-1: as before);
-    whether that was done.
+    """Changes the owner and the group of a name in an open folder (-1: unchanged); whether it did.
 
-    Not done for a link, for a file with another name elsewhere, and for what belongs to another
-    user than `of_uid`: who may write to the folder could have put a foreign file there.
+    It does not for a link, a file with a second name, or one of another user than `of_uid`: a user
+    with write access to the folder could have put a foreign file there.
     """
     fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=within)
     try:
@@ -214,7 +210,7 @@ def give(name: str, within: int, uid: int, gid: int, of_uid: int | None = None) 
 
 
 def _chown(fd: int, uid: int, gid: int) -> None:
-    """fchown(2) for a descriptor that is only a place, of a socket, say."""
+    """fchown(2) for a descriptor that is open only as a path (O_PATH), for example of a socket."""
     import ctypes
 
     library = ctypes.CDLL(None, use_errno=True)

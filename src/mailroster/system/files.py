@@ -1,4 +1,4 @@
-"""The few calls that change files, in one place, so that a test can stop before any of them."""
+"""The calls that read and change files, in one place, so that a test can fail at each of them."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ from mailroster.base.content import Content, Range
 
 
 class Identity(NamedTuple):
-    """What changes whenever somebody writes a file: which file it is, how large, how old."""
+    """The attributes of a file that change whenever it is written."""
 
     inode: int
     size: int
@@ -21,30 +21,30 @@ class Identity(NamedTuple):
 
 
 ABSENT = Identity(0, 0, 0, 0)
-#: A file that is read whole has no more than this: five million accounts. A sparse file of any size
-#: costs its writer nothing.
+#: The limit of a file that is read whole: five million accounts. A sparse file costs nothing, and
+#: would fill the memory.
 WHOLE_MAX_BYTES = 1 << 30
-#: Nor a file with one setting or with the settings of mailroster.toml more than this.
+#: The limit of a file with a setting, and of mailroster.toml.
 SMALL_MAX_BYTES = 1 << 20
 
-#: What a user without the right to write gets.
+#: The errors of a user without the right to write.
 NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
-#: If a file can't get an owner. The last: this user namespace has no number for the owner.
+#: The errors if a file can't get an owner. The last: this user namespace has no such uid.
 NOT_GIVEN = (errno.EPERM, errno.EACCES, errno.EINVAL)
-#: How a file is made: never one that is there already, nor what a link leads to.
+#: A new file: fails if it exists, and follows no link.
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
-#: File systems between which, or on which, the kernel does not copy by itself.
+#: The errors of file systems for which copy_file_range(2) does not work.
 _NOT_COPIED = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 
 
 def reason(error: OSError) -> str:
-    """The system's words for an error, and what to do where that is known."""
+    """The system's text for an error, and what to do if that is known."""
     return f"{error.strerror or error}{remedy(error)}"
 
 
 def remedy(error: OSError) -> str:
-    """What to do about an error of the system, where that is known; else ""."""
+    """What to do about an error of the system; "" if unknown."""
     if isinstance(error, PermissionError) and os.geteuid():
         return "; run it as root (sudo)"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -53,7 +53,7 @@ def remedy(error: OSError) -> str:
 
 
 def identity(path: str) -> Identity:
-    """The identity of the file behind a path, links followed; ABSENT if there is none to see."""
+    """The identity of the file at a path, links followed; ABSENT if it does not exist."""
     try:
         return _identity(os.stat(path))
     except OSError:
@@ -61,27 +61,27 @@ def identity(path: str) -> Identity:
 
 
 def look(path: str) -> tuple[bytes, Identity]:
-    """All bytes of a file, and which file they are of; none and ABSENT if there is no such file.
+    """The content of a file and its identity; b"" and ABSENT if there is no such file.
 
-    Raises OSError for what can't be read, is no regular file or is too large; never waits, as a
-    FIFO would make it. A file that is written meanwhile has another identity afterwards.
+    Raises OSError for a file that can't be read, is not regular or is too large; does not wait for
+    a FIFO. If the file is written at the same time, its identity is another one afterwards.
     """
     return _look(path, WHOLE_MAX_BYTES)
 
 
-def _look(path: str, most: int) -> tuple[bytes, Identity]:
+def _look(path: str, max_bytes: int) -> tuple[bytes, Identity]:
     try:
         with opened(path) as file:
-            found = identity_of(file.fileno())
-            if found.size > most:
-                raise OSError(errno.EFBIG, f"larger than {most} bytes", path)
-            return file.readall(), found
+            which = identity_of(file.fileno())
+            if which.size > max_bytes:
+                raise OSError(errno.EFBIG, f"larger than {max_bytes} bytes", path)
+            return file.readall(), which
     except (FileNotFoundError, NotADirectoryError):
         return b"", ABSENT
 
 
 def opened(path: str) -> FileIO:
-    """A regular file to be read. Raises OSError, and never waits, as a FIFO would make it."""
+    """Opens a regular file for reading. Raises OSError; does not wait for a FIFO."""
     file = FileIO(path, opener=_without_waiting)
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
@@ -90,9 +90,8 @@ def opened(path: str) -> FileIO:
 
 
 def is_own(path: str) -> bool:
-    """Whether there is a regular file that root or this process has made: no link, of no other
-    owner, and without another name. In a folder with the sticky bit another user can't replace such
-    a file by one of his."""
+    """Whether a path is a regular file of root or of this process's user, with one name only. In a
+    folder with the sticky bit, no other user can replace such a file."""
     try:
         return _is_own(os.lstat(path))
     except (FileNotFoundError, NotADirectoryError):
@@ -100,7 +99,7 @@ def is_own(path: str) -> bool:
 
 
 def read_own(path: str) -> bytes:
-    """All bytes of a file that `is_own`; none if there is no such file."""
+    """The content of a file that `is_own`; b"" if there is none."""
     try:
         with FileIO(path, opener=_without_a_link) as file:
             return file.readall() if _is_own(os.fstat(file.fileno())) else b""
@@ -111,8 +110,8 @@ def read_own(path: str) -> bytes:
 
 
 def _is_own(status: os.stat_result) -> bool:
-    mine = status.st_uid in (0, os.geteuid())
-    return stat.S_ISREG(status.st_mode) and mine and status.st_nlink == 1
+    is_owner = status.st_uid in (0, os.geteuid())
+    return stat.S_ISREG(status.st_mode) and is_owner and status.st_nlink == 1
 
 
 def identity_of(fd: int) -> Identity:
@@ -121,12 +120,12 @@ def identity_of(fd: int) -> Identity:
 
 
 def read(path: str) -> bytes:
-    """All bytes of a file, as `look` gives them."""
+    """The content of a file, as in `look`."""
     return look(path)[0]
 
 
 def read_small(path: str) -> bytes:
-    """The same of a file that is never large. Raises OSError for one that is."""
+    """The same, with the limit SMALL_MAX_BYTES."""
     return _look(path, SMALL_MAX_BYTES)[0]
 
 
@@ -143,14 +142,14 @@ def _without_a_link(path: str, flags: int) -> int:
 
 
 class Disk:
-    """Effects on files. Each method happens or raises OSError; `write` may stop half-way."""
+    """Changes of files. Each method succeeds or raises OSError; `write` may write a part only."""
 
     def create(self, path: str, content: Content, mode: int, owner: tuple[int, int] | None) -> None:
-        """A new file, whole and on the disk when this returns. Raises if it exists."""
+        """Creates a file and syncs it. Raises OSError if it exists."""
         fd = os.open(path, _NEW_FILE, 0o600)
         try:
-            made = os.fstat(fd)  # its group may be the folder's
-            if owner is not None and owner != (made.st_uid, made.st_gid):
+            status = os.fstat(fd)  # its group may be that of the folder
+            if owner is not None and owner != (status.st_uid, status.st_gid):
                 os.fchown(fd, *owner)
             os.fchmod(fd, mode)
             self._fill(fd, content)
@@ -162,8 +161,8 @@ class Disk:
         os.rename(old, new)
 
     def overwrite(self, path: str, content: bytes) -> None:
-        """In place, for a file that can't be renamed over (a mount point, another's file). Follows
-        no link."""
+        """Writes a file in place, if it can't be replaced by a rename (a mount point, a file of
+        another user). Follows no link."""
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             self.write(fd, content)
@@ -176,18 +175,18 @@ class Disk:
         os.unlink(path)
 
     def sync_folder(self, path: str) -> None:
-        """Makes the new names, renames and removals in a folder last."""
+        """Syncs a folder: the new, changed and removed names in it."""
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             self.sync(fd)
         except OSError as error:
-            if error.errno != errno.EINVAL:  # a file system that does this by itself
+            if error.errno != errno.EINVAL:  # a file system that syncs by itself
                 raise
         finally:
             os.close(fd)
 
     def make_folder(self, path: str, mode: int = 0o755) -> None:
-        """With the folders above it; their names last when this returns."""
+        """Creates a folder and its parents, and syncs their names."""
         missing, above = [], path
         while not os.path.isdir(above):
             missing.append(above)
@@ -205,10 +204,10 @@ class Disk:
         group: int = -1,
         mtime_s: int | None = None,
     ) -> None:
-        """A file of ours, whole or not at all: written beside its place and renamed over it.
+        """Replaces a file of ours atomically: writes PATH.new and renames it.
 
-        Not synced: it can be made anew from the config folder. What a crash, or another user of the
-        folder, has left beside its place is removed, and never written to.
+        Does not sync: the file can be made again from the config folder. An existing PATH.new, of a
+        crash or of another user, is removed first.
         """
         new = f"{path}.new"
         with suppress(FileNotFoundError):
@@ -228,7 +227,7 @@ class Disk:
         self.rename(new, path)
 
     def append(self, fd: int, content: bytes) -> None:
-        """To a file that is open for appending; on the disk when this returns."""
+        """Appends to a file that is open for appending, and syncs it."""
         self.write(fd, content)
         self.sync(fd)
 
@@ -241,8 +240,8 @@ class Disk:
         *,
         sync: bool = False,
     ) -> None:
-        """Changes a file in place: moves parts of it (from, to, how many bytes), in their order,
-        writes others, and cuts it. Half done if it is stopped. Follows no link."""
+        """Changes a file in place: moves parts of it (from, to, bytes) in that order, writes parts
+        at offsets, and truncates it. Not atomic. Follows no link."""
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             if moves:
@@ -261,11 +260,11 @@ class Disk:
         finally:
             os.close(fd)
 
-    # -- the steps inside of the effects above, and of those on tables
+    # -- the parts of these changes, and of changes of tables
 
     def step(self, path: str) -> None:
-        """Called before each change of a table, before it is committed, and after it: nothing
-        happens here, but a test may stop."""
+        """Called before each change of a table, before its commit, and after it. Does nothing; a
+        test can fail here."""
 
     def _fill(self, fd: int, content: Content) -> None:
         for piece in (content,) if isinstance(content, bytes) else content:
@@ -275,7 +274,7 @@ class Disk:
                 self.copy(fd, piece)
 
     def copy(self, fd: int, part: Range) -> None:
-        """Appends a part of another file, inside of the kernel where it can."""
+        """Appends a part of another file, inside the kernel if possible."""
         start = part.start
         while start < part.end:
             try:
@@ -298,8 +297,8 @@ class Disk:
 
 
 def mode_for_all(path: str) -> int | None:
-    """The permission bits of a file that every user of the machine can read; None if they can't,
-    since its mode or that of a folder above it keeps them out, or if it isn't there."""
+    """The permission bits of a file that every user can read; None if its mode or that of a parent
+    folder forbids it, or if it does not exist."""
     path = os.path.realpath(path)
     try:
         mode = stat.S_IMODE(os.stat(path).st_mode)
@@ -313,8 +312,8 @@ def mode_for_all(path: str) -> int | None:
 
 
 def make_folder(path: str) -> None:
-    """A folder with those above it, each of mode 0755 whatever the umask is. What is there stays
-    as it is."""
+    """Creates a folder and its parents with mode 0755, whatever the umask is. Existing folders stay
+    unchanged."""
     missing = []
     while not os.path.isdir(path):
         missing.append(path)
@@ -325,14 +324,13 @@ def make_folder(path: str) -> None:
 
 
 def owner_and_mode(path: str) -> tuple[tuple[int, int], int]:
-    """(uid, gid) and the permission bits of a file or of a link, without those that run a program
-    as its owner."""
+    """The (uid, gid) and the permission bits of a file or a link, without set-ID bits."""
     status = os.lstat(path)
     return (status.st_uid, status.st_gid), status.st_mode & 0o777
 
 
 def owner_of(*paths: str) -> int:
-    """The uid of the first of some files that is there. Raises OSError if none is."""
+    """The owner of the first file that exists. Raises OSError if none does."""
     for path in paths[:-1]:
         try:
             return os.stat(path).st_uid

@@ -1,10 +1,10 @@
 """A lock on a folder: flock(2) on the file `.mailroster.lock` in it.
 
-Whoever can open a file can lock it, and keep everybody else waiting. So the lock file can be opened
-only by users who may write the folder: it has the folder's owner and group, and mode 0600, or 0660
-where the folder's group may write. It stays there; the lock itself ends with the process.
+Every user who can open a file can lock it, and block all others. So only users with write access to
+the folder can open the lock file: it has the owner and the group of the folder, and mode 0600, or
+0660 if the group has write access. The file is permanent; the lock ends with the process.
 
-Who can't make files in the folder can change nothing there, and needs no lock.
+A process that can't create files in the folder can change nothing there, and needs no lock.
 """
 
 import errno
@@ -18,21 +18,22 @@ from mailroster.base.findings import TryAgain
 from mailroster.system.files import NO_RIGHT
 
 LOCK_FILE = ".mailroster.lock"
-#: File systems that want a file opened for writing (NFS), or have no flock(2).
+#: The errors of file systems that need a file open for writing (NFS), or have no flock(2).
 _NO_FLOCK = (errno.EBADF, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOLCK)
-#: Read-only where that will do: to close a file that was opened for writing wakes who watches it.
+#: Read-only if possible: to close a file that is open for writing wakes watchers (inotify).
 _OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _STEP_S = 0.002
 _STEP_MAX_S = 0.05
-#: How long a lock file may have another user's rights: until its maker has given it the folder's.
+#: How long a new lock file may have the wrong owner: until its creator has changed it.
 _FRESH_S = 1.0
 
 
 class FolderLock:
-    """Exclusive, for a `with` block. Raises TryAgain if it can't be had within `wait_s` seconds,
-    and OSError if the folder is not there, or its lock file can't be opened.
+    """An exclusive lock for a `with` block. Raises TryAgain after `wait_s` seconds, and OSError if
+    the folder does not exist or its lock file can't be opened.
 
-    `make`: the lock file is made if there is none; else there is then nobody to keep out.
+    `make`: whether to create the lock file if there is none. Otherwise there is no lock then: no
+    edit was ever made.
     """
 
     def __init__(self, folder: str, wait_s: float = 60.0, *, make: bool = True) -> None:
@@ -46,7 +47,7 @@ class FolderLock:
         while not (self._try() or (self._posix and self._try())):
             if time.monotonic() > deadline:
                 raise TryAgain(
-                    f"{self._folder} has been locked by another command all along"
+                    f"{self._folder} is locked by another command"
                     f"{_holder(self._path)}; try again when it has ended"
                 )
             time.sleep(step)
@@ -64,30 +65,30 @@ class FolderLock:
             self._fd = -1
 
     def is_held(self) -> bool:
-        """Inside of the block: whether there is a lock, or else none was needed."""
+        """Whether the block has a lock; otherwise it needed none."""
         return self._fd >= 0
 
     def is_absent(self) -> bool:
-        """Whether no edit was ever made here."""
+        """Whether no edit was ever made in the folder."""
         return not os.path.lexists(self._path)
 
     def _try(self) -> bool:
-        """Whether the lock is had, or none is needed."""
+        """Whether the block may start: with the lock, or because it needs none."""
         try:
             fd = self._open()
         except FileNotFoundError:
-            if not self._make or not self._made():
+            if not self._make or not self._create():
                 return True
             fd = self._open()
         except PermissionError:
             return self._is_not_needed()
         try:
-            self._judge(fd)
+            self._check(fd)
             # The folder may have been replaced while we waited for the old one.
             if self._locks(fd) and os.path.samestat(os.fstat(fd), os.lstat(self._path)):
                 self._fd = fd
         except FileNotFoundError:
-            pass  # it is gone since it was opened
+            pass  # it was removed since it was opened
         finally:
             if self._fd != fd:
                 os.close(fd)
@@ -106,7 +107,7 @@ class FolderLock:
         try:
             lock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
-            return False  # another has it: either of the two, says fcntl(2)
+            return False  # another process has it: one of both errors (fcntl(2))
         except OSError as error:
             if self._posix or error.errno not in _NO_FLOCK:
                 raise
@@ -114,8 +115,8 @@ class FolderLock:
             return False
         return True
 
-    def _made(self) -> bool:
-        """Makes the lock file, if nobody else does; False if nobody can."""
+    def _create(self) -> bool:
+        """Creates the lock file, unless another process does; False if the folder is read-only."""
         try:
             fd = os.open(self._path, _OPEN | os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
@@ -131,7 +132,7 @@ class FolderLock:
         return True
 
     def _is_not_needed(self) -> bool:
-        """What a lock file means that we may not open."""
+        """Whether no lock is needed, since we can't open the lock file. Raises PermissionError."""
         if not os.access(self._folder, os.W_OK):
             return True
         try:
@@ -144,9 +145,9 @@ class FolderLock:
         why = f"belongs to {owner}; give it the owner and the group of its folder, or remove it"
         raise PermissionError(errno.EACCES, why, self._path)
 
-    def _judge(self, fd: int) -> None:
-        """Raises OSError for what is no file; gives one the owner and the mode that it should
-        have, as it may be another's, or its maker was killed."""
+    def _check(self, fd: int) -> None:
+        """Raises OSError if it is no regular file. Corrects its owner and mode: its creator may be
+        another user, or was killed."""
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
             raise self._no_lock_file("not a regular file with one name")
@@ -161,25 +162,25 @@ class FolderLock:
                     os.fchown(fd, owner, folder.st_gid)
                     break
                 except OSError:
-                    continue  # not ours to give
+                    continue  # not permitted
         if stat.S_IMODE(status.st_mode) != mode:
             try:
                 os.fchmod(fd, mode)
             except OSError:
-                pass  # nor ours to close
+                pass  # not permitted
 
     def _no_lock_file(self, what: str) -> OSError:
         return OSError(errno.EEXIST, f"is {what}, and should be a lock; remove it", self._path)
 
 
 def _mode(folder_mode: int) -> int:
-    """Open to those who may write the folder."""
+    """The mode of a lock file: for users with write access to the folder."""
     group, others = folder_mode & 0o020, folder_mode & 0o002
     return 0o600 | (0o060 if group else 0) | (0o006 if others else 0)
 
 
 def _holder(path: str) -> str:
-    """Who has a lock, as the kernel lists it (proc(5), /proc/locks); "" if that can't be told."""
+    """The process that has a lock, from /proc/locks (proc(5)); "" if unknown."""
     try:
         inode = os.lstat(path).st_ino
         with open("/proc/locks", encoding="ascii", errors="replace") as file:
@@ -194,7 +195,7 @@ def _holder(path: str) -> str:
 
 
 def user(uid: int) -> str:
-    """A user as messages name one."""
+    """The name of a user for messages."""
     import pwd
 
     try:

@@ -1,7 +1,7 @@
-"""Whether a default folder is safe: no other user may decide what is in it.
+"""Checks that a default folder is safe: no other user can control its content.
 
-As OpenSSH's StrictModes and git's safe.directory do, every step from `/` down to the folder is
-judged: its owner, who else can write to it, and the owner of each symlink on the way.
+Like OpenSSH's StrictModes and git's safe.directory, this checks each folder and symlink from `/` to
+the folder: its owner, and which other users can write to it.
 """
 
 import os
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from mailroster.base.findings import printable
 
-#: What only root can make, and what the engines of containers do make: Docker; Podman and CRI-O;
+#: Files that container engines create, and that only root can create: Docker; Podman and CRI-O;
 #: systemd-nspawn and LXC; Kubernetes, for every pod with a service account.
 CONTAINER_MARKS = (
     "/.dockerenv",
@@ -24,39 +24,39 @@ _LINKS_MAX = 40
 
 
 class Judgement(NamedTuple):
-    """What makes a folder unsafe, with a remedy; "" if nothing does. `exists`: it is there."""
+    """Why a folder is unsafe, and a remedy, or ""; whether the folder exists."""
 
     fault: str
     exists: bool
 
 
 class _Step(NamedTuple):
-    """One entry on the way, with the folder that it is in resolved."""
+    """A folder or symlink of a path; symlinks in its parent path are resolved."""
 
     path: str
     status: os.stat_result
 
 
 def in_container(marks: Collection[str] = CONTAINER_MARKS) -> bool:
-    """Whether this system is a container. A local user of a host can't make it look like one."""
+    """Whether this system is a container. A local user of a host can't fake that."""
     return any(os.path.lexists(mark) for mark in marks)
 
 
 def sudo_user(uid: int, environment: Mapping[str, str]) -> tuple[int, ...]:
-    """The user who became root by sudo(8), as SUDO_UID says: root works for that user, as git's
-    safe.directory sees it too. Empty for a caller who is not root."""
+    """The user who became root by sudo(8), from SUDO_UID: root trusts that user, as in git's
+    safe.directory. Empty for a caller who is not root."""
     word = environment.get("SUDO_UID", "")
     return (int(word),) if uid == 0 and word.isascii() and word.isdecimal() else ()
 
 
 def judge(path: str, uid: int, *, owned: bool = True, also: Collection[int] = ()) -> Judgement:
-    """Judges a folder for a user, who is the caller; `also`: other users who may own it.
+    """Checks a folder for a user, the caller. `also`: other users who may own it.
 
-    `owned=False`: the folder itself may belong to any user, such as the mail folder, which was
-    given to the owner of the mail: what counts is that no other user could put it there.
+    `owned=False`: the folder itself may belong to any user, such as the mail folder, which belongs
+    to the owner of the mail: it counts only that no other user could create it.
 
-    Where the folder is missing, the lowest one that is there is judged as if it were the folder:
-    who can write to it could make the rest.
+    If the folder does not exist, its lowest existing parent is checked in its place, since users
+    with write access to that could create the folder.
     """
     try:
         steps, exists = _steps(os.path.abspath(path))
@@ -70,41 +70,41 @@ def judge(path: str, uid: int, *, owned: bool = True, also: Collection[int] = ()
 
 
 def _steps(path: str) -> tuple[list[_Step], bool]:
-    """Every folder and symlink from `/` to a path, in the order in which the kernel meets them, as
-    far as they are there; and whether all are. Raises OSError."""
+    """The existing folders and symlinks from `/` to a path, in the order of the kernel; whether all
+    exist. Raises OSError."""
     steps = [_Step("/", os.stat("/"))]
-    at, names, links = "/", [name for name in path.split("/") if name], 0
+    folder, names, links = "/", [name for name in path.split("/") if name], 0
     while names:
         name = names.pop(0)
         if name == "..":
-            at = os.path.dirname(at)
+            folder = os.path.dirname(folder)
             continue
-        entry = os.path.join(at, name)
+        entry = os.path.join(folder, name)
         try:
             status = os.lstat(entry)
         except (FileNotFoundError, NotADirectoryError):
             return steps, False
         steps.append(_Step(entry, status))
         if not stat.S_ISLNK(status.st_mode):
-            at = entry
+            folder = entry
             continue
         links += 1
         if links > _LINKS_MAX:
             raise OSError(0, "too many symlinks", path)
         target = os.readlink(entry)
-        at = "/" if target.startswith("/") else at
+        folder = "/" if target.startswith("/") else folder
         names = [part for part in target.split("/") if part not in ("", ".")] + names
     return steps, True
 
 
 def _fault(step: _Step, uid: int, also: Collection[int], *, last: bool) -> str:
-    """What is wrong with one entry on the way, with a remedy; "" if nothing is."""
+    """What is wrong with a step, and a remedy; "" if nothing is."""
     path, status = printable(step.path), step.status
     if status.st_uid not in (0, uid, *also):
         return f"{path} belongs to {_name(status.st_uid)}; chown -h {_name(uid)} {path}"
     if stat.S_ISLNK(status.st_mode):
         return ""
-    # What stands in a folder with the sticky bit only its owner can exchange: that is judged next.
+    # In a folder with the sticky bit, only its owner can replace the next step, which is checked.
     if status.st_mode & stat.S_ISVTX and not last:
         return ""
     mode = f"(mode {stat.S_IMODE(status.st_mode):04o})"
@@ -116,8 +116,8 @@ def _fault(step: _Step, uid: int, also: Collection[int], *, last: bool) -> str:
 
 
 def _is_private(step: _Step) -> bool:
-    """Whether the group of a folder has its owner as the only member, as Debian gives each user
-    one (adduser(8), USERGROUPS); an access list gives rights to others too."""
+    """Whether the owner of a folder is the only member of its group, like Debian's group for each
+    user (adduser(8), USERGROUPS), and no access list gives rights to others."""
     import grp
     import pwd
 

@@ -1,7 +1,6 @@
-"""What a process that runs on writes on stderr: one line for each message, with the time.
+"""The log of a daemon on stderr: one line for each message, with the time.
 
-A log must never stop the work that it reports. A message is dropped if stderr is closed, full, or a
-pipe that its reader has left full.
+The log must never stop the work. A message is dropped if stderr is closed or full.
 """
 
 import os
@@ -16,7 +15,7 @@ _PATIENCE_MS = 50
 _LINE_MAX_BYTES = 4096
 #: The same message is repeated after this time at the earliest.
 REPEAT_S = 60.0
-#: Waiting times between tries, from the first failure on.
+#: The waiting times after the first failure and the next ones.
 BACK_OFF_S = (1.0, 2.0, 5.0, 10.0)
 
 
@@ -27,11 +26,11 @@ def log(text: str) -> None:
         if _has_room():
             os.write(_STDERR, line[: _LINE_MAX_BYTES - 1] + b"\n")
     except OSError:
-        pass  # closed, full, or a terminal that is gone
+        pass  # closed, full, or a terminal that was closed
 
 
 def _has_room() -> bool:
-    """Whether stderr takes a line without blocking."""
+    """Whether stderr accepts a line without blocking."""
     poll = select.poll()
     poll.register(_STDERR, select.POLLOUT)
     return bool(poll.poll(_PATIENCE_MS))
@@ -40,8 +39,8 @@ def _has_room() -> bool:
 def open_standard_streams() -> None:
     """Opens /dev/null for each of stdin, stdout and stderr that is closed.
 
-    Otherwise the next file that is opened, such as a table, gets the number of stderr, and messages
-    are written into it.
+    Otherwise the next open file, such as a table, gets the number of stderr, and messages are
+    written into it.
     """
     while True:
         fd = os.open(os.devnull, os.O_RDWR)  # without O_CLOEXEC: the servers inherit them
@@ -54,8 +53,8 @@ def open_standard_streams() -> None:
 class Retry:
     """Back-off for one kind of work that may fail, and its messages.
 
-    Its states: it works; or it has failed, and the next try is due at a time. A failure is logged
-    once a minute as long as its reason stays the same, and the recovery is logged once.
+    Its states: working; or failed, with a time of the next try. A failure with the same reason is
+    logged once a minute, and the recovery once.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class Retry:
         back_off_s: tuple[float, ...] = BACK_OFF_S,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`fails` stands before the reason of a failure, `works` is the message of a recovery."""
+        """`fails`: the text before the reason of a failure; `works`: the message of a recovery."""
         self._fails, self._works, self._say = fails, works, say
         self._back_off_s, self._monotonic = back_off_s, monotonic
         self._failures = 0
@@ -80,15 +79,15 @@ class Retry:
         return self._failures > 0
 
     def is_due(self, *, changed: bool = False) -> bool:
-        """Whether it is time for the next try. `changed`: what was tried has changed since, which
-        makes the shortest waiting time enough."""
+        """Whether it is time for the next try. `changed`: the input has changed since the last one,
+        so the shortest waiting time applies."""
         if not self._failures:
             return True
         step = 0 if changed else min(self._failures, len(self._back_off_s)) - 1
         return self._monotonic() - self._tried_at >= self._back_off_s[step]
 
     def failed(self, reason: object) -> None:
-        """Notes a failure."""
+        """Records a failure."""
         self._failures += 1
         self._tried_at = now = self._monotonic()
         text = str(reason)
@@ -98,7 +97,7 @@ class Retry:
             self._say(f"{self._fails}: {text}")
 
     def worked(self) -> None:
-        """Notes a success."""
+        """Records a success."""
         if self._failures:
             self._failures = 0
             self._logged.clear()

@@ -1,34 +1,34 @@
-"""The file that names the process of a service, which keeps it locked as long as it runs.
+"""The pid file of a service, which keeps it locked while it runs.
 
-The file has mode 0600 in a folder of mode 0700, so that no other user can open it: whoever can open
-a file can lock it (flock(2)), and could so keep the service from its start.
+The file has mode 0600 in a folder of mode 0700, so that no other user can open it: a user who can
+open a file can lock it (flock(2)), and could prevent the start of the service.
 """
 
 import errno
 import fcntl
 import os
 import stat
-import time
 
-#: Another process may look at the lock at this moment, for which it takes the lock too.
+from mailroster.system import file_lock
+
+#: Another process that checks the lock has it for a moment.
 _WAIT_S = 1.0
-_STEP_S = 0.01
 
 
 def claim(path: str) -> int:
-    """The descriptor of the pid file, locked and emptied. The lock lasts until it is closed.
+    """Opens, locks and empties the pid file; its descriptor. The lock lasts until it is closed.
 
     Raises BlockingIOError if another process has the lock, and OSError if the file or its folder
-    is not ours alone.
+    belongs to another user or is of another type.
     """
-    _make_closed(os.path.dirname(path))
+    _make_private(os.path.dirname(path))
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     fd = os.open(path, flags, 0o600)
     try:
         _check(os.fstat(fd), stat.S_IFREG, path)
         os.fchmod(fd, 0o600)
-        _lock(fd)
-        os.ftruncate(fd, 0)  # the number of the one before is no longer true
+        file_lock.lock(fd, path, how=fcntl.flock, wait_s=_WAIT_S, wait_for_root_s=_WAIT_S)
+        os.ftruncate(fd, 0)  # the pid of the previous process is no longer valid
     except BaseException:
         os.close(fd)
         raise
@@ -36,23 +36,11 @@ def claim(path: str) -> int:
 
 
 def write(fd: int) -> None:
-    """Writes our own number into a pid file that we have claimed."""
+    """Writes our own pid into a claimed pid file."""
     os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
 
 
-def _lock(fd: int) -> None:
-    deadline = time.monotonic() + _WAIT_S
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise
-        time.sleep(_STEP_S)
-
-
-def _make_closed(folder: str) -> None:
+def _make_private(folder: str) -> None:
     try:
         os.mkdir(folder, 0o700)
     except FileExistsError:
@@ -64,6 +52,6 @@ def _make_closed(folder: str) -> None:
 
 def _check(status: os.stat_result, kind: int, path: str) -> None:
     if stat.S_IFMT(status.st_mode) != kind:
-        raise OSError(errno.EINVAL, "not of the kind that we make; remove it", path)
+        raise OSError(errno.EINVAL, "is of another type of file; remove it", path)
     if status.st_uid != os.geteuid():
         raise OSError(errno.EPERM, f"belongs to uid {status.st_uid}; remove it", path)

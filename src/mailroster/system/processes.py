@@ -1,8 +1,8 @@
-"""Processes of the machine as proc(5) shows them, and signals that reach no other process.
+"""Looks at the processes of the machine (proc(5)), and sends them signals. `programs` starts them.
 
-The number of a process that has ended is soon the number of another. So a signal goes through a
-pidfd (pidfd_open(2)): it is opened first, then the process behind the number is checked, and only
-then is the signal sent. If the process ends in between, the signal reaches nothing.
+The pid of an ended process is soon reused. So a signal goes through a pidfd (pidfd_open(2)), which
+is opened first; then the process is checked, and only then the signal is sent. If the process ends
+in between, the signal reaches no other one.
 """
 
 import os
@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
-#: How long a killed process may need until the kernel has removed it.
+#: The time that the kernel may need to remove a killed process.
 KILLED_S = 5.0
 
 
 def arguments(pid: int | str) -> list[bytes]:
-    """The command line, word by word; empty for a process that has ended or that has none."""
+    """The words of the command line; empty if the process has ended or has none."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             return file.read().split(b"\0")[:-1]
@@ -24,9 +24,9 @@ def arguments(pid: int | str) -> list[bytes]:
 
 
 def program_name(pid: int) -> str:
-    """The name of the program by the command line, without its folder; "" if there is none.
+    """The name of the program from the command line, without its folder; "" if there is none.
 
-    Dovecot can write `dovecot/imap [USER ADDRESS]` there as one word (verbose_proctitle)."""
+    Dovecot may write `dovecot/imap [USER ADDRESS]` there as one word (verbose_proctitle)."""
     words = arguments(pid)
     return os.path.basename(os.fsdecode(words[0].partition(b" ")[0])) if words else ""
 
@@ -40,20 +40,20 @@ def users(pid: int) -> frozenset[int]:
 
 
 def uids(*names: str) -> list[int]:
-    """The numbers of those of some users that this machine has."""
+    """The uids of users, without those that do not exist."""
     import pwd
 
-    found = []
+    result = []
     for name in names:
         try:
-            found.append(pwd.getpwnam(name).pw_uid)
+            result.append(pwd.getpwnam(name).pw_uid)
         except KeyError:
             pass
-    return found
+    return result
 
 
 def is_trusted(pid: int, *more: int) -> bool:
-    """Whether a process belongs to root, to our own user, or to one more user, and to no other."""
+    """Whether a process belongs only to root, to our own user, or to the users `more`."""
     owners = users(pid)
     return bool(owners) and owners <= {0, os.geteuid(), *more}
 
@@ -77,28 +77,28 @@ class Entry(NamedTuple):
     state: str
     parent: int
     session: int
-    started: int  # in clock ticks since the machine started; with the pid it names one process
+    started: int  # in clock ticks since the boot; unique together with the pid
 
     def is_dead(self) -> bool:
         return self.state in ("Z", "X")
 
 
 def entry_of(pid: int | str) -> Entry:
-    """The process with a number. Raises OSError if there is none."""
+    """The process with a pid. Raises OSError if there is none."""
     words = stat(pid)
     return Entry(int(pid), words[0], int(words[1]), int(words[3]), int(words[19]))
 
 
 def entries() -> dict[int, Entry]:
     """All processes of this pid namespace."""
-    found = {}
+    result = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
             entry = entry_of(name)
         except (OSError, IndexError, ValueError):
             continue  # it has ended
-        found[entry.pid] = entry
-    return found
+        result[entry.pid] = entry
+    return result
 
 
 def parent(pid: int | str) -> int | None:
@@ -110,15 +110,15 @@ def parent(pid: int | str) -> int | None:
 
 
 def children(master: int) -> Iterator[int]:
-    """The processes that have a process as their parent."""
+    """The children of a process."""
     for name in filter(str.isdigit, os.listdir("/proc")):
         if parent(name) == master:
             yield int(name)
 
 
 def works_in(pid: int, folder: str) -> bool:
-    """Whether the current folder of a process is this one. True where the kernel does not show it
-    to us, as to root without CAP_SYS_PTRACE."""
+    """Whether a folder is the current one of a process. True if the kernel hides that from us, as
+    from root without CAP_SYS_PTRACE."""
     try:
         return os.path.samestat(os.stat(f"/proc/{pid}/cwd"), os.stat(folder))
     except PermissionError:
@@ -127,24 +127,24 @@ def works_in(pid: int, folder: str) -> bool:
         return False
 
 
-def opened(pid: int, is_meant: Callable[[int], bool]) -> int | None:
-    """A pidfd of the process that has this number, to be closed by the caller; None if it has ended
-    or is not the one that is meant."""
-    if pid <= 0:  # to kill(2) ourselves with all that we started, or every process
+def open_pidfd(pid: int, is_right: Callable[[int], bool]) -> int | None:
+    """Opens a pidfd of a process, which the caller closes. None if the process has ended, or if
+    `is_right` rejects the pid."""
+    if pid <= 0:  # for kill(2) a process group, or all processes
         return None
     try:
         fd = os.pidfd_open(pid)
     except ProcessLookupError:
         return None
-    if is_meant(pid):
+    if is_right(pid):
         return fd
     os.close(fd)
     return None
 
 
-def send(pid: int, number: int, is_meant: Callable[[int], bool]) -> bool:
-    """Sends a signal to a process if it is the one that is meant; whether it was sent."""
-    fd = opened(pid, is_meant)
+def send(pid: int, number: int, is_right: Callable[[int], bool]) -> bool:
+    """Sends a signal to a process if `is_right` accepts the pid; whether it was sent."""
+    fd = open_pidfd(pid, is_right)
     if fd is None:
         return False
     try:
@@ -154,7 +154,7 @@ def send(pid: int, number: int, is_meant: Callable[[int], bool]) -> bool:
 
 
 def send_to(pidfd: int, number: int) -> bool:
-    """Sends a signal through a pidfd; False if the process has ended or is not ours to signal."""
+    """Sends a signal through a pidfd; False if the process has ended or we have no right to."""
     import signal  # loads enum: 2 ms, and most commands send no signal
 
     try:
@@ -165,8 +165,8 @@ def send_to(pidfd: int, number: int) -> bool:
 
 
 def end(pidfds: Collection[int], patience_s: float) -> bool:
-    """Ends processes, and closes their pidfds: SIGTERM, and SIGKILL to those that run on for
-    `patience_s`. Whether all of them have ended."""
+    """Ends processes with SIGTERM, after `patience_s` with SIGKILL; whether all have ended. Closes
+    the pidfds."""
     import signal
 
     try:
@@ -174,15 +174,15 @@ def end(pidfds: Collection[int], patience_s: float) -> bool:
         for number, wait_s in ((signal.SIGTERM, patience_s), (signal.SIGKILL, KILLED_S)):
             for pidfd in waiting:
                 send_to(pidfd, number)
-            waiting = running(waiting, wait_s)
+            waiting = still_running(waiting, wait_s)
         return not waiting
     finally:
         for pidfd in pidfds:
             os.close(pidfd)
 
 
-def running(pidfds: Collection[int], wait_s: float) -> list[int]:
-    """The pidfds of those processes that have not ended after some time."""
+def still_running(pidfds: Collection[int], wait_s: float) -> list[int]:
+    """The pidfds of processes that have not ended after `wait_s`, or earlier if all have."""
     import select
 
     deadline, waiting = time.monotonic() + wait_s, list(pidfds)
@@ -199,7 +199,7 @@ def running(pidfds: Collection[int], wait_s: float) -> list[int]:
 
 
 def _field(pid: int, name: str) -> str:
-    """A line of /proc/PID/status; "" for a process that has ended."""
+    """The value of a line of /proc/PID/status; "" for a process that has ended."""
     try:
         with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
             lines = (line.partition(":\t") for line in file)

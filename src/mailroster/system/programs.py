@@ -1,22 +1,23 @@
-"""Postfix's and Dovecot's own programs, as processes: an argv, a timeout, no shell, and no secret
-but through a descriptor."""
+"""Starts programs and child processes: an argv, a timeout, no shell, and secrets only through a
+descriptor. `processes` looks at processes that run."""
 
 import os
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 
 from mailroster.base.findings import ServerError
 
-#: Open files of a server: `client_limit` of Dovecot's auth, and some.
+#: Open files of a server: the `client_limit` of Dovecot's auth, and some more.
 OPEN_FILES = 8192
 TIMEOUT_S = 60.0
-#: Where Debian keeps what an ordinary user's PATH may lack.
+#: Folders of Debian that the PATH of a user may lack.
 _SEARCH = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
-#: Postfix's programs wait up to 2 s while main.cf is younger than that; so it is made older.
+#: The age that a new main.cf gets: Postfix's programs wait up to 2 s if it is younger.
 HOT_MAIN_CF_S = 10
 
 
 def program(name: str) -> str | None:
-    """The path of a server's program, or None if it isn't installed."""
+    """The path of a program; None if it is not installed."""
     for folder in (*os.environ.get("PATH", "").split(":"), *_SEARCH):
         path = os.path.join(folder, name)
         if folder and os.access(path, os.X_OK):
@@ -30,12 +31,13 @@ def run(
     pass_fds: Iterable[int] = (),
     timeout_s: float = TIMEOUT_S,
 ) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a program. Raises ServerError if it can't run or hangs."""
+    """Runs a program; its exit code, stdout and stderr. Raises ServerError if it can't run or does
+    not end in time."""
     path = _installed(argv[0])
     import subprocess
 
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             [path, *argv[1:]],
             input=stdin.encode("utf-8", "surrogateescape"),
             capture_output=True,
@@ -47,14 +49,15 @@ def run(
         raise ServerError(f"{argv[0]} did not end within {timeout_s:g} seconds") from None
     except OSError as error:
         raise ServerError(f"{argv[0]}: {error}") from None
-    out, err = (raw.decode("utf-8", "surrogateescape") for raw in (done.stdout, done.stderr))
-    return done.returncode, out, err
+    stdout = result.stdout.decode("utf-8", "surrogateescape")
+    stderr = result.stderr.decode("utf-8", "surrogateescape")
+    return result.returncode, stdout, stderr
 
 
 def start(argv: Sequence[str]) -> tuple[int, str]:
-    """Exit code and output of a program that leaves a daemon behind.
+    """Runs a program that starts a daemon; its exit code and output.
 
-    The daemon may keep the output open, so it goes to a file: a pipe would never end.
+    The output goes to a file: the daemon may keep it open, so that a pipe would never end.
     """
     import signal
     import subprocess
@@ -74,7 +77,7 @@ def start(argv: Sequence[str]) -> tuple[int, str]:
             try:
                 code = starter.wait(TIMEOUT_S)
             except subprocess.TimeoutExpired:
-                # With all that it has started; a daemon leads a session of its own by then.
+                # With its children; a daemon already has a session of its own.
                 os.killpg(starter.pid, signal.SIGKILL)
                 starter.wait()
                 raise
@@ -85,8 +88,8 @@ def start(argv: Sequence[str]) -> tuple[int, str]:
 
 
 def _allow_open_files() -> None:
-    """Raises the soft limit for what this process starts, up to the hard limit: often it is 1024,
-    and each connection is an open file of a Dovecot that serves many."""
+    """Raises the soft limit of open files, for programs that this process starts, up to the hard
+    limit. It is often 1024, and each connection to Dovecot is an open file."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -102,8 +105,46 @@ def _installed(name: str) -> str:
     return path
 
 
+def is_single_threaded() -> bool:
+    """Whether this process has only one thread. With more threads, a forked child could wait for
+    ever for a lock of a thread that the child does not have."""
+    threading = sys.modules.get("threading")
+    return threading is None or threading.active_count() == 1
+
+
+def in_child(act: Callable[[], str]) -> tuple[str, bool]:
+    """The result of work in a forked child, and whether the child ended normally. For work that may
+    crash, or drop the locks of this process, which must be single-threaded."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.write(writer, act().encode())
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        output = pipe.read().decode()
+    _, status = os.waitpid(child, 0)
+    return output, status == 0
+
+
+def run_module(module: str, *arguments: str) -> tuple[str, bool]:
+    """The output of a module of ours, run as a program without the locks and open files of this
+    process, and whether it ended normally."""
+    import subprocess
+
+    argv = [sys.executable, "-P", "-m", module, *arguments]
+    result = subprocess.run(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    return result.stdout.decode("utf-8", "replace"), result.returncode == 0
+
+
 def in_memory(name: str, text: str) -> int:
-    """A descriptor from which a program can read a text that no path leads to."""
+    """A descriptor of a file without a path, from which a program can read a text."""
     fd = os.memfd_create(name, 0)
     with os.fdopen(os.dup(fd), "wb") as file:
         file.write(text.encode("utf-8", "surrogateescape"))
@@ -111,6 +152,6 @@ def in_memory(name: str, text: str) -> int:
 
 
 def number(text: str) -> int | None:
-    """The number that a program printed; None for anything else."""
-    is_one = text.isascii() and text.isdigit() and len(text) < 20
-    return int(text) if is_one else None
+    """The number that a program printed; None if it is no number."""
+    is_number = text.isascii() and text.isdigit() and len(text) < 20
+    return int(text) if is_number else None

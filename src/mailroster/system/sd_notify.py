@@ -1,4 +1,4 @@
-"""Tells the service manager how we are: sd_notify(3), a word on a datagram socket."""
+"""Reports the state of a daemon to the service manager: sd_notify(3)."""
 
 import os
 import socket
@@ -8,13 +8,13 @@ READY, STOPPING = "READY=1", "STOPPING=1"
 
 
 def notify(state: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Says it to who has asked for it by NOTIFY_SOCKET; to nobody else."""
+    """Sends a state to the socket in NOTIFY_SOCKET, if there is one."""
     path = environment.get("NOTIFY_SOCKET", "")
     if not path.startswith(("/", "@")):
         return
     address = f"\0{path[1:]}" if path[0] == "@" else path
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asked:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         try:
-            asked.sendto(state.encode(), address)
+            manager.sendto(state.encode(), address)
         except OSError:
-            pass  # it has gone meanwhile
+            pass  # the socket no longer exists

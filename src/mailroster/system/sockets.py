@@ -1,7 +1,7 @@
-"""The Unix sockets of an instance, however long their paths are.
+"""Connections to the Unix sockets of an instance, with paths of any length.
 
-The kernel takes 107 octets (unix(7)). The servers' own path is short enough, `up` sees to that; but
-a command may come by a longer one, through a link or a deep folder.
+The kernel's limit is 107 octets (unix(7)). `up` checks that the servers' own paths are shorter, but
+a command may use a longer path to the same folder, for example through a link.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""How long a file has been unchanged."""
+"""Decides whether a file has been unchanged for long enough to be published."""
 
 import time
 from collections.abc import Callable
@@ -7,10 +7,11 @@ from mailroster.system.files import ABSENT, Identity
 
 
 class Settling:
-    """Tells whether a file has been unchanged for the settle time.
+    """Decides whether files have been unchanged for the settle time.
 
-    By its ctime, which nobody can set back; and, for one who looks again and again, by what was
-    seen before, so that a clock that differs (NFS) or an old file moved into place can't mislead.
+    A command compares the ctime, which users can't set, with the clock. An `observer`, which looks
+    repeatedly, compares with what it saw before: so a file server with another clock (NFS), or an
+    old file that is moved into place, can't mislead it.
     """
 
     def __init__(
@@ -25,15 +26,15 @@ class Settling:
         self._observer = observer
         self._first_seen: dict[str, tuple[Identity, float]] = {}
 
-    def look(self, field: str, found: Identity) -> None:
-        """Takes note of the identity of a file."""
-        if self._first_seen.get(field, (None, 0.0))[0] != found:
-            self._first_seen[field] = found, self._monotonic()
+    def look(self, field: str, which: Identity) -> None:
+        """Records the identity of a file."""
+        if self._first_seen.get(field, (None, 0.0))[0] != which:
+            self._first_seen[field] = which, self._monotonic()
 
     def settled(self, field: str, folder_ctime_ns: int) -> bool:
-        """Whether a file that was looked at has settled; an absent one is as old as its folder."""
-        found, since = self._first_seen[field]
+        """Whether a recorded file is stable. An absent one is as old as its folder."""
+        which, since = self._first_seen[field]
         if self._observer:
             return self._monotonic() - since >= self._settle_s
-        ctime_ns = folder_ctime_ns if found == ABSENT else found.ctime_ns
+        ctime_ns = folder_ctime_ns if which == ABSENT else which.ctime_ns
         return self._now() - ctime_ns / 1e9 >= self._settle_s

@@ -198,7 +198,7 @@ nobody 'mkdir -p /tmp/docker-data/dms/mail-state/tables'
 setup --config /srv/config email list; echo "exit $?"
 """)
     assert done.stdout == "exit 0\n* boss@example.com\nexit 1\nexit 1\n", done
-    assert "the folder for mail can't be in /tmp, where other users could make it" in done.stderr
+    assert "the folder for mail can't be in /tmp, where other users could create it" in done.stderr
     assert (
         "docker-data/dms/mail-state is not used: /tmp/docker-data belongs to nobody" in done.stderr
     )

@@ -110,7 +110,7 @@ def test_nothing_of_the_locks_can_be_opened_by_another_user(home: Instance) -> N
     layout = Layout(str(home.state))
     home.start()
     try:
-        for path in (layout.locks, layout.up_pid, layout.policy_pid, layout.asked, layout.state):
+        for path in (layout.locks, layout.up_pid, layout.policy_pid, layout.intents, layout.state):
             argv = argv_as(
                 "nobody", [PYTHON, "-c", "import os, sys; os.open(sys.argv[1], 0)", path]
             )

@@ -73,7 +73,7 @@ def test_a_password_among_the_arguments_is_warned_of_once_on_a_terminal(
     code, said = on_a_terminal(home, *words, *TAKING[words], SECRET)
     assert code == 0, said
     assert said.count(WARNING) == 1
-    assert f"'setup {' '.join([*words, *TAKING[words]])}' asks for it" in said
+    assert f"'setup {' '.join([*words, *TAKING[words]])}' to type it" in said
     assert "--password-stdin" in said
     assert SECRET not in said
 

@@ -15,7 +15,7 @@ import pytest
 from mailroster.base.layout import Layout
 from mailroster.daemons.policy.service import _listen
 from mailroster.servers import ownership
-from mailroster.servers.prepare import _postfix_log
+from mailroster.servers.prepare import _create_mail_log
 from tests.support.attacks.parties import MAIL_UID, python_as, run_as
 from tests.support.attacks.victims import EXCHANGING, SECRET, look, victim
 from tests.support.instance import HASH, Instance, save, until
@@ -317,6 +317,6 @@ def test_a_log_with_another_name_is_given_to_no_other_user(instance: Instance, a
     os.link(aim / "secret", log)
     before = look(aim)
     with pytest.raises(OSError, match="one name"):
-        _postfix_log(str(log), pwd.getpwnam("postfix").pw_uid)
+        _create_mail_log(str(log), pwd.getpwnam("postfix").pw_uid)
     assert look(aim) == before
     log.unlink()

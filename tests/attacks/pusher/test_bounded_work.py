@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.analysis.checks.suppressions import Allow, _Covered
+from mailroster.analysis.checks.suppressions import AllowComment, _Allowances
 from mailroster.base.findings import ERROR, Finding, Location, ParseError
 from mailroster.cli.completion import candidates
 from mailroster.publish.removal_guard import keep_expandable
@@ -141,13 +141,14 @@ def test_an_alias_with_many_recipients_is_read_once(monkeypatch: pytest.MonkeyPa
     asked = router(f"all@x.com {wide}\n{links}")
     asked.roster.virtual.counted()
     read: list[str] = []
-    parse = asked.roster.virtual._parse
+    reader = asked.roster.virtual._reader
+    parse = reader._parse
 
     def counted(line: str) -> Alias:
         read.append(line)
         return parse(line)
 
-    monkeypatch.setattr(asked.roster.virtual, "_parse", counted)
+    monkeypatch.setattr(reader, "_parse", counted)
     assert len(follow_all(asked)) == 301
     assert sum(len(line) for line in read) < 2 * len(links) + len(wide)
 
@@ -206,11 +207,12 @@ def test_notes_one_below_the_other_are_read_once(
 def test_a_finding_is_compared_with_no_more_than_one_comment_that_allows() -> None:
     size = 20_000
     allows = [
-        Allow(Location("f", 2 * n + 1), ("c",), range(2 * n + 2, 2 * n + 3)) for n in range(size)
+        AllowComment(Location("f", 2 * n + 1), ("c",), range(2 * n + 2, 2 * n + 3))
+        for n in range(size)
     ]
-    covered = _Covered(allows)
+    allowances = _Allowances(allows)
     findings = [Finding(Location("f", line), ERROR, "c", "", "") for line in range(2 * size + 5)]
-    assert sum(len(covered.by(finding)) for finding in findings) == size
+    assert sum(len(allowances.covers_of(finding)) for finding in findings) == size
 
 
 def loops(folder: Path, count: int) -> Path:
@@ -225,7 +227,7 @@ def test_check_shows_a_thousand_findings_of_a_kind_and_counts_all(
 ) -> None:
     done = setup(loops(tmp_path, 5000), "check", "--format", form)
     assert done.returncode == 1
-    assert done.stdout.count("4,000 more findings like those above are not shown") == 1
+    assert done.stdout.count("4,000 more findings of this kind are not shown") == 1
     assert done.stdout.count("leads to a loop") == 1000
     if form == "text":
         assert done.stderr == "setup: 5000 errors; 1 note (setup check --info)\n"

@@ -83,7 +83,7 @@ def test_no_line_changes_the_user_or_a_group(server: Instance, extra: str) -> No
 
 
 def test_no_line_opens_a_file_of_the_machine(server: Instance, tmp_path: Path) -> None:
-    """An mbox that every user can read, which is outside of the mail folder."""
+    """An mbox that every user can read, which is outside the mail folder."""
     outside = server.home / "outside"
     outside.mkdir(mode=0o755)
     message = "From a@b Mon Jan  1 00:00:00 2024\nSubject: secret of the machine\n\nx\n\n"

@@ -95,7 +95,7 @@ def test_what_is_pushed_while_it_runs_is_neither_judged_nor_waits(untrusting: In
     until(lambda: untrusting.rcpt("info@x.com")[0] == 250, 5)
     status = untrusting.run("status").stdout
     assert "in step: yes" in status
-    assert "held" not in status
+    assert "waiting" not in status
 
 
 def test_the_folder_can_not_trust_itself(tmp_path: Path) -> None:

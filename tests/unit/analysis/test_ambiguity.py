@@ -6,7 +6,8 @@ import re
 import pytest
 
 from mailroster.analysis.checks import check
-from mailroster.analysis.checks.ambiguity import EXPONENTIAL, POWER, STEPS_MAX, UNKNOWN, judge
+from mailroster.analysis.checks.ambiguity import EXPONENTIAL, POWER, UNKNOWN, judge
+from mailroster.analysis.checks.pattern_states import STEPS_MAX
 from mailroster.analysis.checks.subject import Subject
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.regexp import REGEXP

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from mailroster.analysis.charts import NODES_MAX, map_chart, way_chart
+from mailroster.analysis.charts import NODES_MAX, map_chart, route_chart
 from mailroster.analysis.graph import (
     _LEGEND,
     _STYLES,
@@ -65,7 +65,7 @@ def test_no_text_in_a_picture_is_more_than_text(text: str) -> None:
 
 def test_the_way_of_an_address() -> None:
     of = router("box@a", "info@a box+x@a, far@off, gone@a\n")
-    graph = way_chart(follow(of, "Info@a", lambda asked: {}))
+    graph = route_chart(follow(of, "Info@a", lambda asked: {}))
     assert {node.name: node.kind for node in graph.nodes} == {
         "info@a": "alias", "box+x@a": "mailbox", "far@off": "elsewhere", "gone@a": "nowhere",
     }  # fmt: skip
@@ -76,7 +76,7 @@ def test_the_way_of_an_address() -> None:
 
 def test_a_long_way_is_folded() -> None:
     many = ", ".join(f"u{n}@off" for n in range(900))
-    graph = way_chart(follow(router("box@a", f"all@a {many}\n"), "all@a", lambda asked: {}))
+    graph = route_chart(follow(router("box@a", f"all@a {many}\n"), "all@a", lambda asked: {}))
     assert len(graph.nodes) < 40
     assert any("and 875 more" in node.lines for node in graph.nodes)
 
@@ -264,7 +264,7 @@ PICTURES = [
         id="many aliases of one mailbox",
     ),
     pytest.param(
-        way_chart(follow(router("b@a", f"info@a b@a, {WIDE}@off\n"), "info@a", lambda _: {})),
+        route_chart(follow(router("b@a", f"info@a b@a, {WIDE}@off\n"), "info@a", lambda _: {})),
         id="the way of one address",
     ),
     pytest.param(map_chart(router("a@a")), id="a title that is wider than the picture"),

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from mailroster.analysis.checks import RULES, check, regexps
-from mailroster.analysis.checks.domains import is_slip
+from mailroster.analysis.checks.domains import is_misspelling
 from mailroster.analysis.checks.pattern_shape import Pattern
 from mailroster.analysis.checks.secrets import SCHEMES
 from mailroster.analysis.checks.subject import Subject
-from mailroster.analysis.checks.suppressions import judged
+from mailroster.analysis.checks.suppressions import suppress
 from mailroster.base.findings import ERROR, INFO, WARNING, Finding
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.regexp import REGEXP
@@ -449,7 +449,7 @@ def test_secrets_that_everybody_can_read() -> None:
     ],
 )
 def test_what_is_a_slip(domain: str, other: str, slip: bool) -> None:
-    assert is_slip(domain, other) == slip
+    assert is_misspelling(domain, other) == slip
 
 
 @pytest.mark.parametrize(
@@ -545,7 +545,7 @@ def test_findings_of_others_are_allowed_as_ours_are() -> None:
     given = roster(accounts=accounts("a@x.com"), regexp=text)
     theirs = Finding(given.regexp.location(1), ERROR, "bad-pattern", "missing )", "fix it")
     assert theirs.where.line == 2
-    assert list(judged(given, [theirs])) == []
+    assert list(suppress(given, [theirs])) == []
 
 
 def test_an_empty_folder_has_no_finding() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from mailroster.analysis.effects.effect import Effect
-from mailroster.analysis.effects.routes import Route, Routes, concerned, rerouted
+from mailroster.analysis.effects.routes import Route, Routes, affected_keys, rerouted
 from mailroster.routing.change import change
 from tests.support.foreseen import between, roster, router
 
@@ -84,7 +84,7 @@ def test_all_that_is_left_out_is_told_as_one_effect() -> None:
     before, after = Routes(one), Routes(one)
     before.not_followed |= {"bob@a.test", "jane@a.test"}
     after.not_followed |= {"bob@a.test", "qa@a.test"}
-    few = concerned(change(one, one), lambda _, some: None)._replace(left_out=4)
+    few = affected_keys(change(one, one), lambda _, some: None)._replace(left_out=4)
     assert list(rerouted(few, before, after)) == [Effect("not-examined", "", ("7",), ("7",))]
 
 
@@ -92,14 +92,14 @@ def test_what_is_not_examined_is_counted() -> None:
     before = router(roster(accounts=ACCOUNTS))
     after = router(roster(accounts=ACCOUNTS, regexp="/^qa@/ bob@a.test\n"))
     asked: list[set[str]] = []
-    found = concerned(change(before, after), lambda _, some: asked.append(set(some)), most=2)
+    found = affected_keys(change(before, after), lambda _, some: asked.append(set(some)), most=2)
     assert found.left_out == 2
     assert asked == [{"bob@a.test", "jane@a.test"}] * 2
     handed = "@c.test @a.test\n@d.test @a.test\n"
     before = router(roster(accounts=ACCOUNTS, virtual=handed))
     removed = ACCOUNTS.replace("bob@", "bo@").replace("jane@", "ja@")
     after = router(roster(accounts=removed, virtual=handed))
-    found = concerned(change(before, after), lambda _, some: None, most=3)
+    found = affected_keys(change(before, after), lambda _, some: None, most=3)
     users = {"bob", "jane", "bo", "ja"}
     every = {f"{user}@{domain}" for user in users for domain in ("a.test", "c.test", "d.test")}
     assert found.left_out == 8 - 3

@@ -13,12 +13,12 @@ from mailroster.app.adopt.remark import DIFFERS, FIX, KINDS, MISSING, NOTE, OTHE
 from mailroster.app.adopt.variables import VARIABLES
 from mailroster.base.layout import Layout
 from mailroster.cli import main
-from mailroster.servers import mail_owner, prepare
+from mailroster.servers import mail_owner, prerequisites
 from mailroster.servers.config.overrides import FILES as OVERRIDES
 from tests.support import left_behind
+from tests.support.folder import ACCOUNTS, VIRTUAL, Folder, H, Ran, folder
 from tests.support.left_behind import OWNER
 from tests.support.project import ROOT
-from tests.unit.cli.test_setup import ACCOUNTS, VIRTUAL, Folder, H, Ran, folder
 
 __all__ = ["folder"]  # the fixture
 
@@ -32,7 +32,7 @@ def run(folder: Folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     (tmp_path / "nothing").mkdir()
     monkeypatch.chdir(tmp_path / "nothing")
     # pytest's folders are closed, and have long names.
-    monkeypatch.setattr(prepare, "_passable", lambda path: None)
+    monkeypatch.setattr(prerequisites, "check_passable", lambda path: None)
     monkeypatch.setattr(Layout, "socket_room", lambda self: 0)
 
     def adopt(*words: str) -> Ran:
@@ -98,7 +98,7 @@ def test_a_project_a_home_and_a_config_folder_are_the_same(
         "restrictions": 2, "sender_rights": 0, "local_aliases": 1, "relays": 2, "relay_logins": 1,
         "sieve_scripts": 2,
     }  # fmt: skip
-    assert report["mailboxes"] == {"found": 2, "missing": ["bob@example.com", "qa@example.org"]}
+    assert report["mailboxes"] == {"existing": 2, "missing": ["bob@example.com", "qa@example.org"]}
     assert report["next"][0].startswith("docker compose --project-directory")
     assert report["next"][1] == (
         "SPOOF_PROTECTION=1 ENABLE_QUOTAS=1 OVERRIDE_HOSTNAME=mail.example.com "
@@ -129,10 +129,10 @@ def test_volumes_that_docker_keeps_are_asked_for(run: Run, project: Path, tmp_pa
     (project / "compose.yaml").write_text(compose)
     (project / "docker-data/dms/mail-data").rename(tmp_path / "volume")
     ran = run(str(project), "--json")
-    assert "'maildata', a volume that Docker keeps" in text_of(ran, OTHER_WAY, "compose.yaml")
+    assert "volume 'maildata', which Docker manages" in text_of(ran, OTHER_WAY, "compose.yaml")
     assert json.loads(ran.out)["folders"]["mail"] is None
     ran = run(str(project), "--mail", str(tmp_path / "volume"), "--json")
-    assert json.loads(ran.out)["mailboxes"]["found"] == 2
+    assert json.loads(ran.out)["mailboxes"]["existing"] == 2
 
 
 @pytest.mark.parametrize(
@@ -164,19 +164,19 @@ def test_a_folder_without_anything_strange_is_short(run: Run, folder: Folder) ->
     assert ran.code == 0
     assert ran.out.splitlines()[2:] == [
         "serves  1 account, 1 domain",
-        "        1 mailbox with a folder already",
+        "        1 mailbox has a folder already",
         "All of it is served as before.",
         "",
         "Next, as root",
-        "  stop the old server, so that nobody else writes the mail",
+        "  stop the old server, so that only one server writes the mail",
         f"  mailroster --home {folder.home} up",
         "",
         "It will listen on 127.0.0.1: SMTP 10025, submission 10587 and 10465, IMAP 10143 and "
-        "10993, POP3 10110 and 10995, ManageSieve 14190; with a certificate that it makes itself, "
-        "which no client trusts.",
-        'These are ports for a try. To take over: listen and the ports, or layout = "system" for '
-        f"the usual ones on every address, in {folder.config}/mailroster.toml "
-        "(docs/guide/operations.md).",
+        "10993, POP3 10110 and 10995, ManageSieve 14190; with its own certificate, which no client "
+        "trusts.",
+        "These ports are for a test. To take over, set listen and the ports in "
+        f'{folder.config}/mailroster.toml, or set layout = "system" for the usual ports on all '
+        "addresses (docs/guide/operations.md).",
         "",
         f"The pages docs/… are in {ROOT}/docs",
     ]
@@ -188,7 +188,7 @@ def test_the_ports_are_those_that_the_settings_say(run: Run, folder: Folder) -> 
     folder.write("mailroster.toml", 'smtp_port = 25\nlisten = "0.0.0.0"\n')
     ran = run(str(folder.home))
     assert "It will listen on 0.0.0.0: SMTP 25, submission 10587" in ran.out
-    assert "ports for a try" not in ran.out
+    assert "ports are for a test" not in ran.out
     listens = json.loads(run(str(folder.home), "--json").out)["listens"]
     assert (listens["on"], listens["smtp"], listens["imaps"]) == ("0.0.0.0", 25, 10993)
 
@@ -262,11 +262,11 @@ def test_many_strange_files_are_counted(run: Run, folder: Folder) -> None:
     ("file", "text", "subject", "words"),
     [
         pytest.param(
-            VIRTUAL, "@x.com a@x.com\n", "postfix-virtual.cf:1", "keep theirs: b@x.com",
+            VIRTUAL, "@x.com a@x.com\n", "postfix-virtual.cf:1", "of these mailboxes: b@x.com",
             id="a catch-all beside mailboxes",
         ),
         pytest.param(
-            VIRTUAL, "i@x.com a@x.com\n", "postfix-virtual.cf:1", "logs in with an alias",
+            VIRTUAL, "i@x.com a@x.com\n", "postfix-virtual.cf:1", "log in with an alias",
             id="an alias with which somebody may log in",
         ),
         pytest.param(
@@ -279,10 +279,10 @@ def test_many_strange_files_are_counted(run: Run, folder: Folder) -> None:
         ),
         pytest.param(
             "postfix-send-access.cf", "a@x.com REJECT\n", "postfix-send-access.cf:1",
-            "under another name", id="who may not send",
+            "another sender address", id="who may not send",
         ),
         pytest.param(
-            "postfix-aliases.cf", "root: a@x.com\n", "postfix-aliases.cf", "run no programs",
+            "postfix-aliases.cf", "root: a@x.com\n", "postfix-aliases.cf", "can't run programs",
             id="local aliases",
         ),
         pytest.param(
@@ -345,13 +345,13 @@ def with_variables(project: Path, text: str) -> None:
         ("DOVECOT_MAILBOX_FORMAT=mdbox", FIX, "userdb_mail"),
         ("ENABLE_SASLAUTHD=1", FIX, "saslauthd"),
         ("POSTFIX_MAILBOX_SIZE_LIMIT=5G", FIX, "not a number"),
-        ("DMS_VMAIL_UID=0", FIX, "no id for the mail"),
-        ("LOG_LEVEL=anything", FIX, "none of error, warn, info, debug, trace"),
-        ("POSTMASTER_ADDRESS=</etc/shadow", FIX, "no address"),
-        ("OVERRIDE_HOSTNAME=mail_x.example", FIX, "no host name"),
-        ("DEFAULT_RELAY_HOST=a b={", FIX, "no relay"),
+        ("DMS_VMAIL_UID=0", FIX, "not a valid uid or gid for the mail"),
+        ("LOG_LEVEL=anything", FIX, "not one of error, warn, info, debug, trace"),
+        ("POSTMASTER_ADDRESS=</etc/shadow", FIX, "not an address"),
+        ("OVERRIDE_HOSTNAME=mail_x.example", FIX, "not a host name"),
+        ("DEFAULT_RELAY_HOST=a b={", FIX, "not a relay"),
         ("SSL_TYPE=letsencrypt", OTHER_WAY, "live/mail.example.com/fullchain.pem"),
-        ("SSL_TYPE=snakeoil", FIX, "none of letsencrypt, custom, self-signed, manual"),
+        ("SSL_TYPE=snakeoil", FIX, "not one of letsencrypt, custom, self-signed, manual"),
         ("RELAY_HOST=smtp.provider.test\nDEFAULT_RELAY_HOST=", OTHER_WAY, "DEFAULT_RELAY_HOST"),
         ("RELAY_HOST=smtp.provider.test", OTHER_WAY, "DEFAULT_RELAY_HOST"),
         ("RELAY_PASSWORD=very-secret", OTHER_WAY, "add-auth"),
@@ -362,8 +362,8 @@ def with_variables(project: Path, text: str) -> None:
         ("ENABLE_SRS=1", MISSING, "postsrsd"),
         ("ENABLE_CLAMAV__FILE=/run/secrets/f", MISSING, "viruses"),
         ("ENABLE_FETCHMAIL=1", MISSING, "fetched"),
-        ("SPOOF_PROTECTION__FILE=/run/secrets/s", NOTE, "not known here"),
-        ("HELLO=1", NOTE, "does nothing"),
+        ("SPOOF_PROTECTION__FILE=/run/secrets/s", NOTE, "unknown to this command"),
+        ("HELLO=1", NOTE, "without effect"),
     ],
 )
 def test_a_variable_that_does_not_count_as_it_stands_is_named(
@@ -382,7 +382,7 @@ def test_a_host_name_of_the_compose_file_that_cannot_be_one_is_named(
     assert "mail_x" in text
     (project / "compose.yaml").write_text(text)
     ran = run(str(project), "--json")
-    assert "no host name" in text_of(ran, FIX, "OVERRIDE_HOSTNAME")
+    assert "not a host name" in text_of(ran, FIX, "OVERRIDE_HOSTNAME")
     assert "mail_x" not in " ".join(json.loads(ran.out)["next"])
 
 
@@ -428,7 +428,7 @@ def test_what_is_on_by_default_is_told_unless_it_is_off(run: Run, project: Path)
 
 def test_spoof_protection_of_the_project_counts(run: Run, project: Path) -> None:
     def rights(ran: Ran) -> list[str]:
-        return [text for _, text in told(ran)[DIFFERS] if "right to send" in text]
+        return [text for _, text in told(ran)[DIFFERS] if "SPOOF" in text or "setup sender" in text]
 
     assert len(rights(run(str(project), "--json"))) == 2
     with_variables(project, "SPOOF_PROTECTION=0\n")
@@ -455,10 +455,12 @@ def test_a_container_that_is_given_the_old_variables_judges_them(
     ("name", "text", "words"),
     [
         pytest.param("compose.yaml", "services: [", "can't be read", id="broken YAML"),
-        pytest.param("compose.yaml", "- a\n- b\n", "none of its services", id="a list"),
-        pytest.param("compose.yaml", "services:\n  web: {image: nginx}\n", "none", id="no mail"),
+        pytest.param("compose.yaml", "- a\n- b\n", "it has no mail server", id="a list"),
+        pytest.param(
+            "compose.yaml", "services:\n  web: {image: nginx}\n", "no mail server", id="no mail"
+        ),
         pytest.param("compose.yaml", "[" * 5000, "can't be read", id="nested without end"),
-        pytest.param("compose.yaml", "a: &a [*a]\n", "none of its", id="an anchor in a circle"),
+        pytest.param("compose.yaml", "a: &a [*a]\n", "no mail server", id="an anchor in a circle"),
         pytest.param("compose.yaml", "\0\1\2", "can't be read", id="binary"),
         pytest.param("mailserver.env", "\0\1\2", "can't be read", id="binary variables"),
     ],
@@ -481,7 +483,10 @@ def test_without_yaml_the_compose_file_is_an_error_since_all_its_settings_are_lo
     monkeypatch.setitem(sys.modules, "yaml", None)
     ran = run(str(project))
     assert ran.code == 1
-    assert "compose.yaml: not read, as PyYAML is missing" in ran.out.partition("Fix these first")[2]
+    assert (
+        "compose.yaml: the file is not read, since PyYAML"
+        in ran.out.partition("Fix these first")[2]
+    )
     assert "apt install python3-yaml" in ran.out
     assert "Next" not in ran.out
 
@@ -504,7 +509,7 @@ def test_mail_of_another_owner_is_told_with_two_ways_out(run: Run, home: Folder)
     ran = run(str(home.home), "--json")
     text = text_of(ran, FIX, "mail-data")
     assert "belongs to 1001:1002, and not to 5000:5000" in text
-    assert "DMS_VMAIL_UID=1001 DMS_VMAIL_GID=1002, or chown -R 5000:5000" in text
+    assert "DMS_VMAIL_UID=1001 DMS_VMAIL_GID=1002, or run once: chown -R 5000:5000" in text
     assert ran.code == 1
 
 
@@ -547,7 +552,7 @@ def test_a_mailbox_in_another_case_is_told_with_the_command(run: Run, home: Fold
 
 def test_a_folder_that_is_one_mailbox_is_told(run: Run, home: Folder) -> None:
     ran = run(str(home.config), "--mail", str(home.mail / "x.com/a"), "--json")
-    assert "one mailbox" in text_of(ran, FIX, "a")
+    assert "is itself a mailbox" in text_of(ran, FIX, "a")
 
 
 def test_mail_of_nobody_is_counted_and_named(run: Run, home: Folder) -> None:
@@ -613,7 +618,7 @@ def test_mail_in_the_queue_is_told(run: Run, project: Path) -> None:
     (spool / "defer/A/4ABC").touch()  # a log
     ran = run(str(project), "--json")
     assert json.loads(ran.out)["queued"] == {"active": 1, "deferred": 1}
-    assert "2 messages waiting" in text_of(ran, FIX, "spool-postfix")
+    assert "2 messages in the old queue" in text_of(ran, FIX, "spool-postfix")
 
 
 def test_our_state_fits_beside_theirs_unless_a_name_of_ours_is_taken(
@@ -624,7 +629,7 @@ def test_our_state_fits_beside_theirs_unless_a_name_of_ours_is_taken(
     assert "mail-state" in subjects(run(str(project), "--json"), NOTE)
     (state / "sql").mkdir()
     ran = run(str(project), "--json")
-    assert "there are sql already" in text_of(ran, FIX, "mail-state")
+    assert "needs these names, but other files have them: sql;" in text_of(ran, FIX, "mail-state")
     assert "--state DIR" in text_of(ran, FIX, "mail-state")
     (state / "tables").mkdir()  # they are ours
     assert subjects(run(str(project), "--json"), FIX) == []
@@ -661,7 +666,7 @@ def test_a_hash_that_the_installed_dovecot_lacks_is_told(
 
     monkeypatch.setattr(assessment, "run", lambda argv: (0, "ARGON2ID PLAIN\n", ""))
     ran = run(str(project), "--json")
-    assert any("no scheme SHA512-CRYPT" in text for _, text in told(ran)[FIX])
+    assert any("does not know the scheme SHA512-CRYPT" in text for _, text in told(ran)[FIX])
     assert ran.code == 1
 
 

@@ -10,9 +10,10 @@ from mailroster.app.expire import _TICK_S, Deadlines, ends_among
 from mailroster.base.findings import Refused
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Sources, load
-from mailroster.daemons import follower as follow
+from mailroster.daemons import errands
+from mailroster.daemons.follower import Follower
 from mailroster.system.files import read
-from tests.unit.edits.test_expiry import note
+from tests.support.note_lines import note
 
 VIRTUAL = "postfix-virtual.cf"
 BEFORE, END, AFTER = "2026-12-31T17:59:59", "2026-12-31T18:00", "2026-12-31T18:00:00"
@@ -52,7 +53,7 @@ def test_due_when_it_is_over_and_only_until_it_is_done(
     assert not deadlines.due(BEFORE)
     assert deadlines.due(AFTER)
     assert deadlines.due(AFTER)
-    deadlines.done(AFTER)
+    deadlines.mark_handled(AFTER)
     assert not deadlines.due(AFTER)
     assert deadlines.due("2027-01-02T00:00:00")
 
@@ -111,14 +112,14 @@ def test_a_folder_that_cannot_be_written_is_told_and_tried_again_later(
     config.mkdir()
     write(config, note(until="2020-01-01") + "a b\n")
     settings = load(Sources({"home": str(tmp_path)}, {}, read, os.path.isdir))
-    monkeypatch.setattr(follow, "log", said.append)
-    monkeypatch.setattr(follow, "put_over", refuse)
-    monkeypatch.setattr("mailroster.daemons.follower.time.monotonic", clock)
-    follower = follow.Follower(settings, Layout(settings.state))
+    monkeypatch.setattr(errands, "log", said.append)
+    monkeypatch.setattr(errands, "expire_entries", refuse)
+    monkeypatch.setattr("mailroster.daemons.errands.time.monotonic", clock)
+    follower = Follower(settings, Layout(settings.state))
     for _ in range(100):
-        follower._put_over()
+        follower._end_dates.run(follower._store, follower._tables)
     assert len(tries) == 1
-    clock.now += follow.TRY_AGAIN_S
-    follower._put_over()
+    clock.now += errands.TRY_AGAIN_S
+    follower._end_dates.run(follower._store, follower._tables)
     assert len(tries) == 2
-    assert said == ["what has come to its end date stays in force: the folder is read-only"]
+    assert said == ["expired entries stay in force: the folder is read-only"]

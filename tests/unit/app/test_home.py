@@ -10,7 +10,7 @@ from mailroster.app import configure, history, undo
 from mailroster.app.home import EditResult, Home
 from mailroster.app.new_findings import new_findings
 from mailroster.app.pattern_matcher import PrefetchingMatcher
-from mailroster.app.preview import foreseen
+from mailroster.app.preview import predict_effects
 from mailroster.base.address import Address
 from mailroster.base.findings import Refused, TryAgain
 from mailroster.edits import accounts
@@ -57,7 +57,7 @@ def test_an_edit_gives_what_it_has_changed(mail: Mail) -> None:
 def test_a_dry_run_gives_the_same_and_changes_nothing(mail: Mail) -> None:
     result = mail.add("a@x.test", dry_run=True)
     assert not list(mail.config.iterdir())
-    effects = foreseen(mail.home, result.before, result.after)
+    effects = predict_effects(mail.home, result.before, result.after)
     assert "a@x.test" in [effect.subject for effect in effects]
     assert mail.add("a@x.test").plan.keys == result.plan.keys
 
@@ -81,7 +81,7 @@ def test_new_findings_are_values(mail: Mail) -> None:
 
 def test_a_folder_that_was_not_meant_is_warned_of_once(mail: Mail) -> None:
     (mail.config / "other.txt").write_text("")
-    for home in (mail.home, mail.home.changed(words=["email", "list"])):
+    for home in (mail.home, mail.home.derive(words=["email", "list"])):
         home.roster()
     assert len(mail.warnings) == 1
     assert "has none of mailroster's files" in mail.warnings[0]

@@ -8,6 +8,7 @@ from mailroster.app.passwords.hashing import Crypt, hash_password
 from mailroster.app.passwords.verify import is_right
 from mailroster.base.findings import Refused
 from mailroster.roster.formats.hash_cost import SCHEMES
+from tests.support.hashes import FOREIGN
 
 PASSWORD = "pässwort: |'\"x"
 UNCHECKED = {"HMAC-MD5", "CRAM-MD5", "DIGEST-MD5", "OTP", "PLAIN-MD4", "PLAIN-TRUNC"}
@@ -17,19 +18,6 @@ CHECKED = (
     "DES-CRYPT", "MD5", "MD5-CRYPT", "SHA256-CRYPT", "SHA512-CRYPT", "BLF-CRYPT", "ARGON2I",
     "ARGON2ID",
 )  # fmt: skip
-
-#: Hashes of other systems, and of schemes that Dovecot wants to be named.
-FOREIGN = (
-    "$argon2id$v=19$m=1024,t=1,p=1$c29tZXNhbHQ$eUrvXkOdFDeDJAbbtTDEFNSVQCE7UVvWDwFOJ8mJ4kM",
-    "$argon2i$v=19$m=1024,t=1,p=1$c29tZXNhbHQ$eUrvXkOdFDeDJAbbtTDEFNSVQCE7UVvWDwFOJ8mJ4kM",
-    "{CRYPT}$argon2id$v=19$m=1024,t=1,p=1$c29tZXNhbHQ$eUrvXkOdFDeDJAbbtTDEFNSVQCE7UVvWDwFOJ8mJ4kM",
-    "{BLF-CRYPT}$6$abcdefgh$def",
-    "$bcrypt-sha256$v=2,t=2b,r=12$n79VH.0Q2TMWmt3Oqt9uku$Kq4Noyk3094Y2QlB8NdRT8SvGiI4ft2",
-    "$pbkdf2-sha256$29000$N2YMIWQsBWBMae09x1jrPQ$1t8iyB2A.WF/Z5JZv.lfCIhXXN33N23OSgQYThBYRfk",
-    "$P$BRXLWoVTZ5LQUNqmVYBG1Ry2xQfbfG/",
-    "$S$Dabcdefgh",
-    "$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E",
-)
 
 
 def made(scheme: str) -> str:
@@ -75,7 +63,11 @@ def test_a_hash_without_a_scheme_is_known_by_its_mark() -> None:
     assert is_right("secret", hash_password("secret", "BLF-CRYPT").partition("}")[2])
 
 
-DAMAGED, FITS_NONE, UNKNOWN = "the hash is damaged", "no password fits", "can't be checked here"
+DAMAGED, FITS_NONE, UNKNOWN = (
+    "the hash is damaged",
+    "no password matches",
+    "can't verify the scheme",
+)
 
 
 @pytest.mark.parametrize(

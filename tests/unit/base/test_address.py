@@ -84,8 +84,8 @@ def test_the_key_of_an_alias_may_be_what_virtual_allows(text: str, key: str) -> 
     ("text", "message"),
     [
         ("", "an empty address"),
-        ("@", "nothing behind the '@'"),
-        ("a@", "nothing behind the '@'"),
+        ("@", "no domain behind the '@'"),
+        ("a@", "no domain behind the '@'"),
         ("a b@x.com", "has ' '"),
         ("a@b@x.com", "more than one '@'"),
         ("#a", "'#"),

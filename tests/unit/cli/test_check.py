@@ -13,12 +13,12 @@ import pytest
 
 from mailroster.base.findings import ERROR, INFO, WARNING, Finding, Location
 from mailroster.cli import check_pages, check_reports
-from mailroster.cli.shown import shown
+from mailroster.cli.finding_limit import limit_findings
 from mailroster.servers import patterns
 from mailroster.servers.patterns import NoPcre
 from tests.support.faulty import public_folder
+from tests.support.folder import ACCOUNTS, QUOTAS, VIRTUAL, Folder, H, folder, on_a_terminal
 from tests.support.project import ROOT
-from tests.unit.cli.test_setup import ACCOUNTS, QUOTAS, VIRTUAL, Folder, H, folder, on_a_terminal
 
 __all__ = ["folder"]  # the fixture
 
@@ -73,9 +73,9 @@ def test_options_choose_what_is_shown_and_what_fails(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("--format xml", "'xml' is none of text, json, github, sarif"),
+        ("--format xml", "unknown format 'xml'; use one of: text, json, github, sarif"),
         ("--json --format sarif", "exclude each other"),
-        ("--rule", "wants a value"),
+        ("--rule", "needs a value"),
         ("--rule ,", "--rule names no code"),
         ("--rule quota-without-acount", "did you mean quota-without-account?"),
         ("--ignore catch-all,nonsense", "there is no code 'nonsense'"),
@@ -140,7 +140,7 @@ def test_a_workflow_command_is_one_line_whatever_it_says(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    found = shown([ODD, ODD._replace(where=Location("x.cf"), severity=INFO)])
+    found = limit_findings([ODD, ODD._replace(where=Location("x.cf"), severity=INFO)])
     check_reports.github("a,b:c%")(found, 0)
     assert capsys.readouterr().out.splitlines() == [
         "::warning file=a%2Cb%3Ac%25/postfix-virtual.cf,title=dangling-alias,line=3"
@@ -213,7 +213,7 @@ def test_a_sarif_log_takes_any_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for path in ("a b%#?ü", "/elsewhere/ü\udcff", ".."):
-        check_reports.sarif(path)(shown([ODD._replace(where=Location("x.cf"))]), 0)
+        check_reports.sarif(path)(limit_findings([ODD._replace(where=Location("x.cf"))]), 0)
         conforms(json.loads(capsys.readouterr().out))
 
 

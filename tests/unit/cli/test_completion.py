@@ -304,4 +304,4 @@ def test_an_unknown_shell_is_not_understood(environment: dict[str, str]) -> None
         ["setup", "completion", "tcsh"], env=environment, capture_output=True, text=True
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert "none of bash, zsh, fish" in done.stderr
+    assert "use one of: bash, zsh, fish" in done.stderr

@@ -12,7 +12,7 @@ import pytest
 from mailroster.base.settings import FOLDERS, SETTINGS
 from mailroster.cli.progress import Bar
 from mailroster.cli.table import print_table
-from tests.unit.cli.test_setup import ACCOUNTS, MASTERS, QUOTAS, VIRTUAL, Folder, H, given
+from tests.support.folder import ACCOUNTS, MASTERS, QUOTAS, VIRTUAL, Folder, H, given
 
 BOB = f"bob@x.com|{H}\n"
 
@@ -152,7 +152,7 @@ def test_a_check_tells_right_wrong_locked_and_unknown(
     folder.setup("email", "add", "bob@x.com", "zebra-11")
     assert checked("zebra-11")[0] == 0
     assert checked("zebra-12") == (1, (
-        "setup: warning: 'BOB@x.com' is taken in lower case, as 'bob@x.com'\n"
+        "setup: warning: 'BOB@x.com' is changed to lower case: 'bob@x.com'\n"
         "setup: the password of 'bob@x.com' is wrong\n"
     ))  # fmt: skip
     assert checked("zebra-11", address="no@x.com")[0] == 1
@@ -160,7 +160,7 @@ def test_a_check_tells_right_wrong_locked_and_unknown(
     for password, word in (("zebra-11", "right"), ("zebra-12", "wrong")):
         code, err = checked(password, "--rehash")
         assert code == 1
-        assert f"is locked, and can't log in; the password is {word}" in err
+        assert f"is locked and can't log in; the password is {word}" in err
 
 
 def test_a_check_without_a_terminal_wants_standard_input(folder: Folder) -> None:
@@ -301,7 +301,7 @@ def test_a_rename_names_the_patterns_that_lead_to_an_address_that_is_given_up(
     folder.write("postfix-regexp.cf", "# x\n/^b/ Bob@x.com\n")
     ran = folder.setup("email", "rename", "--no-alias", "bob@x.com", "rob@x.com")
     assert ran.code == 0
-    assert "postfix-regexp.cf:2: this rule leads to 'bob@x.com'" in ran.err
+    assert "postfix-regexp.cf:2: this rule still points to 'bob@x.com'" in ran.err
 
 
 # -- tables
@@ -321,7 +321,7 @@ def test_a_table_that_is_piped_has_tabs_and_all_columns(folder: Folder) -> None:
 
 def test_a_dumb_terminal_gets_no_escapes(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setattr("mailroster.cli.progress._PATIENCE_S", 0)
+    monkeypatch.setattr("mailroster.cli.progress._DELAY_S", 0)
     for stream in ("stdout", "stderr"):
         monkeypatch.setattr(getattr(sys, stream), "isatty", lambda: True)
     for term, escapes in (("xterm", 3), ("dumb", 0)):

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.unit.cli.test_setup import ACCOUNTS, QUOTAS, VIRTUAL, Folder, H, folder
+from tests.support.folder import ACCOUNTS, QUOTAS, VIRTUAL, Folder, H, folder
 
 __all__ = ["folder"]  # the fixture
 
@@ -23,17 +23,17 @@ def filled(folder: Folder) -> Folder:
 def test_the_way_is_told_with_lines_and_what_was_tried(folder: Folder) -> None:
     done = filled(folder).setup("explain", "T7@A.x")
     assert done.code == 0
-    in_vain = "box+7@a.x in postfix-virtual.cf, postfix-regexp.cf, postfix-accounts.cf: no"
+    misses = "box+7@a.x in postfix-virtual.cf, postfix-regexp.cf, postfix-accounts.cf"
     assert done.out.splitlines()[:9] == [
         "T7@a.x",
         "  accepted with 250, for 1 recipient",
         "Route",
         "  T7@a.x becomes box+7@a.x",
         "    by postfix-regexp.cf:3: /^t(.)@/",
-        "    tried before: t7@a.x in postfix-virtual.cf: no",
+        "    no match before: t7@a.x in postfix-virtual.cf",
         "  box+7@a.x is delivered here",
         "    by postfix-accounts.cf:1: box@a.x, its extension left out",
-        f"    tried before: {in_vain}; box@a.x in postfix-virtual.cf: no",
+        f"    no match before: {misses}; box@a.x in postfix-virtual.cf",
     ]
     assert "may hold 5G by dovecot-quotas.cf:1" in done.out
 
@@ -42,7 +42,7 @@ def test_as_json_it_says_the_same(folder: Folder) -> None:
     found = json.loads(filled(folder).setup("explain", "info+x@a.x", "--json").out)
     assert [end["kind"] for end in found["recipients"]] == ["mailbox", "elsewhere"]
     assert found["hops"][0]["form"] == "without extension"
-    assert (found["asked"], found["disagreements"]) == ([], [])
+    assert (found["servers"], found["disagreements"]) == ([], [])
     assert H not in json.dumps(found)
 
 

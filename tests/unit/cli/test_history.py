@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mailroster.store.history.log import HISTORY
+from tests.support.folder import ACCOUNTS, QUOTAS, VIRTUAL, Folder, Ran
 from tests.support.mailboxes import give_to_mail_user
-from tests.unit.cli.test_setup import ACCOUNTS, QUOTAS, VIRTUAL, Folder, Ran
 
 H = "{SHA512-CRYPT}$6$abc$def"
 SECRET = "correct horse"
@@ -169,7 +169,7 @@ def test_what_has_changed_since_is_named_and_nothing_is_changed(folder: Folder) 
     assert folder.setup("undo", "4") == Ran(
         1,
         "",
-        "setup: dovecot-quotas.cf: 'jane@x.com:5G' is not there any more since change 5 "
+        "setup: dovecot-quotas.cf: 'jane@x.com:5G' is no longer in the file since change 5 "
         "(setup quota set jane@x.com 6G); nothing was changed\n",
     )
     assert folder.state() == before
@@ -200,7 +200,7 @@ def test_that_mail_does_not_come_back_is_told(folder: Folder) -> None:
     (folder.mail / "x.com/john").mkdir()
     give_to_mail_user(folder.mail)
     folder.setup("email", "del", "-y", "jane@x.com")
-    said = "setup: there is no mail of jane@x.com: what 'email del -y' has deleted does not come"
+    said = "setup: the mail of jane@x.com can't be restored: 'email del -y' has deleted it"
     assert folder.setup("undo").err.startswith(said)
     folder.setup("email", "del", "-n", "john@x.com")
     assert folder.setup("undo").err == "", "the mail was kept"
@@ -227,7 +227,7 @@ def test_that_what_comes_back_is_over_is_told(folder: Folder) -> None:
     alias = folder.read(VIRTUAL)
     folder.write(VIRTUAL, f"{alias}# mailroster: until 2020-01-01\nfair@x.com john@x.com\n")
     folder.setup("alias", "del", "fair@x.com", "john@x.com")
-    said = "setup: warning: 'fair@x.com' has ended with 2020-01-01, and will again\n"
+    said = "setup: warning: 'fair@x.com' has expired (2020-01-01) and will expire again\n"
     assert folder.setup("undo").err == said
 
 
@@ -235,7 +235,7 @@ def test_what_still_names_an_account_that_goes_is_told(folder: Folder) -> None:
     ran = folder.setup("undo", "2")
     assert ran.code == 0
     assert ran.err == (
-        "setup: warning: 'jane@x.com' is no account any more; its quota, the alias info@x.com "
+        "setup: warning: 'jane@x.com' is no longer an account; its quota, the alias info@x.com "
         "stays\n"
     )
 
@@ -251,7 +251,7 @@ def test_what_still_names_an_account_that_goes_is_told(folder: Folder) -> None:
         (("undo", "٣"), 2, "is not a number"),
         (("undo", "1", "2"), 2, "too many arguments"),
         (("log", "-n", "many"), 2, "'many' is not a number"),
-        (("log", "-n"), 2, "wants a value"),
+        (("log", "-n"), 2, "needs a value"),
         (("log", "a@x", "b@x"), 2, "too many arguments"),
     ],
 )
@@ -296,11 +296,11 @@ def test_an_import_that_is_too_large_is_only_counted(folder: Folder) -> None:
     folder.write("mailroster.toml", "history_bytes = 20000\n")
     assert folder.setup("import", str(folder.home / "rows.csv")).code == 0
     assert folder.setup("log", "-n", "1").out.splitlines()[1:] == [
-        f"    {ACCOUNTS}: 200 added (too many to be kept; can't be undone)"
+        f"    {ACCOUNTS}: 200 added (too many to store; can't be undone)"
     ]
     ran = folder.setup("undo")
     assert ran.code == 1
-    assert "too large to be kept line by line: 0 lines removed and 200 added" in ran.err
+    assert "which was too large: 0 lines removed and 200 added" in ran.err
     assert len(folder.read(HISTORY)) < 5000
 
 
@@ -309,7 +309,7 @@ def test_a_history_that_can_not_be_written_is_told_and_the_change_made(folder: F
     (folder.config / HISTORY).mkdir()
     ran = folder.setup("quota", "set", "john@x.com", "1G")
     assert ran.code == 0
-    assert "warning: the change is made, but missing in the history" in ran.err
+    assert "warning: the change is written, but not in the history" in ran.err
     assert "john@x.com:1G" in folder.read(QUOTAS)
     ran = folder.setup("log")
     assert (ran.code, ran.out) == (75, "")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mailroster.system.folder_lock import LOCK_FILE
-from tests.unit.cli.test_setup import ACCOUNTS, QUOTAS, VIRTUAL, Folder, H, folder
+from tests.support.folder import ACCOUNTS, QUOTAS, VIRTUAL, Folder, H, folder
 
 __all__ = ["folder"]  # the fixture
 

@@ -6,7 +6,7 @@ import pytest
 
 from mailroster.app import new_findings
 from mailroster.base.findings import ServerError
-from tests.unit.cli.test_setup import ACCOUNTS, QUOTAS, VIRTUAL, Folder, H, folder
+from tests.support.folder import ACCOUNTS, QUOTAS, VIRTUAL, Folder, H, folder
 
 __all__ = ["folder"]
 

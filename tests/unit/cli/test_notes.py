@@ -7,7 +7,7 @@ import pytest
 
 from mailroster.base.findings import Refused, UsageError
 from mailroster.cli.notes import until_of
-from tests.unit.cli.test_setup import ACCOUNTS, MASTERS, QUOTAS, SEND, VIRTUAL, Folder, H, folder
+from tests.support.folder import ACCOUNTS, MASTERS, QUOTAS, SEND, VIRTUAL, Folder, H, folder
 
 __all__ = ["folder"]
 L = H.replace("}", "}!")
@@ -182,15 +182,15 @@ def test_an_import_keeps_the_lock(folder: Folder) -> None:
     [
         pytest.param(
             ACCOUNTS, f"# mailroster: until 31.12.2026\na@x.com|{H}\n",
-            "1: error: '31.12.2026' is no date", id="no date",
+            "1: error: '31.12.2026' is not a date", id="no date",
         ),
         pytest.param(
-            VIRTUAL, "\n# mailroster: until\nb@x.com a@x.com\n", "2: error: '' is no date",
+            VIRTUAL, "\n# mailroster: until\nb@x.com a@x.com\n", "2: error: '' is not a date",
             id="no date at all",
         ),
         pytest.param(
             VIRTUAL, "b@x.com a@x.com\n#mailroster: util 2026-12-31\nc@x.com a@x.com\n",
-            "2: error: there is no note 'util'", id="a word that is none",
+            "2: error: 'util' is not a kind of note", id="a word that is none",
         ),
         pytest.param(
             SEND, "# mailroster: comment x\n\na@x.com REJECT\n", "1: warning: the note belongs to",
@@ -201,7 +201,7 @@ def test_an_import_keeps_the_lock(folder: Folder) -> None:
             id="nothing below",
         ),
         pytest.param(
-            MASTERS, f"# mailroster: until 2026-12-31\nm|{H}\n", "1: warning: nothing in",
+            MASTERS, f"# mailroster: until 2026-12-31\nm|{H}\n", "1: warning: an end date has",
             id="where nothing ends",
         ),
     ],

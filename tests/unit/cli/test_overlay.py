@@ -12,8 +12,8 @@ from mailroster.base.settings import FOLDERS, OVERLAY, SETTINGS
 from mailroster.store.overlay.record import RECORD
 from mailroster.system.folder_lock import LOCK_FILE
 from tests.support.faulty import NOBODY, in_child, public_folder
+from tests.support.folder import ACCOUNTS, QUOTAS, VIRTUAL, Folder, Ran
 from tests.support.kubelet import Volume
-from tests.unit.cli.test_setup import ACCOUNTS, QUOTAS, VIRTUAL, Folder, Ran
 
 H = "{SHA512-CRYPT}$6$abc$def"
 FILES = {ACCOUNTS: f"john@x.com|{H}\n", VIRTUAL: "info@x.com john@x.com\n"}
@@ -119,7 +119,7 @@ def test_an_unknown_file_is_refused(folder: Overlaid) -> None:
     for command in ("diff", "drop"):
         ran = folder.setup("overlay", command, "postfix-acounts.cf")
         assert (ran.code, ran.out) == (1, "")
-        assert "'postfix-acounts.cf' is neither here nor in the source" in ran.err
+        assert "'postfix-acounts.cf' is neither in the overlay nor in the source" in ran.err
     for path in ("../outside", "/etc/passwd", ".mailroster-source"):
         assert folder.setup("overlay", "drop", path).code == 1
 
@@ -133,7 +133,7 @@ def test_what_is_exported_makes_both_the_same(folder: Overlaid) -> None:
     folder.volume.put({path.name: path.read_text() for path in out.iterdir()})
     assert set(folder.states().values()) == {"follows"}
     again = folder.setup("overlay", "export", str(out))
-    assert (again.code, "is there already, and not empty" in again.err) == (1, True)
+    assert (again.code, "exists already and is not empty" in again.err) == (1, True)
 
 
 def test_a_secret_has_all_files_but_those_that_it_takes_no_names_of(folder: Overlaid) -> None:
@@ -144,7 +144,7 @@ def test_a_secret_has_all_files_but_those_that_it_takes_no_names_of(folder: Over
     assert (found["kind"], found["metadata"]) == ("Secret", {"name": "mail"})
     data = {name: base64.b64decode(text).decode() for name, text in found["data"].items()}
     assert data == FILES
-    assert ran.err.startswith(f"setup: warning: {SIEVE}: a Secret takes no such names")
+    assert ran.err.startswith(f"setup: warning: {SIEVE}: a Secret allows no such names")
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_what_is_dropped_follows_the_source_again_and_can_be_undone(folder: Over
     (folder.overlay / SIEVE).write_text("discard;\n")
     shown = folder.setup("overlay", "drop", "--dry-run", ACCOUNTS, SIEVE)
     assert "-new@x.com|{SHA512-CRYPT}…" in shown.out
-    assert "account new@x.com is gone" in shown.out
+    assert "account new@x.com is removed" in shown.out
     assert "-discard;" in shown.out
     assert folder.states() == {ACCOUNTS: "edited", SIEVE: "edited", VIRTUAL: "follows"}
     assert folder.setup("overlay", "drop", ACCOUNTS, SIEVE) == Ran(0, "", "")
@@ -222,7 +222,7 @@ def test_where_nothing_was_ever_brought_a_source_that_is_away_is_refused(
 ) -> None:
     folder.config.rename(folder.home / "away")
     ran = folder.setup("email", "add", "new@x.com", SECRET)
-    assert (ran.code, "nothing of it is in" in ran.err) == (1, True)
+    assert (ran.code, "has no copy of it yet" in ran.err) == (1, True)
     assert not (folder.overlay / ACCOUNTS).exists()
 
 
@@ -239,14 +239,14 @@ def test_somebody_who_may_not_write_the_overlay_reads_what_is_there(
     with public_folder() as root:
         volume = Volume(root / "source", FILES)
         overlay = Overlay(str(volume.folder), str(root / "overlay"))
-        overlay.bring()
+        overlay.update()
         for path in (root / "overlay", *(root / "overlay").iterdir()):
             path.chmod(0o755 if path.is_dir() else 0o644)
         (root / "overlay" / LOCK_FILE).chmod(0o600)
         volume.put({**FILES, VIRTUAL: "new@x.com john@x.com\n"})
-        word = in_child(overlay.bring, uid=NOBODY)
+        word = in_child(overlay.update, uid=NOBODY)
         assert word.startswith("Refused: ")
         assert "Permission denied" in word
-        assert "is not taken over" in word
+        assert "the overlay is not updated from" in word
         assert (root / "overlay" / VIRTUAL).read_text() == FILES[VIRTUAL]
         assert sorted(os.listdir(root / "overlay")) == sorted([RECORD, LOCK_FILE, *FILES])

@@ -10,10 +10,12 @@ import pytest
 
 from mailroster.base.layout import Layout
 from mailroster.cli.commands import COMMANDS
-from mailroster.publish.reconcile import Tables, reconcile
+from mailroster.publish.destinations import targets_of
+from mailroster.publish.live_tables import LiveTables
+from mailroster.publish.reconcile import reconcile
 from mailroster.store.config_folder import Store
 from mailroster.system.stability import Settling
-from tests.unit.cli.test_setup import ACCOUNTS, MASTERS, QUOTAS, VIRTUAL, Folder, H, folder
+from tests.support.folder import ACCOUNTS, MASTERS, QUOTAS, VIRTUAL, Folder, H, folder
 
 __all__ = ["folder"]  # the fixture
 
@@ -44,9 +46,9 @@ def test_a_dry_run_shows_the_effect_below_the_files(filled: Folder) -> None:
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.endswith(
         "\n\nThe effect:\n"
-        "  account a@x.com is gone: no login, no mail\n"
-        "  alias info@x.com is gone; it led to a@x.com\n"
-        "  a@x.com stops receiving from all@x.com\n"
+        "  account a@x.com is removed: no login, no mail\n"
+        "  alias info@x.com is removed; it led to a@x.com\n"
+        "  a@x.com no longer receives mail to all@x.com\n"
     )
 
 
@@ -57,7 +59,7 @@ def test_what_changes_no_mail_and_no_login_says_so(filled: Folder) -> None:
     for file in (ACCOUNTS, VIRTUAL, QUOTAS):
         (filled.home / "other" / file).write_bytes(filled.state()[file])
     out = filled.setup("diff", str(filled.home / "other")).out
-    assert out.endswith("The effect:\n  nothing: no login and no mail is concerned\n")
+    assert out.endswith("The effect:\n  none: no login and no mail changes\n")
 
 
 def test_an_edit_without_any_change_says_so(filled: Folder) -> None:
@@ -112,7 +114,7 @@ def test_an_import_shows_its_effect(filled: Folder) -> None:
     rows = "".join(f"n{number}@x.com,secret,1G,,\n" for number in range(20))
     source.write_text(f"address,password,quota,alias,recipients\n{rows}")
     out = filled.setup("import", "--dry-run", str(source)).out
-    assert out.endswith("\n  20 accounts are new: n0@x.com, n10@x.com, n11@x.com and 17 more\n")
+    assert out.endswith("\n  20 accounts are added: n0@x.com, n10@x.com, n11@x.com and 17 more\n")
 
 
 # -- diff
@@ -138,7 +140,7 @@ def test_the_direction_is_from_here_to_there(filled: Folder, other: Path) -> Non
 def test_a_missing_file_is_one_without_entries(filled: Folder, other: Path) -> None:
     (other / VIRTUAL).unlink()
     out = filled.setup("diff", str(other)).out
-    line = "2 aliases lose their last recipient and are gone: all@x.com and info@x.com"
+    line = "2 aliases lose their last recipient and are removed: all@x.com and info@x.com"
     assert line in out
 
 
@@ -149,7 +151,7 @@ def test_an_error_that_comes_is_exit_1_and_one_that_was_there_is_not(
     (other / ACCOUNTS).write_text(bad)
     ran = filled.setup("diff", str(other))
     assert ran.code == 1
-    assert f"\nWrong then, and not now:\n  {ACCOUNTS}:1: error: " in ran.out
+    assert f"\nNew findings:\n  {ACCOUNTS}:1: error: " in ran.out
     filled.write(ACCOUNTS, "\n\n" + bad)
     ran = filled.setup("diff", str(other))
     assert ran.code == 0
@@ -160,7 +162,7 @@ def test_patterns_with_an_error_are_not_followed(filled: Folder, other: Path) ->
     (other / "postfix-regexp.cf").write_text("/^a@/ c@x.com\n/(/ c@x.com\n")
     ran = filled.setup("diff", str(other))
     assert ran.code == 1
-    assert "The effect:\n  nothing" in ran.out
+    assert "The effect:\n  none" in ran.out
     assert "bad-pattern" in ran.out
 
 
@@ -178,7 +180,7 @@ def test_what_is_not_in_force_yet(filled: Folder) -> None:
     layout, store = Layout(str(filled.home / "mail-state")), Store(str(filled.config))
     for path in (layout.tables, layout.sql):
         Path(path).mkdir(parents=True)
-    tables = Tables(layout)
+    tables = LiveTables(layout, targets_of(layout))
     tables.begin("mail.example.test", "2.3", "/srv/mail")
     reconcile(store, tables, layout, Settling(0))
     assert filled.setup("diff", "--served").out == "no file would change\n"

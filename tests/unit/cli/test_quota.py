@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.unit.cli.test_setup import Folder, H, folder  # noqa: F401 - a fixture
+from tests.support.folder import Folder, H, folder  # noqa: F401 - a fixture
 
 ACCOUNTS = f"a@x.com|{H}\nlong.name@x.com|{H}|userdb_quota_rule=*:storage=2M\nb@x.com|{H}\n"
 
@@ -28,7 +28,7 @@ def test_without_a_server_there_are_limits_alone(quotas: Folder) -> None:
         "long.name@x.com  2.0M\n"
         "b@x.com          5.0K\n"
     )  # fmt: skip
-    assert "no server runs here" in done.err
+    assert "no server is running" in done.err
 
 
 def test_the_default_is_shown_as_one(quotas: Folder, monkeypatch: pytest.MonkeyPatch) -> None:

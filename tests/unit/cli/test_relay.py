@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from tests.unit.cli.test_setup import Folder, folder
+from tests.support.folder import Folder, folder
 
 __all__ = ["folder"]
 MAP, PASSWORDS = "postfix-relaymap.cf", "postfix-sasl-password.cf"

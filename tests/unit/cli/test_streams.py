@@ -135,7 +135,9 @@ def test_results_on_a_full_device_are_one_line_and_exit_75(
         return
     lost = [line for line in err.splitlines() if "standard output" in line]
     assert code == 75, err
-    assert lost == ["setup: standard output: No space left on device; not all results were written"]
+    assert lost == [
+        "setup: standard output: No space left on device; some results were not written"
+    ]
     assert err.endswith(lost[0] + "\n")
 
 

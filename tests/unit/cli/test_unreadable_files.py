@@ -62,7 +62,7 @@ def test_a_directory_in_the_place_of_a_file_stops_what_needs_the_file_alone(
     code, out, err = setup(home, capsys, *command)
     assert code == 0, (needed, err)
     assert out.startswith("* ")
-    assert f"setup: warning: {path}: not a regular file; this command goes on without it" in err
+    assert f"setup: warning: {path}: not a regular file; this command ignores it" in err
     code, out, err = setup(home, capsys, "check")
     assert code == 1
     assert f"{path.name}: error: the file can't be read (not a regular file)" in out
@@ -139,5 +139,5 @@ def test_a_server_needs_root_and_says_so() -> None:
         (home / "config").mkdir()
         (home / "config/postfix-accounts.cf").write_text("")
         assert as_nobody(home, "up") == (
-            "1: setup: Postfix can only be started by root: run it as root (sudo)\n"
+            "1: setup: only root can start Postfix; run it as root (sudo)\n"
         )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.test_setup import ACCOUNTS, Folder, H, folder
+from tests.support.folder import ACCOUNTS, Folder, H, folder
 
 __all__ = ["folder"]
 
@@ -18,7 +18,7 @@ def test_a_folder_that_an_edit_makes_is_named_first(folder: Folder) -> None:
     assert "exists already" not in folder.setup("alias", "add", "bad alias", "x@y.z").err
     assert not folder.config.exists(), "no warning where nothing is made"
     ran = folder.setup(*ADD)
-    words = "does not exist, and is made now; --config names another"
+    words = "does not exist and is created; --config sets another"
     assert (ran.code, ran.err) == (0, f"setup: warning: {folder.config} {words}\n")
     assert folder.keys(ACCOUNTS) == ["a@x.com"]
     assert folder.setup("email", "add", "b@x.com", "pw").err == ""

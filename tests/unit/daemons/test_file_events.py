@@ -23,7 +23,7 @@ WAIT_S = 30.0
 @pytest.fixture
 def only_events(monkeypatch: pytest.MonkeyPatch) -> None:
     """No hint comes but of an event."""
-    monkeypatch.setattr(file_events, "REGARDLESS_S", NEVER_S)
+    monkeypatch.setattr(file_events, "INTERVAL_S", NEVER_S)
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_a_file_behind_a_link_is_watched_where_it_is(
 def test_hints_come_regardless_even_where_there_is_no_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_events, "REGARDLESS_S", 0.05)
+    monkeypatch.setattr(file_events, "INTERVAL_S", 0.05)
 
     async def three() -> int:
         count = 0
@@ -149,7 +149,7 @@ def hints_without(
 ) -> list[str]:
     """What is said while inotify fails with a code, and after that; hints come all the time."""
     said: list[str] = []
-    monkeypatch.setattr(file_events, "REGARDLESS_S", 0.01)
+    monkeypatch.setattr(file_events, "INTERVAL_S", 0.01)
     monkeypatch.setattr(file_events, "WATCH_AGAIN_S", 0.05)
 
     def fail(*_: object, **__: object) -> None:

@@ -11,7 +11,7 @@ import pytest
 from mailroster.base.findings import Refused, ServerError, TryAgain
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Sources, load
-from mailroster.daemons import follower
+from mailroster.daemons import damage_search, errands, follower
 from mailroster.daemons.follower import Follower
 from mailroster.publish.reconcile import Outcome
 from mailroster.system.log import Retry
@@ -28,7 +28,8 @@ class World:
         (self.config / ACCOUNTS).write_text("a@x.com|{PLAIN}x\n")
         self.now, self.lines, self.calls = 1000.0, list[str](), 0
         self.monkeypatch = monkeypatch
-        monkeypatch.setattr(follower, "log", self.lines.append)
+        for module in (follower, errands, damage_search):
+            monkeypatch.setattr(module, "log", self.lines.append)
         monkeypatch.setattr(follower, "reconcile", self.reconcile)
         monkeypatch.setattr(
             follower, "Retry",
@@ -41,7 +42,7 @@ class World:
         self.follower = Follower(settings, Layout(str(home / "state")))
         monkeypatch.setattr(self.follower._scripts, "reconcile", _Scripts)
         monkeypatch.setattr(self.follower._tables, "suspects", list)
-        monkeypatch.setattr(self.follower._tables, "have_copy", lambda: True)
+        monkeypatch.setattr(self.follower._tables, "have_copies", lambda: True)
         self.error: BaseException | None = None
 
     def reconcile(self, *_: object, **__: object) -> Any:
@@ -139,7 +140,7 @@ def test_a_convergence_that_changes_something_each_time_is_left_alone_in_the_end
 
 
 ERRANDS: list[tuple[str, Callable[[World, Callable[..., Any]], None]]] = [
-    ("end dates", lambda w, f: w.monkeypatch.setattr(w.follower._deadlines, "due", f)),
+    ("end dates", lambda w, f: w.monkeypatch.setattr(w.follower._end_dates._deadlines, "due", f)),
     ("identities", lambda w, f: w.monkeypatch.setattr(w.follower._pending, "identities", f)),
     ("suspects", lambda w, f: w.monkeypatch.setattr(w.follower._tables, "suspects", f)),
     ("scripts", lambda w, f: w.monkeypatch.setattr(w.follower._scripts, "reconcile", f)),
@@ -165,28 +166,40 @@ def test_each_part_of_a_look_may_fail_and_the_next_look_comes(
 
 def test_the_overlay_may_fail_and_the_rest_goes_on(world: World) -> None:
     class Overlay:
-        def bring(self) -> bool:
+        def update(self) -> bool:
             raise ZeroDivisionError("overlay")
 
-    world.follower._overlay = Overlay()  # type: ignore[assignment]
+    world.follower._overlay._overlay = Overlay()  # type: ignore[assignment]
     world.follower.look()
     assert world.calls == 1
     assert len(world.lines) == 1
+
+
+def test_the_overlay_is_updated_from_linked_folders(tmp_path: Path) -> None:
+    for name in ("config", "linked"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "linked" / ACCOUNTS).write_text("a@x.com|{PLAIN}x\n")
+    (tmp_path / "config" / ACCOUNTS).symlink_to(tmp_path / "linked" / ACCOUNTS)
+    given = {"home": str(tmp_path), "overlay": str(tmp_path / "overlay")}
+    linked = {"MAILROSTER_LINKED_FOLDERS": str(tmp_path / "linked")}
+    settings = load(Sources(given, linked, lambda path: b"", lambda path: False))
+    Follower(settings, Layout(str(tmp_path / "state")))._overlay.run()
+    assert (tmp_path / "overlay" / ACCOUNTS).read_text() == "a@x.com|{PLAIN}x\n"
 
 
 def test_a_search_for_damage_that_fails_is_said_and_made_again(world: World) -> None:
     def fail(*_: object) -> Any:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    world.monkeypatch.setattr(follower, "damaged", fail)
+    world.monkeypatch.setattr(damage_search, "damaged", fail)
     world.monkeypatch.setattr(world.follower._tables, "suspects", lambda: ["aliases"])
     for _ in range(3):
         world.follower.look()
-        look = world.follower._look_at_tables
-        if look is not None:
-            look.join(20)
+        search = world.follower._damage_search
+        if search._search is not None:
+            search._search.join(20)
             world.follower.look()
-        world.follower._next_look = 0.0
+        search._next_s = 0.0
     assert any("can't be searched for damage" in line for line in world.lines)
 
 
@@ -227,7 +240,7 @@ def test_a_look_that_hangs_is_said_and_does_not_stop_the_loop(world: World) -> N
 
     hung = threading.Event()
     world.monkeypatch.setattr(follower, "SLOW_S", 0.05)
-    world.monkeypatch.setattr(world.follower, "_looked_at_all", hung.wait)
+    world.monkeypatch.setattr(world.follower, "_look", hung.wait)
 
     async def run() -> None:
         task = asyncio.create_task(world.follower.follow())
@@ -242,7 +255,7 @@ def test_a_look_that_hangs_is_said_and_does_not_stop_the_loop(world: World) -> N
 
 def test_lost_accounts_without_copies_change_nothing(world: World) -> None:
     world.follower.look()
-    world.monkeypatch.setattr(world.follower._tables, "have_copy", lambda: False)
+    world.monkeypatch.setattr(world.follower._tables, "have_copies", lambda: False)
     (world.config / ACCOUNTS).unlink()
     calls = world.calls
     world.follower.look()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.daemons.policy.pattern_literals import PatternLiterals, Unknown, ways
+from mailroster.daemons.policy.pattern_literals import PatternLiterals, Unknown, combinations
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ from mailroster.daemons.policy.pattern_literals import PatternLiterals, Unknown,
     ],
 )
 def test_what_a_match_requires(pattern: str, expected: set[tuple[str, ...]]) -> None:
-    assert ways(pattern) == expected
+    assert combinations(pattern) == expected
 
 
 @pytest.mark.parametrize(
@@ -82,20 +82,20 @@ def test_what_a_match_requires(pattern: str, expected: set[tuple[str, ...]]) -> 
         pytest.param("/a\\/", id="a backslash at the end"),
         pytest.param("/b\u00fccher/", id="not ASCII"),
         pytest.param("/a\tb/", id="a control character"),
-        pytest.param("/" + "(a|b|c)" * 4 + "/", id="too many ways by groups"),
-        pytest.param("/" + "|".join("a" * 65) + "/", id="too many ways by alternatives"),
+        pytest.param("/" + "(a|b|c)" * 4 + "/", id="too many combinations by groups"),
+        pytest.param("/" + "|".join("a" * 65) + "/", id="too many combinations by alternatives"),
         pytest.param("/" + "(" * 22 + "a" + ")" * 22 + "/", id="too deep"),
     ],
 )
 def test_what_may_match_anything(pattern: str) -> None:
     with pytest.raises(Unknown):
-        ways(pattern)
+        combinations(pattern)
 
 
 def test_as_many_ways_and_groups_as_are_looked_at() -> None:
-    assert len(ways("/" + "(a|b|c|d)" * 3 + "/")) == 64
-    assert len(ways("/" + "|".join(chr(48 + n) for n in range(10)) + "|a" * 54 + "/")) == 11
-    assert ways("/" + "(" * 20 + "a" + ")" * 20 + "/") == {("a",)}
+    assert len(combinations("/" + "(a|b|c|d)" * 3 + "/")) == 64
+    assert len(combinations("/" + "|".join(chr(48 + n) for n in range(10)) + "|a" * 54 + "/")) == 11
+    assert combinations("/" + "(" * 20 + "a" + ")" * 20 + "/") == {("a",)}
 
 
 @pytest.mark.parametrize(

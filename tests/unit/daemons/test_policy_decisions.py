@@ -17,12 +17,13 @@ from mailroster.daemons.policy import changes_under_way, quota_status
 from mailroster.daemons.policy import decisions as answers
 from mailroster.daemons.policy import pattern_cache as regexp_table
 from mailroster.daemons.policy.changes_under_way import ChangesUnderWay
+from mailroster.daemons.policy.complaints import Complaints
 from mailroster.daemons.policy.connection import Connection, attributes
 from mailroster.daemons.policy.decisions import NO_OPINION, NOT_OWNED, PERMIT, SHUT, UNKNOWN, Policy
-from mailroster.daemons.policy.followed import Followed
-from mailroster.daemons.policy.pattern_cache import Patterns
+from mailroster.daemons.policy.mailbox_cache import MailboxCache
+from mailroster.daemons.policy.pattern_cache import PatternCache
 from mailroster.daemons.policy.quota_status import QuotaStatus
-from mailroster.daemons.policy.table_roster import TABLES, tabled
+from mailroster.daemons.policy.table_roster import TABLES, table_roster
 from mailroster.publish.targets.lmdb_lookup import LmdbLookup
 from mailroster.publish.targets.lmdb_table import LmdbTable
 from mailroster.system.files import Identity
@@ -87,7 +88,7 @@ def play(state: Path, scene: Scene, kind: str = "private") -> None:
     async def run() -> None:
         layout = made(state, kind)
         policy, dovecot = Policy(layout, "mail.test"), Dovecot()
-        policy._rooms._ask = dovecot.action
+        policy._rooms._query = dovecot.action
         await scene(policy, dovecot, layout)
 
     asyncio.run(run())
@@ -311,7 +312,7 @@ def test_the_first_mailbox_that_is_full_decides(tmp_path: Path) -> None:
                 ended.append(mailbox)
             return ""
 
-        policy._rooms._ask = action
+        policy._rooms._query = action
         asked = request("quota", recipient="brim@x.com", size="1000")
         assert await answered(policy, asked) == FULL
 
@@ -328,7 +329,7 @@ def test_what_takes_too_long_is_no_opinion(
             await asyncio.Event().wait()
             return ""
 
-        policy._rooms._ask = action
+        policy._rooms._query = action
         asked = request("quota", recipient="ann@x.com", size="1")
         assert await answered(policy, asked) == NO_OPINION
         asked = request("quota/class", recipient="ann@x.com", size="1")
@@ -356,7 +357,7 @@ def test_without_a_table_there_is_no_opinion_and_a_complaint(
         assert policy.answer(asked) == "class"
 
     play(tmp_path, scene)
-    assert f"{table}.lmdb is not there" in capsys.readouterr().err
+    assert f"{table}.lmdb is missing" in capsys.readouterr().err
 
 
 # -- what is remembered of addresses
@@ -405,8 +406,8 @@ def test_an_address_ends_where_it_does_now_while_tables_change(
             for address in ASKED:
                 asked = request("recipient+quota", recipient=address, size="1000")
                 await settled(policy, asked)
-                remembered = policy._followed.get(address)
-                found.append(policy._follow(address, 0.0, exists=True))
+                remembered = policy._mailboxes.get(address)
+                found.append(policy._expand(address, 0.0, exists=True))
                 assert remembered in (None, found[-1]), (table, rows)
                 kept += remembered is not None
             assert found not in seen
@@ -431,7 +432,7 @@ def test_an_address_is_followed_once(tmp_path: Path) -> None:
 
 def test_what_is_followed_while_a_table_changes_is_not_kept() -> None:
     version = 1
-    followed = Followed(lambda: version)
+    followed = MailboxCache(lambda: version)
     assert followed.get("a") is None
     version = 2
     followed.keep("a", ["b"])
@@ -443,8 +444,8 @@ def test_what_is_followed_while_a_table_changes_is_not_kept() -> None:
 
 
 def test_the_memory_of_followed_addresses_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mailroster.daemons.policy.followed._MAILBOXES_MAX", 5)
-    followed = Followed(lambda: 1)
+    monkeypatch.setattr("mailroster.daemons.policy.mailbox_cache._MAILBOXES_MAX", 5)
+    followed = MailboxCache(lambda: 1)
     followed.get("")
     for address in ("a", "b"):  # with the address itself each counts as three
         followed.keep(address, ["x", "y"])
@@ -554,12 +555,12 @@ def test_another_mark_is_another_change(tmp_path: Path) -> None:
         path = tmp_path / "changing"
         changes, now = ChangesUnderWay(str(path)), asyncio.get_running_loop().time
         path.touch()
-        assert not await changes.over(now())
-        assert not await changes.over(now() + 1000)
+        assert not await changes.wait(now())
+        assert not await changes.wait(now() + 1000)
         new = tmp_path / "new"
         new.touch()
         new.rename(path)
-        waiting = asyncio.ensure_future(changes.over(now() + 1000))
+        waiting = asyncio.ensure_future(changes.wait(now() + 1000))
         await asyncio.sleep(0)
         assert not waiting.done()
         path.unlink()
@@ -573,13 +574,13 @@ def test_marks_one_after_the_other_are_no_mark_that_stays(tmp_path: Path) -> Non
         path = tmp_path / "changing"
         changes, now = ChangesUnderWay(str(path)), asyncio.get_running_loop().time
         path.touch()
-        waiting = asyncio.ensure_future(changes.over(now() + 0.05))
+        waiting = asyncio.ensure_future(changes.wait(now() + 0.05))
         await asyncio.sleep(0)
         new = tmp_path / "new"
         new.touch()
         new.rename(path)
         assert not await waiting
-        again = asyncio.ensure_future(changes.over(now() + 1000))
+        again = asyncio.ensure_future(changes.wait(now() + 1000))
         await asyncio.sleep(0)
         path.unlink()
         assert await again
@@ -706,14 +707,14 @@ def test_a_session(tmp_path: Path, kind: str, user: str, here: str, on_a_host: s
 def test_the_accounts_that_a_host_remembers_have_a_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "_KNOWN_MAX", 2)
+    monkeypatch.setattr(answers, "_SENDERS_MAX", 2)
 
     async def scene(policy: Policy, dovecot: Dovecot, layout: Layout) -> None:
         for user in ("ann", "bob"):
             policy.answer(request("login", sasl_username=f"{user}@x.com"))
-        assert policy._known == {"ann@x.com", "bob@x.com"}
+        assert policy._known_senders == {"ann@x.com", "bob@x.com"}
         policy.answer(request("login", sasl_username="full@x.com"))
-        assert policy._known == {"full@x.com"}
+        assert policy._known_senders == {"full@x.com"}
 
     play(tmp_path, scene, "host")
 
@@ -721,7 +722,7 @@ def test_the_accounts_that_a_host_remembers_have_a_limit(
 def test_a_private_server_remembers_no_account(tmp_path: Path) -> None:
     async def scene(policy: Policy, dovecot: Dovecot, layout: Layout) -> None:
         policy.answer(request("login", sasl_username="ann@x.com"))
-        assert policy._known == set()
+        assert policy._known_senders == set()
 
     play(tmp_path, scene)
 
@@ -730,25 +731,25 @@ def test_a_private_server_remembers_no_account(tmp_path: Path) -> None:
 
 
 def test_a_complaint_comes_once_a_minute(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    policy = Policy(made(tmp_path), "mail.test")
+    complaints = Complaints()
     for second, lines in ((0, 1), (59.9, 0), (60, 1), (61, 0)):
         now[0] = 1000.0 + second
-        policy.complain("trouble")
+        complaints.log("trouble")
         assert capsys.readouterr().err.count("policy: trouble\n") == lines, second
-    policy.complain("another")
+    complaints.log("another")
     assert capsys.readouterr().err.count("policy: another\n") == 1
-    # After a hundred kinds of trouble all begin anew.
+    # After a hundred kinds of trouble all are logged again.
     for number in range(99):
-        policy.complain(f"trouble {number}")
+        complaints.log(f"trouble {number}")
     capsys.readouterr()
-    policy.complain("trouble 98")
+    complaints.log("trouble 98")
     assert capsys.readouterr().err == ""
-    policy.complain("one more")
-    policy.complain("trouble 98")
+    complaints.log("one more")
+    complaints.log("trouble 98")
     assert capsys.readouterr().err.count("policy: ") == 2
 
 
@@ -760,12 +761,9 @@ class FullDisk:
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_complaint_that_can_not_be_written_is_no_trouble(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    policy = Policy(made(tmp_path), "mail.test")
+def test_a_complaint_that_can_not_be_written_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", FullDisk())
-    policy.complain("trouble")
+    Complaints().log("trouble")
     assert FullDisk.tried
 
 
@@ -835,9 +833,9 @@ def test_a_connection_that_dovecot_has_ended_is_replaced(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        (b"552 full\n\n", "no answer but '552 full'"),
-        (b"x=y\n\n", "no answer but 'x=y'"),
-        (b"x" * 100 + b"\n\n", "no answer but '" + "x" * 80 + "'$"),
+        (b"552 full\n\n", "unexpected answer '552 full'"),
+        (b"x=y\n\n", "unexpected answer 'x=y'"),
+        (b"x" * 100 + b"\n\n", "unexpected answer '" + "x" * 80 + "'$"),
         (None, "quota-status: "),
         (b"x" * 100_000, "quota-status: "),
     ],
@@ -933,19 +931,19 @@ def postmap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int
     return lambda: len(runs.read_text().splitlines()) if runs.exists() else 0
 
 
-def learned(patterns: Patterns, *addresses: str) -> list[str | None]:
+def learned(patterns: PatternCache, *addresses: str) -> list[str | None]:
     """What the rules make of some addresses, once Postfix was asked where that is necessary."""
 
     async def learn() -> None:
-        patterns.look()
+        patterns.refresh()
         for address in addresses:
             patterns.captured(address)
-        if wanted := patterns.wanted():
-            await patterns.learn(wanted)
+        if wanted := patterns.pop_missing():
+            await patterns.fetch(wanted)
 
     asyncio.run(learn())
     found = [patterns.captured(address) for address in addresses]
-    assert patterns.wanted() == set()
+    assert patterns.pop_missing() == set()
     return found
 
 
@@ -954,7 +952,7 @@ def test_addresses_that_a_pattern_may_match_are_asked_about_once(
 ) -> None:
     layout = made(tmp_path)
     Path(layout.table("regexp")).write_text("/^dept-.*@x/ ann@x.com\n/bad-/ ann@x.com\n")
-    patterns = Patterns(layout)
+    patterns = PatternCache(layout)
     expected = ["ann@x.com", None, "ann@x.com", None]
     addresses = ["dept-1@x.com", "ann@x.com", "dept-2@x.com", "no-dept-@x.com"]
     assert learned(patterns, *addresses) == expected
@@ -977,7 +975,7 @@ def test_another_table_is_asked_anew(tmp_path: Path, postmap: Callable[[], int])
     layout = made(tmp_path)
     table = Path(layout.table("regexp"))
     table.write_text("/^dept-.*@x/ ann@x.com\n")
-    patterns = Patterns(layout)
+    patterns = PatternCache(layout)
     learned(patterns, "dept-1@x.com")
     table.write_text("# another\n/^dept-.*@x/ ann@x.com\n")
     assert learned(patterns, "dept-1@x.com") == ["ann@x.com"]
@@ -995,16 +993,16 @@ def test_an_answer_from_before_a_change_is_not_remembered(
     table.write_text("/^dept-.*@x/ ann@x.com\n")
 
     async def run() -> None:
-        patterns = Patterns(layout)
-        patterns.look()
+        patterns = PatternCache(layout)
+        patterns.refresh()
         patterns.captured("dept-1@x.com")
-        learning = asyncio.ensure_future(patterns.learn(patterns.wanted()))
+        learning = asyncio.ensure_future(patterns.fetch(patterns.pop_missing()))
         await asyncio.sleep(0)
         table.write_text("# another\n/^dept-.*@x/ ann@x.com\n")
-        patterns.look()
+        patterns.refresh()
         await learning
         assert patterns.captured("dept-1@x.com") is None
-        assert patterns.wanted() == {"dept-1@x.com"}
+        assert patterns.pop_missing() == {"dept-1@x.com"}
 
     asyncio.run(run())
 
@@ -1012,15 +1010,15 @@ def test_an_answer_from_before_a_change_is_not_remembered(
 def test_the_memory_of_addresses_has_a_limit(
     tmp_path: Path, postmap: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(regexp_table, "_KNOWN", 2)
+    monkeypatch.setattr(regexp_table, "_RESULTS_MAX", 2)
     layout = made(tmp_path)
     Path(layout.table("regexp")).write_text("/^dept-.*@x/ ann@x.com\n")
-    patterns = Patterns(layout)
+    patterns = PatternCache(layout)
     for number in range(3):
         learned(patterns, f"dept-{number}@x.com")
-    assert len(patterns._known) == 3
+    assert len(patterns._results) == 3
     learned(patterns, "dept-3@x.com")
-    assert list(patterns._known) == ["dept-3@x.com"]
+    assert list(patterns._results) == ["dept-3@x.com"]
 
 
 def test_what_two_ask_at_once_takes_one_process(
@@ -1031,9 +1029,9 @@ def test_what_two_ask_at_once_takes_one_process(
     Path(layout.table("regexp")).write_text("/^dept-.*@x/ ann@x.com\n")
 
     async def run() -> None:
-        patterns = Patterns(layout)
-        patterns.look()
-        await asyncio.gather(*(patterns.learn(["dept-1@x.com"]) for _ in range(5)))
+        patterns = PatternCache(layout)
+        patterns.refresh()
+        await asyncio.gather(*(patterns.fetch(["dept-1@x.com"]) for _ in range(5)))
 
     asyncio.run(run())
     assert postmap() == 1
@@ -1043,8 +1041,8 @@ def test_without_postmap_there_is_an_error(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(regexp_table, "program", lambda name: None)
     layout = made(tmp_path)
     Path(layout.table("regexp")).write_text("/^dept-.*@x/ ann@x.com\n")
-    with pytest.raises(OSError, match="there is no postmap"):
-        learned(Patterns(layout), "dept-1@x.com")
+    with pytest.raises(OSError, match="the program postmap is missing"):
+        learned(PatternCache(layout), "dept-1@x.com")
 
 
 def test_a_pattern_is_followed_from_a_recipient(tmp_path: Path, postmap: Callable[[], int]) -> None:
@@ -1066,7 +1064,7 @@ def test_a_pattern_is_followed_from_a_recipient(tmp_path: Path, postmap: Callabl
 
 def test_the_roster_of_the_tables(tmp_path: Path) -> None:
     layout = made(tmp_path)
-    roster = tabled({name: LmdbLookup(layout.table(name)) for name in TABLES})
+    roster = table_roster({name: LmdbLookup(layout.table(name)) for name in TABLES})
     assert "ann@x.com" in roster.accounts
     assert "info@x.com" not in roster.accounts
     account, alias = roster.accounts.get("ann@x.com"), roster.virtual.get("team@x.com")

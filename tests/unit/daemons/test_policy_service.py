@@ -15,7 +15,7 @@ from mailroster.daemons.policy import pattern_cache
 from mailroster.daemons.policy.decisions import NO_OPINION, PERMIT, UNKNOWN, Policy
 from mailroster.publish.targets.lmdb_lookup import LmdbLookup
 from mailroster.publish.targets.lmdb_table import LmdbTable
-from mailroster.routing.router import DISCARD_DOMAIN
+from mailroster.routing.lookups import DISCARD_DOMAIN
 from mailroster.routing.trace import MAILBOX, NOWHERE, Recipient
 from tests.support.policy import answered
 
@@ -385,7 +385,7 @@ def elsewhere(path: str, code: str) -> None:
 def test_a_lookup_follows_a_table_that_grows_is_replaced_or_goes(tmp_path: Path) -> None:
     path = str(tmp_path / "table")
     lookup = LmdbLookup(path)
-    with pytest.raises(OSError, match="not there"):
+    with pytest.raises(OSError, match="is missing"):
         lookup.get("a")
     assert lookup.version() == (0, 0)
     elsewhere(path, "table.fill([('a', '1')])")

@@ -8,7 +8,12 @@ import time
 
 import pytest
 
-from mailroster.daemons.tasks import Stopped, log_the_unseen, run_until_stopped, unless_stopped
+from mailroster.daemons.tasks import (
+    Stopped,
+    log_unhandled_errors,
+    run_until_stopped,
+    unless_stopped,
+)
 from mailroster.system.threads import in_thread, patiently
 
 FOR_EVER = threading.Event()
@@ -144,7 +149,7 @@ def test_what_no_task_waits_for_is_logged(capfd: pytest.CaptureFixture[str]) -> 
         raise KeyError("in a callback")
 
     async def run() -> None:
-        log_the_unseen()
+        log_unhandled_errors()
         asyncio.get_running_loop().call_soon(callback)
         await asyncio.sleep(0.01)
 

@@ -7,7 +7,8 @@ import pytest
 from mailroster.base.address import Address
 from mailroster.base.findings import Location
 from mailroster.edits import accounts as edits
-from mailroster.edits.bulk import BadRows, Merged, add_rows
+from mailroster.edits import aliases
+from mailroster.edits.bulk import BadRows, MergeResult, add_rows
 from mailroster.edits.rows import AccountRow, Row, Rows
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.accounts import ACCOUNTS, Account
@@ -39,7 +40,7 @@ def route(roster: Roster) -> Router:
 
 def merged(
     roster: Roster, *entries: AccountRow | Alias, update: bool = False, skip_bad: bool = False
-) -> Merged:
+) -> MergeResult:
     return add_rows(roster, rows(*entries), route, update=update, skip_bad=skip_bad)
 
 
@@ -70,7 +71,7 @@ def test_many_rows_are_as_the_single_commands_one_by_one() -> None:
         lambda r: edits.add_account(r, Account(Address("a@x.com"), H, "fail=y")),
         lambda r: edits.set_quota(r, Quota(Address("a@x.com"), "5G")),
         lambda r: edits.add_account(r, Account(Address("b@x.com"), H)),
-        lambda r: edits.add_alias(r, "i@x.com", ["a@x.com", "b@x.com"], ORIGIN),
+        lambda r: aliases.add_alias(r, "i@x.com", ["a@x.com", "b@x.com"], ORIGIN),
     )
     for verb in verbs:
         after = verb(after)

@@ -9,6 +9,7 @@ from mailroster.edits.locks import lock, unlock
 from mailroster.edits.notes import NoteChange
 from mailroster.roster.documents.document import Document
 from mailroster.roster.roster import Roster
+from tests.support.note_lines import note
 
 H, L = "{SHA512-CRYPT}$6$a$b", "{SHA512-CRYPT}!$6$a$b"
 A = Address("a@x.com")
@@ -27,10 +28,6 @@ def roster(**texts: str) -> Roster:
 def rehash(clear: str) -> str:
     assert clear == "{PLAIN}secret"
     return H
-
-
-def note(**notes: str) -> str:
-    return "".join(f"# mailroster: {word} {text}\n" for word, text in notes.items())
 
 
 @pytest.mark.parametrize(
@@ -96,7 +93,7 @@ def test_who_is_not_there_and_who_has_no_password() -> None:
         lock(roster(), A, NoteChange(), rehash)
     with pytest.raises(Refused, match="there is no account"):
         unlock(roster(), A)
-    with pytest.raises(ParseError, match="no password behind the lock"):
+    with pytest.raises(ParseError, match="no password is behind the lock"):
         unlock(roster(accounts=f"{A}|{{SHA512-CRYPT}}!"), A)
 
 
@@ -112,12 +109,12 @@ OVER, LATER = "2026-11-24", "2026-11-25"
         ),
         pytest.param(
             "accounts", f"{note(comment='Jane', until=OVER)}{A}|{H}\n",
-            f"{note(comment=f'Jane; locked: it ended with {OVER}')}{A}|{L}\n",
+            f"{note(comment=f'Jane; locked: expired on {OVER}')}{A}|{L}\n",
             id="an account is locked",
         ),
         pytest.param(
             "accounts", f"{note(until=OVER)}{A}|{{PLAIN}}secret\n",
-            f"{note(comment=f'locked: it ended with {OVER}')}{A}|{L}\n",
+            f"{note(comment=f'locked: expired on {OVER}')}{A}|{L}\n",
             id="an account with a password in clear too",
         ),
         pytest.param(

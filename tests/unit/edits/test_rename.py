@@ -214,7 +214,7 @@ def test_a_place_by_the_address_is_refused_in_the_words_of_either_dovecot(field:
 
 
 def test_its_own_address_is_no_other() -> None:
-    with pytest.raises(Refused, match="that it has"):
+    with pytest.raises(Refused, match="has the address"):
         rename_account(roster(), OLD, OLD, ORIGIN)
 
 

@@ -7,7 +7,7 @@ import pytest
 from mailroster.publish.index import CopyInfo, Entry, IndexFile
 from mailroster.system.files import ABSENT, Disk
 
-NOTE = CopyInfo(7, ABSENT, 100, 0, 0, 2, 0)
+INFO = CopyInfo(7, ABSENT, 100, 0, 0, 2, 0)
 ENTRIES = [
     Entry(0, "a@x.com", (("b", "x.com"),), False),
     Entry(40, "info", (("", "y.org"), ("c", "y.org")), False),
@@ -21,62 +21,62 @@ def path(tmp_path: Path) -> Path:
 
 def made(path: Path) -> IndexFile:
     index = IndexFile(str(path), Disk())
-    with index.writing() as writing:
-        writing.clear("virtual")
-        writing.learn("virtual", ENTRIES, NOTE.serial)
-        writing.put_note("virtual", NOTE)
+    with index.update() as writer:
+        writer.clear("virtual")
+        writer.add("virtual", ENTRIES, INFO.serial)
+        writer.put_info("virtual", INFO)
     return index
 
 
 def test_what_was_learned_is_found_by_key_by_address_and_by_domain(path: Path) -> None:
-    found = made(path).look()
-    assert found is not None
-    assert found.note("virtual") == NOTE
-    assert found.note("accounts") is None
-    assert found.claiming("virtual", "a@x.com") == [0]
-    assert found.claiming("virtual", "info") == [40]
-    assert found.claiming("virtual", "nobody@x.com") == []
-    assert found.mentioning("virtual", "b", "x.com") == [0]
-    assert found.mentioning("virtual", "c", "y.org") == [40, 40], "itself, and its whole domain"
-    assert found.mentioning("virtual", "d", "y.org") == [40]
-    assert found.mentioning("virtual", "", "x.com") == [0]
-    assert list(found.keys_in("virtual", "x.com")) == ["a@x.com"]
+    snapshot = made(path).snapshot()
+    assert snapshot is not None
+    assert snapshot.info("virtual") == INFO
+    assert snapshot.info("accounts") is None
+    assert snapshot.claiming("virtual", "a@x.com") == [0]
+    assert snapshot.claiming("virtual", "info") == [40]
+    assert snapshot.claiming("virtual", "nobody@x.com") == []
+    assert snapshot.mentioning("virtual", "b", "x.com") == [0]
+    assert snapshot.mentioning("virtual", "c", "y.org") == [40, 40], "itself, and its whole domain"
+    assert snapshot.mentioning("virtual", "d", "y.org") == [40]
+    assert snapshot.mentioning("virtual", "", "x.com") == [0]
+    assert list(snapshot.keys_in("virtual", "x.com")) == ["a@x.com"]
 
 
 def test_who_reads_sees_one_state_while_the_next_is_written(path: Path) -> None:
     index = made(path)
-    before = index.look()
-    with index.writing() as writing:
-        writing.forget("virtual", ENTRIES[:1])
-        writing.put_note("virtual", NOTE._replace(serial=8))
-    now = index.look()
+    before = index.snapshot()
+    with index.update() as writer:
+        writer.remove("virtual", ENTRIES[:1])
+        writer.put_info("virtual", INFO._replace(serial=8))
+    now = index.snapshot()
     assert before is not None and now is not None
-    assert (before.note("virtual"), before.claiming("virtual", "a@x.com")) == (NOTE, [0])
+    assert (before.info("virtual"), before.claiming("virtual", "a@x.com")) == (INFO, [0])
     assert now.claiming("virtual", "a@x.com") == []
     assert now.mentioning("virtual", "b", "x.com") == []
 
 
 def test_two_lines_that_stood_at_one_place_are_two(path: Path) -> None:
     index = made(path)
-    with index.writing() as writing:
-        writing.learn("virtual", [Entry(0, "z@x.com", (("b", "x.com"),), False)], 8)
-        writing.forget("virtual", ENTRIES[:1])
-    found = index.look()
-    assert found is not None
-    assert found.mentioning("virtual", "b", "x.com") == [0, 0]
+    with index.update() as writer:
+        writer.add("virtual", [Entry(0, "z@x.com", (("b", "x.com"),), False)], 8)
+        writer.remove("virtual", ENTRIES[:1])
+    snapshot = index.snapshot()
+    assert snapshot is not None
+    assert snapshot.mentioning("virtual", "b", "x.com") == [0, 0]
 
 
 def test_one_that_was_made_anew_by_somebody_else_is_opened_anew(path: Path) -> None:
-    ours, theirs = made(path), IndexFile(str(path), Disk())
+    reader, other = made(path), IndexFile(str(path), Disk())
     path.unlink()
     path.with_name("index-lock").unlink()
-    assert ours.look() is None
-    with theirs.writing() as writing:
-        writing.put_note("quotas", NOTE)
-    theirs.close()
-    found = ours.look()
-    assert found is not None
-    assert (found.note("quotas"), found.note("virtual")) == (NOTE, None)
+    assert reader.snapshot() is None
+    with other.update() as writer:
+        writer.put_info("quotas", INFO)
+    other.close()
+    snapshot = reader.snapshot()
+    assert snapshot is not None
+    assert (snapshot.info("quotas"), snapshot.info("virtual")) == (INFO, None)
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage" * 9999, None], ids=["empty", "other", "cut"])
@@ -86,17 +86,17 @@ def test_a_damaged_one_is_none_and_is_made_anew_by_who_writes(
     made(path).close()
     path.write_bytes(path.read_bytes()[:4096] if content is None else content)
     index = IndexFile(str(path), Disk())
-    assert index.look() is None
-    with index.writing() as writing:
-        writing.put_note("quotas", NOTE)
-    found = index.look()
-    assert found is not None
-    assert found.note("quotas") == NOTE
+    assert index.snapshot() is None
+    with index.update() as writer:
+        writer.put_info("quotas", INFO)
+    snapshot = index.snapshot()
+    assert snapshot is not None
+    assert snapshot.info("quotas") == INFO
 
 
 def test_without_one_nothing_is_known(path: Path) -> None:
     index = IndexFile(str(path), Disk())
-    assert index.look() is None
+    assert index.snapshot() is None
     index.remove()
     assert not path.exists()
 
@@ -106,10 +106,10 @@ def test_a_state_that_nobody_reads_any_more_closes_nothing(path: Path) -> None:
     made(path).close()
     index = IndexFile(str(path), Disk())
     for _ in range(3):
-        found = index.look()
-        assert found is not None
-        assert found.claiming("virtual", "a@x.com") == [0]
-        del found
-        with index.writing() as writing:
-            writing.forget("virtual", ENTRIES[:1])
-            writing.learn("virtual", ENTRIES[:1], 9)
+        snapshot = index.snapshot()
+        assert snapshot is not None
+        assert snapshot.claiming("virtual", "a@x.com") == [0]
+        del snapshot
+        with index.update() as writer:
+            writer.remove("virtual", ENTRIES[:1])
+            writer.add("virtual", ENTRIES[:1], 9)

@@ -3,9 +3,12 @@
 Mail to a domain that Postfix doesn't know yet, or no more, would leave for another server.
 """
 
+import errno
 import gc
 import os
+import shutil
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,14 @@ import pytest
 from mailroster.base import address
 from mailroster.base.address import split
 from mailroster.base.layout import Layout
-from mailroster.publish import reconcile as apply
+from mailroster.publish import live_tables
+from mailroster.publish.destinations import targets_of
+from mailroster.publish.live_tables import LiveTables
 from mailroster.publish.published_files import PublishedFiles
-from mailroster.publish.reconcile import Tables
+from mailroster.publish.reconcile import without_collector
 from mailroster.publish.tables.table import Changes, Row
-from mailroster.publish.targets import Filled
+from mailroster.publish.targets import FillResult
+from mailroster.publish.targets.lmdb_table import LmdbTable
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.large import LargeDocument
 from mailroster.roster.formats.accounts import ACCOUNTS
@@ -26,6 +32,7 @@ from mailroster.roster.formats.virtual import VIRTUAL
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router
 from mailroster.servers.patterns import PatternMatcher
+from tests.support.faulty import FaultyDisk, fail
 
 
 def of(accounts: str, virtual: str) -> Router:
@@ -53,8 +60,8 @@ class Seen:
         self._target.apply(changes)
         self._look()
 
-    def fill(self, rows: Iterable[tuple[str, Row]], *, is_sorted: bool = False) -> Filled:
-        filled: Filled = self._target.fill(rows, is_sorted=is_sorted)
+    def fill(self, rows: Iterable[tuple[str, Row]], *, is_sorted: bool = False) -> FillResult:
+        filled: FillResult = self._target.fill(rows, is_sorted=is_sorted)
         self._look()
         return filled
 
@@ -67,27 +74,50 @@ def test_no_row_leads_to_what_is_not_there(
     layout = Layout(str(tmp_path))
     for folder in (layout.tables, layout.sql, layout.served):
         Path(folder).mkdir(parents=True)
-    tables = Tables(layout)
-    tables.begin("host.test", "2.3", "/srv/mail")
-    tables.put_all(old)
+    targets = {name: target for name, (target,) in targets_of(layout).items()}
     looks = 0
 
     def look() -> None:
         nonlocal looks
         looks += 1
-        rows = {name: tables.targets[name].read() for name in ("aliases", "mailboxes", "domains")}
+        rows = {name: targets[name].read() for name in ("aliases", "mailboxes", "domains")}
         for recipients in rows["aliases"].values():
             for recipient in str(recipients).split(", "):
                 assert recipient in rows["mailboxes"] or recipient in rows["aliases"]
                 assert split(recipient)[1] in rows["domains"]
 
-    tables.targets = {name: Seen(target, look) for name, target in tables.targets.items()}
+    plain = LiveTables(layout, targets_of(layout))
+    plain.begin("host.test", "2.3", "/srv/mail")
+    plain.rebuild(old)
+    tables = LiveTables(layout, {name: [Seen(target, look)] for name, target in targets.items()})
     if how == "all rows":
-        tables.put_all(new)
+        tables.rebuild(new)
     else:
-        monkeypatch.setattr(apply, "_MANY", 2 if how == "a large change" else 2000)
-        tables.put(old, new)
+        monkeypatch.setattr(live_tables, "MANY", 2 if how == "a large change" else 2000)
+        tables.apply_change(old, new)
     assert looks > 3
+
+
+def test_every_target_of_a_table_holds_the_same_rows(tmp_path: Path) -> None:
+    layout = Layout(str(tmp_path))
+    for folder in (layout.tables, layout.sql, layout.served):
+        Path(folder).mkdir(parents=True)
+    second = LmdbTable(layout.table("second"))
+    targets = {**targets_of(layout)}
+    targets["aliases"] = [*targets["aliases"], second]
+    tables = LiveTables(layout, targets)
+    tables.begin("host.test", "2.3", "/srv/mail")
+    tables.rebuild(ONE)
+    assert [target.read() for target in targets["aliases"]] == [{"crowd@x.com": "a@x.com"}] * 2
+    tables.apply_change(ONE, OTHER)
+    rows = second.read()
+    assert [target.read() for target in targets["aliases"]] == [rows] * 2
+    assert len(rows) == 3
+    os.unlink(layout.table("second.lmdb"))
+    assert tables.lost() == ["aliases"]
+    assert tables.repair(OTHER, tables.lost()) == 3
+    assert second.read() == rows
+    assert tables.are_whole()
 
 
 @pytest.mark.parametrize(
@@ -106,7 +136,7 @@ def test_a_change_is_large_by_its_share_of_all_entries(
     lines = [f"{n}@x.com|{{PLAIN}}x\n" for n in range(entries // 2)]
     aliases = [f"to-{n}@x.com {n}@x.com\n" for n in range(entries - len(lines))]
     roster = of("".join(lines), "".join(aliases)).roster
-    assert apply.is_large(changed, roster) is is_large
+    assert live_tables.is_large(changed, roster) is is_large
 
 
 def test_a_large_change_compares_every_row_and_writes_what_a_small_one_would(
@@ -117,16 +147,45 @@ def test_a_large_change_compares_every_row_and_writes_what_a_small_one_would(
         layout = Layout(str(tmp_path / str(many)))
         for folder in (layout.tables, layout.sql, layout.served):
             Path(folder).mkdir(parents=True)
-        tables = Tables(layout)
+        tables = LiveTables(layout, targets_of(layout))
         tables.begin("host.test", "2.3", "/srv/mail")
-        tables.put_all(ONE)
+        tables.rebuild(ONE)
         built = os.stat(layout.built).st_mtime_ns
-        monkeypatch.setattr(apply, "_MANY", many)
-        changed = tables.put(ONE, OTHER)
-        rows.append((changed, {name: target.read() for name, target in tables.targets.items()}))
+        monkeypatch.setattr(live_tables, "MANY", many)
+        changed = tables.apply_change(ONE, OTHER)
+        rows.append((changed, {name: target.read() for name, (target,) in tables.targets.items()}))
         assert tables.are_whole()
         assert (os.stat(layout.built).st_mtime_ns != built) is (many == 2)
     assert rows[0] == rows[1]
+
+
+def test_a_lost_folder_of_copies_is_made_by_the_next_rebuild(tmp_path: Path) -> None:
+    layout = Layout(str(tmp_path))
+    for folder in (layout.tables, layout.sql):
+        Path(folder).mkdir(parents=True)
+    tables = LiveTables(layout, targets_of(layout))
+    tables.begin("host.test", "2.3", "/srv/mail")
+    tables.rebuild(ONE)
+    shutil.rmtree(layout.served)
+    assert not tables.are_known()
+    assert tables.rebuild(ONE) == 0
+    assert tables.are_whole()
+
+
+@pytest.mark.parametrize("at", range(1, 11))
+def test_a_setting_whose_record_is_interrupted_still_leads_to_a_rebuild(
+    tmp_path: Path, at: int
+) -> None:
+    layout = Layout(str(tmp_path))
+    for folder in (layout.tables, layout.sql):
+        Path(folder).mkdir(parents=True)
+    tables = LiveTables(layout, targets_of(layout))
+    tables.begin("host.test", "2.3", "/srv/mail")
+    tables.rebuild(ONE)
+    disk = FaultyDisk(at, fail(errno.EIO))
+    with suppress(OSError):
+        LiveTables(layout, targets_of(layout), disk=disk).begin("other.test", "2.3", "/srv/mail")
+    assert tables.settings.origin() == "host.test" or not tables.are_known()
 
 
 def test_another_delimiter_makes_every_row_and_the_index_anew(tmp_path: Path) -> None:
@@ -134,7 +193,7 @@ def test_another_delimiter_makes_every_row_and_the_index_anew(tmp_path: Path) ->
     for folder in (layout.tables, layout.sql, layout.served):
         Path(folder).mkdir(parents=True)
     copies = PublishedFiles(layout.served, index_from=1)
-    tables = Tables(layout, copies)
+    tables = LiveTables(layout, targets_of(layout), copies)
     try:
         for delimiters, is_other in (("+", True), ("+", False), ("-", True), ("", True)):
             address.use_delimiters(delimiters)
@@ -142,7 +201,7 @@ def test_another_delimiter_makes_every_row_and_the_index_anew(tmp_path: Path) ->
             assert Path(layout.unfinished).exists() is is_other
             # No line is looked up by an index that was made for other extensions.
             assert isinstance(copies.roster().virtual, LargeDocument) is not is_other
-            tables.put_all(ONE)
+            tables.rebuild(ONE)
             assert isinstance(copies.roster().virtual, LargeDocument)
     finally:
         address.use_delimiters("+")
@@ -153,7 +212,7 @@ def test_the_garbage_collector_rests_while_tables_are_built(is_enabled: bool) ->
     was_enabled = gc.isenabled()
     try:
         (gc.enable if is_enabled else gc.disable)()
-        with pytest.raises(KeyError), apply.without_collector():
+        with pytest.raises(KeyError), without_collector():
             assert not gc.isenabled()
             raise KeyError
         assert gc.isenabled() is is_enabled

@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 
-from mailroster.publish.published_files import PublishedFiles, moves, shifted
+from mailroster.publish.copy_patch import moves, shifted
+from mailroster.publish.published_files import PublishedFiles
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.large import LargeDocument
 from mailroster.roster.documents.splices import Splice
 from mailroster.roster.formats.virtual import VIRTUAL
 from mailroster.roster.plan import plan
 from mailroster.roster.roster import Roster
-from mailroster.store.config_folder import Edited
+from mailroster.store.config_folder import TransactionResult
 from mailroster.system.files import ABSENT, Disk, identity
-from tests.properties.test_large import indexed
+from tests.support.large_documents import indexed
 
 FILE = VIRTUAL.file
 BASE = b"a1 a@x\nb22 b@x\nc333 c@x\n"  # lines at 0, 7 and 15, the end at 24
@@ -59,15 +60,15 @@ def test_parts_move_in_an_order_in_which_none_overwrites_another(
     tmp_path: Path, splices: list[Splice], wanted: list[Move] | None
 ) -> None:
     document = LargeDocument(VIRTUAL, indexed(VIRTUAL, BASE).base, tuple(splices))
-    found = moves(document)
-    assert found == wanted
-    if found is None:
+    parts = moves(document)
+    assert parts == wanted
+    if parts is None:
         return
     path = tmp_path / "copy"
     path.write_bytes(BASE)
     text = document.text.encode()
     writes = ((offset, splice.raw()) for offset, splice in shifted(document))
-    Disk().patch(str(path), found, writes, len(text))
+    Disk().patch(str(path), parts, writes, len(text))
     assert path.read_bytes() == text
 
 
@@ -86,7 +87,7 @@ class World:
         return self.copies.roster().virtual
 
     def agree(self) -> None:
-        self.copies.agree("virtual", str(self.config), identity(str(self.config)))
+        self.copies.record_match("virtual", str(self.config), identity(str(self.config)))
 
     def current(self) -> Any:
         return self.copies.current("virtual", str(self.config), identity(str(self.config)))
@@ -117,13 +118,13 @@ def test_a_copy_that_is_changed_holds_the_document(world: World, splices: list[S
 def test_a_copy_of_another_size_than_its_note_is_read_as_a_whole(world: World) -> None:
     with world.copy.open("ab") as file:
         file.write(b"d d@x\n")
-    found = world.served()
-    assert not isinstance(found, LargeDocument)
-    assert found.text == BASE.decode() + "d d@x\n"
+    document = world.served()
+    assert not isinstance(document, LargeDocument)
+    assert document.text == BASE.decode() + "d d@x\n"
 
 
 def test_a_copy_that_nothing_is_known_of_is_read_as_a_whole(world: World) -> None:
-    world.copies.forget()
+    world.copies.drop_index()
     assert not isinstance(world.served(), LargeDocument)
     assert world.served().text == BASE.decode()
 
@@ -154,7 +155,7 @@ def test_a_small_file_is_never_found_by_the_index(world: World) -> None:
 def test_an_identity_that_two_writes_may_share_is_not_noted(world: World, ahead_s: int) -> None:
     ctime_ns = (int(time.time()) + ahead_s) * 10**9 + (1 if ahead_s else 0)
     shared = identity(str(world.config))._replace(ctime_ns=ctime_ns)
-    world.copies.agree("virtual", str(world.config), shared)
+    world.copies.record_match("virtual", str(world.config), shared)
     assert world.copies.current("virtual", str(world.config), shared) is None
     assert not world.copies._is_copied("virtual", shared)
 
@@ -162,35 +163,35 @@ def test_an_identity_that_two_writes_may_share_is_not_noted(world: World, ahead_
 def test_a_file_that_is_written_while_it_is_noted_is_not_noted(world: World) -> None:
     before = identity(str(world.config))
     world.config.write_bytes(BASE + b"d d@x\n")
-    world.copies.agree("virtual", str(world.config), before)
+    world.copies.record_match("virtual", str(world.config), before)
     assert not world.copies._is_copied("virtual", before)
     assert world.current() is None
 
 
-@pytest.mark.parametrize("ours", [True, False], ids=["of our copy", "of another base"])
+@pytest.mark.parametrize("is_copy", [True, False], ids=["of the copy", "of another base"])
 def test_what_a_command_has_edited_is_known_only_if_it_stands_on_the_copy(
-    world: World, ours: bool
+    world: World, is_copy: bool
 ) -> None:
     """Else the file is compared with the copy."""
     served = world.copies.roster()
-    base = served.virtual.base if ours else indexed(VIRTUAL, b"x x@x\n" + BASE).base  # type: ignore[attr-defined]
+    base = served.virtual.base if is_copy else indexed(VIRTUAL, b"x x@x\n" + BASE).base  # type: ignore[attr-defined]
     splice = Splice(base.size, base.size, "d d@x\n")
     after = Roster()._replace(virtual=LargeDocument(VIRTUAL, base, (splice,)))
     world.config.write_bytes(bytes(after.virtual))
     which = identity(str(world.config))
-    edited = Edited(plan(Roster(), Roster()), Roster(), after, {"virtual": which})
-    find = world.copies.finding(served, edited)
-    found = find("virtual", str(world.config), which)
-    assert found is not None
-    document, theirs = found
-    assert theirs == which
+    edited = TransactionResult(plan(Roster(), Roster()), Roster(), after, {"virtual": which})
+    find = world.copies.finder(served, edited)
+    result = find("virtual", str(world.config), which)
+    assert result is not None
+    document, read_identity = result
+    assert read_identity == which
     assert isinstance(document, LargeDocument)
     assert document.base is served.virtual.base  # type: ignore[attr-defined]
     assert bytes(document) == world.config.read_bytes()
 
 
 def test_a_file_that_is_not_there_is_not_compared(world: World) -> None:
-    find = world.copies.finding(world.copies.roster(), None)
+    find = world.copies.finder(world.copies.roster(), None)
     os.unlink(world.config)
     assert find("virtual", str(world.config), ABSENT) is None
 
@@ -203,10 +204,10 @@ def test_a_file_that_was_saved_behind_an_edit_is_compared(world: World) -> None:
     written = identity(str(world.config))
     world.config.write_bytes(b"saved s@x\n" + BASE)
     which = identity(str(world.config))
-    edited = Edited(plan(Roster(), Roster()), Roster(), after, {"virtual": written})
-    found = world.copies.finding(served, edited)("virtual", str(world.config), which)
-    assert found is not None
-    assert (bytes(found[0]), found[1]) == (b"saved s@x\n" + BASE, which)
+    edited = TransactionResult(plan(Roster(), Roster()), Roster(), after, {"virtual": written})
+    result = world.copies.finder(served, edited)("virtual", str(world.config), which)
+    assert result is not None
+    assert (bytes(result[0]), result[1]) == (b"saved s@x\n" + BASE, which)
 
 
 @pytest.mark.parametrize(("splices", "wanted"), MOVES.values(), ids=MOVES.keys())
@@ -214,8 +215,8 @@ def test_a_copy_may_be_left_half_changed_only_where_parts_of_it_move(
     world: World, splices: list[Splice], wanted: list[Move] | None
 ) -> None:
     document = LargeDocument(VIRTUAL, indexed(VIRTUAL, BASE).base, tuple(splices))
-    assert world.copies.leaves_half(document) is bool(wanted)
-    assert not world.copies.leaves_half(Document(VIRTUAL, document.text))
+    assert world.copies.may_tear(document) is bool(wanted)
+    assert not world.copies.may_tear(Document(VIRTUAL, document.text))
 
 
 def test_a_file_with_a_byte_order_mark_has_no_index(tmp_path: Path) -> None:

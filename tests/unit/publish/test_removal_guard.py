@@ -11,13 +11,13 @@ from mailroster.publish.removal_guard import (
     ScannedFolder,
     hold_back,
     keep_expandable,
+    lost_by_edit,
     new_faults,
-    vanished,
 )
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.roster import Roster
-from mailroster.routing import router
+from mailroster.routing import memory
 from mailroster.routing.router import Router
 
 H = "{S}h"
@@ -35,17 +35,17 @@ def roster(**texts: str) -> Roster:
 
 
 class Case(NamedTuple):
-    """One file as it is served and as it is found, and what is to be served next."""
+    """One file as it is live and as it is in the folder, and the next live one."""
 
     field: str
-    served: str
-    found: str
+    live: str
+    folder: str
     next: str
     codes: str = ""  # of the findings, with blanks between them
     settled: bool = False
     missing: bool = False
     unreadable: bool = False
-    asked: str = ""  # keys, with blanks between them
+    intents: str = ""  # keys, with blanks between them
     accept: bool = False
     waits: bool = False
 
@@ -75,9 +75,9 @@ CASES = {
     ),
     "a removal waits": Case("accounts", ABC, AB, ABC, "held-back", waits=True),
     "a removal that has settled is live": Case("accounts", ABC, AB, AB, settled=True),
-    "a removal that a command asked for is live": Case("accounts", ABC, AB, AB, asked="c@x"),
-    "a removal beside one that was asked for waits": Case(
-        "accounts", ABC, accounts("a"), accounts("a", "b"), "held-back", asked="c@x", waits=True
+    "a removal that a command intended is live": Case("accounts", ABC, AB, AB, intents="c@x"),
+    "another removal next to it waits": Case(
+        "accounts", ABC, accounts("a"), accounts("a", "b"), "held-back", intents="c@x", waits=True
     ),
     "an addition is live while a removal waits": Case(
         "accounts", AB, accounts("a", "z"), accounts("a", "z", "b"), "held-back", waits=True
@@ -90,7 +90,7 @@ CASES = {
         "accounts", AB, "a@x|{S}h\nb@x|bad\n", "a@x|{S}h\nb@x|bad\nb@x|{S}h\n", "held-back",
         settled=True,
     ),
-    "a removal is held by an error in another line": Case(
+    "an error in another line holds back a removal": Case(
         "accounts", AB, "bad\nb@x|{S}h\n", "bad\nb@x|{S}h\na@x|{S}h\n", "held-back", settled=True
     ),
     "a warning holds nothing": Case(
@@ -110,16 +110,16 @@ CASES = {
         "accounts", AB, AB + "c@x|{S}h", AB + "c@x|{S}h", settled=True
     ),
     "a line without its end counts when a command wrote it": Case(
-        "accounts", AB, AB + "c@x|{S}h", AB + "c@x|{S}h", asked="c@x"
+        "accounts", AB, AB + "c@x|{S}h", AB + "c@x|{S}h", intents="c@x"
     ),
     "an unchanged last line without its end is fine": Case(
         "accounts", "a@x|{S}h\nb@x|{S}h", "c@x|{S}h\na@x|{S}h\nb@x|{S}h",
         "c@x|{S}h\na@x|{S}h\nb@x|{S}h",
     ),
-    "the accounts file is gone": Case(
+    "the accounts file is lost": Case(
         "accounts", AB, "", AB, "removals-held held-back", settled=True, missing=True
     ),
-    "the accounts file is gone on purpose": Case(
+    "the accounts file is removed on purpose": Case(
         "accounts", AB, "", "", settled=True, missing=True, accept=True
     ),
     "the accounts file can't be read": Case(
@@ -130,36 +130,36 @@ CASES = {
     ),
     "the accounts file is empty on purpose": Case("accounts", AB, "", "", accept=True),
     "the last account is deleted by a command": Case(
-        "accounts", accounts("a"), "", "", asked="a@x"
+        "accounts", accounts("a"), "", "", intents="a@x"
     ),
-    "all but a comment is gone": Case(
-        "accounts", AB, "# ours\n", "# ours\n" + AB, "removals-held held-back held-back",
+    "all but a comment is lost": Case(
+        "accounts", AB, "# accounts\n", "# accounts\n" + AB, "removals-held held-back held-back",
         settled=True,
     ),
-    "all are gone and others are there": Case(
+    "all are lost and others are new": Case(
         "accounts", AB, accounts("y", "z"), accounts("y", "z"), settled=True
     ),
-    "half of many are gone": Case(
+    "half of many are lost": Case(
         "accounts", MANY, accounts(*"abcdef"), accounts(*"abcdef"), settled=True
     ),
-    "more than half of many are gone": Case(
+    "more than half of many are lost": Case(
         "accounts", MANY, accounts(*"abcde"), accounts(*"abcdefghijkl"),
         "removals-held" + " held-back" * 7, settled=True,
     ),
     "more than half of many are deleted by a command": Case(
         "accounts", MANY, accounts(*"abcde"), accounts(*"abcde"),
-        asked=" ".join(f"{name}@x" for name in "fghijkl"),
+        intents=" ".join(f"{name}@x" for name in "fghijkl"),
     ),
-    "more than half of a few are gone": Case(
+    "more than half of a few are lost": Case(
         "accounts", ABC, accounts("a"), accounts("a"), settled=True
     ),
-    "no accounts are served yet, and none are found": Case(
-        "accounts", "", "# ours\n", "# ours\n", settled=True
+    "no accounts are served yet, and the file has none": Case(
+        "accounts", "", "# accounts\n", "# accounts\n", settled=True
     ),
-    "another file is gone": Case(
+    "another file is lost": Case(
         "virtual", "a@x b@x\n", "", "a@x b@x\n", "held-back", missing=True, waits=True
     ),
-    "another file is gone and that has settled": Case(
+    "another file is lost and has settled": Case(
         "virtual", "a@x b@x\n", "", "", missing=True, settled=True
     ),
     "another file can't be read": Case(
@@ -183,11 +183,11 @@ CASES = {
     "a rule more is live at once": Case(
         "regexp", RULES, "/^z/ z@x\n" + RULES, "/^z/ z@x\n" + RULES
     ),
-    "a rule less that a command asked for is live": Case(
-        "regexp", RULES, "/^b/ b@x\n", "/^b/ b@x\n", asked="the-file"
+    "a rule that a command removed is live": Case(
+        "regexp", RULES, "/^b/ b@x\n", "/^b/ b@x\n", intents="the-file"
     ),
-    "what a command asked for stays out with an error": Case(
-        "regexp", RULES, "if /b/\n", RULES, "held-back", asked="the-file", waits=True
+    "the intent of a command waits in a file with an error": Case(
+        "regexp", RULES, "if /b/\n", RULES, "held-back", intents="the-file", waits=True
     ),
     "a rule less waits": Case("regexp", RULES, "/^b/ b@x\n", RULES, "held-back", waits=True),
     "a rule that changes waits": Case(
@@ -202,29 +202,29 @@ CASES = {
     "rules that have settled are live": Case(
         "regexp", RULES, "/^b/ b@x\n", "/^b/ b@x\n", settled=True
     ),
-    "rules with an error are held": Case(
+    "rules with an error wait": Case(
         "regexp", RULES, RULES + "if /a/\n", RULES, "held-back", settled=True
     ),
-    "the rules are gone": Case("regexp", RULES, "", RULES, "held-back", missing=True, waits=True),
+    "the rules are lost": Case("regexp", RULES, "", RULES, "held-back", missing=True, waits=True),
 }  # fmt: skip
 
 
-def held(case: Case, **others: str) -> Decision:
-    """What is served next; the other files are served as `others` and found to be empty."""
-    found = ScannedFolder(
-        roster(**{case.field: case.found}),
+def decide(case: Case, **others: str) -> Decision:
+    """The decision; the other files are live as `others`, and empty in the folder."""
+    folder = ScannedFolder(
+        roster(**{case.field: case.folder}),
         frozenset({case.field} if case.missing else ()),
         {case.field: "Input/output error"} if case.unreadable else {},
         lambda field: case.settled,
     )
-    served = roster(**{case.field: case.served}, **others)
-    asked = {case.field: frozenset(case.asked.split())}
-    return hold_back(served, found, asked, accept=case.accept)
+    served = roster(**{case.field: case.live}, **others)
+    intents = {case.field: frozenset(case.intents.split())}
+    return hold_back(served, folder, intents, accept=case.accept)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_what_is_served_next(case: Case) -> None:
-    result = held(case)
+    result = decide(case)
     assert getattr(result.roster, case.field).text == case.next
     assert [finding.code for finding in result.findings] == case.codes.split()
     assert result.waits is case.waits
@@ -233,14 +233,14 @@ def test_what_is_served_next(case: Case) -> None:
 
 
 WAITING = {
-    name: case for name, case in CASES.items() if not (case.settled or case.accept or case.asked)
+    name: case for name, case in CASES.items() if not (case.settled or case.accept or case.intents)
 }
 
 
 @pytest.mark.parametrize("case", WAITING.values(), ids=WAITING.keys())
 def test_nobody_who_is_served_goes_before_it_has_settled(case: Case) -> None:
-    before = getattr(roster(**{case.field: case.served}), case.field)
-    after = getattr(held(case).roster, case.field)
+    before = getattr(roster(**{case.field: case.live}), case.field)
+    after = getattr(decide(case).roster, case.field)
     assert {key for key, _ in before.items()} <= {key for key, _ in after.items()}
 
 
@@ -260,11 +260,11 @@ def test_of_several_files_that_are_held_back_each_that_waits_counts(
 ) -> None:
     waits = dict(zip(STATES, waiting, strict=True))
     served = {field: before for field, (before, _, _) in STATES.items()}
-    found = {
+    folder = {
         field: short if waits[field] else faulty for field, (_, short, faulty) in STATES.items()
     }
     state = ScannedFolder(
-        roster(**found), frozenset(), {}, lambda field: not waits.get(field, False)
+        roster(**folder), frozenset(), {}, lambda field: not waits.get(field, False)
     )
     result = hold_back(roster(**served), state, {})
     files = [getattr(Roster(), field).format.file for field in STATES]
@@ -278,11 +278,11 @@ def test_of_several_files_that_are_held_back_each_that_waits_counts(
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_what_is_held_back_once_is_held_back_again_and_comes_to_rest(case: Case) -> None:
-    first = held(case)
+    first = decide(case)
     again = hold_back(
         first.roster,
         ScannedFolder(
-            roster(**{case.field: case.found}),
+            roster(**{case.field: case.folder}),
             frozenset({case.field} if case.missing else ()),
             {case.field: "Input/output error"} if case.unreadable else {},
             lambda field: case.settled,
@@ -296,18 +296,18 @@ def test_what_is_held_back_once_is_held_back_again_and_comes_to_rest(case: Case)
 def test_while_the_accounts_seem_to_vanish_nothing_else_goes() -> None:
     case = CASES["the accounts file is empty"]
     aliases, quotas = "l@x a@x\n", "a@x:1G\n"
-    result = held(case, virtual=aliases, quotas=quotas)
+    result = decide(case, virtual=aliases, quotas=quotas)
     assert result.roster.virtual.text == aliases
     assert result.roster.quotas.text == quotas
     assert not result.waits
-    meant = held(case._replace(accept=True), virtual=aliases, quotas=quotas)
+    meant = decide(case._replace(accept=True), virtual=aliases, quotas=quotas)
     assert meant.roster.virtual.text == ""
     assert meant.findings == ()
 
 
 def test_a_finding_says_how_to_let_the_removals_pass() -> None:
-    alarm = held(CASES["the accounts file is gone"]).findings[0]
-    assert str(alarm).startswith("postfix-accounts.cf: error: the file is gone")
+    alarm = decide(CASES["the accounts file is lost"]).findings[0]
+    assert str(alarm).startswith("postfix-accounts.cf: error: the file is missing")
     assert "setup apply --removals" in alarm.hint
 
 
@@ -315,21 +315,23 @@ def test_a_finding_says_how_to_let_the_removals_pass() -> None:
     ("name", "reason"),
     [
         ("a removal waits", "the file has just been changed"),
-        ("a removal is held by an error in another line", "the file has errors"),
-        ("the accounts file is empty", "the accounts seem to vanish"),
+        ("an error in another line holds back a removal", "the file has errors"),
+        ("the accounts file is empty", "accounts are lost"),
         ("another file can't be read", "Input/output error"),
-        ("another file is gone", "the file is gone"),
+        ("another file is lost", "the file is missing"),
         ("a rule less waits", "the file has just been changed"),
     ],
 )
 def test_a_finding_says_why_something_is_held_back(name: str, reason: str) -> None:
-    assert held(CASES[name]).findings[-1].hint == reason
+    finding = decide(CASES[name]).findings[-1]
+    assert finding.message.endswith(f": {reason}")
+    assert finding.hint
 
 
 def test_the_faults_of_new_lines_are_told_with_their_numbers() -> None:
     old, new = roster(accounts="bad\n" + AB), roster(accounts="bad\n" + AB + "\nworse\n#\nc@x|\n")
-    found = new_faults(old.accounts, new.accounts)
-    assert [(fault.where.line, fault.code) for fault in found] == [
+    faults = new_faults(old.accounts, new.accounts)
+    assert [(fault.where.line, fault.code) for fault in faults] == [
         (5, "missing-password"),
         (7, "missing-password"),
     ]
@@ -345,7 +347,7 @@ def test_a_note_that_cannot_be_read_is_told_with_its_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "asked", "lost"),
+    ("before", "after", "intents", "lost"),
     [
         pytest.param("", "c", "", "ab", id="a file without entries gets a new one"),
         pytest.param("", "ac", "", "b", id="that brings back some"),
@@ -357,7 +359,7 @@ def test_a_note_that_cannot_be_read_is_told_with_its_number() -> None:
     ],
 )
 def test_accounts_that_an_edit_would_take_away_unseen(
-    before: str, after: str, asked: str, lost: str
+    before: str, after: str, intents: str, lost: str
 ) -> None:
     def roster(names: str) -> Roster:
         text = "".join(f"{name}@x.com|{{PLAIN}}x\n" for name in names)
@@ -366,13 +368,13 @@ def test_accounts_that_an_edit_would_take_away_unseen(
     def keys(names: str) -> frozenset[str]:
         return frozenset(f"{name}@x.com" for name in names)
 
-    assert vanished(roster("ab"), roster(before), roster(after), keys(asked)) == keys(lost)
+    assert lost_by_edit(roster("ab"), roster(before), roster(after), keys(intents)) == keys(lost)
 
 
 def test_an_account_that_comes_back_with_another_password_has_not_vanished() -> None:
     served, empty = roster(accounts=AB), roster()
     after = roster(accounts="a@x|{S}another\n")
-    assert vanished(served, empty, after, frozenset()) == {"b@x"}
+    assert lost_by_edit(served, empty, after, frozenset()) == {"b@x"}
 
 
 # -- aliases that Postfix could not expand
@@ -432,8 +434,8 @@ def test_loops_of_both_kinds_of_aliases_are_reported() -> None:
 def test_where_all_aliases_take_too_many_lookups_the_rest_is_served_and_reported_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(router, "_ALL_MAX", 0)
-    monkeypatch.setattr(router, "_EACH_MAX", 0)
+    monkeypatch.setattr(memory, "_ALL_MAX", 0)
+    monkeypatch.setattr(memory, "_EACH_MAX", 0)
     text = "".join(f"l{n}@x {','.join(f'r{n}-{m}@y.org' for m in range(9))}\n" for n in range(5))
     kept, findings = expandable("l0@x a@y.org\n", text)
     assert kept == text

@@ -17,23 +17,25 @@ import pytest
 
 from mailroster.base.layout import Layout
 from mailroster.publish.damage import damaged
-from mailroster.publish.reconcile import Tables
-from mailroster.publish.tables.dovecot import AccountRow, MasterRow, SpellingRow
+from mailroster.publish.destinations import targets_of
 from mailroster.publish.tables.table import Changes, Row, stream
-from mailroster.publish.targets import Filled, Target, ordered_fill
+from mailroster.publish.targets import FillResult, Target, ordered_fill
 from mailroster.publish.targets.lmdb_table import LmdbTable
-from mailroster.publish.targets.sqlite_table import (
+from mailroster.publish.targets.sqlite_table import SqliteTable
+from mailroster.publish.targets.text_table import PasswdFile, PcreRules, PcreTable
+from mailroster.roster.roster import Roster
+from mailroster.routing.change import Change
+from mailroster.routing.router import Router
+from mailroster.servers.config.dovecot.schema import (
     ACCOUNT,
     MASTER,
     SCHEMA_VERSION,
     SHAPES,
     SPELLING,
-    SqliteTable,
+    AccountRow,
+    MasterRow,
+    SpellingRow,
 )
-from mailroster.publish.targets.text_table import PasswdFile, PcreRules, PcreTable
-from mailroster.roster.roster import Roster
-from mailroster.routing.change import Change
-from mailroster.routing.router import Router
 from mailroster.system.files import Disk
 from tests.support.faulty import mount, own_mounts, public_folder
 from tests.support.project import ROOT
@@ -137,12 +139,12 @@ def test_a_fill_writes_what_differs_and_tells_what_is_too_much(
 ) -> None:
     target = made(tmp_path)
     row = {key: one.replace("a@x.com", key) if isinstance(one, str) else one for key in "edcba"}
-    assert target.fill(row.items()) == Filled(5, [], replaced=True)
+    assert target.fill(row.items()) == FillResult(5, [], replaced=True)
     assert list(target.read()) == ["a", "b", "c", "d", "e"]
-    assert target.fill(row.items()) == Filled(0, [])
+    assert target.fill(row.items()) == FillResult(0, [])
     changed = row | {"b": two.replace("a@x.com", "b") if isinstance(two, str) else two}
     del changed["d"], changed["e"]
-    assert target.fill(changed.items()) == Filled(1, ["d", "e"])
+    assert target.fill(changed.items()) == FillResult(1, ["d", "e"])
     assert target.read() == {**changed, "d": row["d"], "e": row["e"]}
     assert (target.is_there(), target.damage()) == (True, "")
 
@@ -150,8 +152,8 @@ def test_a_fill_writes_what_differs_and_tells_what_is_too_much(
 def test_a_fill_of_a_pcre_table_is_its_text(tmp_path: Path) -> None:
     target = pcre(tmp_path)
     assert target.damage() == "there is none"
-    assert target.fill([("", "/a/ b\n")]) == Filled(1, [], replaced=True)
-    assert target.fill([("", "/a/ b\n")]) == Filled(0, [])
+    assert target.fill([("", "/a/ b\n")]) == FillResult(1, [], replaced=True)
+    assert target.fill([("", "/a/ b\n")]) == FillResult(0, [])
     target.apply({})
     assert target.read() == {"": "/a/ b\n"}
 
@@ -180,7 +182,7 @@ class Named:
         self.asked += 1
         return None if key == "ÿ" else f"to {key}"
 
-    def concerned(self, change: Change) -> list[str]:
+    def affected(self, change: Change) -> list[str]:
         return []
 
 
@@ -202,10 +204,10 @@ def test_a_fill_with_sorted_rows_is_one_with_any(tmp_path: Path, made: Made) -> 
         rows = [(key, key if made is lmdb else AccountRow(key, "m")) for key in UNSORTED if key]
         given = ordered_fill.in_order(rows) if is_sorted else iter(rows)
         filled = made(tmp_path / name).fill(given, is_sorted=is_sorted)
-        assert filled == Filled(len(rows), [], replaced=True)
+        assert filled == FillResult(len(rows), [], replaced=True)
         assert made(tmp_path / name).read() == dict(rows)
         given = ordered_fill.in_order(rows[1:]) if is_sorted else iter(rows[1:])
-        assert made(tmp_path / name).fill(given, is_sorted=is_sorted) == Filled(0, [rows[0][0]])
+        assert made(tmp_path / name).fill(given, is_sorted=is_sorted) == FillResult(0, [rows[0][0]])
 
 
 def spoil(path: Path, how: str) -> None:
@@ -250,7 +252,7 @@ def test_damage_is_found_without_harm_and_a_fill_mends_it(
     if "inside" not in how:
         assert not target.is_there()
     mark = target.mark()
-    assert target.fill(rows.items()) == Filled(5000, [], replaced=True)
+    assert target.fill(rows.items()) == FillResult(5000, [], replaced=True)
     assert target.mark() != mark
     assert (target.damage(), target.is_there(), target.read()) == ("", True, rows)
 
@@ -401,7 +403,7 @@ def test_a_database_of_another_version_is_made_anew_and_the_rest_taken_over(
     with pytest.raises(OSError, match="version"):
         accounts(tmp_path).apply({"b@x.com": None})
     filled = accounts(tmp_path).fill([("b@x.com", AccountRow("{X}h", "b"))])
-    assert filled == Filled(1, [], replaced=True)
+    assert filled == FillResult(1, [], replaced=True)
     assert accounts(tmp_path).read() == {"b@x.com": AccountRow("{X}h", "b")}
     assert masters(tmp_path).is_there()
     assert masters(tmp_path).read() == {"boss": MasterRow("{X}h")}
@@ -456,8 +458,8 @@ def test_the_page_of_tables_has_every_column_and_the_version() -> None:
         listed = re.findall(r"^\| `(\w+)` \|", section, re.M)
         assert listed == list(shape.columns()), shape.table
     assert f"`PRAGMA user_version` is {SCHEMA_VERSION}:" in page
-    for name, target in Tables(Layout(".")).targets.items():
-        if isinstance(target, LmdbTable):
+    for name, targets in targets_of(Layout(".")).items():
+        if any(isinstance(target, LmdbTable) for target in targets):
             assert f"| `{name}.lmdb` |" in page, name
 
 
@@ -486,7 +488,7 @@ def test_a_table_that_is_renewed_is_another_file_without_rows(tmp_path: Path) ->
 def test_a_database_that_another_process_writes_is_busy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mailroster.publish.targets.sqlite_table._WAIT_S", 0)
+    monkeypatch.setattr("mailroster.publish.targets.sqlite_file._WAIT_S", 0)
     target = accounts(tmp_path)
     target.fill([])
     with closing(sqlite3.connect(tmp_path / "roster.db", isolation_level=None)) as writer:

@@ -11,7 +11,7 @@ from mailroster.roster.documents.byte_lines import (
     start_before,
     start_behind,
 )
-from mailroster.roster.documents.document import Format
+from mailroster.roster.documents.format import Format
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.formats.virtual import VIRTUAL
 

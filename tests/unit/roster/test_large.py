@@ -10,7 +10,7 @@ from mailroster.roster.documents.large import LargeDocument, appended
 from mailroster.roster.documents.splices import Splice
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.formats.virtual import VIRTUAL, Alias, Virtual
-from tests.properties.test_large import PlainBase, indexed
+from tests.support.large_documents import PlainBase, indexed
 
 
 class Counting(Virtual):

@@ -8,10 +8,10 @@ from mailroster.roster.documents.large import LargeDocument
 from mailroster.roster.documents.splices import Splice
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.formats.regexp import REGEXP
-from mailroster.routing.change import change, dependents, leading, may_be, results_of
+from mailroster.routing.change import change, dependents, may_be, results_of, sources_of
 from mailroster.routing.router import Router
-from tests.properties.test_large import PlainBase, indexed
 from tests.support.foreseen import roster
+from tests.support.large_documents import PlainBase, indexed
 
 ORIGIN = "mail.test"
 
@@ -77,10 +77,10 @@ def test_a_pattern_may_lead_to_an_address_by_any_of_its_results(
     regexp: str, captured: bool
 ) -> None:
     asked = router(virtual="list@y.org a@x.com\nother@y.org b@x.com\n", regexp=f"{regexp}\n")
-    assert leading(asked, ["a@x.com"]) == ({"list@y.org"}, captured)
+    assert sources_of(asked, ["a@x.com"]) == ({"list@y.org"}, captured)
     every = {"list@y.org", "other@y.org"}
     assert dependents(asked, ["a@x.com"]) == (every if captured else {"list@y.org"})
-    assert leading(asked, ["@z.net"]).captured == regexp.endswith("b@$1")
+    assert sources_of(asked, ["@z.net"]).captured == regexp.endswith("b@$1")
 
 
 VIRTUAL = "post@y.org postmaster\nabuse@y.org b@x.com\nhi@y.org post@y.org\nout@y.org c@x.com\n"

@@ -17,7 +17,14 @@ from mailroster.roster.formats.regexp import REGEXP
 from mailroster.roster.formats.virtual import VIRTUAL
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router
-from mailroster.routing.trace import LEADS_NOWHERE, Trace, code_of, follow, in_force, restriction
+from mailroster.routing.trace import (
+    LEADS_NOWHERE,
+    Trace,
+    code_of,
+    follow,
+    follow_served,
+    restriction,
+)
 
 ORIGIN = "mail.x"
 VIRTUAL_FILE, REGEXP_FILE, ACCOUNTS_FILE = VIRTUAL.file, REGEXP.file, ACCOUNTS.file
@@ -121,42 +128,42 @@ def test_the_code_of_an_action(action: str, code: int) -> None:
 
 def test_an_alias_that_nobody_can_follow_is_left_out() -> None:
     of = router("@a john@a\nloop@a lap@a\nlap@a loop@a\nteam@a loop@a, box@a\n")
-    found = in_force(of, "team@a", lambda asked: {})
+    found = follow_served(of, "team@a", lambda asked: {})
     assert [(f.where.line, f.code) for f in found.left_out] == [
         (line, "unreasonable-alias") for line in (4, 2, 3)
     ]
-    assert [end.address for end in found.way.recipients] == ["john@a"]
-    assert found.way.fault is None
+    assert [end.address for end in found.trace.recipients] == ["john@a"]
+    assert found.trace.fault is None
 
 
 def test_an_alias_without_a_row_takes_nothing_by_its_extension_either() -> None:
     """Mail to the bare address is endless, so there is no row; mail with an extension would end."""
-    found = in_force(router("x@a y+q@a\ny+q@a x@a\n"), "x+t@a", lambda asked: {})
+    found = follow_served(router("x@a y+q@a\ny+q@a x@a\n"), "x+t@a", lambda asked: {})
     assert [f.where.line for f in found.left_out] == [1]
-    assert found.way.answer.rcpt == 550
+    assert found.trace.answer.rcpt == 550
 
 
 def test_a_domain_is_served_whose_only_alias_is_left_out() -> None:
-    found = in_force(router("x@b x+a@b\nx+a@b x@b\n"), "x@b", lambda asked: {})
-    assert (len(found.left_out), found.way.answer.rcpt) == (2, 550)
+    found = follow_served(router("x@b x+a@b\nx+a@b x@b\n"), "x@b", lambda asked: {})
+    assert (len(found.left_out), found.trace.answer.rcpt) == (2, 550)
 
 
 def test_a_local_alias_behind_one_that_is_left_out_may_be_left_out_too() -> None:
     of = router(f"x@{ORIGIN} y@a\ny@a x@{ORIGIN}\n")
     names = Document(LOCAL_ALIASES, "x: box@a\nz: box@a\n")
     of = of._replace(roster=of.roster._replace(local_aliases=names))
-    found = in_force(of, f"x@{ORIGIN}", lambda asked: {})
+    found = follow_served(of, f"x@{ORIGIN}", lambda asked: {})
     assert [str(f.where) for f in found.left_out] == [
         "postfix-virtual.cf:1", "postfix-virtual.cf:2", "postfix-aliases.cf:1",
     ]  # fmt: skip
-    assert found.way.answer.rcpt == 550
-    assert in_force(of, f"z@{ORIGIN}", lambda asked: {}).way.answer.rcpt == 250
+    assert found.trace.answer.rcpt == 550
+    assert follow_served(of, f"z@{ORIGIN}", lambda asked: {}).trace.answer.rcpt == 250
 
 
 def test_a_long_chain_is_left_out_at_its_beginning() -> None:
     chain = "".join(f"s{n}@a s{n + 1}@a\n" for n in range(1200))
-    found = in_force(router(chain), "s0@a", lambda asked: {})
-    assert found.way.answer.rcpt == 550
+    found = follow_served(router(chain), "s0@a", lambda asked: {})
+    assert found.trace.answer.rcpt == 550
     assert found.left_out[0].where.line == 1
 
 
@@ -226,5 +233,5 @@ def test_the_postmaster_that_a_setting_names_is_told_as_such() -> None:
     found = explain(
         router(), settings(postmaster_address="box@a"), f"root@{ORIGIN}", lambda asked: {}
     )
-    assert str(found.way.hops[0].where) == "postmaster_address"
-    assert [end.mailbox for end in found.way.recipients] == ["box@a"]
+    assert str(found.trace.hops[0].where) == "postmaster_address"
+    assert [end.mailbox for end in found.trace.recipients] == ["box@a"]

@@ -14,10 +14,10 @@ from mailroster.servers.dovecot_auth import (
     FOUND,
     NOT_FOUND,
     USERDB,
-    Known,
     Question,
-    answers_of,
+    Reply,
     ask,
+    replies_in,
 )
 
 
@@ -25,18 +25,18 @@ from mailroster.servers.dovecot_auth import (
     ("said", "found"),
     [
         (b"VERSION\t1\t1\nSPID\t12\n", {}),
-        (b"USER\t1\ta@x\thome=/h\tnologin\n", {1: Known(FOUND, {"home": "/h", "nologin": ""})}),
-        (b"PASS\t2\tuser=a@x\t\n", {2: Known(FOUND, {"user": "a@x"})}),
-        (b"NOTFOUND\t3\nFAIL\t4\tx\n", {3: Known(NOT_FOUND, {}), 4: Known(FAILED, {"x": ""})}),
+        (b"USER\t1\ta@x\thome=/h\tnologin\n", {1: Reply(FOUND, {"home": "/h", "nologin": ""})}),
+        (b"PASS\t2\tuser=a@x\t\n", {2: Reply(FOUND, {"user": "a@x"})}),
+        (b"NOTFOUND\t3\nFAIL\t4\tx\n", {3: Reply(NOT_FOUND, {}), 4: Reply(FAILED, {"x": ""})}),
         (b"NOTFOUND\t3", {}),
         (b"NOTFOUND\t\xc2\xb2\nNOTFOUND\nUSER\t99999999999\tx\n\n", {}),
-        (b"USER\t1\ta\tx=a\x01tb\x011t\x01\n", {1: Known(FOUND, {"x": "a\tb\x01t"})}),
+        (b"USER\t1\ta\tx=a\x01tb\x011t\x01\n", {1: Reply(FOUND, {"x": "a\tb\x01t"})}),
     ],
 )
-def test_what_is_said_is_read(said: bytes, found: dict[int, Known]) -> None:
+def test_what_is_said_is_read(said: bytes, found: dict[int, Reply]) -> None:
     plain = {
         n: known._replace(fields={k: v for k, v in known.fields.items() if k != "a" and k != "a@x"})
-        for n, known in answers_of(said).items()
+        for n, known in replies_in(said).items()
     }
     assert plain == found
 

@@ -4,9 +4,9 @@ import json
 
 from mailroster.base.address import Address
 from mailroster.base.settings import Sources, load
-from mailroster.servers.former_owner import had_owner
+from mailroster.servers.former_owner import with_leftovers
+from tests.support.folder import ACCOUNTS, Folder, H, folder
 from tests.support.mailboxes import give_to_mail_user
-from tests.unit.cli.test_setup import ACCOUNTS, Folder, H, folder
 
 __all__ = ["folder"]  # the fixture
 
@@ -50,7 +50,7 @@ def test_an_import_names_the_accounts_that_were_there_before(folder: Folder) -> 
     rows.write_text(f"address,hash\na@x.com,{H}\nb@x.com,{H}\n")
     ran = folder.setup("import", str(rows))
     assert ran.code == 0
-    assert "of a former owner lies where these accounts get it: a@x.com. To clear it" in ran.err
+    assert "get mail or a Sieve script of a former owner: a@x.com. To delete it" in ran.err
     assert folder.setup("import", str(rows), "--update").err == "", "they are accounts already"
 
 
@@ -66,7 +66,7 @@ def test_a_deletion_with_the_mail_takes_the_script_and_undo_brings_it_back(folde
     assert "sieve" not in folder.setup("check").out, "it is no script of an account any more"
     ran = folder.setup("undo")
     assert ran.code == 0
-    assert f"{folder.config}/{SCRIPT} is back" in ran.err
+    assert f"{folder.config}/{SCRIPT} is restored" in ran.err
     assert folder.read(SCRIPT) == text
     assert [path.name for path in folder.config.iterdir() if "deleted" in path.name] == []
 
@@ -78,10 +78,10 @@ def test_undo_of_a_later_deletion_brings_back_nothing_of_an_earlier_owner(folder
     first = json.loads(folder.setup("log", "--json").out)[0]["id"]
     folder.setup("email", "add", "a@x.com", "pw")
     folder.setup("email", "del", "-y", "a@x.com")
-    assert "is back" not in folder.setup("undo").err
+    assert "is restored" not in folder.setup("undo").err
     assert not (folder.config / SCRIPT).exists()
     folder.setup("undo")
-    assert "is back" in folder.setup("undo", str(first)).err
+    assert "is restored" in folder.setup("undo", str(first)).err
     assert folder.read(SCRIPT) == "keep;\n"
 
 
@@ -90,7 +90,7 @@ def test_undo_replaces_no_script_that_came_later(folder: Folder) -> None:
     fill(folder)
     folder.setup("email", "del", "-y", "a@x.com")
     folder.write("a@x.com.dovecot.sieve", "keep;\n")
-    assert "is back" not in folder.setup("undo").err
+    assert "is restored" not in folder.setup("undo").err
     assert folder.read("a@x.com.dovecot.sieve") == "keep;\n"
 
 
@@ -121,4 +121,4 @@ def test_many_addresses_are_asked_at_once(folder: Folder) -> None:
     given = {"home": str(folder.home)}
     settings = load(Sources(given, {}, lambda path: b"", lambda path: True))
     addresses = [Address("a@x.com"), Address("b@x.com")]
-    assert had_owner(settings, addresses) == ["a@x.com"]
+    assert with_leftovers(settings, addresses) == ["a@x.com"]

@@ -12,7 +12,7 @@ from mailroster.base.layout import Layout
 from mailroster.base.settings import Sources, load
 from mailroster.servers import health
 from mailroster.servers.config.endpoints import Endpoint, endpoints, listed
-from mailroster.servers.health import asked, silent, unready
+from mailroster.servers.health import choose, silent, unready
 
 
 @contextmanager
@@ -107,7 +107,7 @@ def test_every_address_that_is_listed_is_asked() -> None:
 def test_a_port_that_is_on_and_easy_to_ask_is_asked(
     given: dict[str, object], names: list[str]
 ) -> None:
-    assert [endpoint.name for endpoint in asked(ports(**given))] == names
+    assert [endpoint.name for endpoint in choose(ports(**given))] == names
 
 
 def test_the_ports_are_listed_as_they_are() -> None:

@@ -10,7 +10,7 @@ from mailroster.base.layout import Layout
 from mailroster.base.settings import SETTINGS, Settings, Sources, load
 from mailroster.servers import running
 from mailroster.servers.config.endpoints import endpoints
-from mailroster.servers.in_force import NOT_NOTED, applied, ports, read, remove, write
+from mailroster.servers.in_force import NOT_STORED, apply_running, ports, read, remove, write
 from mailroster.servers.listening import inet_listeners
 
 
@@ -40,15 +40,15 @@ def test_a_command_uses_what_the_servers_use(home: Path) -> None:
     turned, plain = settings(home, TURNED), settings(home)
     layout = Layout(plain.state)
     write(turned, layout, endpoints(turned))
-    found = applied(plain, layout, {})
+    found = apply_running(plain, layout, {})
     assert found == turned._replace(password_scheme=plain.password_scheme)
     assert ports(plain, layout) == endpoints(turned)
     # An option of the command comes first.
-    mine = applied(settings(home, {"smtp_port": "26"}), layout, {"smtp_port": "26"})
+    mine = apply_running(settings(home, {"smtp_port": "26"}), layout, {"smtp_port": "26"})
     assert (mine.smtp_port, mine.spoof_protection) == (26, True)
     remove(layout)
     remove(layout)
-    assert applied(plain, layout, {}) == plain
+    assert apply_running(plain, layout, {}) == plain
     assert ports(plain, layout) == endpoints(plain)
 
 
@@ -59,8 +59,8 @@ def test_every_setting_is_noted_but_those_of_a_command(home: Path) -> None:
     found = read(plain, layout)
     assert found is not None
     known = {setting.name for setting in SETTINGS}
-    assert known >= NOT_NOTED
-    assert set(found.settings) == (known - NOT_NOTED) | {"mail", "logs"}
+    assert known >= NOT_STORED
+    assert set(found.settings) == (known - NOT_STORED) | {"mail", "logs"}
     assert "password" not in Path(layout.in_force).read_text()
 
 
@@ -72,17 +72,20 @@ def test_what_is_no_note_of_these_servers_does_not_count(
     note = Path(layout.in_force)
 
     def counts() -> bool:
-        return applied(plain, layout, {}) != plain
+        return apply_running(plain, layout, {}) != plain
 
     write(turned, layout, ())
     assert counts()
-    assert applied(settings(home, {"config": "/elsewhere"}), layout, {}).spoof_protection is False
+    assert (
+        apply_running(settings(home, {"config": "/elsewhere"}), layout, {}).spoof_protection
+        is False
+    )
     text = note.read_text()
     for damaged in ("", "\n", "boot x\n" + text, text.replace("boot ", "boot 0"), "set a b\n"):
         note.write_text(damaged)
         assert not counts()
     note.write_text(text.replace("smtp_port 2525", "smtp_port 70000").replace("warn", "loud"))
-    found = applied(plain, layout, {})
+    found = apply_running(plain, layout, {})
     assert (found.smtp_port, found.log_level) == (plain.smtp_port, plain.log_level)
     note.write_text(text)
     note.chmod(0o660)

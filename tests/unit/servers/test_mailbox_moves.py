@@ -16,8 +16,9 @@ from mailroster.base.layout import Layout
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.roster import Roster
-from mailroster.servers import mail_user, mailbox_moves
-from mailroster.servers.mailbox_moves import BEGUN, COUNTS, Move, MoveJournal, Mover, settle
+from mailroster.servers import deliveries, mail_user
+from mailroster.servers.mailbox_moves import Mover, complete_moves
+from mailroster.servers.move_journal import BEGUN, COMMITTED, Move, MoveJournal
 from mailroster.system import processes
 from tests.support.mailboxes import give_to_mail_user, mail_folder
 
@@ -28,7 +29,7 @@ def of(address: str) -> Roster:
     return Roster(accounts=Document(ACCOUNTS, f"{address}|{{PLAIN}}x\n"))
 
 
-@pytest.mark.parametrize("word", [BEGUN, COUNTS], ids=["killed at the edit", "killed behind it"])
+@pytest.mark.parametrize("word", [BEGUN, COMMITTED], ids=["killed at the edit", "killed behind it"])
 @pytest.mark.parametrize("live", [False, True], ids=["not live", "live"])
 def test_a_rename_of_what_was_renamed_ends_both(tmp_path: Path, word: str, live: bool) -> None:
     config, mail = tmp_path / "config", tmp_path / "mail"
@@ -39,14 +40,14 @@ def test_a_rename_of_what_was_renamed_ends_both(tmp_path: Path, word: str, live:
     )
     with MoveJournal(str(config)) as record:
         mover.begin(record, Move(A, B))
-        if word == COUNTS:
-            record.note(COUNTS, Move(A, B))
+        if word == COMMITTED:
+            record.append(COMMITTED, Move(A, B))
         # The command was killed: the next one begins before the tables say what the files say.
-        assert settle(record, mover, lambda: of(B), lambda: of(B if live else A)) == live
+        assert complete_moves(record, mover, lambda: of(B), lambda: of(B if live else A)) == live
         mover.begin(record, Move(B, C))
-        record.note(COUNTS, Move(B, C))
-        assert not settle(record, mover, lambda: of(C), lambda: of(B if live else A))
-        assert settle(record, mover, lambda: of(C), lambda: of(C))
+        record.append(COMMITTED, Move(B, C))
+        assert not complete_moves(record, mover, lambda: of(C), lambda: of(B if live else A))
+        assert complete_moves(record, mover, lambda: of(C), lambda: of(C))
         assert record.moves() == {}
     assert sorted(os.listdir(mail / "x.com")) == []
     assert (mail / "y.org/c/cur").is_dir()
@@ -79,7 +80,7 @@ def test_only_a_delivery_that_takes_the_signal_is_asked_to_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, ended: bool
 ) -> None:
     """One that has no handler yet dies of it, and Dovecot would throttle the service."""
-    monkeypatch.setattr(mailbox_moves, "dovecot_pid", lambda _: os.getpid())
+    monkeypatch.setattr(deliveries, "dovecot_pid", lambda _: os.getpid())
     asked: list[tuple[int, int]] = []
 
     def send(pid: int, number: int, is_it: Callable[[int], bool]) -> bool:
@@ -87,7 +88,7 @@ def test_only_a_delivery_that_takes_the_signal_is_asked_to_end(
         return processes.send(pid, number, is_it)
 
     monkeypatch.setattr(
-        mailbox_moves, "processes", SimpleNamespace(**{**vars(processes), "send": send})
+        deliveries, "processes", SimpleNamespace(**{**vars(processes), "send": send})
     )
     mail = give_to_mail_user(tmp_path)
     mover = Mover(str(tmp_path), mail_folder(mail), Layout(str(tmp_path)))
@@ -124,7 +125,7 @@ def test_a_mailbox_that_dovecot_makes_at_that_moment_is_the_one_that_moves(
 
     monkeypatch.setattr(os, "mkdir", delivered)
     # A copy of this process, also beside a thread that another test has left.
-    monkeypatch.setattr(mail_user, "is_alone", lambda: True)
+    monkeypatch.setattr(mail_user, "is_single_threaded", lambda: True)
     mover = Mover(str(tmp_path), mail_folder(give_to_mail_user(mail)), layout)
     with MoveJournal(str(tmp_path)) as record:
         mover.begin(record, Move(A, B))

@@ -20,7 +20,7 @@ from mailroster.servers.config.overrides import (
     plugin_findings,
     plugins,
 )
-from mailroster.servers.overrides import Pending, judged, take
+from mailroster.servers.overrides import PendingChanges, activate, check
 
 BASE = "# ours\na = 1\nb = 2\nab = 3\n\n# more\nc = $a\n"
 SERVICES = """\
@@ -127,7 +127,7 @@ def test_a_service_that_is_not_there_changes_nothing() -> None:
     ],
 )  # fmt: skip
 def test_what_the_words_of_a_file_tell(overrides: Overrides, found: list[tuple[str, str]]) -> None:
-    said = findings(overrides, SERVICES, NAMES, dialect("2.3").PILLARS)
+    said = findings(overrides, SERVICES, NAMES, dialect("2.3").RISKY_SETTINGS)
     assert [(str(finding.where), finding.code) for finding in said] == found
 
 
@@ -202,7 +202,7 @@ def settings(tmp_path: Path) -> Settings:
 def test_what_the_servers_own_programs_tell(
     settings: Settings, overrides: Overrides, found: list[tuple[str, str]]
 ) -> None:
-    said = judged(overrides, settings, Layout(settings.state))
+    said = check(overrides, settings, Layout(settings.state))
     assert [(str(finding.where), finding.code) for finding in said] == found
 
 
@@ -280,20 +280,20 @@ def test_a_start_takes_good_files_and_refuses_bad_ones_only_at_first(settings: S
     layout, file = Layout(settings.state), Path(settings.config, "postfix-main.cf")
     file.write_text("message_size_limit = x\n")
     with pytest.raises(Refused, match=r"postfix-main\.cf:1: error"):
-        take(settings, layout)
+        activate(settings, layout)
     file.write_text("message_size_limit = 7\n")
-    assert take(settings, layout) == (Overrides(main="message_size_limit = 7\n"), [])
-    pending = Pending(settings, layout)
+    assert activate(settings, layout) == (Overrides(main="message_size_limit = 7\n"), [])
+    pending = PendingChanges(settings, layout)
     assert pending.findings() == ()
     file.write_text("message_size_limit = 88\n")
     assert [finding.code for finding in pending.findings()] == ["restart-needed"]
     file.write_text("message_size_limit = xxx\n")
     assert [finding.code for finding in pending.findings()] == ["bad-override"]
-    taken = take(settings, layout)
+    taken = activate(settings, layout)
     assert taken.overrides.main == "message_size_limit = 7\n"
     assert [finding.code for finding in taken.findings] == ["held-back", "bad-override"]
     file.unlink()
-    assert take(settings, layout) == (Overrides(), [])
+    assert activate(settings, layout) == (Overrides(), [])
 
 
 @pytest.mark.parametrize(
@@ -313,22 +313,22 @@ def test_the_limit_of_an_upload_is_that_of_postfix(main: str, limit: int) -> Non
 def test_a_changed_setting_waits_for_a_restart_and_is_reported(settings: Settings) -> None:
     layout, toml = Layout(settings.state), Path(settings.config, "mailroster.toml")
     toml.write_text("smtp_port = 2525\n")
-    take(settings, layout)
-    pending = Pending(settings, layout)
+    activate(settings, layout)
+    pending = PendingChanges(settings, layout)
     assert pending.findings() == ()
     toml.write_text("smtp_port = 2526\n# more\n")
     (finding,) = pending.findings()
     assert (str(finding.where), finding.code) == ("mailroster.toml", "restart-needed")
     toml.unlink()
     assert [f.code for f in pending.findings()] == ["restart-needed"]
-    assert Pending(settings._replace(trust_config=False), layout).findings() == ()
-    take(settings, layout)
-    assert Pending(settings, layout).findings() == ()
+    assert PendingChanges(settings._replace(trust_config=False), layout).findings() == ()
+    activate(settings, layout)
+    assert PendingChanges(settings, layout).findings() == ()
 
 
 def test_ours_without_overrides_is_fine_by_the_servers_programs(settings: Settings) -> None:
     nothing = Overrides("# nothing\n", "# nothing\n", "# nothing\n")
-    assert judged(nothing, settings, Layout(settings.state)) == []
+    assert check(nothing, settings, Layout(settings.state)) == []
     assert postfix.listeners(settings)["127.0.0.1:10025"] == "smtp"
     assert not any(f.severity == ERROR for f in findings(nothing, "", {}, ()))
 

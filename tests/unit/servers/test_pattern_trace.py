@@ -4,7 +4,7 @@ import pytest
 
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.regexp import REGEXP, numbered
-from mailroster.servers.pattern_trace import trials, winner
+from mailroster.servers.pattern_trace import find_match, trials
 from mailroster.servers.patterns import ask_regexp
 from tests.support.rosters import sample
 
@@ -54,7 +54,7 @@ def test_every_rule_before_the_winner_is_told(address: str, line: int, outcomes:
     document = Document(REGEXP, NESTED)
     found = trials(document, address)
     assert [trial.outcome for trial in found] == outcomes
-    assert winner(document, address)[0] == line
+    assert find_match(document, address)[0] == line
     assert [t.line for t in found if t.result is not None] == ([line] if line else [])
 
 

@@ -11,7 +11,7 @@ from mailroster.roster.dovecot.versions import VERSIONS
 from mailroster.servers import doveadm_quota
 from mailroster.servers.doveadm_quota import ask_quotas
 from mailroster.servers.maildir_usage import BROKEN, FILE, LINES, SIZES, UNKNOWN, usage
-from mailroster.servers.quota_usage import Server, server_of, settings_of, usage_of
+from mailroster.servers.quota_usage import QuotaConfig, quota_config, settings_of, usage_of
 from mailroster.system import programs
 
 #: Dovecot's own file -> what it says.
@@ -99,8 +99,10 @@ OURS = {
 METHODS = {"2.3": (FILE, SIZES), "2.4": (LINES,)}
 
 
-def server(version: str, printed: str) -> Server:
-    return server_of(version, settings_of(printed), Server(version, default(7, version), ()))
+def server(version: str, printed: str) -> QuotaConfig:
+    return quota_config(
+        version, settings_of(printed), QuotaConfig(version, default(7, version), ())
+    )
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -9,7 +9,7 @@ from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings, Sources, load
 from mailroster.servers.config.overrides import Overrides
 from mailroster.servers.config.references import services, tables
-from mailroster.servers.overrides import judged
+from mailroster.servers.overrides import check
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def said(settings: Settings, main: str) -> list[str]:
-    found = judged(Overrides(main=main), settings, Layout(settings.state))
+    found = check(Overrides(main=main), settings, Layout(settings.state))
     return [f"{f.where.line} {f.severity} {f.code}" for f in found if f.code != "risky-override"]
 
 

@@ -13,7 +13,7 @@ from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.formats.sieve import scripts_among
 from mailroster.servers import sieve
 from mailroster.servers.sieve import SieveScripts, findings_in
-from mailroster.servers.sievec import judged, said_of
+from mailroster.servers.sievec import check_scripts, parse_faults
 from mailroster.store.links import ConfigFolder
 from mailroster.system.stability import Settling
 
@@ -56,7 +56,7 @@ def test_every_bad_script_among_many_is_told_by_its_line() -> None:
     texts = {f"u{n}@x.com": BAD if n % 7 == 0 else GOOD for n in range(30)}
     texts["before"] = b"\0\xff"
     files = {name: f"{name}.dovecot.sieve" for name in texts}
-    found = judged(texts, files, "/nonexistent/dovecot.conf")
+    found = check_scripts(texts, files, "/nonexistent/dovecot.conf")
     assert set(found) == {"before", *(f"u{n}@x.com" for n in range(0, 30, 7))}
     assert str(found["u7@x.com"][0]).startswith("u7@x.com.dovecot.sieve:2: error: unknown command")
 
@@ -67,7 +67,7 @@ def test_what_sievec_says_is_taken_apart() -> None:
         "b@x.com: line 1: warning: odd.\nc@x.com: error: can't.\nsievec: Fatal: no.\n"
         "d: line x: error: y\nunknown: line 1: error: z\n"
     )
-    assert said_of(said, ["a@x.com", "b@x.com", "c@x.com", "d"]) == {
+    assert parse_faults(said, ["a@x.com", "b@x.com", "c@x.com", "d"]) == {
         "a@x.com": [(3, ERROR, "unknown command 'x'")],
         "b@x.com": [(1, WARNING, "odd")],
         "c@x.com": [(0, ERROR, "can't")],
@@ -86,7 +86,7 @@ class Home(SimpleNamespace):
         (self.config / f"{name}.dovecot.sieve").write_bytes(text)
 
     def live(self, name: str) -> bytes:
-        path = Path(self.scripts.path(name))
+        path = Path(self.scripts.live.path(name))
         binary = path.with_suffix(".svbin")
         assert path.exists() == binary.exists()
         if not path.exists():
@@ -153,7 +153,7 @@ def test_a_script_that_is_emptied_or_gone_goes_after_the_settle_time(home: Home)
     assert outcome[:3] == (2, (), False)
     assert outcome.described() == "changed: Sieve script a@x.com; removed: Sieve script before"
     assert (home.live("a@x.com"), home.live("before")) == (b"", b"")
-    assert not os.path.exists(home.scripts.path("before"))
+    assert not os.path.exists(home.scripts.live.path("before"))
 
 
 def test_a_folder_without_accounts_takes_no_script_away(home: Home) -> None:
@@ -176,8 +176,8 @@ def test_what_a_crash_has_left_without_a_binary_is_compiled_at_a_start(home: Hom
     outcome = home.scripts.reconcile(accept=True)
     assert outcome.changed == 12
     assert outcome.described() == ("changed: 12 Sieve scripts (u0@x.com, u10@x.com, u11@x.com, …)")
-    os.unlink(home.scripts.path("u3@x.com").removesuffix("sieve") + "svbin")
-    assert home.scripts.reconcile(anew=True)[:3] == (0, (), False)
+    os.unlink(home.scripts.live.path("u3@x.com").removesuffix("sieve") + "svbin")
+    assert home.scripts.reconcile(recompile=True)[:3] == (0, (), False)
     assert [home.live(name) for name in names] == [GOOD] * 12
 
 
@@ -189,7 +189,7 @@ def test_a_script_in_force_that_is_lost_is_put_in_force_again(
     home.scripts.reconcile(accept=True)
     home.scripts.reconcile()
     for end in ends:
-        os.unlink(home.scripts.path("a@x.com").removesuffix("sieve") + end)
+        os.unlink(home.scripts.live.path("a@x.com").removesuffix("sieve") + end)
     home.scripts.reconcile()
     home.pass_s(sieve.QUIET_S)
     home.scripts.reconcile()

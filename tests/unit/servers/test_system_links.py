@@ -45,7 +45,7 @@ def test_what_is_not_ours_is_refused_by_its_name(etc: Path, kind: str) -> None:
     else:
         place.mkdir()
     assert foreign(links(etc)) == [str(place)]
-    with pytest.raises(Refused, match=r"main\.cf; with --adopt each is kept"):
+    with pytest.raises(Refused, match=r"main\.cf; use --adopt to keep each"):
         check(links(etc), adopt=False)
     check(links(etc), adopt=True)
 
@@ -67,5 +67,5 @@ def test_what_is_adopted_is_kept_beside_its_place_and_told(etc: Path) -> None:
 
 def test_a_place_that_cannot_be_taken_is_refused_with_the_reason(etc: Path) -> None:
     (etc / "dovecot").write_text("no folder\n")
-    with pytest.raises(Refused, match=r"dovecot\.conf can't be made to lead to ours: "):
+    with pytest.raises(Refused, match=r"dovecot\.conf can't be made a link: "):
         claim(links(etc), print)

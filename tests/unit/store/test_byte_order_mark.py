@@ -13,7 +13,7 @@ from mailroster.roster.roster import Roster
 from mailroster.servers.overrides import in_folder
 from mailroster.servers.sieve import findings_in
 from mailroster.store.links import ConfigFolder
-from tests.unit.cli.test_setup import ACCOUNTS, Folder, H, folder
+from tests.support.folder import ACCOUNTS, Folder, H, folder
 
 __all__ = ["folder"]  # the fixture
 

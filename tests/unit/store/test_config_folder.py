@@ -12,7 +12,8 @@ import pytest
 from mailroster.base.content import Content
 from mailroster.base.findings import Refused, TryAgain
 from mailroster.roster.roster import Roster
-from mailroster.store.config_folder import _LOOKS, Store
+from mailroster.store.config_folder import Store
+from mailroster.store.reader import _JOURNAL_READS
 from mailroster.system.files import ABSENT, Disk, identity, look
 
 Edit = Callable[[Roster], Roster]
@@ -235,15 +236,16 @@ class Looks:
     """Counts the looks of a reader, and says of some that files were written meanwhile."""
 
     def __init__(self, store: Store, unsure: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.count, look = 0, store._look
+        reader = store._reader
+        self.count, read = 0, reader._read_and_compare
 
-        def counted(*given: object) -> object:
+        def counted(*arguments: object) -> object:
             self.count += 1
-            snapshot, is_sure = look(*given)  # type: ignore[arg-type]
-            return snapshot, is_sure and self.count > unsure
+            snapshot, is_consistent = read(*arguments)  # type: ignore[arg-type]
+            return snapshot, is_consistent and self.count > unsure
 
-        monkeypatch.setattr(store, "_look", counted)
-        monkeypatch.setattr("mailroster.store.config_folder._PAUSE_S", 0)
+        monkeypatch.setattr(reader, "_read_and_compare", counted)
+        monkeypatch.setattr("mailroster.store.reader.PAUSE_S", 0)
 
 
 @pytest.mark.parametrize("unsure", [0, 1, 3])
@@ -285,7 +287,7 @@ def test_a_reader_of_files_that_are_always_written_keeps_edits_out(
         def is_absent(self) -> bool:
             return is_absent
 
-    monkeypatch.setattr("mailroster.store.config_folder.FolderLock", Lock)
+    monkeypatch.setattr("mailroster.store.reader.FolderLock", Lock)
     store = Store(str(folder), wait_s=7)
     looks = Looks(store, 1000, monkeypatch)
     if is_busy:
@@ -313,7 +315,7 @@ def test_a_reader_waits_a_while_for_an_edit_that_is_under_way(
     snapshot = store.read()
     assert snapshot.pending
     assert snapshot.roster.quotas.text == "a@x.com:1G\nn n@x.com\n"
-    assert looks.count == _LOOKS + 1
+    assert looks.count == _JOURNAL_READS + 1
     assert (folder / "dovecot-quotas.cf").read_text() == "a@x.com:1G\n"
     store.recover()
     assert (folder / "dovecot-quotas.cf").read_text() == "a@x.com:1G\nn n@x.com\n"
@@ -331,11 +333,11 @@ def test_an_edit_by_hand_is_told_from_one_that_a_command_has_made_and_taken_back
     text = quotas.read_text()
     store.transact(lambda roster: roster._replace(quotas=before.quotas))
     # The line comes into force only now, when the files say something else already.
-    assert store.note_by_hand(before, added.roster, added.identities) == ""
+    assert store.record_manual_edits(before, added.roster, added.identities) == ""
     assert [entry.by_hand for entry in store.history()] == [False, False]
     quotas.write_text(text)
     again = store.read()
-    assert store.note_by_hand(before, again.roster, again.identities) == ""
+    assert store.record_manual_edits(before, again.roster, again.identities) == ""
     assert [entry.by_hand for entry in store.history()] == [True, False, False]
-    assert store.note_by_hand(before, again.roster, again.identities) == ""
+    assert store.record_manual_edits(before, again.roster, again.identities) == ""
     assert len(list(store.history())) == 3, "it is noted once"

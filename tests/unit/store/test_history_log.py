@@ -10,7 +10,8 @@ import pytest
 
 from mailroster.store.history import log
 from mailroster.store.history.entry import Entry, FileChange, Hunk
-from mailroster.store.history.log import _HEAD, HISTORY, History, _was_made, user_name
+from mailroster.store.history.evidence import was_made
+from mailroster.store.history.log import _HEAD, HISTORY, History, user_name
 from mailroster.store.history.writer import entry
 from mailroster.store.links import ConfigFolder
 from mailroster.system.files import Disk, identity
@@ -51,8 +52,8 @@ def world(tmp_path: Path) -> World:
 def test_what_has_happened_is_put_with_its_mark_and_no_file_stays_open(world: World) -> None:
     before = open_files()
     for text in (b"one", b"two"):
-        world.history.put(note(text), 1 << 20)
-        assert world.history.is_settled()
+        world.history.add(note(text), 1 << 20)
+        assert world.history.is_complete()
     assert world.lines() == [b"two", b"one"]
     assert open_files() == before
     assert world.path.read_bytes().startswith(_HEAD + b"change 1 ")
@@ -63,10 +64,10 @@ def test_what_has_happened_is_put_with_its_mark_and_no_file_stays_open(world: Wo
 def test_of_a_history_beyond_its_limit_the_newest_entries_stay(world: World, by_hand: bool) -> None:
     def change(text: bytes, limit: int) -> None:
         if by_hand:
-            world.history.put(note(text), limit)
+            world.history.add(note(text), limit)
         else:
             world.history.begin(note(text))
-            world.history.done(limit)
+            world.history.finish(limit)
 
     before = open_files()
     change(b"0", 1 << 20)
@@ -91,37 +92,37 @@ def test_a_last_entry_that_is_larger_than_half_of_the_limit_stays_alone(
     world: World, by_hand: bool
 ) -> None:
     large = b"x" * 3000
-    world.history.put(note(b"one"), 4000)
-    world.history.put(note(b"two"), 4000)
+    world.history.add(note(b"one"), 4000)
+    world.history.add(note(b"two"), 4000)
     if by_hand:
-        world.history.put(note(large), 3000)
+        world.history.add(note(large), 3000)
     else:
         world.history.begin(note(large))
-        world.history.done(3000)
+        world.history.finish(3000)
     assert world.lines() == [large]
     assert world.path.read_bytes().count(_HEAD) == 1
-    assert world.history.is_settled()
-    world.history.put(note(b"four"), 1 << 20)
+    assert world.history.is_complete()
+    world.history.add(note(b"four"), 1 << 20)
     assert world.lines() == [b"four", large]
     assert b"change 4 " in world.path.read_bytes()
 
 
 def test_a_history_that_is_made_smaller_keeps_its_mode(world: World) -> None:
-    world.history.put(note(b"one"), 1 << 20)
+    world.history.add(note(b"one"), 1 << 20)
     world.path.chmod(0o400)
-    world.history.put(note(b"two"), len(_HEAD))
+    world.history.add(note(b"two"), len(_HEAD))
     assert world.lines() == [b"two"]
     assert world.path.stat().st_mode & 0o777 == 0o400
 
 
 def test_a_change_that_is_taken_back_leaves_the_history_as_it_was(world: World) -> None:
-    world.history.put(note(b"one"), 1 << 20)
+    world.history.add(note(b"one"), 1 << 20)
     before, files = world.path.read_bytes(), open_files()
     world.history.begin(note(b"two"))
     assert world.path.read_bytes() != before
-    world.history.take_back()
+    world.history.withdraw()
     assert (world.path.read_bytes(), open_files()) == (before, files)
-    world.history.take_back()  # nothing more to take back
+    world.history.withdraw()  # nothing more to withdraw
     assert world.path.read_bytes() == before
 
 
@@ -167,7 +168,7 @@ def test_a_change_that_was_cut_short_counts_by_what_the_files_hold(
             raise PermissionError
         return found
 
-    assert _was_made(cut_short(FIRST, SECOND), content) is counts
+    assert was_made(cut_short(FIRST, SECOND), content) is counts
 
 
 @pytest.mark.parametrize(("held", "counts"), [(OTHER, True), (b"old\nother\n", False)])
@@ -176,7 +177,7 @@ def test_a_removal_that_was_cut_short_counts_if_its_lines_are_gone(
 ) -> None:
     hunk = Hunk(0, 1, b"", OLD, b"", b"")
     change = FileChange(FIRST, len(OLD), 0, 1, 0, (hunk,), False)
-    assert _was_made(cut_short()._replace(files=(change,)), lambda file: held) is counts
+    assert was_made(cut_short()._replace(files=(change,)), lambda file: held) is counts
 
 
 def test_of_a_history_only_files_of_ours_are_read() -> None:
@@ -186,9 +187,9 @@ def test_of_a_history_only_files_of_ours_are_read() -> None:
         read.append(file)
         return NEW
 
-    assert _was_made(cut_short("../../etc/shadow", FIRST), content)
+    assert was_made(cut_short("../../etc/shadow", FIRST), content)
     assert read == [FIRST]
-    assert not _was_made(cut_short("../../etc/shadow"), content)
+    assert not was_made(cut_short("../../etc/shadow"), content)
 
 
 def test_several_places_of_a_file_are_looked_at_where_they_were_and_where_they_are() -> None:
@@ -208,7 +209,7 @@ def test_several_places_of_a_file_are_looked_at_where_they_were_and_where_they_a
         (new[:8] + b"XX" + new[10:], OTHER, False),
     ):
         held = {FIRST: first, SECOND: second}
-        assert _was_made(made, held.__getitem__) is counts, (first, second)
+        assert was_made(made, held.__getitem__) is counts, (first, second)
 
 
 def test_a_user_without_a_name_has_none() -> None:
@@ -238,8 +239,8 @@ def test_wherever_a_history_is_cut_the_entries_that_count_stay(world: World, hel
         return [int(each.files[0].hunks[0].added) for each in entries]
 
     (world.path.parent / "postfix-virtual.cf").write_bytes(held)
-    world.history.put(lines_of(1), 1 << 20)
-    world.history.put(lines_of(2), 1 << 20)
+    world.history.add(lines_of(1), 1 << 20)
+    world.history.add(lines_of(2), 1 << 20)
     raw, files = world.path.read_bytes(), open_files()
     for cut in range(len(raw) + 1):
         kept = raw[:cut]
@@ -249,13 +250,13 @@ def test_wherever_a_history_is_cut_the_entries_that_count_stay(world: World, hel
         wanted = [2] * second + [1] * first
         assert numbers() == wanted, cut
         assert world.path.read_bytes() == kept, "a look changes nothing"
-        world.history.settle()
-        assert world.history.is_settled(), cut
+        world.history.recover()
+        assert world.history.is_complete(), cut
         assert numbers() == wanted, cut
         settled = world.path.read_bytes()
-        world.history.settle()
+        world.history.recover()
         assert world.path.read_bytes() == settled
-        world.history.put(lines_of(3), 1 << 20)
+        world.history.add(lines_of(3), 1 << 20)
         assert numbers() == [3, *wanted], cut
         assert [int(line.split()[1]) for line in settled.split(b"\n") if line[:5] == b"done "] == [
             *range(1, len(wanted) + 1)
@@ -264,16 +265,16 @@ def test_wherever_a_history_is_cut_the_entries_that_count_stay(world: World, hel
 
 
 @pytest.mark.parametrize("text", [b"", b"#", _HEAD, _HEAD + b"\n# a comment"])
-def test_a_history_without_an_entry_is_settled_and_is_not_written(
+def test_a_history_without_an_entry_is_complete_and_is_not_written(
     world: World, text: bytes
 ) -> None:
-    assert world.history.is_settled(), "there is none"
+    assert world.history.is_complete(), "there is none"
     world.path.write_bytes(text)
     before = identity(str(world.path))
-    assert world.history.is_settled()
-    world.history.settle()
+    assert world.history.is_complete()
+    world.history.recover()
     assert identity(str(world.path)) == before
-    world.history.put(note(b"one"), 1 << 20)
+    world.history.add(note(b"one"), 1 << 20)
     assert world.lines() == [b"one"]
     assert world.path.read_bytes().endswith(b"end 1\ndone 1\n")
 
@@ -281,34 +282,33 @@ def test_a_history_without_an_entry_is_settled_and_is_not_written(
 def test_a_history_is_closed_to_others_and_never_a_link_or_a_file_with_two_names(
     world: World,
 ) -> None:
-    world.history.put(note(b"one"), 1 << 20)
+    world.history.add(note(b"one"), 1 << 20)
     assert world.path.stat().st_mode & 0o777 == 0o600
     world.path.chmod(0o644)
-    world.history.put(note(b"two"), 1 << 20)
+    world.history.add(note(b"two"), 1 << 20)
     assert world.path.stat().st_mode & 0o777 == 0o600
     before = world.path.read_bytes()
     (world.path.parent / "second name").hardlink_to(world.path)
-    world.history.put(note(b"three"), 1 << 20)
+    world.history.add(note(b"three"), 1 << 20)
     assert "not a regular file with one name" in world.history.fault
     (world.path.parent / "second name").unlink()
-    world.history.put(note(b"three"), 1 << 20)
+    world.history.add(note(b"three"), 1 << 20)
     assert (world.history.fault, world.lines()) == ("", [b"three", b"two", b"one"])
     world.path.rename(world.path.parent / "elsewhere")
     (world.path.parent / "elsewhere").write_bytes(before)
     world.path.symlink_to("elsewhere")
-    world.history.put(note(b"four"), 1 << 20)
+    world.history.add(note(b"four"), 1 << 20)
     assert HISTORY in world.history.fault
     assert (world.path.parent / "elsewhere").read_bytes() == before
     with pytest.raises(OSError, match="is a link; put a file there"):
-        world.history.is_settled()
+        world.history.is_complete()
 
 
-def test_without_a_note_nothing_is_written(world: World) -> None:
-    world.history.begin(None)
-    world.history.done(0)
-    world.history.take_back()
+def test_without_an_entry_nothing_is_written(world: World) -> None:
+    world.history.finish(0)
+    world.history.withdraw()
     assert not world.path.exists()
-    assert (world.history.fault, world.history.is_settled()) == ("", True)
+    assert (world.history.fault, world.history.is_complete()) == ("", True)
 
 
 def test_entries_are_read_through_parts_of_the_file(
@@ -316,7 +316,7 @@ def test_entries_are_read_through_parts_of_the_file(
 ) -> None:
     texts = [b"x" * length for length in range(1, 40)]
     for text in texts:
-        world.history.put(note(text), 1 << 20)
+        world.history.add(note(text), 1 << 20)
     for chunk_bytes in (1, 7, 64, 100, 1 << 16):
         monkeypatch.setattr(log, "_CHUNK_BYTES", chunk_bytes)
         assert world.lines() == texts[::-1]
@@ -329,19 +329,19 @@ def test_an_entry_that_can_not_be_written_leaves_the_history_as_it_was(tmp_path:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     world = World(tmp_path)
-    world.history.put(note(b"one"), 1 << 20)
+    world.history.add(note(b"one"), 1 << 20)
     before, files = world.path.read_bytes(), open_files()
     full = History(ConfigFolder(str(tmp_path)), Full())
     full.begin(note(b"two"))
     assert full.fault == f"{world.path}: No space left on device"
-    full.done(1 << 20)
+    full.finish(1 << 20)
     assert (world.path.read_bytes(), open_files()) == (before, files)
 
 
 def test_a_change_that_was_not_made_gives_its_number_to_the_next_one(world: World) -> None:
     """Also in a history whose older half was dropped."""
     world.path.write_bytes(_HEAD + lines_of(1)(7))
-    world.history.put(note(b"next"), 1 << 20)
+    world.history.add(note(b"next"), 1 << 20)
     assert b"change 7 " in world.path.read_bytes()
     assert world.lines() == [b"next"]
 
@@ -352,10 +352,10 @@ def test_only_the_last_entry_may_lack_its_mark(world: World) -> None:
     for torn in (b"", b"x", b"change 3 x"):
         world.path.write_bytes(_HEAD + one + two + torn)
         assert [each.id for each in world.history.newest_first(lambda file: TWO)] == [2]
-        world.history.settle()
+        world.history.recover()
         assert world.path.read_bytes().startswith(_HEAD + one + two)
         assert [each.id for each in world.history.newest_first(lambda file: TWO)] == [2]
-        world.history.put(note(b"next"), 1 << 20)
+        world.history.add(note(b"next"), 1 << 20)
         assert b"change 3 " in world.path.read_bytes()
 
 
@@ -363,8 +363,8 @@ def test_only_the_last_entry_may_lack_its_mark(world: World) -> None:
 def test_a_torn_mark_is_written_again(world: World, mark: bytes) -> None:
     (world.path.parent / "postfix-virtual.cf").write_bytes(ONE)
     world.path.write_bytes(_HEAD + lines_of(1)(12) + mark)
-    assert not world.history.is_settled()
-    world.history.put(note(b"next"), 1 << 20)
+    assert not world.history.is_complete()
+    world.history.add(note(b"next"), 1 << 20)
     raw = world.path.read_bytes()
     assert raw.startswith(_HEAD + lines_of(1)(12) + b"done 12\nchange 13 ")
     assert raw.endswith(b"end 13\ndone 13\n")
@@ -374,16 +374,16 @@ def test_a_change_that_is_begun_anew_leaves_no_file_open(world: World) -> None:
     files = open_files()
     for _ in range(3):
         world.history.begin(note(b"one"))
-    world.history.done(1 << 20)
+    world.history.finish(1 << 20)
     assert open_files() <= files
 
 
 def test_after_text_that_is_no_entry_a_change_that_is_taken_back_leaves_no_byte(
     world: World,
 ) -> None:
-    world.history.put(note(b"one"), 1 << 20)
+    world.history.add(note(b"one"), 1 << 20)
     before = world.path.read_bytes() + b"by hand"
     world.path.write_bytes(before)
     world.history.begin(note(b"two"))
-    world.history.take_back()
+    world.history.withdraw()
     assert world.path.read_bytes() == before + b"\n"

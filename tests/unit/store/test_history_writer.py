@@ -6,11 +6,10 @@ import pytest
 
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.large import LargeDocument
-from mailroster.roster.documents.splices import Bytes, Splice
+from mailroster.roster.documents.splices import Splice
 from mailroster.roster.formats.virtual import VIRTUAL
-from mailroster.store.history import writer
-from mailroster.store.history.writer import author, command, entry, file_part, places
-from tests.properties.test_large import indexed
+from mailroster.store.history.writer import author, command, entry, file_part
+from tests.support.large_documents import indexed
 
 ROOM = 1 << 20
 
@@ -67,25 +66,6 @@ CASES: dict[str, tuple[bytes, bytes, bytes]] = {
 @pytest.mark.parametrize(("before", "after", "lines"), CASES.values(), ids=CASES.keys())
 def test_a_change_is_noted_by_its_lines(before: bytes, after: bytes, lines: bytes) -> None:
     assert part(before, after) == b"file postfix-virtual.cf " + lines
-
-
-@pytest.mark.parametrize(("before", "after", "lines"), CASES.values(), ids=CASES.keys())
-def test_a_change_that_can_not_be_found_in_parts_is_noted_as_a_whole(
-    monkeypatch: pytest.MonkeyPatch, before: bytes, after: bytes, lines: bytes
-) -> None:
-    """The lines that are the same on both sides are left out all the same."""
-    monkeypatch.setattr(writer, "splices_between", lambda *_: None)
-    documents = [Document.from_bytes(VIRTUAL, raw) for raw in (before, after)]
-    size, found = places(*documents)
-    assert size == len(before)
-    rest, at = b"", 0
-    for offset, _, _, removed, added, _ in found:
-        start = offset - len(rest) + at
-        rest += before[at:start]
-        assert len(rest) == offset
-        assert before[start : start + len(removed)] == removed
-        rest, at = rest + added, start + len(removed)
-    assert rest + before[at:] == after
 
 
 def test_a_change_without_room_is_only_counted() -> None:
@@ -196,36 +176,3 @@ def test_a_large_file_that_is_not_on_the_same_base_is_compared(
 ) -> None:
     one, other = (Document.from_bytes(VIRTUAL, bytes(each)) for each in (before, after))
     assert file_part(before, after, ROOM) == file_part(one, other, ROOM)
-
-
-@pytest.mark.parametrize(
-    ("removed", "added", "lines"),
-    [
-        # One splice with lines that stand on both sides.
-        ("a\nb\nc\n", "a\nB\nc\n", [("b\n", "B\n")]),
-        ("a\nb\nc\n", "A\nb\nC\n", [("a\n", "A\n"), ("c\n", "C\n")]),
-        ("a\nb\nc\n", "a\nc\n", [("b\n", "")]),
-        ("a\nc\n", "a\nb\nc\n", [("", "b\n")]),
-        ("a\n\nb\n", "A\n\nB\n", [("a\n\nb\n", "A\n\nB\n")]),  # an empty line says nothing
-        ("a\nb\n", "b\na\n", [("a\n", ""), ("", "a\n")]),
-        ("a\na\n", "a\n", [("a\n", "")]),
-        ("a\n", "a\na\n", [("", "a\n")]),
-        ("b\na\na\n", "c\na\n", [("b\na\n", "c\n")]),
-        ("a\na\nb\n", "b\na\na\n", [("a\na\n", ""), ("", "a\na\n")]),
-        ("é\nb\nc\n", "é\nB\nc\n", [("b\n", "B\n")]),
-        ("\udcff\nb\nc\n", "\udcff\nB\nc\n", [("b\n", "B\n")]),
-        ("a\n x\nb\n", "a\n y\nb\n", [("a\n x\n", "a\n y\n")]),  # a continued line is one
-    ],
-)
-def test_a_splice_is_taken_apart_into_the_lines_that_differ(
-    removed: str, added: str, lines: list[tuple[str, str]]
-) -> None:
-    raw = removed.encode("utf-8", "surrogateescape")
-    base = Bytes(lambda start, end: raw[start:end], len(raw))
-    finer = writer._finer(VIRTUAL, base, [Splice(0, len(raw), added)])
-    found = [(raw[s.start : s.end].decode("utf-8", "surrogateescape"), s.text) for s in finer]
-    assert found == lines
-    text, at = b"", 0
-    for splice in finer:
-        text, at = text + raw[at : splice.start] + splice.raw(), splice.end
-    assert text + raw[at:] == added.encode("utf-8", "surrogateescape")

@@ -9,7 +9,7 @@ from mailroster.roster.roster import Roster
 from mailroster.store.history.entry import Entry, parse
 from mailroster.store.history.manual_edits import by_hand
 from mailroster.store.history.writer import entry, file_part
-from tests.unit.store.test_undo import roster
+from tests.support.undo_rosters import roster
 
 ROOM = 1 << 20
 

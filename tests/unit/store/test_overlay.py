@@ -11,8 +11,9 @@ import pytest
 from mailroster.base.findings import Refused
 from mailroster.store.links import ConfigFolder
 from mailroster.store.overlay import source
-from mailroster.store.overlay.overlay import BEHIND, BOTH, EDITED, FOLLOWS, Overlay
-from mailroster.store.overlay.record import RECORD, Line, OverlayState, parse
+from mailroster.store.overlay.comparison import BEHIND, BOTH, EDITED, FOLLOWS
+from mailroster.store.overlay.overlay import Overlay
+from mailroster.store.overlay.record import RECORD, FileRecord, OverlayState, parse
 from mailroster.system.files import ABSENT, Identity
 from mailroster.system.folder_lock import LOCK_FILE
 from tests.support.faulty import mount, own_mounts
@@ -54,14 +55,14 @@ class Pair:
 
     def brought(self) -> dict[str, str]:
         """What the overlay holds once the source was looked at."""
-        self.overlay.bring()
+        self.overlay.update()
         return self.files()
 
     def files(self) -> dict[str, str]:
         return {path.name: path.read_text() for path in self.here.iterdir() if path.name[0] != "."}
 
     def states(self) -> dict[str, str]:
-        return {each.file: each.state for each in self.overlay.standings()}
+        return {each.file: each.state for each in self.overlay.file_states()}
 
     def codes(self) -> list[tuple[str, str]]:
         return [(finding.where.file, finding.code) for finding in self.overlay.findings()]
@@ -130,7 +131,7 @@ def test_a_file_that_took_over_the_sources_text_follows_again(pair: Pair) -> Non
     pair.brought()
     pair.edit(VIRTUAL, "mine\n")
     pair.put({**FIRST, VIRTUAL: "theirs\n"})
-    while pair.overlay.bring():  # until only an edit of here is any news
+    while pair.overlay.update():  # until only an edit of here is any news
         pass
     pair.edit(VIRTUAL, "theirs\n")
     pair.brought()
@@ -201,13 +202,13 @@ def test_a_source_that_is_away_changes_nothing(pair: Pair) -> None:
 
 def test_a_source_that_was_never_there_is_refused(tmp_path: Path) -> None:
     overlay = Overlay(str(tmp_path / "none"), str(tmp_path / "overlay"))
-    with pytest.raises(Refused, match=r"can't be read .*, and nothing of it is in"):
-        overlay.bring()
+    with pytest.raises(Refused, match=r"can't be read .*, and .* has no copy of it yet"):
+        overlay.update()
 
 
 def test_what_is_new_is_told_and_nothing_else_is_read(pair: Pair) -> None:
     def news() -> bool:
-        return pair.overlay.bring()
+        return pair.overlay.update()
 
     assert news()
     while news():  # what has just been written may be written again within the same tick
@@ -273,7 +274,7 @@ def test_any_file_of_the_folder_comes(plain: Pair, name: str) -> None:
 )  # fmt: skip
 def test_what_does_not_belong_to_it_does_not(plain: Pair, name: str) -> None:
     plain.put({**FIRST, name: "text"})
-    plain.overlay.bring()
+    plain.overlay.update()
     names = {path.name for path in plain.here.iterdir()} - {RECORD, LOCK_FILE}
     assert names == set(FIRST)
 
@@ -290,7 +291,7 @@ def test_folders_and_pipes_do_not_and_are_in_nobodys_way(plain: Pair) -> None:
 def test_a_folder_here_of_the_name_of_a_file_there_stays(plain: Pair) -> None:
     plain.here.mkdir()
     (plain.here / VIRTUAL).mkdir()
-    plain.overlay.bring()
+    plain.overlay.update()
     assert (plain.here / VIRTUAL).is_dir()
     assert (plain.here / ACCOUNTS).read_text() == FIRST[ACCOUNTS]
 
@@ -303,7 +304,7 @@ def test_a_pipe_or_a_link_here_counts_as_an_edit(plain: Pair) -> None:
     (plain.here / QUOTAS).unlink(missing_ok=True)
     os.mkfifo(plain.here / QUOTAS)
     plain.put({ACCOUNTS: "b@x.com|{PLAIN}b\n", VIRTUAL: "new\n", QUOTAS: "q\n"})
-    plain.overlay.bring()
+    plain.overlay.update()
     assert (plain.here / VIRTUAL).readlink() == Path("elsewhere")
     assert (plain.here / VIRTUAL).read_text() == FIRST[VIRTUAL]
     assert stat.S_ISFIFO((plain.here / QUOTAS).stat().st_mode)
@@ -315,7 +316,7 @@ def test_secrets_are_closed_and_other_files_have_the_mode_that_they_have_there(p
     plain.put({**FIRST, "dovecot.cf": "a\n", "run.sh": "b\n"})
     (plain.there / "dovecot.cf").chmod(0o440)
     (plain.there / "run.sh").chmod(0o755)
-    plain.overlay.bring()
+    plain.overlay.update()
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in plain.here.iterdir()}
     assert modes == {
         ACCOUNTS: 0o600, VIRTUAL: 0o644, "dovecot.cf": 0o640, "run.sh": 0o755, RECORD: 0o600,
@@ -329,7 +330,7 @@ def test_a_file_keeps_the_owner_and_the_mode_that_it_has_here(plain: Pair) -> No
     os.chown(plain.here / ACCOUNTS, 1234, 4321)
     (plain.here / ACCOUNTS).chmod(0o640)
     plain.put({**FIRST, ACCOUNTS: "b@x.com|{PLAIN}b\n"})
-    plain.overlay.bring()
+    plain.overlay.update()
     status = (plain.here / ACCOUNTS).stat()
     assert (status.st_uid, status.st_gid) == (1234, 4321)
     assert stat.S_IMODE(status.st_mode) == 0o640
@@ -344,8 +345,8 @@ def volume(tmp_path: Path) -> Volume:
 
 
 def texts(volume: Volume) -> dict[str, bytes] | None:
-    found = source.files(str(volume.folder))
-    return None if found is None else {name: seen.content for name, seen in found.seen.items()}
+    found = source.read_source(str(volume.folder))
+    return None if found is None else {name: seen.content for name, seen in found.versions.items()}
 
 
 def test_a_swap_in_the_middle_of_a_look_is_seen_as_a_whole(
@@ -392,7 +393,7 @@ def test_each_step_of_kubelet_is_the_old_or_the_new(volume: Volume) -> None:
 def test_a_link_that_leads_nowhere_is_no_empty_folder(volume: Volume) -> None:
     volume.data.resolve().rename(volume.folder / "gone")
     with pytest.raises(FileNotFoundError):
-        source.files(str(volume.folder))
+        source.read_source(str(volume.folder))
 
 
 def test_a_folder_that_is_a_link_itself_is_swapped_as_a_whole(tmp_path: Path) -> None:
@@ -402,10 +403,10 @@ def test_a_folder_that_is_a_link_itself_is_swapped_as_a_whole(tmp_path: Path) ->
         (tmp_path / number / ACCOUNTS).write_text(f"{number}\n")
     (tmp_path / "current").symlink_to("1")
     overlay = Overlay(str(tmp_path / "current"), str(tmp_path / "overlay"))
-    overlay.bring()
+    overlay.update()
     (tmp_path / "next").symlink_to("2")
     (tmp_path / "next").rename(tmp_path / "current")
-    overlay.bring()
+    overlay.update()
     assert (tmp_path / "overlay" / ACCOUNTS).read_text() == "2\n"
 
 
@@ -422,13 +423,14 @@ def test_a_folder_that_is_a_link_itself_is_swapped_as_a_whole(tmp_path: Path) ->
 def test_what_can_not_be_read_is_not_known(raw: bytes) -> None:
     record = parse(raw)
     assert record.folder is None
-    assert all(line.source is None for line in record.lines.values())
+    assert all(line.source is None for line in record.files.values())
 
 
 def test_it_is_read_as_it_was_written() -> None:
     lines = {
-        "a file": Line("aa", "bb", Identity(1, 2, 3, 4), Identity(5, 6, 7, 8)), "b": Line(),
-    }  # fmt: skip
+        "a file": FileRecord("aa", "bb", Identity(1, 2, 3, 4), Identity(5, 6, 7, 8)),
+        "b": FileRecord(),
+    }
     record = OverlayState(Identity(9, 9, 9, 9), lines)
     assert parse(bytes(record)) == record
 
@@ -463,7 +465,7 @@ def test_an_overlay_that_can_not_be_written_is_refused_and_named(
     mount("--bind", pair.here, pair.here)
     mount("-o", "remount,bind,ro", pair.here)
     pair.put({**FIRST, VIRTUAL: "new\n"})
-    with pytest.raises(Refused, match=r"Read-only file system; what is new in .* is not taken"):
-        pair.overlay.bring()
+    with pytest.raises(Refused, match=r"Read-only file system; the overlay is not updated"):
+        pair.overlay.update()
     assert pair.files() == FIRST
     assert pair.states() == {ACCOUNTS: FOLLOWS, VIRTUAL: BEHIND}

@@ -167,7 +167,7 @@ def test_a_file_that_is_always_saved_in_between_is_left_to_who_saves_it(folder: 
             (folder / ALIASES).write_text(f"saved{next(count)}@x.com a@x.com\n")
 
     store = Store(str(folder), Hooked(save), history_bytes=1 << 20)
-    with pytest.raises(TryAgain, match="written by others all along; nothing was changed"):
+    with pytest.raises(TryAgain, match="during each of 10 tries; nothing was changed"):
         store.transact(add("virtual", "quotas"))
     assert texts(folder)["quotas"] == BEFORE["quotas"]
     assert LINES["virtual"] not in texts(folder)["virtual"]
@@ -244,7 +244,7 @@ class Large:
         os.mkdir(folder.parent / "served")
         self.path = folder / ALIASES
         copies.put("virtual", Document(VIRTUAL, BEFORE["virtual"]))
-        copies.agree("virtual", str(self.path), identity(str(self.path)))
+        copies.record_match("virtual", str(self.path), identity(str(self.path)))
         self.store = Store(str(folder), disk, find=copies.current, history_bytes=1 << 20)
 
 
@@ -449,7 +449,7 @@ class Kind:
             copies = PublishedFiles(str(self.folder.parent / "served"), index_from=1)
             path = self.folder / ALIASES
             copies.put("virtual", Document(VIRTUAL, BEFORE["virtual"]))
-            copies.agree("virtual", str(path), identity(str(path)))
+            copies.record_match("virtual", str(path), identity(str(path)))
             return Store(str(self.folder), disk, find=copies.current, history_bytes=1 << 20)
         return Store(str(self.folder), disk, linked=[str(self.elsewhere)], history_bytes=1 << 20)
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mailroster.system.clock import AHEAD_MAX_S, NOTE_EACH_S, Clock, marked, synchronised
+from mailroster.system.clock import AHEAD_MAX_S, SAVE_EACH_S, Clock, marked, synchronised
 
 NOW = 1_800_000_000.0
 YEAR_S = 365 * 86_400.0
@@ -44,7 +44,7 @@ def test_a_clock_that_is_far_ahead_is_believed_only_if_it_is_synchronised(
     tmp_path: Path, ahead_s: float, *, synchronised: bool, believed: bool
 ) -> None:
     moment = Moment()
-    clock(tmp_path, moment).note()
+    clock(tmp_path, moment).trust()
     moment.now += ahead_s
     doubt = clock(tmp_path, moment, synchronised=synchronised).doubt()
     assert (doubt == "") == believed
@@ -55,10 +55,10 @@ def test_a_clock_that_is_far_ahead_is_believed_only_if_it_is_synchronised(
 def test_what_is_said_to_be_right_is_believed_from_then_on(tmp_path: Path) -> None:
     moment = Moment()
     running = clock(tmp_path, moment)
-    running.note()
+    running.trust()
     moment.now += YEAR_S
     assert running.doubt()
-    clock(tmp_path, moment).note()  # another process: setup apply --clock-is-right
+    clock(tmp_path, moment).trust()  # another process: setup apply --clock-is-right
     assert running.doubt() == ""
 
 
@@ -77,7 +77,7 @@ def test_the_time_is_noted_once_an_hour_and_never_in_doubt(tmp_path: Path) -> No
     running.keep()
     assert path.read_text() == f"{int(NOW)}\n"
     assert path.stat().st_mode & 0o777 == 0o600
-    moment.now += NOTE_EACH_S - 1
+    moment.now += SAVE_EACH_S - 1
     running.keep()
     assert path.read_text() == f"{int(NOW)}\n"
     moment.now += YEAR_S

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.publish.targets.lmdb_file import _walked
+from mailroster.publish.targets.lmdb_file import _walk_rows
 from mailroster.publish.targets.lmdb_lookup import LmdbLookup
 from mailroster.publish.targets.lmdb_table import LmdbTable
 from mailroster.system import file_lock
@@ -105,6 +105,6 @@ def test_a_table_that_another_process_keeps_locked_is_an_error_with_its_name(
             table.apply({"c@x.com": "d@x.com"})
         with pytest.raises(OSError, match=str(process.pid)):
             LmdbLookup(str(tmp_path / "t")).get("a@x.com")
-        assert _walked(str(tmp_path / "t.lmdb")) == "", "a lock is no damage"
+        assert _walk_rows(str(tmp_path / "t.lmdb")) == "", "a lock is no damage"
     table.apply({"c@x.com": "d@x.com"})
     assert table.read() == {"a@x.com": "b@x.com", "c@x.com": "d@x.com"}

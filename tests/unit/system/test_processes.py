@@ -110,7 +110,7 @@ def test_a_process_is_asked_to_end_and_then_killed(shell: str, signal_number: in
     process.stdout.read(1)
     pidfd = os.pidfd_open(process.pid)
     try:
-        assert processes.running([pidfd], 0) == [pidfd]
+        assert processes.still_running([pidfd], 0) == [pidfd]
         if shell.endswith("$$"):
             os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
         assert processes.end([pidfd], 0.3)
@@ -125,4 +125,4 @@ def test_a_process_is_asked_to_end_and_then_killed(shell: str, signal_number: in
 
 def test_nothing_to_end_is_no_error() -> None:
     assert processes.end([], 0.0)
-    assert processes.running([], 0.0) == []
+    assert processes.still_running([], 0.0) == []

@@ -1,4 +1,4 @@
-"""What is wrong with a folder: one function a rule, each from a subject to findings.
+"""The rules of `check`: each is a function from a subject to findings.
 
 Each code has a page, docs/reference/checks/CODE.md.
 """
@@ -18,7 +18,7 @@ from mailroster.analysis.checks import (
     senders,
 )
 from mailroster.analysis.checks.subject import Subject
-from mailroster.analysis.checks.suppressions import judged
+from mailroster.analysis.checks.suppressions import suppress
 from mailroster.base.findings import Finding
 
 Rule = Callable[[Subject], Iterator[Finding]]
@@ -35,8 +35,8 @@ RULES: tuple[Rule, ...] = (
     aliases.unreasonable,
     aliases.dangling,
     aliases.shadowing,
-    aliases.catching_all,
-    aliases.never_asked,
+    aliases.catch_alls,
+    aliases.unreachable,
     aliases.repeating,
     aliases.discarding,
     regexps.dangling,
@@ -50,24 +50,24 @@ RULES: tuple[Rule, ...] = (
     domains.misspelt,
     domains.misspelt_recipients,
     domains.public,
-    notes.amiss,
+    notes.invalid,
 )
 
 
 def check(subject: Subject, more: Iterable[Finding] = ()) -> list[Finding]:
-    """Every finding that no comment allows, in the order of files and lines; with `more`, which
-    others have found."""
+    """Every finding that no comment allows, in the order of files and lines; those in `more`
+    included."""
     return sorted(findings(subject, more))
 
 
 def findings(subject: Subject, more: Iterable[Finding] = ()) -> Iterator[Finding]:
-    """As `check`, but one after the other, in the order of the rules: of a million findings not all
-    have to be kept."""
+    """As `check`, one by one and in the order of the rules: a caller need not keep a million of
+    them."""
     subject = subject.in_memory()
-    return judged(subject.roster, chain(more, _found(subject)))
+    return suppress(subject.roster, chain(more, _all(subject)))
 
 
-def _found(subject: Subject) -> Iterator[Finding]:
+def _all(subject: Subject) -> Iterator[Finding]:
     for _, document in subject.roster.documents():
         yield from document.findings()
     for rule in RULES:

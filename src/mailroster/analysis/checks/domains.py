@@ -1,17 +1,17 @@
-"""Rules about domains: those that look like another, by a slip of the hand."""
+"""Rules about domains: misspelt ones, and those of large providers."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
 from mailroster.analysis.checks.subject import Subject, entries
 from mailroster.base.address import is_idna, split
 from mailroster.base.findings import WARNING, Finding
-from mailroster.routing.router import EXPANSION_LIMIT
+from mailroster.routing.lookups import EXPANSION_LIMIT
 
-#: Shorter parts of a domain have too many neighbours that are meant.
+#: A shorter label of a domain has too many similar ones that exist.
 _LABEL_MIN = 4
-#: So many entries make a domain one that others may be misspellings of.
+#: With this many entries a domain counts as intended; others may be misspellings of it.
 _ENTRIES_MIN = 2
-#: Endings that no domain has, and that fingers make.
+#: Endings that only typing errors have.
 _NO_ENDING = frozenset(("con", "cmo", "ocm", "vom", "xom", "comm", "nett", "nte", "ogr", "rog"))
 #: Domains of large providers: an entry in one of them here is a mistake.
 _PUBLIC = frozenset((
@@ -37,8 +37,8 @@ _PUBLIC = frozenset((
 
 
 def public(subject: Subject) -> Iterator[Finding]:
-    """An account or an alias in a domain of a large provider: the whole domain is served here then.
-    Only the first line of each domain in a file."""
+    """An account or an alias in a domain of a large provider, so that the whole domain is served
+    here. Only the first line of each domain in a file."""
     for document in (subject.roster.accounts, subject.roster.virtual):
         reported = set[str]()
         for key, position in document.counted().items():
@@ -46,13 +46,13 @@ def public(subject: Subject) -> Iterator[Finding]:
             if domain in _PUBLIC and domain not in reported:
                 reported.add(domain)
                 where = document.location(position)
-                message = f"{key!r} makes all of {domain} local: no mail from here reaches {domain}"
-                hint = f"use an address of your own domain; {domain} may be a recipient"
+                message = f"{key!r} makes {domain} local, so mail never leaves for the real one"
+                hint = "use an address of your own domain; only recipients may be in this one"
                 yield Finding(where, WARNING, "public-domain", message, hint)
 
 
 def misspelt(subject: Subject) -> Iterator[Finding]:
-    """A domain of one account or alias that is one letter off another with more of them."""
+    """A domain with one entry that differs in one letter from a domain with more."""
     count = _counted(subject)
     near = Neighbours(domain for domain, number in count.items() if number >= _ENTRIES_MIN)
     for document in (subject.roster.accounts, subject.roster.virtual):
@@ -60,17 +60,14 @@ def misspelt(subject: Subject) -> Iterator[Finding]:
             local, domain = split(key)
             if not local or count.get(domain) != 1 or not (other := near.of(domain)):
                 continue
-            message = (
-                f"{domain!r} is one letter off {other!r}, and this is all there is in it; "
-                f"{other!r} has more accounts and aliases"
-            )
-            hint = f"write {local}@{other} if it is a slip"
+            message = f"{domain!r} differs from {other!r} in one letter and has no other entry"
+            hint = f"write {local}@{other} if this is a typing error"
             where = document.location(position)
             yield Finding(where, WARNING, "misspelt-domain", message, hint)
 
 
 def misspelt_recipients(subject: Subject) -> Iterator[Finding]:
-    """A recipient elsewhere, one letter off the address of somebody here: the mail would leave."""
+    """A recipient elsewhere that differs in one letter from an address here."""
     count = _counted(subject)
     near = Neighbours(domain for domain, number in count.items() if number >= _ENTRIES_MIN)
     roster, document = subject.roster, subject.roster.virtual
@@ -83,15 +80,15 @@ def misspelt_recipients(subject: Subject) -> Iterator[Finding]:
                 continue
             address = f"{local}@{other}"
             if address in roster.accounts or address in document:
-                message = f"{key!r} sends mail to {recipient!r}, elsewhere; {address!r} is here"
-                hint = f"write {address} if it is a slip"
+                message = f"{key!r} leads to {recipient!r} elsewhere, but {address!r} exists here"
+                hint = f"write {address} if this is a typing error"
                 where = document.location(position)
                 yield Finding(where, WARNING, "misspelt-recipient", message, hint)
 
 
 def _counted(subject: Subject) -> dict[str, int]:
-    """How many accounts and aliases each domain has; a catch-all is never a slip, and counts as
-    two."""
+    """The number of accounts and aliases of each domain; a catch-all counts as two, since it is no
+    typing error."""
     count: dict[str, int] = {}
     for document in (subject.roster.accounts, subject.roster.virtual):
         for key in document.counted():
@@ -102,11 +99,11 @@ def _counted(subject: Subject) -> dict[str, int]:
 
 
 class Neighbours:
-    """The domains of some that are one slip away from another: a letter too many, too few, another
-    one, or two that have changed places.
+    """Finds the domain that differs in one letter: one more, one less, another one, or two that are
+    swapped.
 
-    Two such words are the same when some one letter is left out of each; so each is found under
-    all that is left of it, and the cost is that of the letters, not of the pairs.
+    Two such words are equal when one letter is left out of each. So each domain is indexed by all
+    that remains without one letter, and the cost grows with the letters, not with the pairs.
     """
 
     def __init__(self, domains: Iterable[str]) -> None:
@@ -117,10 +114,10 @@ class Neighbours:
     def of(self, domain: str) -> str:
         """The first neighbour of a domain, "" if there is none."""
         if domain not in self._known:
-            self._known[domain] = self._found(domain)
+            self._known[domain] = self._search(domain)
         return self._known[domain]
 
-    def _found(self, domain: str) -> str:
+    def _search(self, domain: str) -> str:
         if self._rests is None:
             rests: dict[str, list[str]] = {}
             for other in self._domains:
@@ -129,7 +126,7 @@ class Neighbours:
             self._rests = rests
         for rest in _rests(domain):
             for other in self._rests.get(rest, ()):
-                if is_slip(domain, other):
+                if is_misspelling(domain, other):
                     return other
         return ""
 
@@ -138,9 +135,9 @@ def _rests(word: str) -> set[str]:
     return {word, *(word[:place] + word[place + 1 :] for place in range(len(word)))}
 
 
-def is_slip(domain: str, other: str) -> bool:
-    """Whether a domain is likely to be a misspelling of another one. Numbers are meant (`mx1`,
-    `mx2`), and so are short names and most endings."""
+def is_misspelling(domain: str, other: str) -> bool:
+    """Whether a domain is likely to be a misspelling of another one. Not if the letter is a digit
+    (`mx1`, `mx2`), nor in short names and most endings."""
     if domain == other or is_idna(domain) or is_idna(other):
         return False
     start = 0
@@ -149,11 +146,11 @@ def is_slip(domain: str, other: str) -> bool:
     end = 0
     while end < min(len(domain), len(other)) - start and domain[-1 - end] == other[-1 - end]:
         end += 1
-    mine, theirs = domain[start : len(domain) - end], other[start : len(other) - end]
-    swapped = len(mine) == 2 and mine == theirs[::-1]
-    if max(len(mine), len(theirs)) > 1 and not swapped:
+    letters, other_letters = domain[start : len(domain) - end], other[start : len(other) - end]
+    swapped = len(letters) == 2 and letters == other_letters[::-1]
+    if max(len(letters), len(other_letters)) > 1 and not swapped:
         return False
-    if any(char.isdigit() for char in mine + theirs):
+    if any(char.isdigit() for char in letters + other_letters):
         return False
     label = domain[domain.rfind(".", 0, start) + 1 :].partition(".")[0]
     if start > domain.rfind("."):

@@ -15,12 +15,12 @@ from mailroster.roster.documents.notes import (
 from mailroster.roster.roster import ENDING
 
 
-def amiss(subject: Subject) -> Iterator[Finding]:
-    """A note that can't be read, belongs to no entry, or means nothing where it stands."""
+def invalid(subject: Subject) -> Iterator[Finding]:
+    """A note that can't be read, belongs to no entry, or has no effect in its file."""
     for field, document in subject.roster.documents():
         for position, entry in entries_of_notes(document).items():
-            found = words(document.line(position))
-            if found is None or found[0] == ALLOW:  # what is allowed for nothing is told elsewhere
+            word, _ = words(document.line(position)) or (ALLOW, "")
+            if word == ALLOW:  # `suppress` reports one that is not used
                 continue
             where = document.location(position)
             try:
@@ -30,12 +30,9 @@ def amiss(subject: Subject) -> Iterator[Finding]:
                 continue
             if entry is None:
                 message = "the note belongs to no entry"
-                yield Finding(where, WARNING, "stray-note", message, _ABOVE)
-            elif found[0] == UNTIL and field not in ENDING:
-                message = f"nothing in {document.format.file} has an end date"
-                yield Finding(
-                    where, WARNING, "until-without-effect", message, f"make it a {COMMENT}"
-                )
-
-
-_ABOVE = "put it directly above an entry, or remove it"
+                hint = "put it directly above an entry, or remove it"
+                yield Finding(where, WARNING, "stray-note", message, hint)
+            elif word == UNTIL and field not in ENDING:
+                message = f"an end date has no effect in {document.format.file}"
+                hint = f"write a {COMMENT} instead"
+                yield Finding(where, WARNING, "until-without-effect", message, hint)

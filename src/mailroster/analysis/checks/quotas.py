@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mailroster.analysis.checks.subject import Subject
 from mailroster.base.findings import WARNING, Finding
 
-#: Extra fields that take the place of a quota, on one version of Dovecot or on each.
+#: Extra fields that override a quota, in one version of Dovecot or in each.
 _FIELDS = frozenset(
     (
         "userdb_quota_rule", "userdb_plugin/quota_rule", "userdb_quota/user/storage_size",
@@ -15,7 +15,7 @@ _FIELDS = frozenset(
 
 
 def without_account(subject: Subject) -> Iterator[Finding]:
-    """A quota that no account has."""
+    """A quota without an account."""
     document = subject.roster.quotas
     for key, position in document.counted().items():
         if key not in subject.roster.accounts:
@@ -25,7 +25,7 @@ def without_account(subject: Subject) -> Iterator[Finding]:
 
 
 def overridden(subject: Subject) -> Iterator[Finding]:
-    """A quota of an account whose extra field sets another."""
+    """A quota that an extra field of the account overrides."""
     document = subject.roster.quotas
     for key, position in document.counted().items():
         account = subject.roster.accounts.get(key)
@@ -33,6 +33,6 @@ def overridden(subject: Subject) -> Iterator[Finding]:
             continue
         field = next((name for name, _ in account.fields() if name in _FIELDS), "")
         if field:
-            message = f"it has no effect: the extra field {field!r} of the account sets the limit"
+            message = f"the quota has no effect: the extra field {field!r} sets the limit"
             hint = "remove the extra field, or this line"
             yield Finding(document.location(position), WARNING, "quota-overridden", message, hint)

@@ -2,27 +2,26 @@
 
 from collections.abc import Iterator
 
-from mailroster.analysis.checks.aliases import is_nobody
+from mailroster.analysis.checks.aliases import is_unknown
 from mailroster.analysis.checks.subject import Subject
 from mailroster.base.address import split
 from mailroster.base.findings import INFO, WARNING, Finding
 
 
 def without_account(subject: Subject) -> Iterator[Finding]:
-    """A restriction of an address of ours that nobody has. It may be meant: senders from elsewhere
-    who use that name are refused too."""
+    """A restriction of an address that does not exist here. It may be intended: it also refuses
+    senders from elsewhere who use that address."""
     for document in (subject.roster.send_access, subject.roster.receive_access):
         for key, position in document.counted().items():
-            if split(key)[1] and not key.startswith("@") and is_nobody(subject, key):
+            if split(key)[1] and not key.startswith("@") and is_unknown(subject, key):
                 where = document.location(position)
                 message = f"neither an account nor an alias has the address {key!r}"
-                hint = "remove the line if it is a leftover"
+                hint = "remove the line if it is no longer needed"
                 yield Finding(where, INFO, "restriction-without-account", message, hint)
 
 
 def of_bare_names(subject: Subject) -> Iterator[Finding]:
-    """A key without `@` and without a dot that is the name of a user here: access(5) reads it as a
-    domain."""
+    """A key that is the name of a user without `@` and domain: access(5) reads it as a domain."""
     roster = subject.roster
     documents = (roster.send_access, roster.receive_access)
     bare = {key for document in documents for key in document.counted() if key.isalnum()}
@@ -34,6 +33,6 @@ def of_bare_names(subject: Subject) -> Iterator[Finding]:
         for key, position in document.counted().items():
             if key in users:
                 where = document.location(position)
-                message = f"{key!r} is read as a domain here, and matches no user of that name"
-                hint = f"write '{key}@' for that user in every domain, or the whole address"
+                message = f"{key!r} is read as a domain, so it matches no user of that name"
+                hint = f"write '{key}@' for that user in every domain, or write the whole address"
                 yield Finding(where, WARNING, "restriction-of-bare-name", message, hint)

@@ -1,4 +1,4 @@
-"""Rules about the secrets themselves: the schemes of hashes, and who may read them."""
+"""Rules about secrets: the schemes of hashes, and the users who may read the files."""
 
 import re
 from collections.abc import Iterator
@@ -9,56 +9,55 @@ from mailroster.base.findings import ERROR, WARNING, Finding
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.credentials import DEFAULT_SCHEME
 
-#: `doveadm pw -l` of Dovecot 2.3, and what is wrong with a scheme; "" is nothing. {CRYPT} and
-#: the schemes of crypt(3) are judged by their hash as well.
+#: The schemes that `doveadm pw -l` of Dovecot 2.3 lists, each with its weakness, "" for none. For
+#: {CRYPT} and the schemes of crypt(3) the hash counts as well.
 SCHEMES = {
     **dict.fromkeys(
         ("ARGON2I", "ARGON2ID", "BLF-CRYPT", "CRYPT", "PBKDF2", "SCRAM-SHA-1", "SCRAM-SHA-256",
          "SHA256-CRYPT", "SHA512-CRYPT"), ""),
     **dict.fromkeys(
-        ("CLEAR", "CLEARTEXT", "PLAIN", "PLAIN-TRUNC"), "is the password itself"),
+        ("CLEAR", "CLEARTEXT", "PLAIN", "PLAIN-TRUNC"), "stores the password itself"),
     **dict.fromkeys(
         ("CRAM-MD5", "HMAC-MD5", "LDAP-MD5", "PLAIN-MD4", "PLAIN-MD5", "SHA", "SHA1", "SHA256",
-         "SHA512"), "has no salt, so that one list of hashes fits every account"),
+         "SHA512"), "has no salt, so one list of hashes breaks all accounts"),
     **dict.fromkeys(
         ("DES-CRYPT", "DIGEST-MD5", "MD5", "MD5-CRYPT", "OTP", "SMD5", "SSHA", "SSHA256",
-         "SSHA512"), "lets a thief try billions of passwords a second"),
+         "SSHA512"), "allows billions of guesses a second"),
 }  # fmt: skip
 _ENCODINGS = ("", "B64", "BASE64", "HEX")
 _CRYPT = frozenset(("BLF-CRYPT", "CRYPT", "DES-CRYPT", "MD5-CRYPT", "SHA256-CRYPT", "SHA512-CRYPT"))
-#: What crypt(3) knows as hashes that are quick to try: DES, its longer form, MD5, and NT's.
+#: The hashes of crypt(3) that are quick to guess: DES, its longer form, MD5, and NT's.
 _QUICK = re.compile(r"[./0-9A-Za-z]{13}|_[./0-9A-Za-z]{19}|\$1\$.*|\$3\$.*|\$md5.*")
-_QUICKLY = SCHEMES["DES-CRYPT"]
-#: How hashes begin that crypt(3) of Debian knows (crypt(5)).
+#: The beginning of a hash that crypt(3) of Debian can read (crypt(5)).
 _OF_CRYPT = re.compile(r"\$(?:1|3|5|6|7|y|gy|sha1|2[abxy])\$|\$md5[,$]")
-#: How hashes begin that need no further look.
+#: The beginning of a hash without any fault; most are like this.
 _SOUND = ("{SHA512-CRYPT}$6$", "{ARGON2ID}$argon2id$", "{BLF-CRYPT}$2y$", "$6$")
 
 
 def schemes(subject: Subject) -> Iterator[Finding]:
-    """Schemes of hashes that no Dovecot knows, or that protect little; and what is no hash."""
+    """A hash with a scheme that is unknown or weak, and a text that is no hash of its scheme."""
     documents: tuple[Document[Any], ...] = (subject.roster.accounts, subject.roster.masters)
     for document in documents:
         for key, position, entry in entries(document):
             if entry.password.startswith(_SOUND):
-                continue  # nearly all of them
+                continue
             where, scheme = document.location(position), scheme_of(entry.password)
             if not is_known(scheme):
-                message = f"no Dovecot knows {scheme!r}, the scheme of the hash of {key!r}"
-                hint = "write one that `doveadm pw -l` names; until then nobody can log in"
+                message = f"Dovecot does not know the scheme {scheme!r} of the hash of {key!r}"
+                hint = "use one that `doveadm pw -l` lists; until then no login is possible"
                 yield Finding(where, ERROR, "unknown-scheme", message, hint)
             elif weakness := weakness_of(entry.password):
                 message = f"the scheme {scheme} of the hash of {key!r} {weakness}"
-                hint = "set a new password, with SHA512-CRYPT, BLF-CRYPT or ARGON2ID"
+                hint = "set a new password with SHA512-CRYPT, BLF-CRYPT or ARGON2ID"
                 yield Finding(where, WARNING, "weak-scheme", message, hint)
             elif is_impossible(entry.password):
-                message = f"no password fits the hash of {key!r}, which is none of {scheme}"
+                message = f"no password matches the hash of {key!r}: it is no {scheme} hash"
                 hint = remedy(entry.password)
                 yield Finding(where, WARNING, "impossible-hash", message, hint)
 
 
 def scheme_of(password: str) -> str:
-    """The scheme of a hash, with its encoding if it names one."""
+    """The scheme of a hash, with its encoding if there is one."""
     return password[1:].partition("}")[0].upper() if password[:1] == "{" else DEFAULT_SCHEME
 
 
@@ -68,16 +67,16 @@ def is_known(scheme: str) -> bool:
 
 
 def weakness_of(password: str) -> str:
-    """What is wrong with a hash of a scheme that is known, "" if nothing is."""
+    """The weakness of a hash with a known scheme, "" for none."""
     name, _, encoding = scheme_of(password).partition(".")
     if name in _CRYPT and not encoding and _QUICK.fullmatch(_hash(password)):
-        return _QUICKLY
+        return SCHEMES["DES-CRYPT"]
     return SCHEMES[name]
 
 
 def is_impossible(password: str) -> bool:
-    """Whether the text behind a scheme of crypt(3) or of Argon2 is no hash of it: Dovecot refuses
-    every password then. `*` and a mark in front of nothing are how people lock accounts."""
+    """Whether the text behind a scheme of crypt(3) or of Argon2 is no hash of that scheme: Dovecot
+    refuses every password then. Not for `*` and an empty text, which people use as locks."""
     name, _, encoding = scheme_of(password).partition(".")
     hash = _hash(password)
     if encoding or not hash or hash[0] == "*":
@@ -90,16 +89,16 @@ def is_impossible(password: str) -> bool:
 
 
 def remedy(password: str) -> str:
-    """What to do with an impossible hash."""
+    """The hint for an impossible hash."""
     hash = _hash(password)
     for begin, scheme in (("$argon2id$", "ARGON2ID"), ("$argon2i$", "ARGON2I")):
         if hash.startswith(begin):
             return f"write {{{scheme}}} in front of it"
-    return "Dovecot can't read it; set a new password with `setup email update`"
+    return "set a new password with `setup email update`"
 
 
 def _hash(password: str) -> str:
-    """What stands behind the scheme, without the mark of a locked account."""
+    """The text behind the scheme, without the mark of a locked account."""
     return (password.partition("}")[2] if password[:1] == "{" else password).lstrip("!")
 
 

@@ -1,4 +1,4 @@
-"""Rules about who may send as whom."""
+"""Rules about the rights to send as an address."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from mailroster.base.findings import WARNING, Finding
 
 
 def without_account(subject: Subject) -> Iterator[Finding]:
-    """A right to send that no account has."""
+    """A right to send of an account that does not exist."""
     document = subject.roster.sender_logins
     for key, grant in document.items():
         for account in grant.accounts:

@@ -1,20 +1,20 @@
-"""What a change does to people: who can log in, whose mail goes where, what is refused.
+"""The effects of a change on people: who can log in, whose mail goes where, what is refused.
 
-Found from what differs between two rosters, and told in words. Pure: what pcre makes of an address
-is asked beforehand, for all that `routes.concerned` names.
+They are derived from what differs between two rosters. Pure: `routes.affected_keys` has pcre match
+all addresses beforehand.
 """
 
 from mailroster.analysis.effects import entries, routes
 from mailroster.analysis.effects.effect import Affected, Effect, ordered
 
 
-def effects(concerned: Affected, *, spoof_protection: bool = True) -> list[Effect]:
-    """Everything that a change does, the weightiest first. Without `spoof_protection` everybody may
-    send as anybody, so no right to send comes or goes."""
-    before, after = routes.Routes(concerned.change.before), routes.Routes(concerned.change.after)
-    change = concerned.change._replace(before=before.router, after=after.router)
-    found = [
-        *routes.rerouted(concerned, before, after),
+def effects(affected: Affected, *, spoof_protection: bool = True) -> list[Effect]:
+    """All effects of a change, the most serious first. Without `spoof_protection` anybody may send
+    as anybody, so the rights to send don't change."""
+    before, after = routes.Routes(affected.change.before), routes.Routes(affected.change.after)
+    change = affected.change._replace(before=before.router, after=after.router)
+    result = [
+        *routes.rerouted(affected, before, after),
         *routes.patterns(change, before, after),
         *entries.domains(change),
         *entries.logins(change),
@@ -25,5 +25,5 @@ def effects(concerned: Affected, *, spoof_protection: bool = True) -> list[Effec
         *entries.files(change),
     ]
     if spoof_protection:
-        found += entries.senders(change)
-    return ordered(found)
+        result += entries.senders(change)
+    return ordered(result)

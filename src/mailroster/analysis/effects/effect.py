@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 from mailroster.routing.change import Change
 
-#: Kind -> what it is called when the change is taken back. The order is that of weight: first what
-#: somebody loses.
+#: Kind -> the kind when the change is undone. Ordered by weight: losses come first.
 MIRROR = {
     "account-removed": "account-added",
     "mail-taken": "mail-returned",
@@ -44,26 +43,26 @@ _WEIGHT = {kind: weight for weight, kind in enumerate(MIRROR)}
 class Effect(NamedTuple):
     """What a change does to one account, alias, pattern, domain, sender, master or file.
 
-    `before` and `after` hold what it leads to, is limited to, or may be used by; empty where there
-    is nothing. Never a password, a hash, or the value of an extra field.
+    `before` and `after`: its recipients, its limit, or the accounts that may use it. Never a
+    password, a hash, or the value of an extra field.
     """
 
     kind: str
     subject: str
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
-    #: Those of `before` and `after` that lie on other servers.
+    #: The recipients in `before` and `after` that are on other servers.
     elsewhere: tuple[str, ...] = ()
 
 
 class Affected(NamedTuple):
-    """Whose mail may go elsewhere after a change: keys of aliases and accounts, in order."""
+    """The aliases and accounts whose route a change may alter, in order."""
 
     change: Change
     keys: tuple[str, ...]
-    left_out: int = 0  # how many more there are, that were too many to look at
+    left_out: int = 0  # the number of others, which are not examined
 
 
 def ordered(effects: Iterable[Effect]) -> list[Effect]:
-    """By weight, then by name."""
+    """Effects by weight, then by name."""
     return sorted(effects, key=lambda effect: (_WEIGHT[effect.kind], effect[1:]))

@@ -1,6 +1,6 @@
-"""What becomes of logins, quotas, restrictions, domains, rights and masters."""
+"""The effects of a change on logins, quotas, restrictions, domains, senders, relays and masters."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mailroster.analysis.effects.effect import Effect
@@ -11,21 +11,21 @@ from mailroster.roster.formats import credentials
 from mailroster.roster.formats.accounts import Account
 from mailroster.routing.change import Change, changed_domains
 from mailroster.routing.router import Router
-from mailroster.routing.senders import changed as changed_senders
+from mailroster.routing.senders import changed_senders
 
-#: Stands for the relay of a sender that is never relayed.
+#: In place of a relay, for a sender that is never relayed.
 DIRECT = "direct"
-#: What a name of an extra field is made of; anything else may be a value that lacks its name.
+#: The characters of the name of an extra field; anything else may be a value without a name.
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_/:-")
 _NAME_MAX = 60
-_TOLD = {
+_WITH_EFFECTS = {
     "accounts", "quotas", "virtual", "regexp", "masters", "send_access", "receive_access",
     "sender_logins", "relaymap", "sasl_passwords",
 }  # fmt: skip
 
 
 def logins(change: Change) -> Iterator[Effect]:
-    """Passwords, locks and extra fields of the accounts that stay."""
+    """Changed passwords, locks and extra fields of accounts."""
     old, new = change.before.roster.accounts, change.after.roster.accounts
     for key in sorted(change.keys["accounts"]):
         before, after = old.get(key), new.get(key)
@@ -38,11 +38,8 @@ def logins(change: Change) -> Iterator[Effect]:
             yield Effect("password-changed", key)
         fields, new_fields = _fields(before), _fields(after)
         if fields != new_fields:
-            names, new_names = (
-                tuple(sorted({_name(field) for field in some - others}))
-                for some, others in ((fields, new_fields), (new_fields, fields))
-            )
-            yield Effect("fields-changed", key, names, new_names)
+            removed, added = _names(fields - new_fields), _names(new_fields - fields)
+            yield Effect("fields-changed", key, removed, added)
 
 
 def _lock(hash: str) -> tuple[bool, str]:
@@ -50,21 +47,22 @@ def _lock(hash: str) -> tuple[bool, str]:
     try:
         return credentials.is_locked(hash), credentials.unlocked(hash)
     except ParseError:
-        return True, ""  # there is none
+        return True, ""  # there is no hash
 
 
 def _fields(account: Account) -> frozenset[tuple[str, str]]:
     return frozenset(account.fields())
 
 
-def _name(field: tuple[str, str]) -> str:
-    name = field[0]
-    return name if len(name) <= _NAME_MAX and _NAME.issuperset(name) else "…"
+def _names(fields: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """The names of fields, "…" for what may not be a name."""
+    names = {name for name, _ in fields}
+    return tuple(sorted({n if len(n) <= _NAME_MAX and _NAME.issuperset(n) else "…" for n in names}))
 
 
 def quotas(change: Change) -> Iterator[Effect]:
-    """Sizes of mailboxes; nothing where the server's default holds."""
-    # A quota without an account limits nobody, until there is one.
+    """Changed limits of mailboxes; the server's default is shown as no limit of their own."""
+    # A quota counts as soon as there is an account.
     for key in sorted(change.keys["quotas"] | change.keys["accounts"]):
         old, new = (_size(router, key) for router in (change.before, change.after))
         if old is not None and new is not None and old != new:
@@ -72,8 +70,8 @@ def quotas(change: Change) -> Iterator[Effect]:
 
 
 def _size(router: Router, key: str) -> tuple[str, ...] | None:
-    """The size of a mailbox, as in `dovecot-quotas.cf`; nothing where the server's default counts,
-    None where only Dovecot can tell it."""
+    """The limit of a mailbox, as in `dovecot-quotas.cf`; () for the server's default, None if only
+    Dovecot can tell."""
     roster = router.roster
     account, quota = roster.accounts.get(key), roster.quotas.get(key)
     if account is None or not account.extra:
@@ -87,12 +85,12 @@ def _size(router: Router, key: str) -> tuple[str, ...] | None:
 
 
 def restrictions(change: Change) -> Iterator[Effect]:
-    """Whose mail is refused."""
+    """Changed restrictions of sending and receiving."""
     for field, kind in (
         ("send_access", "send-access-changed"),
         ("receive_access", "receive-access-changed"),
     ):
-        old, new = (_document(router, field) for router in change[:2])
+        old, new = (_document(router, field) for router in (change.before, change.after))
         for key in sorted(change.keys[field]):
             before, after = (
                 (entry.action,) if (entry := document.get(key)) else () for document in (old, new)
@@ -102,22 +100,22 @@ def restrictions(change: Change) -> Iterator[Effect]:
 
 
 def domains(change: Change) -> Iterator[Effect]:
-    """For which domains mail is accepted."""
+    """Domains that are added or removed."""
     for domain, is_served in sorted(changed_domains(change).items()):
         if domain != change.after.origin:  # always served
             yield Effect("domain-served" if is_served else "domain-dropped", domain)
 
 
 def senders(change: Change) -> Iterator[Effect]:
-    """Which accounts may send as an alias or by a grant; each may send as itself anyway."""
+    """Changed rights to send as an alias or by a grant; as itself an account may always send."""
     for key, (before, after) in sorted(changed_senders(change).items()):
-        old, new = (tuple(each for each in some if each != key) for some in (before, after))
+        old, new = (tuple(n for n in owners if n != key) for owners in (before, after))
         if old != new:
             yield Effect("senders-changed", key, old, new)
 
 
 def relays(change: Change) -> Iterator[Effect]:
-    """Through which servers mail of a sender leaves, and as whom."""
+    """Changed relays of senders, and the logins there."""
     before, after = change.before.roster, change.after.roster
     for key in sorted(change.keys["relaymap"]):
         old, new = (
@@ -127,14 +125,14 @@ def relays(change: Change) -> Iterator[Effect]:
         if old != new:
             yield Effect("relay-changed", key, old, new)
     for key in sorted(change.keys["sasl_passwords"]):
-        logins = before.sasl_passwords.get(key), after.sasl_passwords.get(key)
-        if logins[0] != logins[1]:
-            users = [(login.user,) if login is not None else () for login in logins]
+        login, new_login = before.sasl_passwords.get(key), after.sasl_passwords.get(key)
+        if login != new_login:
+            users = [(each.user,) if each is not None else () for each in (login, new_login)]
             yield Effect("relay-login-changed", key, *users)
 
 
 def masters(change: Change) -> Iterator[Effect]:
-    """Who may log in as anybody."""
+    """Changed masters, who may log in as any account."""
     old, new = change.before.roster.masters, change.after.roster.masters
     for key in sorted(change.keys["masters"]):
         before, after = old.get(key), new.get(key)
@@ -147,11 +145,11 @@ def masters(change: Change) -> Iterator[Effect]:
 
 
 def files(change: Change) -> Iterator[Effect]:
-    """Files of which no more is told than that an entry of theirs is another."""
+    """Files whose changed entries have no effects of their own kind."""
     for field, keys in sorted(change.keys.items()):
-        if field in _TOLD:
+        if field in _WITH_EFFECTS:
             continue
-        old, new = (_document(router, field) for router in change[:2])
+        old, new = (_document(router, field) for router in (change.before, change.after))
         if any(old.get(key) != new.get(key) for key in keys) or (keys and old.format.ordered):
             yield Effect("file-changed", old.format.file)
 

@@ -1,2 +1,2 @@
-"""What becomes of an existing docker-mailserver: looked at before anything is started. Nothing here
-changes a file."""
+"""Reports what mailroster would do with the folders of a docker-mailserver, before anything is
+started. Nothing in this package changes a file."""

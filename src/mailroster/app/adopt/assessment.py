@@ -1,4 +1,4 @@
-"""All that `adopt` says of the folders of a docker-mailserver, without their servers."""
+"""Assesses the folders of a docker-mailserver for `adopt`, without the servers."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -18,17 +18,17 @@ from mailroster.base.layout import Layout
 from mailroster.base.settings import FOLDERS, NOWHERE, Settings, Sources, load
 from mailroster.roster.documents.document import Document
 from mailroster.roster.roster import Roster
-from mailroster.routing.router import quoted
+from mailroster.routing.lookups import quoted
 from mailroster.servers.patterns import prefetch
-from mailroster.servers.prepare import check_paths
+from mailroster.servers.prerequisites import check_paths
 from mailroster.system.programs import run
 
 _FOLDERS = tuple(setting.name for setting in FOLDERS[1:])
 
 
 class Assessment(NamedTuple):
-    """What lies where, the settings with which it would be served, the variables that give these,
-    what an admin has to know, and what is wrong with the config folder."""
+    """The folders, the settings with which mailroster would serve them, the variables that set
+    these, the remarks for the administrator, and the findings about the config folder."""
 
     place: Place
     settings: Settings
@@ -38,17 +38,17 @@ class Assessment(NamedTuple):
 
 
 def assess(home: Home, folder: str, variables: Mapping[str, str]) -> Assessment:
-    """Assesses a folder; of the home itself the environment `variables` count. Changes nothing.
-    Raises as locate.find does."""
+    """Assesses a folder. The environment `variables` count if it is the folder of this home.
+    Changes nothing. Raises as locate.find does."""
     place = locate.find(folder, _named_folders(home.settings))
     if place.config == home.settings.config:
-        here = {name: getattr(home.settings, name) for name in ("mail", "state", "logs")}
-        place = place._replace(**{k: v for k, v in here.items() if v and not getattr(place, k)})
+        own = {name: getattr(home.settings, name) for name in ("mail", "state", "logs")}
+        place = place._replace(**{k: v for k, v in own.items() if v and not getattr(place, k)})
         place.project.variables.update(environment.inherited(variables))
     _use_hostname(place)
-    judged = environment.judged(place.project.variables)
-    settings = _settings(home.settings, place, judged.honoured)
-    home = home.changed(settings)
+    judgement = environment.judge(place.project.variables)
+    settings = _settings(home.settings, place, judgement.honoured)
+    home = home.derive(settings)
     roster, unreadable = roster_of(place.config)
     router = home.router(roster).remembering()
     prefetch(
@@ -56,31 +56,31 @@ def assess(home: Home, folder: str, variables: Mapping[str, str]) -> Assessment:
         [*roster.virtual.index, *roster.local_aliases.index],
         map(quoted, roster.accounts.counted()),
     )
-    seen = outlook(place, router, settings, home.layout)
+    forecast = outlook(place, router, settings, home.layout)
     remarks = [
-        *seen.remarks,
+        *forecast.remarks,
         *unreadable,
-        *judged.remarks,
-        *of_paths(judged.honoured, settings, _folders_fault(settings, home.layout)),
+        *judgement.remarks,
+        *of_paths(judgement.honoured, settings, _folders_fault(settings, home.layout)),
         *_schemes(roster),
     ]
-    seen = seen._replace(remarks=in_order(remarks))
+    forecast = forecast._replace(remarks=in_order(remarks))
     findings = list(each_finding(home, roster, place.config))
-    return Assessment(place, settings, judged.honoured, seen, findings)
+    return Assessment(place, settings, judgement.honoured, forecast, findings)
 
 
 def _use_hostname(place: Place) -> None:
-    """Sets the variable of the host name to the name that a compose project gives."""
+    """Sets the variable of the host name to the name in the compose project."""
     variables, name = place.project.variables, place.project.hostname
     given = variables.get("OVERRIDE_HOSTNAME")
     if name and (given is None or given.text == ""):
-        variables.pop("OVERRIDE_HOSTNAME", None)  # an empty one; the next commands name this last
+        variables.pop("OVERRIDE_HOSTNAME", None)  # so that the next step names it last
         variables["OVERRIDE_HOSTNAME"] = Value(name, "the compose file")
 
 
 def _named_folders(settings: Settings) -> dict[str, str]:
-    """The folders that are named besides: by options, or by the environment."""
-    usual = load(Sources({}, {}, lambda path: b"", os.path.isdir))
+    """The folders that options or the environment name."""
+    usual = load(Sources({}, {}, lambda path: b"", os.path.isdir, folder=os.getcwd))
     paths = {name: str(getattr(settings, name)) for name in ("mail", "state", "logs")}
     return {
         name: path for name, path in paths.items()
@@ -89,14 +89,14 @@ def _named_folders(settings: Settings) -> dict[str, str]:
 
 
 def _settings(given: Settings, place: Place, honoured: dict[str, str]) -> Settings:
-    """The settings with which it would be served."""
+    """The settings with which mailroster would serve the folders."""
     paths = {name: getattr(place, name) for name in _FOLDERS}
     options = {name: path or str(getattr(given, name)) for name, path in paths.items()}
     return load(sources_of(options, honoured))
 
 
 def _folders_fault(settings: Settings, layout: Layout) -> str:
-    """Why a start would refuse the folders, "" if it wouldn't."""
+    """The reason why `up` would refuse the folders, "" for none."""
     try:
         check_paths(settings, layout)
     except Refused as error:
@@ -105,7 +105,7 @@ def _folders_fault(settings: Settings, layout: Layout) -> str:
 
 
 def _schemes(roster: Roster) -> Iterable[Remark]:
-    """Hashes that the Dovecot of this machine can't read."""
+    """Reports hashes with a scheme that the Dovecot of this machine does not know."""
     lines: dict[str, list[str]] = {}
     documents: tuple[Document[Any], ...] = (roster.accounts, roster.masters)
     for document in documents:
@@ -121,10 +121,10 @@ def _schemes(roster: Roster) -> Iterable[Remark]:
     except ServerError:
         known = set()
     if not known:
-        message = "no Dovecot here tells which schemes it knows"
+        message = "their schemes are not checked, since there is no Dovecot on this machine"
         yield Remark(NOTE, "hashes", message)
         return
     for scheme in sorted(lines.keys() - known):
         if is_known(scheme):
-            message = f"the Dovecot of this machine knows no scheme {scheme}"
-            yield Remark(FIX, named(lines[scheme]), message, "set new passwords")
+            message = f"the Dovecot of this machine does not know the scheme {scheme}"
+            yield Remark(FIX, named(lines[scheme]), message, "set new passwords for these accounts")

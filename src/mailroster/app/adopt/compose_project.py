@@ -1,5 +1,5 @@
-"""What a compose project says of a docker-mailserver: its variables, its host name, and the folders
-that it mounts. `compose.yaml` and `mailserver.env`, as far as they make sense without Docker.
+"""Reads the compose project of a docker-mailserver: its variables, its host name, and the folders
+that it mounts, from `compose.yaml` and `mailserver.env`. Values that only Docker knows are None.
 """
 
 import os
@@ -19,19 +19,19 @@ MOUNTS = {
     "state": "/var/mail-state",
     "logs": "/var/log/mail",
 }
-#: More than this no such file has.
+#: A larger file is no project file.
 _BYTES_MAX = 1 << 20
 
 
 class Value(NamedTuple):
-    """What a variable is set to, and where; None if only Docker knows what it is."""
+    """The value of a variable, and the file that sets it."""
 
-    text: str | None
+    text: str | None  # None: only Docker knows it
     source: str
 
 
 class Project(NamedTuple):
-    """What was found out; paths are absolute."""
+    """A compose project; the paths of `mounts` are absolute."""
 
     folder: str
     files: list[str]
@@ -42,19 +42,19 @@ class Project(NamedTuple):
 
 
 def none(folder: str = "") -> Project:
-    """That of a folder without one."""
+    """The project of a folder without project files."""
     return Project(folder, [], {}, {}, "", [])
 
 
 def files_in(folder: str) -> list[str]:
-    """The files of a project in a folder, none if it holds none."""
+    """The names of the project files in a folder."""
     composes = [name for name in COMPOSE if os.path.isfile(os.path.join(folder, name))]
     envs = [name for name in ENV if os.path.isfile(os.path.join(folder, name))]
     return [*composes[:1], *envs]
 
 
 def read(folder: str) -> Project:
-    """The project of a folder."""
+    """Reads the project of a folder."""
     project = none(folder)
     compose = next((name for name in files_in(folder) if name in COMPOSE), "")
     envs = [name for name in files_in(folder) if name in ENV]
@@ -66,17 +66,17 @@ def read(folder: str) -> Project:
         if domain and project.hostname and "." not in project.hostname:
             project = project._replace(hostname=f"{project.hostname}.{domain}")
     for name in envs:
-        _take_file(folder, name, project)
+        _read_env_file(folder, name, project)
     if service is not None:
         for name, text in _environment(service):
             project.variables[name] = Value(text, compose)
-        _take_mounts(folder, compose, service, project)
+        _read_mounts(folder, compose, service, project)
     return project
 
 
 def variables_of(text: str) -> Iterator[tuple[str, str | None]]:
-    """The variables of an env file (docs.docker.com, env_file): a name alone is taken from the
-    shell, which only Docker knows."""
+    """The variables of an env file (docs.docker.com, env_file). A name without a value gets its
+    value from the shell of Docker: None."""
     for line in text.split("\n"):
         line = line.strip().removeprefix("export ").lstrip()
         name, equals, value = line.partition("=")
@@ -92,13 +92,13 @@ def _value(text: str) -> str | None:
     return None if "${" in text else text
 
 
-def _take_file(folder: str, name: str, project: Project) -> None:
+def _read_env_file(folder: str, name: str, project: Project) -> None:
     try:
         text = _text(os.path.join(folder, name))
     except OSError as error:
         message = f"the file can't be read ({error.strerror})"
         project.remarks.append(
-            Remark(FIX, printable(name), message, "its variables are not judged")
+            Remark(FIX, printable(name), message, "correct it, so that its variables are checked")
         )
         return
     project.files.append(name)
@@ -107,38 +107,39 @@ def _take_file(folder: str, name: str, project: Project) -> None:
 
 
 def _text(path: str) -> str:
-    """Raises OSError for what is no text file of a sensible size."""
+    """The content of a text file. Raises OSError if it is too large, or no text."""
     with opened(path) as file:
         raw = file.read(_BYTES_MAX + 1) or b""
     if len(raw) > _BYTES_MAX or b"\0" in raw:
-        raise OSError(0, "it is no such file")
+        raise OSError(0, "it is too large or no text file")
     return raw.decode("utf-8", "replace").removeprefix("\ufeff")
 
 
 def _service(folder: str, name: str, project: Project) -> Mapping[str, Any] | None:
-    """The service of a compose file that is a mail server; None where there is none to be found."""
+    """The service of a compose file that is the mail server; None if there is not exactly one."""
     try:
         import yaml
     except ImportError:
-        message = "not read, as PyYAML is missing: its settings and folders are unknown"
-        hint = "apt install python3-yaml, then run this again"
+        message = "the file is not read, since PyYAML is missing: settings and folders are unknown"
+        hint = "run 'apt install python3-yaml', then run this command again"
         project.remarks.append(Remark(FIX, name, message, hint))
         return None
     try:
-        found = yaml.safe_load(_text(os.path.join(folder, name)))
+        content = yaml.safe_load(_text(os.path.join(folder, name)))
     except (OSError, yaml.YAMLError, RecursionError, ValueError) as error:
-        words = " ".join(str(error).split())[:200]
-        message = f"the file can't be read ({printable(words)})"
-        project.remarks.append(Remark(NOTE, name, message, "its variables are not judged"))
+        reason = " ".join(str(error).split())[:200]
+        message = f"the file can't be read, its variables are not checked ({printable(reason)})"
+        project.remarks.append(Remark(NOTE, name, message, "correct the file"))
         return None
     project.files.append(name)
-    services = found.get("services") if isinstance(found, dict) else None
-    ours = [s for s in services.values() if _is_mail(s)] if isinstance(services, dict) else []
-    if len(ours) == 1:
-        service: Mapping[str, Any] = ours[0]
+    services = content.get("services") if isinstance(content, dict) else None
+    mail = [s for s in services.values() if _is_mail(s)] if isinstance(services, dict) else []
+    if len(mail) == 1:
+        service: Mapping[str, Any] = mail[0]
         return service
-    message = f"{len(ours) or 'none'} of its services mount {MOUNTS['config']}"
-    project.remarks.append(Remark(NOTE, name, message, "its variables are not judged"))
+    count = f"{len(mail)} mail servers" if mail else "no mail server"
+    message = f"its variables are not checked, since it has {count}"
+    project.remarks.append(Remark(NOTE, name, message))
     return None
 
 
@@ -151,19 +152,19 @@ def _is_mail(service: object) -> bool:
 
 
 def _env_files(service: Mapping[str, Any]) -> Iterator[str]:
-    said = service.get("env_file")
-    for entry in said if isinstance(said, list) else [said]:
+    files = service.get("env_file")
+    for entry in files if isinstance(files, list) else [files]:
         path = entry.get("path") if isinstance(entry, dict) else entry
         if isinstance(path, str):
             yield path
 
 
 def _environment(service: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
-    said = service.get("environment")
-    if isinstance(said, dict):
-        for name, value in said.items():
+    variables = service.get("environment")
+    if isinstance(variables, dict):
+        for name, value in variables.items():
             yield str(name), _scalar(value)
-    for line in said if isinstance(said, list) else ():
+    for line in variables if isinstance(variables, list) else ():
         name, equals, value = str(line).partition("=")
         yield name, (None if "${" in value else value) if equals else None
 
@@ -175,9 +176,9 @@ def _scalar(value: object) -> str | None:
 
 
 def _volumes(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Source and target of each mount."""
-    said = service.get("volumes")
-    for entry in said if isinstance(said, list) else ():
+    """The source and the target of each mount."""
+    volumes = service.get("volumes")
+    for entry in volumes if isinstance(volumes, list) else ():
         if isinstance(entry, dict):
             source, target = str(entry.get("source", "")), str(entry.get("target", ""))
         else:
@@ -185,8 +186,8 @@ def _volumes(service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield source, target.rstrip("/")
 
 
-def _take_mounts(folder: str, name: str, service: Mapping[str, Any], project: Project) -> None:
-    """The folders that are mounted, and what is to be said of those that can't be found."""
+def _read_mounts(folder: str, name: str, service: Mapping[str, Any], project: Project) -> None:
+    """Adds the folders that are mounted, and a remark for each volume that Docker manages."""
     for source, target in _volumes(service):
         setting = next((key for key, mount in MOUNTS.items() if mount == target), "")
         if not setting:
@@ -195,8 +196,8 @@ def _take_mounts(folder: str, name: str, service: Mapping[str, Any], project: Pr
             path = os.path.join(folder, os.path.expanduser(source))
             project.mounts[setting] = os.path.normpath(path)
             continue
-        message = f"{target} is {printable(source)!r}, a volume that Docker keeps"
-        hint = f"name its folder: --{setting} (docker volume inspect says where it is)"
+        message = f"{target} is the volume {printable(source)!r}, which Docker manages"
+        hint = f"name its folder with --{setting} ('docker volume inspect' shows it)"
         project.remarks.append(Remark(OTHER_WAY, name, message, hint))
 
 

@@ -1,5 +1,5 @@
-"""Entries of a folder that mean something else here than under docker-mailserver, which looks up
-aliases before mailboxes, and makes a login of an alias for the sake of its quota."""
+"""Entries that have another meaning than in docker-mailserver, which looks up aliases before
+mailboxes, and creates an account of Dovecot for an alias, because of its quota."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -11,39 +11,39 @@ from mailroster.base.settings import Settings
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.credentials import name
 from mailroster.roster.formats.local_aliases import DISCARD
-from mailroster.routing.router import Router, quoted
+from mailroster.routing.lookups import quoted
+from mailroster.routing.router import Router
 
 
 def differences(router: Router, settings: Settings) -> Iterator[Remark]:
-    """All of them, each with the lines that it is about."""
+    """A remark for each difference, with the lines of the entries."""
     for rule in _RULES:
         yield from rule(router, settings)
 
 
 def _catch_alls(router: Router, settings: Settings) -> Iterator[Remark]:
-    """A catch-all of theirs takes the mail of mailboxes too, unless each is an alias for itself."""
+    """A catch-all of docker-mailserver also gets the mail of a mailbox without an alias."""
     document, accounts = router.roster.virtual, router.roster.accounts.counted()
     keys = [key for key in document.counted() if key[0] == "@"]
     boxes: dict[str, list[str]] = {key: [] for key in keys}
     for account in accounts if keys else ():
         domain = f"@{split(account)[1]}"
-        taken = account in document or router.captured(quoted(account)) is not None
-        if domain in boxes and not taken:
+        has_alias = account in document or router.captured(quoted(account)) is not None
+        if domain in boxes and not has_alias:
             boxes[domain].append(account)
     for key in keys:
         try:
             ends = router.follow(key)
         except ParseError:
-            continue  # `check` tells
+            continue  # `check` reports it
         if kept := [account for account in boxes[key] if ends != [account]]:
-            message = (
-                f"the catch-all takes no mail of mailboxes; so these keep theirs: {named(kept)}"
-            )
-            yield Remark(DIFFERS, _at(document, key), message, "an alias of its own gives it away")
+            message = f"the catch-all does not get the mail of these mailboxes: {named(kept)}"
+            hint = "to redirect the mail of a mailbox, add an alias for its address"
+            yield Remark(DIFFERS, _at(document, key), message, hint)
 
 
 def _logins(router: Router, settings: Settings) -> Iterator[Remark]:
-    """With quotas on, their alias for one mailbox is an account of Dovecot's as well."""
+    """With quotas, docker-mailserver makes an alias for one mailbox an account of Dovecot."""
     document, accounts = router.roster.virtual, router.roster.accounts
     if not settings.enable_quotas:
         return
@@ -53,17 +53,18 @@ def _logins(router: Router, settings: Settings) -> Iterator[Remark]:
         and alias.recipients[0] in accounts
     ]  # fmt: skip
     if lines:
-        message = "nobody logs in with an alias, only with the address of the mailbox itself"
-        yield Remark(DIFFERS, named(lines), message, "who does changes the name of the login")
+        message = "users can't log in with an alias, only with the address of the mailbox"
+        hint = "tell users who do this to log in with that address"
+        yield Remark(DIFFERS, named(lines), message, hint)
 
 
 def _quotas(router: Router, settings: Settings) -> Iterator[Remark]:
-    """Their quota is asked for the recipient as he is named, and not for whom it leads to."""
+    """docker-mailserver checks the quota of the address in RCPT, not of the final recipients."""
     roster = router.roster
     limited = {key for key, quota in roster.quotas.items() if quota.size != "0"}
     if not settings.enable_quotas or not (limited or settings.mailbox_size_limit):
         return
-    found = []
+    lines = []
     for key, alias in roster.virtual.items():
         if len(alias.recipients) < 2 and key[0] != "@":
             continue
@@ -73,14 +74,14 @@ def _quotas(router: Router, settings: Settings) -> Iterator[Remark]:
             continue
         boxes = {box for address in ends if (box := router.mailbox(address)) is not None}
         if boxes & limited or (boxes and settings.mailbox_size_limit):
-            found.append(_at(roster.virtual, key))
-    if found:
-        message = "mail is refused while a mailbox that it leads to is full"
-        yield Remark(DIFFERS, named(found), message)
+            lines.append(_at(roster.virtual, key))
+    if lines:
+        message = "mail is refused while the mailbox of a recipient is full"
+        yield Remark(DIFFERS, named(lines), message)
 
 
 def _rights(router: Router, settings: Settings) -> Iterator[Remark]:
-    """Their aliases and patterns give the right to send as whatever they match."""
+    """In docker-mailserver, recipients may send as every address that their entry matches."""
     roster = router.roster
     if not settings.spoof_protection:
         return
@@ -89,8 +90,8 @@ def _rights(router: Router, settings: Settings) -> Iterator[Remark]:
         if key[0] == "@" and alias.recipients[0][0] != "@"
     ]  # fmt: skip
     if catch_alls and not settings.spoof_catch_all:
-        message = "a catch-all gives nobody the right to send as all of its domain"
-        hint = "SPOOF_CATCH_ALL=1, or 'setup sender add ACCOUNT @DOMAIN'"
+        message = "the recipients of a catch-all may not send as every address of the domain"
+        hint = "set SPOOF_CATCH_ALL=1, or run 'setup sender add ACCOUNT @DOMAIN'"
         yield Remark(DIFFERS, named(catch_alls), message, hint)
     rules = [
         str(roster.regexp.location(position))
@@ -98,10 +99,8 @@ def _rights(router: Router, settings: Settings) -> Iterator[Remark]:
         if (rule := roster.regexp.get(key)) is not None and rule.kind == "match"
     ]
     if rules:
-        message = (
-            "a pattern gives the right to send only as addresses whose mail ends at the sender"
-        )
-        hint = "'setup sender add ACCOUNT ADDRESS' gives more"
+        message = "the recipients of a pattern may send only as addresses whose mail they receive"
+        hint = "to allow more, run 'setup sender add ACCOUNT ADDRESS'"
         yield Remark(DIFFERS, named(rules), message, hint)
 
 
@@ -109,7 +108,7 @@ def _restrictions(router: Router, settings: Settings) -> Iterator[Remark]:
     document = router.roster.send_access
     accounts = router.roster.accounts
     if lines := [_at(document, key) for key in document.counted() if key in accounts]:
-        message = "who may not send may not send under another name either, once logged in"
+        message = "this account can't send with another sender address either"
         yield Remark(DIFFERS, named(lines), message)
 
 
@@ -120,18 +119,18 @@ def _case(router: Router, settings: Settings) -> Iterator[Remark]:
         if (spelled := name(document.line(position))) != spelled.lower()
     ]  # fmt: skip
     if lines:
-        message = "an address is lower case, and so is its mailbox; it logs in in any case"
+        message = "addresses and mailboxes are in lower case; users can log in in any case"
         yield Remark(DIFFERS, named(lines), message)
 
 
 def _local_aliases(router: Router, settings: Settings) -> Iterator[Remark]:
     document = router.roster.local_aliases
     if document.counted():
-        message = f"these names count as NAME@{router.origin}, and run no programs"
+        message = f"each name means NAME@{router.origin}; aliases can't run programs"
         yield Remark(DIFFERS, document.format.file, message)
     lines = [_at(document, key) for key, alias in document.items() if DISCARD in alias.recipients]
     if lines:
-        message = "its mail is discarded by /dev/null, as under docker-mailserver"
+        message = "its mail is discarded (/dev/null), as in docker-mailserver"
         yield Remark(NOTE, named(lines), message)
 
 

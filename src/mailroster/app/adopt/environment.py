@@ -1,5 +1,5 @@
-"""The variables of a docker-mailserver: which of them count here, and what is to be said of the
-others. Values are never told, as some are passwords."""
+"""Checks the variables of a docker-mailserver: which are settings of mailroster, and remarks about
+the others. No remark contains a value, since some are passwords."""
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -12,31 +12,31 @@ from mailroster.base.findings import UsageError, printable
 from mailroster.base.settings import FOLDERS, SETTINGS, Sources, load
 
 FILE = "__FILE"
+#: The variables that are settings of mailroster.
 HONOURED = frozenset(s.variable for s in (*FOLDERS, *SETTINGS) if s.variable)
 
 
 class Environment(NamedTuple):
-    """What of some variables counts here, with its values; and what is to be said of the others."""
+    """The variables that are settings, with their values, and the remarks about the others."""
 
     honoured: dict[str, str]
     remarks: list[Remark]
 
 
-def judged(variables: Mapping[str, Value]) -> Environment:
-    """Variables as they stand in a project; none are judged as by nobody's project."""
-    found = Environment({}, [])
-    if not variables:
-        return found
-    for name, value in variables.items():
-        if name.removesuffix(FILE) in HONOURED:
-            found.remarks.extend(_taken(name, value, found.honoured))
-    found.remarks.extend(_others(variables))
-    return found
+def judge(variables: Mapping[str, Value]) -> Environment:
+    """Checks the variables of a project. Without variables there is no project, and no remark."""
+    result = Environment({}, [])
+    if variables:
+        for name, value in variables.items():
+            if name.removesuffix(FILE) in HONOURED:
+                result.remarks.extend(_use(name, value, result.honoured))
+        result.remarks.extend(_others(variables))
+    return result
 
 
 def inherited(environment: Mapping[str, str]) -> dict[str, Value]:
-    """The variables of docker-mailserver that a process has been given, as in a container that was
-    told of the old one's."""
+    """The variables of docker-mailserver in the environment of a process, such as a container that
+    gets those of the old container."""
     known = {name for row in VARIABLES for name in row.names.split()}
     known.update(name for name in HONOURED if not name.startswith("MAILROSTER_"))
     return {
@@ -46,60 +46,62 @@ def inherited(environment: Mapping[str, str]) -> dict[str, Value]:
     }
 
 
-def _taken(name: str, value: Value, honoured: dict[str, str]) -> Iterator[Remark]:
-    """Takes a variable that is a setting, unless it is one that can't be."""
+def _use(name: str, value: Value, honoured: dict[str, str]) -> Iterator[Remark]:
+    """Adds a setting to `honoured`; yields a remark if its value is invalid or unknown."""
     if value.text is None or name.endswith(FILE):
         if value.text != "":
-            message = f"its value is not known here, so it is not judged (in {value.source})"
+            message = f"its value in {value.source} is unknown to this command, and not checked"
             yield Remark(NOTE, name, message)
     elif value.text:
         try:
             load(Sources({}, {name: value.text}, lambda path: b"", lambda path: False))
             honoured[name] = value.text
         except UsageError as error:
-            yield Remark(FIX, name, printable(str(error)), f"fix it in {value.source}")
+            yield Remark(FIX, name, printable(str(error)), f"correct it in {value.source}")
 
 
 def _others(variables: Mapping[str, Value]) -> Iterator[Remark]:
+    """Yields the remarks about variables that are no settings."""
     names = {name.removesuffix(FILE) for name in variables}
     listed = set[str]()
     for row in VARIABLES:
-        listed.update(row.names.split())
-        asking = [
-            name for name in row.names.split() if _asks(variables, name, row.default, row.idle)
-        ]
-        if asking and not _is_answered(row.answer, variables):
-            subject = ", ".join(name + FILE * (name + FILE in variables) for name in asking)
-            if not names.intersection(asking):
+        group = row.names.split()
+        listed.update(group)
+        active = [name for name in group if _is_active(variables, name, row.default, row.idle)]
+        if active and not _is_replaced(row.replaced_by, variables):
+            subject = ", ".join(
+                f"{name}{FILE}" if f"{name}{FILE}" in variables else name for name in active
+            )
+            if not names.intersection(active):
                 subject += ", on by default"
             yield Remark(row.kind, subject, row.message, row.hint)
-    strange = [
+    unknown = [
         printable(name) for name in sorted(names - listed - HONOURED)
         if not any(fnmatchcase(name, detail) for detail in DETAILS.split())
     ]  # fmt: skip
-    if strange:
-        yield Remark(NOTE, named(strange), "no variable that is known here; it does nothing")
+    if unknown:
+        yield Remark(NOTE, named(unknown), "unknown to mailroster, so without effect")
 
 
 def without_effect(environment: Mapping[str, str]) -> Iterator[str]:
-    """One line for each variable of docker-mailserver that a process has been given, that asks for
-    something, and that has no effect here."""
+    """One line for each variable of docker-mailserver in the environment that switches something on
+    and has no effect in mailroster."""
     variables = inherited(environment)
     for row in VARIABLES:
-        for name in () if _is_answered(row.answer, variables) else row.names.split():
-            if _asks(variables, name, "", row.idle):
-                given = name + FILE * (name not in variables)
+        for name in () if _is_replaced(row.replaced_by, variables) else row.names.split():
+            if _is_active(variables, name, "", row.idle):
+                given = name if name in variables else f"{name}{FILE}"
                 yield f"warning: {given} has no effect: {row.message}; {row.hint}"
 
 
-def _is_answered(answer: str, variables: Mapping[str, Value]) -> bool:
-    """Whether a variable makes up for another one; an empty one is as if not set."""
-    values = (variables.get(name) for name in (answer, answer + FILE) if answer)
+def _is_replaced(variable: str, variables: Mapping[str, Value]) -> bool:
+    """Whether a variable that replaces another is set and not empty."""
+    values = (variables.get(name) for name in (variable, variable + FILE) if variable)
     return any(value is not None and value.text != "" for value in values)
 
 
-def _asks(variables: Mapping[str, Value], name: str, default: str, idle: str) -> bool:
-    """Whether a variable asks for anything; one whose value only Docker knows may."""
+def _is_active(variables: Mapping[str, Value], name: str, default: str, idle: str) -> bool:
+    """Whether a variable switches something on. An unknown value counts as one that does."""
     value = variables.get(name) or variables.get(name + FILE)
     if value is None:
         return bool(default)

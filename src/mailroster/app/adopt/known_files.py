@@ -1,4 +1,4 @@
-"""The files of a docker-mailserver's config folder, and what becomes of each here."""
+"""Classifies the files in the config folder of a docker-mailserver: what mailroster does with each."""
 
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
@@ -10,79 +10,80 @@ from mailroster.roster.formats.sieve import SUFFIX
 from mailroster.roster.roster import Roster
 from mailroster.servers.config.overrides import FILES as OVERRIDES
 
-#: Files in force here beside those of the roster, the Sieve scripts and the overrides.
-OURS = ("mailroster.toml", "quota-warning.txt")
+#: Files that mailroster reads, besides those of the roster, Sieve scripts and overrides.
+OWN_FILES = ("mailroster.toml", "quota-warning.txt")
 ROSTER = tuple(document.format.file for document in Roster())
 
 
-class Known(NamedTuple):
-    """Names with `*` for any text, and what is to be said of the files that have one."""
+class KnownFiles(NamedTuple):
+    """Files with one remark. `names` are patterns with `*` for any text."""
 
     names: str
-    kind: str  # "" = nothing
+    kind: str  # "" = no remark
     message: str = ""
     hint: str = ""
 
 
-#: What docker-mailserver reads and this does not, and what may lie about. The first that fits.
+#: Files that docker-mailserver reads and mailroster does not, and usual other files. The first match
+#: counts.
 KNOWN = (
-    Known(".mailroster* *.mailroster-unapplied", ""),
-    Known("README* LICENSE* .git* .DS_Store *~ *.bak *.orig *.swp *.svbin *.example *.dist", ""),
-    Known("mailserver.env env-mailserver .env compose.y*ml docker-compose*.y*ml", ""),
-    Known(
+    KnownFiles(".mailroster* *.mailroster-unapplied", ""),
+    KnownFiles("README* LICENSE* .git* .DS_Store *~ *.bak *.orig *.swp *.svbin *.example *.dist", ""),
+    KnownFiles("mailserver.env env-mailserver .env compose.y*ml docker-compose*.y*ml", ""),
+    KnownFiles(
         "opendkim", MISSING, "outgoing mail is not signed with these DKIM keys",
-        "run OpenDKIM or Rspamd with them and name it as smtpd_milters in postfix-main.cf",
+        "run a separate OpenDKIM or Rspamd with these keys and name it as smtpd_milters in postfix-main.cf",
     ),
-    Known(
-        "rspamd", MISSING, "there is no Rspamd here, and so no spam filter and no DKIM of its own",
-        "run one with these files beside it and name it as smtpd_milters in postfix-main.cf",
+    KnownFiles(
+        "rspamd", MISSING, "mailroster has no Rspamd, so no spam filter and no DKIM",
+        "run a separate Rspamd with these files and name it as smtpd_milters in postfix-main.cf",
     ),
-    Known(
-        "opendmarc* policyd-spf*", MISSING, "DMARC and SPF of incoming mail are not looked at",
-        "run Rspamd beside it and name it as smtpd_milters in postfix-main.cf",
+    KnownFiles(
+        "opendmarc* policyd-spf*", MISSING, "DMARC and SPF of incoming mail are not checked",
+        "run a separate Rspamd and name it as smtpd_milters in postfix-main.cf",
     ),
-    Known(
+    KnownFiles(
         "amavis.cf spamassassin-* clamav* sa-*", MISSING,
-        "mail is not searched for spam and viruses",
-        "run Rspamd beside it and name it as smtpd_milters in postfix-main.cf",
+        "mail is not scanned for spam and viruses",
+        "run a separate Rspamd and name it as smtpd_milters in postfix-main.cf",
     ),
-    Known(
+    KnownFiles(
         "whitelist_clients* whitelist_recipients* postgrey*", MISSING, "there is no greylisting",
-        "run postgrey beside it and name it in postfix-main.cf",
+        "run a separate postgrey and name it in postfix-main.cf",
     ),
-    Known(
-        "fail2ban*", MISSING, "nobody is banned for wrong passwords",
+    KnownFiles(
+        "fail2ban*", MISSING, "IP addresses are not banned after wrong passwords",
         "run fail2ban on the logs: mail.log and dovecot.log",
     ),
-    Known(
+    KnownFiles(
         "ldap*", MISSING, "accounts and aliases of an LDAP server are not served",
-        "give each an entry in postfix-accounts.cf: 'setup import' takes them from a CSV file",
+        "add each of them to postfix-accounts.cf: 'setup import' reads a CSV file",
     ),
-    Known(
+    KnownFiles(
         "user-patches.sh", OTHER_WAY, "this script is not run",
-        "what it sets for the servers goes into postfix-main.cf, postfix-master.cf and dovecot.cf",
+        "move its settings of the servers to postfix-main.cf, postfix-master.cf and dovecot.cf",
     ),
-    Known(
-        "ssl", NOTE, "its certificate is used with SSL_TYPE=custom or SSL_TYPE=self-signed only",
-        "or name it: SSL_CERT_PATH and SSL_KEY_PATH",
+    KnownFiles(
+        "ssl", NOTE, "its certificate is used only with SSL_TYPE=custom or SSL_TYPE=self-signed",
+        "set SSL_TYPE, or SSL_CERT_PATH and SSL_KEY_PATH",
     ),
-    Known(
+    KnownFiles(
         "sieve-filter sieve-pipe sieve-execute", MISSING, "Sieve scripts can't run programs",
-        "sort by a Sieve script, or let a program fetch the mail by IMAP",
+        "filter with Sieve alone, or let a program fetch the mail by IMAP",
     ),
-    Known(
+    KnownFiles(
         "fetchmail* getmail*", MISSING, "no mail is fetched from other servers",
-        "run fetchmail or getmail beside it, with delivery by SMTP",
+        "run a separate fetchmail or getmail that delivers by SMTP",
     ),
-    Known(
-        "*oauth2* auth-*.conf.ext *.lua", MISSING, "nobody logs in but with a password of the folder",
-        "give who did an account with a password",
+    KnownFiles(
+        "*oauth2* auth-*.conf.ext *.lua", MISSING, "users log in only with a password from the config folder",
+        "give the others an account with a password",
     ),
-    Known(
-        "logwatch* pflogsumm* logrotate*", MISSING, "no reports are made of the logs",
+    KnownFiles(
+        "logwatch* pflogsumm* logrotate*", MISSING, "no reports of the logs are made",
         "run pflogsumm on mail.log",
     ),
-    Known("dhparam* dh*.pem", "", ""),
+    KnownFiles("dhparam* dh*.pem", "", ""),
 )  # fmt: skip
 
 
@@ -93,33 +94,33 @@ def is_config(names: Iterable[str]) -> bool:
 
 
 def remarks(names: Iterable[str]) -> Iterator[Remark]:
-    """What is to be said of the files and folders of a config folder, by name."""
-    ours = {*ROSTER, *OVERRIDES, *OURS}
-    rest = sorted(name for name in names if name not in ours and not name.endswith(SUFFIX))
-    found: dict[Known, list[str]] = {}
-    strange = []
+    """The remarks about the names in a config folder."""
+    used = {*ROSTER, *OVERRIDES, *OWN_FILES}
+    rest = sorted(name for name in names if name not in used and not name.endswith(SUFFIX))
+    groups: dict[KnownFiles, list[str]] = {}
+    unknown = []
     for name in rest:
-        known = next((known for known in KNOWN if _fits(name, known)), None)
-        if known is None:
-            strange.append(printable(name))
-        elif known.kind:
-            found.setdefault(known, []).append(printable(name))
-    for known, files in found.items():
-        yield Remark(known.kind, named(files), known.message, known.hint)
-    near = [(name, like) for name in strange[:1000] if (like := _alike(name))]
-    for name, like in near:
-        yield Remark(OTHER_WAY, name, "the file is not read", f"rename it if it is to be {like}")
-    slips = {name for name, _ in near}
-    if strange := [name for name in strange if name not in slips]:
-        yield Remark(NOTE, named(strange), "not read here, and nothing of docker-mailserver's")
+        group = next((group for group in KNOWN if _matches(name, group)), None)
+        if group is None:
+            unknown.append(printable(name))
+        elif group.kind:
+            groups.setdefault(group, []).append(printable(name))
+    for group, files in groups.items():
+        yield Remark(group.kind, named(files), group.message, group.hint)
+    misspelled = {name: like for name in unknown[:1000] if (like := _similar(name))}
+    for name, like in misspelled.items():
+        yield Remark(OTHER_WAY, name, "the file is not read", f"rename it if you mean {like}")
+    if others := [name for name in unknown if name not in misspelled]:
+        message = "not read, neither by mailroster nor by docker-mailserver"
+        yield Remark(NOTE, named(others), message)
 
 
-def _fits(name: str, known: Known) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in known.names.split())
+def _matches(name: str, group: KnownFiles) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in group.names.split())
 
 
-def _alike(name: str) -> str:
-    """The file of the folder that a name was to be, "" if there is none."""
+def _similar(name: str) -> str:
+    """The file of a config folder whose name is similar, "" if there is none."""
     if not name.endswith((".cf", ".txt", ".conf")) and "." in name:
         return ""
     from difflib import get_close_matches

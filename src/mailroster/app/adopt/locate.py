@@ -1,4 +1,4 @@
-"""Where a docker-mailserver has what: its config folder, its mail, its state, its project."""
+"""Finds the folders of a docker-mailserver: config, mail, state, logs and the compose project."""
 
 import os
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _NAMES = {setting.name: str(setting.default) for setting in FOLDERS[1:]}
 
 
 class Place(NamedTuple):
-    """Absolute paths; "" for what isn't to be found."""
+    """Absolute paths, "" for a folder that was not found."""
 
     folder: str
     home: str
@@ -26,44 +26,44 @@ class Place(NamedTuple):
     project: Project
 
 
-def find(folder: str, said: Mapping[str, str]) -> Place:
-    """What lies where for a folder that somebody names: a config folder, a home with one, or the
-    folder of a compose project. `said` are folders that are named besides, by setting.
+def find(folder: str, named: Mapping[str, str]) -> Place:
+    """Finds the folders that belong to a config folder, to a home or to a compose project. `named`
+    are the folders that options or variables name, by setting.
 
-    Raises Refused for a folder that is none of these, OSError for one that can't be read.
+    Raises Refused for any other folder, OSError for a folder that can't be read.
     """
     folder = os.path.abspath(folder)
     if not os.path.isdir(folder):
         raise Refused(f"there is no folder {folder}")
     home = _home(folder)
-    found = _project(folder, home)
-    if not home and not is_config(os.listdir(folder)) and "config" not in found.mounts:
+    compose = _project(folder, home)
+    if not home and not is_config(os.listdir(folder)) and "config" not in compose.mounts:
         raise Refused(
-            f"{folder} is no config folder of docker-mailserver: it has neither "
-            f"{ROSTER[0]} nor config/ nor {HOME}/config/, and no compose file that mounts one"
+            f"{folder} is no config folder of docker-mailserver: it has no {ROSTER[0]}, no "
+            f"config/, no {HOME}/config/, and no compose file that mounts a config folder"
         )
     paths = dict.fromkeys(_NAMES, "")
     if home:
         paths |= {name: os.path.join(home, below) for name, below in _NAMES.items()}
     else:
         paths["config"] = folder
-    paths |= {**found.mounts, **{name: os.path.abspath(path) for name, path in said.items()}}
+    paths |= {**compose.mounts, **{name: os.path.abspath(path) for name, path in named.items()}}
     if not os.path.isdir(paths["config"]):
         raise Refused(f"there is no config folder {paths['config']}")
     for name in ("mail", "state", "logs"):
-        if not os.path.isdir(paths[name]) and name not in said:
+        if not os.path.isdir(paths[name]) and name not in named:
             paths[name] = ""
-    return Place(folder, home, paths["config"], paths["mail"], paths["state"], paths["logs"], found)
+    return Place(folder, home, **paths, project=compose)
 
 
 def _home(folder: str) -> str:
-    """The home that a folder is, holds, or lies in; "" for none."""
+    """The home: the folder itself, a folder in it, or its parent; "" for none."""
     for path in (folder, os.path.join(folder, HOME)):
         config = os.path.join(path, _NAMES["config"])
         if os.path.isdir(config) and (is_config(os.listdir(config)) or _has_volumes(path)):
             return path
-    above, name = os.path.split(folder)
-    return above if name == _NAMES["config"] and _has_volumes(above) else ""
+    parent, name = os.path.split(folder)
+    return parent if name == _NAMES["config"] and _has_volumes(parent) else ""
 
 
 def _has_volumes(home: str) -> bool:
@@ -71,17 +71,17 @@ def _has_volumes(home: str) -> bool:
 
 
 def _project(folder: str, home: str) -> Project:
-    """The project that the folder is, or that holds its home."""
-    above = [home, os.path.dirname(home)] if home else []
+    """The compose project in the folder, or in a folder above the home."""
+    parents = [home, os.path.dirname(home)] if home else []
     if home.endswith(f"/{HOME}"):
-        above.append(home.removesuffix(f"/{HOME}") or "/")
-    for path in (folder, *above):
+        parents.append(home.removesuffix(f"/{HOME}") or "/")
+    for path in (folder, *parents):
         if project.files_in(path):
             return project.read(path)
     return project.none()
 
 
 def near(path: str) -> str:
-    """A path as seen from the current folder, if it lies below that."""
-    below = os.path.relpath(path)
-    return path if below.startswith(os.pardir) else below
+    """A path, relative to the current folder if it is below that."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith(os.pardir) else relative

@@ -1,29 +1,29 @@
-"""What somebody has to know who moves over."""
+"""Remarks: what an administrator has to know or do before moving to mailroster."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-#: Not served, or not safely, until it is fixed.
+#: An error: something is not served, or not safely, until it is fixed.
 FIX = "fix"
-#: Served, and behaves in another way than under docker-mailserver.
+#: Something is served, but behaves differently than in docker-mailserver.
 DIFFERS = "differs"
-#: docker-mailserver sets it there; here it is set elsewhere.
+#: A setting of docker-mailserver that is set in another place in mailroster.
 OTHER_WAY = "other-way"
-#: docker-mailserver does it; this does not.
+#: A feature of docker-mailserver that mailroster does not have.
 MISSING = "not-supported"
-#: Worth knowing, and nothing to do.
+#: Information; nothing needs to be done.
 NOTE = "note"
 
-#: In the order in which they are told.
+#: The kinds in the order of the report.
 KINDS = (FIX, DIFFERS, OTHER_WAY, MISSING, NOTE)
 
-#: How many of many are named.
+#: How many names of a list are shown.
 _NAMED = 5
 
 
 class Remark(NamedTuple):
-    """One thing: what it is about (a file with its line, a folder, a variable), what becomes of it,
-    and what to do; "" for nothing."""
+    """One remark. `subject` is a file with its line, a folder or a variable; `hint` says what to
+    do, "" for nothing."""
 
     kind: str
     subject: str
@@ -35,7 +35,7 @@ class Remark(NamedTuple):
 
 
 def named(words: Iterable[str]) -> str:
-    """The first few of some words, and how many more there are."""
+    """A list of the first few words and the number of the others."""
     words = list(words)
     more = len(words) - _NAMED
     first = ", ".join(words[:_NAMED])

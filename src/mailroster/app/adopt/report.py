@@ -1,4 +1,4 @@
-"""What would be served from the folders of a docker-mailserver, all put together."""
+"""Collects what mailroster would serve from the folders of a docker-mailserver, and all remarks."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -7,6 +7,7 @@ from typing import NamedTuple
 from mailroster.app.adopt import known_files, mail_folder, sieve_scripts, state_folder
 from mailroster.app.adopt.differences import differences
 from mailroster.app.adopt.locate import Place, near
+from mailroster.app.adopt.mail_folder import MailReport
 from mailroster.app.adopt.remark import FIX, KINDS, NOTE, OTHER_WAY, Remark
 from mailroster.base.address import split
 from mailroster.base.findings import printable
@@ -21,14 +22,14 @@ from mailroster.servers.config.endpoints import endpoints, listed
 from mailroster.servers.config.overrides import DOVECOT
 from mailroster.system.files import look, read
 
-#: Where an account's mail lies, if it says so itself (Dovecot: userdb extra fields).
+#: Extra fields of an account that set the place of its mail (Dovecot: userdb extra fields).
 _OWN_PLACE = ("userdb_mail", "userdb_home", "mail", "home")
-_NO_FOLDER = "no mail folder is to be found"
 
 
 class Outlook(NamedTuple):
-    """What was found. `mailboxes` counts accounts whose mail is there; `missing` names those
-    without a folder, which is made with their first mail."""
+    """`served` counts the entries of each kind, `queued` the messages of each queue. `mailboxes` is
+    the number of accounts with a mailbox; `missing` are the others: their mailbox is created with
+    the first mail."""
 
     served: dict[str, int]
     mailboxes: int
@@ -38,55 +39,56 @@ class Outlook(NamedTuple):
 
 
 def roster_of(config: str) -> tuple[Roster, list[Remark]]:
-    """The files of a config folder as they stand, without a lock; and which can't be read."""
-    documents, found = {}, []
+    """Reads the files of a config folder without a lock. A remark names each unreadable file."""
+    documents, remarks = {}, []
     for field, empty in Roster().documents():
         try:
             raw = look(os.path.join(config, empty.format.file))[0]
         except OSError as error:
             message = f"the file can't be read ({error.strerror})"
-            found.append(Remark(FIX, empty.format.file, message, "fix its owner or its mode"))
+            remarks.append(Remark(FIX, empty.format.file, message, "correct its owner or its mode"))
             raw = b""
         documents[field] = document_of(field, raw, ())
-    return Roster(**documents), found
+    return Roster(**documents), remarks
 
 
 def outlook(place: Place, router: Router, settings: Settings, layout: Layout) -> Outlook:
-    """All that can be told of a place without a server. Changes nothing."""
+    """Examines the folders, without the servers. Changes nothing."""
     roster, names = router.roster, sorted(os.listdir(place.config))
     dots = sieve_scripts.keeps_dots(_text(os.path.join(place.config, DOVECOT)))
     remarks = [*place.project.remarks, *differences(router, settings), *known_files.remarks(names)]
     if not dots:
         remarks += sieve_scripts.of_folder(place.config, names)
-    mailboxes, missing = 0, list(roster.accounts.counted())
+    accounts = roster.accounts.counted()
+    mail = MailReport(0, list(accounts), [])
     if place.mail:
-        mail = near(place.mail)
-        mailboxes, missing, found = _mail(mail, roster, settings)
-        remarks += found
-        accounts = roster.accounts.counted()
-        remarks += sieve_scripts.of_mailboxes(names, mail, accounts, dots=dots)
+        folder = near(place.mail)
+        mail = _examine_mail(folder, roster, settings)
+        remarks += mail.remarks
+        remarks += sieve_scripts.of_mailboxes(names, folder, accounts, dots=dots)
     else:
-        remarks.append(Remark(NOTE, "mail", _NO_FOLDER, "name it with --mail if there is one"))
+        hint = "name it with --mail if it exists"
+        remarks.append(Remark(NOTE, "mail", "there is no mail folder", hint))
     queued: dict[str, int] = {}
     if place.state:
-        state = state_folder.looked_at(near(place.state), layout)
+        state = state_folder.examine(near(place.state), layout)
         queued, remarks = state.queued, [*remarks, *state.remarks]
     served = {**counts(roster), "sieve_scripts": len(scripts_among(names).files)}
-    return Outlook(served, mailboxes, missing, queued, in_order(remarks))
+    return Outlook(served, mail.mailboxes, mail.missing, queued, remarks)
 
 
 def listening(settings: Settings) -> str:
-    """The services that would listen, with their ports."""
+    """The services and their ports, as text."""
     return listed(endpoints(settings))
 
 
 def in_order(remarks: list[Remark]) -> list[Remark]:
-    """What has to be fixed first; of one kind as they were found, each once."""
+    """The remarks by kind, errors first, without duplicates."""
     return sorted(dict.fromkeys(remarks), key=lambda remark: KINDS.index(remark.kind))
 
 
 def counts(roster: Roster) -> dict[str, int]:
-    """How many entries of each kind count."""
+    """The number of valid entries of each kind."""
     domains = {split(key)[1] for d in (roster.accounts, roster.virtual) for key in d.counted()}
     rules = (roster.regexp.get(key) for key in roster.regexp.counted())
     return {
@@ -104,26 +106,20 @@ def counts(roster: Roster) -> dict[str, int]:
     }
 
 
-def _mail(mail: str, roster: Roster, settings: Settings) -> tuple[int, list[str], list[Remark]]:
-    if mail_folder.is_maildir(mail):
-        message = "the folder is one mailbox, and not one for each account"
-        return (
-            0,
-            list(roster.accounts.counted()),
-            [Remark(FIX, mail, message, "name another: --mail")],
-        )
-    found = mail_folder.listed(mail)
+def _examine_mail(mail: str, roster: Roster, settings: Settings) -> MailReport:
     accounts = roster.accounts
+    if mail_folder.is_maildir(mail):
+        message = "this folder is itself a mailbox, not a folder with the mailboxes of the accounts"
+        remark = Remark(FIX, mail, message, "name the right folder: --mail DIR")
+        return MailReport(0, list(accounts.counted()), [remark])
+    boxes = mail_folder.scan(mail)
     elsewhere = {key for key, account in accounts.items() if _lies_elsewhere(account)}
-    number, missing, remarks = mail_folder.compared(
-        mail, found.folders, accounts.counted(), elsewhere
-    )
-    remarks = [*found.remarks, *remarks]
+    report = mail_folder.compare(mail, boxes.folders, accounts.counted(), elsewhere)
     foreign = mail_owner.foreign(mail, settings.vmail_uid, settings.vmail_gid)
-    remarks += [Remark(FIX, *found) for found in foreign]
-    if found.folders:
-        remarks += sieve_scripts.nested(mail, sorted(found.folders))
-    return number, missing, remarks
+    remarks = [*boxes.remarks, *report.remarks, *(Remark(FIX, *fault) for fault in foreign)]
+    if boxes.folders:
+        remarks += sieve_scripts.nested(mail, sorted(boxes.folders))
+    return report._replace(remarks=remarks)
 
 
 def _lies_elsewhere(account: Account) -> bool:
@@ -134,22 +130,21 @@ def _text(path: str) -> str:
     try:
         return read(path).decode("utf-8", "replace")
     except OSError:
-        return ""  # `check` tells
+        return ""  # `check` reports it
 
 
-def of_paths(honoured: Mapping[str, str], settings: Settings, trouble: str) -> Iterator[Remark]:
-    """What is to be said of paths that settings name; `trouble` is what a start would refuse."""
-    if trouble:
-        yield Remark(FIX, "the folders", trouble)
+def of_paths(honoured: Mapping[str, str], settings: Settings, fault: str) -> Iterator[Remark]:
+    """Reports paths of settings that do not exist, and the fault of the folders, "" for none."""
+    if fault:
+        yield Remark(FIX, "the folders", fault)
     for variable in ("SSL_CERT_PATH", "SSL_KEY_PATH"):
         path = honoured.get(variable, "")
         if path and not os.path.exists(path):
             message = f"{printable(path)} isn't on this machine"
-            yield Remark(
-                OTHER_WAY, variable, message, "name it as it is called where the server runs"
-            )
+            hint = "set the path that the file has on the machine of the server"
+            yield Remark(OTHER_WAY, variable, message, hint)
     path = settings.tls_certificate
     is_derived = "SSL_TYPE" in honoured and "SSL_CERT_PATH" not in honoured
     if path and is_derived and not os.path.exists(path):
         message = f"its certificate {printable(path)} isn't on this machine"
-        yield Remark(OTHER_WAY, "SSL_TYPE", message, "put it there, or leave the variable out")
+        yield Remark(OTHER_WAY, "SSL_TYPE", message, "copy it to this path, or remove the variable")

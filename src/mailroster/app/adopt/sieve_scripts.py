@@ -1,4 +1,4 @@
-"""Sieve scripts that would sort in another way: the folder's own, and those in the mailboxes."""
+"""Reports Sieve scripts that would file mail differently, in the config folder and in mailboxes."""
 
 import os
 import re
@@ -10,39 +10,39 @@ from mailroster.base.findings import printable
 from mailroster.roster.formats.sieve import SUFFIX, scripts_among
 from mailroster.system.files import look
 
-#: A folder by its name, with a dot in it.
-_FILED = re.compile(r'fileinto(?:\s+:[a-z]+)*\s+"([^"\n]*\.[^"\n]*)"')
-#: A separator of the folder's own (dovecot.cf).
+#: An action that files mail into a folder with a dot in its name.
+_FILEINTO = re.compile(r'fileinto(?:\s+:[a-z]+)*\s+"([^"\n]*\.[^"\n]*)"')
+#: The setting of the separator in dovecot.cf.
 _SEPARATOR = re.compile(r"^\s*separator\s*=\s*\.", re.M)
-#: So many scripts of users are read, and folders of mailboxes listed.
+#: The number of user scripts that are read, and of mailboxes whose folders are listed.
 _READ_MAX = 1000
 _LISTED_MAX = 200
 
-_DOTS = "write '/' between the names of folders, or keep the dots (docs/guide/migrate.md)"
+_DOTS = "no folder has a '.' in its name, so this mail would stay in the INBOX"
+_DOTS_HINT = "write '/' between the names of folders, or keep the dots (docs/guide/migrate.md)"
 
 
 def keeps_dots(dovecot_cf: str) -> bool:
-    """Whether the overrides say that `.` stands between the names of folders, as before."""
+    """Whether the overrides keep `.` as the separator of folders."""
     return bool(_SEPARATOR.search(dovecot_cf))
 
 
 def of_folder(config: str, names: Iterable[str]) -> Iterator[Remark]:
-    """The scripts of a config folder that file mail by the names of old."""
-    found = []
+    """Reports scripts in the config folder that file mail into folders with a dot."""
+    lines = []
     for file in scripts_among(names).files.values():
-        found += [f"{printable(file)}:{line}" for line in _dotted(os.path.join(config, file))]
-    if found:
-        message = "no folder has a '.' in its name, so the mail would stay in the INBOX"
-        yield Remark(DIFFERS, named(found), message, _DOTS)
+        lines += [f"{printable(file)}:{line}" for line in _dotted(os.path.join(config, file))]
+    if lines:
+        yield Remark(DIFFERS, named(lines), _DOTS, _DOTS_HINT)
 
 
 def of_mailboxes(
     names: Iterable[str], mail: str, accounts: Mapping[str, int], *, dots: bool
 ) -> Iterator[Remark]:
-    """The users' own scripts, those that docker-mailserver has copied there among them. With `dots`
-    their names of folders are as before."""
+    """Reports the scripts in mailboxes: copies by docker-mailserver, and those that file mail into
+    folders with a dot, unless `dots` says that the separator is kept."""
     scripts = scripts_among(names).files
-    copied, filed = [], []
+    copies, dotted = [], []
     for number, account in enumerate(accounts):
         home = os.path.join(mail, "{1}/{0}/home".format(*split(account)))
         if number >= _READ_MAX and account not in scripts:
@@ -50,20 +50,19 @@ def of_mailboxes(
         if not os.path.exists(path := os.path.join(home, ".dovecot.sieve")):
             continue
         if account in scripts:
-            copied.append(path)
+            copies.append(path)
         if not dots and (lines := _dotted(path)):
-            filed.append(f"{path}:{lines[0]}")
-    if copied:
-        message = f"it counts as the user's own, and so before ACCOUNT{SUFFIX} of the folder"
+            dotted.append(f"{path}:{lines[0]}")
+    if copies:
+        message = f"the user's own script is used instead of ACCOUNT{SUFFIX} in the config folder"
         hint = "remove it if it is the copy that docker-mailserver makes at each start"
-        yield Remark(DIFFERS, named(copied), message, hint)
-    if filed:
-        message = "no folder has a '.' in its name, so the mail would stay in the INBOX"
-        yield Remark(DIFFERS, named(filed), message, _DOTS)
+        yield Remark(DIFFERS, named(copies), message, hint)
+    if dotted:
+        yield Remark(DIFFERS, named(dotted), _DOTS, _DOTS_HINT)
 
 
 def nested(mail: str, folders: Iterable[str]) -> Iterator[Remark]:
-    """Folders in folders, whose names clients see with another separator; by some mailboxes."""
+    """Reports, with one example, mailboxes that have folders in folders."""
     for _, box in zip(range(_LISTED_MAX), folders, strict=False):
         try:
             with os.scandir(os.path.join(mail, box)) as entries:
@@ -71,16 +70,16 @@ def nested(mail: str, folders: Iterable[str]) -> Iterator[Remark]:
         except OSError:
             continue
         if name and not name.startswith(".dovecot"):
-            message = "folders in folders, which clients see with '/' between their names, not '.'"
-            hint = "keep the dots if a client minds (docs/guide/migrate.md)"
+            message = "clients see folders in folders with the separator '/', not '.'"
+            hint = "keep the dots if a client needs them (docs/guide/migrate.md)"
             yield Remark(NOTE, printable(os.path.join(mail, box, name)), message, hint)
             return
 
 
 def _dotted(path: str) -> list[int]:
-    """The lines of a script that file mail into a folder with a dot in its name."""
+    """The numbers of the lines that file mail into a folder with a dot in its name."""
     try:
         text = look(path)[0].decode("utf-8", "replace")
     except OSError:
         return []
-    return [text.count("\n", 0, match.start()) + 1 for match in _FILED.finditer(text)]
+    return [text.count("\n", 0, match.start()) + 1 for match in _FILEINTO.finditer(text)]

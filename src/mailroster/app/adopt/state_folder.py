@@ -1,4 +1,5 @@
-"""The state folder of a docker-mailserver: what waits in its queue, and whether ours fits in."""
+"""Examines the state folder of a docker-mailserver: the mail in its queue, and whether the state of
+mailroster can use the same folder."""
 
 import os
 from collections.abc import Iterator
@@ -9,37 +10,34 @@ from mailroster.base.findings import printable
 from mailroster.base.layout import Layout
 
 QUEUE = "spool-postfix"
-#: Queues with mail in them (qmgr(8)); `defer`, `bounce` and `trace` hold logs.
+#: The queues with messages (qmgr(8)); `defer`, `bounce` and `trace` contain logs.
 _QUEUES = ("maildrop", "incoming", "active", "deferred", "hold", "corrupt")
-#: Further than this nobody has to count.
+#: Messages are counted up to this number.
 _COUNTED_MAX = 100_000
 _DEPTH_MAX = 3
 
 
 class State(NamedTuple):
-    """What was found: the names of docker-mailserver's own folders, and how many messages wait."""
+    """The messages of each queue that is not empty, and the remarks."""
 
-    theirs: list[str]
-    queued: dict[str, int]  # by queue; none that are empty
+    queued: dict[str, int]
     remarks: list[Remark]
 
 
-def looked_at(state: str, layout: Layout) -> State:
-    """A state folder, and what is to be said of it."""
+def examine(state: str, layout: Layout) -> State:
+    """Counts the messages in a state folder and collects the remarks about it."""
     try:
         names = sorted(os.listdir(state))
     except OSError as error:
         message = f"the folder can't be read ({error.strerror})"
-        return State([], {}, [Remark(FIX, printable(state), message, "fix its owner or its mode")])
-    theirs = [name for name in names if name.startswith(("lib-", "spool-"))]
-    found = State(theirs, _queued(os.path.join(state, QUEUE)), [])
-    found.remarks.extend(_of_queue(state, found.queued))
-    found.remarks.extend(_of_clashes(state, layout, names))
-    services = [name for name in theirs if name != QUEUE]
+        return State({}, [Remark(FIX, printable(state), message, "correct its owner or its mode")])
+    queued = _queued(os.path.join(state, QUEUE))
+    remarks = [*_queue_remarks(state, queued), *_clashes(state, layout, names)]
+    services = [name for name in names if name.startswith(("lib-", "spool-")) and name != QUEUE]
     if services:
-        message = f"of services that are not used from here, left as they are: {named(services)}"
-        found.remarks.append(Remark(NOTE, state, message))
-    return found
+        message = f"the data of other services is not used and not changed: {named(services)}"
+        remarks.append(Remark(NOTE, state, message))
+    return State(queued, remarks)
 
 
 def _queued(spool: str) -> dict[str, int]:
@@ -48,7 +46,7 @@ def _queued(spool: str) -> dict[str, int]:
 
 
 def _messages(path: str, depth: int) -> int:
-    """How many files a queue holds, hashed into folders or not."""
+    """The number of files in a queue, which may have levels of folders."""
     count = 0
     try:
         with os.scandir(path) as entries:
@@ -64,28 +62,29 @@ def _messages(path: str, depth: int) -> int:
     return min(count, _COUNTED_MAX)
 
 
-def _of_queue(state: str, queued: dict[str, int]) -> Iterator[Remark]:
+def _queue_remarks(state: str, queued: dict[str, int]) -> Iterator[Remark]:
     if not queued:
         return
     total = sum(queued.values())
     parts = ", ".join(f"{count} {queue}" for queue, count in queued.items())
-    message = f"{total} message{'s' if total > 1 else ''} waiting, which would stay there ({parts})"
+    messages = "1 message" if total == 1 else f"{total} messages"
+    message = f"{messages} in the old queue would not be sent ({parts})"
     hint = (
-        "let the old server send them: 'postqueue -f' until 'mailq' is empty; or copy the queue "
-        "(docs/guide/migrate.md)"
+        "let the old server send them: run 'postqueue -f' until 'mailq' is empty; or copy the "
+        "queue (docs/guide/migrate.md)"
     )
     yield Remark(FIX, os.path.join(state, QUEUE), message, hint)
 
 
-def _of_clashes(state: str, layout: Layout, names: list[str]) -> Iterator[Remark]:
-    """Folders that bear a name of ours, in a state folder that is not ours."""
+def _clashes(state: str, layout: Layout, names: list[str]) -> Iterator[Remark]:
+    """Reports names that mailroster needs itself, in a state folder that it has not made."""
     if os.path.isdir(layout.tables):
         return
-    ours = {
+    needed = {
         os.path.relpath(path, layout.state).split(os.sep)[0]
         for path in vars(layout).values()
         if isinstance(path, str) and path.startswith(f"{layout.state}{os.sep}")
     }
-    if clashing := sorted(ours.intersection(names)):
-        message = f"there are {named(clashing)} already, and they are not ours"
-        yield Remark(FIX, state, message, "use another one: --state DIR")
+    if clashing := sorted(needed.intersection(names)):
+        message = f"mailroster needs these names, but other files have them: {named(clashing)}"
+        yield Remark(FIX, state, message, "use another folder: --state DIR")

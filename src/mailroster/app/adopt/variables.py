@@ -1,6 +1,5 @@
-"""The environment variables of docker-mailserver that are no settings here; what becomes of each.
-
-Those that are settings stand in mailroster.base.settings: they count here as they do there.
+"""The environment variables of docker-mailserver that are no settings of mailroster, each with its
+remark. The others are in mailroster.base.settings and have the same effect.
 """
 
 from typing import NamedTuple
@@ -9,129 +8,129 @@ from mailroster.app.adopt.remark import FIX, MISSING, OTHER_WAY
 
 
 class Variable(NamedTuple):
-    """Variables with one fate."""
+    """Variables with one remark."""
 
     names: str
-    idle: str  # values that ask for nothing, besides ""
+    idle: str  # values that switch nothing on, besides ""
     kind: str
     message: str
     hint: str
-    default: str = ""  # docker-mailserver's own, if that asks for something
-    answer: str = ""  # the variable that makes up for it, unless that is empty
+    default: str = ""  # the default of docker-mailserver, if that switches something on
+    replaced_by: str = ""  # a variable that replaces it, unless that is empty
 
 
-_ACCOUNTS = "give each an entry in postfix-accounts.cf: 'setup import' takes them from a CSV file"
-_MILTER = "run Rspamd beside it and name it as smtpd_milters in postfix-main.cf"
+_ACCOUNTS = "add each of them to postfix-accounts.cf: 'setup import' reads a CSV file"
+_MILTER = "run a separate Rspamd and name it as smtpd_milters in postfix-main.cf"
 
 VARIABLES = (
     Variable(
-        "ACCOUNT_PROVISIONER", "FILE", FIX, "accounts from elsewhere than the files are not served",
+        "ACCOUNT_PROVISIONER", "FILE", FIX, "accounts that are not in the files are not served",
         _ACCOUNTS,
     ),
     Variable("ENABLE_LDAP", "0", FIX, "accounts of an LDAP server are not served", _ACCOUNTS),
     Variable(
-        "ENABLE_SASLAUTHD", "0", FIX, "nobody logs in by saslauthd", _ACCOUNTS,
+        "ENABLE_SASLAUTHD", "0", FIX, "users can't log in through saslauthd", _ACCOUNTS,
     ),
     Variable(
-        "DOVECOT_MAILBOX_FORMAT", "maildir", FIX, "mailboxes are Maildirs unless an account says so",
+        "DOVECOT_MAILBOX_FORMAT", "maildir", FIX, "mailboxes are Maildirs unless an account sets another format",
         "give each account the extra field userdb_mail=FORMAT:MAIL/%d/%n (docs/guide/migrate.md)",
     ),
     Variable(
         "SSL_ALT_CERT_PATH SSL_ALT_KEY_PATH", "", OTHER_WAY, "this variable is ignored: there is no second certificate",
-        "smtpd_tls_chain_files in postfix-main.cf, ssl_alt_cert and ssl_alt_key in dovecot.cf",
+        "set smtpd_tls_chain_files in postfix-main.cf, ssl_alt_cert and ssl_alt_key in dovecot.cf",
     ),
     Variable(
-        "TLS_LEVEL", "modern", OTHER_WAY, "TLS begins at 1.2 on every port",
-        "ssl_min_protocol in dovecot.cf, smtpd_tls_protocols in postfix-main.cf",
+        "TLS_LEVEL", "modern", OTHER_WAY, "every port needs TLS 1.2 or later",
+        "set ssl_min_protocol in dovecot.cf, smtpd_tls_protocols in postfix-main.cf",
     ),
     Variable(
         "RELAY_HOST RELAY_PORT", "", OTHER_WAY, "this variable is ignored",
-        "DEFAULT_RELAY_HOST=[HOST]:PORT for all mail, or 'setup relay add-domain' for some of it",
-        answer="DEFAULT_RELAY_HOST",
+        "set DEFAULT_RELAY_HOST=[HOST]:PORT for all mail, or run 'setup relay add-domain' for a domain",
+        replaced_by="DEFAULT_RELAY_HOST",
     ),
     Variable(
         "RELAY_USER RELAY_PASSWORD SASL_PASSWD", "", OTHER_WAY, "this variable is ignored",
-        "'setup relay add-auth DOMAIN USER' for each domain of senders",
+        "run 'setup relay add-auth DOMAIN USER' for each domain of senders",
     ),
     Variable(
-        "PERMIT_DOCKER", "none container", OTHER_WAY, "nobody sends without a login",
-        "give the program that sends an account",
+        "PERMIT_DOCKER", "none container", OTHER_WAY, "no client can send without a login",
+        "give the sending program an account",
     ),
     Variable(
-        "POSTFIX_INET_PROTOCOLS", "all", OTHER_WAY, "not set so", "inet_protocols in postfix-main.cf",
+        "POSTFIX_INET_PROTOCOLS", "all", OTHER_WAY, "this variable is ignored", "set inet_protocols in postfix-main.cf",
     ),
     Variable(
-        "DOVECOT_INET_PROTOCOLS", "all", OTHER_WAY, "not set so", "MAILROSTER_LISTEN, the address on which all ports listen",
+        "DOVECOT_INET_PROTOCOLS", "all", OTHER_WAY, "this variable is ignored",
+        "set MAILROSTER_LISTEN, the address on which all ports listen",
     ),
     Variable(
-        "POSTFIX_REJECT_UNKNOWN_CLIENT_HOSTNAME", "0", OTHER_WAY, "not set so",
-        "smtpd_client_restrictions = reject_unknown_client_hostname in postfix-main.cf",
+        "POSTFIX_REJECT_UNKNOWN_CLIENT_HOSTNAME", "0", OTHER_WAY, "this variable is ignored",
+        "set smtpd_client_restrictions = reject_unknown_client_hostname in postfix-main.cf",
     ),
     Variable(
         "POSTFIX_DAGENT ENABLE_POSTFIX_VIRTUAL_TRANSPORT", "0", OTHER_WAY,
-        "mail is delivered to the mailboxes here", "virtual_transport in postfix-main.cf",
+        "mail is delivered to the mailboxes of this server", "set virtual_transport in postfix-main.cf",
     ),
     Variable(
-        "SMTP_ONLY", "0", OTHER_WAY, "IMAP, POP3 and ManageSieve are on as well",
+        "SMTP_ONLY", "0", OTHER_WAY, "IMAP, POP3 and ManageSieve are on, too",
         "switch their ports off in mailroster.toml: imap_port = 0, imaps_port = 0, …",
     ),
     Variable(
-        "ENABLE_IMAP ENABLE_POP3 ENABLE_MANAGESIEVE", "1", OTHER_WAY, "it is on",
+        "ENABLE_IMAP ENABLE_POP3 ENABLE_MANAGESIEVE", "1", OTHER_WAY, "the service is on",
         "switch its ports off in mailroster.toml: imap_port = 0, imaps_port = 0, …",
     ),
     Variable(
         "LOGROTATE_INTERVAL LOGROTATE_COUNT REPORT_INTERVAL", "", OTHER_WAY, "logs are not rotated",
-        "logrotate on the folder of the logs, with 'postfix logrotate' (docs/guide/operations.md)",
+        "use logrotate for the folder of the logs, with 'postfix logrotate' (docs/guide/operations.md)",
     ),
     Variable(
         "ENABLE_OPENDKIM", "0", MISSING, "outgoing mail is not signed with DKIM",
-        "run OpenDKIM or Rspamd beside it and name it as smtpd_milters in postfix-main.cf",
+        "run a separate OpenDKIM or Rspamd and name it as smtpd_milters in postfix-main.cf",
         default="1",
     ),
     Variable(
         "ENABLE_OPENDMARC ENABLE_POLICYD_SPF", "0", MISSING,
-        "DMARC and SPF of incoming mail are not looked at", _MILTER, default="1",
+        "DMARC and SPF of incoming mail are not checked", _MILTER, default="1",
     ),
     Variable(
         "ENABLE_RSPAMD ENABLE_RSPAMD_REDIS ENABLE_SPAMASSASSIN ENABLE_SPAMASSASSIN_KAM ENABLE_CLAMAV",
-        "0", MISSING, "mail is not searched for spam and viruses", _MILTER,
+        "0", MISSING, "mail is not scanned for spam and viruses", _MILTER,
     ),
     Variable(
         "ENABLE_POSTGREY", "0", MISSING, "there is no greylisting",
-        "run postgrey beside it and name it in postfix-main.cf",
+        "run a separate postgrey and name it in postfix-main.cf",
     ),
     Variable(
-        "ENABLE_DNSBL", "0", MISSING, "no block lists are asked, there is no postscreen",
-        "reject_rbl_client among smtpd_client_restrictions in postfix-main.cf",
+        "ENABLE_DNSBL", "0", MISSING, "block lists are not used, and there is no postscreen",
+        "add reject_rbl_client to smtpd_client_restrictions in postfix-main.cf",
     ),
     Variable(
-        "ENABLE_FAIL2BAN", "0", MISSING, "nobody is banned for wrong passwords",
+        "ENABLE_FAIL2BAN", "0", MISSING, "IP addresses are not banned after wrong passwords",
         "run fail2ban on the logs: mail.log and dovecot.log",
     ),
     Variable(
         "ENABLE_SRS", "0", MISSING, "the senders of forwarded mail are not rewritten",
-        "run postsrsd beside it and name it in postfix-main.cf",
+        "run a separate postsrsd and name it in postfix-main.cf",
     ),
     Variable(
-        "ENABLE_MTA_STS", "0", MISSING, "policies of MTA-STS are not looked at",
-        "run postfix-mta-sts-resolver beside it: smtp_tls_policy_maps in postfix-main.cf",
+        "ENABLE_MTA_STS", "0", MISSING, "policies of MTA-STS are not checked",
+        "run a separate postfix-mta-sts-resolver and name it as smtp_tls_policy_maps in postfix-main.cf",
     ),
     Variable(
         "ENABLE_FETCHMAIL ENABLE_GETMAIL", "0", MISSING, "no mail is fetched from other servers",
-        "run fetchmail or getmail beside it, with delivery by SMTP",
+        "run a separate fetchmail or getmail that delivers by SMTP",
     ),
     Variable(
-        "ENABLE_OAUTH2", "0", MISSING, "nobody logs in but with a password of the folder",
-        "give who did an account with a password",
+        "ENABLE_OAUTH2", "0", MISSING, "users log in only with a password from the config folder",
+        "give the others an account with a password",
     ),
     Variable(
         "PFLOGSUMM_TRIGGER LOGWATCH_INTERVAL REPORT_RECIPIENT", "none 0", MISSING,
-        "no reports are made of the logs", "run pflogsumm on mail.log",
+        "no reports of the logs are made", "run pflogsumm on mail.log",
     ),
 )  # fmt: skip
 
-#: Details of the above, or of a container that is built in another way: nothing is to be said of
-#: them. A `*` stands for any text.
+#: Details of these variables, or of docker-mailserver's own container: no remark. `*` is any text.
 DETAILS = (
     "TZ ONE_DIR NETWORK_INTERFACE SUPERVISOR_LOGLEVEL DMS_DEBUG DMS_CONFIG_POLL ENABLE_UPDATE_CHECK "
     "UPDATE_CHECK_INTERVAL POSTSCREEN_ACTION VIRUSMAILS_DELETE_DELAY ENABLE_AMAVIS AMAVIS_LOGLEVEL "

@@ -1,1 +1,1 @@
-"""Passwords: hashed, verified, and judged by the policy."""
+"""Passwords: hashes them, verifies them, and checks them against the policy."""

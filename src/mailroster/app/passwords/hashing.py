@@ -1,7 +1,7 @@
-"""Passwords into `{SCHEME}hash`, as Dovecot reads it (Dovecot: authentication/password_schemes).
+"""Hashes passwords as `{SCHEME}hash` for Dovecot (Dovecot: authentication/password_schemes).
 
-SHA512-CRYPT and BLF-CRYPT come from the system's libcrypt, which releases the GIL and costs 2.4 ms
-a hash by default; ARGON2ID from argon2-cffi.
+SHA512-CRYPT and BLF-CRYPT come from the system's libcrypt; a hash takes 2.4 ms by default, without
+the GIL. ARGON2ID comes from argon2-cffi.
 """
 
 import ctypes
@@ -13,23 +13,23 @@ from mailroster.base.findings import Refused
 from mailroster.roster.formats.hash_cost import SCHEMES, Cost, default_cost
 
 _SALT_CHARS = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-#: crypt(3) gives no hash for more than 511 bytes, and so neither does Dovecot for these schemes.
+#: crypt(3), and so Dovecot, can't hash more bytes with these schemes.
 CRYPT_MAX_BYTES = 511
 BCRYPT_MAX_BYTES = 72
 #: The sizes of `struct crypt_data` in libxcrypt and in old glibc.
 _CRYPT_DATA_BYTES = 1 << 18
-#: How often it is told how many passwords of many are hashed.
+#: The interval of progress reports.
 _PROGRESS_S = 0.1
 
 
-#: Letters and digits that nobody takes for one another, in print or on the telephone.
+#: Letters and digits that are not confused with each other, in print or on the telephone.
 _READABLE = "abcdefghjkmnpqrstuvwxyz23456789"
 _GROUPS, _GROUP = 4, 6
 
 
 def generate(min_length: int = 0) -> str:
-    """A new password like `k3wz9p-…`: 24 of 31 signs, any as likely as another, make 118 bits; more
-    of them if it has to be longer."""
+    """A random password like `k3wz9p-…`: 24 characters out of 31 have 118 bits; more if it must be
+    longer."""
     groups = [_group() for _ in range(_GROUPS)]
     while len(password := "-".join(groups)) < min_length:
         groups.append(_group())
@@ -37,16 +37,16 @@ def generate(min_length: int = 0) -> str:
 
 
 def _group() -> str:
-    signs = len(_READABLE)
-    even = 256 - 256 % signs  # above it some signs would come more often
-    found = ""
-    while len(found) < _GROUP:
-        found += "".join(_READABLE[byte % signs] for byte in os.urandom(_GROUP) if byte < even)
-    return found[:_GROUP]
+    count = len(_READABLE)
+    limit = 256 - 256 % count  # bytes from here on would make some characters more frequent
+    group = ""
+    while len(group) < _GROUP:
+        group += "".join(_READABLE[byte % count] for byte in os.urandom(_GROUP) if byte < limit)
+    return group[:_GROUP]
 
 
 def check(password: str) -> bytes:
-    """The bytes of a password. Refused: empty ones, and what no protocol can carry."""
+    """The bytes of a password. Raises Refused if it is empty, or no protocol can transmit it."""
     if not password:
         raise Refused("the password is empty")
     raw = password.encode("utf-8", "surrogateescape")
@@ -56,30 +56,30 @@ def check(password: str) -> bytes:
 
 
 def effective_scheme(password: str, scheme: str) -> str:
-    """The scheme that a password gets. Refused for a password that the scheme can't take whole.
+    """The scheme for a password. Raises Refused if the scheme can't hash all of it.
 
-    A password of more than 511 bytes is beyond SHA512-CRYPT and gets ARGON2ID instead.
+    A password of more than 511 bytes gets ARGON2ID instead of SHA512-CRYPT.
     """
     raw = check(password)
     if scheme not in SCHEMES:
-        raise Refused(f"unknown scheme {scheme!r}; take one of {', '.join(SCHEMES)}")
+        raise Refused(f"unknown scheme {scheme!r}; use one of {', '.join(SCHEMES)}")
     if scheme == "SHA512-CRYPT" and len(raw) > CRYPT_MAX_BYTES:
         return "ARGON2ID"
     if scheme == "BLF-CRYPT" and len(raw) > BCRYPT_MAX_BYTES:
-        raise Refused(f"BLF-CRYPT takes {BCRYPT_MAX_BYTES} bytes at most; use SHA512-CRYPT")
+        raise Refused(f"BLF-CRYPT hashes at most {BCRYPT_MAX_BYTES} bytes; use SHA512-CRYPT")
     return scheme
 
 
 def hash_password(password: str, scheme: str = "SHA512-CRYPT", cost: Cost | None = None) -> str:
-    """`{SCHEME}hash`, salted anew, of the effective scheme. Raises Refused as that does.
+    """`{SCHEME}hash` with a new salt, of the effective scheme. Raises Refused as that does.
 
-    `cost` is of `scheme`, its default if there is none; what gets another scheme gets its default.
+    `cost` is for `scheme`, None for its default; another effective scheme has its default.
     """
-    return _hashed(password, scheme, cost, Crypt())
+    return _hash(password, scheme, cost, Crypt())
 
 
 def hash_clear(password: str) -> str:
-    """The hash of a password that stands in clear behind its scheme, as `{PLAIN}password`."""
+    """The hash of a password in plain text with its scheme, `{PLAIN}password`."""
     return hash_password(password.partition("}")[2])
 
 
@@ -90,10 +90,10 @@ def hash_passwords(
     progress: Callable[[int], object] = lambda done: None,
     cost: Cost | None = None,
 ) -> list[str]:
-    """The hash of each password, made by some threads at once: a hash lets go of the GIL.
+    """Hashes each password, in several threads: a hash releases the GIL.
 
-    `progress` is told from time to time how many are done. Whatever ends this early, Ctrl-C or a
-    password that is Refused, ends the threads too, each after the hash that it is at.
+    `progress` regularly gets the number of hashes so far. An error or Ctrl-C also ends the threads,
+    each after its present hash.
     """
     from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
@@ -104,10 +104,10 @@ def hash_passwords(
         crypt = Crypt()
         while True:
             try:
-                place = waiting.popleft()
+                index = waiting.popleft()
             except IndexError:
                 return
-            hashes[place] = _hashed(passwords[place], scheme, cost, crypt)
+            hashes[index] = _hash(passwords[index], scheme, cost, crypt)
 
     with ThreadPoolExecutor(threads) as pool:
         try:
@@ -123,16 +123,16 @@ def hash_passwords(
     return hashes
 
 
-def _hashed(password: str, asked: str, cost: Cost | None, crypt: "Crypt") -> str:
-    scheme = effective_scheme(password, asked)
-    if cost is None or scheme != asked:
+def _hash(password: str, wanted: str, cost: Cost | None, crypt: "Crypt") -> str:
+    scheme = effective_scheme(password, wanted)
+    if cost is None or scheme != wanted:
         cost = default_cost(scheme)
     raw = check(password)
     if scheme == "SHA512-CRYPT":
         rounds = "" if cost == default_cost(scheme) else f"rounds={cost.rounds}$"
         return "{SHA512-CRYPT}" + crypt(raw, f"$6${rounds}{_salt(16)}$")
     if scheme == "BLF-CRYPT":
-        # 22 characters carry 128 bits: the last one only two of its six.
+        # 22 characters have 128 bits: the last one uses only two of its six.
         salt = _salt(21) + ".Oeu"[os.urandom(1)[0] & 3]
         return "{BLF-CRYPT}" + crypt(raw, f"$2y${cost.rounds:02d}${salt}")
     import argon2
@@ -146,9 +146,9 @@ def _salt(length: int) -> str:
 
 
 class Crypt:
-    """crypt_r(3), for one thread. Its room for work is made once, when it is needed.
+    """crypt_r(3) for one thread, with a work buffer that is created at the first call.
 
-    Called with a password and a setting, of which a hash is one: then it gives that hash again if
+    A call has a password and a setting. A hash is a setting, too: the result is the same hash if
     the password is right.
     """
 

@@ -1,9 +1,9 @@
-"""Which passwords are accepted: the settings `password_min_length` and `password_refused`.
+"""The policy for passwords: the settings `password_min_length` and `password_refused`.
 
     refused = *( password line-feed )
 
-The file holds one refused password a line, in any case; an empty line is none, and a byte order
-mark is skipped. It is read in parts, since such lists have millions of lines.
+The file has one refused password in each line, in upper or lower case; empty lines and a byte
+order mark are ignored. It is read in parts, since such lists have millions of lines.
 """
 
 import errno
@@ -28,32 +28,32 @@ def policy_of(settings: Settings) -> "Policy":
 
 
 class Policy(NamedTuple):
-    """What a password has to be. `refused` is the path of a file, "" for none; one that is not a
-    whole path lies in `folder`."""
+    """The requirements for a password. `refused` is the path of a file, "" for none; it is relative
+    to `folder`."""
 
     min_length: int = 1  # characters
     refused: str = ""
     folder: ConfigFolder = ConfigFolder("")
 
     def check(self, password: str) -> None:
-        """Raises Refused for a password that is not taken, and where the file can't be read."""
-        for why in self.faults((password,)).values():
-            raise Refused(why)
+        """Raises Refused if the password is not accepted, or the file can't be read."""
+        for reason in self.faults((password,)).values():
+            raise Refused(reason)
 
     def faults(self, passwords: Collection[str]) -> dict[str, str]:
-        """Why some of many passwords are not taken; reads the file once. The words hold none of
-        them. Raises Refused where the file can't be read."""
+        """The reasons why some passwords are not accepted; they contain no password. Reads the file
+        once. Raises Refused if it can't be read."""
         short = f"the password is shorter than {self.min_length} characters (password_min_length)"
-        found = {word: short for word in passwords if len(word) < self.min_length}
+        faults = {word: short for word in passwords if len(word) < self.min_length}
         listed = self._listed({word.casefold() for word in passwords})
-        why = "the password is on the list of those that are refused (password_refused)"
-        found |= {
-            word: why for word in passwords if word not in found and word.casefold() in listed
-        }
-        return found
+        refused = "the password is on the list of refused passwords (password_refused)"
+        for word in passwords:
+            if word.casefold() in listed:
+                faults.setdefault(word, refused)
+        return faults
 
     def _listed(self, folded: Collection[str]) -> set[str]:
-        """Those of some passwords, in folded case, that the file holds."""
+        """The passwords, in folded case, that are in the file."""
         listed: set[str] = set()
         if self.refused and folded:
             for lines in self._parts():
@@ -61,22 +61,19 @@ class Policy(NamedTuple):
         return listed
 
     def _parts(self) -> Iterator[list[str]]:
-        """The lines of the file in folded case, some megabytes at a time."""
+        """Yields the lines of the file in folded case, some megabytes at a time."""
         try:
             with self._opened() as file:
                 if identity_of(file.fileno()).size > WHOLE_MAX_BYTES:
                     raise OSError(errno.EFBIG, f"larger than {WHOLE_MAX_BYTES} bytes")
-                rest, begins = b"", True
+                rest = file.read(_PART_BYTES).removeprefix(BOM_UTF8)
                 while part := file.read(_PART_BYTES):
-                    part, begins = part.removeprefix(BOM_UTF8) if begins else part, False
-                    whole, feed, last = (rest + part).rpartition(b"\n")
-                    rest = last
-                    if feed:
-                        yield _lines(whole)
+                    lines, _, rest = (rest + part).rpartition(b"\n")
+                    yield _lines(lines)
                 yield _lines(rest)
         except OSError as error:
-            why = f"{self.folder.path_of(self.refused)}: {error.strerror}"
-            raise Refused(f"the list of refused passwords can't be read ({why})") from None
+            reason = f"{self.folder.path_of(self.refused)}: {error.strerror}"
+            raise Refused(f"the list of refused passwords can't be read ({reason})") from None
 
     def _opened(self) -> FileIO:
         if os.path.isabs(self.refused):

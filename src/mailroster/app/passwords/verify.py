@@ -1,10 +1,10 @@
-"""Whether a password is the one of a `{SCHEME}hash`, as Dovecot judges it.
+"""Verifies a password against a `{SCHEME}hash`, as Dovecot does.
 
-(doc.dovecot.org/2.3, authentication/password_schemes.) crypt(3) and argon2 check their own; digests
-are worked out here. No process is asked: `doveadm pw -t` wants the hash among its arguments, where
-everybody on the machine could read it.
+(doc.dovecot.org/2.3, authentication/password_schemes.) crypt(3) and argon2 verify their own hashes;
+digests are computed by this module. It does not use `doveadm pw -t`, which needs the hash as an
+argument: all users of the machine could read it.
 
-What comes after a dot in the name of a scheme is the encoding of the digest: `SSHA512.HEX`.
+A suffix of a scheme names the encoding of the digest: `SSHA512.HEX`.
 """
 
 import hashlib
@@ -34,10 +34,10 @@ _ENCODINGS = frozenset(("HEX", "B64", "BASE64"))
 
 
 def is_right(password: str, hash: str) -> bool:
-    """Whether a password fits a hash, the mark of a lock aside; compared in constant time.
+    """Whether a password matches a hash, locked or not; compares in constant time.
 
-    A hash without a scheme is one of crypt(3), as Dovecot is configured here. Raises Refused for a
-    scheme that can't be checked here, and for a hash that Dovecot can't read.
+    A hash without a scheme is one of crypt(3), as mailroster configures Dovecot. Raises Refused for
+    a scheme that this module can't verify, and for a hash that Dovecot can't read.
     """
     raw = password.encode("utf-8", "surrogateescape")
     if b"\0" in raw or not raw:
@@ -45,25 +45,29 @@ def is_right(password: str, hash: str) -> bool:
     scheme, dot, encoding = scheme_of(hash).partition(".")
     check = _CHECKS.get(scheme)
     if check is None or (dot and encoding not in _ENCODINGS):
-        named = f"the scheme {scheme}{dot}{encoding}"
-        raise Refused(f"{named} can't be checked here; log in with the password to try it")
+        raise Refused(
+            f"mailroster can't verify the scheme {scheme}{dot}{encoding}; log in with the password "
+            "to try it"
+        )
     if is_impossible(hash):
-        raise Refused(f"no password fits the hash, which is none of {scheme}; {remedy(hash)}")
+        raise Refused(
+            f"no password matches the hash: it is not a valid {scheme} hash; {remedy(hash)}"
+        )
     try:
-        return check(raw, Stored(scheme, encoding, hash_behind(hash)))
+        return check(raw, StoredHash(scheme, encoding, hash_behind(hash)))
     except ValueError:
-        raise Refused(f"the hash is damaged: it is none of {scheme}") from None
+        raise Refused(f"the hash is damaged: it is not a valid {scheme} hash") from None
 
 
-class Stored(NamedTuple):
-    """A hash, taken apart."""
+class StoredHash(NamedTuple):
+    """The parts of a hash."""
 
     scheme: str
-    encoding: str  # "" where none is named
+    encoding: str  # "" for none
     rest: str
 
     def text(self) -> str:
-        """What is behind the scheme, in plain text."""
+        """The text after the scheme, decoded."""
         return _decoded(self.rest, self.encoding).decode() if self.encoding else self.rest
 
 
@@ -72,12 +76,12 @@ def _decoded(text: str, encoding: str) -> bytes:
     return unhexlify(text) if encoding == "HEX" else b64decode(text, validate=True)
 
 
-def _fits_plain(raw: bytes, stored: Stored) -> bool:
+def _fits_plain(raw: bytes, stored: StoredHash) -> bool:
     return hmac.compare_digest(raw, stored.text().encode("utf-8", "surrogateescape"))
 
 
-def _fits_crypt(raw: bytes, stored: Stored) -> bool:
-    """A password that crypt(3) gives no hash for, as one that is too long, fits none."""
+def _fits_crypt(raw: bytes, stored: StoredHash) -> bool:
+    """A password that crypt(3) can't hash, such as a long one, matches no hash."""
     rest = stored.text()
     try:
         made = Crypt()(raw, rest)
@@ -86,7 +90,7 @@ def _fits_crypt(raw: bytes, stored: Stored) -> bool:
     return hmac.compare_digest(made.encode(), rest.encode("utf-8", "surrogateescape"))
 
 
-def _fits_argon2(raw: bytes, stored: Stored) -> bool:
+def _fits_argon2(raw: bytes, stored: StoredHash) -> bool:
     import argon2
 
     try:
@@ -97,30 +101,30 @@ def _fits_argon2(raw: bytes, stored: Stored) -> bool:
         raise ValueError from None
 
 
-def _fits_digest(raw: bytes, stored: Stored) -> bool:
-    """The digest, and behind it the salt if there is one. Hexadecimal is known by its length where
-    nothing names the encoding."""
+def _fits_digest(raw: bytes, stored: StoredHash) -> bool:
+    """Compares the digest, which the salt follows. Without an encoding, the length shows whether it
+    is hexadecimal."""
     name, salted = _DIGESTS[stored.scheme]
     if stored.scheme == "MD5" and _is_crypt(stored):
         return _fits_crypt(raw, stored)
     size = hashlib.new(name).digest_size
     encoding = stored.encoding or ("HEX" if len(stored.rest) == 2 * size else "B64")
-    found = _decoded(stored.rest, encoding)
-    digest, salt = found[:size], found[size:]
+    raw_digest = _decoded(stored.rest, encoding)
+    digest, salt = raw_digest[:size], raw_digest[size:]
     if len(digest) < size or bool(salt) != salted:
         raise ValueError
     return hmac.compare_digest(hashlib.new(name, raw + salt).digest(), digest)
 
 
-def _is_crypt(stored: Stored) -> bool:
-    """Whether a hash of the scheme MD5 is one of crypt(3), and not a digest."""
+def _is_crypt(stored: StoredHash) -> bool:
+    """Whether a hash of the scheme MD5 is one of crypt(3), not a digest."""
     try:
         return stored.text().startswith("$")
     except ValueError:
         return False
 
 
-def _fits_pbkdf2(raw: bytes, stored: Stored) -> bool:
+def _fits_pbkdf2(raw: bytes, stored: StoredHash) -> bool:
     """`$1$salt$rounds$digest`, by SHA-1 and in hexadecimal."""
     empty, version, salt, rounds, digest = stored.text().split("$")
     if empty or version != "1":
@@ -129,7 +133,7 @@ def _fits_pbkdf2(raw: bytes, stored: Stored) -> bool:
     return hmac.compare_digest(made, unhexlify(digest))
 
 
-def _fits_scram(raw: bytes, stored: Stored) -> bool:
+def _fits_scram(raw: bytes, stored: StoredHash) -> bool:
     """`rounds,salt,stored-key,server-key` (RFC 5802)."""
     name = _SCRAM[stored.scheme]
     rounds, salt, kept, _ = stored.text().split(",")

@@ -1,4 +1,4 @@
-"""One connection of an smtpd: requests of attributes, each answered by an action, in their order
+"""One connection of an smtpd: answers each request, a list of attributes, with an action, in order
 (Postfix, SMTPD_POLICY_README)."""
 
 import asyncio
@@ -12,13 +12,13 @@ Answer = str | Coroutine[Any, Any, str]
 
 
 class Connection(asyncio.Protocol):
-    """A protocol of the event loop: an answer that is there at once costs no task."""
+    """The protocol for the event loop. An immediate answer needs no task."""
 
     def __init__(self, answer: Callable[[Mapping[str, str]], Answer]) -> None:
         self._answer = answer
         self._transport: asyncio.Transport | None = None
         self._received = b""
-        self._task: asyncio.Task[str] | None = None  # the answer that the next request waits for
+        self._task: asyncio.Task[str] | None = None  # of an answer that takes time
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -31,10 +31,10 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        self._go_on()
+        self._answer_requests()
 
-    def _go_on(self) -> None:
-        """Answers the requests that are there, up to the first that takes a while."""
+    def _answer_requests(self) -> None:
+        """Answers the received requests, up to the first whose answer takes time."""
         while self._task is None and _END in self._received:
             raw, _, self._received = self._received.partition(_END)
             answer = self._answer(attributes(raw))
@@ -50,7 +50,7 @@ class Connection(asyncio.Protocol):
         self._task = None
         if not task.cancelled():
             self._reply(task.result())
-            self._go_on()
+            self._answer_requests()
 
     def _reply(self, action: str) -> None:
         if self._transport is not None:
@@ -58,6 +58,6 @@ class Connection(asyncio.Protocol):
 
 
 def attributes(raw: bytes) -> dict[str, str]:
-    """The attributes of a request by name; a value may have any `=` in it."""
+    """The attributes of a request, by name; a value may contain `=`."""
     lines = raw.decode("utf-8", "surrogateescape").split("\n")
     return dict(line.split("=", 1) for line in lines if "=" in line)

@@ -1,10 +1,10 @@
-"""Asks Dovecot's quota-status whether a mailbox has room for a message (Postfix's
-SMTPD_POLICY_README is its protocol). A few connections are kept for a while, since for each of
-them Dovecot has a process."""
+"""Queries Dovecot's quota-status: has a mailbox room for a message? Its protocol is Postfix's
+SMTPD_POLICY_README. Only a few connections are kept open, and not for long, since Dovecot runs a
+process for each."""
 
 import asyncio
 
-#: How many questions may be asked at once, and how long an idle connection is kept.
+#: How many queries may run at once, and how long an idle connection is kept.
 AT_ONCE = 8
 KEEP_S = 20.0
 
@@ -12,7 +12,7 @@ _Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class QuotaStatus:
-    """The service at a socket."""
+    """The client of the service at a socket."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -20,37 +20,37 @@ class QuotaStatus:
         self._turn = asyncio.Semaphore(AT_ONCE)
 
     async def action(self, mailbox: str, size: int) -> str:
-        """The action about a message of some bytes for a mailbox: `552 …` if it is full. Raises
-        OSError if the service does not answer, or nonsense."""
+        """The action for a message of `size` bytes to a mailbox: `552 …` if it is full. Raises
+        OSError if the service does not answer, or its answer has no action."""
         async with self._turn:
-            stream = self._kept()
+            stream = self._idle_stream()
             if stream is not None:
                 try:
-                    return await self._asked(stream, mailbox, size)
+                    return await self._query(stream, mailbox, size)
                 except OSError:
-                    pass  # Dovecot has ended it meanwhile
-            return await self._asked(await asyncio.open_unix_connection(self._path), mailbox, size)
+                    pass  # Dovecot has closed it meanwhile
+            return await self._query(await asyncio.open_unix_connection(self._path), mailbox, size)
 
-    async def _asked(self, stream: _Stream, mailbox: str, size: int) -> str:
+    async def _query(self, stream: _Stream, mailbox: str, size: int) -> str:
         reader, writer = stream
         try:
             request = f"protocol_state=RCPT\nrecipient={mailbox}\nsize={size}\n\n"
             writer.write(request.encode())
             await writer.drain()
-            said = (await reader.readuntil(b"\n\n")).decode("ascii", "replace").strip()
+            answer = (await reader.readuntil(b"\n\n")).decode("ascii", "replace").strip()
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             writer.close()
             raise OSError(f"{self._path}: {error}") from None
-        except BaseException:  # what would come later is no answer to the next question
+        except BaseException:  # a late answer would be read as that to the next query
             writer.close()
             raise
         self._idle[stream] = asyncio.get_running_loop().call_later(KEEP_S, self._drop, stream)
-        name, _, action = said.partition("=")
+        name, _, action = answer.partition("=")
         if name != "action":
-            raise OSError(f"{self._path}: no answer but {said[:80]!r}")
+            raise OSError(f"{self._path}: unexpected answer {answer[:80]!r}")
         return action
 
-    def _kept(self) -> _Stream | None:
+    def _idle_stream(self) -> _Stream | None:
         if not self._idle:
             return None
         stream, timer = self._idle.popitem()

@@ -1,8 +1,8 @@
 """Runs the policy service as a daemon of its own: `python -m mailroster.daemons.policy.service
 STATE LAYOUT LOGS`.
 
-Like Postfix and Dovecot it is found by its pid file, which it keeps locked, and outlives a killed
-`up`. It makes its socket as root and then becomes Postfix's user; the socket is closed to others.
+Like Postfix and Dovecot, it keeps its pid file locked and outlives a killed `up`. It creates its
+socket as root, then runs as Postfix's user; no other user can open the socket.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ from mailroster.servers.running import POLICY_MODULE, POLICY_USER
 from mailroster.system import log_file, pid_file
 from mailroster.system.files import read
 
-#: Signals that would end the service, which is to go on: it has nothing to reload.
-_WITHOUT_MEANING = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
+#: Signals that are ignored, since they would end the service: it has nothing to reload.
+_IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 _BACKLOG = 128
-#: Modules that are first needed when their files can't be read any more.
+#: Modules that are needed later, when the service may no longer read their files.
 _LATE = ("lmdb", "asyncio.subprocess", "subprocess", "tempfile", "traceback", "idna")
-#: A rule whose recipient takes all that reading a domain needs (IDNA, the codec punycode).
+#: Parsing this rule loads all that domains need (IDNA, the codec punycode).
 _RULE = "/^a@x/ b@b\u00fccher.example\n"
 
 
@@ -39,7 +39,7 @@ def argv(layout: Layout, logs: str) -> tuple[str, ...]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns 0 when the service answers; it goes on in the background."""
+    """Returns 0 when the service answers; it runs on in the background."""
     state, kind, logs = arguments
     layout, log = Layout(state, kind), os.path.join(logs, "policy.log")
     os.umask(0o077)
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
     if os.fork():
         return 0
     os.setsid()
-    _speak_to(log)
+    _redirect_streams(log)
     pid_file.write(pid)
     origin = read(layout.origin).decode().strip()
     if os.path.exists(layout.delimiters):
@@ -72,52 +72,51 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _serve(layout: Layout, origin: str, listening: socket.socket) -> None:
     loop, policy = asyncio.get_running_loop(), Policy(layout, origin)
-    for number in _WITHOUT_MEANING:
+    for number in _IGNORED:
         loop.add_signal_handler(number, lambda: None)
 
-    def unseen(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """What no task waits for, such as a connection that there is no descriptor for."""
-        policy.complain(f"{context.get('message')}: {context.get('exception')!r}")
+    def log_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Logs an error that no task handles, such as a connection without a descriptor."""
+        policy.complaints.log(f"{context.get('message')}: {context.get('exception')!r}")
 
-    loop.set_exception_handler(unseen)
+    loop.set_exception_handler(log_error)
     server = await loop.create_unix_server(lambda: Connection(policy.answer), sock=listening)
     await server.serve_forever()
 
 
 def _listen(path: str) -> socket.socket:
-    """A socket for Postfix's user alone; one that a dead service has left goes."""
+    """A socket for Postfix's user only; replaces the socket of a dead service."""
     listening = socket.socket(socket.AF_UNIX)
     if os.path.lexists(path):
         os.unlink(path)
     owner = pwd.getpwnam(POLICY_USER).pw_uid
-    # In a folder of Postfix's own user, who could replace the socket before it is given away.
-    theirs = os.stat(os.path.dirname(path)).st_uid == owner
+    # In a folder of Postfix's user it is created by that user, who could replace it before a chown.
+    owns_folder = os.stat(os.path.dirname(path)).st_uid == owner
     umask = os.umask(0o177)
-    os.seteuid(owner if theirs else 0)
+    os.seteuid(owner if owns_folder else 0)
     try:
         listening.bind(path)
     finally:
         os.seteuid(0)
         os.umask(umask)
-    if not theirs:
+    if not owns_folder:
         os.chown(path, owner, -1, follow_symlinks=False)
     listening.listen(_BACKLOG)
     return listening
 
 
-def _speak_to(log: str) -> None:
-    """Standard error goes to a file; nothing else is read or said."""
-    nothing = os.open(os.devnull, os.O_RDWR)
-    said = log_file.opened(log)
-    for old, new in ((nothing, 0), (nothing, 1), (said, 2)):
+def _redirect_streams(log: str) -> None:
+    """Redirects standard error to the log, standard input and output to /dev/null."""
+    null, log_fd = os.open(os.devnull, os.O_RDWR), log_file.opened(log)
+    for old, new in ((null, 0), (null, 1), (log_fd, 2)):
         os.dup2(old, new)
 
 
 def _become(user: str) -> None:
-    found = pwd.getpwnam(user)
+    entry = pwd.getpwnam(user)
     os.setgroups([])
-    os.setgid(found.pw_gid)
-    os.setuid(found.pw_uid)
+    os.setgid(entry.pw_gid)
+    os.setuid(entry.pw_uid)
     os.chdir("/")
 
 

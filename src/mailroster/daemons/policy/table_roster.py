@@ -1,11 +1,12 @@
-"""The roster as Postfix's tables have it, read one row at a time: for a process that follows an
-address and must not read a million lines for it."""
+"""A roster that is read from Postfix's tables, one row at a time: so an address can be expanded
+without reading a million lines."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from mailroster.publish.targets.lmdb_lookup import LmdbLookup
-from mailroster.roster.documents.document import Document, Format
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.format import Format
 from mailroster.roster.formats.accounts import ACCOUNTS, Account
 from mailroster.roster.formats.local_aliases import LOCAL_ALIASES
 from mailroster.roster.formats.virtual import VIRTUAL, Alias
@@ -14,9 +15,9 @@ from mailroster.roster.roster import Roster
 E = TypeVar("E")
 
 
-class Tabled(Document[E]):
-    """A document of which only `get`, `in` and `names_domain` can be asked; each raises OSError
-    without a table. `domains` is the table of all domains that are served."""
+class TableDocument(Document[E]):
+    """A document with only `get`, `in` and `names_domain`; each raises OSError without a table.
+    `domains` is the table of all local domains."""
 
     __slots__ = ("_domains_served", "_entry", "_table")
 
@@ -50,12 +51,11 @@ class Tabled(Document[E]):
 TABLES = ("domains", "mailboxes", "aliases", "local_aliases")
 
 
-def tabled(tables: Mapping[str, LmdbLookup]) -> Roster:
-    """Accounts and aliases as they are served, by the names of TABLES. Passwords are in none of
-    these tables."""
+def table_roster(tables: Mapping[str, LmdbLookup]) -> Roster:
+    """The live accounts and aliases, from the tables named in TABLES, which have no passwords."""
 
     def document(format: Format[E], table: str, entry: Callable[[str, str], E]) -> Any:
-        return Tabled(format, tables[table], tables["domains"], entry)
+        return TableDocument(format, tables[table], tables["domains"], entry)
 
     return Roster(
         accounts=document(ACCOUNTS, "mailboxes", _account),

@@ -1,11 +1,10 @@
-"""Accounts and aliases as rows: of CSV, of JSON lines, or of the files of a config folder.
+"""Accounts and aliases as rows: from CSV, JSON lines, or the files of a config folder.
 
     account = address [ password / hash ] [ extra ] [ quota ]
     alias   = alias recipients
 
-A row is read leniently and judged whole: every one that is bad gives a finding with its place, and
-none hides another. No finding shows what stands in a cell, unless it can only be an address: where
-columns are mixed up, any cell may hold a password.
+Each bad row gives a finding with its place, and the other rows are read. A finding shows the
+content of a cell only if it must be an address: with mixed-up columns any cell may have a password.
 """
 
 import re
@@ -23,49 +22,49 @@ from mailroster.roster.formats.virtual import Alias
 
 T = TypeVar("T", bound=str)
 
-#: The cells of one row by column, or why it has none.
+#: The cells of one row by column, or the error of the row.
 Cells = Mapping[str, str] | ParseError
 
 FORMATS = ("csv", "jsonl", "folder")
-#: In the order in which they are written.
+#: In the order of an export.
 COLUMNS = ("address", "password", "hash", "quota", "extra", "alias", "recipients")
 _OF_ALIASES = ("alias", "recipients")
 _BLANKS = " \t\r\n\ufeff"
-#: What can only be an address, so that a message may show it.
+#: A text that can only be an address, so that a message may show it.
 _ADDRESS = r"[^\s:;,|{}$\"\\@]*@[^\s:;,|{}$\"\\@]*\.[^\s:;,|{}$\"\\@]*"
 
 
 class AccountRow(NamedTuple):
-    """An account as somebody wants it; "" is what the row doesn't say."""
+    """The wanted state of an account; "" for a value that the row does not have."""
 
     address: Address
-    password: str = ""  # plain, as the user types it; then there is no hash
+    password: str = ""  # in clear text; a row with one has no hash
     hash: str = ""
     quota: str = ""  # in normal form
     extra: str = ""
 
 
 class Row(NamedTuple):
-    """One row, and where it begins."""
+    """One row, and its first line."""
 
     where: Location
     entry: AccountRow | Alias
 
 
 def key(entry: AccountRow | Alias) -> str:
-    """The key of what a row says in the file of its kind."""
+    """The key of the entry in its file."""
     return entry.key if isinstance(entry, Alias) else entry.address
 
 
 class Rows(NamedTuple):
-    """What an input says: the rows that can be read, in its order, and what is wrong with it."""
+    """The rows of an input that can be read, in its order, and findings about the others."""
 
     rows: list[Row]
     findings: list[Finding]
 
 
 def read(records: Iterable[tuple[Location, Cells]]) -> Rows:
-    """The rows of an input, from where each begins and what it holds."""
+    """The rows of an input, from the place and the cells of each."""
     rows: list[Row] = []
     findings: list[Finding] = []
     first: dict[tuple[type, str], int] = {}
@@ -77,7 +76,7 @@ def read(records: Iterable[tuple[Location, Cells]]) -> Rows:
             name = key(row.entry)
             line = first.setdefault((type(row.entry), name), where.line)
             if line != where.line:
-                message = f"{name!r} stands in line {line} already"
+                message = f"{name!r} is already in line {line}"
                 raise ParseError("duplicate-row", message, "remove one of the two")
         except ParseError as fault:
             findings.append(fault.at(where))
@@ -87,35 +86,35 @@ def read(records: Iterable[tuple[Location, Cells]]) -> Rows:
 
 
 def entry(cells: Mapping[str, str]) -> AccountRow | Alias:
-    """What the cells of one row say, by column; blanks around them don't count, but for a
-    password. Raises ParseError."""
+    """The entry in the cells of one row. Blanks around a cell are ignored, except for a password.
+    Raises ParseError."""
     for column, cell in cells.items():
         if any("\ud800" <= char <= "\udfff" for char in cell):
             raise ParseError("not-utf-8", f"the {column} is not UTF-8", "save the file as UTF-8")
-    said = {
+    values = {
         column: cell if column == "password" else cell.strip(_BLANKS)
         for column, cell in cells.items()
     }
-    said = {column: cell for column, cell in said.items() if cell}
-    if "alias" in said and "address" in said:
+    values = {column: value for column, value in values.items() if value}
+    if "alias" in values and "address" in values:
         hint = "give each a row of its own"
         raise ParseError("malformed-row", "the row has both an address and an alias", hint)
-    if "alias" in said:
-        return _alias(said)
-    if "address" in said:
-        return _account(said)
+    if "alias" in values:
+        return _alias(values)
+    if "address" in values:
+        return _account(values)
     raise ParseError("malformed-row", "the row has neither an address nor an alias", "fill in one")
 
 
-def _account(said: Mapping[str, str]) -> AccountRow:
-    if "recipients" in said:
+def _account(values: Mapping[str, str]) -> AccountRow:
+    if "recipients" in values:
         raise ParseError("malformed-row", "an account has no recipients", "make it an alias")
-    if "password" in said and "hash" in said:
+    if "password" in values and "hash" in values:
         hint = "give one of the two"
         raise ParseError("malformed-row", "the row has both a password and a hash", hint)
-    login = _parsed("address", said["address"], address.account)
-    quota, extra = said.get("quota", ""), said.get("extra", "")
-    hash = credentials.check_hash(said["hash"]) if "hash" in said else ""
+    login = _parsed("address", values["address"], address.account)
+    quota, extra = values.get("quota", ""), values.get("extra", "")
+    hash = credentials.check_hash(values["hash"]) if "hash" in values else ""
     if quota:
         try:
             quota = normal_size(quota)
@@ -125,16 +124,16 @@ def _account(said: Mapping[str, str]) -> AccountRow:
         raise ParseError("control-character", "the extra fields have a line break", "remove it")
     check_text(extra)
     extra_fields.check(Account(login, hash, extra).fields())
-    return AccountRow(login, said.get("password", ""), hash, quota, extra)
+    return AccountRow(login, values.get("password", ""), hash, quota, extra)
 
 
-def _alias(said: Mapping[str, str]) -> Alias:
-    for column in said:
+def _alias(values: Mapping[str, str]) -> Alias:
+    for column in values:
         if column not in _OF_ALIASES:
             raise ParseError("malformed-row", f"an alias has no {column}", "leave it out")
-    words = said.get("recipients", "")
+    words = values.get("recipients", "")
     check_text(words)
-    name = _parsed("alias", said["alias"], address.alias)
+    name = _parsed("alias", values["alias"], address.alias)
     recipients = [
         _parsed("recipient", word, address.recipient) for word in words.replace(",", " ").split()
     ]
@@ -142,7 +141,7 @@ def _alias(said: Mapping[str, str]) -> Alias:
 
 
 def _parsed(column: str, text: str, parse: Callable[[str], T]) -> T:
-    """The address in a cell; a fault shows it only where it can't be anything else."""
+    """The address in a cell. The error shows the text only if it must be an address."""
     try:
         return parse(text)
     except ParseError as fault:

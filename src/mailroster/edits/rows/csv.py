@@ -1,10 +1,10 @@
-"""Rows as CSV (RFC 4180), as spreadsheets write it: a line of column names, then a row each.
+"""Rows as CSV (RFC 4180), as spreadsheets write it: a line of column names, then the rows.
 
     address,password,quota
     john.doe@example.com,correct horse,5G
 
-Columns in any order; those that are not there say nothing, and neither do the cells that a row
-lacks at its end. Cells are set off by commas, semicolons or tabs, whichever the first line has.
+Columns come in any order and may be left out, as may cells at the end of a row. The separator is a
+comma, a semicolon or a tab, whichever is in the first line.
 """
 
 import csv
@@ -20,15 +20,18 @@ _HINT = "begin with a line like address,password,quota or alias,recipients"
 
 
 def read(text: str, source: str) -> Rows:
-    """The rows of a CSV file of some name."""
+    """The rows of a CSV text; `source` is its file name."""
     return read_rows(_records(text.removeprefix("\ufeff"), source))
 
 
 def _records(text: str, source: str) -> Iterator[tuple[Location, Cells]]:
-    """The cells of each row, by column. Without a header that makes sense there is but a fault."""
+    """The cells of each row by column, or the error of a row. With a bad header there is only its
+    error."""
     if not text.strip():
         return
-    lines = [f"{line}\n" for line in text.split("\n")]  # a lone \r ends none: it is an error
+    lines = [
+        f"{line}\n" for line in text.split("\n")
+    ]  # a lone \r is an error, not the end of a line
     delimiter = next((char for char in ",;\t" if char in lines[0]), ",")
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     columns: list[str] = []
@@ -39,7 +42,7 @@ def _records(text: str, source: str) -> Iterator[tuple[Location, Cells]]:
             cells = next(reader)
             end = reader.line_num
             if columns and any(cell.strip() for cell in cells):
-                yield where, dict(zip(columns, _fitting(cells, len(columns)), strict=False))
+                yield where, dict(zip(columns, _fit(cells, len(columns)), strict=False))
             columns = columns or _columns(cells)
         except StopIteration:
             return
@@ -47,7 +50,7 @@ def _records(text: str, source: str) -> Iterator[tuple[Location, Cells]]:
             end = reader.line_num
             yield (
                 where,
-                ParseError("malformed-row", f"the row is no CSV ({error})", "fix its quotes"),
+                ParseError("malformed-row", f"the row is not CSV ({error})", "fix its quotes"),
             )
         except ParseError as fault:
             yield where, fault
@@ -59,28 +62,27 @@ def _columns(cells: list[str]) -> list[str]:
     """The columns that a header names. Raises ParseError."""
     columns = [cell.strip().lower() for cell in cells]
     if "address" not in columns and "alias" not in columns:
-        # What stands there may be anything, so it is not shown.
-        raise ParseError(
-            "unknown-column", "this is no header with 'address' or 'alias' in it", _HINT
-        )
+        # The line is not shown: it may contain a password.
+        message = "the first line has neither a column 'address' nor a column 'alias'"
+        raise ParseError("unknown-column", message, _HINT)
     for place, column in enumerate(columns):
         if column not in COLUMNS:
-            hint = f"take {', '.join(COLUMNS)}"
+            hint = f"use {', '.join(COLUMNS)}"
             raise ParseError("unknown-column", f"unknown column {column!r}", hint)
         if column in columns[:place]:
-            raise ParseError("unknown-column", f"the column {column!r} stands twice", "remove one")
+            raise ParseError("unknown-column", f"the column {column!r} occurs twice", "remove one")
     return columns
 
 
-def _fitting(cells: list[str], count: int) -> list[str]:
+def _fit(cells: list[str], count: int) -> list[str]:
     if len(cells) > count:
-        message = f"the row has {len(cells)} cells, and there are {count} columns"
+        message = f"the row has {len(cells)} cells for {count} columns"
         raise ParseError("malformed-row", message, "put a cell with a comma in double quotes")
     return cells
 
 
 def write(entries: Iterable[AccountRow | Alias], *, secrets: bool) -> str:
-    """A CSV file of accounts and aliases; with the hashes of passwords if asked for."""
+    """A CSV text of accounts and aliases; with `secrets` it has the hashes of passwords."""
     hidden = ("password",) if secrets else ("password", "hash")
     text = io.StringIO()
     columns = [column for column in COLUMNS if column not in hidden]

@@ -1,28 +1,23 @@
 """Rows as another config folder: its accounts, their quotas, and its aliases.
 
-A folder is read as everywhere: of lines with one key the first counts, and a line that can't be
-read hides no other.
+The folder is read like any other: of lines with the same key the first counts, and lines that can't
+be read are skipped.
 """
 
 import os
 from collections.abc import Iterable, Iterator
-from itertools import accumulate
-from typing import TypeVar
 
 from mailroster.base.findings import Finding, Location
 from mailroster.edits.rows import AccountRow, Row, Rows, key
-from mailroster.roster.documents.document import Document
 from mailroster.roster.formats import accounts, quotas, virtual
 from mailroster.roster.formats.accounts import Account
 from mailroster.roster.formats.quotas import Quota
 from mailroster.roster.formats.virtual import Alias
 from mailroster.roster.roster import Roster
 
-E = TypeVar("E")
-
 
 def entries(roster: Roster) -> Iterator[AccountRow | Alias]:
-    """Every account and every alias that counts, as a row says it: the accounts first."""
+    """Every account and every alias that counts; the accounts first."""
     for login, account in roster.accounts.items():
         quota = roster.quotas.get(login)
         size = quota.size if quota else ""
@@ -32,23 +27,15 @@ def entries(roster: Roster) -> Iterator[AccountRow | Alias]:
 
 
 def read(roster: Roster, source: str, left_out: Iterable[Finding]) -> Rows:
-    """The rows of the folder `source`. `left_out`: the findings about lines that are no row
-    (analysis.left_out)."""
-    places = {False: _places(roster.accounts, source), True: _places(roster.virtual, source)}
+    """The rows of the folder `source`. `left_out`: the findings of analysis.left_out about lines
+    that give no row."""
     rows = []
     for entry in entries(roster):
-        is_alias = isinstance(entry, Alias)
-        position = (roster.virtual if is_alias else roster.accounts).position(key(entry))
-        assert position is not None, "an entry that counts has a line"
-        rows.append(Row(places[is_alias][position], entry))
+        document = roster.virtual if isinstance(entry, Alias) else roster.accounts
+        where = document.location(document.position(key(entry)))
+        rows.append(Row(_in(source, where), entry))
     findings = [finding._replace(where=_in(source, finding.where)) for finding in left_out]
     return Rows(rows, findings)
-
-
-def _places(document: Document[E], source: str) -> list[Location]:
-    """Where each logical line begins."""
-    numbers = accumulate((1 + line.count("\n") for line in document.lines), initial=1)
-    return [_in(source, Location(document.format.file, number)) for number in numbers]
 
 
 def _in(source: str, where: Location) -> Location:
@@ -56,7 +43,7 @@ def _in(source: str, where: Location) -> Location:
 
 
 def write(entries: Iterable[AccountRow | Alias]) -> Roster:
-    """A folder of accounts with their hashes, quotas and aliases, and nothing else."""
+    """A folder with these accounts, their hashes and quotas, and aliases."""
     lines: dict[str, list[str]] = {"accounts": [], "quotas": [], "virtual": []}
     for entry in entries:
         if isinstance(entry, Alias):

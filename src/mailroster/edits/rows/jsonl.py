@@ -3,8 +3,8 @@
     {"address": "john.doe@example.com", "password": "correct horse", "quota": "5G"}
     {"alias": "info@example.com", "recipients": ["john.doe@example.com"]}
 
-The names are the columns of the CSV form. Values are strings, `null` for what is not said; the
-recipients may be a list.
+The names are the columns of the CSV form. Values are strings, or `null` for none; the recipients
+may be a list.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ from mailroster.roster.formats.virtual import Alias
 
 
 def read(text: str, source: str) -> Rows:
-    """The rows of a JSON lines file of some name."""
+    """The rows of a JSON lines text; `source` is its file name."""
     return read_rows(_records(text.removeprefix("\ufeff"), source))
 
 
@@ -30,28 +30,26 @@ def _records(text: str, source: str) -> Iterator[tuple[Location, Cells]]:
 
 
 def _cells(line: str) -> Cells:
-    """The values of one object, by name. Raises ParseError, which shows none of them."""
+    """The values of one object by name. Raises ParseError, which shows no value."""
     import json
 
+    hint = "write one object in each line"
     try:
         pairs = json.loads(line, object_pairs_hook=list)
     except json.JSONDecodeError as error:
-        message = f"the line is no JSON (column {error.colno}: {error.msg})"
-        raise ParseError("malformed-row", message, "write one object a line") from None
+        message = f"the line is not JSON (column {error.colno}: {error.msg})"
+        raise ParseError("malformed-row", message, hint) from None
     except (ValueError, RecursionError):
-        raise ParseError(
-            "malformed-row", "the line is no JSON", "write one object a line"
-        ) from None
+        raise ParseError("malformed-row", "the line is not JSON", hint) from None
     if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in pairs):
-        raise ParseError("malformed-row", "the line is no JSON object", "write one object a line")
+        raise ParseError("malformed-row", "the line is not a JSON object", hint)
     cells: dict[str, str] = {}
     for name, value in pairs:
         if name not in COLUMNS:
-            raise ParseError(
-                "unknown-column", f"unknown name {name!r}", f"take {', '.join(COLUMNS)}"
-            )
+            hint = f"use {', '.join(COLUMNS)}"
+            raise ParseError("unknown-column", f"unknown name {name!r}", hint)
         if name in cells:
-            raise ParseError("unknown-column", f"the name {name!r} stands twice", "remove one")
+            raise ParseError("unknown-column", f"the name {name!r} occurs twice", "remove one")
         cells[name] = _text(name, value)
     return cells
 
@@ -66,20 +64,20 @@ def _text(name: str, value: object) -> str:
         if len(words) == len(value):
             return ",".join(words)
     raise ParseError(
-        "malformed-row", f"the value of {name!r} is no string", "put it in double quotes"
+        "malformed-row", f"the value of {name!r} is not a string", "put it in double quotes"
     )
 
 
 def write(entries: Iterable[AccountRow | Alias], *, secrets: bool) -> str:
-    """JSON lines of accounts and aliases; with the hashes of passwords if asked for."""
+    """JSON lines of accounts and aliases; with `secrets` they have the hashes of passwords."""
     import json
 
     lines = []
     for entry in entries:
         if isinstance(entry, Alias):
-            said: dict[str, object] = {"alias": entry.key, "recipients": list(entry.recipients)}
+            fields: dict[str, object] = {"alias": entry.key, "recipients": list(entry.recipients)}
         else:
-            shown = entry if secrets else entry._replace(hash="")
-            said = {column: cell for column, cell in shown._asdict().items() if cell}
-        lines.append(json.dumps(said, ensure_ascii=False) + "\n")
+            row = entry if secrets else entry._replace(hash="")
+            fields = {column: cell for column, cell in row._asdict().items() if cell}
+        lines.append(json.dumps(fields, ensure_ascii=False) + "\n")
     return "".join(lines)

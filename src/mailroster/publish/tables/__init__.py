@@ -1,1 +1,1 @@
-"""Compilers: what each server's tables hold, as pure functions of the roster."""
+"""What each table holds, as a function of the roster. Pure."""

@@ -1,4 +1,4 @@
-"""Postfix's lookup tables. Keys are lower-case: the reader folds what it asks for."""
+"""Postfix's lookup tables. Keys are in lower case, as Postfix folds the keys of its lookups."""
 
 from collections.abc import Iterable
 
@@ -9,18 +9,12 @@ from mailroster.roster.documents.document import MARK, Document
 from mailroster.roster.formats.virtual import Alias
 from mailroster.routing import senders
 from mailroster.routing.change import Change, domains_of
-from mailroster.routing.router import (
-    DOMAIN_ROLES,
-    SERVER_ROLES,
-    NotFollowed,
-    Router,
-    role_recipient,
-    spelled,
-)
+from mailroster.routing.lookups import DOMAIN_ROLES, SERVER_ROLES, role_recipient, spelled
+from mailroster.routing.router import NotFollowed, Router
 
 
 class Domains:
-    """`virtual_mailbox_domains`: a domain is served because an account or an alias names it."""
+    """`virtual_mailbox_domains`: the domains that an account or an alias names."""
 
     name = "domains"
 
@@ -31,13 +25,13 @@ class Domains:
     def row(self, router: Router, key: str) -> str | None:
         return key if router.roster.names_domain(key) else None
 
-    def concerned(self, change: Change) -> Iterable[str]:
+    def affected(self, change: Change) -> Iterable[str]:
         return domains_of(change)
 
 
 class Spellings:
-    """A pcre table that gives the A-labels to an address, or a command of SMTP with one, whose
-    domain is served and spelt otherwise: a rule for each domain that is not ASCII."""
+    """A pcre table that rewrites other spellings of a served domain to its A-labels, in an address
+    or in an SMTP command with one: a rule for each domain that is not ASCII."""
 
     name = "spellings"
 
@@ -48,14 +42,14 @@ class Spellings:
         spelt = pattern(key) if router.roster.names_domain(key) else ""
         return f"/^([^>]*@)(?:{spelt})((?:[> ].*)?)$/ ${{1}}{key}${{2}}" if spelt else None
 
-    def concerned(self, change: Change) -> Iterable[str]:
-        return filter(is_idna, DOMAINS.concerned(change))
+    def affected(self, change: Change) -> Iterable[str]:
+        return filter(is_idna, DOMAINS.affected(change))
 
 
 class Mailboxes:
     """`virtual_mailbox_maps`, and the last of `virtual_alias_maps`: each address to itself.
 
-    There it ends the search before Postfix gets to the catch-all of the domain.
+    As an alias it ends the search before Postfix looks up the catch-all of the domain.
     """
 
     name = "mailboxes"
@@ -66,12 +60,12 @@ class Mailboxes:
     def row(self, router: Router, key: str) -> str | None:
         return key if key in router.roster.accounts else None
 
-    def concerned(self, change: Change) -> Iterable[str]:
+    def affected(self, change: Change) -> Iterable[str]:
         return change.keys["accounts"]
 
 
 class Locked:
-    """The accounts that are locked, each to itself: the policy service refuses their sessions."""
+    """The locked accounts, each to itself: the policy service refuses their sessions."""
 
     name = "locked"
 
@@ -83,13 +77,13 @@ class Locked:
         account = router.roster.accounts.get(key)
         return key if account is not None and account.is_locked() else None
 
-    def concerned(self, change: Change) -> Iterable[str]:
+    def affected(self, change: Change) -> Iterable[str]:
         return change.keys["accounts"]
 
 
 class Aliases:
-    """`virtual_alias_maps`: the aliases of one file. One that Postfix could not expand (a loop) has
-    no row."""
+    """`virtual_alias_maps`: the aliases of one file, except those that Postfix could not expand
+    (loops)."""
 
     def __init__(self, name: str, field: str) -> None:
         self.name, self._field = name, field
@@ -103,7 +97,7 @@ class Aliases:
             return None
         return ", ".join(map(spelled, alias.recipients))
 
-    def concerned(self, change: Change) -> Iterable[str]:
+    def affected(self, change: Change) -> Iterable[str]:
         return change.dependents
 
     def _document(self, router: Router) -> Document[Alias]:
@@ -113,7 +107,7 @@ class Aliases:
 
 class Roles:
     """`virtual_alias_maps`, behind the mailboxes: the addresses that the setting postmaster_address
-    serves (mailroster.routing.router.role_recipient)."""
+    adds (mailroster.routing.router.role_recipient)."""
 
     name = "roles"
 
@@ -126,14 +120,14 @@ class Roles:
     def row(self, router: Router, key: str) -> str | None:
         return role_recipient(router, key)
 
-    def concerned(self, change: Change) -> Iterable[str]:
+    def affected(self, change: Change) -> Iterable[str]:
         keys = {key for key in SERVER_ROLES if key in change.keys["local_aliases"]}
-        domains = DOMAINS.concerned(change)
+        domains = DOMAINS.affected(change)
         return keys.union(f"{name}@{domain}" for domain in domains for name in DOMAIN_ROLES)
 
 
 class Senders:
-    """`smtpd_sender_login_maps` for aliases, and for addresses that accounts are allowed."""
+    """`smtpd_sender_login_maps` for aliases, and for the extra sender addresses of accounts."""
 
     name = "senders"
 
@@ -141,14 +135,14 @@ class Senders:
         return {**router.roster.virtual.counted(), **router.roster.sender_logins.counted()}
 
     def row(self, router: Router, key: str) -> str | None:
-        return ", ".join(senders.listed(router, key)) or None
+        return ", ".join(senders.row_of(router, key)) or None
 
-    def concerned(self, change: Change) -> Iterable[str]:
-        return senders.concerned(change)
+    def affected(self, change: Change) -> Iterable[str]:
+        return senders.affected_keys(change)
 
 
 class CatchAllSenders:
-    """The same for catch-alls, which count only where a setting says so."""
+    """`smtpd_sender_login_maps` for catch-alls, which only a setting enables."""
 
     name = "catch_all_senders"
 
@@ -158,12 +152,12 @@ class CatchAllSenders:
     def row(self, router: Router, key: str) -> str | None:
         return ", ".join(senders.of_catch_all(router, key)) or None
 
-    def concerned(self, change: Change) -> Iterable[str]:
+    def affected(self, change: Change) -> Iterable[str]:
         return (key for key in change.dependents if key[0] == "@")
 
 
 class Access:
-    """`check_sender_access`, `check_recipient_access`."""
+    """`check_sender_access`, `check_recipient_access`: the restrictions of accounts."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -176,13 +170,13 @@ class Access:
         restriction = getattr(router.roster, self.name).get(key)
         return None if restriction is None else str(restriction.action)
 
-    def concerned(self, change: Change) -> Iterable[str]:
+    def affected(self, change: Change) -> Iterable[str]:
         return change.keys[self.name]
 
 
 class Regexp:
-    """`postfix-regexp.cf` as a pcre table: one row, the whole file, with plain line feeds and
-    without a byte order mark."""
+    """`postfix-regexp.cf` as a pcre table: one row, the file with plain line feeds and without a
+    byte order mark."""
 
     name = "regexp"
 
@@ -192,13 +186,13 @@ class Regexp:
     def row(self, router: Router, key: str) -> str | None:
         return router.roster.regexp.text.removeprefix(MARK).replace("\r\n", "\n")
 
-    def concerned(self, change: Change) -> Iterable[str]:
+    def affected(self, change: Change) -> Iterable[str]:
         return change.keys["regexp"]
 
 
 def expands(router: Router, key: str) -> bool:
-    """Whether Postfix can follow an alias to its end. One that is not followed, since all aliases
-    together take too many lookups, keeps its row: Postfix has limits of its own for each mail."""
+    """Whether Postfix can expand an alias. If all aliases together take too many lookups, those
+    that are not followed keep their rows: Postfix limits the work for each mail itself."""
     try:
         router.follow(key)
     except NotFollowed:
@@ -209,7 +203,7 @@ def expands(router: Router, key: str) -> bool:
 
 
 ALIASES = Aliases("aliases", "virtual")
-#: For the server's own names, after all other aliases.
+#: For the server's own domain, after all other aliases.
 LOCAL_ALIASES = Aliases("local_aliases", "local_aliases")
 ROLES = Roles()
 MAILBOXES = Mailboxes()

@@ -1,4 +1,4 @@
-"""Postfix's tables of relays: by which way the mail of a sender leaves, and as whom it logs in."""
+"""Postfix's tables of relays: the route of a sender's outgoing mail, and the login at the relay."""
 
 from collections.abc import Iterable
 
@@ -8,8 +8,8 @@ from mailroster.servers.config.relays import transport
 
 
 class Relays:
-    """`sender_dependent_default_transport_maps`, and not `sender_dependent_relayhost_maps`: there
-    nothing could say that a domain is not relayed where there is a relay for all others."""
+    """`sender_dependent_default_transport_maps`. In `sender_dependent_relayhost_maps` no row could
+    exclude a domain from a relay for all domains."""
 
     name = "relays"
 
@@ -20,12 +20,12 @@ class Relays:
         relay = router.roster.relaymap.get(key)
         return None if relay is None else transport(relay.destinations)
 
-    def concerned(self, change: Change) -> Iterable[str]:
+    def affected(self, change: Change) -> Iterable[str]:
         return change.keys["relaymap"]
 
 
 class Passwords:
-    """`smtp_sasl_password_maps`. Only the services to relays look at it."""
+    """`smtp_sasl_password_maps`. Only the services to relays read it."""
 
     name = "relay_passwords"
 
@@ -36,7 +36,7 @@ class Passwords:
         login = router.roster.sasl_passwords.get(key)
         return None if login is None else f"{login.user}:{login.password}"
 
-    def concerned(self, change: Change) -> Iterable[str]:
+    def affected(self, change: Change) -> Iterable[str]:
         return change.keys["sasl_passwords"]
 
 

@@ -1,4 +1,4 @@
-"""Where tables are put in force. Each applies a change so that no other row is disturbed."""
+"""Targets: the places where tables are published. A change disturbs no other row."""
 
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
@@ -6,36 +6,40 @@ from typing import NamedTuple, Protocol
 from mailroster.publish.tables.table import Changes, Row, Rows
 
 
-class Filled(NamedTuple):
-    """What it took to make the given rows stand in a table."""
+class FillResult(NamedTuple):
+    """What `Target.fill` did."""
 
-    changed: int
-    surplus: list[str]  # keys that stand there and were not given
-    replaced: bool = False  # a new file has the name now: who had the old one open must open it
+    changed: int  # rows
+    surplus: list[str]  # keys in the table that were not given
+    replaced: bool = False  # whether there is a new file, which servers must open
 
 
 class Target(Protocol):
     """One table as a server reads it. Raises OSError that names the file if it can't be used."""
 
+    @property
+    def visible_at(self) -> float:
+        """When every lookup sees the last change, by the monotonic clock; 0.0: at once."""
+
     def is_there(self) -> bool:
-        """Whether there is a table that looks usable, by its size and its first bytes."""
+        """Whether the table exists and looks usable, by its size and its first bytes."""
 
     def damage(self) -> str:
-        """Why the table can't be used, from a look at all of it; "" if it can. Never raises."""
+        """Why the table can't be used; "" if it can. Reads all of it. Never raises."""
 
     def mark(self) -> tuple[int, ...]:
-        """Changes when somebody else writes the table, as far as its file tells."""
+        """Changes when another process writes the table, as far as its file shows that."""
 
     def read(self) -> Rows:
-        """Every row that is in force; none where there is no table."""
+        """Every row; none where there is no table."""
 
     def apply(self, changes: Changes) -> None:
-        """Puts rows in force, all at once, and makes the table where there is none."""
+        """Writes rows and removes others, atomically. Makes the table if there is none."""
 
-    def fill(self, rows: Iterable[tuple[str, Row]], *, is_sorted: bool = False) -> Filled:
-        """Makes rows stand in the table, each key once, and drops none.
+    def fill(self, rows: Iterable[tuple[str, Row]], *, is_sorted: bool = False) -> FillResult:
+        """Makes the table hold the rows, each key once. Removes no row.
 
-        `is_sorted`: they come in the order of their keys; then they are never held in memory all at
-        once. A usable table is changed in place and only where it differs, a part at a time. One
-        that is missing or damaged is made anew beside its place.
+        `is_sorted`: the rows come in the order of their keys, and are never in memory all at once.
+        A usable table is changed in place, where it differs, in parts. A missing or damaged one is
+        rebuilt in a new file, which then replaces it.
         """

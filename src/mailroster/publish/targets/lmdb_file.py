@@ -1,88 +1,91 @@
-"""Whether a file is a sound LMDB file, found out without a risk to this process.
+"""Checks an LMDB file for damage without a risk to this process.
 
-LMDB trusts its file: reading one that was cut short ends the process with SIGBUS, a zeroed page
-with an assertion. So the head is read by hand, and all the rest by a child.
+LMDB trusts its file: a truncated file ends the process with SIGBUS, a zeroed page with an
+assertion. So this module parses the head itself, and a child reads the rest.
 """
 
 import errno
 import os
 import struct
 import sys
+from typing import NamedTuple
 
 from mailroster.system import file_lock
-from mailroster.system.child import in_child, in_program, is_alone
+from mailroster.system.programs import in_child, is_single_threaded, run_module
 
 # MDB_page's header, then MDB_meta (lmdb, mdb.c), in the machine's own sizes and order.
 _HEAD_BYTES = 16
 _DB = "IHHNNNNN"  # page size or pad, flags, depth, branch, leaf and overflow pages, entries, root
 _META = struct.Struct(f"@IINN{_DB}{_DB}NN")  # magic, version, address, map size, 2 dbs, last page…
 _MAGIC, _VERSION = 0xBEEFC0DE, 1
-_PAGE_BYTES_AT, _ENTRIES_AT, _LAST_PAGE_AT, _TRANSACTION_AT = 4, 18, 20, 21
-#: Asked for in vain, to make LMDB look at its list of free pages.
+#: A value of this size, never committed, makes LMDB read its list of free pages.
 _TRIAL_BYTES = 1 << 20
 
 
+class _MetaPage(NamedTuple):
+    page_bytes: int
+    entries: int
+    last_page: int
+    transaction: int
+
+
 def check(path: str) -> None:
-    """Raises OSError, which names the file, if it is none of LMDB's or was cut short."""
+    """Raises OSError, which names the file, if it is no LMDB file or is truncated."""
     meta, size = _last_meta(path)
-    if size < (meta[_LAST_PAGE_AT] + 1) * meta[_PAGE_BYTES_AT]:
-        raise OSError(errno.EIO, "the file was cut short", path)
+    if size < (meta.last_page + 1) * meta.page_bytes:
+        raise OSError(errno.EIO, "the file is truncated", path)
 
 
 def entries(path: str) -> int:
-    """How many rows there are. Raises OSError if the file is none of LMDB's."""
-    return _last_meta(path)[0][_ENTRIES_AT]
+    """The number of rows. Raises OSError if the file is no LMDB file."""
+    return _last_meta(path)[0].entries
 
 
-def _last_meta(path: str) -> tuple[tuple[int, ...], int]:
-    """The fields of the newer meta page, and the size of the file. Raises OSError."""
+def _last_meta(path: str) -> tuple[_MetaPage, int]:
+    """The newer meta page, and the size of the file. Raises OSError."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         first = _meta(file.read(_HEAD_BYTES + _META.size))
-        page_bytes = first[_PAGE_BYTES_AT] if first else 0
-        file.seek(page_bytes)
-        second = _meta(file.read(_HEAD_BYTES + _META.size)) if first else ()
-    if not first or not second:
+        file.seek(first.page_bytes if first else 0)
+        second = _meta(file.read(_HEAD_BYTES + _META.size)) if first else None
+    if first is None or second is None:
         raise OSError(errno.EIO, "not an LMDB file", path)
-    last = max(first, second, key=lambda meta: meta[_TRANSACTION_AT])
-    return (*last[:_PAGE_BYTES_AT], page_bytes, *last[_PAGE_BYTES_AT + 1 :]), size
+    last = max(first, second, key=lambda meta: meta.transaction)
+    return last._replace(page_bytes=first.page_bytes), size
 
 
 def walk(path: str) -> str:
-    """What is wrong with any row of a file that `check` lets pass; "" if nothing is."""
-
-    if is_alone():
-        words, ended = in_child(lambda: _look(path))
+    """The damage of the rows of a file that passes `check`; "" for none."""
+    if is_single_threaded():
+        damage, ended = in_child(lambda: _walk_quietly(path))
     else:
-        words, ended = in_program(__name__, path)
-    return words if ended else "it can't be read"
+        damage, ended = run_module(__name__, path)
+    return damage if ended else "it can't be read"
 
 
-def _look(path: str) -> str:
-    _die_in_silence()
-    return _walked(path)
-
-
-def _die_in_silence() -> None:
-    """A signal is an answer here, nothing to report or to keep a core of."""
+def _walk_quietly(path: str) -> str:
+    """Walks the file in a process that may be killed by a signal, without a core or a message."""
     import resource
     import signal
 
     for number in (signal.SIGBUS, signal.SIGSEGV, signal.SIGABRT):
         signal.signal(number, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # LMDB's assertions speak there
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # for LMDB's assertions
+    return _walk_rows(path)
 
 
-def _meta(raw: bytes) -> tuple[int, ...]:
-    """The fields of a meta page; empty if it is none."""
+def _meta(raw: bytes) -> _MetaPage | None:
+    """A meta page; None if these bytes are no meta page."""
     if len(raw) < _HEAD_BYTES + _META.size:
-        return ()
+        return None
     fields = _META.unpack_from(raw, _HEAD_BYTES)
-    return fields if fields[:2] == (_MAGIC, _VERSION) else ()
+    if fields[:2] != (_MAGIC, _VERSION):
+        return None
+    return _MetaPage(fields[4], entries=fields[18], last_page=fields[20], transaction=fields[21])
 
 
-def _walked(path: str) -> str:
+def _walk_rows(path: str) -> str:
     import lmdb
 
     try:
@@ -103,10 +106,10 @@ def _walked(path: str) -> str:
             transaction.abort()
         return ""
     except BlockingIOError:
-        return ""  # a writer is at work for long, which is no damage
+        return ""  # a long write is no damage
     except (lmdb.Error, OSError, ValueError) as error:
         return str(error)
 
 
 if __name__ == "__main__":
-    print(_look(sys.argv[1]), end="")
+    print(_walk_quietly(sys.argv[1]), end="")

@@ -1,7 +1,7 @@
-"""One row of an lmdb table at a time, for a process that stays: as Postfix itself asks.
+"""Lookups in an lmdb table, as Postfix makes them, for a process that keeps running.
 
-The file stays open; one that was renamed over is opened anew. Damage ends the process, as it does
-one of Postfix's.
+The file stays open; a replaced file is opened again. A damaged file ends the process, as it ends a
+process of Postfix.
 """
 
 import fcntl
@@ -15,7 +15,7 @@ from mailroster.system.files import ABSENT, Identity, identity
 _MAP_MIN_BYTES = 1 << 24
 #: Less than Postfix waits for an answer.
 _WAIT_S = 1.0
-#: LMDB's own limit; a longer key is in no table.
+#: LMDB's own limit: no table has a longer key.
 _KEY_MAX_BYTES = 511
 
 
@@ -38,7 +38,7 @@ class LmdbLookup:
         try:
             return self._get(raw)
         except lmdb.Error:
-            self._close()  # it has outgrown the map, say: once more with a new one
+            self._close()  # the file may be larger than the map: try again with a new map
         try:
             return self._get(raw)
         except lmdb.Error as error:
@@ -46,27 +46,27 @@ class LmdbLookup:
             raise OSError(f"{self._path}: {error}") from error
 
     def version(self) -> tuple[int, int]:
-        """Which file the table is, and its last transaction: another one after each change, once
-        the change is written. (0, 0) if the table can't be read. Needs no lock."""
+        """The inode of the file and its last transaction, which changes with each committed change.
+        (0, 0) if the table can't be read. Takes no lock."""
         import lmdb
 
         try:
-            self._look()
+            self._open_current()
             return self._inode, self._env.info()["last_txnid"]
         except (OSError, lmdb.Error):
             self._close()
             return 0, 0
 
-    def _look(self) -> None:
-        """Opens the table, unless the file that is open is still the table."""
-        found = identity(self._path)
-        if found.inode != self._inode or self._env is None:
-            self._open(found)
+    def _open_current(self) -> None:
+        """Opens the file, unless it is open and was not replaced."""
+        current = identity(self._path)
+        if current.inode != self._inode or self._env is None:
+            self._open(current)
 
     def _get(self, raw: bytes) -> str | None:
-        self._look()
+        self._open_current()
         assert self._file is not None
-        # The lock that Postfix takes, and our writer: pages that are read are not used again.
+        # The lock of Postfix and of our writer, so that the pages in use are not overwritten.
         file_lock.lock(
             self._file.fileno(), self._path, shared=True, wait_s=_WAIT_S, wait_for_root_s=_WAIT_S
         )
@@ -77,14 +77,14 @@ class LmdbLookup:
             fcntl.lockf(self._file, fcntl.LOCK_UN)
         return None if value is None else value[:-1].decode("utf-8", "surrogateescape")
 
-    def _open(self, found: Identity) -> None:
+    def _open(self, current: Identity) -> None:
         import lmdb
 
         self._close()
-        if found == ABSENT:
-            raise OSError(f"{self._path} is not there")
-        # Room to grow: a map smaller than the file reads nothing.
-        size = max(_MAP_MIN_BYTES, 4 * found.size)
+        if current == ABSENT:
+            raise OSError(f"{self._path} is missing")
+        # With room to grow: a map smaller than the file can't be read.
+        size = max(_MAP_MIN_BYTES, 4 * current.size)
         self._env = lmdb.open(self._path, subdir=False, lock=False, readonly=True, map_size=size)
         self._file = FileIO(self._path)
         self._inode = os.fstat(self._file.fileno()).st_ino

@@ -1,7 +1,7 @@
 """A Postfix lmdb table, changed in place under the lock that Postfix takes.
 
 Postfix locks with fcntl(2) on the file, not with LMDB's own lock. The environment is opened first
-and closed last: closing any descriptor of the file drops the process's lock on it. Keys and values
+and closed last: a process loses its lock when it closes any descriptor of the file. Keys and values
 end in NUL, as postmap(1) writes them (lmdb_table(5)).
 """
 
@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from mailroster.publish.tables.table import Changes, Row, Rows
-from mailroster.publish.targets import Filled
+from mailroster.publish.targets import FillResult
 from mailroster.publish.targets.lmdb_file import check, walk
 from mailroster.system import file_lock
 from mailroster.system.files import ABSENT, Disk, identity
@@ -29,10 +29,12 @@ _FULL_BYTES = 1 << 20
 
 
 class LmdbTable:
-    """`lmdb:PATH`, the file being PATH.lmdb, with a mode of its own where it holds secrets.
+    """`lmdb:PATH`, in the file PATH.lmdb. `mode`: another one if the table holds secrets.
 
     The group of the file is that of the folder, by its set-group-id bit: Postfix's.
     """
+
+    visible_at = 0.0  # at once
 
     def __init__(self, path: str, disk: Disk | None = None, mode: int = 0o640) -> None:
         self._mode = mode
@@ -59,9 +61,9 @@ class LmdbTable:
     def read(self) -> Rows:
         if self.mark() == ABSENT:
             return {}
-        if words := self.damage():
-            raise OSError(errno.EIO, words, self._file)
-        return dict(self._standing())
+        if damage := self.damage():
+            raise OSError(errno.EIO, damage, self._file)
+        return dict(self._rows())
 
     def apply(self, changes: Changes) -> None:
         if self.mark() == ABSENT:
@@ -73,7 +75,7 @@ class LmdbTable:
             file_lock.lock(file.fileno(), self._file)
             try:
                 _commit(env, self._disk, self._file, sorted(changes.items()))
-                # Pages that a transaction took and freed again are counted, but not written.
+                # Pages that a transaction allocated and freed are counted, but not written.
                 size = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
                 if os.fstat(file.fileno()).st_size < size:
                     os.ftruncate(file.fileno(), size)
@@ -81,23 +83,23 @@ class LmdbTable:
                 fcntl.lockf(file, fcntl.LOCK_UN)
         self._disk.step(self._file)
 
-    def fill(self, rows: "Iterable[Item]", *, is_sorted: bool = False) -> Filled:
-        from mailroster.publish.targets.ordered_fill import in_order, put_in_place
+    def fill(self, rows: "Iterable[Item]", *, is_sorted: bool = False) -> FillResult:
+        from mailroster.publish.targets.ordered_fill import fill_in_place, in_order
 
         given = iter(rows) if is_sorted else in_order(rows)
         if self.damage():
             return self._build(given)
-        return put_in_place(given, self._standing(), self.apply)
+        return fill_in_place(given, self._rows(), self.apply)
 
     def renew(self) -> None:
-        """Renames an empty table over, which makes every Postfix process that has the old one open
-        start anew before its next session."""
+        """Replaces the file by an empty one: every Postfix process that has the old one open ends
+        before its next session, and Postfix starts a new process."""
         self._build(iter(()))
 
-    def _build(self, given: "Iterator[Item]") -> Filled:
-        """A new table beside, renamed over."""
+    def _build(self, given: "Iterator[Item]") -> FillResult:
+        """Builds the table in a new file, which replaces the old one."""
         self._disk.step(self._new)
-        if os.path.lexists(self._new):  # half of one, from a crash
+        if os.path.lexists(self._new):  # left by a crash
             self._disk.remove(self._new)
         count = 0
         with self._environment(self._new, sync=False) as env:
@@ -109,10 +111,10 @@ class LmdbTable:
             env.sync(True)
         self._disk.rename(self._new, self._file)
         self._disk.step(self._file)
-        return Filled(count, [], replaced=True)
+        return FillResult(count, [], replaced=True)
 
-    def _standing(self) -> "Iterator[Item]":
-        """Every row in order, read a part at a time: a writer waits for no more than that."""
+    def _rows(self) -> "Iterator[Item]":
+        """Every row in order, read in parts: a writer waits for one part only."""
         last = b""
         while part := self._window(last):
             for key, value in part:
@@ -125,17 +127,17 @@ class LmdbTable:
             file_lock.lock(file.fileno(), self._file, shared=True)
             with env.begin() as transaction:
                 cursor = transaction.cursor()
-                found = cursor.set_range(last) if last else cursor.first()
-                if found and cursor.key() == last:
-                    found = cursor.next()
-                return list(islice(cursor.iternext(), _WINDOW_ROWS)) if found else []
+                has_row = cursor.set_range(last) if last else cursor.first()
+                if has_row and cursor.key() == last:
+                    has_row = cursor.next()
+                return list(islice(cursor.iternext(), _WINDOW_ROWS)) if has_row else []
 
     @contextmanager
     def _environment(
         self, path: str, *, readonly: bool = False, sync: bool = True
     ) -> Iterator[Any]:
-        """An environment whose faults are OSErrors."""
-        import lmdb  # 1 ms: many an edit changes no table of Postfix
+        """An environment whose errors are OSErrors."""
+        import lmdb  # 1 ms, which an edit without a change for Postfix need not pay
 
         size = max(_MAP_MIN_BYTES, 2 * identity(path).size)
         try:
@@ -159,15 +161,15 @@ def _commit(
     *,
     append: bool = False,
 ) -> None:
-    """Writes rows in one transaction, in a map that grows as need be."""
+    """Writes rows in one transaction. The map grows when it is full."""
     import lmdb
 
-    drops = [_raw(key) for key, value in rows if value is None]
+    removed = [_raw(key) for key, value in rows if value is None]
     puts = [(_raw(key), _raw(str(value))) for key, value in rows if value is not None]
     while True:
         try:
             with env.begin(write=True) as transaction:
-                for key in drops:
+                for key in removed:
                     transaction.delete(key)
                 transaction.cursor().putmulti(puts, append=append)
                 disk.step(path)
@@ -181,7 +183,7 @@ def _raw(text: str) -> bytes:
 
 
 def _number(code: int, path: str) -> int:
-    """The system's number of an error of LMDB, which calls half a write on a full disk EIO."""
+    """The errno of an LMDB error. LMDB reports EIO for a partial write on a full disk."""
     if code == errno.EIO:
         disk = os.statvfs(os.path.dirname(path) or ".")
         if disk.f_bavail * disk.f_frsize < _FULL_BYTES:

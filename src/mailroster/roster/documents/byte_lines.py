@@ -1,43 +1,44 @@
-"""Logical lines in bytes that lie elsewhere, and are read where they are needed.
+"""Logical lines in bytes that are read lazily, by offset.
 
-A *start* is an offset at which a logical line begins; it is *sure* if that can be seen at the place
-itself, whatever stands before it. Where lines are continued, one that begins with a blank is none.
+A *start* is an offset at which a logical line begins. It is *sure* if the bytes around it prove
+that, without the lines before. In formats with continued lines, a line that begins with a blank is
+no start.
 """
 
 from collections.abc import Callable
 from typing import TypeVar
 
-from mailroster.roster.documents.document import Format
+from mailroster.roster.documents.format import Format
 
 E = TypeVar("E")
 
-#: Bytes from one offset to another.
+#: Reads the bytes from one offset to another.
 Read = Callable[[int, int], bytes]
 
 _LINE_BYTES = 512
 _CHUNK_BYTES = 1 << 16
-#: What may begin a physical line that does not begin a logical one, if lines are continued.
+#: The first bytes of physical lines that may continue a logical line.
 _NO_START = (b" ", b"\t", b"\r", b"\n", b"#", b"\xef")
 
 
 def lines_of(format: Format[E], text: str) -> list[str]:
-    """Logical lines of whole lines of a file, without the empty one behind the last line feed."""
+    """The logical lines of a text, without the empty one behind the last line feed."""
     lines = format.split(text)
     return lines[:-1] if text.endswith("\n") or not text else lines
 
 
 def length(line: str) -> int:
-    """The octets of a line in the file."""
+    """The length of a line in the file, in octets."""
     return len(line.encode("utf-8", "surrogateescape"))
 
 
 def line_at(format: Format[E], read: Read, size: int, start: int) -> tuple[str, int]:
-    """The logical line that begins at an offset, and the offset behind it."""
+    """The logical line that begins at an offset, and the offset of the next line."""
     wanted = _LINE_BYTES
     while True:
         raw = read(start, min(size, start + wanted))
         end = _first_end(format, raw, whole=start + wanted >= size)
-        if end or start + wanted >= size:  # none is whole if the file has become shorter
+        if end or start + wanted >= size:  # or the file has become shorter
             text = raw[:end].decode("utf-8", "surrogateescape")
             line = format.split(text)[0]
             return line, min(start + length(line) + 1, size)
@@ -45,17 +46,18 @@ def line_at(format: Format[E], read: Read, size: int, start: int) -> tuple[str, 
 
 
 def _first_end(format: Format[E], raw: bytes, *, whole: bool) -> int:
-    """Where in some bytes their first logical line has surely ended; 0: more are wanted."""
-    place = raw.find(b"\n")
-    while place >= 0:
-        if not format.continued or raw[place + 1 : place + 2] not in (b"", *_NO_START):
-            return place + 1
-        place = raw.find(b"\n", place + 1)
+    """The end of the first logical line in some bytes; 0 if more bytes are needed. `whole`: no
+    bytes follow."""
+    line_feed = raw.find(b"\n")
+    while line_feed >= 0:
+        if not format.continued or raw[line_feed + 1 : line_feed + 2] not in (b"", *_NO_START):
+            return line_feed + 1
+        line_feed = raw.find(b"\n", line_feed + 1)
     return len(raw) if whole else 0
 
 
 def is_start(format: Format[E], read: Read, size: int, offset: int) -> bool:
-    """Whether a logical line surely begins at an offset, whatever stands before it."""
+    """Whether an offset is a sure start."""
     if offset in (0, size):
         return offset == 0 or read(offset - 1, offset) == b"\n"
     before, at = (read(offset - 1, offset + 1)[n : n + 1] for n in (0, 1))
@@ -69,11 +71,11 @@ def start_before(format: Format[E], read: Read, size: int, offset: int) -> int:
     while offset > 0:
         low = max(0, offset - _CHUNK_BYTES)
         raw = read(low, offset)
-        place = raw.rfind(b"\n", 0, len(raw) - 1)
-        while place >= 0:
-            if is_start(format, read, size, low + place + 1):
-                return low + place + 1
-            place = raw.rfind(b"\n", 0, place)
+        line_feed = raw.rfind(b"\n", 0, len(raw) - 1)
+        while line_feed >= 0:
+            if is_start(format, read, size, low + line_feed + 1):
+                return low + line_feed + 1
+            line_feed = raw.rfind(b"\n", 0, line_feed)
         offset = low + 1 if low else 0
     return 0
 
@@ -84,8 +86,8 @@ def start_behind(format: Format[E], read: Read, size: int, offset: int) -> int:
         raw = read(offset, min(size, offset + _CHUNK_BYTES))
         if not raw:  # the file has become shorter while it was read
             return size
-        place = raw.find(b"\n")
-        offset = offset + place + 1 if place >= 0 else offset + len(raw)
+        line_feed = raw.find(b"\n")
+        offset = offset + line_feed + 1 if line_feed >= 0 else offset + len(raw)
     return min(offset, size)
 
 
@@ -93,49 +95,49 @@ def cut(format: Format[E], read: Read, size: int, start: int, end: int) -> list[
     """The logical lines between two sure starts, each with its offset."""
     raw = read(start, end)
     text = raw.decode("utf-8", "surrogateescape")
-    found = []
-    plain = text.isascii()
+    lines = []
+    is_ascii = text.isascii()
     for line in lines_of(format, text):
-        found.append((start, line))
-        start += 1 + (len(line) if plain else length(line))
-    return found
+        lines.append((start, line))
+        start += 1 + (len(line) if is_ascii else length(line))
+    return lines
 
 
 def lines_before(read: Read, offset: int, count: int) -> int:
-    """Where the physical line begins that stands some lines before the one at an offset."""
+    """The offset of the physical line that is `count` lines before an offset."""
     length = _LINE_BYTES
     while True:
         low = max(0, offset - length)
         raw = read(low, offset)
-        place = len(raw)
+        line_feed = len(raw)
         for _ in range(count + 1):
-            place = raw.rfind(b"\n", 0, place)
-            if place < 0:
+            line_feed = raw.rfind(b"\n", 0, line_feed)
+            if line_feed < 0:
                 break
-        if place >= 0 or low == 0:
-            return low + place + 1
+        if line_feed >= 0 or low == 0:
+            return low + line_feed + 1
         length *= 8
 
 
 def lines_behind(read: Read, size: int, offset: int, count: int) -> int:
-    """The offset behind some physical lines from an offset on."""
+    """The offset behind `count` physical lines that begin at an offset."""
     length = _LINE_BYTES
     while True:
         raw = read(offset, min(size, offset + length))
-        place = -1
+        line_feed = -1
         for _ in range(count):
-            place = raw.find(b"\n", place + 1)
-            if place < 0:
+            line_feed = raw.find(b"\n", line_feed + 1)
+            if line_feed < 0:
                 break
-        if place >= 0:
-            return offset + place + 1
+        if line_feed >= 0:
+            return offset + line_feed + 1
         if offset + length >= size:
             return size
         length *= 8
 
 
 def feeds(read: Read, start: int, end: int) -> int:
-    """How many line feeds there are between two offsets."""
+    """The number of line feeds between two offsets."""
     count = 0
     while start < end:
         raw = read(start, min(end, start + (1 << 22)))

@@ -1,4 +1,4 @@
-"""Notes: comment lines of ours directly above an entry, which belong to it.
+"""Notes: comment lines with the word `mailroster:` directly above an entry, which belong to it.
 
     note = "#" "mailroster:" ( "comment" text / "until" moment / "allow" code *( blank code ) )
 
@@ -6,9 +6,9 @@
     # mailroster: until 2026-12-31
     john.doe@example.com|{SHA512-CRYPT}!$6$Fp…
 
-Blanks may stand around each word. To every server and to other tools a note is a comment. Who
-deletes or moves an entry takes its notes along; every other comment is the user's and stays. What
-an `until` may be says mailroster.base.end_date.
+Blanks are allowed around each word. Servers and other tools read a note as a comment. If an entry
+is deleted or moved, its notes are too; every other comment belongs to the user and stays. The forms
+of `until` are in mailroster.base.end_date.
 """
 
 from collections.abc import Iterable
@@ -22,14 +22,14 @@ E = TypeVar("E")
 
 #: The longest comment, in characters.
 COMMENT_MAX = 200
-#: What every line of a note holds.
+#: A word that every line of a note contains.
 WORD = "mailroster:"
 KNOWN = COMMENT, UNTIL, ALLOW = "comment", "until", "allow"
 _BLANKS = " \t\r\ufeff"
 
 
 class Notes(NamedTuple):
-    """What is noted about one entry; empty is what isn't."""
+    """The notes of one entry; empty if it has none."""
 
     comment: str = ""
     until: str = ""
@@ -37,19 +37,19 @@ class Notes(NamedTuple):
 
 
 def comment_text(text: str) -> str:
-    """A text that can stand as a comment, without the blanks around it. Refused: line breaks,
-    control characters, what is not UTF-8, and what is too long."""
+    """A text as a comment, without blanks around it. Raises Refused for line breaks, control
+    characters, text that is not UTF-8, and text that is too long."""
     text = text.strip(" ")
     if not text.isprintable():
         raise Refused("the comment has a line break or another character that can't be shown")
     if len(text) > COMMENT_MAX:
-        raise Refused(f"the comment has {len(text)} characters; take {COMMENT_MAX} at most")
+        raise Refused(f"the comment has {len(text)} characters; write at most {COMMENT_MAX}")
     return text
 
 
 def words(line: str) -> tuple[str, str] | None:
-    """The word of a note and the text behind it; None if a physical line is no note. A word that
-    we don't know is one too."""
+    """The word of a note and the text behind it; None if a physical line is not a note. Notes with
+    an unknown word are notes too."""
     text = line.strip(_BLANKS)
     if text[:1] != "#":
         return None
@@ -61,23 +61,23 @@ def words(line: str) -> tuple[str, str] | None:
 
 
 def lines_of_notes(document: Document[E], position: int) -> list[int]:
-    """Where the notes of the entry at a position stand, in the order of the file."""
-    found: list[int] = []
+    """The positions of the notes of an entry, in the order of the file."""
+    positions: list[int] = []
     above = document.above(position)
     while above is not None and words(document.line(above)) is not None:
-        found.append(above)
+        positions.append(above)
         above = document.above(above)
-    return found[::-1]
+    return positions[::-1]
 
 
 def notes_of(document: Document[E], position: int) -> Notes:
-    """What is noted about the entry at a position. Several comments are one text, the first
-    `until` counts, and the codes of every `allow`."""
+    """The notes of the entry at a position. Several comments are joined, the first `until` counts,
+    and so do the codes of every `allow`."""
     comments: list[str] = []
     untils: list[str] = []
     codes: list[str] = []
-    for place in lines_of_notes(document, position):
-        word, text = words(document.line(place)) or ("", "")
+    for note in lines_of_notes(document, position):
+        word, text = words(document.line(note)) or ("", "")
         if word == COMMENT and text:
             comments.append(text)
         elif word == UNTIL and text:
@@ -94,10 +94,10 @@ def note_lines(notes: Notes) -> list[str]:
 
 
 def annotated(document: Document[E], position: int, notes: Notes) -> Document[E]:
-    """The same with other notes about the entry at a position; without notes their lines go.
+    """Replaces the notes of the entry at a position; empty notes are removed.
 
-    What is noted already keeps its spelling, and a note with a word that we don't know stays. The
-    texts hold no line break: see `comment_text`.
+    Notes that do not change keep their spelling, and a note with an unknown word stays. The texts
+    contain no line break: see `comment_text`.
     """
     if notes == notes_of(document, position):
         return document
@@ -107,42 +107,41 @@ def annotated(document: Document[E], position: int, notes: Notes) -> Document[E]
 def annotating(
     document: Document[E], position: int, notes: Notes, line: str | None = None
 ) -> dict[int, str | None]:
-    """What has to be edited so that an entry has these notes; with another line for it."""
+    """The edits that give an entry these notes, and another line if one is given. By position."""
     entry = document.line(position).removesuffix("\r") if line is None else line
     if notes == notes_of(document, position):
         return {position: entry}
-    lines = [some for some in note_lines(notes) if "\n" not in some]
+    lines = [each for each in note_lines(notes) if "\n" not in each]
     assert len(lines) == len(note_lines(notes)), "one note is one line"
     end = "\r\n" if document.newline() == "\r\n" else "\n"
     old = lines_of_notes(document, position)
     removed = [at for at in old if (words(document.line(at)) or ("", ""))[0] in KNOWN]
-    above = "".join(f"{some}{end}" for some in lines)
+    above = "".join(f"{each}{end}" for each in lines)
     return {**dict.fromkeys(removed), position: above + entry}
 
 
 def without(document: Document[E], positions: Iterable[int]) -> Document[E]:
-    """The same without the entries at some positions, and without their notes."""
+    """Removes the entries at some positions with their notes."""
     removed = dict.fromkeys(
-        place for at in positions for place in (*lines_of_notes(document, at), at)
+        each for at in positions for each in (*lines_of_notes(document, at), at)
     )
     return document.edited(dict.fromkeys(removed)) if removed else document
 
 
 def removing(document: Document[E], position: int) -> dict[int, str | None]:
-    """What has to be edited so that an entry and its notes are gone."""
+    """The edits that remove an entry with its notes, by position."""
     return dict.fromkeys([*lines_of_notes(document, position), position])
 
 
 def noted(document: Document[E]) -> dict[int, Notes]:
-    """The notes of every line that has any, by its position, in the order of the file."""
+    """The notes of every entry that has notes, by its position, in the order of the file."""
     entries = dict.fromkeys(entries_of_notes(document).values())
     return {entry: notes_of(document, entry) for entry in entries if entry is not None}
 
 
 def entries_of_notes(document: Document[E]) -> dict[int, int | None]:
-    """By the position of each note, in the order of the file: the position of the entry to which
-    it belongs, None if it stands above no entry. Each line is read once, however many notes stand
-    one below the other."""
+    """The position of each note, in the order of the file, with the position of its entry; None if
+    no entry is below it. Each line is read once, however many notes follow each other."""
     entries: dict[int, int | None] = {}
     for note in reversed(document.holding(WORD)):
         if words(document.line(note)) is None:
@@ -157,10 +156,10 @@ def entries_of_notes(document: Document[E]) -> dict[int, int | None]:
 
 
 def check_note(line: str) -> None:
-    """Raises ParseError for a note that can't be read; for what is no note nothing."""
+    """Raises ParseError if a line is a note that can't be read."""
     word, text = words(line) or (COMMENT, "")
     if word == UNTIL:
         end_of(text)
     elif word not in KNOWN:
         hint = f"write one of {', '.join(KNOWN)} behind '# {WORD}'"
-        raise ParseError("unknown-note", f"there is no note {word!r}", hint)
+        raise ParseError("unknown-note", f"{word!r} is not a kind of note", hint)

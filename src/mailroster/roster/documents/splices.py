@@ -1,22 +1,25 @@
-"""What differs between two large files: the places where other lines stand."""
+"""The differences between two large files, which are not in memory.
+
+They are whole logical lines, and may include a few that both files have; `compare.py` finds the
+exact lines in them."""
 
 from typing import NamedTuple, TypeVar
 
 from mailroster.roster.documents.byte_lines import Read, cut, is_start, start_before, start_behind
-from mailroster.roster.documents.document import Format
+from mailroster.roster.documents.format import Format
 
 E = TypeVar("E")
 
 _BLOCK_BYTES = 1 << 11
-#: How far a search for the next common line looks, at most.
+#: The largest window of a search for the next line that both files share.
 _WINDOW_BYTES = 1 << 22
-#: With more places than this, two files are compared as wholes.
+#: Files with more differences are compared as wholes.
 SPLICES_MAX = 1000
 
 
 class Splice(NamedTuple):
-    """Logical lines of the base, from one offset to another, and what stands in their place: whole
-    lines too, with their line feeds."""
+    """Replaces the logical lines of a file from one offset to another by a text, which is whole
+    lines with their line feeds."""
 
     start: int
     end: int
@@ -27,7 +30,7 @@ class Splice(NamedTuple):
 
 
 class Bytes(NamedTuple):
-    """A file that is read where it is needed."""
+    """A file that is read lazily."""
 
     read: Read
     size: int
@@ -37,7 +40,7 @@ class Bytes(NamedTuple):
 
 
 def splices_between(format: Format[E], old: Bytes, new: Bytes) -> list[Splice] | None:
-    """What turns one file into another; None if that is too much to be worth it."""
+    """The splices that turn one file into another; None if these are too many or too large."""
     splices: list[Splice] = []
     tail = _common_tail(old, new)
     at_old = at_new = 0
@@ -51,19 +54,19 @@ def splices_between(format: Format[E], old: Bytes, new: Bytes) -> list[Splice] |
         if not (old.is_start(format, start_old) and new.is_start(format, at_new + same)):
             start_old = start_before(format, old.read, old.size, max(at_old, start_old - 1))
         start_new = start_old - at_old + at_new
-        found = _meeting(format, old, start_old, new, start_new, tail)
-        if found is None:
+        shared = _next_shared(format, old, start_old, new, start_new, tail)
+        if shared is None:
             return None
-        at_old, at_new = found
+        at_old, at_new = shared
         text = new.read(start_new, at_new).decode("utf-8", "surrogateescape")
         splices.append(Splice(start_old, at_old, text))
 
 
-def _meeting(
+def _next_shared(
     format: Format[E], old: Bytes, start_old: int, new: Bytes, start_new: int, tail: int
 ) -> tuple[int, int] | None:
-    """Where both go on alike behind a difference: at the next line they share, or at their common
-    tail. None if they share too little."""
+    """The offsets in both files of the next line that they share behind a difference, or of their
+    common tail. None if the search is too long."""
     rest = min(tail, old.size - start_old, new.size - start_new)
     end_old = old.size - rest
     while end_old < old.size and not (
@@ -78,16 +81,16 @@ def _meeting(
             return end_old, end_new
         stop_old = start_behind(format, old.read, old.size, stop_old)
         stop_new = start_behind(format, new.read, new.size, stop_new)
-        ours = {
+        old_lines = {
             line: offset
             for offset, line in reversed(cut(format, old.read, old.size, start_old, stop_old))
             if old.is_start(format, offset)
         }
         for offset, line in cut(format, new.read, new.size, start_new, stop_new):
-            if line not in ours or (ours[line], offset) == (start_old, start_new):
-                continue  # both begin with this line, and differ in its end or right behind it
+            if line not in old_lines or (old_lines[line], offset) == (start_old, start_new):
+                continue  # both begin with this line, and differ at its end or right behind it
             if format.key(line) and new.is_start(format, offset):
-                return ours[line], offset
+                return old_lines[line], offset
         if (stop_old, stop_new) == (end_old, end_new):
             return end_old, end_new
         if length > _WINDOW_BYTES:
@@ -96,7 +99,7 @@ def _meeting(
 
 
 def _common_head(old: Bytes, at_old: int, new: Bytes, at_new: int) -> int:
-    """How many bytes from two places on are alike."""
+    """How many bytes from two offsets on are the same."""
     same, most = 0, min(old.size - at_old, new.size - at_new)
     length = 4096
     while same < most:
@@ -112,7 +115,7 @@ def _common_head(old: Bytes, at_old: int, new: Bytes, at_new: int) -> int:
 
 
 def _common_tail(old: Bytes, new: Bytes) -> int:
-    """How many bytes before the ends are alike."""
+    """How many bytes before the ends are the same."""
     same, most = 0, min(old.size, new.size)
     length = 4096
     while same < most:
@@ -128,7 +131,7 @@ def _common_tail(old: Bytes, new: Bytes) -> int:
 
 
 def _first_difference(one: bytes, other: bytes) -> int:
-    """Where two different byte strings begin to differ, by halves."""
+    """The offset at which two byte strings begin to differ, found by halves."""
     low, high = 0, max(len(one), len(other))
     while high - low > 1:
         middle = (low + high) // 2

@@ -1,10 +1,10 @@
-"""The text of lines: where a logical line ends, its words, and what none may hold."""
+"""The text of lines: logical lines, their words, and characters that none may have."""
 
 from mailroster.base.findings import ParseError
 
 
 def only_comments(line: str) -> bool:
-    """Whether a physical line is no entry: empty, blank, or a comment."""
+    """Whether a physical line is empty, blank, or a comment."""
     stripped = line.lstrip(" \t\r\ufeff")
     return not stripped or stripped[0] == "#"
 
@@ -12,15 +12,15 @@ def only_comments(line: str) -> bool:
 def logical_lines(text: str) -> list[str]:
     """Logical lines of a Postfix table: a line that starts with a blank continues the one before.
 
-    Empty lines and comments may stand between the lines of one entry and are part of it then
-    (postconf(5), "continuation lines"); those behind its last line are lines of their own.
+    Empty lines and comments between the lines of one entry are part of it (postconf(5),
+    "continuation lines"); those behind its last line are lines of their own.
     """
     lines = text.split("\n")
     if "\n " not in text and "\n\t" not in text:
         return lines
     logical: list[str] = []
-    entry: list[str] = []  # the lines of the last one, which may go on
-    pending: list[str] = []  # comments that may turn out to be inside it
+    entry: list[str] = []  # the lines of the last entry, which may continue
+    pending: list[str] = []  # comments that may be inside it
     for line in lines:
         if only_comments(line):
             pending.append(line)
@@ -35,7 +35,7 @@ def logical_lines(text: str) -> list[str]:
 
 
 def content(line: str) -> str:
-    """The words of a logical line: comments inside it left out, its pieces joined by blanks."""
+    """The words of a logical line: without the comments in it, its pieces joined by blanks."""
     if "\n" not in line:
         return line.strip(" \t\r\ufeff")
     pieces = [piece for piece in line.split("\n") if not only_comments(piece)]
@@ -43,7 +43,7 @@ def content(line: str) -> str:
 
 
 def check_text(line: str) -> None:
-    """Raises ParseError for what no entry may hold: not UTF-8, control characters, odd blanks."""
+    """Raises ParseError if a line is not UTF-8 or has control characters or unusual blanks."""
     if line.isprintable():
         return
     for char in line:
@@ -57,7 +57,7 @@ def check_text(line: str) -> None:
             )
         if char.isspace() and char not in " \t\r\n":
             raise ParseError(
-                "odd-blank", f"U+{ord(char):04X} is no plain blank", "write a plain blank"
+                "odd-blank", f"U+{ord(char):04X} is not a plain blank", "write a plain blank"
             )
     if "\r" in line.removesuffix("\r").replace("\r\n", "\n"):
         raise ParseError("control-character", "a carriage return inside a line", "remove it")

@@ -1,18 +1,16 @@
-"""A unified diff of lines, in time that grows with the lines and not with their square.
-
-Two texts are gone through side by side; where they differ, the next line that they share is looked
-for in windows that grow. What comes out always turns one text into the other; it is not always the
-shortest that does.
-"""
+"""Unified diffs of documents and of lines."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from mailroster.roster.documents.byte_lines import feeds, lines_before, lines_behind
+from mailroster.roster.documents.compare import Block, blocks
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.large import LargeDocument, spliced
+from mailroster.roster.documents.splices import Splice
+
 #: Lines of context around a change.
 CONTEXT = 3
-_WINDOW = 8
-#: Lines that are compared at once.
-_STRIDE = 64
 
 
 class Region(NamedTuple):
@@ -24,13 +22,42 @@ class Region(NamedTuple):
     new_start: int = 0
 
 
-class Block(NamedTuple):
-    """Lines that differ: old[start:end] has become new[new_start:new_end]."""
+def regions(before: Document[object], after: Document[object]) -> Iterator[Region]:
+    """The parts of two documents in which they may differ, cut into physical lines."""
+    large = spliced(before, after)
+    if large is None:
+        yield Region(physical_lines(bytes(before)), physical_lines(bytes(after)))
+    else:
+        yield from _around(large)
 
-    start: int
-    end: int
-    new_start: int
-    new_end: int
+
+def _around(after: LargeDocument[object]) -> Iterator[Region]:
+    """The surroundings of each splice. Those that touch are one region."""
+    base = after.base
+    groups: list[tuple[int, int, list[Splice]]] = []
+    for splice in after.splices:
+        start = lines_before(base.read, splice.start, CONTEXT)
+        end = lines_behind(base.read, base.size, splice.end, CONTEXT)
+        if groups and start <= groups[-1][1]:
+            first, _, group = groups.pop()
+            groups.append((first, end, [*group, splice]))
+        else:
+            groups.append((start, end, [splice]))
+    counted = number = shift = 0
+    for start, end, group in groups:
+        number += feeds(base.read, counted, start)
+        old, new, offset = base.read(start, end), b"", start
+        for splice in group:
+            new += base.read(offset, splice.start) + splice.raw()
+            offset = splice.end
+        new += base.read(offset, end)
+        old_lines, new_lines = physical_lines(old), physical_lines(new)
+        yield Region(old_lines, new_lines, number, number + shift)
+        counted, shift = start, shift + len(new_lines) - len(old_lines)
+
+
+def physical_lines(raw: bytes) -> list[str]:
+    return raw.decode("utf-8", "backslashreplace").removesuffix("\n").split("\n") if raw else []
 
 
 def unified(regions: Iterable[Region], file: str) -> Iterator[str]:
@@ -38,72 +65,20 @@ def unified(regions: Iterable[Region], file: str) -> Iterator[str]:
 
     Regions are in order, and at least twice the context apart.
     """
-    headed = False
+    has_header = False
     for region in regions:
         for hunk in _hunks(blocks(region.old, region.new)):
-            if not headed:
+            if not has_header:
                 yield f"--- a/{file}"
                 yield f"+++ b/{file}"
-                headed = True
-            yield from _written(region, hunk)
+                has_header = True
+            yield from _lines(region, hunk)
 
 
-def blocks(old: Sequence[str], new: Sequence[str]) -> list[Block]:
-    """Where two texts differ, in order."""
-    found: list[Block] = []
-    at, at_new = 0, 0
-    while True:
-        same = _alike(old, at, new, at_new)
-        at, at_new = at + same, at_new + same
-        if at == len(old) and at_new == len(new):
-            return found
-        end, new_end = _meeting(old, at, new, at_new)
-        shared = 0
-        while min(end - at, new_end - at_new) > shared and (
-            old[end - 1 - shared] == new[new_end - 1 - shared]
-        ):
-            shared += 1
-        found.append(Block(at, end - shared, at_new, new_end - shared))
-        at, at_new = end, new_end
-
-
-def _alike(old: Sequence[str], at: int, new: Sequence[str], at_new: int) -> int:
-    """How many lines from two places on are the same."""
-    count, most = 0, min(len(old) - at, len(new) - at_new)
-    while count < most:
-        end = min(count + _STRIDE, most)
-        if old[at + count : at + end] != new[at_new + count : at_new + end]:
-            while old[at + count] == new[at_new + count]:
-                count += 1
-            return count
-        count = end
-    return count
-
-
-def _meeting(old: Sequence[str], at: int, new: Sequence[str], at_new: int) -> tuple[int, int]:
-    """The next line that two texts share behind a difference; their ends, if there is none.
-
-    A window costs what it holds, and the one before it held no such line: so the search costs about
-    what is skipped by it.
-    """
-    window = _WINDOW
-    while True:
-        places: dict[str, int] = {}
-        for place in range(at, min(at + window, len(old))):
-            places.setdefault(old[place], place)
-        for place in range(at_new, min(at_new + window, len(new))):
-            line = new[place]
-            if line in places and not line.isspace() and line:
-                return places[line], place
-        if at + window >= len(old) and at_new + window >= len(new):
-            return len(old), len(new)
-        window *= 8
-
-
-def _hunks(found: Sequence[Block]) -> Iterator[list[Block]]:
-    """Blocks that share their context, together."""
+def _hunks(differing: Sequence[Block]) -> Iterator[list[Block]]:
+    """Groups of blocks that share their context."""
     hunk: list[Block] = []
-    for block in found:
+    for block in differing:
         if hunk and block.start - hunk[-1].end > 2 * CONTEXT:
             yield hunk
             hunk = []
@@ -112,7 +87,7 @@ def _hunks(found: Sequence[Block]) -> Iterator[list[Block]]:
         yield hunk
 
 
-def _written(region: Region, hunk: Sequence[Block]) -> Iterator[str]:
+def _lines(region: Region, hunk: Sequence[Block]) -> Iterator[str]:
     first, last = hunk[0], hunk[-1]
     before = min(CONTEXT, first.start)
     behind = min(CONTEXT, len(region.old) - last.end)
@@ -122,13 +97,13 @@ def _written(region: Region, hunk: Sequence[Block]) -> Iterator[str]:
         last.new_end + behind - first.new_start + before,
     )
     yield f"@@ -{old} +{new} @@"
-    place = first.start - before
+    position = first.start - before
     for block in hunk:
-        yield from (f" {line}" for line in region.old[place : block.start])
+        yield from (f" {line}" for line in region.old[position : block.start])
         yield from (f"-{line}" for line in region.old[block.start : block.end])
         yield from (f"+{line}" for line in region.new[block.new_start : block.new_end])
-        place = block.end
-    yield from (f" {line}" for line in region.old[place : place + behind])
+        position = block.end
+    yield from (f" {line}" for line in region.old[position : position + behind])
 
 
 def _range(start: int, length: int) -> str:

@@ -1,25 +1,27 @@
-"""The extra fields of an account as a version of Dovecot has them. Pure.
+"""The extra fields of an account in the form of one version of Dovecot. Pure.
 
-In the folder the forms of all versions may stand; each version is served its own, and what it has
-no form for is told (`Lost`). Where both forms of one thing stand, a version is served its own.
+The config files may have the forms of all versions. Each version gets its own form; a field that
+has no form in a version is reported (`LostField`). If both forms are present, each version gets its
+own.
 """
 
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-#: Whose mail is on disk: there is one owner for all, so these are left out of the tables.
+#: The owner of the mail on disk: all accounts have the same, so the tables leave these out.
 OWNER = frozenset(("userdb_uid", "userdb_gid", "userdb_mail_uid", "userdb_mail_gid"))
 
-#: A limit that no mailbox reaches. Without any limit Dovecot has no quota root to show, and answers
-#: GETQUOTAROOT with none at all, where clients expect one (RFC 9208).
+#: A limit that no mailbox reaches. Without any limit Dovecot has no quota root, and replies to
+#: GETQUOTAROOT with none, but clients expect one (RFC 9208).
 MESSAGES_MAX = (1 << 31) - 1
-#: A variable that no Dovecot has: with it in a field, the lookup of that one account fails for now,
-#: so that its mail waits, where without the field it would be somewhere else.
+#: A variable that no Dovecot has. With it in a field, the lookup of this account fails temporarily:
+#: its mail is deferred. Without the field, its mail would be delivered to another place.
 WAITS = "%{not_carried_over}"
 
 
-class Lost(NamedTuple):
-    """What a version can't be told: the name of a field; why; and whether the account waits."""
+class LostField(NamedTuple):
+    """A field without a form in a version: its name, the reason, and whether the mail of the
+    account waits."""
 
     name: str
     why: str
@@ -27,21 +29,21 @@ class Lost(NamedTuple):
 
 
 class Fields(NamedTuple):
-    """Extra fields by name, each as it is written, and what is lost of them."""
+    """Extra fields by name, each as `name=value` or `name`, and the fields that are lost."""
 
     written: dict[str, str]
-    lost: tuple[Lost, ...]
+    lost: tuple[LostField, ...]
 
     def value(self, name: str) -> str | None:
-        """A field's value; "" if it is set to nothing, None if it isn't set."""
+        """The value of a field; "" if it has no value, None if it isn't set."""
         written = self.written.get(name)
         return None if written is None else written.partition("=")[2]
 
 
 class Limit(NamedTuple):
-    """How much a mailbox may hold. `size` in bytes: 0 = unlimited, None = only Dovecot can tell.
-    `messages`: how many, 0 = any number. `field`: the name of the extra field that sets it, "" if
-    none does; then it is that of `dovecot-quotas.cf`, or `is_default`."""
+    """The quota of a mailbox. `size` in bytes: 0 = unlimited, None = only Dovecot knows.
+    `messages`: their number, 0 = unlimited. `field`: the name of the extra field that sets it, or
+    "" if it is from `dovecot-quotas.cf` or `is_default`."""
 
     size: int | None
     messages: int = 0
@@ -50,25 +52,25 @@ class Limit(NamedTuple):
 
 
 class Form(Protocol):
-    """The form of one version: a module."""
+    """The form of extra fields in one version; a module has this interface."""
 
     #: Fields of userdb that are columns -> the column.
     COLUMNS: dict[str, str]
-    #: The field for the quota of `dovecot-quotas.cf`, and those that take its place.
+    #: The field for the quota of `dovecot-quotas.cf`, and the fields that override it.
     QUOTA: str
     QUOTAS: tuple[str, ...]
 
     def quota(self, size: str) -> str:
-        """The value of a quota of so much, in the units of `dovecot-quotas.cf`."""
+        """The value of QUOTA for a size of `dovecot-quotas.cf`."""
 
     def fields(self, extra: str) -> Fields:
         """The extra fields of an account in this form."""
 
     def default(self, size_bytes: int) -> dict[str, str]:
-        """The settings of a server whose mailboxes may hold so much by default (0 = unlimited)."""
+        """The settings of a server with this default quota (0 = unlimited)."""
 
     def is_limit(self, name: str) -> bool:
-        """Whether a setting says how much a mailbox may hold."""
+        """Whether a setting limits a mailbox."""
 
     def limit(self, settings: Mapping[str, str]) -> Limit:
-        """What settings mean together, of which is_limit is true for each."""
+        """The limit that several settings mean together; is_limit is true for each."""

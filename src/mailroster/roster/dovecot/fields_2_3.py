@@ -1,10 +1,10 @@
-"""Extra fields as Dovecot 2.3 has them (doc.dovecot.org/2.3, extra fields). Pure."""
+"""Extra fields in the form of Dovecot 2.3 (doc.dovecot.org/2.3, extra fields). Pure."""
 
 import re
 from collections.abc import Mapping
 
 from mailroster.base.sizes import UNITS
-from mailroster.roster.dovecot.fields import MESSAGES_MAX, OWNER, WAITS, Fields, Limit, Lost
+from mailroster.roster.dovecot.fields import MESSAGES_MAX, OWNER, WAITS, Fields, Limit, LostField
 from mailroster.roster.dovecot.mail_location import SETTINGS, location
 from mailroster.roster.formats.extra_fields import allowed
 
@@ -18,7 +18,7 @@ _RULE = re.compile(r"quota_rule(\d*)")
 _UNITS = {unit.lower(): size for unit, size in UNITS.items()}
 
 
-#: The rule of a mailbox without a limit, and what gives it a quota root all the same.
+#: The rule of a mailbox without a limit, and the addition that gives it a quota root.
 UNLIMITED, MESSAGES = "*:storage=0", f":messages={MESSAGES_MAX}"
 
 
@@ -36,30 +36,30 @@ def is_limit(name: str) -> bool:
 
 
 def limit(settings: Mapping[str, str]) -> Limit:
-    """What the rules for all mailboxes mean, one after the other (doc.dovecot.org/2.3, quota).
+    """The limit that the rules for all mailboxes mean, in their order (doc.dovecot.org/2.3, quota).
 
-    None of: a rule that takes limits from the file `maildirsize` (`?`), one that ignores all, one
-    behind a gap in the numbers, which Dovecot may not reach.
+    Its size is None for a rule that reads limits from the file `maildirsize` (`?`), a rule that
+    ignores all, and a rule behind a gap in the numbers, which Dovecot may not reach.
     """
     rules = {int(_RULE.fullmatch(name)[1] or 1): rule for name, rule in settings.items()}  # type: ignore[index]
-    found = Limit(0)
-    for place, (number, rule) in enumerate(sorted(rules.items()), 1):
+    limit = Limit(0)
+    for nth, (number, rule) in enumerate(sorted(rules.items()), 1):
         kind, *limits = rule.split(":")
-        if kind == "?" or (kind == "*" and number != place):
+        if kind == "?" or (kind == "*" and number != nth):
             return Limit(None)
         for name, _, value in (word.partition("=") for word in limits if kind == "*"):
             amount = _amount(name.lower(), value)
             if amount is None:
                 return Limit(None)
             if name.lower() == "messages":
-                found = found._replace(messages=amount)
+                limit = limit._replace(messages=amount)
             else:
-                found = found._replace(size=amount)
-    return found
+                limit = limit._replace(size=amount)
+    return limit
 
 
 def _amount(name: str, value: str) -> int | None:
-    """Bytes of a limit of the storage, or a number of messages; None for anything else."""
+    """The bytes of a storage limit, or the number of messages; None for anything else."""
     digits, unit = value.rstrip("bkmgtBKMGT"), value[-1:].lower()
     if name not in ("storage", "bytes", "messages") or not digits.isdecimal():
         return None
@@ -74,7 +74,7 @@ def fields(extra: str) -> Fields:
     lost = []
     for field in extra.split():
         name, equals, value = field.partition("=")
-        if name.startswith("userdb_plugin/quota_rule"):  # which would not take the place of ours
+        if name.startswith("userdb_plugin/quota_rule"):  # which would not override QUOTA
             name = f"userdb_{name.removeprefix('userdb_plugin/')}"
         if "%{" in value:
             from mailroster.roster.dovecot.variables import NoSuchVariable, in_2_3
@@ -82,26 +82,26 @@ def fields(extra: str) -> Fields:
             try:
                 value = in_2_3(value)
             except NoSuchVariable as error:
-                lost.append(Lost(name, f"2.3 has no variable for {error}", waits=True))
+                lost.append(LostField(name, f"2.3 has no variable for {error}", waits=True))
                 value = WAITS
         if name in _TRANSLATED:
             newer[name] = value
-        elif (known := allowed(name)) is not None and "2.3" in known.versions:
-            # As it is written: what a name without "=" means is Dovecot's to say.
+        elif (field_rule := allowed(name)) is not None and "2.3" in field_rule.versions:
+            # As written: Dovecot decides what a name without "=" means.
             written[name] = f"{name}{equals}{value}"
         elif name not in OWNER:
-            lost.append(Lost(name, "it is a setting that came with 2.4"))
+            lost.append(LostField(name, "it is a setting of 2.4"))
     for name, value in _translated(newer).items():
         written.setdefault(name, f"{name}={value}")
     return Fields(written, tuple(lost))
 
 
 def _translated(newer: dict[str, str]) -> dict[str, str]:
-    """2.4's settings as fields of 2.3."""
-    found = {}
-    place = {name: newer[f"userdb_{name}"] for name in SETTINGS if f"userdb_{name}" in newer}
-    if place:
-        found["userdb_mail"] = location(place)
+    """Settings of 2.4 as fields of 2.3."""
+    translated = {}
+    mail = {name: newer[f"userdb_{name}"] for name in SETTINGS if f"userdb_{name}" in newer}
+    if mail:
+        translated["userdb_mail"] = location(mail)
     limits: list[str] = []
     for name in _STORAGE:
         if not limits and name in newer:
@@ -110,5 +110,5 @@ def _translated(newer: dict[str, str]) -> dict[str, str]:
     if messages := [newer[name] for name in _MESSAGES if name in newer]:
         limits.append(f"messages={messages[0]}")
     if limits:
-        found[QUOTA] = ":".join(("*", *limits))
-    return found
+        translated[QUOTA] = ":".join(("*", *limits))
+    return translated

@@ -1,10 +1,10 @@
-"""Extra fields as Dovecot 2.4 has them (doc.dovecot.org/2.4.1, upgrading from 2.3). Pure."""
+"""Extra fields in the form of Dovecot 2.4 (doc.dovecot.org/2.4.1, upgrading from 2.3). Pure."""
 
 import re
 from collections.abc import Mapping
 
 from mailroster.base.sizes import UNITS
-from mailroster.roster.dovecot.fields import OWNER, WAITS, Fields, Limit, Lost
+from mailroster.roster.dovecot.fields import OWNER, WAITS, Fields, Limit, LostField
 from mailroster.roster.dovecot.mail_location import NoSuchOption, settings
 from mailroster.roster.formats.extra_fields import allowed
 
@@ -42,7 +42,7 @@ def is_limit(name: str) -> bool:
 
 
 def limit(settings: Mapping[str, str]) -> Limit:
-    """What the sizes mean: that of the quota by its name counts first."""
+    """The limit that the sizes mean: that of the quota with a name takes precedence."""
     sizes = [settings[name] for name in _SIZES if name in settings]
     counts = [settings[name] for name in _COUNTS if name in settings]
     return Limit(
@@ -52,7 +52,7 @@ def limit(settings: Mapping[str, str]) -> Limit:
 
 
 def _bytes(value: str) -> int | None:
-    """Bytes of a size as in `7M` or `7 M`, without a unit bytes; None for what is none."""
+    """The bytes of a size like `7M`, `7 M` or `7` (bytes); None if it is not a size."""
     if value == "unlimited":
         return 0
     digits = value.rstrip("BkKMGT ")
@@ -63,39 +63,39 @@ def _bytes(value: str) -> int | None:
 
 
 def fields(extra: str) -> Fields:
-    """The fields of both forms in that of 2.4, of which those that stand so come first."""
+    """The fields of both forms in the form of 2.4; those written in this form take precedence."""
     written: dict[str, str] = {}
     older: dict[str, str] = {}
-    lost: list[Lost] = []
+    lost: list[LostField] = []
     for field in extra.split():
         name, equals, value = field.partition("=")
         if name.startswith("userdb_plugin/"):
             name = f"userdb_{name.removeprefix('userdb_plugin/')}"
-        # A rule of quotas is put through twice, and has its percent signs four times.
+        # Dovecot expands a quota rule twice, so its percent signs are written four times.
         if "%" in value and not _RULE.fullmatch(name):
             value = _variables(name, value, lost)
         if name in ("userdb_mail", "userdb_sieve") or _RULE.fullmatch(name):
             older[name] = value
             continue
         name = _RENAMED.get(name, name)
-        known = allowed(name)
-        if known is not None and "2.4" in known.versions:
+        rule = allowed(name)
+        if rule is not None and "2.4" in rule.versions:
             written[name] = f"{name}{equals}{value}"
         elif name not in OWNER:
-            lost.append(Lost(name, "2.4 has no such setting"))
+            lost.append(LostField(name, "2.4 has no such setting"))
     for name, value in older.items():
         translate = {"userdb_mail": _mail, "userdb_sieve": _sieve}.get(name, _rule)
-        for new, its in translate(name, value, lost).items():
-            written.setdefault(new, f"{new}={its}")
+        for new, setting in translate(name, value, lost).items():
+            written.setdefault(new, f"{new}={setting}")
     if inbox := _inbox(written):
         written.setdefault(_INBOX, f"{_INBOX}={inbox}")
     return Fields(written, tuple(lost))
 
 
 def _inbox(written: Mapping[str, str]) -> str:
-    """Where INBOX is in mail that has a path of its own, as Dovecot has it where nothing says so;
-    "" where it does not look. The mail_inbox_path of somebody else's configuration is no longer
-    meant, and to be without one can't be said: with an empty one Maildir has it in `.INBOX`."""
+    """The path of INBOX for a mail_path in the extra fields: Dovecot's default for the driver, or
+    "" if it has none. Without this field the mail_inbox_path of the server's configuration would
+    count; it can't be unset, since with an empty one Maildir puts INBOX into `.INBOX`."""
     path = written.get("userdb_mail_path", "").partition("=")[2]
     driver = written.get("userdb_mail_driver", "").partition("=")[2] or "maildir"
     if not path or path == WAITS:
@@ -103,57 +103,59 @@ def _inbox(written: Mapping[str, str]) -> str:
     return {"maildir": path, "mbox": f"{path}/inbox"}.get(driver, "")
 
 
-def _variables(name: str, value: str, lost: list[Lost]) -> str:
+def _variables(name: str, value: str, lost: list[LostField]) -> str:
     from mailroster.roster.dovecot.variables import NoSuchVariable, in_2_4
 
     try:
         return in_2_4(value)
     except NoSuchVariable as error:
-        lost.append(Lost(name, f"2.4 has no variable for {error}", waits=True))
+        lost.append(LostField(name, f"2.4 has no variable for {error}", waits=True))
         return WAITS
 
 
-def _mail(name: str, value: str, lost: list[Lost]) -> dict[str, str]:
+def _mail(name: str, value: str, lost: list[LostField]) -> dict[str, str]:
     if value == WAITS:
         return {"userdb_mail_path": WAITS}
     try:
-        return {f"userdb_{setting}": its for setting, its in settings(value).items()}
+        return {f"userdb_{name}": text for name, text in settings(value).items()}
     except NoSuchOption as error:
-        lost.append(Lost(name, f"2.4 has no setting for its option {error}", waits=True))
+        lost.append(LostField(name, f"2.4 has no setting for its option {error}", waits=True))
         return {"userdb_mail_path": WAITS}
 
 
-def _sieve(name: str, value: str, lost: list[Lost]) -> dict[str, str]:
+def _sieve(name: str, value: str, lost: list[LostField]) -> dict[str, str]:
     """`file:~/sieve;active=~/.dovecot.sieve`, or a path alone."""
     kind, colon, rest = value.partition(":")
     place, *options = (rest if colon else value).split(";")
-    found = {"userdb_sieve_script/personal/path": place}
+    scripts = {"userdb_sieve_script/personal/path": place}
     if colon and kind != "file":
-        lost.append(Lost(name, f"where scripts come from {kind} 2.4 has other settings"))
+        lost.append(LostField(name, f"2.4 has other settings for scripts from {kind}"))
         return {}
     for option in options:
-        word, _, its = option.partition("=")
+        word, _, path = option.partition("=")
         if word == "active":
-            found["userdb_sieve_script/personal/active_path"] = its
+            scripts["userdb_sieve_script/personal/active_path"] = path
         elif word == "bindir":
-            found["userdb_sieve_script/personal/bin_path"] = its
+            scripts["userdb_sieve_script/personal/bin_path"] = path
         else:
-            lost.append(Lost(name, f"2.4 has no setting for its option {word}"))
-    return found
+            lost.append(LostField(name, f"2.4 has no setting for its option {word}"))
+    return scripts
 
 
-def _rule(name: str, value: str, lost: list[Lost]) -> dict[str, str]:
-    """A rule for all mailboxes is a limit of the storage and one of the messages, of which the one
-    that isn't named is none; nothing else of rules can be told."""
-    place, *limits = value.split(":")
-    # `?` is for all mailboxes too, where nothing else says so.
-    if place not in ("*", "?") or not all(_LIMIT.fullmatch(limit) for limit in limits):
-        lost.append(Lost(name, "2.4 has no rules, but a size for all mailboxes"))
+def _rule(name: str, value: str, lost: list[LostField]) -> dict[str, str]:
+    """A rule for all mailboxes becomes a limit of the storage and a limit of the messages; one that
+    it does not name is unlimited. Other rules have no form in 2.4."""
+    mailbox, *limits = value.split(":")
+    # `?` is for all mailboxes too, if no other rule is.
+    if mailbox not in ("*", "?") or not all(_LIMIT.fullmatch(limit) for limit in limits):
+        lost.append(LostField(name, "2.4 has no rules, only a size for all mailboxes"))
         return {}
-    found = {QUOTA: "0"}
+    translated = {QUOTA: "0"}
     for kind, number, unit in _LIMIT.findall(value):
         if kind.lower() == "messages":
-            found[_MESSAGES] = number
+            translated[_MESSAGES] = number
         else:
-            found[QUOTA] = number + (unit.upper() or ("K" if kind.lower() == "storage" else "B"))
-    return found
+            translated[QUOTA] = number + (
+                unit.upper() or ("K" if kind.lower() == "storage" else "B")
+            )
+    return translated

@@ -1,10 +1,10 @@
-"""The variables in an extra field, as each version of Dovecot writes them. Pure.
+"""The variables in extra fields, in the form of each version of Dovecot. Pure.
 
     %u  %Ld  %2.1n  %{orig_user}  %{sha256:user}          doc.dovecot.org/2.3, config variables
     %{user}  %{user|domain|lower}  %{user|sha256|hexlify}  doc.dovecot.org/2.4.1, settings variables
 
-In the folder both forms may stand; `%%` is a percent sign. Extra fields end at a blank, so that
-2.4's form is written without any.
+The config files may have both forms; `%%` is a percent sign. An extra field ends at a blank, so
+the form of 2.4 is written without blanks.
 """
 
 import re
@@ -40,24 +40,24 @@ _PARTS = re.compile(r"%([A-Z]*)(?:(-?\d+)(?:\.(\d+))?)?(?:(\w)|\{(.*)\})")
 
 
 class NoSuchVariable(Exception):
-    """A version of Dovecot has no variable for that; the text is how it is written."""
+    """A version of Dovecot has no such variable; the text is the variable as written."""
 
 
 def in_2_4(value: str) -> str:
-    """A value with 2.4's variables. Raises NoSuchVariable."""
+    """A value with the variables of 2.4. Raises NoSuchVariable."""
     return VARIABLE.sub(_new, value)
 
 
 def in_2_3(value: str) -> str:
-    """A value with 2.3's variables. Raises NoSuchVariable."""
-    return VARIABLE.sub(lambda found: _old(found[0]), value)
+    """A value with the variables of 2.3. Raises NoSuchVariable."""
+    return VARIABLE.sub(lambda match: _old(match[0]), value)
 
 
-def _new(found: re.Match[str]) -> str:
-    written = found[0]
+def _new(match: re.Match[str]) -> str:
+    written = match[0]
     if written == "%%":
-        # Before anything but a brace a percent sign stands for itself, and two are two.
-        return "%%" if found.string[found.end() :].startswith("{") else "%"
+        # A single percent sign is enough, except before a brace.
+        return "%%" if match.string[match.end() :].startswith("{") else "%"
     parts = _PARTS.fullmatch(written)
     assert parts is not None, written
     modifiers, first, second, letter, name = parts.groups()
@@ -86,7 +86,7 @@ def _new(found: re.Match[str]) -> str:
 
 
 def _is_new(name: str) -> bool:
-    """Whether what stands in braces is of 2.4's form."""
+    """Whether the text in braces has the form of 2.4."""
     return name.partition("|")[0] in (*_OLD_NAMES, "user") or "|" in name or name in _ONLY_NEW
 
 
@@ -112,5 +112,5 @@ def _old(written: str) -> str:
 
 
 def _only_new(name: str) -> bool:
-    """Whether 2.3 would not know what stands in braces."""
+    """Whether 2.3 does not know the text in braces."""
     return "|" in name or (name in _OLD_NAMES and name not in _NAMES)

@@ -1,8 +1,8 @@
-"""The versions of Dovecot, and the form of extra fields that each has."""
+"""The versions of Dovecot, and the form of extra fields in each."""
 
 from mailroster.roster.dovecot.fields import Form
 
-#: From the oldest on.
+#: The oldest first.
 VERSIONS = ("2.3", "2.4")
 
 

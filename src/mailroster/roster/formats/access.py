@@ -5,9 +5,9 @@
     john.doe@example.com   REJECT
 
 access(5): a line that starts with a blank continues the one before. The key is `user@domain`, a
-domain with all below it, `user@`, `<>` (the sender of a bounce), or an address literal. Keys of
-other forms match no address; Postfix answers an unknown action with 451, and ignores others that
-lack their argument. Both are refused here, so that they never get into Postfix's table.
+domain with its subdomains, `user@`, `<>` (the sender of a bounce), or an address literal. Keys of
+other forms match no address. Postfix replies to an unknown action with 451, and ignores actions
+that lack their argument. Both are errors here, so they never get into Postfix's table.
 """
 
 import re
@@ -17,12 +17,12 @@ from mailroster.base import address
 from mailroster.base.findings import ParseError
 from mailroster.roster.formats.lookup_table import LookupTable
 
-#: Actions that may have a text behind them.
-_PLAIN = frozenset((
+#: Actions with an optional text.
+_OPTIONAL_TEXT = frozenset((
     "DEFER", "DEFER_IF_PERMIT", "DEFER_IF_REJECT", "DISCARD", "DUNNO", "HOLD", "INFO", "OK",
     "REJECT", "RELAY", "WARN",
 ))  # fmt: skip
-#: Actions with an argument: what it looks like. Without it Postfix lets the mail pass.
+#: Actions with an argument: its form, and an example. Without it Postfix accepts the mail.
 _WITH_ARGUMENT = {
     "BCC": (re.compile(r"[^\s@]+@[^\s@]+"), "BCC user@example.com"),
     "FILTER": (re.compile(r"[^\s:]+:\S*"), "FILTER transport:destination"),
@@ -45,7 +45,7 @@ _RESTRICTIONS = frozenset((
     "reject_unknown_sender_domain", "reject_unlisted_recipient", "reject_unlisted_sender",
     "reject_unverified_recipient", "reject_unverified_sender", "warn_if_reject",
 ))  # fmt: skip
-#: An ASCII domain: that of a sender elsewhere may have underscores, too.
+#: An ASCII domain; that of a foreign sender may have underscores.
 _FOREIGN = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 _REPLY_CODE = re.compile(r"[45][0-9]{2}")
 
@@ -90,7 +90,9 @@ def _check_key(key: str) -> None:
         hint = f"write {domain!r} for the whole domain" if local == "*" else "write the address"
         raise _without_effect(key, hint)
     if not at and re.fullmatch(r"[0-9.]+", key):
-        raise _without_effect(key, "write an address or a domain; clients are not looked at here")
+        raise _without_effect(
+            key, "write an address or a domain; the file is not checked against clients"
+        )
     if at:
         address.alias(f"{local}@example.com")
     if domain and not _FOREIGN.fullmatch(domain):
@@ -98,7 +100,7 @@ def _check_key(key: str) -> None:
 
 
 def _is_literal(domain: str) -> bool:
-    """Whether it is an address literal: `[192.0.2.1]` (RFC 5321, section 4.1.3)."""
+    """Whether a domain is an address literal: `[192.0.2.1]` (RFC 5321, section 4.1.3)."""
     return re.fullmatch(r"\[[0-9A-Za-z.:]+\]", domain) is not None
 
 
@@ -107,11 +109,11 @@ def _without_effect(key: str, hint: str) -> ParseError:
 
 
 def _check_action(action: str) -> None:
-    """Raises ParseError for what Postfix does not do."""
+    """Raises ParseError for an action that Postfix does not have."""
     word, *rest = action.split(None, 1)
     text = "".join(rest)
     name = word.upper()
-    if name in _PLAIN:
+    if name in _OPTIONAL_TEXT:
         return
     if name in _WITH_ARGUMENT:
         form, example = _WITH_ARGUMENT[name]
@@ -121,14 +123,16 @@ def _check_action(action: str) -> None:
         return
     if word.isascii() and word.isdigit() and not text:
         if _REPLY_CODE.fullmatch(word):
-            message = f"a number alone, as {word!r}, lets the mail pass"
+            message = f"with a number alone, as {word!r}, the mail passes"
             raise ParseError("unknown-action", message, f"write {word} and a text, or REJECT")
         return
     if _REPLY_CODE.fullmatch(word):
         return
     names = action.replace(",", " ").split()
     if action[0] == "," or not _RESTRICTIONS.issuperset(name.lower() for name in names):
-        message = f"Postfix has no action {action!r}, or it can't be used here; it would answer 451"
+        message = (
+            f"Postfix has no action {action!r}, or it can't be used here; it would reply with 451"
+        )
         raise ParseError(
             "unknown-action", message, "write REJECT to refuse the mail, OK to accept it"
         )

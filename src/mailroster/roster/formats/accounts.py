@@ -1,11 +1,11 @@
-"""`postfix-accounts.cf`: who has a mailbox and a login.
+"""`postfix-accounts.cf`: accounts, each with a mailbox and a login.
 
     account = address "|" "{SCHEME}hash" [ "|" extra-fields ]
 
     john.doe@example.com|{SHA512-CRYPT}$6$Fp…|userdb_mail=mbox:~/mail:INBOX=~/inbox
 
 One physical line each. The extra fields are Dovecot's (passwd-file extra fields), separated by
-blanks; mailroster.roster.formats.extra_fields has the list of those that are allowed.
+blanks; mailroster.roster.formats.extra_fields has the list of allowed fields.
 Limits: see mailroster.base.address.
 """
 
@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from mailroster.base import address
 from mailroster.base.address import Address
-from mailroster.roster.documents.document import Document, Format, Plain
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.format import Format, Plain
 from mailroster.roster.documents.text import check_text
 from mailroster.roster.formats import credentials
 
@@ -24,11 +25,11 @@ class Account(NamedTuple):
     extra: str = ""
 
     def is_locked(self) -> bool:
-        """Whether nobody can log in with its password, though it has mail."""
+        """Whether its password is locked: it gets mail, but no one can log in."""
         return credentials.is_locked(self.password)
 
     def fields(self) -> list[tuple[str, str]]:
-        """The extra fields as (name, value); a bare name is a field that is set, to nothing."""
+        """The extra fields as (name, value); a bare name has an empty value."""
         pairs = [field.partition("=") for field in self.extra.split()]
         return [(name, value) for name, _, value in pairs]
 
@@ -55,17 +56,7 @@ class Accounts(Format[Account]):
         return account
 
     def plain(self) -> Plain[Account] | None:
-        import re
-
-        if address.delimiters().strip("+"):  # plain addresses may have another delimiter in them
-            return None
-        made = Account._make
-
-        def entry(line: str) -> Account:
-            login, _, password = line.partition("|")
-            return made((login, password, ""))
-
-        return Plain(re.compile(rf"({address.PLAIN})\|{credentials.PLAIN}").fullmatch, entry)
+        return Plain.of_account("|", credentials.PLAIN, Account._make, "")
 
 
 ACCOUNTS = Accounts()
@@ -78,8 +69,8 @@ def line(account: Account) -> str:
 
 
 def changed_line(line: str, hash: str, extra: str | None = None) -> str:
-    """The line of an account with another hash, and with other extra fields if there are any; its
-    spelling and its blanks stay."""
+    """The line of an account with another hash, and with other extra fields if `extra` is given;
+    the spelling and the blanks stay."""
     before, bar, rest = line.removesuffix("\r").partition("|")
     old, extra_bar, old_extra = rest.partition("|")
     padded = old.replace(old.strip(" \t"), hash, 1)
@@ -87,12 +78,12 @@ def changed_line(line: str, hash: str, extra: str | None = None) -> str:
 
 
 def add(document: Document[Account], account: Account) -> Document[Account]:
-    """With one more account, at the end."""
+    """Appends an account."""
     return document.append(line(account))
 
 
 def set_password(document: Document[Account], login: Address, hash: str) -> Document[Account]:
-    """With another hash for an account that is there; its spelling and extra fields stay."""
+    """Sets the hash of an account that exists; the spelling and the extra fields stay."""
     position = document.position(login)
     assert position is not None, login
     return document.replace(position, changed_line(document.line(position), hash))

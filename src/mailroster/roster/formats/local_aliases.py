@@ -1,10 +1,10 @@
-"""`postfix-aliases.cf`: aliases of the server's own names, as `root` and `abuse`.
+"""`postfix-aliases.cf`: aliases of local names, like `root` and `abuse`.
 
     alias = name ":" recipient *( separator recipient )
 
     abuse: john.doe@example.com, jane.doe@example.com
 
-aliases(5), without what would run a program or write a file: `|command`, `/file` and
+aliases(5), without recipients that run a program or write a file: `|command`, `/file` and
 `:include:/file` are refused. `/dev/null` discards mail. A name has no domain; its case does not
 count. Recipients are separated by commas and blanks; a line that starts with a blank continues the
 one before.
@@ -49,17 +49,17 @@ class LocalAliases(Virtual):
                 raise ParseError(
                     "unsafe-recipient",
                     f"alias {key!r} leads to a program or a file ({word[:1]!r}…)",
-                    "give it addresses; a Sieve script can file mail, nothing here runs programs",
+                    "write addresses; a Sieve script can file mail, but no alias runs a program",
                 )
             recipient = address.recipient(word)
             if recipient[0] == "@":
                 raise ParseError(
-                    "malformed-address", f"{word!r} is a whole domain", "give an address"
+                    "malformed-address", f"{word!r} is a whole domain", "write an address"
                 )
             recipients.setdefault(recipient.lower(), recipient)
         if not recipients:
             raise ParseError(
-                "no-recipient", f"alias {key!r} leads nowhere", "add a recipient behind it"
+                "no-recipient", f"alias {key!r} has no recipient", "add a recipient behind it"
             )
         return Alias(key, tuple(recipients.values()))
 

@@ -1,4 +1,4 @@
-"""`key value`: what the aliases and the restrictions have in common (postmap(1), "file format").
+"""`key value`: the form of aliases and restrictions (postmap(1), "file format").
 
 A line that starts with a blank continues the one before; the key is the first word, and an address.
 """
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from mailroster.base import address
 from mailroster.base.findings import ParseError
-from mailroster.roster.documents.document import Format
+from mailroster.roster.documents.format import Format
 from mailroster.roster.documents.text import check_text, content, logical_lines
 
 E = TypeVar("E")
@@ -39,5 +39,5 @@ class LookupTable(Format[E]):
 
 
 def rekeyed(line: str, key: str) -> str:
-    """A logical line with another key; all else stays."""
-    return re.sub(r"^(\ufeff?)[^ \t\r\n]+", lambda found: found[1] + key, line.removesuffix("\r"))
+    """A logical line with another key; everything else stays."""
+    return re.sub(r"^(\ufeff?)[^ \t\r\n]+", lambda match: match[1] + key, line.removesuffix("\r"))

@@ -1,17 +1,17 @@
-"""`dovecot-masters.cf`: who may log in as anybody, as `user@domain*name`.
+"""`dovecot-masters.cf`: masters, who may log in as any account, as `user@domain*name`.
 
     master = name "|" "{SCHEME}hash"
 
     admin|{SHA512-CRYPT}$6$Fp…
 
-One physical line each. A name is what Dovecot takes in front of nothing else: letters, digits and
-`.-_@`; it is compared without case, as logins are.
+One physical line each. A name has letters, digits and `.-_@`; its case does not count, as in
+logins.
 """
 
 from typing import NamedTuple
 
 from mailroster.base.findings import ParseError
-from mailroster.roster.documents.document import Format
+from mailroster.roster.documents.format import Format
 from mailroster.roster.documents.text import check_text
 from mailroster.roster.formats import credentials
 
@@ -29,7 +29,7 @@ def master_name(text: str) -> str:
     if not name or name[0] in "-." or any(char not in NAME_CHARS for char in name):
         raise ParseError(
             "malformed-name",
-            f"{text!r} can't be the name of a master",
+            f"{text!r} is not a valid name of a master",
             "use letters, digits and . - _ @",
         )
     return name

@@ -1,10 +1,10 @@
-"""The paths that an extra field may name: below the home of the account, or below the mail folder.
+"""The paths in extra fields: below the home of the account, or below the mail folder.
 
     place    = ( "~" | "%h" | "%{home}" | "" ) *( "/" part )      mbox:~/mail, /var/mail/%d/%n
     location = [ driver ":" ] place *( ":" option )               doc.dovecot.org/2.3, mail location
 
-A part is neither `.` nor `..`, and its variables are those that never become one. Which folder is
-the mail folder is a setting, so that `is_below` is asked apart.
+A part is neither `.` nor `..`, and its variables can't become these. The mail folder is a setting,
+so `is_below` is a separate check.
 """
 
 import re
@@ -16,28 +16,28 @@ PLACES = {
     "INDEXPVT": "mail_index_private_path", "CONTROL": "mail_control_path",
     "ALT": "mail_alt_path", "VOLATILEDIR": "mail_volatile_path",
 }  # fmt: skip
-#: Those that name a file or a folder in it.
+#: Options that name a file or a folder in it.
 NAMES = {
     "DIRNAME": "mailbox_directory_name", "MAILBOXDIR": "mailbox_root_directory_name",
     "SUBSCRIPTIONS": "mailbox_subscriptions_filename",
 }  # fmt: skip
 OPTIONS = {**PLACES, "LAYOUT": "mailbox_list_layout", **NAMES}
-#: Those that stand without a value.
+#: Options without a value.
 FLAGS = {
     "UTF-8": "mailbox_list_utf8", "ITERINDEX": "mailbox_list_iter_from_index_dir",
     "NO-NOSELECT": "mailbox_list_drop_noselect",
 }  # fmt: skip
-#: Drivers that keep mail in files below their place; `imapc` and `pop3c` ask another server.
+#: Drivers that keep mail in files below their path; `imapc` and `pop3c` use another server.
 DRIVERS = ("auto", "maildir", "mbox", "dbox", "sdbox", "mdbox")
 LAYOUTS = ("maildir++", "fs", "index")
-#: An index in no file.
+#: An index without files.
 IN_MEMORY = "MEMORY"
 
 HOME, ABSOLUTE, RELATIVE, LEAVING = "home", "absolute", "relative", "leaving"
 _START = re.compile(r"~|%h|%\{home\}")
 _HASH = r"(?:md5|sha1|sha256|sha512)"
-#: Variables that become a part of a path, or of one: never empty, never only dots, no slash. Not
-#: those that cut letters out of the middle: of `a.b`, `%1.1n` is a dot.
+#: Variables that are safe as a part of a path, or in a part: never empty, never only dots, no
+#: slash. Not those that cut letters from the middle: `%1.1n` of `a.b` is a dot.
 _VARIABLE = re.compile(
     rf"%[LURHM]*(?:(?:[1-9]\d?)?[udn]|\{{(?:{_HASH}:)?(?:user|username|domain)\}})|"
     r"%\{(?:user|username|domain)(?:\|(?:username|domain|lower|upper|reverse))*"
@@ -46,7 +46,7 @@ _VARIABLE = re.compile(
 
 
 def kind(place: str) -> str:
-    """HOME or ABSOLUTE for what may be a place; RELATIVE for what is none, and LEAVING for one that
+    """HOME or ABSOLUTE for an allowed path; RELATIVE for another path, and LEAVING for a path that
     may lead anywhere, by `..` or by a variable."""
     path = unfolded(place)
     start = _START.match(path)
@@ -60,7 +60,8 @@ def kind(place: str) -> str:
 
 
 def is_below(place: str, folder: str) -> bool:
-    """Whether a place that is HOME or ABSOLUTE lies below the home of its account, or a folder."""
+    """Whether a path that is HOME or ABSOLUTE is below the home of its account or below a
+    folder."""
     if kind(place) == HOME:
         return True
     path = re.sub("/+", "/", unfolded(place)).rstrip("/")
@@ -75,7 +76,7 @@ def unfolded(text: str) -> str:
 
 
 def driver(location: str) -> str:
-    """The driver of a mail location; "" for one that Dovecot does not have, or that is no place."""
+    """The driver of a mail location; "" for an unknown driver, or if it is not a location."""
     word, colon, _ = location.partition(":")
     if colon and word in DRIVERS:
         return word

@@ -1,10 +1,11 @@
-"""`dovecot-quotas.cf`: how much a mailbox may hold.
+"""`dovecot-quotas.cf`: the quotas of mailboxes.
 
     quota = address ":" size
 
     john.doe@example.com:5G
 
-One physical line each; the size as in mailroster.base.sizes. No entry: the server's default.
+One physical line each; the size as in mailroster.base.sizes. Without an entry the default of the
+server counts.
 """
 
 from typing import NamedTuple
@@ -13,7 +14,8 @@ from mailroster.base import address
 from mailroster.base.address import Address
 from mailroster.base.findings import ParseError
 from mailroster.base.sizes import normal_size
-from mailroster.roster.documents.document import Document, Format, Plain
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.format import Format, Plain
 from mailroster.roster.documents.text import check_text
 
 
@@ -37,17 +39,7 @@ class Quotas(Format[Quota]):
         return Quota(address.account(login.strip(" \t")), normal_size(size))
 
     def plain(self) -> Plain[Quota] | None:
-        import re
-
-        if address.delimiters().strip("+"):  # plain addresses may have another delimiter in them
-            return None
-        made = Quota._make
-
-        def entry(line: str) -> Quota:
-            login, _, size = line.partition(":")
-            return made((login, size))
-
-        return Plain(re.compile(rf"({address.PLAIN}):[1-9][0-9]{{0,5}}[kMGT]").fullmatch, entry)
+        return Plain.of_account(":", "[1-9][0-9]{0,5}[kMGT]", Quota._make)
 
 
 QUOTAS = Quotas()
@@ -59,13 +51,13 @@ def line(quota: Quota) -> str:
 
 
 def changed_line(line: str, size: str) -> str:
-    """The line of a quota with another size; its spelling and its blanks stay."""
+    """The line of a quota with another size; the spelling and the blanks stay."""
     login, colon, old = line.removesuffix("\r").partition(":")
     return login + colon + old.replace(old.strip(" \t"), size, 1)
 
 
 def put(document: Document[Quota], quota: Quota) -> Document[Quota]:
-    """With the size of one mailbox set; a line that has one already is rewritten in its place."""
+    """Sets the quota of a mailbox; its line is changed in place, or appended."""
     position = document.position(quota.address)
     if position is None:
         return document.append(line(quota))

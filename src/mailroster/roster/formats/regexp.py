@@ -5,10 +5,10 @@
 
     /^test[0-9][0-9]*@example\\.com/ qa@example.com
 
-pcre_table(5): the first rule that matches wins; `if` … `endif` may be nested; any character that is
-no letter, digit or blank may stand for `/`; a line that starts with a blank continues the one
-before, unless it is a comment. Whether a pattern compiles is for Postfix to say
-(system/programs.py).
+pcre_table(5): the first rule that matches wins; `if` … `endif` may be nested; the delimiter `/` may
+be any character except letters, digits and blanks; a line that starts with a blank continues the
+one before, unless it is a comment. Only Postfix can tell whether a pattern compiles
+(servers/patterns.py).
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from mailroster.base import address
 from mailroster.base.findings import ERROR, Finding, ParseError, printable
-from mailroster.roster.documents.document import Document, Format
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.format import Format, Lines
 from mailroster.roster.documents.text import check_text, content, logical_lines
 from mailroster.roster.formats import virtual
 
@@ -59,14 +60,14 @@ class Regexp(Format[Rule]):
             return Rule("if", pattern, "")
         pattern, result = _pattern(text)
         if not result:
-            message = f"rule {printable(pattern)} leads nowhere"
+            message = f"rule {printable(pattern)} has no recipient"
             raise ParseError("no-recipient", message, "add a recipient behind it")
         for word in recipients(result):
-            if '"' not in word and "<" not in word:  # which tok822(3) reads in its own way
+            if '"' not in word and "<" not in word:  # which tok822(3) reads by rules of its own
                 recipient(word)
         return Rule("match", pattern, result)
 
-    def faults(self, document: Document[Rule]) -> Iterator[Finding]:
+    def faults(self, document: Lines) -> Iterator[Finding]:
         """An `if` without `endif` makes every later rule conditional; Postfix only warns."""
         opened: list[int] = []
         for position, line in enumerate(document.lines):
@@ -93,8 +94,7 @@ REGEXP = Regexp()
 
 
 class Placed(NamedTuple):
-    """A line that can be read, where it stands, and the positions of the `if`s around it, the
-    outermost first."""
+    """A rule with its position and the positions of the `if`s around it, the outermost first."""
 
     position: int
     rule: Rule
@@ -102,8 +102,8 @@ class Placed(NamedTuple):
 
 
 def placed(document: Document[Rule]) -> list[Placed]:
-    """Every line that can be read, in the order of the file."""
-    found: list[Placed] = []
+    """Every rule that can be read, in the order of the file."""
+    rules: list[Placed] = []
     opened: tuple[int, ...] = ()
     for position, line in enumerate(document.lines):
         rule = document.readable(line)
@@ -111,10 +111,10 @@ def placed(document: Document[Rule]) -> list[Placed]:
             continue
         if rule.kind == "endif":
             opened = opened[:-1]
-        found.append(Placed(position, rule, opened))
+        rules.append(Placed(position, rule, opened))
         if rule.kind == "if":
             opened = (*opened, position)
-    return found
+    return rules
 
 
 def open_ifs(document: Document[Rule]) -> list[int]:
@@ -129,13 +129,13 @@ def open_ifs(document: Document[Rule]) -> list[int]:
 
 
 def recipients(result: str) -> list[str]:
-    """The recipients in the result of a rule, as they are written, `$1` and all."""
+    """The recipients in the result of a rule as written, with references such as `$1`."""
     return result.replace(",", " ").split()
 
 
 def numbered(document: Document[Rule]) -> str:
-    """A table that matches as this one does, but whose results begin with the number of their
-    line, so that Postfix can tell which rule it was."""
+    """A table with the same rules, in which each result begins with the number of its line, so that
+    a lookup by Postfix shows which rule matched."""
     lines = []
     for position, line in enumerate(document.lines):
         rule = document.readable(line)
@@ -147,51 +147,50 @@ def numbered(document: Document[Rule]) -> str:
 
 
 def pattern(text: str) -> str:
-    """The pattern of a rule, without blanks around it; `^…` without delimiters gets them.
+    """The pattern of a rule, without blanks around it; `^…` gets delimiters.
 
-    Raises ParseError for a text that can't be a pattern, or has more than one line.
+    Raises ParseError if the text is not a pattern, or has several lines.
     """
     check_text(text)
     text = text.strip()
     if "\n" in text or "\r" in text:
-        raise ParseError("malformed-rule", "a line break in the pattern", "write it in one line")
+        raise ParseError("malformed-rule", "the pattern has a line break", "write it in one line")
     if text[:1] == "#":
         hint = "write /pattern/"
         raise ParseError("malformed-rule", f"{text!r} would be a comment in the file", hint)
     if text[:1] == "^":
         text = "/" + _escaped(text) + "/"
     if not text or text[0].isalnum():
-        hint = "write it between slashes, as /^test[0-9]+@example\\.com$/"
+        hint = "write it between slashes, like /^test[0-9]+@example\\.com$/"
         raise ParseError("malformed-rule", f"{text!r} has no delimiters", hint)
-    found, rest = _pattern(text)
+    pattern, rest = _pattern(text)
     if rest:
-        message = f"{printable(rest)!r} behind the pattern {printable(found)!r}"
+        message = f"{printable(rest)!r} behind the pattern {printable(pattern)!r}"
         raise ParseError(
             "malformed-rule",
             message,
-            f"put a backslash before each {printable(_delimiter(found))} in it",
+            f"put a backslash before each {printable(_delimiter(pattern))} in it",
         )
-    return found
+    return pattern
 
 
 def recipient(text: str) -> str:
-    """A recipient of a rule: as of an alias, with `$1`, `${1}`, `$(1)` and `$$` anywhere in it.
+    """A recipient of a rule: like that of an alias, and may contain `$1`, `${1}`, `$(1)` and `$$`.
     Raises ParseError."""
     parts = []
-    place = 0
-    while place < len(text):
-        length = _reference(text, place)
-        parts.append("x" if length else text[place])
-        place += length or 1
+    offset = 0
+    while offset < len(text):
+        length = _reference_length(text, offset)
+        parts.append("x" if length else text[offset])
+        offset += length or 1
     sample = "".join(parts)
     if sample[:1] == "@" and sample != text:
-        return text  # the captured text may be what stands before it
+        return text  # the captured text may be the part before the `@`
     try:
         address.recipient(sample)
-    except ParseError as fault:
-        raise ParseError(
-            fault.code, fault.message.replace(repr(sample), repr(text)), fault.hint
-        ) from None
+    except ParseError as error:
+        message = error.message.replace(repr(sample), repr(text))
+        raise ParseError(error.code, message, error.hint) from None
     return text
 
 
@@ -201,19 +200,19 @@ def line(pattern: str, recipients: Iterable[str]) -> str:
 
 
 def add_recipient(document: Document[Rule], position: int, recipient: str) -> Document[Rule]:
-    """With one more recipient on the rule at a position."""
+    """Adds a recipient to the rule at a position."""
     old = document.line(position).rstrip(" \t\r")
     comma = "" if old.endswith(",") else ","
     return document.replace(position, f"{old}{comma}{recipient}")
 
 
 def without(line: str, removed: Iterable[str]) -> str | None:
-    """The line of a rule without some recipients, in any spelling; None if no other would be left.
-    Raises ParseError if its pattern goes over several lines."""
+    """The line of a rule without some recipients, in any spelling; None if no recipient would be
+    left. Raises ParseError if its pattern has several lines."""
     first = line.partition("\n")[0]
-    found, _ = _pattern(first.strip(" \t\ufeff"))
-    end = first.index(found) + len(found)
-    # A word that is no recipient stands in for the pattern, which may have blanks in it.
+    pattern, _ = _pattern(first.strip(" \t\ufeff"))
+    end = first.index(pattern) + len(pattern)
+    # "/" replaces the pattern, which may contain blanks.
     rest = virtual.without("/" + line[end:], removed)
     return None if rest is None else line[:end] + rest[1:]
 
@@ -223,28 +222,28 @@ def _delimiter(pattern: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """A pattern with a backslash before each slash that has none."""
-    escaped, place = "", 0
-    while place < len(text):
-        step = 2 if text[place] == "\\" else 1
-        escaped += "\\/" if text[place] == "/" else text[place : place + step]
-        place += step
+    """A pattern with a backslash before each slash that lacks one."""
+    escaped, offset = "", 0
+    while offset < len(text):
+        step = 2 if text[offset] == "\\" else 1
+        escaped += "\\/" if text[offset] == "/" else text[offset : offset + step]
+        offset += step
     return escaped
 
 
-def _reference(text: str, place: int) -> int:
-    """The length of a `$1`, `${1}`, `$(1)` or `$$` that begins at a place; 0 if none does."""
-    if text[place] != "$":
+def _reference_length(text: str, offset: int) -> int:
+    """The length of a `$1`, `${1}`, `$(1)` or `$$` that begins at an offset; 0 if none does."""
+    if text[offset] != "$":
         return 0
-    if text[place + 1 : place + 2] == "$":
+    if text[offset + 1 : offset + 2] == "$":
         return 2
-    close = {"{": "}", "(": ")"}.get(text[place + 1 : place + 2], "")
-    start = place + (2 if close else 1)
+    close = {"{": "}", "(": ")"}.get(text[offset + 1 : offset + 2], "")
+    start = offset + (2 if close else 1)
     end = start
     while text[end : end + 1].isascii() and text[end : end + 1].isdigit():
         end += 1
     closed = not close or text[end : end + 1] == close
-    return end + len(close) - place if end > start and closed else 0
+    return end + len(close) - offset if end > start and closed else 0
 
 
 def _pattern(text: str) -> tuple[str, str]:

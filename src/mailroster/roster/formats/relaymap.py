@@ -1,14 +1,15 @@
-"""`postfix-relaymap.cf`: through which server the mail of a sender leaves.
+"""`postfix-relaymap.cf`: the relay for the mail of each sender.
 
     relay = sender [ destination *( separator destination ) ]
 
     @example.com   [smtp.provider.test]:587
     @intern.test
 
-The sender is `@domain` or `user@domain`, the more exact one wins; a destination is `[host]:port`,
-or without brackets a domain whose MX is asked (transport(5), "nexthop"). Several are separated by
-commas and blanks and tried in their order. A sender alone is never relayed: its mail goes straight
-to where it is for. A line that starts with a blank continues the one before.
+The sender is `@domain` or `user@domain`, the more specific one wins; a destination is
+`[host]:port`, or without brackets a domain whose MX is used (transport(5), "nexthop"). Several are
+separated by commas and blanks and tried in order. The mail of a sender without a destination is
+never relayed: it goes directly to the servers of its recipients. A line that starts with a blank
+continues the one before.
 """
 
 import re
@@ -45,24 +46,22 @@ RELAYMAP = Relaymap()
 
 
 def sender(text: str) -> str:
-    """A sender as both files of a relay name it: `@domain` or `user@domain`. Raises ParseError."""
+    """The sender in both files of relays: `@domain` or `user@domain`. Raises ParseError."""
     key = address.alias(text)
     if "@" not in key:
-        raise ParseError("malformed-sender", f"{text!r} is no sender", "write @example.com")
+        raise ParseError("malformed-sender", f"{text!r} is not a sender", "write @example.com")
     return key
 
 
 def destination(text: str) -> str:
-    """A server, as transport(5) names one. Raises ParseError."""
-    found = re.fullmatch(_DESTINATION, text)
-    if found is None:
+    """A destination in the form of transport(5). Raises ParseError."""
+    match = re.fullmatch(_DESTINATION, text)
+    if match is None:
         hint = COMMENT_BEHIND if text[:1] == "#" else "write [host]:port"
-        raise ParseError("malformed-relay", f"{text!r} is no server that takes mail", hint)
-    port = found[1] or ""
+        raise ParseError("malformed-relay", f"{text!r} is not a mail server", hint)
+    port = match[1] or ""
     if port.isdigit() and not 0 < int(port[:6]) <= _PORT_MAX:
-        raise ParseError(
-            "malformed-relay", f"{text!r} has a port that none can have", "write [host]:587"
-        )
+        raise ParseError("malformed-relay", f"{text!r} has an invalid port", "write [host]:587")
     return text
 
 
@@ -72,7 +71,7 @@ def line(relay: Relay) -> str:
 
 
 def put(document: Document[Relay], relay: Relay) -> Document[Relay]:
-    """With what is said of one sender; a line that says it already is rewritten in its place."""
+    """Sets the relay of a sender; its line is changed in place, or appended."""
     position = document.position(relay.sender)
     if position is None:
         return document.append(line(relay))

@@ -1,12 +1,12 @@
-"""`postfix-sasl-password.cf`: as whom Postfix logs in at a relay.
+"""`postfix-sasl-password.cf`: the logins of Postfix at relays.
 
     login = who user ":" password
 
     @example.com   john:secret
 
-`who` is the sender whose mail it is, `@domain` or `user@domain`; or the relay, spelled as it is
-where it is named: `[host]:port` (postconf(5), smtp_sasl_password_maps). Passwords stand here in
-clear, as Postfix has to say them: the file has mode 0600, and no output shows them. A password may
+`who` is the sender of the mail, `@domain` or `user@domain`; or the relay, spelled as in the setting
+or file that names it: `[host]:port` (postconf(5), smtp_sasl_password_maps). Passwords are in clear,
+since Postfix has to send them: the file has mode 0600, and no output shows them. A password may
 have any character, and blanks inside it. A line that starts with a blank continues the one before.
 """
 
@@ -45,24 +45,24 @@ class SaslPasswords(LookupTable[Login]):
             raise ParseError("malformed-login", message, _HINT) from None
         user, colon, password = text.partition(":")
         if not user or not colon or not password:
-            raise ParseError("malformed-login", "there is no USER:PASSWORD in the line", _HINT)
+            raise ParseError("malformed-login", "the line has no USER:PASSWORD", _HINT)
         return Login(who, user, password)
 
     def hidden(self, line: str) -> str:
-        """A physical line without what may be a password: all behind the first word."""
+        """A physical line without what may be a password: everything behind the first word."""
         stripped = line.lstrip(" \t\ufeff")
         if only_comments(line):
             return line[: len(line) - len(stripped)] + (
                 "# …" if stripped.lstrip("#").strip() else stripped
             )
         if line[:1] in (" ", "\t"):
-            return " …"  # goes on with an entry
+            return " …"  # continues an entry
         who = _who(line.split(None, 1)[0])
         return f"{who} …" if who[0] == "[" or "@" in who else "…"
 
 
 def _who(word: str) -> str:
-    """The first word of a line, less what may be a password where another format is meant."""
+    """The first word of a line, without what may be a password in a line of another format."""
     return word if word.startswith("[") else word.partition(":")[0] or word[:1]
 
 
@@ -70,20 +70,19 @@ SASL_PASSWORDS = SaslPasswords()
 
 
 def line(login: Login) -> str:
-    """A login as a line of the file. Raises ParseError for what the file can't hold."""
-    made = f"{login.who} {login.user}:{login.password}"
+    """A login as a line of the file. Raises ParseError if the file can't contain it."""
+    text = f"{login.who} {login.user}:{login.password}"
     if not login.user or login.user != login.user.strip(" \t") or ":" in login.user:
         message = "the user is empty, or has a ':' or a blank at an end"
-        raise ParseError(
-            "malformed-user", message, "Postfix would read another one: take one without"
-        )
-    if not login.password or SASL_PASSWORDS.parse(made) != login:
-        message = "the password is empty or has a blank at its end, which the file can't hold"
-        raise ParseError("malformed-password", message, "take one without")
-    return made
+        hint = "use another user; Postfix would not read this one"
+        raise ParseError("malformed-user", message, hint)
+    if not login.password or SASL_PASSWORDS.parse(text) != login:
+        message = "the password is empty or has a blank at an end, which the file can't contain"
+        raise ParseError("malformed-password", message, "use another password")
+    return text
 
 
 def put(document: Document[Login], login: Login) -> Document[Login]:
-    """With the login of one sender; a line that has one already is rewritten in its place."""
-    made, position = line(login), document.position(login.who)
-    return document.append(made) if position is None else document.replace(position, made)
+    """Sets the login of a sender or relay; its line is changed in place, or appended."""
+    text, position = line(login), document.position(login.who)
+    return document.append(text) if position is None else document.replace(position, text)

@@ -1,12 +1,12 @@
-"""`postfix-sender-logins.cf`: who else may send as an address.
+"""`postfix-sender-logins.cf`: the accounts that may also send as an address.
 
     grant = sender account *( separator account )
 
     press@example.com   john.doe@example.com, jane.doe@example.com
 
 As in `postfix-virtual.cf`: accounts are separated by commas and blanks, a line that starts with a
-blank continues the one before. The sender is `user@domain`, or `@domain` for whatever in a domain
-has no entry, alias or mailbox of its own (postconf(5), smtpd_sender_login_maps).
+blank continues the one before. The sender is `user@domain`, or `@domain` for all addresses of a
+domain without an entry, alias or mailbox of their own (postconf(5), smtpd_sender_login_maps).
 """
 
 from collections.abc import Iterable
@@ -29,11 +29,11 @@ class SenderLogins(LookupTable[Grant]):
     def parse(self, line: str) -> Grant:
         written, text = self.words(line)
         granted = sender(written)
-        # A word as Postfix can hold it, which is more than IDNA asks for.
+        # Postfix has stricter rules for a word than IDNA.
         words = map(address.recipient, text.replace(",", " ").split())
         accounts = dict.fromkeys(map(address.account, words))
         if not accounts:
-            message = f"nobody is named who may send as {granted!r}"
+            message = f"no account may send as {granted!r}"
             raise ParseError("no-account", message, "add the address of an account behind it")
         return Grant(granted, tuple(accounts))
 
@@ -48,11 +48,11 @@ SENDER_LOGINS = SenderLogins()
 
 
 def sender(text: str) -> Address:
-    """What somebody may be allowed to send as: `user@domain` or `@domain`. Raises ParseError."""
-    found = address.alias(text)
-    if "@" not in found:
+    """The sender of a grant: `user@domain` or `@domain`. Raises ParseError."""
+    key = address.alias(text)
+    if "@" not in key:
         message = f"{text!r} has no domain"
         raise ParseError(
             "malformed-address", message, "write user@example.com, or @example.com for all"
         )
-    return found
+    return key

@@ -2,8 +2,8 @@
 
     john.doe@example.com.dovecot.sieve
 
-The name of the file says whose mail a script sorts: an account's, in any case; or everybody's,
-before or after the script of the account itself. What stands in it only Pigeonhole judges.
+The name of the file says whose mail the script sorts: that of an account, in any case, or that of
+all accounts, before or after the script of the account. Only Pigeonhole checks its content.
 """
 
 from codecs import BOM_UTF8
@@ -18,37 +18,35 @@ BEFORE, AFTER = "before", "after"
 
 
 def script_of(raw: bytes) -> bytes:
-    """The script in the bytes of a file: without a byte order mark, which Pigeonhole refuses."""
+    """The script in the bytes of a file, without a byte order mark, which Pigeonhole refuses."""
     return raw.removeprefix(BOM_UTF8)
 
 
 class Scripts(NamedTuple):
-    """The scripts of a folder: name (`before`, `after` or an address) -> file; and what is wrong
-    with the names of the others."""
+    """The scripts of a folder: name (`before`, `after` or an address) -> file; and findings about
+    files with other names."""
 
     files: dict[str, str]
     findings: list[Finding]
 
 
 def scripts_among(files: Iterable[str]) -> Scripts:
-    """Those of some files that are Sieve scripts. Of two spellings of one name the first counts."""
-    found = Scripts({}, [])
+    """The Sieve scripts among some files. Of two spellings of one name the first counts."""
+    scripts = Scripts({}, [])
     for file in sorted(file for file in files if file.endswith(SUFFIX)):
         where = Location(printable(file))
         try:
             name = _name(file.removesuffix(SUFFIX))
-        except ParseError as fault:
-            message, hint = (
-                f"the file belongs to nobody: {fault.message}",
-                f"name it ADDRESS{SUFFIX}",
-            )
-            found.findings.append(Finding(where, WARNING, "sieve-of-nobody", message, hint))
+        except ParseError as error:
+            message = f"the file belongs to no account: {error.message}"
+            hint = f"name it ADDRESS{SUFFIX}"
+            scripts.findings.append(Finding(where, WARNING, "sieve-of-nobody", message, hint))
             continue
-        if found.files.setdefault(name, file) != file:
-            message = f"{name!r} has a script already, {found.files[name]}; this one does not count"
+        if (first := scripts.files.setdefault(name, file)) != file:
+            message = f"{name!r} already has a script, {first}; this file is ignored"
             hint = "remove one of them"
-            found.findings.append(Finding(where, WARNING, "duplicate-sieve", message, hint))
-    return found
+            scripts.findings.append(Finding(where, WARNING, "duplicate-sieve", message, hint))
+    return scripts
 
 
 def _name(text: str) -> str:

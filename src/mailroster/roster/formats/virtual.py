@@ -6,7 +6,7 @@
 
 virtual(5): the key is `user@domain`, `user` or `@domain` (catch-all); recipients are separated by
 commas and blanks; a line that starts with a blank continues the one before. The case of keys does
-not count, the case of recipients is kept.
+not count; the case of recipients stays.
 """
 
 import re
@@ -16,7 +16,8 @@ from typing import NamedTuple, TypeVar
 from mailroster.base import address
 from mailroster.base.findings import ParseError
 from mailroster.roster.documents import notes
-from mailroster.roster.documents.document import Document, Plain
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.format import Plain
 from mailroster.roster.documents.text import only_comments
 from mailroster.roster.formats.lookup_table import LookupTable
 
@@ -25,7 +26,7 @@ E = TypeVar("E")
 
 class Alias(NamedTuple):
     key: str
-    recipients: tuple[str, ...]  # as they are written, each once, whatever its case
+    recipients: tuple[str, ...]  # as written; each once, without regard to case
 
 
 class Virtual(LookupTable[Alias]):
@@ -40,13 +41,13 @@ class Virtual(LookupTable[Alias]):
             recipients.setdefault(recipient.lower(), recipient)
         if not recipients:
             raise ParseError(
-                "no-recipient", f"alias {key!r} leads nowhere", "add a recipient behind it"
+                "no-recipient", f"alias {key!r} has no recipient", "add a recipient behind it"
             )
         if len(recipients) > 1 and any(word[0] == "@" for word in recipients):
             raise ParseError(
                 "domain-among-recipients",
                 f"alias {key!r} has '@domain' among several recipients",
-                "give '@domain' as the only recipient",
+                "write '@domain' as the only recipient",
             )
         return Alias(key, tuple(recipients.values()))
 
@@ -61,7 +62,7 @@ class Virtual(LookupTable[Alias]):
         return Plain(re.compile(rf"({address.PLAIN})[ \t]+{recipients}").fullmatch, entry)
 
     def mentions(self, entry: Alias) -> Iterable[tuple[str, str]]:
-        """A bare key mentions itself: the account of that name comes before the alias."""
+        """A bare key mentions itself: the account of that name takes precedence over the alias."""
         for word in (*entry.recipients, entry.key) if "@" not in entry.key else entry.recipients:
             user, domain = address.split(address.qualified(word.lower(), ""))
             yield address.split_extension(user)[0], domain
@@ -87,11 +88,10 @@ def line(key: str, recipients: Iterable[str]) -> str:
 
 
 def add_recipient(document: Document[E], key: str, recipient: str) -> Document[E]:
-    """With one more recipient on an alias, which is made at the end where there is none.
+    """Adds a recipient to an alias, or appends the alias. Also for other files of this form
+    (mailroster.roster.formats.sender_logins).
 
-    The same for any other file of this form (mailroster.roster.formats.sender_logins).
-
-    Raises ParseError for one that can't stand beside the others.
+    Raises ParseError for a recipient that is not allowed with the others.
     """
     position = document.position(key)
     if position is None:
@@ -104,8 +104,8 @@ def add_recipient(document: Document[E], key: str, recipient: str) -> Document[E
 
 
 def remove_recipients(document: Document[E], key: str, recipients: Iterable[str]) -> Document[E]:
-    """Without some recipients (in any spelling) in every line of an alias; a line left bare goes,
-    one that can't be read stays.
+    """Removes some recipients (in any spelling) from every line of an alias. A line without other
+    recipients is removed; a line that can't be read stays.
 
     The other recipients keep their spelling, their order and the blanks around them.
     """
@@ -125,18 +125,19 @@ def remove_recipients(document: Document[E], key: str, recipients: Iterable[str]
 
 
 def reworded(line: str, change: Callable[[str], str]) -> str:
-    """A logical line with each recipient as `change` gives it; all else stays."""
+    """A logical line with each recipient changed by `change`; everything else stays."""
     for start, end in reversed(_words(line)[1:]):
         line = line[:start] + change(line[start:end]) + line[end:]
     return line
 
 
-#: A colon sets off the name of an alias of mailroster.roster.formats.local_aliases.
+#: A colon follows the name of an alias in mailroster.roster.formats.local_aliases.
 _WORD = r"[^ \t\r\n,:\ufeff]+"
 
 
 def _words(line: str) -> list[tuple[int, int]]:
-    """Where the words of a logical line stand: the key, then the recipients; comments left out."""
+    """The start and end of each word of a logical line, without comments: the key, then the
+    recipients."""
     words: list[tuple[int, int]] = []
     start = 0
     for piece in line.split("\n"):
@@ -149,27 +150,29 @@ def _words(line: str) -> list[tuple[int, int]]:
 
 
 def without(line: str, recipients: Iterable[str]) -> str | None:
-    """A logical line without some recipients, in any spelling; None if no other would be left."""
+    """A logical line without some recipients, in any spelling; None if no recipient would be
+    left."""
     removed = {address.fold(recipient) for recipient in recipients}
     while True:
         words = _words(line)
-        places = [
-            n for n, (start, end) in enumerate(words) if address.fold(line[start:end]) in removed
+        matches = [
+            n
+            for n, (start, end) in enumerate(words)
+            if n and address.fold(line[start:end]) in removed  # not the key: it may be a recipient
         ]
-        places = [n for n in places if n]  # the key may lead to itself
-        if not places:
+        if not matches:
             return line
-        if len(places) == len(words) - 1:
+        if len(matches) == len(words) - 1:
             return None
-        start, end = _room(line, words, places[0])
+        start, end = _span(line, words, matches[0])
         line = line[:start] + line[end:]
 
 
-def _room(line: str, words: Sequence[tuple[int, int]], place: int) -> tuple[int, int]:
-    """What goes with a recipient: the separator before it; before the first recipient, the one
-    behind it. Where a comment stands there, the physical line, if it holds nothing else."""
-    start, end = words[place]
-    wide = (words[place - 1][1], end) if place > 1 else (start, words[place + 1][0])
+def _span(line: str, words: Sequence[tuple[int, int]], nth: int) -> tuple[int, int]:
+    """The text to remove with a recipient: the separator before it, or for the first recipient the
+    separator behind it. If a comment is there: its physical line, if it contains nothing else."""
+    start, end = words[nth]
+    wide = (words[nth - 1][1], end) if nth > 1 else (start, words[nth + 1][0])
     if not any(piece.lstrip().startswith("#") for piece in line[slice(*wide)].split("\n")[1:]):
         return wide
     line_start, line_end = line.rfind("\n", 0, start), line.find("\n", end)

@@ -1,6 +1,6 @@
-"""The ports on which the servers of an instance listen, and how a client speaks there. Pure values.
+"""The open ports of the servers of an instance, with the protocol of each. Pure values.
 
-Settings say them; overrides of the folder may change them (mailroster.servers.listening).
+They follow from the settings; overrides can change them (mailroster.servers.listening).
 """
 
 from collections.abc import Iterable
@@ -11,9 +11,9 @@ from mailroster.base.settings import Settings
 
 #: The line of the PROXY protocol, version 1, for a client on this machine.
 PROXY = b"PROXY TCP4 127.0.0.1 127.0.0.1 1024 25\r\n"
-#: Ports on which TLS begins at once.
+#: Ports with implicit TLS.
 _TLS = frozenset(("submissions", "imaps", "pop3s"))
-#: The services as the log names them, with their ports.
+#: The services by their names in the log, with their ports.
 _SERVICES = {
     "SMTP": ("smtp",),
     "submission": ("submission", "submissions"),
@@ -24,8 +24,8 @@ _SERVICES = {
 
 
 class Endpoint(NamedTuple):
-    """One port that is on: `name` is one of setting_rules.PORTS, `addresses` are those on which it
-    is reached from this machine, `proxy` says that it expects the PROXY protocol."""
+    """An open port. `name` is one of setting_rules.PORTS; `proxy`: whether it expects the PROXY
+    protocol; `addresses`: where this machine can connect to it."""
 
     name: str
     port: int
@@ -39,7 +39,7 @@ class Endpoint(NamedTuple):
 
 
 def endpoints(settings: Settings) -> tuple[Endpoint, ...]:
-    """Those of the settings, in the order of PORTS."""
+    """The open ports by the settings, in the order of PORTS."""
     proxied = settings.proxied()
     return tuple(
         Endpoint(name, port, name in _TLS, name in proxied, settings.near())
@@ -48,10 +48,10 @@ def endpoints(settings: Settings) -> tuple[Endpoint, ...]:
     )
 
 
-def listed(found: Iterable[Endpoint]) -> str:
+def listed(listening: Iterable[Endpoint]) -> str:
     """The services with their ports, as `SMTP 25, submission 587 and 465`."""
     ports: dict[str, list[str]] = {}
-    for endpoint in found:
+    for endpoint in listening:
         port = f"{endpoint.port} (PROXY)" if endpoint.proxy else str(endpoint.port)
         ports.setdefault(endpoint.service, []).append(port)
     return ", ".join(f"{service} {' and '.join(each)}" for service, each in ports.items())

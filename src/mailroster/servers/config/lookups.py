@@ -1,5 +1,5 @@
-"""The values by which a Postfix reads the tables (postconf(5)): those of a private one, and of one
-that somebody else configures. Pure text."""
+"""The lookup tables and restrictions of main.cf (postconf(5)), the same for a private Postfix and a
+host's own. Pure text."""
 
 import re
 from collections.abc import Iterable
@@ -7,61 +7,59 @@ from typing import NamedTuple
 
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
-from mailroster.routing.router import DISCARD_DOMAIN
+from mailroster.routing.lookups import DISCARD_DOMAIN
 
 _TABLES = (
     "generation", "domains", "mailboxes", "aliases", "senders", "catch_all_senders", "send_access",
     "receive_access", "roles", "local_aliases", "relays", "relay_passwords",
 )  # fmt: skip
 
-
-#: What our policy service is asked, as its policy_context: whether a recipient exists, whether its
-#: mailboxes have room; whether a user may send as an address, and as what a catch-all takes; and
-#: whether the account of a session may still log in.
+#: The questions to our policy service, as its policy_context: whether a recipient exists; whether
+#: its mailboxes have room; whether a user may send as an address; the same for the addresses of a
+#: catch-all; whether the account of a session may still log in.
 RECIPIENT, QUOTA, SENDER, CATCH_ALL = "recipient", "quota", "sender", "catch-all"
 LOGIN = "login"
 
-
-#: Lists in which an administrator can name tables of other recipients.
+#: Lists in which an administrator can name tables with more recipients.
 RECIPIENT_MAPS = frozenset(
     (
         "virtual_alias_maps", "virtual_mailbox_maps", "transport_maps", "canonical_maps",
         "recipient_canonical_maps",
     )
 )  # fmt: skip
-#: Parameters of main.cf by which an administrator can route mail past our tables.
+#: Parameters of main.cf with which an administrator can route mail past our tables.
 _OTHER_ROUTES = RECIPIENT_MAPS | {"virtual_transport", "recipient_delimiter"}
 
 
 class Lookups(NamedTuple):
-    """Lists of tables and restrictions."""
+    """Values of main.cf: lists of tables and of restrictions."""
 
     domains: list[str]
     mailboxes: list[str]
     aliases: list[str]
     sender_logins: list[str]
-    #: Who may send anything at all; it holds for those who log in, too.
+    #: Restrictions of who may send at all; also for users who log in.
     senders: list[str]
     recipients: list[str]
     relays: list[str]
-    #: How mail leaves that is neither for a mailbox nor for another server.
+    #: The transport of mail that is neither for a mailbox nor for another server.
     transports: list[str]
-    #: What changes the commands of clients.
+    #: Changes to the commands of clients.
     commands: list[str]
-    #: What makes a client of a relay log in, as settings by name.
+    #: The settings with which Postfix logs in to a relay, by name.
     relay_logins: dict[str, str]
 
 
 def lookups(settings: Settings, layout: Layout) -> Lookups:
-    """All of them, in the order in which they must be asked."""
+    """The values of main.cf; tables and restrictions are in the order that they need."""
     table = {name: f"lmdb:{layout.table(name)}" for name in _TABLES}
     regexp = f"pcre:{layout.table('regexp')}"
     spellings = f"pcre:{layout.table('spellings')}"
-    # The generation comes first: renaming it makes new sessions look at everything anew. Each of
-    # the mailboxes is mapped to itself, so that a catch-all never gets to see their mail.
+    # The generation is first: when it is renamed, new sessions open all tables again. Each mailbox
+    # is mapped to itself, so that a catch-all never gets its mail.
     aliases = [table["generation"], spellings, table["aliases"], regexp, table["mailboxes"]]
     aliases += [table["roles"], table["local_aliases"]]
-    # A list ends with the first table that has an answer; a union asks all of its own.
+    # Postfix stops at the first table of a list that has an answer; a union queries all of its.
     senders = [table["senders"], table["catch_all_senders"]]
     logins = f"unionmap:{{{', '.join(senders)}}}" if settings.spoof_catch_all else senders[0]
     return Lookups(
@@ -69,7 +67,7 @@ def lookups(settings: Settings, layout: Layout) -> Lookups:
         [table["mailboxes"]],
         aliases,
         [logins, table["mailboxes"], regexp],
-        # An alias is no way around it.
+        # By the login as well, so that an alias does not bypass it.
         [
             f"check_sender_access {table['send_access']}",
             f"check_sasl_access {table['send_access']}",
@@ -77,7 +75,7 @@ def lookups(settings: Settings, layout: Layout) -> Lookups:
         [f"check_recipient_access {table['receive_access']}"],
         [table["relays"]],
         [f"inline:{{ {{{DISCARD_DOMAIN}=discard:}} }}"],
-        # So that all restrictions, and Dovecot, see an address as the tables have it.
+        # So all restrictions, and Dovecot, get an address in the spelling of the tables.
         [spellings],
         {
             "smtp_sasl_password_maps": table["relay_passwords"],
@@ -89,46 +87,47 @@ def lookups(settings: Settings, layout: Layout) -> Lookups:
 
 
 def recipient_questions(settings: Settings, *, exists: bool = True) -> str:
-    """What our policy service is asked about recipients, "" for nothing. `exists`: whether it knows
-    every table that may have the recipient."""
-    return "+".join([RECIPIENT] * exists + [QUOTA] * settings.enable_quotas)
+    """The questions to our policy service about recipients, "" for none. `exists`: whether it knows
+    every table that may contain the recipient."""
+    questions = {RECIPIENT: exists, QUOTA: settings.enable_quotas}
+    return "+".join(name for name, is_on in questions.items() if is_on)
 
 
 def without_recipient_check(main_cf: str, names: Iterable[str]) -> str:
-    """A main.cf whose settings of some names are somebody else's: if our policy service can't know
-    every recipient then, it is not asked whether one exists."""
+    """A main.cf in which an override sets parameters of some names. If they can add recipients that
+    our policy service does not know, it is not asked whether a recipient exists."""
     if _OTHER_ROUTES.isdisjoint(names):
         return main_cf
     return re.sub(rf"(policy_context=){RECIPIENT}\+?", r"\1", main_cf)
 
 
 def sender_questions(settings: Settings) -> str:
-    """What our policy service is asked about senders."""
+    """The questions to our policy service about senders."""
     return f"{SENDER}+{CATCH_ALL}" if settings.spoof_catch_all else SENDER
 
 
 def policy(layout: Layout, context: str, default_action: str = "DUNNO") -> str:
-    """A question to our policy service, which takes half as long at the most."""
+    """A query of our policy service, which answers within half of the time limit."""
     more = f", policy_context={context}"
-    return _asked(layout.from_postfix(layout.policy), 3, default_action, more)
+    return _query(layout.from_postfix(layout.policy), 3, default_action, more)
 
 
 def login_check(layout: Layout) -> str:
-    """The question whether the account of a session may still log in. Postfix tries it twice: with
-    one try, an smtpd keeps a connection that the service has closed until its session ends."""
+    """The query whether the account of a session may still log in. Postfix tries it twice: with one
+    try, an smtpd uses a connection that the service has closed until its session ends."""
     more = f", policy_context={LOGIN}"
-    return _asked(layout.from_postfix(layout.policy), 2, more=more, tries=2)
+    return _query(layout.from_postfix(layout.policy), 2, more=more, tries=2)
 
 
 def quota_status(layout: Layout) -> str:
-    """A question to Dovecot itself, which knows the mailboxes under their very names."""
-    return _asked(layout.from_postfix(layout.quota_status), 5)
+    """A query of Dovecot, which knows a mailbox only by its own name."""
+    return _query(layout.from_postfix(layout.quota_status), 5)
 
 
-def _asked(
+def _query(
     socket: str, timeout_s: int, default_action: str = "DUNNO", more: str = "", tries: int = 1
 ) -> str:
-    """A policy service that can stop no mail: one that is down, slow or mad says nothing."""
+    """A policy service that can't stop mail: one that is down or slow counts as no answer."""
     limits = f"timeout={timeout_s}s, default_action={default_action}"
     limits += f", try_limit={tries}, retry_delay=1s"
     return f"check_policy_service {{ unix:{socket}, {limits}{more} }}"

@@ -1,5 +1,5 @@
-"""`postfix-main.cf`, `postfix-master.cf`, `dovecot.cf`: what a folder adds to the servers' own
-configuration, applied last. Pure text.
+"""Overrides: `postfix-main.cf`, `postfix-master.cf` and `dovecot.cf` of the config folder, settings
+that take precedence over those of the program. Pure text.
 
     message_size_limit = 52428800              postfix-main.cf: as main.cf (postconf(5))
     submission/inet/smtpd_helo_required=no     postfix-master.cf: as for `postconf -P`
@@ -19,8 +19,8 @@ from mailroster.servers.config.smtp_safety import CHECKS, SUBMISSION_CHECKS, sub
 MAIN, MASTER, DOVECOT = "postfix-main.cf", "postfix-master.cf", "dovecot.cf"
 FILES = (MAIN, MASTER, DOVECOT)
 
-#: What the roster, or the safety of the machine, stands on.
-_POSTFIX_PILLARS = (
+#: Settings on which accounts, aliases or the safety of the machine depend.
+_RISKY_SETTINGS = (
     "virtual_alias_maps virtual_alias_domains virtual_mailbox_maps virtual_mailbox_domains "
     "virtual_transport mydestination local_recipient_maps local_transport relay_domains alias_maps "
     "smtpd_sender_login_maps smtpd_sasl_type smtpd_sasl_path queue_directory data_directory "
@@ -31,7 +31,7 @@ _POSTFIX_PILLARS = (
     "smtp_sasl_auth_enable"
 )
 DELIMITER = "recipient_delimiter"
-#: The names that others give to our ports.
+#: Other names of our ports.
 _PORTS = {"25": "smtp", "587": "submission", "465": "submissions", "smtps": "submissions"}
 _SETTING = re.compile(r"([A-Za-z0-9_]+)\s*=\s*(.*)", re.S)
 _SERVICE = re.compile(r"([^\s/]+)/(inet|unix|unix-dgram|fifo|pass)/([A-Za-z0-9_]+)\s*=\s*(.*)")
@@ -51,37 +51,40 @@ class Overrides(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One logical line: where it begins, whom it concerns, and what it says."""
+    """A setting: a logical line."""
 
-    line: int
+    line: int  # its first one
     service: tuple[str, str]  # of master.cf; empty in main.cf
     name: str
     value: str
 
 
 def _entries(file: str, text: str) -> Iterator[Entry | Finding]:
-    """The entries of a file of Postfix, and what is wrong with the lines that are none."""
+    """The entries of a file of Postfix, and findings for the malformed lines."""
     for number, line in _logical_lines(text):
         where = Location(file, number)
         if any(char < " " and char not in "\t\n" for char in line):
-            yield Finding(where, ERROR, "malformed-override", "a control character", "remove it")
-        elif file == MAIN and (found := _SETTING.fullmatch(line)):
-            yield Entry(number, ("", ""), found[1], found[2])
-        elif file == MASTER and (found := _SERVICE.fullmatch(line.strip())):
-            yield Entry(number, (_PORTS.get(found[1], found[1]), found[2]), found[3], found[4])
+            message = "the line contains a control character"
+            yield Finding(where, ERROR, "malformed-override", message, "remove it")
+        elif file == MAIN and (match := _SETTING.fullmatch(line)):
+            yield Entry(number, ("", ""), match[1], match[2])
+        elif file == MASTER and (match := _SERVICE.fullmatch(line.strip())):
+            service, kind, name, value = match.groups()
+            yield Entry(number, (_PORTS.get(service, service), kind), name, value)
         else:
             form = "NAME = VALUE" if file == MAIN else "SERVICE/TYPE/NAME=VALUE"
-            message = "the line is no setting"
+            message = "the line is not a setting"
             yield Finding(where, ERROR, "malformed-override", message, f"write {form}")
 
 
 def entries(file: str, text: str) -> list[Entry]:
-    """The entries of `postfix-main.cf` or `postfix-master.cf`; lines that are none are left out."""
+    """The entries of `postfix-main.cf` or `postfix-master.cf`, without malformed lines."""
     return [entry for entry in _entries(file, text) if isinstance(entry, Entry)]
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    begun, pending = 0, list[str]()
+    """Each line with its continuation lines, and the number of the first one; no comments."""
+    first, pending = 0, list[str]()
     for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
         if only_comments(line):
             continue
@@ -89,47 +92,45 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
             pending.append(line)
             continue
         if pending:
-            yield begun, "\n".join(pending)
-        begun, pending = number, [line.rstrip()]
+            yield first, "\n".join(pending)
+        first, pending = number, [line.rstrip()]
     if pending:
-        yield begun, "\n".join(pending)
+        yield first, "\n".join(pending)
 
 
 def findings(
-    overrides: Overrides, services: str, names: Mapping[str, str], pillars: Collection[str]
+    overrides: Overrides, master_cf: str, names: Mapping[str, str], risky: Collection[str]
 ) -> list[Finding]:
-    """What is wrong with the files by their words alone. `services` is the master.cf without them;
-    `names` are those under which others know its listeners; `pillars` are Dovecot's settings that
-    are better left alone."""
-    found = []
-    known = {service for line in services.split("\n") if (service := _service(line, names))}
+    """Findings from the text of the files alone. `master_cf` is the one without overrides; `names`:
+    see postfix.listeners; `risky`: see Dialect.RISKY_SETTINGS."""
+    result = []
+    services = {service for line in master_cf.split("\n") if (service := _service(line, names))}
     for file in (MAIN, MASTER):
         for entry in _entries(file, overrides.of(file)):
             if isinstance(entry, Finding):
-                found.append(entry)
+                result.append(entry)
                 continue
             where = Location(file, entry.line)
-            if entry.name in _POSTFIX_PILLARS.split():
-                found.append(_risky(where, entry.name))
-            if file == MASTER and entry.service not in known:
-                message = (
-                    f"there is no service {'/'.join(entry.service)!r}, so the line has no effect"
-                )
-                hint = "name one of master.cf: smtp/inet, submission/inet, submissions/inet, …"
-                found.append(Finding(where, WARNING, "no-such-service", message, hint))
+            if entry.name in _RISKY_SETTINGS.split():
+                result.append(_risky(where, entry.name))
+            if file == MASTER and entry.service not in services:
+                name = "/".join(entry.service)
+                message = f"there is no service {name!r}, so the line has no effect"
+                hint = "use a service of master.cf: smtp/inet, submission/inet, submissions/inet, …"
+                result.append(Finding(where, WARNING, "no-such-service", message, hint))
     if (line := _unclosed(overrides.dovecot)) is not None:
         message, hint = "the block is not closed", "write } in a line of its own at its end"
-        found.append(Finding(Location(DOVECOT, line), ERROR, "bad-override", message, hint))
-    for number, words in enumerate(overrides.dovecot.split("\n"), 1):
-        name = re.match(r"\s*([a-z_]+)", words)
-        if name and name[1] in pillars:
-            found.append(_risky(Location(DOVECOT, number), name[1]))
-    return found
+        result.append(Finding(Location(DOVECOT, line), ERROR, "bad-override", message, hint))
+    for number, text in enumerate(overrides.dovecot.split("\n"), 1):
+        match = re.match(r"\s*([a-z_]+)", text)
+        if match and match[1] in risky:
+            result.append(_risky(Location(DOVECOT, number), match[1]))
+    return result
 
 
 def delimiter_findings(overrides: Overrides, chosen: str) -> list[Finding]:
-    """The lines that give one server another `recipient_delimiter` than the setting of that name
-    gives to all: mail would be accepted for one account and go to another, or to none."""
+    """Findings for lines that set a `recipient_delimiter` for one server that differs from the
+    setting: the other server would deliver accepted mail to another account, or reject it."""
     settings = [
         (Location(file, entry.line), entry.value)
         for file in (MAIN, MASTER)
@@ -139,148 +140,147 @@ def delimiter_findings(overrides: Overrides, chosen: str) -> list[Finding]:
     for number, line in enumerate(overrides.dovecot.split("\n"), 1):
         if match := re.match(rf"\s*{DELIMITER}\s*=([^#]*)", line):
             settings.append((Location(DOVECOT, number), match[1]))
-    found = []
-    for where, words in settings:
-        value = words.strip().strip('"')
+    result = []
+    for where, text in settings:
+        value = text.strip().strip('"')
         if {*value} != {*chosen}:
-            here = f"{DELIMITER} {printable(value)!r}"
-            message = f"{here} is for one server only; the setting is {chosen!r}"
-            given = printable(value).replace('"', "") or "none"
-            hint = f'remove the line, and write {DELIMITER} = "{given}" in mailroster.toml'
-            found.append(Finding(where, ERROR, "belongs-in-settings", message, hint))
-    return found
+            line = f"{DELIMITER} {printable(value)!r}"
+            message = f"{line} applies to one server only; the setting is {chosen!r}"
+            setting = printable(value).replace('"', "") or "none"
+            hint = f'remove the line, and write {DELIMITER} = "{setting}" in mailroster.toml'
+            result.append(Finding(where, ERROR, "belongs-in-settings", message, hint))
+    return result
 
 
 def _unclosed(text: str) -> int | None:
-    """The line of a `dovecot.cf` at which a block begins that does not end, so that what follows
-    the file in dovecot.conf would become a part of it; None if there is none."""
-    opened: list[int] = []
+    """The first line of an unclosed block of a `dovecot.cf`, which would include the rest of
+    dovecot.conf; None if all blocks are closed."""
+    open_blocks: list[int] = []
     for number, line in enumerate(text.split("\n"), 1):
-        words = line.partition("#")[0].strip()
-        if words.endswith("{"):
-            opened.append(number)
-        elif words == "}":
-            del opened[-1:]
-    return opened[-1] if opened else None
+        code = line.partition("#")[0].strip()
+        if code.endswith("{"):
+            open_blocks.append(number)
+        elif code == "}":
+            del open_blocks[-1:]
+    return open_blocks[-1] if open_blocks else None
 
 
-#: A warning that says that a setting is not in force everywhere.
+#: The warning about a setting that is not in force everywhere.
 _SHADOWED = "won't change the setting inside an earlier filter"
 
 
 def dovecot_warnings(stderr: str, path: str, manual: str) -> list[Finding]:
-    """The warnings of doveconf(1) about a `dovecot.cf` at a path, each once; an error where a
-    setting is not in force."""
-    found = []
+    """The warnings of doveconf(1) about a `dovecot.cf` at a path, each once. A setting that is not
+    in force is an error."""
+    result = []
     for line in dict.fromkeys(stderr.split("\n")):
-        words = line.partition(": Warning: ")[2].strip()
-        if not words or words.startswith("NOTE: "):
+        warning = line.partition(": Warning: ")[2].strip()
+        if not warning or warning.startswith("NOTE: "):
             continue
-        place = words.partition(f"{path} line ")[2] or words.partition(f"{path}:")[2]
-        number = re.match(r"[0-9]+", place)
+        position = warning.partition(f"{path} line ")[2] or warning.partition(f"{path}:")[2]
+        number = re.match(r"[0-9]+", position)
         where = Location(DOVECOT, int(number[0]) if number else 0)
-        for noise in (f"{path} line {where.line}: ", f" in {path}:{where.line}"):
-            words = words.replace(noise, "", 1)
-        message = f"Dovecot says: {printable(words.replace(path, DOVECOT))}"
-        if _SHADOWED in words:
+        for location in (f"{path} line {where.line}: ", f" in {path}:{where.line}"):
+            warning = warning.replace(location, "", 1)
+        message = f"Dovecot says: {printable(warning.replace(path, DOVECOT))}"
+        if _SHADOWED in warning:
             hint = "move the line above that block, or write it inside the block"
-            found.append(Finding(where, ERROR, "bad-override", message, hint))
+            result.append(Finding(where, ERROR, "bad-override", message, hint))
         else:
             hint = f"correct the line ({manual})"
-            found.append(Finding(where, WARNING, "doubtful-override", message, hint))
-    return found
+            result.append(Finding(where, WARNING, "doubtful-override", message, hint))
+    return result
 
 
 def plugin_findings(
     text: str, conf: str, plain: str, installed: Collection[str], form: str
 ) -> list[Finding]:
-    """What is wrong with `mail_plugins` of a `dovecot.cf`: plugins that are not installed, without
-    which every login fails; and the plugins of our own configuration that it removes. `conf` and
-    `plain` are what doveconf(1) prints with the file and without it; `form` is how one more plugin
-    is written."""
+    """Findings about `mail_plugins` of a `dovecot.cf`: plugins that are not installed, with which
+    every login fails; and plugins of our own configuration that it removes. `conf` and `plain` are
+    the output of doveconf(1) with the file and without it; `form`: see Dialect.ADD_PLUGIN."""
     lines = [
         n for n, line in enumerate(text.split("\n"), 1) if line.lstrip()[:12] == "mail_plugins"
     ]
     if not lines:
         return []
     where = Location(DOVECOT, lines[-1])
-    chosen, ours = plugins(conf), plugins(plain)
-    found = []
+    chosen, own = plugins(conf), plugins(plain)
+    result = []
     for name in sorted({name for names in chosen.values() for name in names} - {*installed}):
         message = (
             f"the plugin {printable(name)!r} in mail_plugins is not installed: logins would fail"
         )
         hint = f"install its package, or write {form.replace('NAME', 'its name')}"
-        found.append(Finding(where, ERROR, "bad-override", message, hint))
-    lost = {name for place, names in ours.items() for name in names - chosen.get(place, names)}
-    if lost:
-        message = f"mail_plugins loses {', '.join(sorted(lost))}, on which mailboxes depend"
+        result.append(Finding(where, ERROR, "bad-override", message, hint))
+    removed = {name for block, names in own.items() for name in names - chosen.get(block, names)}
+    if removed:
+        message = f"mail_plugins loses {', '.join(sorted(removed))}, on which mailboxes depend"
         hint = f"to add a plugin, write {form}"
-        found.append(Finding(where, WARNING, "risky-override", message, hint))
-    return found
+        result.append(Finding(where, WARNING, "risky-override", message, hint))
+    return result
 
 
 def plugins(conf: str) -> dict[str, set[str]]:
-    """The values of `mail_plugins` in what doveconf(1) prints, by the block they stand in; "" is no
+    """The values of `mail_plugins` in the output of doveconf(1), by the block around it; "" is no
     block. Dovecot 2.3 writes `mail_plugins = a b`, in quotes if it begins or ends with a blank; 2.4
     a block with `a = yes` in it."""
-    found: dict[str, set[str]] = {}
+    result: dict[str, set[str]] = {}
     for (*blocks, name), value in printed(conf):
         if value is not None and name == "mail_plugins":
-            found[" ".join(blocks)] = set(value.strip('"').split())
+            result[" ".join(blocks)] = set(value.strip('"').split())
         elif value == "yes" and blocks[-1:] == ["mail_plugins"]:
-            found.setdefault(" ".join(blocks[:-1]), set()).add(name)
-    return found
+            result.setdefault(" ".join(blocks[:-1]), set()).add(name)
+    return result
 
 
 def _risky(where: Location, name: str) -> Finding:
-    message = f"{name!r} is one of the settings on which accounts and aliases stand"
-    return Finding(where, WARNING, "risky-override", message, "be sure that you mean it")
+    message = f"accounts and aliases depend on the setting {name!r}"
+    return Finding(where, WARNING, "risky-override", message, "remove the line, unless you need it")
 
 
 def message_size_limit(main: str, setting: int) -> int:
-    """The largest message in bytes (0 = unlimited) with a `postfix-main.cf`; unlimited where that
-    says it in a way that only Postfix can read."""
-    said = [entry.value.strip() for entry in entries(MAIN, main) if entry.name == _SIZE_LIMIT]
-    if not said:
+    """The largest message in bytes (0 = unlimited) with a `postfix-main.cf`; unlimited if its value
+    is in a form that only Postfix can read."""
+    values = [entry.value.strip() for entry in entries(MAIN, main) if entry.name == _SIZE_LIMIT]
+    if not values:
         return setting
-    return int(said[-1]) if said[-1].isascii() and said[-1].isdecimal() else 0
+    return int(values[-1]) if values[-1].isascii() and values[-1].isdecimal() else 0
 
 
 def main_cf(base: str, text: str) -> str:
-    """main.cf with what a `postfix-main.cf` says in place of its own; the last of a name counts,
-    and each name stands once, as Postfix warns of two. Checks of headers apply to submissions too,
-    which have parameters of their own for them."""
-    said = {entry.name: entry.value for entry in entries(MAIN, text)}
-    if not said:
+    """main.cf with the settings of a `postfix-main.cf` in place of its own. The last setting of a
+    name counts; each name appears once, since Postfix warns of duplicates. Header checks apply to
+    submissions as well, through their own parameters."""
+    settings = {entry.name: entry.value for entry in entries(MAIN, text)}
+    if not settings:
         return base
-    if f"\n{SUBMISSION_CHECKS[0]} =" in base and not said.keys().isdisjoint(CHECKS):
-        said = {**submission_checks(said), **said}
-    if (
-        "transport_maps" in said and "\nmailroster_transports =" in base
-    ):  # ours come first: an alias of /dev/null has no other way
-        said["transport_maps"] = f"$mailroster_transports, {said['transport_maps']}".rstrip(", ")
-    kept, dropping = [], False
-    for line in without_recipient_check(base, said).split("\n"):
-        if not line.startswith(" "):  # else it continues the line before
-            dropping = line.partition("=")[0].strip() in said
-        if not dropping:
-            kept.append(line)
-    added = "".join(f"{name} = {value}\n" for name, value in said.items())
-    return "\n".join(kept) + f"\n# {MAIN}\n{added}"
+    if f"\n{SUBMISSION_CHECKS[0]} =" in base and not settings.keys().isdisjoint(CHECKS):
+        settings = {**submission_checks(settings), **settings}
+    if "transport_maps" in settings and "\nmailroster_transports =" in base:
+        # Ours is first: an alias of /dev/null needs it.
+        transports = f"$mailroster_transports, {settings['transport_maps']}"
+        settings["transport_maps"] = transports.rstrip(", ")
+    lines, is_replaced = [], False
+    for line in without_recipient_check(base, settings).split("\n"):
+        if not line.startswith(" "):  # otherwise it continues the previous line
+            is_replaced = line.partition("=")[0].strip() in settings
+        if not is_replaced:
+            lines.append(line)
+    added = "".join(f"{name} = {value}\n" for name, value in settings.items())
+    return "\n".join(lines) + f"\n# {MAIN}\n{added}"
 
 
 def master_cf(base: str, text: str, names: Mapping[str, str]) -> str:
     """master.cf with the options of a `postfix-master.cf`, as `postconf -P` would set them."""
-    said: dict[tuple[str, str], dict[str, str]] = {}
+    changes: dict[tuple[str, str], dict[str, str]] = {}
     for entry in entries(MASTER, text):
-        said.setdefault(entry.service, {})[entry.name] = entry.value
+        changes.setdefault(entry.service, {})[entry.name] = entry.value
     lines: list[str] = []
     options: Mapping[str, str] = {}
     for line in [*base.rstrip("\n").split("\n"), ""]:
         if not line.startswith(" "):
             lines += [f"  -o {{ {name} = {value} }}" for name, value in options.items()]
-            options = said.get(_service(line, names) or ("", ""), {})
+            options = changes.get(_service(line, names) or ("", ""), {})
         option = _OPTION.match(line)
         if option is None or option[1] not in options:
             lines.append(line)
@@ -288,7 +288,7 @@ def master_cf(base: str, text: str, names: Mapping[str, str]) -> str:
 
 
 def _service(line: str, names: Mapping[str, str]) -> tuple[str, str] | None:
-    """Name and type of the service that a line of master.cf begins."""
+    """The name and type of the service at the beginning of a line of master.cf."""
     words = line.split()
     if len(words) < 8 or line[0] in "# ":
         return None

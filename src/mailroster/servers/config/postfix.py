@@ -6,6 +6,7 @@ from mailroster.base.layout import Layout
 from mailroster.base.setting_rules import PORTS, RELAY_TLS_LEVELS, words
 from mailroster.base.settings import Settings
 from mailroster.servers.config.lookups import (
+    Lookups,
     login_check,
     lookups,
     policy,
@@ -29,25 +30,22 @@ from mailroster.servers.config.smtp_safety import (
 
 
 def main_cf(settings: Settings, layout: Layout) -> str:
-    """Account changes never touch this file: everything that changes is a table."""
+    """main.cf. It doesn't change with the accounts, which are in the tables."""
+    tables = lookups(settings, layout)
+    return "".join(
+        (
+            _machine(settings, layout),
+            _recipients(settings, layout, tables),
+            _relays(settings, tables),
+            _clients(settings, layout, tables),
+            _restrictions(settings, layout, tables),
+            _hidden(settings),
+        )
+    )
+
+
+def _machine(settings: Settings, layout: Layout) -> str:
     s = settings
-    found = lookups(s, layout)
-    # First of all: a restriction that permits ends the list.
-    submission_restrictions = [login_check(layout), *found.senders]
-    if s.spoof_protection:
-        # It knows where a pattern or a domain alias leads; the tables know only names.
-        submission_restrictions.append(policy(layout, sender_questions(s)))
-        submission_restrictions.append("reject_authenticated_sender_login_mismatch")
-    recipient_restrictions = ["reject_unlisted_recipient", *found.recipients]
-    # The last of all: our service says OK to what it has looked at. Where it says nothing, Dovecot
-    # itself answers for the mailboxes that it knows under the very name.
-    recipient_restrictions.append(policy(layout, recipient_questions(s)))
-    if s.enable_quotas:
-        recipient_restrictions.append(quota_status(layout))
-    sender_restrictions = found.senders[:1]
-    if s.reject_forged_senders:
-        sender_restrictions.append(forged_senders(layout))
-    certificate, key = layout.certificate(s)
     return f"""\
 # Written by mailroster: changes made here are lost.
 compatibility_level = 3.6
@@ -71,6 +69,11 @@ smtpd_client_event_limit_exceptions = 127.0.0.0/8
 default_process_limit = {SMTPD_PROCESSES}
 smtpd_client_connection_count_limit = {CONNECTIONS_OF_ONE_CLIENT}
 
+"""
+
+
+def _recipients(settings: Settings, layout: Layout, tables: Lookups) -> str:
+    return f"""\
 # No local(8) world: every address is one of the tables. What is sent to an IP address is nobody's.
 mydestination =
 local_transport = error:5.1.1 User unknown
@@ -83,28 +86,40 @@ append_dot_mydomain = no
 # An address is what it says: '!' and '%' before the '@' are no routes.
 swap_bangpath = no
 allow_percent_hack = no
-recipient_delimiter = {s.recipient_delimiter}{_owners(s)}
-message_size_limit = {s.message_size_limit}
+recipient_delimiter = {settings.recipient_delimiter}{_owners(settings)}
+message_size_limit = {settings.message_size_limit}
 mailbox_size_limit = 0
 virtual_mailbox_limit = 0
 
 # The server's own name is served too, for aliases without a domain.
-virtual_mailbox_domains = {", ".join(found.domains)}, $myhostname
-virtual_mailbox_maps = {", ".join(found.mailboxes)}
+virtual_mailbox_domains = {", ".join(tables.domains)}, $myhostname
+virtual_mailbox_maps = {", ".join(tables.mailboxes)}
 virtual_alias_domains =
-virtual_alias_maps = {", ".join(found.aliases)}
+virtual_alias_maps = {", ".join(tables.aliases)}
 virtual_transport = lmtp:unix:{layout.from_postfix(layout.lmtp)}
 # An alias of /dev/null leads to a domain of its own, whose mail is discarded.
-mailroster_transports = {", ".join(found.transports)}
+mailroster_transports = {", ".join(tables.transports)}
 transport_maps = $mailroster_transports
 
+"""
+
+
+def _relays(settings: Settings, tables: Lookups) -> str:
+    return f"""\
 # The way out. Only the services to relays ever log in, so that no other server is told a password,
 # and never in clear. A relay for all is no relayhost: nothing could make an exception to that.
 relayhost =
-default_transport = {transport(s.relayhost.replace(",", " ").split())}
-sender_dependent_default_transport_maps = {", ".join(found.relays)}
-{_lines(found.relay_logins)}smtp_sasl_auth_enable = no
+default_transport = {transport(settings.relayhost.replace(",", " ").split())}
+sender_dependent_default_transport_maps = {", ".join(tables.relays)}
+{_lines(tables.relay_logins)}smtp_sasl_auth_enable = no
 
+"""
+
+
+def _clients(settings: Settings, layout: Layout, tables: Lookups) -> str:
+    """TLS, logins and the protocol."""
+    certificate, key = layout.certificate(settings)
+    return f"""\
 smtpd_tls_cert_file = {certificate}
 smtpd_tls_key_file = {key}
 smtpd_tls_security_level = may
@@ -116,16 +131,37 @@ smtpd_sasl_type = dovecot
 smtpd_sasl_path = {layout.from_postfix(layout.auth)}
 smtpd_sasl_auth_enable = no
 smtpd_sasl_security_options = noanonymous
-smtpd_sender_login_maps = {", ".join(found.sender_logins)}
+smtpd_sender_login_maps = {", ".join(tables.sender_logins)}
 
 # Dovecot's LMTP knows no SMTPUTF8, so mail that needs it would be accepted and bounce.
 smtputf8_enable = no
-smtpd_command_filter = {", ".join(found.commands)}
+smtpd_command_filter = {", ".join(tables.commands)}
 smtpd_helo_required = yes
 disable_vrfy_command = yes
 show_user_unknown_table_name = no
 # Only CRLF.CRLF ends a message, and TLS is 1.2 or newer.
 {_lines(SAFE)}smtpd_data_restrictions = {DATA_RESTRICTIONS}
+"""
+
+
+def _restrictions(settings: Settings, layout: Layout, tables: Lookups) -> str:
+    s = settings
+    # Restrictions that refuse come first: one that permits ends the list.
+    submission_restrictions = [login_check(layout), *tables.senders]
+    if s.spoof_protection:
+        # It knows the targets of patterns and domain aliases; the tables contain only names.
+        submission_restrictions.append(policy(layout, sender_questions(s)))
+        submission_restrictions.append("reject_authenticated_sender_login_mismatch")
+    sender_restrictions = tables.senders[:1]
+    if s.reject_forged_senders:
+        sender_restrictions.append(forged_senders(layout))
+    # Our service comes last, since it answers OK for what it has checked. If it gives no answer,
+    # Dovecot answers for the mailboxes that it knows by that very name.
+    recipient_restrictions = ["reject_unlisted_recipient", *tables.recipients]
+    recipient_restrictions.append(policy(layout, recipient_questions(s)))
+    if s.enable_quotas:
+        recipient_restrictions.append(quota_status(layout))
+    return f"""\
 # Strangers are offered no delivery notices.
 smtpd_discard_ehlo_keywords = {NOT_OFFERED}
 smtpd_sender_restrictions = {", ".join(sender_restrictions)}
@@ -134,11 +170,11 @@ smtpd_relay_restrictions = permit_sasl_authenticated, reject_unauth_destination
 smtpd_recipient_restrictions = {", ".join(recipient_restrictions)}
 # With Dovecot down for a moment mail goes on; the mailbox itself still refuses what is too much.
 smtpd_policy_service_default_action = DUNNO
-{_hidden(s)}"""
+"""
 
 
 def _owners(settings: Settings) -> str:
-    """With '-' as a delimiter: `owner-list` and `list-request` are no names of their own."""
+    """With `-` as a delimiter, `owner-list` and `list-request` get no special treatment."""
     return "\nowner_request_special = no" if "-" in settings.recipient_delimiter else ""
 
 
@@ -182,7 +218,7 @@ postlog     unix-dgram n  -      n      -      1       postlogd
 
 
 def submission_options(settings: Settings, cleanup: str = CLEANUP) -> str:
-    """Options that make an smtpd(8) one to which users submit mail."""
+    """Options of an smtpd(8) to which users submit mail."""
     hidden = f"  -o cleanup_service_name={cleanup}\n" if settings.hide_client else ""
     return f"""\
   -o smtpd_sasl_auth_enable=yes
@@ -194,19 +230,21 @@ def submission_options(settings: Settings, cleanup: str = CLEANUP) -> str:
 
 
 def listeners(settings: Settings) -> dict[str, str]:
-    """Our listeners in master.cf that are on, and the names by which others know them. Those of
-    several addresses listen where inet_interfaces says."""
+    """The open ports: the service of master.cf, and the name of the port. With several addresses a
+    service has none of its own, and listens on those of inet_interfaces."""
     addresses = [] if settings.is_everywhere() else words(settings.listen)
-    at = ""
+    prefix = ""
     if len(addresses) == 1:
-        at = f"[{addresses[0]}]:" if ":" in addresses[0] else f"{addresses[0]}:"
+        prefix = f"[{addresses[0]}]:" if ":" in addresses[0] else f"{addresses[0]}:"
     ports = {name: getattr(settings, f"{name}_port") for name in PORTS[:3]}
-    return {f"{at}{port}": name for name, port in ports.items() if port}
+    return {f"{prefix}{port}": name for name, port in ports.items() if port}
 
 
 def master_cf(settings: Settings) -> str:
-    """The services: Debian's own, the ports that are on with the settings of each."""
+    """master.cf: Debian's services, those for relays, and the open ports."""
     s = settings
+    cleanup = f"{cleanup_service(CLEANUP)}\n\n" if s.hide_client else ""
+    ports = "".join(_listener(s, service, name) for service, name in listeners(s).items())
     return f"""\
 # Written by mailroster: changes made here are lost.
 {_SERVICES}
@@ -218,13 +256,13 @@ def master_cf(settings: Settings) -> str:
   -o smtp_tls_wrappermode=yes
 {relay_tls(s, at_least="encrypt")}
 
-{_cleanup(s)}{"".join(_listener(s, at, name) for at, name in listeners(s).items())}"""
+{cleanup}{ports}"""
 
 
-def _listener(settings: Settings, at: str, name: str) -> str:
+def _listener(settings: Settings, service: str, name: str) -> str:
     """The entry of master.cf for one of our ports."""
     proxied = "  -o smtpd_upstream_proxy_protocol=haproxy\n" if name in settings.proxied() else ""
-    entry = f"{at} inet n - n - - smtpd\n{proxied}"
+    entry = f"{service} inet n - n - - smtpd\n{proxied}"
     if name == "smtp":
         return entry
     starttls = name == "submission"
@@ -236,12 +274,8 @@ def _listener(settings: Settings, at: str, name: str) -> str:
 {submission_options(settings)}{chr(10) if starttls else ""}"""
 
 
-def _cleanup(settings: Settings) -> str:
-    return f"{cleanup_service(CLEANUP)}\n\n" if settings.hide_client else ""
-
-
 def relay_tls(settings: Settings, at_least: str = "") -> str:
-    """How much TLS a relay must offer."""
+    """The options for the TLS level of a relay. `at_least`: the lowest level to use."""
     level = settings.relay_tls_level
     if at_least and level not in RELAY_TLS_LEVELS[1:]:
         level = at_least

@@ -1,5 +1,5 @@
-"""What a value of main.cf or master.cf refers to: lookup tables, and services that Postfix asks
-(DATABASE_README, MILTER_README, postconf(5)). Pure text.
+"""The lookup tables and services that a value of main.cf or master.cf names (DATABASE_README,
+MILTER_README, postconf(5)). Pure text.
 
     hash:/etc/postfix/access, pcre:/x  check_sender_access proxy:hash:/y  unionmap:{hash:/a}
     inet:localhost:11332               check_policy_service { unix:private/policy, timeout=3s }
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-#: Types of tables that Postfix may be built with, but `unix` (which names sockets, too) and `fail`.
+#: The types of tables of Postfix, without `unix` (which names sockets as well) and `fail`.
 TYPES = frozenset(
     (
         "btree", "cdb", "cidr", "dbm", "environ", "hash", "inline", "internal", "ldap", "lmdb",
@@ -22,7 +22,7 @@ TYPES = frozenset(
 FILES = frozenset(
     ("btree", "cdb", "cidr", "dbm", "hash", "lmdb", "pcre", "regexp", "sdbm", "texthash")
 )
-#: Parameters whose every value is a table, whatever its type.
+#: Parameters whose values are always tables.
 _ONLY_TABLES = re.compile(r"(?:_maps|_checks)$")
 _ACCESS = re.compile(r"\bcheck_\w+_access\s+\{?\s*$")
 _WORD = re.compile(r"(?<![\w./:\[\]@-])([A-Za-z][A-Za-z0-9_]*):(?=[^\s,}])")
@@ -33,7 +33,7 @@ _LENIENT = re.compile(r"default_action\s*=\s*(accept|dunno)", re.I)
 
 
 class Table(NamedTuple):
-    """A table: its type, and its name as the type wants it."""
+    """A table: its type, and its name in the form of that type."""
 
     type: str
     name: str
@@ -43,48 +43,51 @@ class Table(NamedTuple):
 
 
 def tables(parameter: str, value: str) -> list[Table]:
-    """The tables that a value names, in its order. `proxy:` is left out: it names another table,
-    which proxymap(8) opens. A table in another one, as in a union, is part of that."""
-    found, at = [], 0
-    while match := _WORD.search(value, at):
-        at = match.end()
+    """The tables that a value names, in their order. `proxy:` is skipped: it only says that
+    proxymap(8) opens the table. A table inside of another, as in a union, is part of that."""
+    result, position = [], 0
+    while match := _WORD.search(value, position):
+        position = match.end()
         kind = match[1].lower()
         is_table = _ONLY_TABLES.search(parameter) or _ACCESS.search(value, 0, match.start())
         if kind == "proxy":
-            kind, _, _ = value[at:].partition(":")
-            at += len(kind) + 1
+            kind, _, _ = value[position:].partition(":")
+            position += len(kind) + 1
         if kind not in TYPES and (not is_table or kind in ("unix", "fail")):
             continue
-        name = _name(value, at)
-        at += len(name)
-        found.append(Table(kind, name))
-    return found
+        name = _name(value, position)
+        position += len(name)
+        result.append(Table(kind, name))
+    return result
 
 
 def _name(value: str, begin: int) -> str:
     """The name of a table: up to a blank or a comma, or to the brace that closes its first one."""
     depth = 0
-    for at, char in enumerate(value[begin:], begin):
-        depth += (char == "{") - (char == "}")
+    for position, char in enumerate(value[begin:], begin):
+        if char == "{":
+            depth += 1
+        elif char == "}":
+            depth -= 1
         if depth == 0 and char == "}" and value[begin] == "{":
-            return value[begin : at + 1]
+            return value[begin : position + 1]
         if depth < 0 or (depth == 0 and char in " \t\n,"):
-            return value[begin:at]
+            return value[begin:position]
     return value[begin:]
 
 
 def services(parameter: str, value: str) -> Iterator[str]:
-    """The services that a value asks, as `inet:localhost:11332` or `unix:/run/x`, without those for
-    which it says that mail goes on when they don't answer."""
-    found = [*_SERVICE.finditer(value)] if parameter in _MILTERS else []
-    for match in (*found, *_POLICY.finditer(value)):
+    """The services that a value names, as `inet:localhost:11332` or `unix:/run/x`, without those
+    whose default action accepts mail if they don't answer."""
+    milters = [*_SERVICE.finditer(value)] if parameter in _MILTERS else []
+    for match in (*milters, *_POLICY.finditer(value)):
         if not _is_lenient(value, match.end()):
             yield match[1] if match.re is _POLICY else match[0]
 
 
-def _is_lenient(value: str, at: int) -> bool:
-    """Whether the braces around a place have a default action with which mail goes on."""
-    before = value[:at]
+def _is_lenient(value: str, position: int) -> bool:
+    """Whether the braces around a position contain a default action that accepts mail."""
+    before = value[:position]
     if before.count("{") <= before.count("}"):
         return False
-    return bool(_LENIENT.search(value[at:].partition("}")[0]))
+    return bool(_LENIENT.search(value[position:].partition("}")[0]))

@@ -1,17 +1,17 @@
-"""How the messages that Sieve scripts send leave: redirect, vacation, reject and notify. Pure text.
+"""Outgoing messages of Sieve scripts: redirect, vacation, reject and notify. Pure text.
 
-Dovecot's lmtp runs our `sendmail` (SENDMAIL) as the mail's user, with the account whose script it
-is. That program speaks SMTP over a UNIX socket of Dovecot's, which only the mail's group can reach.
-Behind it is an smtpd(8) on standard input (`-S`), one for each message, with the main.cf of this
-Postfix: so there is no port, and nothing to listen for another user of the machine.
+Dovecot's lmtp runs our `sendmail` (SENDMAIL) as the mail's user, with the account of the script.
+That program speaks SMTP over a UNIX socket of Dovecot, to which only the mail's group can connect.
+Dovecot runs an smtpd(8) on standard input (`-S`) for each message, with the main.cf of this
+Postfix: so no port is open, and no other user of the machine can connect.
 
-The program names the account (XCLIENT LOGIN), and smtpd judges the message as if the account had
-submitted it: relays, restrictions, spoof protection, milters and full mailboxes are the same.
+The program names the account (XCLIENT LOGIN), and smtpd treats the message as a submission of that
+account: relays, restrictions, spoof protection, milters and full mailboxes are the same.
 
-Dovecot takes every error of a sendmail for a temporary one, so that the message would be tried
-again for days. So what smtpd refuses for good ends in the mailbox of the account, by dovecot-lda
-behind another socket: a message that could not be forwarded, or a rejection that could not be sent.
-An answer that is refused is only logged, since the message is kept anyway.
+Dovecot treats every error of sendmail as temporary, and would retry for days. So if smtpd rejects a
+message permanently, dovecot-lda delivers it, through another socket, to the mailbox of the account:
+a message that could not be forwarded, or a rejection that could not be sent. A rejected vacation
+reply is only logged, since the message itself is in the mailbox.
 """
 
 import shlex
@@ -23,22 +23,22 @@ from mailroster.servers.config.lookups import lookups, policy
 
 SMTPD = "/usr/lib/postfix/sbin/smtpd"
 LDA = "/usr/lib/dovecot/dovecot-lda"
-#: Package perl-base, which every Debian has. The mail's user can run it, other than our Python,
-#: which may lie in a folder of root's; and it starts in 3 ms.
+#: From perl-base, an essential package of Debian. It starts in 3 ms. The mail's user can run it;
+#: our Python may be in a folder that only root can read.
 PERL = "/usr/bin/perl"
 _PROCESSES = 100
 
 
 def sendmail_path(settings: Settings, layout: Layout, user: str) -> str:
-    """The value of Dovecot's sendmail_path. `user`: how its configuration names the account."""
+    """The value of Dovecot's sendmail_path. `user`: Dovecot's variable for the account."""
     own = "own" if settings.spoof_protection else "any"
     return f"{PERL} {layout.sieve_sendmail} {layout.sieve_mail} {settings.hostname} {own} {user}"
 
 
 def senders(settings: Settings) -> str:
-    """Settings of Pigeonhole: with spoof protection the account is the envelope sender of what it
-    forwards, and of notices. By default a forward keeps its sender, who may only claim to be
-    another account, and a notice is the postmaster's."""
+    """Settings of Pigeonhole. With spoof protection the account is the envelope sender of forwarded
+    messages and of notices. By default these have the original sender, which may be forged as
+    another account, and the postmaster."""
     if not settings.spoof_protection:
         return ""
     names = ("sieve_redirect_envelope_from", "sieve_notify_mailto_envelope_from")
@@ -46,9 +46,9 @@ def senders(settings: Settings) -> str:
 
 
 def services(layout: Layout) -> str:
-    """The services of dovecot.conf behind the two sockets. They begin as root: smtpd as Postfix's
-    master would start it, which becomes Postfix's user before it reads anything, and dovecot-lda
-    to become the mail's."""
+    """The services of dovecot.conf for the two sockets. They start as root: smtpd as Postfix's
+    master would start it, to become Postfix's user before it reads input; dovecot-lda to become
+    the mail's user."""
     programs = {"smtpd": layout.sieve_smtpd, "keep": layout.sieve_keep}
     return "".join(
         f"""\
@@ -72,10 +72,10 @@ def smtpd_script(settings: Settings, layout: Layout) -> str:
         restrictions += [policy(layout, "sender"), "reject_authenticated_sender_login_mismatch"]
     options = {
         "syslog_name": "postfix/sieve",
-        "smtpd_authorized_xclient_hosts": "127.0.0.1",  # what smtpd takes a UNIX socket for
+        "smtpd_authorized_xclient_hosts": "127.0.0.1",  # the address of a UNIX socket for smtpd
         "smtpd_upstream_proxy_protocol": "",
         "smtpd_client_event_limit_exceptions": "127.0.0.0/8",
-        # XCLIENT LOGIN counts only where a client could log in.
+        # XCLIENT LOGIN works only where clients can log in.
         "smtpd_sasl_auth_enable": "yes",
         "smtpd_tls_security_level": "none",
         "smtpd_tls_auth_only": "no",
@@ -96,9 +96,9 @@ MAIL_CONFIG={shlex.quote(layout.postfix)} exec {SMTPD} -S -u \\
 
 
 def keep_script(layout: Layout, options: Sequence[str]) -> str:
-    """The script that Dovecot runs as root to keep a message: an account in the first line, and the
-    message behind it. It answers with a line when the message is in the INBOX. `options`: those of
-    dovecot-lda with which it runs no Sieve script and enforces no quota."""
+    """The script that Dovecot runs as root to keep a message. Its input is the account in a line,
+    then the message; it prints a line once the message is in the INBOX. `options`: those of
+    Dialect.no_sieve."""
     words = " ".join(f"-o {shlex.quote(option)}" for option in options)
     return f"""\
 #!/bin/sh
@@ -114,12 +114,12 @@ esac
 
 
 #: Run as `perl sendmail FOLDER HELO own|any ACCOUNT -i -f SENDER -- RECIPIENT…`, with the message
-#: as input. It ends with 0 when Postfix has the message, or has refused it and it is kept where it
-#: would be lost. If nobody can say that, it ends with 1, and Postfix tries the delivery again. What
-#: is not sent has a line on stderr, which Dovecot logs.
+#: as input. It exits with 0 if Postfix has accepted the message, or has rejected it and it is not
+#: lost. Otherwise it exits with 1, and Postfix retries the delivery. If a message is not sent, it
+#: writes a line to stderr, which Dovecot logs.
 SENDMAIL = r"""# Written by mailroster: changes made here are lost.
-# Gives what a Sieve script sends to Postfix. Arguments: FOLDER HELO own|any ACCOUNT -i -f SENDER --
-# RECIPIENT...; `own`: the account may only write itself, and what leads to it, into From.
+# Sends a message of a Sieve script to Postfix. Arguments: FOLDER HELO own|any ACCOUNT -i -f SENDER
+# -- RECIPIENT...; `own`: From may contain only the account and the addresses that lead to it.
 use strict;
 use warnings;
 use Socket;
@@ -132,7 +132,7 @@ while (@rest) {
     elsif ($word eq '--') { @recipients = @rest; last; }
 }
 
-# Once more later: Postfix keeps the message in its queue.
+# A temporary failure: Postfix keeps the message in its queue.
 sub later { print STDERR "not sent for $account, tried again later: $_[0]\n"; exit 1; }
 later('no sender or recipient') if !@recipients || !defined $sender;
 $sender =~ s/^<|>$//g;
@@ -147,8 +147,8 @@ my ($header) = $message =~ /\A(.*?\n)(?:\r?\n|\z)/s;
 $header = '' if !defined $header;
 $header =~ s/\r?\n[ \t]+/ /g;
 my @fields = split /\r?\n/, $header;
-# A forwarded message has its author in From, and a rejection the postmaster. Pigeonhole writes the
-# marks of both before anything that a script may have written.
+# From has the author of a forwarded message, and the postmaster in a rejection. Pigeonhole writes
+# the headers that mark these before all headers that a script may write.
 my $forwarded = grep { defined && /^X-Sieve-Redirected-From:/i } @fields[0, 1];
 my ($automatic) = grep { /^Auto-Submitted\s*:/i } @fields;
 my $scripted = @fields && $fields[0] =~ /^X-Sieve:/i;
@@ -163,15 +163,15 @@ sub connected {
     return $end;
 }
 
-# Refused for good. What would be lost goes into the mailbox of the account.
+# A permanent failure. A message that would be lost is put into the mailbox of the account.
 sub refused {
     print STDERR "not sent for $account: $_[0]\n";
     exit 0 if !$forwarded && !$rejected;
     my $mailbox = connected('keep');
     print $mailbox "$account\n$message";
     shutdown $mailbox, 1;
-    my $said = <$mailbox>;
-    later('it could not be kept in the mailbox') if !defined $said || $said ne "kept\n";
+    my $answer = <$mailbox>;
+    later('it could not be kept in the mailbox') if !defined $answer || $answer ne "kept\n";
     exit 0;
 }
 for my $word ($sender, @recipients) {
@@ -180,7 +180,7 @@ for my $word ($sender, @recipients) {
 
 my $postfix = connected('smtpd');
 
-# Reads an answer, whose code must begin with the digit.
+# Reads an answer. Its code must begin with the given digit.
 sub answer {
     my ($expected) = @_;
     my $line;
@@ -206,7 +206,7 @@ sub envelope {
 
 answer(2);
 command("EHLO $helo", 2);
-# A rejection is no message of the account, which may be one that must not send.
+# A rejection is not from the account, which may be forbidden to send.
 my $login = $rejected ? "postmaster\@$helo" : $account;
 $login =~ s/([^!-*,-<>-~])/sprintf '+%02X', ord $1/ge;
 command("XCLIENT LOGIN=$login", 2);

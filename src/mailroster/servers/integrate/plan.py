@@ -1,14 +1,14 @@
-"""What the configuration of a host's Postfix and Dovecot becomes, so that they read our tables.
+"""Plans the changes of a host's own Postfix and Dovecot with which they use our tables.
 
-It is made in a copy of their files, by Postfix's own postconf, and read there by both: what they
-could not read is never written. Changes nothing.
+The changes are made in a copy of their files, by Postfix's own postconf, and both programs read the
+copy: files that they can't read are never written. This module changes nothing on the host.
 """
 
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -24,11 +24,12 @@ from mailroster.system.files import Disk, read
 from mailroster.system.programs import run
 
 DROP_IN = "conf.d/99-mailroster.conf"
-#: The lines of ours in master.cf stand between these.
+_OWN_TRANSPORT = "lmtp:unix:private/mailroster-"
+#: Our lines in master.cf are between these.
 _BEGIN, _END = "# mailroster: services of ours begin", "# mailroster: and end"
-#: Lists of restrictions that decide who may send to elsewhere.
-_ALLOWED = ("smtpd_relay_restrictions", "smtpd_recipient_restrictions")
-#: In front of a line of somebody else's that doesn't count while we are here.
+#: The restrictions of mail to other servers.
+_RELAY_RESTRICTIONS = ("smtpd_relay_restrictions", "smtpd_recipient_restrictions")
+#: The prefix of a line of the administrator that is switched off.
 OFF = "#mailroster: "
 _SYSTEM_USERS = re.compile(
     r"^[ \t]*!include(?:_try)?[ \t]+(?:\S*/)?auth-system\.conf\.ext[ \t]*$", re.M
@@ -36,7 +37,7 @@ _SYSTEM_USERS = re.compile(
 
 
 class Change(NamedTuple):
-    """One file: its path, what is in it, and what is to be; None is no file."""
+    """A file with its present and its planned content; None if it does not exist."""
 
     path: str
     old: bytes | None
@@ -44,7 +45,7 @@ class Change(NamedTuple):
 
 
 class SettingChange(NamedTuple):
-    """One setting that would become another; "" is none."""
+    """A setting with its present and its planned value; "" if it is not set."""
 
     file: str
     name: str
@@ -52,24 +53,24 @@ class SettingChange(NamedTuple):
     new: str
 
 
-class Planned(NamedTuple):
-    """Everything that would change, and what a person has to know of it."""
+class Plan(NamedTuple):
+    """The planned changes, and warnings for the administrator."""
 
     changes: list[Change]
     settings: list[SettingChange]
     warnings: list[str]
 
 
-def planned(settings: Settings, layout: Layout, *, keep_system_users: bool) -> Planned:
-    """What has to become of the host's files. Raises Refused for what a person has to fix first,
-    ServerError if the servers can't read the result."""
+def make_plan(settings: Settings, layout: Layout, *, keep_system_users: bool) -> Plan:
+    """The changes that the host's files still need. Raises Refused for a problem that the
+    administrator must solve first, ServerError if the servers can't read the result."""
     for path in (f"{layout.postfix}/main.cf", f"{layout.postfix}/master.cf", layout.dovecot_conf):
         if not os.path.isfile(path):
-            raise Refused(f"there is no {path}: Postfix and Dovecot have to be set up first")
+            raise Refused(f"{path} does not exist; install and configure Postfix and Dovecot first")
     with tempfile.TemporaryDirectory(prefix="mailroster-") as folder:
         postfix = _postfix(settings, layout, folder)
         dovecot = _dovecot(settings, layout, folder, keep_system_users)
-    return Planned(
+    return Plan(
         postfix.changes + dovecot.changes,
         postfix.settings + dovecot.settings,
         postfix.warnings + dovecot.warnings,
@@ -79,91 +80,81 @@ def planned(settings: Settings, layout: Layout, *, keep_system_users: bool) -> P
 # -- Postfix
 
 
-def _postfix(settings: Settings, layout: Layout, folder: str) -> Planned:
+def _postfix(settings: Settings, layout: Layout, folder: str) -> Plan:
     copy = os.path.join(folder, "postfix")
     os.mkdir(copy)
     old = {name: _text(f"{layout.postfix}/{name}") for name in ("main.cf", "master.cf")}
-    theirs = _without_block(old["master.cf"])
+    master_cf = _without_block(old["master.cf"])
     for name, text in old.items():
         Disk().replace(f"{copy}/{name}", _bytes(text))
-    had = _parameters(_postconf(copy, "-n"))  # of ours only what our services name
-    Disk().replace(f"{copy}/master.cf", _bytes(theirs))
+    current = _parameters(_postconf(copy, "-n"))  # of our own only those that our services use
+    Disk().replace(f"{copy}/master.cf", _bytes(master_cf))
     services = {"/".join(line.split()[:2]) for line in _postconf(copy, "-M").split("\n") if line}
-    submits = host.submits(had, services)
+    submits = host.submits(current, services)
     entries = host.services(settings, layout, services, submits=submits)
     default = _postconf(copy, "-dh", "mydestination").strip()
     hides = f"{host.CLEANUP}/unix" in entries
-    wanted = host.parameters(settings, layout, had, default, submits=submits, hides=hides)
-    if taken := sorted(services & entries.keys()):
+    wanted = host.parameters(settings, layout, current, default, submits=submits, hides=hides)
+    if conflicts := sorted(services & entries.keys()):
         raise Refused(
-            f"{layout.postfix}/master.cf has a service {taken[0]} already; that is a name "
-            "of ours, so rename it"
+            f"{layout.postfix}/master.cf already has a service {conflicts[0]}, a name that "
+            "mailroster needs; rename that service"
         )
-    if stale := host.stale(had, wanted):
+    if stale := host.stale(current, wanted):
         _postconf(copy, "-X", *stale)
-    if changed := [f"{name} = {value}" for name, value in wanted.items() if had.get(name) != value]:
-        _postconf(copy, "-e", *changed)
-    Disk().replace(f"{copy}/master.cf", _bytes(_with_block(theirs, entries)))
-    now = _parameters(_postconf(copy, "-n"))
+    if changed := [name for name, value in wanted.items() if current.get(name) != value]:
+        _postconf(copy, "-e", *(f"{name} = {wanted[name]}" for name in changed))
+    Disk().replace(f"{copy}/master.cf", _bytes(_with_block(master_cf, entries)))
+    new = _parameters(_postconf(copy, "-n"))
     _postconf(copy, "-M")
-    new = {name: _text(f"{copy}/{name}") for name in old}
-    file = f"{layout.postfix}/main.cf"
-    said = [
-        SettingChange(file, name, had.get(name, ""), now.get(name, "")) for name in (*now, *stale)
-    ]
-    said += [
+    changes = _changes(layout.postfix, {name: _text(f"{copy}/{name}") for name in old})
+    settings_changes = _setting_changes(f"{layout.postfix}/main.cf", current, new, (*new, *stale))
+    settings_changes += [
         SettingChange(f"{layout.postfix}/master.cf", service, "", text)
         for service, text in entries.items()
         if text not in old["master.cf"]
     ]
-    return Planned(
-        [
-            Change(f"{layout.postfix}/{name}", _bytes(old[name]), _bytes(new[name]))
-            for name in old
-            if new[name] != old[name]
-        ],
-        [one for one in said if one.old != one.new],
-        [*_postfix_warnings(had, copy)],
-    )
+    return Plan(changes, settings_changes, [*_postfix_warnings(current, copy)])
 
 
-def _postfix_warnings(had: Mapping[str, str], copy: str) -> Iterator[str]:
-    if had.get("virtual_transport", "").startswith("lmtp:unix:private/mailroster-"):
-        pass
-    elif "virtual_transport" in had and host.without_ours(had.get("virtual_mailbox_domains", "")):
+def _postfix_warnings(current: Mapping[str, str], copy: str) -> Iterator[str]:
+    transport = current.get("virtual_transport")
+    has_domains = bool(host.without_own(current.get("virtual_mailbox_domains", "")))
+    if transport is not None and not transport.startswith(_OWN_TRANSPORT) and has_domains:
         yield (
-            "the mail of your own virtual_mailbox_domains would be delivered by Dovecot, too: "
-            "virtual_transport is one for all of them"
+            "Dovecot would also deliver the mail of your own virtual_mailbox_domains: "
+            "virtual_transport applies to all of them"
         )
-    if had.get("relayhost"):
+    if current.get("relayhost"):
         yield (
-            f"relayhost is {had['relayhost']}: mail of domains that 'setup relay exclude-domain' "
-            "excludes leaves by it all the same"
+            f"relayhost is {current['relayhost']}: mail of domains that you exclude with "
+            "'setup relay exclude-domain' still goes through it"
         )
     for name, values in UNSAFE.items():
-        if had.get(name) in values:
+        if current.get(name) in values:
             yield (
-                f"{name} is {had[name]!r}, so that a client can hide a second message in one; "
-                f"remove it from main.cf"
+                f"{name} is {current[name]!r}: a client can hide a second message in the first; "
+                "remove the setting from main.cf"
             )
     trusted = " ".join(_postconf(copy, "-xh", "mynetworks").split())
-    allowed = _postconf(copy, "-xh", *_ALLOWED)
+    allowed = _postconf(copy, "-xh", *_RELAY_RESTRICTIONS)
     if trusted and "permit_mynetworks" in allowed:
         yield (
-            f"clients of mynetworks ({trusted}) send to anybody without a login; remove "
-            f"permit_mynetworks from {' and '.join(_ALLOWED)} if no program needs it"
+            f"clients of mynetworks ({trusted}) can send to any address without a login; remove "
+            f"permit_mynetworks from {' and '.join(_RELAY_RESTRICTIONS)} if no program needs it"
         )
     for line in _postconf(copy, "-P").split("\n"):
-        place, _, value = line.partition(" = ")
-        service, _, name = place.rpartition("/")
-        asked = name in ("smtpd_sender_restrictions", "smtpd_recipient_restrictions")
-        if asked and "$mailroster_" not in value:
-            ours = f"$mailroster_{name.removeprefix('smtpd_')}"
-            yield f"{service} of master.cf has {name} of its own; put {ours} in front of them"
+        path, _, value = line.partition(" = ")
+        service, _, name = path.rpartition("/")
+        if name not in ("smtpd_sender_restrictions", "smtpd_recipient_restrictions"):
+            continue
+        if "$mailroster_" not in value:
+            own = f"$mailroster_{name.removeprefix('smtpd_')}"
+            yield f"{service} of master.cf has its own {name}; put {own} in front of its value"
 
 
 def _postconf(folder: str, *words: str) -> str:
-    """What postconf says of the files in a folder. Raises ServerError with its own words."""
+    """The output of postconf for the files in a folder. Raises ServerError with its message."""
     code, out, err = run(["postconf", "-c", folder, *words])
     if code or ": fatal: " in err:
         raise ServerError(f"Postfix can't read its configuration: {err.strip()}")
@@ -175,7 +166,7 @@ def _parameters(text: str) -> dict[str, str]:
     return {
         name: value.strip()
         for name, equals, value in pairs
-        if equals and name != "config_directory"  # as Postfix 3.10 was told, that of the copy
+        if equals and name != "config_directory"  # in Postfix 3.10 that of the copy
     }
 
 
@@ -195,90 +186,79 @@ def _with_block(text: str, entries: Mapping[str, str]) -> str:
 # -- Dovecot
 
 
-def _dovecot(settings: Settings, layout: Layout, folder: str, keep_system_users: bool) -> Planned:
-    place, copy = os.path.dirname(layout.dovecot_conf), os.path.join(folder, "dovecot")
+def _dovecot(settings: Settings, layout: Layout, folder: str, keep_system_users: bool) -> Plan:
+    original, copy = os.path.dirname(layout.dovecot_conf), os.path.join(folder, "dovecot")
     conf = os.path.join(copy, os.path.basename(layout.dovecot_conf))
-    # Keys of certificates and the like are not for a copy.
-    shutil.copytree(
-        place, copy, ignore=_unless(lambda name: ".conf" in name), ignore_dangling_symlinks=True
-    )
+    # The copy must not contain private keys.
+    shutil.copytree(original, copy, ignore=_all_but_conf_files, ignore_dangling_symlinks=True)
     before = _doveconf(conf, "-n")
     if os.path.exists(drop_in := os.path.join(copy, DROP_IN)):
         os.unlink(drop_in)
-    its = dialect(version.version())
-    files = {DROP_IN: its.drop_in(settings, layout, _had(conf))}
-    for name, text in its.files(settings, layout).items():
+    config = dialect(version.version())
+    files = {DROP_IN: config.drop_in(settings, layout, _current(conf))}
+    for name, text in config.files(settings, layout).items():
         if name != "dovecot.conf":
             files[f"{os.path.basename(layout.dovecot)}/{name}"] = text
-    for path in _confs(copy):
+    for path in _conf_files(copy):
         text = _text(os.path.join(copy, path))
-        if (switched := _system_users(text, keep_system_users)) != text:
-            files[path] = switched
+        if (new_text := _switch_system_users(text, keep_system_users)) != text:
+            files[path] = new_text
     for path, text in files.items():
         os.makedirs(os.path.dirname(os.path.join(copy, path)), exist_ok=True)
         Disk().replace(os.path.join(copy, path), _bytes(text))
     after = _doveconf(conf, "-n")
     if layout.exceptions not in after:
         raise Refused(
-            f"{layout.dovecot_conf} does not read {place}/{DROP_IN}; "
-            "put a line '!include conf.d/*.conf' at its end"
+            f"{layout.dovecot_conf} does not include {original}/{DROP_IN}; "
+            "add the line '!include conf.d/*.conf' at its end"
         )
-    changes = [
-        Change(f"{place}/{path}", _bytes(_text(f"{place}/{path}")) if there else None, _bytes(text))
-        for path, text in files.items()
-        if not (there := os.path.exists(f"{place}/{path}")) or _text(f"{place}/{path}") != text
-    ]
-    had, has = _settings(before), _settings(after)
-    said = [
-        SettingChange(f"{place}/{DROP_IN}", name, had[name], has.get(name, ""))
-        for name in had
-        if had[name] != has.get(name, "")
-    ]
-    return Planned(changes, said if changes else [], [*_dovecot_warnings(after)])
+    changes = _changes(original, files)
+    current = _settings(before)
+    file = f"{original}/{DROP_IN}"
+    settings_changes = _setting_changes(file, current, _settings(after), current) if changes else []
+    return Plan(changes, settings_changes, [*_dovecot_warnings(after)])
 
 
 def _dovecot_warnings(after: str) -> Iterator[str]:
     if re.search(r"driver = pam$|^passdb pam\b", after, re.M):
-        yield "users of the machine are asked for first (PAM), so that every login by mistake waits"
+        yield "Dovecot checks the system users first (PAM), which delays every failed login"
 
 
-def _unless(wanted: Callable[[str], bool]) -> Callable[[str, list[str]], list[str]]:
-    """For copytree: leaves out all files but those wanted."""
-
-    def ignored(folder: str, names: list[str]) -> list[str]:
-        return [
-            name
-            for name in names
-            if name == "private" or not (os.path.isdir(os.path.join(folder, name)) or wanted(name))
-        ]  # fmt: skip
-
-    return ignored
+def _all_but_conf_files(folder: str, names: list[str]) -> list[str]:
+    """The names that copytree must ignore."""
+    return [
+        name
+        for name in names
+        if name == "private" or not (".conf" in name or os.path.isdir(os.path.join(folder, name)))
+    ]
 
 
-def _confs(folder: str) -> Iterator[str]:
-    for path in ("", "conf.d"):
-        if os.path.isdir(here := os.path.join(folder, path)):
-            for name in sorted(os.listdir(here)):
+def _conf_files(folder: str) -> Iterator[str]:
+    for subfolder in ("", "conf.d"):
+        path = os.path.join(folder, subfolder)
+        if os.path.isdir(path):
+            for name in sorted(os.listdir(path)):
                 if name.endswith(".conf"):
-                    yield os.path.join(path, name)
+                    yield os.path.join(subfolder, name)
 
 
-def _system_users(text: str, keep: bool) -> str:
-    """A file of Dovecot's with the users of the machine switched on again, or off."""
+def _switch_system_users(text: str, on: bool) -> str:
+    """A file of Dovecot with the logins of system users switched on or off."""
     text = text.replace(OFF, "")
-    return text if keep else _SYSTEM_USERS.sub(lambda found: f"{OFF}{found[0]}", text)
+    return text if on else _SYSTEM_USERS.sub(lambda match: f"{OFF}{match[0]}", text)
 
 
-def _had(conf: str) -> dict[str, str]:
-    found = {name: _doveconf(conf, "-h", name) for name in ("auth_mechanisms", "mail_plugins")}
+def _current(conf: str) -> dict[str, str]:
+    """The settings that Dialect.drop_in needs."""
+    values = {name: _doveconf(conf, "-h", name) for name in ("auth_mechanisms", "mail_plugins")}
     for protocol in ("imap", "lmtp"):
-        said = _doveconf(conf, "-f", f"protocol={protocol}", "-h", "mail_plugins")
-        found[f"{protocol}/mail_plugins"] = said
-    return {name: said.strip() for name, said in found.items()}
+        filter = ("-f", f"protocol={protocol}")
+        values[f"{protocol}/mail_plugins"] = _doveconf(conf, *filter, "-h", "mail_plugins")
+    return {name: value.strip() for name, value in values.items()}
 
 
 def _doveconf(conf: str, *words: str) -> str:
-    """What doveconf says. Raises ServerError with its own words."""
+    """The output of doveconf. Raises ServerError with its message."""
     code, out, err = run(["doveconf", "-c", conf, *words])
     if code:
         raise ServerError(f"Dovecot can't read its configuration: {err.strip()}")
@@ -286,8 +266,8 @@ def _doveconf(conf: str, *words: str) -> str:
 
 
 def _settings(text: str) -> dict[str, str]:
-    """What `doveconf -n` prints, as values by name, those of a plugin or a protocol with that in
-    front; what has no name of its own is left out."""
+    """The settings in the output of `doveconf -n` by name, with a plugin or a protocol as a prefix.
+    Settings in other blocks are left out."""
     return {"/".join(path): value for path, value in printed(text) if value and _is_named(path)}
 
 
@@ -296,6 +276,24 @@ def _is_named(path: tuple[str, ...]) -> bool:
 
 
 # -- files
+
+
+def _changes(folder: str, files: Mapping[str, str]) -> list[Change]:
+    """The files of a folder that differ from their planned text."""
+    result = []
+    for name, text in files.items():
+        path = f"{folder}/{name}"
+        old = _bytes(_text(path)) if os.path.exists(path) else None
+        if old != _bytes(text):
+            result.append(Change(path, old, _bytes(text)))
+    return result
+
+
+def _setting_changes(
+    file: str, old: Mapping[str, str], new: Mapping[str, str], names: Iterable[str]
+) -> list[SettingChange]:
+    changes = (SettingChange(file, name, old.get(name, ""), new.get(name, "")) for name in names)
+    return [change for change in changes if change.old != change.new]
 
 
 @contextmanager

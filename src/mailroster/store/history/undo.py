@@ -1,8 +1,8 @@
-"""A change taken back: what went comes again to where it was, and what came goes.
+"""Undoes a change: restores the lines that it removed, and removes those that it added.
 
-If nothing has changed since, the files are as they were, to the byte. If other lines have, each
-place is found again by its own lines and their neighbours. What the change itself has written must
-stand there as it left it.
+If nothing has changed since, the files become what they were, byte for byte. If other lines have
+changed, each hunk is located by its own lines and their neighbours. The lines that the change added
+must still be there unchanged.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 
 from mailroster.base.findings import Refused
 from mailroster.roster.documents.byte_lines import Read, start_before, start_behind
-from mailroster.roster.documents.document import Document, Format
+from mailroster.roster.documents.document import Document
+from mailroster.roster.documents.format import Format
 from mailroster.roster.documents.large import LargeDocument, whole
 from mailroster.roster.documents.splices import Splice
 from mailroster.roster.documents.text import only_comments
@@ -19,14 +20,14 @@ from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.roster import Roster
 from mailroster.store.history.entry import Entry, FileChange, Hunk, split
 
-#: Bytes to put in the place of others: from one offset to another.
-Piece: TypeAlias = tuple[int, int, bytes]
+#: A replacement: start and end of the old bytes, and the new bytes.
+Replacement: TypeAlias = tuple[int, int, bytes]
 
 _CHUNK_BYTES = 1 << 22
 
 
-class Changed(Refused):
-    """What a change has written was changed since; carries the file and the lines."""
+class LinesChanged(Refused):
+    """The lines of a change were changed since; carries the file and the lines."""
 
     def __init__(self, why: str, file: str, lines: Sequence[bytes]) -> None:
         super().__init__(why)
@@ -34,18 +35,18 @@ class Changed(Refused):
 
 
 def revert(roster: Roster, entry: Entry) -> Roster:
-    """The roster without what an entry has done. Raises Refused: Changed if its lines have been
-    changed since, or if what comes back would stand beside something that has come instead."""
+    """The roster without the change of an entry. Raises LinesChanged if its lines were changed
+    since; Refused if a restored key is in another line now, or the history lacks the lines."""
     fields = {document.format.file: field for field, document in roster.documents()}
     documents: dict[str, Any] = {}
     for change in entry.files:
         if change.file not in fields:
-            raise Refused(f"change {entry.id} is about {change.file}, which is unknown here")
+            raise Refused(f"change {entry.id} is about {change.file}, an unknown file")
         if change.short:
             raise Refused(
-                f"change {entry.id} was too large to be kept line by line: {change.removed} lines "
-                f"removed and {change.added} added in {change.file}; raise history_bytes, or "
-                "restore the file from a backup"
+                f"the history does not have the lines of change {entry.id}, which was too large: "
+                f"{change.removed} lines removed and {change.added} added in {change.file}; "
+                "restore the file from a backup, and raise history_bytes"
             )
         document = getattr(roster, fields[change.file])
         documents[fields[change.file]] = _reverted(document, change)
@@ -53,27 +54,27 @@ def revert(roster: Roster, entry: Entry) -> Roster:
 
 
 def is_untouched(document: Document[Any], change: FileChange) -> bool:
-    """Whether a file is as a change has left it, as far as its size and the places tell."""
+    """Whether a file is as a change has left it, judging by its size and its hunks."""
     view = _View(document)
-    return view.size == change.new_size and all(view.stands(hunk) for hunk in change.hunks)
+    return view.size == change.new_size and all(view.is_in_place(hunk) for hunk in change.hunks)
 
 
 def _reverted(document: Document[Any], change: FileChange) -> Document[Any]:
     view = _View(document)
     if is_untouched(document, change):
-        found = [(h.offset, h.offset + len(h.added), h.removed) for h in change.hunks]
-        return view.with_pieces(found)
-    found = sorted(view.place(hunk) for hunk in change.hunks)
-    for (_, end, _), (start, _, _) in pairwise(found):
+        pieces = [(h.offset, h.offset + len(h.added), h.removed) for h in change.hunks]
+        return view.replaced(pieces)
+    pieces = sorted(view.replacement(hunk) for hunk in change.hunks)
+    for (_, end, _), (start, _, _) in pairwise(pieces):
         if start < end:
-            raise view.changed("two of its places have become one", ())
-    after = view.with_pieces(found)
+            raise view.changed("two of its hunks overlap now", ())
+    after = view.replaced(pieces)
     _check_keys(document, after, change)
     return after
 
 
 def _check_keys(before: Document[Any], after: Document[Any], change: FileChange) -> None:
-    """Refused if a key comes back that something else has taken meanwhile."""
+    """Raises Refused if a restored key is in another line already."""
     format = after.format
     if format.ordered:
         return
@@ -84,16 +85,15 @@ def _check_keys(before: Document[Any], after: Document[Any], change: FileChange)
     ]
     keys = [key for line in lines if (key := format.key(line))]
     for key in dict.fromkeys(keys):
-        stands = len(after.positions(key))
-        if stands > max(keys.count(key), len(before.positions(key))):
+        if len(after.positions(key)) > max(keys.count(key), len(before.positions(key))):
             raise Refused(
-                f"{format.file}: {key!r} has come into the file again since, in another line; "
-                "take that away first"
+                f"{format.file}: {key!r} was added again since, in another line; remove that line "
+                "first"
             )
 
 
 class _View:
-    """The bytes of a document, read where they are needed."""
+    """The bytes of a document, of which only the necessary parts are read."""
 
     def __init__(self, document: Document[Any]) -> None:
         if isinstance(document, LargeDocument) and document.splices:
@@ -106,42 +106,43 @@ class _View:
             raw = bytes(document)
             self.read, self.size = lambda start, end: raw[start:end], len(raw)
 
-    # -- where a hunk is
+    # -- the position of a hunk
 
-    def stands(self, hunk: Hunk) -> bool:
-        """Whether the lines that came stand where they came to, between the same neighbours."""
+    def is_in_place(self, hunk: Hunk) -> bool:
+        """Whether the added lines are still at their offset, between the same neighbours."""
         start = hunk.offset - len(hunk.before)
-        wanted = hunk.before + hunk.added + hunk.behind
-        return start >= 0 and self.read(start, start + len(wanted)) == wanted
+        expected = hunk.before + hunk.added + hunk.behind
+        return start >= 0 and self.read(start, start + len(expected)) == expected
 
-    def place(self, hunk: Hunk) -> Piece:
-        """What has to be put where. Raises Changed if that can't be told."""
+    def replacement(self, hunk: Hunk) -> Replacement:
+        """The replacement that undoes a hunk. Raises LinesChanged if its position is unknown."""
         if hunk.added:
-            start, end = self._lines_that_came(hunk)
+            start, end = self._added_lines(hunk)
             return start, end, hunk.removed
-        at = self._gap(hunk)
-        return at, at, hunk.removed
+        offset = self._gap(hunk)
+        return offset, offset, hunk.removed
 
-    def _lines_that_came(self, hunk: Hunk) -> tuple[int, int]:
-        if self.stands(hunk):
+    def _added_lines(self, hunk: Hunk) -> tuple[int, int]:
+        """Start and end of the added lines."""
+        if self.is_in_place(hunk):
             start = hunk.offset
         else:
-            between = hunk.before + hunk.added + hunk.behind
-            found = [at + len(hunk.before) for at in self._occurrences(between)]
-            found = found or list(self._occurrences(hunk.added))
-            if not found or (self.format.ordered and len(found) > 1):
-                why = "stands there in several places" if found else "is not there any more"
+            context = hunk.before + hunk.added + hunk.behind
+            offsets = [start + len(hunk.before) for start in self._occurrences(context)]
+            offsets = offsets or list(self._occurrences(hunk.added))
+            if not offsets or (self.format.ordered and len(offsets) > 1):
+                why = "is in the file several times" if offsets else "is no longer in the file"
                 raise self.changed(why, split(hunk.added))
-            start = min(found, key=lambda at: abs(at - hunk.offset))
+            start = _nearest(offsets, hunk)
         end = start + len(hunk.added)
         if not hunk.added.endswith(b"\n") and self.read(end, end + 1) == b"\n":
             end += 1
         if self._is_continued(end):
-            raise self.changed("is continued in the line below now", split(hunk.added)[-1:])
+            raise self.changed("is now continued in the next line", split(hunk.added)[-1:])
         return start, end
 
     def _is_continued(self, end: int) -> bool:
-        """Whether a line stands behind an offset that continues the one before it."""
+        """Whether the line at an offset continues the one before it."""
         if not self.format.continued:
             return False
         behind = self.read(end, start_behind(self.format, self.read, self.size, end))
@@ -149,123 +150,128 @@ class _View:
         return any(line[:1] in " \t" and not only_comments(line) for line in lines)
 
     def _gap(self, hunk: Hunk) -> int:
-        """Where lines stood that went: between their neighbours, or beside one of them."""
-        between = hunk.before + hunk.behind
-        if between:
-            found = [at + len(hunk.before) for at in self._occurrences(between)]
+        """The old offset of the removed lines: between their neighbours, or next to one of them."""
+        context = hunk.before + hunk.behind
+        if context:
+            offsets = [start + len(hunk.before) for start in self._occurrences(context)]
             if self.format.ordered:
-                found = [at for at in found if self._is_the_gap(hunk, at)]
-            if len(found) == 1 or (found and not self.format.ordered):
-                at = min(found, key=lambda at: abs(at - hunk.offset))
-                return self._boundary(at) if self._is_continued(at) else at
+                offsets = [offset for offset in offsets if self._is_at_same_end(hunk, offset)]
+            if len(offsets) == 1 or (offsets and not self.format.ordered):
+                offset = _nearest(offsets, hunk)
+                return self._boundary(offset) if self._is_continued(offset) else offset
         if self.format.ordered and self.size:
-            raise self.changed("had its place in an order that is another now", split(hunk.removed))
-        for neighbour, ahead in ((hunk.before, True), (hunk.behind, False)):
-            found = list(self._occurrences(neighbour)) if neighbour else []
-            if len(found) == 1:
-                return self._boundary(found[0] + (len(neighbour) if ahead else 0))
+            raise self.changed("can't be restored: the order has changed", split(hunk.removed))
+        for neighbour, skipped in ((hunk.before, len(hunk.before)), (hunk.behind, 0)):
+            offsets = list(self._occurrences(neighbour)) if neighbour else []
+            if len(offsets) == 1:
+                return self._boundary(offsets[0] + skipped)
         return self.size
 
-    def _is_the_gap(self, hunk: Hunk, at: int) -> bool:
-        """Whether nothing else can have come in at the end of the file, or in front of it."""
-        return bool(hunk.before or at == 0) and bool(hunk.behind or at == self.size)
+    def _is_at_same_end(self, hunk: Hunk, offset: int) -> bool:
+        """Whether an offset is at the start or the end of the file if the hunk was there."""
+        return bool(hunk.before or offset == 0) and bool(hunk.behind or offset == self.size)
 
-    def _boundary(self, at: int) -> int:
-        """The next offset that is surely not inside of an entry."""
-        return start_behind(self.format, self.read, self.size, at)
+    def _boundary(self, offset: int) -> int:
+        """The next offset that is not inside an entry."""
+        return start_behind(self.format, self.read, self.size, offset)
 
     def _occurrences(self, lines: bytes) -> Iterator[int]:
-        """Where some whole lines stand; the last one may lack its line feed."""
-        wanted = b"\n" + lines.removesuffix(b"\n") + b"\n"
-        at = 0
-        while at < self.size:
-            end = min(self.size, at + _CHUNK_BYTES)
-            raw = self.read(max(0, at - 1), min(self.size, end + len(wanted)))
-            raw = raw if at else b"\n" + raw
-            if end + len(wanted) >= self.size and not raw.endswith(b"\n"):
+        """The offsets of some whole lines; the last one may lack its line feed."""
+        pattern = b"\n" + lines.removesuffix(b"\n") + b"\n"
+        start = 0
+        while start < self.size:
+            end = min(self.size, start + _CHUNK_BYTES)
+            raw = self.read(max(0, start - 1), min(self.size, end + len(pattern)))
+            raw = raw if start else b"\n" + raw
+            if end + len(pattern) >= self.size and not raw.endswith(b"\n"):
                 raw += b"\n"
-            place = raw.find(wanted)
-            while 0 <= place < end - at:
-                yield at + place
-                place = raw.find(wanted, place + 1)
-            at = end
+            position = raw.find(pattern)
+            while 0 <= position < end - start:
+                yield start + position
+                position = raw.find(pattern, position + 1)
+            start = end
 
-    def changed(self, why: str, lines: Sequence[bytes]) -> Changed:
+    def changed(self, why: str, lines: Sequence[bytes]) -> LinesChanged:
         first = lines[0].decode("utf-8", "backslashreplace") if lines else ""
         first = self.format.hidden(first)
         named = f"{first!r} {why}" if lines else why
-        return Changed(f"{self.format.file}: {named}", self.format.file, lines)
+        return LinesChanged(f"{self.format.file}: {named}", self.format.file, lines)
 
-    # -- the document with other bytes in some places
+    # -- the document after replacements
 
-    def with_pieces(self, pieces: Sequence[Piece]) -> Document[Any]:
-        """Lines that come to stand in front of others get a line feed, and so does what they come
-        to stand behind."""
-        complete: list[Piece] = []
+    def replaced(self, pieces: Sequence[Replacement]) -> Document[Any]:
+        """The document after replacements, with line feeds between lines that become neighbours."""
+        complete: list[Replacement] = []
         for piece in pieces:
             first = not complete or complete[-1][1] < piece[0]
             complete.append(self._complete(piece, first, piece is pieces[-1]))
         if isinstance(self.document, LargeDocument):
             return self._spliced(self.document, complete)
-        parts, at = [], 0
-        for start, end, raw in complete:
-            parts += [self.read(at, start), raw]
-            at = end
-        content = b"".join([*parts, self.read(at, self.size)])
-        return Document.from_bytes(self.format, content)
+        return Document.from_bytes(self.format, self._content(0, self.size, complete))
 
-    def _complete(self, piece: Piece, first: bool, last: bool) -> Piece:
+    def _complete(self, piece: Replacement, first: bool, last: bool) -> Replacement:
         start, end, raw = piece
         feed = self.document.newline().encode()
         if raw and not raw.endswith(b"\n") and (end < self.size or not last):
             raw += feed
-        behind = first and raw and 0 < start == self.size
-        if behind and self.read(start - 1, start) != b"\n":
+        at_end = first and raw and 0 < start == self.size
+        if at_end and self.read(start - 1, start) != b"\n":
             raw = feed + raw
         return start, end, raw
 
-    def _spliced(self, document: LargeDocument[Any], pieces: Sequence[Piece]) -> Document[Any]:
-        """By splices of whole logical lines; pieces of one line are one splice."""
-        groups: list[tuple[int, int, list[Piece]]] = []
+    def _content(self, start: int, end: int, pieces: Sequence[Replacement]) -> bytes:
+        """The bytes between two offsets after replacements."""
+        parts, position = [], start
+        for old_start, old_end, raw in pieces:
+            parts += [self.read(position, old_start), raw]
+            position = old_end
+        return b"".join([*parts, self.read(position, end)])
+
+    def _spliced(
+        self, document: LargeDocument[Any], pieces: Sequence[Replacement]
+    ) -> Document[Any]:
+        """A large document with splices of whole lines, one for all replacements in a line."""
+        groups: list[tuple[int, int, list[Replacement]]] = []
         for piece in pieces:
             low = start_before(self.format, self.read, self.size, piece[0])
             high = start_behind(self.format, self.read, self.size, piece[1])
             if groups and low <= groups[-1][1]:
-                first, last, some = groups[-1]
-                groups[-1] = first, max(last, high), [*some, piece]
+                first, last, group = groups[-1]
+                groups[-1] = first, max(last, high), [*group, piece]
             else:
                 groups.append((low, high, [piece]))
-        splices = []
-        for low, high, some in groups:
-            parts, at = [], low
-            for start, end, raw in some:
-                parts += [self.read(at, start), raw]
-                at = end
-            text = b"".join([*parts, self.read(at, high)]).decode("utf-8", "surrogateescape")
-            splices.append(Splice(low, high, text))
+        splices = [
+            Splice(low, high, self._content(low, high, group).decode("utf-8", "surrogateescape"))
+            for low, high, group in groups
+        ]
         return LargeDocument(self.format, document.base, splices)
 
 
-def took_away(format: Format[Any], entry: Entry) -> list[str]:
-    """The keys of the lines that an entry took out of a file."""
+def _nearest(offsets: Iterable[int], hunk: Hunk) -> int:
+    return min(offsets, key=lambda offset: abs(offset - hunk.offset))
+
+
+def keys_of_removed_lines(format: Format[Any], entry: Entry) -> list[str]:
+    """The keys of the lines that an entry removed from a file."""
     return _keys(format, [hunk.removed for hunk in _hunks(format, entry)])
 
 
-def comes_back(format: Format[Any], entry: Entry) -> list[str]:
-    """Those of them that it did not write again otherwise."""
-    came = set(_keys(format, [hunk.added for hunk in _hunks(format, entry)]))
-    return [key for key in took_away(format, entry) if key not in came]
+def removed_keys(format: Format[Any], entry: Entry) -> list[str]:
+    """The keys that an entry removed from a file: it added no other line for them."""
+    added = set(_keys(format, [hunk.added for hunk in _hunks(format, entry)]))
+    return [key for key in keys_of_removed_lines(format, entry) if key not in added]
 
 
-def goes_away(format: Format[Any], entry: Entry) -> list[str]:
-    """The keys of the lines that are in a file by an entry alone."""
-    came = _keys(format, [hunk.added for hunk in _hunks(format, entry)])
-    return [key for key in came if key not in took_away(format, entry)]
+def added_keys(format: Format[Any], entry: Entry) -> list[str]:
+    """The keys that an entry added to a file: it removed no other line for them."""
+    added = _keys(format, [hunk.added for hunk in _hunks(format, entry)])
+    removed = set(keys_of_removed_lines(format, entry))
+    return [key for key in added if key not in removed]
 
 
-def renaming(entry: Entry) -> tuple[str, str] | None:
-    """The addresses, before and after, of an account to which a command has given another one; its
-    mail folder has got the name of that."""
+def renamed_account(entry: Entry) -> tuple[str, str] | None:
+    """The old and the new address of the account that a command has renamed, together with its
+    mailbox; None if it was another change."""
     hunks = list(_hunks(ACCOUNTS, entry))
     if entry.by_hand or len(hunks) != 1:
         return None

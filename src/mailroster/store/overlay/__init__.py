@@ -1,1 +1,1 @@
-"""A config folder that is merged from a read-only source and local changes."""
+"""A writable config folder that follows a read-only source and keeps local edits."""

@@ -43,7 +43,7 @@ def test_a_cost_is_read(scheme: str, text: str, cost: Cost) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_cost_is_refused_with_what_is_one(scheme: str, text: str) -> None:
-    with pytest.raises(UsageError, match=rf"password_cost: .* no cost of {scheme}; it takes"):
+    with pytest.raises(UsageError, match=rf"password_cost: .* not a cost of {scheme}; write"):
         parse_cost(scheme, text)
 
 

@@ -1,22 +1,101 @@
-"""What dovecot.conf says alike to all versions of Dovecot. Pure text."""
+"""The parts of dovecot.conf that are the same for all versions of Dovecot. Pure text."""
 
 from mailroster.base import sizes
 from mailroster.base.address import LOCAL_CHARS
 from mailroster.base.layout import Layout
 from mailroster.base.setting_rules import words
 from mailroster.base.settings import Settings, percentages
+from mailroster.servers.config import sieve_mail
 from mailroster.servers.config.smtp_safety import SMTPD_PROCESSES
 
-#: Escapes the dots in the name of a folder, which Maildir++ reads as separators. DEL is the one
-#: character of ASCII that no folder can have in its name yet: IMAP refuses control characters, and
-#: any printable character would hide the folders that have it.
+#: Escapes dots in the names of folders, which Maildir++ reads as separators. DEL is the only ASCII
+#: character that no existing name can contain: IMAP refuses control characters, and a printable
+#: character would hide the folders that contain it.
 ESCAPE = "\x7f"
-#: What a login without TLS hears. Dovecot itself refuses it only where client and server have
-#: different addresses: it takes a connection within one address for safe, and no setting changes
-#: that (`ssl = required` neither). So it still offers AUTH there, but accepts nothing.
+#: The answer to a login without TLS. Dovecot itself refuses only clients with another address than
+#: the server: it treats a connection within one address as safe, and no setting changes that (not
+#: even `ssl = required`). So it still offers AUTH there, but refuses every password.
 TLS_ONLY = "Passwords are accepted over TLS only: use STARTTLS or the port with TLS"
-#: The services, as auth(8) names them, in which that connection counts as safe.
+#: The services, as auth(8) names them, that treat such a connection as safe.
 _LOGINS = ("imap", "pop3", "sieve")
+
+#: Settings on which accounts depend, so that `check` warns of an override.
+RISKY_SETTINGS = frozenset(
+    (
+        "base_dir", "state_dir", "passdb", "userdb", "auth_username_format", "auth_username_chars",
+        "auth_cache_size", "auth_master_user_separator", "mail_home", "mail_uid", "mail_gid",
+        "first_valid_uid", "last_valid_uid", "log_path", "protocols", "sendmail_path",
+    )
+)  # fmt: skip
+DROP_IN_HEADER = """\
+# Written by 'mailroster integrate --apply'; 'mailroster integrate --undo' removes it."""
+DELIVERY = """\
+mail_max_userip_connections = 50
+lmtp_save_to_detail_mailbox = no
+# A folder that a Sieve script makes is seen in clients that show subscribed folders only.
+lda_mailbox_autosubscribe = yes"""
+
+
+def server(settings: Settings, layout: Layout, trace: str) -> str:
+    """The folders, the log and the protocols. `trace`: the setting for the log level `trace`."""
+    s = settings
+    levels = {
+        "error": "info_log_path = /dev/null",
+        "warn": "info_log_path = /dev/null",
+        "debug": "auth_verbose = yes",
+        "trace": trace,
+    }
+    return f"""\
+# Written by mailroster: changes made here are lost.
+base_dir = {layout.run}
+state_dir = {layout.dovecot_data}
+instance_name = mailroster
+log_path = {layout.dovecot_log(s)}{_log_timestamp(s)}
+{levels.get(s.log_level, "")}
+hostname = {s.hostname}
+listen = {s.listen}
+protocols = {_protocols(s)}
+shutdown_clients = yes
+"""
+
+
+def _log_timestamp(settings: Settings) -> str:
+    """The time format of Postfix, for the log file that both servers write."""
+    if settings.layout != "system":
+        return ""
+    host = settings.hostname.partition(".")[0]
+    return f'\nlog_timestamp = "%b %d %H:%M:%S {host} dovecot: "'
+
+
+def mail_owner(settings: Settings) -> str:
+    uid, gid = settings.vmail_uid, settings.vmail_gid
+    return f"""\
+first_valid_uid = {uid}
+last_valid_uid = {uid}
+mail_uid = {uid}
+mail_gid = {gid}
+mail_privileged_group ="""
+
+
+def postmaster(settings: Settings) -> str:
+    return (
+        f"postmaster_address = {settings.postmaster_address or f'postmaster@{settings.hostname}'}"
+    )
+
+
+def imap_plugins(settings: Settings) -> list[str]:
+    """The quota plugins for IMAP. The size limit of uploads needs one even without quotas."""
+    if settings.enable_quotas:
+        return ["imap_quota"]
+    return ["quota"] if settings.message_size_limit else []
+
+
+def overrides(layout: Layout) -> str:
+    return f"""\
+# What the folder adds, last of all.
+!include_try {layout.overrides}/dovecot.cf
+"""
+
 
 _INBOX = """\
 namespace inbox {
@@ -47,45 +126,48 @@ __TRASH__  }
 
 
 def inbox(trash: str = "") -> str:
-    """The folders that every mailbox has; `trash` are more lines for Trash."""
+    """The folders of every mailbox. `trash`: more lines for Trash."""
     return _INBOX.replace("__TRASH__", trash)
 
 
 def trash_room(settings: Settings) -> str:
-    """What Trash may hold beyond the quota, so that clients which copy mail there before they
-    delete it can empty a full mailbox; "" for nothing."""
+    """How much Trash may exceed the quota, "" for not at all. Clients that copy a message to Trash
+    before they delete it can then empty a full mailbox."""
     size = sizes.normal_size(settings.trash_room)
     return size if settings.enable_quotas and size != "0" else ""
 
 
 def cleartext_query(service: str, secured: str, client: str, server: str) -> str:
-    """Finds whoever logs in without TLS from the server's own address, and says why that fails. The
-    arguments are Dovecot's variables. A network that an override trusts is another address."""
+    """The query that answers a login without TLS from the server's own address with TLS_ONLY. The
+    arguments are Dovecot's variables. It reads no table, so it never waits for a writer. A network
+    that an override trusts is another address."""
     return f"""\
-SELECT NULL AS password, 'Y' AS nopassword, '{TLS_ONLY}' AS reason \\
-  WHERE '{service}' IN ({", ".join(map(repr, _LOGINS))}) AND '{secured}' = 'secured' \\
-  AND '{client}' = '{server}'"""
+SELECT NULL AS password, 'Y' AS nopassword, '{TLS_ONLY}' AS reason
+WHERE '{service}' IN ({", ".join(map(repr, _LOGINS))}) AND '{secured}' = 'secured'
+AND '{client}' = '{server}'"""
 
 
-#: Clients of one login process, at 50 kB each with TLS; and login processes of one protocol.
+#: The ports of each protocol, by their names in setting_rules.PORTS.
+_PORTS = {"imap": ("imap", "imaps"), "pop3": ("pop3", "pop3s"), "managesieve": ("sieve",)}
+#: Clients of one login process, at 50 kB each with TLS; login processes of one protocol.
 _LOGIN_CLIENTS, _LOGIN_PROCESSES = 1000, 8
-#: More than all processes of Dovecot and Postfix that ask auth(8) or anvil(8) at once.
-_ASKING = 4096
-#: As many as Postfix has smtpd(8) processes on its three ports, each of which keeps a connection.
+#: More than all processes of Dovecot and Postfix that connect to auth(8) or anvil(8) at once.
+_INTERNAL_CLIENTS = 4096
+#: One for each smtpd(8) process on Postfix's three ports, since each keeps a connection.
 _QUOTA_STATUS_PROCESSES = 3 * SMTPD_PROCESSES
-#: Workers of auth(8) in Dovecot 2.4: more than the logins that arrive at the same moment.
+#: Workers of auth(8) in Dovecot 2.4: more than the logins that arrive at one moment.
 _WORKERS = 400
 
 
 def username_chars() -> str:
-    """What a login name may have: the characters of an account's address, with those that set off a
-    domain and a master, and every octet of UTF-8, for a domain that is not ASCII."""
+    """The characters of a login name: those of an account's address, the separators of a domain and
+    a master, and every octet of UTF-8, for a domain that is not ASCII."""
     return f"{LOCAL_CHARS}{LOCAL_CHARS[:26].upper()}@+*{_octets()}"
 
 
 def _octets() -> str:
-    """Characters that together have every octet of UTF-8 (RFC 3629): Dovecot looks at octets. One
-    for each octet that begins a character, and 64 for those that follow."""
+    """Characters that together contain every octet of UTF-8 (RFC 3629), since Dovecot compares
+    octets: one for each first octet, and 64 for the following octets."""
     codes = [*range(0x400, 0x440)]
     codes += [lead << 6 | 0x21 for lead in range(0x02, 0x20)]
     codes += [0x821, *(lead << 12 | 0x721 for lead in range(0x01, 0x10))]
@@ -93,23 +175,19 @@ def _octets() -> str:
     return "".join(map(chr, codes))
 
 
-def spelt(name: str, user: str, domain: str) -> str:
-    """The address of a login name in SQL, with the A-labels of a domain that is spelt otherwise
-    (table `spelling`). Each argument is how a query names that part, in lower case."""
-    other = f"'{domain}' GLOB '*[^ -~]*'"
-    spelling = f"('{domain}' GLOB composed OR '{domain}' GLOB decomposed)"
-    found = f"SELECT '{user}@' || domain FROM spelling WHERE {other} AND {spelling}"
-    return f"coalesce(({found}), '{name}')"
+def continued(query: str, indent: str) -> str:
+    """The lines of a query as one setting."""
+    return query.replace("\n", f" \\\n{indent}")
 
 
 def ports(settings: Settings, never_ends: str) -> str:
-    """Where clients log in. `never_ends` is the setting with which a process serves any number.
+    """The services to which clients connect. `never_ends`: the setting with which a process serves
+    any number of clients.
 
-    A login process serves many clients, as Dovecot's LoginProcess page calls the high-performance
-    mode: with one process for each, which stays as long as a session with TLS lasts, a hundred
-    connections keep all others out. Of too many, the oldest that has not logged in is dropped.
+    A login process serves many clients (the high-performance mode of Dovecot's LoginProcess page).
+    With one process for each client, which runs as long as its TLS session, a hundred connections
+    would block all others. If there are too many, the oldest one without a login is closed.
     """
-    found = {protocol: _PORTS[protocol] for protocol in _PORTS if _is_on(settings, protocol)}
     trusted = ", ".join(words(settings.trusted_proxies))
     proxies = f"haproxy_trusted_networks = {trusted}\n" if trusted else ""
     return proxies + "".join(
@@ -121,42 +199,37 @@ service {protocol}-login {{
   process_min_avail = {2 if protocol == "imap" else 1}
 {"".join(_listener(settings, name) for name in names)}}}
 """
-        for protocol, names in found.items()
+        for protocol, names in _PORTS.items()
+        if _is_on(settings, protocol)
     )
-
-
-#: The ports of each protocol, by the names of setting_rules.PORTS.
-_PORTS = {"imap": ("imap", "imaps"), "pop3": ("pop3", "pop3s"), "managesieve": ("sieve",)}
 
 
 def _is_on(settings: Settings, protocol: str) -> bool:
     return any(getattr(settings, f"{name}_port") for name in _PORTS[protocol])
 
 
-def protocols(settings: Settings) -> str:
-    """The protocols with a port that is on, and the delivery by Postfix."""
-    imap, pop3 = (f"{name} " if _is_on(settings, name) else "" for name in ("imap", "pop3"))
-    return f"{imap}{pop3}lmtp{' sieve' if _is_on(settings, 'managesieve') else ''}"
+def _protocols(settings: Settings) -> str:
+    """The protocols that have an open port, and LMTP for Postfix."""
+    names = [name for name in ("imap", "pop3") if _is_on(settings, name)]
+    return " ".join([*names, "lmtp", *(["sieve"] if _is_on(settings, "managesieve") else [])])
 
 
 def _listener(settings: Settings, name: str) -> str:
-    """A port; Dovecot has each of its own by default, so that 0 must be said."""
-    lines = [f"port = {getattr(settings, f'{name}_port')}"]
-    if name in ("imaps", "pop3s"):
-        lines.append("ssl = yes")
-    if name in settings.proxied():
-        lines.append("haproxy = yes")
-    return f"  inet_listener {name} {{\n{''.join(f'    {line}{chr(10)}' for line in lines)}  }}\n"
+    """A port. Dovecot opens its default ports unless they are set to 0."""
+    port = getattr(settings, f"{name}_port")
+    tls = "    ssl = yes\n" if name in ("imaps", "pop3s") else ""
+    proxy = "    haproxy = yes\n" if name in settings.proxied() else ""
+    return f"  inet_listener {name} {{\n    port = {port}\n{tls}{proxy}  }}\n"
 
 
 def listeners(layout: Layout) -> str:
-    """Where Postfix delivers, asks for logins, and for room in a mailbox."""
+    """The sockets for Postfix: deliveries, logins and quotas."""
     sockets = {"lmtp": layout.lmtp, "auth": layout.auth, "quota-status": layout.quota_status}
     quota_status = "  executable = quota-status -p postfix\n  client_limit = 1\n"
     more = {"quota-status": quota_status}
-    if layout.kind != "host":  # where limits are the administrator's
+    if layout.kind != "host":  # there the administrator sets the limits
         more["quota-status"] += f"  process_limit = {_QUOTA_STATUS_PROCESSES}\n"
-        more["auth"] = f"  client_limit = {_ASKING}\n"
+        more["auth"] = f"  client_limit = {_INTERNAL_CLIENTS}\n"
     return "".join(
         f"""\
 service {service} {{
@@ -170,19 +243,29 @@ service {service} {{
     )
 
 
-def anvil(settings: Settings) -> str:
-    """Counts connections, and slows wrong passwords down. On loopback all clients look alike: the
-    wrong password of one would slow them all."""
+def own_services(settings: Settings, layout: Layout, worker: str) -> str:
+    """The services of a private Dovecot that no client connects to. `worker`: the auth worker."""
+    return f"{worker}{_anvil(settings)}{shared_services(settings, layout)}"
+
+
+def shared_services(settings: Settings, layout: Layout) -> str:
+    """The services that a host's own Dovecot needs as well."""
+    return f"{_warning_service(settings, layout)}{sieve_mail.services(layout)}"
+
+
+def _anvil(settings: Settings) -> str:
+    """The service that counts connections and delays clients after a wrong password. It delays none
+    if the server listens on loopback only, where all clients have the same address."""
     penalty = ""
     if all(address.startswith("127.") or address == "::1" for address in words(settings.listen)):
         penalty = "  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n"
-    return f"service anvil {{\n  client_limit = {_ASKING}\n{penalty}}}\n"
+    return f"service anvil {{\n  client_limit = {_INTERNAL_CLIENTS}\n{penalty}}}\n"
 
 
-def warning_service(settings: Settings, layout: Layout) -> str:
-    """Runs our script as root, which dovecot-lda wants to be; asked by who writes the mail. A
-    listener can't belong to a number without a name, so that its folder lets only the group of the
-    mail in."""
+def _warning_service(settings: Settings, layout: Layout) -> str:
+    """The service that runs our script as root, which dovecot-lda requires, for processes of the
+    mail's user. A listener can't have an owner without a name, so its folder admits only the mail's
+    group."""
     if not settings.enable_quotas or not percentages(settings.quota_warnings):
         return ""
     return f"""\
@@ -195,20 +278,12 @@ service quota-warning {{
 """
 
 
-def auth_worker(user: str, *, counts_itself: bool) -> str:
-    """What looks up our databases runs as Dovecot's own user. By default it is root, for the sake
-    of shadow(5), which is not asked here. `user`: how that user is named.
+def auth_worker(user: str, *, queues: bool) -> str:
+    """The service that reads the databases, as Dovecot's own user. By default it is root, only to
+    read shadow(5). `user`: the configuration's name of that user.
 
-    `counts_itself`: Dovecot 2.3 makes logins wait while all workers are busy; 2.4 drops them once
-    there are 30, its default.
+    `queues`: Dovecot 2.3 queues logins while all workers are busy; 2.4 drops them, by default at 30
+    workers.
     """
-    limit = "" if counts_itself else f"  process_limit = {_WORKERS}\n"
+    limit = "" if queues else f"  process_limit = {_WORKERS}\n"
     return f"service auth-worker {{\n  user = {user}\n{limit}}}\n"
-
-
-def log_timestamp(settings: Settings) -> str:
-    """In a log that is Postfix's too, lines that begin as its lines do."""
-    if settings.layout != "system":
-        return ""
-    host = settings.hostname.partition(".")[0]
-    return f'\nlog_timestamp = "%b %d %H:%M:%S {host} dovecot: "'

@@ -1,4 +1,4 @@
-"""What differs between the versions of Dovecot, but for the rows: a module for each."""
+"""What differs between the configurations of the versions of Dovecot: a module for each."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -8,35 +8,35 @@ from mailroster.base.settings import Settings
 
 
 class Dialect(Protocol):
-    """The configuration of one version: a module."""
+    """A module with the configuration of one version."""
 
-    #: A configuration in which nothing stands, for programs that want one.
+    #: The shortest valid configuration, for programs that require one.
     MINIMAL: str
-    #: The option of dovecot-lda with which no quota is enforced.
+    #: The option of dovecot-lda that switches off the quota.
     NOT_ENFORCED: str
-    #: Settings that an override had better leave alone.
-    PILLARS: frozenset[str]
-    #: What the setting `full_text_search` needs: the Debian package, and a file that it brings.
+    #: Settings on which accounts depend, so that `check` warns of an override.
+    RISKY_SETTINGS: frozenset[str]
+    #: The Debian package that the setting `full_text_search` needs, and a file in it.
     SEARCH_PACKAGE: tuple[str, str]
     #: How `dovecot.cf` adds a plugin to `mail_plugins`.
     ADD_PLUGIN: str
-    #: Where the manual is.
+    #: The address of the manual.
     MANUAL: str
 
     def files(self, settings: Settings, layout: Layout) -> dict[str, str]:
-        """Contents by name, for the folder `dovecot` below the state folder."""
+        """The files of the folder Layout.dovecot: their contents by name."""
 
     def no_sieve(self, settings: Settings, layout: Layout) -> tuple[str, ...]:
-        """Options of dovecot-lda with which it runs no Sieve script and enforces no quota."""
+        """The options of dovecot-lda that switch off Sieve scripts and the quota."""
 
-    def drop_in(self, settings: Settings, layout: Layout, had: Mapping[str, str]) -> str:
-        """What a Dovecot that somebody else configures has to read last of all. `had` is what it
-        says now of `auth_mechanisms`, and of `mail_plugins`, `imap/mail_plugins` and
-        `lmtp/mail_plugins`, as `doveconf -h` prints them."""
+    def drop_in(self, settings: Settings, layout: Layout, current: Mapping[str, str]) -> str:
+        """A file that a host's own Dovecot must read after its other files. `current`: its present
+        values of `auth_mechanisms`, `mail_plugins`, `imap/mail_plugins` and `lmtp/mail_plugins`, as
+        `doveconf -h` prints them."""
 
 
 def dialect(version: str) -> Dialect:
-    """That of a version, one of mailroster.roster.dovecot.fields.VERSIONS."""
+    """The dialect of a version, one of mailroster.roster.dovecot.versions.VERSIONS."""
     if version == "2.3":
         from mailroster.servers.config.dovecot import conf_2_3
 

@@ -12,7 +12,6 @@ from mailroster.analysis.checks import (
     domains,
     notes,
     quotas,
-    regexps,
     restrictions,
     secrets,
     senders,
@@ -39,14 +38,6 @@ RULES: tuple[Rule, ...] = (
     aliases.unreachable,
     aliases.repeating,
     aliases.discarding,
-    regexps.dangling,
-    regexps.capturing,
-    regexps.unanchored,
-    regexps.of_every_domain,
-    regexps.with_bare_dot,
-    regexps.backtracking,
-    regexps.unreachable,
-    regexps.unserved,
     domains.misspelt,
     domains.misspelt_recipients,
     domains.public,
@@ -70,5 +61,15 @@ def findings(subject: Subject, more: Iterable[Finding] = ()) -> Iterator[Finding
 def _all(subject: Subject) -> Iterator[Finding]:
     for _, document in subject.roster.documents():
         yield from document.findings()
-    for rule in RULES:
+    for rule in _rules(subject):
         yield from rule(subject)
+
+
+def _rules(subject: Subject) -> Iterator[Rule]:
+    """The rules that apply. Those about patterns are imported only if there are patterns: 3 of the
+    50 ms of an edit."""
+    yield from RULES
+    if not subject.roster.regexp.is_empty():
+        from mailroster.analysis.checks import regexps
+
+        yield from regexps.RULES

@@ -176,3 +176,15 @@ def unserved(subject: Subject) -> Iterator[Finding]:
         for message in messages:
             hint = "add an account or an alias in that domain; a pattern alone is not enough"
             yield Finding(line.where, WARNING, "regexp-foreign-domain", message, hint)
+
+
+RULES = (
+    dangling,
+    capturing,
+    unanchored,
+    of_every_domain,
+    with_bare_dot,
+    backtracking,
+    unreachable,
+    unserved,
+)

@@ -2,10 +2,11 @@
 
 import pytest
 
-from mailroster.store import config_folder
+from mailroster.store import config_folder, reader
 
 
 @pytest.fixture(autouse=True)
 def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that sees an unfinished edit looks again at once: nobody will finish it."""
-    monkeypatch.setattr(config_folder, "_PAUSE_S", 0.0)
+    for module in (reader, config_folder):
+        monkeypatch.setattr(module, "PAUSE_S", 0.0)

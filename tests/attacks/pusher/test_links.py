@@ -216,6 +216,7 @@ def test_a_link_that_is_exchanged_all_the_time_never_shows_what_is_behind_it(pla
         finally:
             os._exit(0)
     try:
+        until(path.is_symlink)  # before that, a file would be made at its own path
         seen = set()
         for _ in range(3000):
             try:

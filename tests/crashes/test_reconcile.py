@@ -101,9 +101,18 @@ CHANGES = [
 LARGE = Change("a large change", follow_a_large_change)
 
 
+#: An edit and a change by hand are tried with every fault. The others are not tried with EIO and
+#: EROFS, which take the same path as ENOSPC and EACCES.
+STOPS = [
+    pytest.param(change, fault, id=f"{change.name}-{fault}")
+    for change in CHANGES
+    for fault in FAULTS
+    if EVERY or fault not in ("broken", "read-only") or change in (CHANGES[0], CHANGES[-2])
+]
+
+
 @KINDS
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
+@pytest.mark.parametrize(("change", "fault"), STOPS)
 def test_a_change_that_is_stopped_anywhere_is_made_whole_by_the_next_convergence(
     root: Path, change: Change, fault: str, index_from: int
 ) -> None:

@@ -19,7 +19,7 @@ from mailroster.daemons.file_events import _MASK
 from mailroster.publish.reconcile import reconcile
 from mailroster.roster.roster import Roster
 from mailroster.store.config_folder import Store
-from mailroster.store.history.entry import Entry
+from mailroster.store.history.entry import HistoryEntry
 from mailroster.store.history.log import HISTORY
 from mailroster.store.history.undo import revert
 from mailroster.system.files import Disk
@@ -67,7 +67,7 @@ def store(folder: Path, disk: Disk | None = None, limit: int = LIMIT, wait_s: in
     )
 
 
-def history(folder: Path) -> list[Entry]:
+def history(folder: Path) -> list[HistoryEntry]:
     return list(store(folder).history())
 
 
@@ -470,7 +470,7 @@ def test_an_edit_by_hand_beside_commands_that_do_not_wait_is_told_from_them(home
     assert contents(home.config) == old
 
 
-def reverted(roster: Roster, entry: Entry) -> Roster:
+def reverted(roster: Roster, entry: HistoryEntry) -> Roster:
     return revert(roster, entry)
 
 

@@ -14,7 +14,7 @@ import pytest
 from mailroster.base.layout import Layout
 from mailroster.servers.running import dovecot_pid
 from mailroster.servers.survivors import survivors
-from mailroster.system.processes import Entry, entries, program_name
+from mailroster.system.processes import ProcessEntry, entries, program_name
 from tests.support.instance import HASH, PASSWORD, Instance, trusting, until
 from tests.support.mailboxes import give_to_mail_user
 
@@ -100,7 +100,7 @@ def master(server: Instance) -> int:
     return pid
 
 
-def of_session(session: int) -> list[Entry]:
+def of_session(session: int) -> list[ProcessEntry]:
     """The processes that a master has started, also when it has ended."""
     return [each for each in entries().values() if each.session == session and not each.is_dead()]
 
@@ -109,7 +109,7 @@ def sessions_of(session: int) -> list[int]:
     return [each.pid for each in of_session(session) if program_name(each.pid) == "imap"]
 
 
-def same(some: list[Entry], others: list[Entry]) -> bool:
+def same(some: list[ProcessEntry], others: list[ProcessEntry]) -> bool:
     return {each.pid for each in some} == {each.pid for each in others}
 
 

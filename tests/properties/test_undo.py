@@ -12,7 +12,7 @@ from mailroster.roster.documents.large import LargeDocument
 from mailroster.roster.documents.splices import Bytes, splices_between
 from mailroster.roster.plan import plan
 from mailroster.roster.roster import Roster
-from mailroster.store.history.entry import Entry, parse
+from mailroster.store.history.entry import HistoryEntry, parse
 from mailroster.store.history.undo import revert
 from mailroster.store.history.writer import command, entry, file_part
 from tests.support.edit_cases import CASES, Case, cases, done, rosters
@@ -33,7 +33,7 @@ files = st.one_of(
 )
 
 
-def noted(before: Roster, after: Roster, number: int = 1) -> Entry:
+def noted(before: Roster, after: Roster, number: int = 1) -> HistoryEntry:
     """What the history says of a change, as it is read again."""
     parts = [file_part(edit.before, edit.after, ROOM) for edit in plan(before, after).edits]
     found = parse(entry(number, "2026-12-31T23:59:59Z", AUTHOR, parts, done=True))

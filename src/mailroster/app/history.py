@@ -8,7 +8,7 @@ from mailroster.base.address import fold
 from mailroster.base.findings import printable
 from mailroster.roster.plan import shown
 from mailroster.roster.roster import Roster
-from mailroster.store.history.entry import Entry, FileChange, split
+from mailroster.store.history.entry import FileChange, HistoryEntry, split
 
 #: The characters of an address: next to one of them, a match is part of a longer address.
 _CHARS = b"abcdefghijklmnopqrstuvwxyz0123456789.-_+&'~"
@@ -65,7 +65,7 @@ def changes(
     )
 
 
-def change_of(entry: Entry, *, with_lines: bool = False) -> Change:
+def change_of(entry: HistoryEntry, *, with_lines: bool = False) -> Change:
     return Change(
         entry.id, entry.time, entry.uid, entry.user, entry.sudo, entry.who(), entry.command,
         entry.by_hand, [_changed_file(change, with_lines) for change in entry.files],
@@ -91,13 +91,13 @@ def _hiding(file: str) -> Callable[[str], str]:
     return known.get(file, lambda line: "…")
 
 
-def _names(entry: Entry, word: bytes) -> bool:
+def _names(entry: HistoryEntry, word: bytes) -> bool:
     """Whether the command of an entry, or a line, contains an address, and not as a part of a
     longer one."""
     return any(_has_word(text.encode(), word) for text in _all_texts(entry))
 
 
-def _all_texts(entry: Entry) -> Iterator[str]:
+def _all_texts(entry: HistoryEntry) -> Iterator[str]:
     """The command and the lines of an entry, without secrets."""
     yield entry.command
     for change in entry.files:

@@ -16,7 +16,7 @@ from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.formats.virtual import VIRTUAL
 from mailroster.roster.roster import ENDING, Roster
 from mailroster.servers import former_owner, mailboxes
-from mailroster.store.history.entry import Entry, split
+from mailroster.store.history.entry import HistoryEntry, split
 from mailroster.store.history.undo import (
     LinesChanged,
     added_keys,
@@ -34,8 +34,8 @@ _NAMED = 10
 class Undo(NamedTuple):
     """The change to be undone, and the later changes, the newest first."""
 
-    entry: Entry
-    later: list[Entry]
+    entry: HistoryEntry
+    later: list[HistoryEntry]
 
     def is_rename(self) -> bool:
         """Whether the change has renamed a mailbox, which moves back."""
@@ -44,7 +44,7 @@ class Undo(NamedTuple):
 
 def find(home: Home, id: int | None) -> Undo:
     """The change with an ID, or the newest change. Raises Refused if there is none."""
-    later: list[Entry] = []
+    later: list[HistoryEntry] = []
     for entry in home.store().history():
         if id is None or entry.id == id:
             return Undo(entry, later)
@@ -95,7 +95,7 @@ def perform(
         raise Refused(f"{changed}{_since(undo.later, changed)}; nothing was changed") from None
 
 
-def _check_aliases(home: Home, before: Roster, after: Roster, entry: Entry) -> None:
+def _check_aliases(home: Home, before: Roster, after: Roster, entry: HistoryEntry) -> None:
     """Raises Refused for a restored alias that Postfix could not expand now."""
     changes = [change for change in entry.files if change.file == VIRTUAL.file]
     if not changes or is_untouched(before.virtual, changes[0]):
@@ -109,7 +109,7 @@ def _check_aliases(home: Home, before: Roster, after: Roster, entry: Entry) -> N
                 raise Refused(f"{fault.message}; nothing was changed") from None
 
 
-def _since(later: list[Entry], changed: LinesChanged) -> str:
+def _since(later: list[HistoryEntry], changed: LinesChanged) -> str:
     """The newest change that has touched the same lines, as ` since change ID (COMMAND)`."""
     for entry in later:
         removed = [h.removed for c in entry.files if c.file == changed.file for h in c.hunks]

@@ -50,7 +50,7 @@ class CopyInfo(NamedTuple):
         return cls(serial, Identity(*rest[:4]), *rest[4:])
 
 
-class Entry(NamedTuple):
+class IndexEntry(NamedTuple):
     """What the index records of a line."""
 
     offset: int
@@ -120,7 +120,7 @@ class IndexWriter(Index):
         for name in (_keys(field), _mentions(field)):
             self._transaction.drop(self._tables[name], delete=False)
 
-    def add(self, field: str, entries: Iterable[Entry], serial: int) -> None:
+    def add(self, field: str, entries: Iterable[IndexEntry], serial: int) -> None:
         """Adds lines of the copy with a serial, quickest many at once."""
         keys, mentions, serial_bytes = [], [], serial.to_bytes(_SERIAL_BYTES)
         for offset, key, mentioned, _ in entries:
@@ -133,7 +133,7 @@ class IndexWriter(Index):
                 with self._transaction.cursor(self._tables[name]) as cursor:
                     cursor.putmulti(valid)
 
-    def remove(self, field: str, entries: Iterable[Entry]) -> None:
+    def remove(self, field: str, entries: Iterable[IndexEntry]) -> None:
         """Removes what is recorded of lines. A key or an address with more than one offset stays,
         as it may be of another line."""
         for _, key, mentioned, _ in entries:

@@ -20,7 +20,7 @@ from mailroster.roster.documents.format import Format, mentions
 from mailroster.system.files import opened
 
 if TYPE_CHECKING:
-    from mailroster.publish.index import CopyInfo, Entry, Index
+    from mailroster.publish.index import CopyInfo, Index, IndexEntry
 
 #: From so many recorded offsets on, all lines are searched.
 _MANY = 256
@@ -120,27 +120,27 @@ def lines_in(
         start = end
 
 
-def entries_of(format: Format[Any], lines: Iterable[tuple[int, str]]) -> Iterator["Entry"]:
+def entries_of(format: Format[Any], lines: Iterable[tuple[int, str]]) -> Iterator["IndexEntry"]:
     """What the index records of lines with their offsets."""
-    from mailroster.publish.index import Entry
+    from mailroster.publish.index import IndexEntry
 
     for offset, line in lines:
         if not (key := format.key(line)):
             continue
         try:
-            yield Entry(offset, key, tuple(format.mentions(format.parse(line))), False)
+            yield IndexEntry(offset, key, tuple(format.mentions(format.parse(line))), False)
         except ParseError:
-            yield Entry(offset, key, (), True)
+            yield IndexEntry(offset, key, (), True)
 
 
-def all_entries(document: Document[Any]) -> Iterator["Entry"]:
+def all_entries(document: Document[Any]) -> Iterator["IndexEntry"]:
     """What the index records of a whole document, whose lines are not parsed a second time."""
-    from mailroster.publish.index import Entry
+    from mailroster.publish.index import IndexEntry
 
     format, lines = document.format, document.lines
     lengths = map(len, lines) if document.text.isascii() else map(length, lines)
     offsets = list(accumulate((octets + 1 for octets in lengths), initial=0))
-    unreadable, make_entry = document.unreadable(), Entry._make
+    unreadable, make_entry = document.unreadable(), IndexEntry._make
     has_mentions = type(format).mentions is not Format.mentions
     for key, position in document.claims():
         faulty = position in unreadable

@@ -16,7 +16,7 @@ from mailroster.base.layout import Layout
 from mailroster.servers.running import POLICY_MODULE, POLICY_USER
 from mailroster.servers.survivors import environment, is_neighbour
 from mailroster.system import processes
-from mailroster.system.processes import KILLED_S, Entry, entries, entry_of
+from mailroster.system.processes import KILLED_S, ProcessEntry, entries, entry_of
 from mailroster.system.threads import in_thread
 
 #: When the master has ended, its children get this time before they are killed.
@@ -97,11 +97,13 @@ class Family:
             process.close()
         self._members.clear()
 
-    def _alive(self) -> list[Entry]:
+    def _alive(self) -> list[ProcessEntry]:
         return [process.entry for process in self.children()]
 
 
-def members(leader: Entry, known: Iterable[Entry], table: Mapping[int, Entry]) -> set[int]:
+def members(
+    leader: ProcessEntry, known: Iterable[ProcessEntry], table: Mapping[int, ProcessEntry]
+) -> set[int]:
     """The pids of a table that belong to a leader: its session, and all descendants of it, of the
     leader and of known members. Without the leader itself, and without dead processes."""
     current = table.get(leader.pid)
@@ -123,7 +125,7 @@ def members(leader: Entry, known: Iterable[Entry], table: Mapping[int, Entry]) -
     return {pid for pid in pids if not table[pid].is_dead()}
 
 
-def _is_same(known: Entry, table: Mapping[int, Entry]) -> bool:
+def _is_same(known: ProcessEntry, table: Mapping[int, ProcessEntry]) -> bool:
     return known.pid in table and table[known.pid].started == known.started
 
 
@@ -231,7 +233,7 @@ def servers_of(layout: Layout) -> dict[int, str]:
     return servers
 
 
-def _name_of(entry: Entry, layout: Layout) -> str:
+def _name_of(entry: ProcessEntry, layout: Layout) -> str:
     """The name of the server of an instance that a process is; "" for other processes."""
     if entry.is_dead() or entry.session != entry.pid or entry.pid == os.getpid():
         return ""

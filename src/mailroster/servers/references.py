@@ -9,7 +9,7 @@ from mailroster.base.findings import ERROR, WARNING, Finding, Location, ServerEr
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 from mailroster.servers.config import postfix
-from mailroster.servers.config.overrides import MAIN, MASTER, Entry, Overrides, entries
+from mailroster.servers.config.overrides import MAIN, MASTER, OverrideEntry, Overrides, entries
 from mailroster.servers.config.references import FILES, Table, services, tables
 from mailroster.system.programs import run
 
@@ -73,7 +73,7 @@ def _settings(text: str) -> Iterator[tuple[str, str]]:
             yield name, value
 
 
-def _key(file: str, entry: Entry, listeners: dict[str, str]) -> str:
+def _key(file: str, entry: OverrideEntry, listeners: dict[str, str]) -> str:
     """The name of a setting in the output of postconf(1)."""
     if file == MAIN:
         return entry.name

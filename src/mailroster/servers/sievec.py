@@ -19,7 +19,7 @@ _FINDINGS_MAX = 20
 _TICK_S = 0.02
 
 
-class Fault(NamedTuple):
+class ScriptFault(NamedTuple):
     """A message of sievec. `line` is 0 if it is about the whole script."""
 
     line: int
@@ -55,17 +55,17 @@ def check_scripts(
     return {name: some for name, some in findings.items() if some}
 
 
-def _finding(file: str, fault: Fault) -> Finding:
+def _finding(file: str, fault: ScriptFault) -> Finding:
     where, hint = Location(file, fault.line), "fix the script (RFC 5228)"
     if fault.severity == ERROR:
         return Finding(where, ERROR, "bad-sieve", fault.message, hint)
     return Finding(where, WARNING, "doubtful-sieve", fault.message, hint)
 
 
-def parse_faults(stderr: str, names: Iterable[str]) -> dict[str, list[Fault]]:
+def parse_faults(stderr: str, names: Iterable[str]) -> dict[str, list[ScriptFault]]:
     """sievec's messages by the name of the script; one about the whole script only if there is none
     about its lines."""
-    faults: dict[str, list[Fault]] = {}
+    faults: dict[str, list[ScriptFault]] = {}
     known = set(names)
     for text in stderr.split("\n"):
         name, _, rest = text.partition(": ")
@@ -75,7 +75,7 @@ def parse_faults(stderr: str, names: Iterable[str]) -> dict[str, list[Fault]]:
         if name in known and severity in (ERROR, WARNING) and message:
             some = faults.setdefault(name, [])
             if len(some) < _FINDINGS_MAX:
-                some.append(Fault(line or 0, severity, printable(message.rstrip(". "))))
+                some.append(ScriptFault(line or 0, severity, printable(message.rstrip(". "))))
     return {name: [fault for fault in some if fault.line] or some for name, some in faults.items()}
 
 

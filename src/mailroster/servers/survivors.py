@@ -19,7 +19,7 @@ from functools import partial
 
 from mailroster.base.layout import Layout
 from mailroster.system import processes
-from mailroster.system.processes import Entry
+from mailroster.system.processes import ProcessEntry
 
 #: The time between SIGTERM and SIGKILL.
 PATIENCE_S = 2.0
@@ -30,7 +30,7 @@ _POSTFIX_PROGRAMS = "/usr/lib/postfix/"
 _DELETED = " (deleted)"  # proc(5), cwd
 
 
-def survivors(layout: Layout) -> list[Entry]:
+def survivors(layout: Layout) -> list[ProcessEntry]:
     """All survivors of an instance. On a host without those of Postfix, which mailroster does not
     stop."""
     result = dovecot_survivors(layout)
@@ -44,7 +44,7 @@ def survivors(layout: Layout) -> list[Entry]:
     return result
 
 
-def dovecot_survivors(layout: Layout) -> list[Entry]:
+def dovecot_survivors(layout: Layout) -> list[ProcessEntry]:
     """The survivors of the Dovecot of an instance, in any layout."""
     run = os.path.realpath(layout.run)
     result = []
@@ -55,7 +55,7 @@ def dovecot_survivors(layout: Layout) -> list[Entry]:
     return result
 
 
-def end(entries: Iterable[Entry], patience_s: float = PATIENCE_S) -> int:
+def end(entries: Iterable[ProcessEntry], patience_s: float = PATIENCE_S) -> int:
     """Ends processes with SIGTERM, then SIGKILL; returns the number that still ran."""
     pidfds = (processes.open_pidfd(entry.pid, partial(_is_same, entry)) for entry in entries)
     handles = [pidfd for pidfd in pidfds if pidfd is not None]
@@ -63,7 +63,7 @@ def end(entries: Iterable[Entry], patience_s: float = PATIENCE_S) -> int:
     return len(handles)
 
 
-def _is_same(entry: Entry, pid: int) -> bool:
+def _is_same(entry: ProcessEntry, pid: int) -> bool:
     """Whether a pid still belongs to the same process."""
     try:
         return processes.entry_of(pid).started == entry.started
@@ -71,20 +71,20 @@ def _is_same(entry: Entry, pid: int) -> bool:
         return False
 
 
-def _orphaned() -> dict[int, list[Entry]]:
+def _orphaned() -> dict[int, list[ProcessEntry]]:
     """The processes of each session whose leader has ended, by leader; empty without /proc."""
     try:
         table = processes.entries()
     except OSError:
         return {}
-    sessions: dict[int, list[Entry]] = {}
+    sessions: dict[int, list[ProcessEntry]] = {}
     for entry in table.values():
         if entry.session and not entry.is_dead() and _has_ended(entry.session, table):
             sessions.setdefault(entry.session, []).append(entry)
     return sessions
 
 
-def _has_ended(leader: int, table: dict[int, Entry]) -> bool:
+def _has_ended(leader: int, table: dict[int, ProcessEntry]) -> bool:
     if leader in table:
         return table[leader].is_dead()
     try:

@@ -17,7 +17,7 @@ from mailroster.system.files import Disk, Identity
 from mailroster.system.folder_lock import FolderLock
 
 if TYPE_CHECKING:
-    from mailroster.store.history.entry import Entry
+    from mailroster.store.history.entry import HistoryEntry
 
 #: How often an edit is made again when another program has written the file meanwhile.
 TRIES = 10
@@ -213,7 +213,7 @@ class Store:
         except OSError as error:
             return words_of(error, self.folder)
 
-    def history(self) -> "Iterator[Entry]":
+    def history(self) -> "Iterator[HistoryEntry]":
         """The changes that were made, the newest first. Changes nothing. Raises OSError or
         Refused."""
         self._must_exist()

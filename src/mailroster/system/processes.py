@@ -70,7 +70,7 @@ def stat(pid: int | str) -> list[str]:
         return file.read().rpartition(")")[2].split()
 
 
-class Entry(NamedTuple):
+class ProcessEntry(NamedTuple):
     """One process as /proc/PID/stat shows it."""
 
     pid: int
@@ -83,13 +83,13 @@ class Entry(NamedTuple):
         return self.state in ("Z", "X")
 
 
-def entry_of(pid: int | str) -> Entry:
+def entry_of(pid: int | str) -> ProcessEntry:
     """The process with a pid. Raises OSError if there is none."""
     words = stat(pid)
-    return Entry(int(pid), words[0], int(words[1]), int(words[3]), int(words[19]))
+    return ProcessEntry(int(pid), words[0], int(words[1]), int(words[3]), int(words[19]))
 
 
-def entries() -> dict[int, Entry]:
+def entries() -> dict[int, ProcessEntry]:
     """All processes of this pid namespace."""
     result = {}
     for name in filter(str.isdigit, os.listdir("/proc")):

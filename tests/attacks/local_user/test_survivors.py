@@ -11,7 +11,7 @@ import pytest
 
 from mailroster.base.layout import Layout
 from mailroster.servers import survivors
-from mailroster.system.processes import Entry, entries
+from mailroster.system.processes import ProcessEntry, entries
 from tests.support.attacks.parties import MAIL_UID, PYTHON, argv_as
 from tests.support.instance import until
 
@@ -121,5 +121,8 @@ def test_a_folder_that_was_lost_is_known_by_its_name(layout: Layout, services: S
 def test_a_number_that_another_process_has_by_now_is_left_alone(services: Services) -> None:
     pid = services.start("nobody", "bystander", "/")
     entry = entries()[pid]
-    assert survivors.end([entry._replace(started=entry.started - 1), Entry(0, "S", 1, 1, 1)]) == 0
+    assert (
+        survivors.end([entry._replace(started=entry.started - 1), ProcessEntry(0, "S", 1, 1, 1)])
+        == 0
+    )
     os.kill(pid, 0)

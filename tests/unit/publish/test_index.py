@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.publish.index import CopyInfo, Entry, IndexFile
+from mailroster.publish.index import CopyInfo, IndexEntry, IndexFile
 from mailroster.system.files import ABSENT, Disk
 
 INFO = CopyInfo(7, ABSENT, 100, 0, 0, 2, 0)
 ENTRIES = [
-    Entry(0, "a@x.com", (("b", "x.com"),), False),
-    Entry(40, "info", (("", "y.org"), ("c", "y.org")), False),
+    IndexEntry(0, "a@x.com", (("b", "x.com"),), False),
+    IndexEntry(40, "info", (("", "y.org"), ("c", "y.org")), False),
 ]
 
 
@@ -59,7 +59,7 @@ def test_who_reads_sees_one_state_while_the_next_is_written(path: Path) -> None:
 def test_two_lines_that_stood_at_one_place_are_two(path: Path) -> None:
     index = made(path)
     with index.update() as writer:
-        writer.add("virtual", [Entry(0, "z@x.com", (("b", "x.com"),), False)], 8)
+        writer.add("virtual", [IndexEntry(0, "z@x.com", (("b", "x.com"),), False)], 8)
         writer.remove("virtual", ENTRIES[:1])
     snapshot = index.snapshot()
     assert snapshot is not None

@@ -11,53 +11,55 @@ from collections.abc import Iterator
 import pytest
 
 from mailroster.servers.families import Process, end, kill_descendants, members
-from mailroster.system.processes import Entry, entries
+from mailroster.system.processes import ProcessEntry, entries
 
-LEADER = Entry(10, "S", 1, 10, 100)
+LEADER = ProcessEntry(10, "S", 1, 10, 100)
 
 
-def table(*rows: Entry) -> dict[int, Entry]:
+def table(*rows: ProcessEntry) -> dict[int, ProcessEntry]:
     return {row.pid: row for row in rows}
 
 
 @pytest.mark.parametrize(
     ("others", "known", "found"),
     [
-        pytest.param([LEADER, Entry(11, "S", 10, 10, 101)], [], {11}, id="a child"),
+        pytest.param([LEADER, ProcessEntry(11, "S", 10, 10, 101)], [], {11}, id="a child"),
         pytest.param(
-            [LEADER, Entry(11, "S", 1, 10, 101)], [], {11}, id="an orphan of the session"
+            [LEADER, ProcessEntry(11, "S", 1, 10, 101)], [], {11}, id="an orphan of the session"
         ),
         pytest.param(
-            [LEADER, Entry(11, "S", 10, 10, 101), Entry(12, "S", 11, 12, 102),
-             Entry(13, "S", 12, 12, 103)],
+            [LEADER, ProcessEntry(11, "S", 10, 10, 101), ProcessEntry(12, "S", 11, 12, 102),
+             ProcessEntry(13, "S", 12, 12, 103)],
             [], {11, 12, 13}, id="a grandchild with a session of its own",
         ),
-        pytest.param([Entry(11, "S", 1, 10, 101)], [], {11}, id="the leader is gone"),
+        pytest.param([ProcessEntry(11, "S", 1, 10, 101)], [], {11}, id="the leader is gone"),
         pytest.param(
-            [Entry(12, "S", 11, 12, 102), Entry(11, "S", 1, 11, 101)],
-            [Entry(11, "S", 10, 11, 101)], {11, 12}, id="known, and its child",
+            [ProcessEntry(12, "S", 11, 12, 102), ProcessEntry(11, "S", 1, 11, 101)],
+            [ProcessEntry(11, "S", 10, 11, 101)], {11, 12}, id="known, and its child",
         ),
         pytest.param(
-            [Entry(10, "S", 1, 10, 900), Entry(11, "S", 10, 10, 901)], [], set(),
+            [ProcessEntry(10, "S", 1, 10, 900), ProcessEntry(11, "S", 10, 10, 901)], [], set(),
             id="the number of the leader belongs to another one",
         ),
         pytest.param(
-            [LEADER, Entry(11, "S", 1, 11, 900)], [Entry(11, "S", 10, 10, 101)], set(),
+            [LEADER, ProcessEntry(11, "S", 1, 11, 900)],
+            [ProcessEntry(11, "S", 10, 10, 101)],
+            set(),
             id="the number of a known one belongs to another one",
         ),
-        pytest.param([LEADER, Entry(11, "Z", 10, 10, 101)], [], set(), id="a dead one"),
-        pytest.param([LEADER, Entry(11, "S", 1, 11, 101)], [], set(), id="a stranger"),
+        pytest.param([LEADER, ProcessEntry(11, "Z", 10, 10, 101)], [], set(), id="a dead one"),
+        pytest.param([LEADER, ProcessEntry(11, "S", 1, 11, 101)], [], set(), id="a stranger"),
     ],
 )  # fmt: skip
 def test_a_family_is_the_session_and_all_that_descends_from_it(
-    others: list[Entry], known: list[Entry], found: set[int]
+    others: list[ProcessEntry], known: list[ProcessEntry], found: set[int]
 ) -> None:
     assert members(LEADER, known, table(*others)) == found
 
 
 def test_a_leader_in_the_session_of_others_has_only_its_descendants() -> None:
-    shell, up = Entry(5, "S", 1, 5, 50), Entry(10, "S", 5, 5, 100)
-    neighbour, child = Entry(6, "S", 5, 5, 60), Entry(11, "S", 10, 5, 101)
+    shell, up = ProcessEntry(5, "S", 1, 5, 50), ProcessEntry(10, "S", 5, 5, 100)
+    neighbour, child = ProcessEntry(6, "S", 5, 5, 60), ProcessEntry(11, "S", 10, 5, 101)
     assert members(up, [], table(shell, up, neighbour, child)) == {11}
 
 

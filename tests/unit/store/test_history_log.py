@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mailroster.store.history import log
-from mailroster.store.history.entry import Entry, FileChange, Hunk
+from mailroster.store.history.entry import FileChange, HistoryEntry, Hunk
 from mailroster.store.history.evidence import was_made
 from mailroster.store.history.log import _HEAD, HISTORY, History, user_name
 from mailroster.store.history.writer import entry
@@ -131,10 +131,10 @@ def test_a_change_that_is_taken_back_leaves_the_history_as_it_was(world: World) 
 OLD, NEW, OTHER, BOTH = b"old\n", b"new line\n", b"other\n", b"other\nnew line\n"
 
 
-def cut_short(*files: str) -> Entry:
+def cut_short(*files: str) -> HistoryEntry:
     hunk = Hunk(0, 1, b"", OLD, NEW, b"")
     changes = [FileChange(file, len(OLD), len(NEW), 1, 1, (hunk,), False) for file in files]
-    return Entry(1, WHEN, 0, "root", "", "setup", tuple(changes), True, False)
+    return HistoryEntry(1, WHEN, 0, "root", "", "setup", tuple(changes), True, False)
 
 
 FIRST, SECOND = "postfix-accounts.cf", "postfix-virtual.cf"

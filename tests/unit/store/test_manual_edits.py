@@ -6,7 +6,7 @@ import pytest
 
 from mailroster.roster.plan import plan
 from mailroster.roster.roster import Roster
-from mailroster.store.history.entry import Entry, parse
+from mailroster.store.history.entry import HistoryEntry, parse
 from mailroster.store.history.manual_edits import by_hand
 from mailroster.store.history.writer import entry, file_part
 from tests.support.undo_rosters import roster
@@ -83,4 +83,4 @@ def test_what_a_later_command_has_changed_again_is_no_edit_by_hand() -> None:
 
 def test_nothing_differs_and_nothing_is_told() -> None:
     assert by_hand(Roster(), Roster(), b"", ROOM) == []
-    assert isinstance(parse(entry(1, "now", "0: - by hand", [])), Entry)
+    assert isinstance(parse(entry(1, "now", "0: - by hand", [])), HistoryEntry)

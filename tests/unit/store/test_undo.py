@@ -7,7 +7,7 @@ from mailroster.roster.documents.large import LargeDocument
 from mailroster.roster.plan import plan
 from mailroster.roster.roster import Roster
 from mailroster.store.history import undo as revert_module
-from mailroster.store.history.entry import BY_HAND, Entry, parse
+from mailroster.store.history.entry import BY_HAND, HistoryEntry, parse
 from mailroster.store.history.undo import (
     LinesChanged,
     added_keys,
@@ -19,7 +19,7 @@ from mailroster.store.history.writer import entry, file_part
 from tests.support.undo_rosters import roster
 
 
-def change(field: str, before: str, after: str, room: int = 1 << 20) -> Entry:
+def change(field: str, before: str, after: str, room: int = 1 << 20) -> HistoryEntry:
     edits = plan(roster(field, before), roster(field, after)).edits
     parts = [file_part(edit.before, edit.after, room) for edit in edits]
     found = parse(entry(5, "now", "0:root - setup test", parts, done=True))

@@ -50,7 +50,7 @@ class Overrides(NamedTuple):
         return self[FILES.index(file)]
 
 
-class Entry(NamedTuple):
+class OverrideEntry(NamedTuple):
     """A setting: a logical line."""
 
     line: int  # its first one
@@ -59,7 +59,7 @@ class Entry(NamedTuple):
     value: str
 
 
-def _entries(file: str, text: str) -> Iterator[Entry | Finding]:
+def _entries(file: str, text: str) -> Iterator[OverrideEntry | Finding]:
     """The entries of a file of Postfix, and findings for the malformed lines."""
     for number, line in _logical_lines(text):
         where = Location(file, number)
@@ -67,19 +67,19 @@ def _entries(file: str, text: str) -> Iterator[Entry | Finding]:
             message = "the line contains a control character"
             yield Finding(where, ERROR, "malformed-override", message, "remove it")
         elif file == MAIN and (match := _SETTING.fullmatch(line)):
-            yield Entry(number, ("", ""), match[1], match[2])
+            yield OverrideEntry(number, ("", ""), match[1], match[2])
         elif file == MASTER and (match := _SERVICE.fullmatch(line.strip())):
             service, kind, name, value = match.groups()
-            yield Entry(number, (_PORTS.get(service, service), kind), name, value)
+            yield OverrideEntry(number, (_PORTS.get(service, service), kind), name, value)
         else:
             form = "NAME = VALUE" if file == MAIN else "SERVICE/TYPE/NAME=VALUE"
             message = "the line is not a setting"
             yield Finding(where, ERROR, "malformed-override", message, f"write {form}")
 
 
-def entries(file: str, text: str) -> list[Entry]:
+def entries(file: str, text: str) -> list[OverrideEntry]:
     """The entries of `postfix-main.cf` or `postfix-master.cf`, without malformed lines."""
-    return [entry for entry in _entries(file, text) if isinstance(entry, Entry)]
+    return [entry for entry in _entries(file, text) if isinstance(entry, OverrideEntry)]
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:

@@ -44,7 +44,7 @@ class FileChange(NamedTuple):
     short: bool  # whether the lines were only counted, as they were too many
 
 
-class Entry(NamedTuple):
+class HistoryEntry(NamedTuple):
     """One change: by whom, when, by which command, and its files."""
 
     id: int
@@ -69,14 +69,16 @@ class Entry(NamedTuple):
         return f"{name} (sudo: {self.sudo.partition(':')[2] or self.sudo})" if self.sudo else name
 
 
-def parse(raw: bytes) -> Entry | None:
+def parse(raw: bytes) -> HistoryEntry | None:
     """Parses an entry; None if it can't be read."""
     first, _, rest = raw.partition(b"\n")
     words = first.decode("utf-8", "replace").split(" ", 5)
     try:
         word, number, time, author, sudo, command = words
         uid, _, user = author.partition(":")
-        entry = Entry(int(number), time, int(uid), user, sudo.strip("-"), command, (), False, False)
+        entry = HistoryEntry(
+            int(number), time, int(uid), user, sudo.strip("-"), command, (), False, False
+        )
         if word != "change":
             return None
         marks = {f"{mark} {number}".encode() for mark in ("end", "done")} & set(rest.split(b"\n"))

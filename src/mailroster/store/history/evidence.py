@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 from mailroster.roster.roster import Roster
-from mailroster.store.history.entry import Entry, FileChange
+from mailroster.store.history.entry import FileChange, HistoryEntry
 
 #: Gives the content of a file of the folder. Raises OSError.
 Content = Callable[[str], bytes]
 
 
-def was_made(entry: Entry, content: Content) -> bool:
+def was_made(entry: HistoryEntry, content: Content) -> bool:
     """Whether the change of an entry is in the files. All of these are old or all are new, except
     for what another program has saved since."""
     known = {document.format.file for document in Roster()}

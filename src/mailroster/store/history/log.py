@@ -18,7 +18,7 @@ from mailroster.store.links import ConfigFolder
 from mailroster.system.files import Disk, owner_and_mode
 
 if TYPE_CHECKING:
-    from mailroster.store.history.entry import Entry
+    from mailroster.store.history.entry import HistoryEntry
     from mailroster.store.history.evidence import Content
 
 HISTORY = ".mailroster-history"
@@ -183,7 +183,7 @@ class History:
 
     # -- reading
 
-    def newest_first(self, content: "Content") -> "Iterator[Entry]":
+    def newest_first(self, content: "Content") -> "Iterator[HistoryEntry]":
         """The changes that were made, the newest first. If a crash has left the last one without
         its mark, the `content` of its files decides. Raises OSError."""
         from mailroster.store.history.entry import parse
@@ -250,7 +250,7 @@ def user_name(uid: int) -> str:
         return ""
 
 
-def _is_made(entry: "Entry", content: "Content") -> bool:
+def _is_made(entry: "HistoryEntry", content: "Content") -> bool:
     from mailroster.store.history.evidence import was_made
 
     return entry.done or (entry.whole and was_made(entry, content))

@@ -18,7 +18,7 @@ from mailroster.roster.documents.splices import Splice
 from mailroster.roster.documents.text import only_comments
 from mailroster.roster.formats.accounts import ACCOUNTS
 from mailroster.roster.roster import Roster
-from mailroster.store.history.entry import Entry, FileChange, Hunk, split
+from mailroster.store.history.entry import FileChange, HistoryEntry, Hunk, split
 
 #: A replacement: start and end of the old bytes, and the new bytes.
 Replacement: TypeAlias = tuple[int, int, bytes]
@@ -34,7 +34,7 @@ class LinesChanged(Refused):
         self.file, self.lines = file, tuple(lines)
 
 
-def revert(roster: Roster, entry: Entry) -> Roster:
+def revert(roster: Roster, entry: HistoryEntry) -> Roster:
     """The roster without the change of an entry. Raises LinesChanged if its lines were changed
     since; Refused if a restored key is in another line now, or the history lacks the lines."""
     fields = {document.format.file: field for field, document in roster.documents()}
@@ -251,25 +251,25 @@ def _nearest(offsets: Iterable[int], hunk: Hunk) -> int:
     return min(offsets, key=lambda offset: abs(offset - hunk.offset))
 
 
-def keys_of_removed_lines(format: Format[Any], entry: Entry) -> list[str]:
+def keys_of_removed_lines(format: Format[Any], entry: HistoryEntry) -> list[str]:
     """The keys of the lines that an entry removed from a file."""
     return _keys(format, [hunk.removed for hunk in _hunks(format, entry)])
 
 
-def removed_keys(format: Format[Any], entry: Entry) -> list[str]:
+def removed_keys(format: Format[Any], entry: HistoryEntry) -> list[str]:
     """The keys that an entry removed from a file: it added no other line for them."""
     added = set(_keys(format, [hunk.added for hunk in _hunks(format, entry)]))
     return [key for key in keys_of_removed_lines(format, entry) if key not in added]
 
 
-def added_keys(format: Format[Any], entry: Entry) -> list[str]:
+def added_keys(format: Format[Any], entry: HistoryEntry) -> list[str]:
     """The keys that an entry added to a file: it removed no other line for them."""
     added = _keys(format, [hunk.added for hunk in _hunks(format, entry)])
     removed = set(keys_of_removed_lines(format, entry))
     return [key for key in added if key not in removed]
 
 
-def renamed_account(entry: Entry) -> tuple[str, str] | None:
+def renamed_account(entry: HistoryEntry) -> tuple[str, str] | None:
     """The old and the new address of the account that a command has renamed, together with its
     mailbox; None if it was another change."""
     hunks = list(_hunks(ACCOUNTS, entry))
@@ -284,7 +284,7 @@ def renamed_account(entry: Entry) -> tuple[str, str] | None:
     return None if before == after else (before, after)
 
 
-def _hunks(format: Format[Any], entry: Entry) -> Iterator[Hunk]:
+def _hunks(format: Format[Any], entry: HistoryEntry) -> Iterator[Hunk]:
     return (hunk for change in entry.files if change.file == format.file for hunk in change.hunks)
 
 

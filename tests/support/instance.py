@@ -148,7 +148,7 @@ class Instance(Clients):
 
     # -- the server
 
-    def start(self, *options: str, wait_s: float = 60) -> None:
+    def start(self, *options: str, wait_s: float = 180) -> None:
         """Starts `mailroster up` and waits until it says that it is ready."""
         with self.log.open("ab") as log:
             self.up = subprocess.Popen([*self._program(), "up", *options], stdout=log, stderr=log)

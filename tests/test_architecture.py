@@ -3,7 +3,7 @@ docs/internals/architecture.md draws the same picture."""
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -107,19 +107,21 @@ def test_imports_lead_down_to_a_face(module: str) -> None:
         assert breaches(module, other) == [], f"{module} imports {other}"
 
 
+def packages_imported(nodes: Iterable[ast.AST]) -> set[str]:
+    """The top-level packages that some import statements name."""
+    names: list[str] = []
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names += (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.append(node.module or "")
+    return {name.partition(".")[0] for name in names}
+
+
 @pytest.mark.parametrize("module", [module for module in IMPORTS if module.startswith(PURE)])
 def test_pure_code_uses_no_file_process_or_clock(module: str) -> None:
     tree = ast.parse((ROOT / f"{module}.py").read_text())
-    imported = {
-        name.partition(".")[0]
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in (
-            [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
-        )
-        if name
-    }
-    assert imported.isdisjoint(IMPURE)
+    assert packages_imported(ast.walk(tree)).isdisjoint(IMPURE)
     uses = (ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute))
     of_os = {use.removeprefix("os.") for use in uses if re.fullmatch(r"os\.[\w.]+", use)}
     assert of_os - PURE_OS <= {"path"}
@@ -187,7 +189,4 @@ LATE = (
 def test_start_up_imports_nothing_slow(module: str) -> None:
     """Every command pays for what the modules import at their top."""
     slow = {"argparse", "asyncio", "dataclasses", "pathlib", "subprocess", "shutil", "json"}
-    for node in ast.parse((ROOT / f"{module}.py").read_text()).body:
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        assert not slow & {name.partition(".")[0] for name in names}, module
+    assert packages_imported(ast.parse((ROOT / f"{module}.py").read_text()).body).isdisjoint(slow)

@@ -4,6 +4,7 @@ A finding is a value: all findings are collected before a command stops. Excepti
 and are named by whose fault it is; only `cli` and `daemons` turn them into text and exit codes.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 #: The longest message in characters: a line of a damaged file may have any length.
@@ -20,6 +21,12 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def and_more(words: Sequence[str], most: int, separator: str = ", ") -> str:
+    """The first `most` words, and the number of the others: `a, b and 3 more`."""
+    first = separator.join(words[:most])
+    return f"{first} and {len(words) - most} more" if len(words) > most else first
 
 
 class Location(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from mailroster.analysis.explain import AddressRestriction, Explanation, Mailbox
 from mailroster.app.comparison import Agreement
-from mailroster.base.findings import printable
+from mailroster.base.findings import and_more, printable
 from mailroster.base.settings import Settings
 from mailroster.base.sizes import human_size
 from mailroster.routing.trace import (
@@ -83,13 +83,12 @@ def _verdict(explanation: Explanation, agreement: Agreement | None) -> str:
         return "accepted with 250, and bounces later: no recipient exists"
     if all(recipient.kind == DISCARDED for recipient in recipients):
         return "accepted with 250, and discarded"
-    return f"accepted with 250, for {len(recipients)} recipient{'s' * (len(recipients) != 1)}"
+    count = len(recipients)
+    return f"accepted with 250, for {count} recipient{'' if count == 1 else 's'}"
 
 
 def _hop(hop: Hop, empty: Iterable[str]) -> Iterator[str]:
-    results = ", ".join(hop.results[:SHOWN_MAX])
-    if len(hop.results) > SHOWN_MAX:
-        results += f" and {len(hop.results) - SHOWN_MAX} more"
+    results = and_more(hop.results, SHOWN_MAX)
     if hop.where is None:
         yield f"{hop.address} does not change"
     elif hop.stays() and len(hop.results) == 1:

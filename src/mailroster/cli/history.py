@@ -5,7 +5,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from mailroster.app.history import Change, ChangedFile, change_of, changes
-from mailroster.base.findings import UsageError
+from mailroster.base.findings import UsageError, and_more
 from mailroster.cli.call import Call, print_json
 from mailroster.cli.streams import warn
 
@@ -133,6 +133,5 @@ def _report_accounts(call: Call, target: "Undo") -> None:
         for path in app_undo.restore_scripts(call.home, target):
             warn(f"{path} is restored")
     if accounts := app_undo.without_mail(call.home, target):
-        more = f" and {len(accounts) - _NAMED} more" if len(accounts) > _NAMED else ""
-        names = ", ".join(accounts[:_NAMED]) + more
+        names = and_more(accounts, _NAMED)
         warn(f"the mail of {names} can't be restored: 'email del -y' has deleted it")

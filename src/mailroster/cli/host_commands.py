@@ -1,6 +1,6 @@
 """`setup tables`, `setup watch` and `setup integrate`: for the host's own Postfix and Dovecot."""
 
-from mailroster.app.host_servers import FileChange, HostPlan, HostServers
+from mailroster.app.host_servers import Change, HostServers, Plan
 from mailroster.base.findings import UsageError
 from mailroster.base.settings import Settings
 from mailroster.cli.call import Call, print_json
@@ -53,7 +53,7 @@ def integrate(call: Call) -> int:
         return _apply(call, servers, keep)
     plan = servers.plan(keep_system_users=keep)
     _show(call, plan)
-    return 1 if plan.files and chosen else 0
+    return 1 if plan.changes and chosen else 0
 
 
 def _apply(call: Call, servers: HostServers, keep: bool) -> int:
@@ -61,12 +61,12 @@ def _apply(call: Call, servers: HostServers, keep: bool) -> int:
     if "--json" in call.options:
         _print(plan)
     else:
-        for change in plan.files:
+        for change in plan.changes:
             print(f"written: {change.path}")
         for warning in plan.warnings:
             warn(f"warning: {warning}")
         print("integrated")
-    _reload(call, servers, bool(plan.files))
+    _reload(call, servers, bool(plan.changes))
     return 0
 
 
@@ -85,19 +85,19 @@ def _reload(call: Call, servers: HostServers, changed: bool) -> None:
         warn("to load the files: postfix reload; doveadm reload (or start Postfix and Dovecot)")
 
 
-def _show(call: Call, plan: HostPlan) -> None:
+def _show(call: Call, plan: Plan) -> None:
     if "--json" in call.options:
         _print(plan)
         return
-    if not plan.files:
+    if not plan.changes:
         print("integrated")
-    for change in plan.files:
+    for change in plan.changes:
         print("\n".join(_lines(change, plan)))
     for warning in plan.warnings:
         warn(f"warning: {warning}")
 
 
-def _lines(change: FileChange, plan: HostPlan) -> list[str]:
+def _lines(change: Change, plan: Plan) -> list[str]:
     """The change of a file: its whole text if it is new, its settings if they are known, else the
     lines that differ."""
     settings = [setting for setting in plan.settings if setting.file == change.path]
@@ -120,11 +120,11 @@ def _lines(change: FileChange, plan: HostPlan) -> list[str]:
     return [f"# {change.path}", *lines, ""]
 
 
-def _print(plan: HostPlan) -> None:
+def _print(plan: Plan) -> None:
     print_json(
         {
-            "integrated": not plan.files,
-            "files": [{"file": change.path, "new": change.old is None} for change in plan.files],
+            "integrated": not plan.changes,
+            "files": [{"file": change.path, "new": change.old is None} for change in plan.changes],
             "settings": [setting._asdict() for setting in plan.settings],
             "warnings": plan.warnings,
         }

@@ -8,7 +8,7 @@ from mailroster.analysis.left_out import left_out
 from mailroster.app import exporting, importing
 from mailroster.app.importing import Import
 from mailroster.app.passwords.new_hash import scheme_and_cost
-from mailroster.base.findings import ERROR, Finding, Refused, UsageError
+from mailroster.base.findings import ERROR, Finding, Refused, UsageError, and_more
 from mailroster.cli.call import Call
 from mailroster.cli.edit import rehearse, run_edit
 from mailroster.cli.progress import Bar
@@ -53,11 +53,10 @@ def import_rows(call: Call) -> int:
 def _warn_of_remains(job: Import) -> None:
     """Warns of new accounts that get the mail or the Sieve script of a former owner."""
     if reused := job.had_owner():
-        names = " ".join(reused[:_NAMED])
-        more = f" and {len(reused) - _NAMED} more" if len(reused) > _NAMED else ""
+        names = and_more(reused, _NAMED, " ")
         warn(
             "warning: these accounts get mail or a Sieve script of a former owner: "
-            f"{names}{more}. To delete it: setup email del -y {names}, then import them again"
+            f"{names}. To delete it: setup email del -y {names}, then import them again"
         )
 
 
@@ -110,7 +109,7 @@ def _summary(all_counts: Mapping[tuple[str, str], int], skipped: int) -> str:
             words += [f"{count} {action}" for count, action in counts[1:]]
             parts.append(", ".join(words))
     if skipped:
-        parts.append(f"{skipped} bad row{'s' * (skipped != 1)} skipped")
+        parts.append(f"{skipped} bad row{'' if skipped == 1 else 's'} skipped")
     return "; ".join(parts) or "no rows"
 
 

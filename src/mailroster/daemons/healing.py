@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 
-from mailroster.base.findings import Refused, ServerError
+from mailroster.base.findings import Refused, ServerError, and_more
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 from mailroster.daemons.errands import reason_of
@@ -150,5 +150,4 @@ def _names(lost: Sequence[Essential], layout: Layout) -> str:
     """The first few of the lost files, relative to the state folder."""
     names = [each.path.removeprefix(f"{layout.state}/") for each in lost]
     names = ["everything"] if layout.state in names else names
-    more = f" and {len(names) - _NAMED_MAX} more" if len(names) > _NAMED_MAX else ""
-    return ", ".join(names[:_NAMED_MAX]) + more
+    return and_more(names, _NAMED_MAX)

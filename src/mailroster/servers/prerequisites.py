@@ -4,7 +4,7 @@ import os
 import socket
 
 from mailroster.base.address import split
-from mailroster.base.findings import Refused, printable
+from mailroster.base.findings import Refused, and_more, printable
 from mailroster.base.layout import Layout
 from mailroster.base.setting_rules import PORTS, path_fault
 from mailroster.base.settings import NOWHERE, Settings
@@ -120,9 +120,7 @@ def _check_delimiters(settings: Settings, layout: Layout) -> None:
     keys = [ACCOUNTS.key(line) for line in lines if not only_comments(line)]
     clashing = [key for key in keys if not {*chars}.isdisjoint(split(key)[0])]
     if clashing:
-        surplus = len(clashing) - _NAMED_MAX
-        more = f" and {surplus} more" if surplus > 0 else ""
-        names = printable(", ".join(clashing[:_NAMED_MAX])) + more
+        names = printable(and_more(clashing, _NAMED_MAX))
         raise Refused(
             f"recipient_delimiter: {chars!r} is in the names of accounts ({names}), so their mail "
             "would go to other accounts; rename these accounts, or set other characters"

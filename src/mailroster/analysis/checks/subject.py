@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
-from mailroster.base.findings import printable
+from mailroster.base.findings import and_more, printable
 from mailroster.roster.documents.document import Document
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router
@@ -49,8 +49,7 @@ def excerpt(text: str) -> str:
 
 
 def first_few(words: Iterable[str]) -> str:
-    """The first few words, and the number of the others."""
-    named = list(words)
-    more = len(named) - _NAMED
-    first = ", ".join(f"'{excerpt(word)}'" for word in named[:_NAMED])
-    return f"{first} and {more} more" if more > 0 else first
+    """The first words as excerpts in quotes, and the number of the others."""
+    words = list(words)
+    words[:_NAMED] = [f"'{excerpt(word)}'" for word in words[:_NAMED]]
+    return and_more(words, _NAMED)

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from mailroster.base.findings import and_more
+
 #: An error: something is not served, or not safely, until it is fixed.
 FIX = "fix"
 #: Something is served, but behaves differently than in docker-mailserver.
@@ -35,8 +37,5 @@ class Remark(NamedTuple):
 
 
 def named(words: Iterable[str]) -> str:
-    """A list of the first few words and the number of the others."""
-    words = list(words)
-    more = len(words) - _NAMED
-    first = ", ".join(words[:_NAMED])
-    return f"{first} and {more} more" if more > 0 else first
+    """The first words, and the number of the others."""
+    return and_more(list(words), _NAMED)

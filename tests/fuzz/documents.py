@@ -115,8 +115,8 @@ def _veiled(line: str) -> str:
 
 def _veiled_login(line: str) -> str:
     """A line of logins with other letters in all that may be a password: what is behind the first
-    word, or behind a colon in it, and a comment."""
-    place = re.match(r"[ \t\r\ufeff]*(#|\[[^ \t]*|[^ \t:]*)", line)
+    word, or behind a colon in it that is not a relay's, and a comment."""
+    place = re.match(r"[ \t\r\ufeff]*(#|\[[^\] \t]*\](:[^: \t]*)?|[^ \t:]*)", line)
     assert place is not None
     start = 0 if line[:1] in (" ", "\t") and place[1] != "#" else place.end()
     return line[:start] + codecs.encode(line[start:], "rot13")

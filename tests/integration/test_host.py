@@ -109,6 +109,24 @@ def test_a_new_account_logs_in_at_once_and_gets_its_mail(served: Host) -> None:
     assert "* jane@example.com ( 0 / ~ ) [0%]" in listed
 
 
+_TWENTY_DELIVERIES = """
+import smtplib, sys
+sessions = [smtplib.LMTP(sys.argv[1]) for _ in range(20)]
+for session in sessions:
+    session.ehlo()
+    session.mail("a@elsewhere.test")
+    print(session.rcpt("jane@example.com")[0])
+"""
+
+
+def test_a_mailbox_gets_as_many_deliveries_at_once_as_postfix_makes(served: Host) -> None:
+    """By its default, Dovecot 2.4 defers all but ten, for five minutes."""
+    transport = served.run("postconf", "-h", "virtual_transport").strip()
+    socket = "/var/spool/postfix/" + transport.removeprefix("lmtp:unix:")
+    answers = served.run(sys.executable, "-c", _TWENTY_DELIVERIES, socket).split()
+    assert answers == ["250"] * 20
+
+
 def test_an_edit_by_hand_is_followed(served: Host) -> None:
     served.write("/etc/mailroster/postfix-virtual.cf", "info@example.com jane@example.com\n")
     until(lambda: "250 2.1.5" in served.send("info@example.com", "--quit-after", "RCPT"))

@@ -131,6 +131,11 @@ class Host:
     def read(self, path: str) -> str:
         return self.run("cat", path)
 
+    def evidence(self) -> str:
+        """The queue and the last lines of the servers' logs."""
+        shown = "mailq; tail -n 60 /var/log/mail.log /var/log/dovecot.log"
+        return self.run("sh", "-c", shown)
+
     def start(self) -> None:
         """Postfix and Dovecot, as the packages start them."""
         for server in ("/usr/sbin/postfix start", "/usr/sbin/dovecot"):

@@ -250,11 +250,11 @@ def save(path: Path, text: str) -> None:
     new.rename(path)
 
 
-def until(holds: Callable[[], bool], wait_s: float = 20) -> None:
-    """Asserts that something comes to hold."""
+def until(holds: Callable[[], bool], wait_s: float = 20, evidence: Callable[[], str] = str) -> None:
+    """Asserts that something comes to hold; otherwise the error shows the evidence."""
     deadline = time.monotonic() + wait_s
     while not holds():
-        assert time.monotonic() < deadline, "it did not come to hold in time"
+        assert time.monotonic() < deadline, f"it did not come to hold in time\n{evidence()}"
         time.sleep(0.02)
 
 

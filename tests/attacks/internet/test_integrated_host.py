@@ -39,7 +39,7 @@ def test_a_hidden_message_is_never_delivered(host: Host, way: str) -> None:
     _, allowed = WAYS[way]
     assert {name: count for name, count in accepted.items() if count > allowed} == {}
     assert "250 2.0.0 Ok" in host.send(VICTIM, "--header", f"Subject: last {way}")
-    until(lambda: f"last {way}" in _subjects(host))
+    until(lambda: f"last {way}" in _subjects(host), evidence=host.evidence)
     assert not [subject for subject in _subjects(host) if subject.startswith("forged")]
 
 

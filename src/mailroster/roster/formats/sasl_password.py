@@ -10,6 +10,7 @@ since Postfix has to send them: the file has mode 0600, and no output shows them
 have any character, and blanks inside it. A line that starts with a blank continues the one before.
 """
 
+import re
 from typing import NamedTuple
 
 from mailroster.base.findings import ParseError
@@ -57,13 +58,14 @@ class SaslPasswords(LookupTable[Login]):
             )
         if line[:1] in (" ", "\t"):
             return " …"  # continues an entry
-        who = _who(line.split(None, 1)[0])
-        return f"{who} …" if who[0] == "[" or "@" in who else "…"
+        who = _who(re.split(r"\s", line, maxsplit=1)[0])
+        return f"{who} …" if who[:1] == "[" or "@" in who else "…"
 
 
 def _who(word: str) -> str:
     """The first word of a line, without what may be a password in a line of another format."""
-    return word if word.startswith("[") else word.partition(":")[0] or word[:1]
+    relay = re.match(r"\[[^\]]*\](:[^:]*)?", word)
+    return relay[0] if relay else word.partition(":")[0] or word[:1]
 
 
 SASL_PASSWORDS = SaslPasswords()

@@ -87,7 +87,15 @@ def test_a_line_is_a_login(line: str, entry: tuple[str, str, str]) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["@x.com", "@x.com geheim", "@x.com john:", "@x.com :geheim", "john:geheim", "j:ge@heim x"],
+    [
+        "@x.com",
+        "@x.com geheim",
+        "@x.com john:",
+        "@x.com :geheim",
+        "john:geheim",
+        "j:ge@heim x",
+        "[r.test]:587:john:geheim",
+    ],
 )
 def test_a_fault_of_a_login_shows_no_password(line: str) -> None:
     with pytest.raises(ParseError) as fault:
@@ -104,6 +112,11 @@ def test_a_fault_of_a_login_shows_no_password(line: str) -> None:
         ("# @x.com john:geheim", "# …"),
         ("  john:geheim", " …"),
         ("john:ge@heim", "…"),
+        ("\x1e @x.com:geheim", "…"),
+        ("@x.com\x1cgeheim", "@x.com …"),
+        ("[r.test]:587:john:geheim", "[r.test]:587 …"),
+        ("[2001:db8::1]:587 john:geheim", "[2001:db8::1]:587 …"),
+        ("[john:geheim", "[john …"),
         ("", ""),
         ("#", "#"),
     ],

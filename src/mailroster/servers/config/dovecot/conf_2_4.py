@@ -41,6 +41,7 @@ SEARCH_PACKAGE = ("dovecot-flatcurve", "/usr/lib/dovecot/modules/lib21_fts_flatc
 MANUAL = "doc.dovecot.org/2.4.1"
 MINIMAL = "dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n"
 NOT_ENFORCED = "quota_enforce=no"
+_AT_ONCE = "lmtp_user_concurrency_limit = unlimited"
 RISKY_SETTINGS = common.RISKY_SETTINGS | {
     "dovecot_config_version", "dovecot_storage_version", "mail_driver", "mail_path",
     "mail_inbox_path", "sieve_script", "auth_allow_cleartext", "sql_driver", "sqlite_path",
@@ -73,7 +74,7 @@ mail_driver = maildir
 mail_path = {s.mail}/%{{user | domain}}/%{{user | username}}
 mail_home = {s.mail}/%{{user | domain}}/%{{user | username}}/home
 {common.DELIVERY}
-lmtp_user_concurrency_limit = unlimited
+{_AT_ONCE}
 mailbox_list_storage_escape_char = "{common.ESCAPE}"
 {common.postmaster(s)}
 {_quota(s, layout)}{_FTS if s.full_text_search else ""}
@@ -118,6 +119,9 @@ auth_mechanisms {{
 {_quota(s, layout)}
 protocol imap {{
 {_plugins("imap_quota" if s.enable_quotas else "")}}}
+# Postfix delivers up to 20 messages to a mailbox at once. Dovecot's limit of 10 would defer the
+# others for five minutes.
+{_AT_ONCE}
 # Debian's removes the domain.
 protocol lmtp {{
   auth_username_format = %{{user | lower}}

@@ -159,7 +159,7 @@ def account(text: str) -> Address:
         raise _malformed(f"{text!r} begins with {local[0]!r}")
     if _has_empty_part(local):
         raise _malformed(f"{text!r} has an empty part between dots")
-    return _measured(f"{local}@{fold_domain(domain)}", local)
+    return _measured(f"{local}@{_deliverable(fold_domain(domain))}", local)
 
 
 def alias(text: str) -> Address:

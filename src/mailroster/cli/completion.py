@@ -192,7 +192,7 @@ def _values(
 
 def _document(command: Command, arguments: list[str], roster: Roster) -> Document[Any]:
     """The document with the keys that ADDRESS may be."""
-    if command.words[1] != "restrict" or command.words[2] == "add":
+    if "restrict" not in command.words or command.words[-1] == "add":
         return roster.accounts
     return roster.send_access if arguments[0] == "send" else roster.receive_access
 

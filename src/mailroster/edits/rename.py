@@ -179,7 +179,10 @@ def _aliases(document: Document[Alias], old: str, new: str, origin: str) -> Docu
 
 def _local_aliases(document: Document[Alias], old: str, new: str, origin: str) -> Document[Alias]:
     def renamed_in(line: str) -> str:
-        return virtual.reworded(line, lambda word: _renamed(word, old, new, origin))
+        if document.readable(line) is None:
+            return line
+        end = document.format.key_end
+        return virtual.reworded(line, lambda word: _renamed(word, old, new, origin), end)
 
     return rewrite(document, document.keys_mentioning(*address.split(old)), renamed_in)
 

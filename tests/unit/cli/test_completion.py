@@ -73,6 +73,7 @@ def proposed(line: str) -> list[str]:
         (f"setup email del {JOHN} ja", [JANE]),
         ("setup email del o\\'n", [ONEIL]),
         ("setup explain j", [JOHN, JANE]),
+        ("setup log j", [JOHN, JANE]),
         ("setup explain i", ["info@example.com"]),
         ("setup regexp test i", ["info@example.com"]),
         ("setup map ", ["example.com"]),

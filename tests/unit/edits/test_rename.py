@@ -85,6 +85,7 @@ def test_the_quota_goes_along(before: str, after: str) -> None:
         ("two@a.com x@y.z\ntwo@a.com old@a.com\n", "two@a.com x@y.z\ntwo@a.com new@b.com\n"),
         ("bad@a.com old@a.com,@x.com\n", "bad@a.com old@a.com,@x.com\n"),
         ("i@a.com old\n", "i@a.com old\n"),
+        ("i@a.com c:old@a.com,old@a.com\n", "i@a.com c:old@a.com,new@b.com\n"),
         ("two@a.com old@a.com,@x.com\ntwo@a.com old@a.com\n",
          "two@a.com old@a.com,@x.com\ntwo@a.com new@b.com\n"),
     ],
@@ -92,7 +93,8 @@ def test_the_quota_goes_along(before: str, after: str) -> None:
          "not its neighbours", "a catch-all", "a forward of its own",
          "a forward to its name elsewhere", "an alias of an extension", "to its name elsewhere",
          "a line that does not count", "a line that can't be read stays",
-         "a bare name is of another domain", "the line that counts behind one that can't be read"],
+         "a bare name is of another domain", "a colon in an address",
+         "the line that counts behind one that can't be read"],
 )  # fmt: skip
 def test_the_aliases_that_lead_to_it_lead_to_the_new_address(before: str, after: str) -> None:
     assert renamed(roster(virtual=before)).virtual.text == after
@@ -113,10 +115,13 @@ def test_a_bare_name_is_the_account_of_the_servers_own_domain() -> None:
         ("root: x@y.z, old+Tag@a.com ,go@a.com\r\n", "root: x@y.z, new+Tag@b.com ,go@a.com\r\n"),
         ("root: x@y.z\nabuse: root, old\n", "root: x@y.z\nabuse: root, old\n"),
         ("old: x@y.z\n", "old: x@y.z\n"),
+        ("root : c:old@a.com,old@a.com\n", "root : c:old@a.com,new@b.com\n"),
+        ("root\nroot: old@a.com\n", "root\nroot: new@b.com\n"),
         ("root: old@a.com\nroot: old@a.com\n", "root: new@b.com\nroot: new@b.com\n"),
     ],
     ids=["in any spelling", "an extension, between others", "a bare name is of another domain",
-         "the name of a local alias is no address", "a line that does not count"],
+         "the name of a local alias is no address", "a colon in an address",
+         "a line that can't be read", "a line that does not count"],
 )  # fmt: skip
 @pytest.mark.parametrize("alias", [False, True])
 def test_local_aliases_lead_to_the_new_address(before: str, after: str, alias: bool) -> None:

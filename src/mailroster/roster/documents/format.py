@@ -39,6 +39,8 @@ class Format(Generic[E]):
     ordered = False
     #: A physical line that starts with a blank continues the line before.
     continued = False
+    #: The sign that ends the key, if it is no blank.
+    key_end = ""
 
     def split(self, text: str) -> list[str]:
         """Logical lines; "\\n".join() of them is the text."""

@@ -21,6 +21,7 @@ DISCARD = "/dev/null"
 
 class LocalAliases(Virtual):
     file = "postfix-aliases.cf"
+    key_end = ":"
 
     def key(self, line: str) -> str:
         text = content(line)

@@ -185,7 +185,7 @@ def recipient(text: str) -> str:
         offset += length or 1
     sample = "".join(parts)
     if sample[:1] == "@" and sample != text:
-        return text  # the captured text may be the part before the `@`
+        sample = f"x{sample}"  # the captured text may be the part before the `@`
     try:
         address.recipient(sample)
     except ParseError as error:

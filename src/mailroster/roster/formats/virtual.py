@@ -116,7 +116,7 @@ def remove_recipients(document: Document[E], key: str, recipients: Iterable[str]
             document.format.parse(line)
         except ParseError:
             continue
-        rest = without(line, removed)
+        rest = without(line, removed, document.format.key_end)
         if rest is None:
             document = notes.without(document, [position])
         elif rest != line:
@@ -124,37 +124,38 @@ def remove_recipients(document: Document[E], key: str, recipients: Iterable[str]
     return document
 
 
-def reworded(line: str, change: Callable[[str], str]) -> str:
-    """A logical line with each recipient changed by `change`; everything else stays."""
-    for start, end in reversed(_words(line)[1:]):
+def reworded(line: str, change: Callable[[str], str], key_end: str = "") -> str:
+    """A logical line with each recipient changed by `change`; everything else stays. `key_end`: as
+    Format.key_end."""
+    for start, end in reversed(_words(line, key_end)[1:]):
         line = line[:start] + change(line[start:end]) + line[end:]
     return line
 
 
-#: A colon follows the name of an alias in mailroster.roster.formats.local_aliases.
-_WORD = r"[^ \t\r\n,:\ufeff]+"
+_WORD = re.compile(r"[^ \t\r\n,\ufeff]+")
 
 
-def _words(line: str) -> list[tuple[int, int]]:
+def _words(line: str, key_end: str) -> list[tuple[int, int]]:
     """The start and end of each word of a logical line, without comments: the key, then the
     recipients."""
     words: list[tuple[int, int]] = []
     start = 0
-    for piece in line.split("\n"):
+    if key_end:
+        words = [(0, line.index(key_end))]
+        start = words[0][1] + 1
+    for piece in line[start:].split("\n"):
         if not only_comments(piece):
-            words += [
-                (start + word.start(), start + word.end()) for word in re.finditer(_WORD, piece)
-            ]
+            words += [(start + word.start(), start + word.end()) for word in _WORD.finditer(piece)]
         start += len(piece) + 1
     return words
 
 
-def without(line: str, recipients: Iterable[str]) -> str | None:
+def without(line: str, recipients: Iterable[str], key_end: str = "") -> str | None:
     """A logical line without some recipients, in any spelling; None if no recipient would be
-    left."""
+    left. `key_end`: as Format.key_end."""
     removed = {address.fold(recipient) for recipient in recipients}
     while True:
-        words = _words(line)
+        words = _words(line, key_end)
         matches = [
             n
             for n, (start, end) in enumerate(words)

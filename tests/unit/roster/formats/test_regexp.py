@@ -106,6 +106,12 @@ def test_a_broken_reference_is_none(text: str) -> None:
     assert "$" in refused.value.message
 
 
+@pytest.mark.parametrize("text", ["@x.$1\x0f", "@$1@x.com", "@$1_x.com;", "@$1 "])
+def test_what_is_beside_a_reference_is_checked(text: str) -> None:
+    with pytest.raises(ParseError):
+        recipient(text)
+
+
 def test_a_refused_recipient_is_named_as_it_was_written() -> None:
     with pytest.raises(ParseError) as refused:
         recipient("a@@$1.com")

@@ -119,6 +119,7 @@ def test_a_recipient_that_would_break_its_line_is_refused() -> None:
         ("# before\nl@x b@x\n# after\n", "# before\n# after\n"),
         ("m@x z@x\nl@x b@x", "m@x z@x\n"),
         ("l@x a@x", "l@x a@x"),
+        ("l@x c:b@x,b@x", "l@x c:b@x"),
         ("", ""),
     ],
 )
@@ -132,6 +133,11 @@ def test_a_recipient_goes_and_the_others_keep_their_spelling(before: str, after:
 def test_a_recipient_goes_in_its_other_spelling_too() -> None:
     document = Document(VIRTUAL, "l@x a@bücher.de, c@x\n")
     assert remove_recipients(document, "l@x", ["a@xn--bcher-kva.de"]).text == "l@x c@x\n"
+
+
+def test_a_recipient_with_a_colon_is_removed() -> None:
+    document = Document(VIRTUAL, "l@x c:b@x,b@x\n")
+    assert remove_recipients(document, "l@x", ["c:b@x"]).text == "l@x b@x\n"
 
 
 @pytest.mark.parametrize(

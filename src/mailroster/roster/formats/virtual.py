@@ -132,7 +132,7 @@ def reworded(line: str, change: Callable[[str], str], key_end: str = "") -> str:
     return line
 
 
-_WORD = re.compile(r"[^ \t\r\n,\ufeff]+")
+_WORD = r"[^ \t\r\n,\ufeff]+"
 
 
 def _words(line: str, key_end: str) -> list[tuple[int, int]]:
@@ -145,7 +145,9 @@ def _words(line: str, key_end: str) -> list[tuple[int, int]]:
         start = words[0][1] + 1
     for piece in line[start:].split("\n"):
         if not only_comments(piece):
-            words += [(start + word.start(), start + word.end()) for word in _WORD.finditer(piece)]
+            words += [
+                (start + word.start(), start + word.end()) for word in re.finditer(_WORD, piece)
+            ]
         start += len(piece) + 1
     return words
 

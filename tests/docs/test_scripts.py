@@ -148,10 +148,16 @@ def without_python(tmp_path: Path) -> Path:
     for name in essential.split():
         if found := shutil.which(name):
             (programs / name).symlink_to(found)
-    apt = f'echo "$@" >>{tmp_path}/apt; ln -sf {sys.executable} {programs}/python3'
-    for name, does in (("dpkg-query", "exit 1"), ("apt-get", apt), ("update-rc.d", ":")):
-        (programs / name).write_text(f"#!{programs}/sh\n{does}\n")
-        (programs / name).chmod(0o755)
+    apt = f'echo "$@" >>{tmp_path}/apt; ln -sf {tmp_path}/python3 {programs}/python3'
+    scripts = {
+        programs / "dpkg-query": "exit 1",
+        programs / "apt-get": apt,
+        programs / "update-rc.d": ":",
+        tmp_path / "python3": f'exec {sys.executable} "$@"',  # this one, which has pip
+    }
+    for path, command in scripts.items():
+        path.write_text(f"#!{programs}/sh\n{command}\n")
+        path.chmod(0o755)
     return programs
 
 

@@ -1,0 +1,83 @@
+"""The DNS records that a domain needs, and whether it has them."""
+
+from collections.abc import Sequence
+
+from mailroster.analysis.dns.facts import DkimKey, Facts, Machine, facts_of, is_address, is_public
+from mailroster.app.home import Home
+from mailroster.base.findings import Finding, Refused
+from mailroster.base.setting_rules import words
+from mailroster.base.settings import NO_DOMAIN
+
+
+def domain_facts(home: Home, domain: str, addresses: Sequence[str] = ()) -> Facts:
+    """The facts about a domain (in A-labels) and this server, read from the folders without any
+    network. `addresses` are the public addresses of the server; by default those of the machine.
+
+    Raises Refused if the server has no name that could be in the DNS, or for an address that the
+    internet can't reach.
+    """
+    host = home.settings.hostname
+    if "." not in host or host.endswith(f".{NO_DOMAIN}"):
+        raise Refused(
+            f"the name of the server, {host!r}, has no domain; set hostname (OVERRIDE_HOSTNAME) to "
+            f"its name in the DNS, as mail.{domain}"
+        )
+    for address in addresses:
+        if not is_public(address):
+            raise Refused(
+                f"--address: {address!r} is not a public IP address; give the address by which the "
+                "internet reaches this server"
+            )
+    roster = home.roster("accounts", "virtual", "local_aliases", "relaymap")
+    if not roster.names_domain(domain):
+        home.warn(f"warning: no account and no alias is in {domain}")
+    machine = _machine(home, domain, addresses)
+    return facts_of(domain, roster, home.settings, machine)
+
+
+def _machine(home: Home, domain: str, addresses: Sequence[str]) -> Machine:
+    """What the machine knows about the domain and itself."""
+    from mailroster.servers.certificate_facts import certificate_facts
+
+    certificate = certificate_facts(home.layout.certificate(home.settings)[0])
+    return Machine(
+        tuple(dict.fromkeys(addresses or _own_addresses(home))),
+        tuple(_keys(home, domain)),
+        certificate.issuer,
+        certificate.key_sha256,
+    )
+
+
+def _own_addresses(home: Home) -> list[str]:
+    """The public addresses on which the server listens, or those of the machine."""
+    from mailroster.system.name_servers import public_addresses
+
+    listening = [word for word in words(home.settings.listen) if is_address(word)]
+    return [word for word in listening if is_public(word)] or public_addresses()
+
+
+def _keys(home: Home, domain: str) -> list[DkimKey]:
+    """The DKIM keys of the domain, in the config folder and in the source of an overlay."""
+    from mailroster.servers.dkim_public import public_keys
+    from mailroster.store.links import ConfigFolder
+
+    settings = home.settings
+    keys: dict[str, DkimKey] = {}
+    for folder in filter(None, (settings.config, settings.source)):
+        for key in public_keys(ConfigFolder(folder, settings.linked()), domain, home.warn):
+            keys.setdefault(key.selector, key)
+    return list(keys.values())
+
+
+def check_records(facts: Facts, server: tuple[str, int] | None = None) -> list[Finding]:
+    """What is missing or wrong in the DNS. `server` (an address and a port) is asked instead of the
+    domain's own name servers. Raises Refused if dnspython is missing."""
+    from mailroster.analysis.dns.findings import findings
+    from mailroster.base.dns import Dns
+    from mailroster.system.name_servers import NameServers
+
+    servers = NameServers(facts.domain, only=server)
+    dns = Dns(servers.ask, servers.is_secure)
+    # The faults of the name servers are known when everything was asked.
+    list(findings(facts, dns, servers.delegation()))
+    return list(findings(facts, dns, servers.delegation()))

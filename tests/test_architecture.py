@@ -25,7 +25,7 @@ ROOMS = {
     "analysis": "dns "
     "charts checks effects entry_changes explain graph left_out mailbox mailbox_limit",
     "store": "config_folder history links overlay reader transaction",
-    "servers": "certificate_facts dkim_public "
+    "servers": "certificate_facts dkim_public host_postfix "
     "certificates config deliveries doveadm_quota dovecot_auth essentials families "
     "folders former_owner health in_force integrate mail_owner mailbox_moves "
     "mailboxes move_journal overrides ownership pattern_trace patterns ports prepare "

@@ -40,6 +40,7 @@ def found(server: NameServer, facts: Facts = FACTS, answer_s: float = 0.5) -> li
     servers = asking(server, facts.domain, answer_s)
     dns = Dns(servers.ask, servers.is_secure)
     list(findings(facts, dns, servers.delegation()))
+    servers.ask_each_own_server()
     return list(findings(facts, dns, servers.delegation()))
 
 

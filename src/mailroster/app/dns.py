@@ -16,7 +16,7 @@ def domain_facts(home: Home, domain: str, addresses: Sequence[str] = ()) -> Fact
     Raises Refused if the server has no name that could be in the DNS, or for an address that the
     internet can't reach.
     """
-    host = home.settings.hostname
+    host, certificate = _name_and_certificate(home)
     if "." not in host or host.endswith(f".{NO_DOMAIN}"):
         raise Refused(
             f"the name of the server, {host!r}, has no domain; set hostname (OVERRIDE_HOSTNAME) to "
@@ -31,20 +31,33 @@ def domain_facts(home: Home, domain: str, addresses: Sequence[str] = ()) -> Fact
     roster = home.roster("accounts", "virtual", "local_aliases", "relaymap")
     if not roster.names_domain(domain):
         home.warn(f"warning: no account and no alias is in {domain}")
-    machine = _machine(home, domain, addresses)
-    return facts_of(domain, roster, home.settings, machine)
+    machine = _machine(home, domain, addresses, certificate)
+    return facts_of(domain, roster, home.settings._replace(hostname=host), machine)
 
 
-def _machine(home: Home, domain: str, addresses: Sequence[str]) -> Machine:
+def _name_and_certificate(home: Home) -> tuple[str, str]:
+    """The name with which the server greets, and the file of its certificate. On a host both are
+    those of its Postfix."""
+    settings, layout = home.settings, home.layout
+    name, certificate = settings.hostname, layout.certificate(settings)[0]
+    if layout.kind == "host":
+        from mailroster.servers.host_postfix import host_postfix
+
+        postfix = host_postfix(layout)
+        return postfix.myhostname or name, postfix.certificate()
+    return name, certificate
+
+
+def _machine(home: Home, domain: str, addresses: Sequence[str], certificate: str) -> Machine:
     """What the machine knows about the domain and itself."""
     from mailroster.servers.certificate_facts import certificate_facts
 
-    certificate = certificate_facts(home.layout.certificate(home.settings)[0])
+    facts = certificate_facts(certificate)
     return Machine(
         tuple(dict.fromkeys(addresses or _own_addresses(home))),
         tuple(_keys(home, domain)),
-        certificate.issuer,
-        certificate.key_sha256,
+        facts.issuer,
+        facts.key_sha256,
     )
 
 
@@ -78,6 +91,7 @@ def check_records(facts: Facts, server: tuple[str, int] | None = None) -> list[F
 
     servers = NameServers(facts.domain, only=server)
     dns = Dns(servers.ask, servers.is_secure)
-    # The faults of the name servers are known when everything was asked.
+    # The faults of the name servers are known when everything was asked. Answers are remembered.
     list(findings(facts, dns, servers.delegation()))
+    servers.ask_each_own_server()
     return list(findings(facts, dns, servers.delegation()))

@@ -36,6 +36,9 @@ _MISSING = (
     "--check needs dnspython, which is not installed; install Debian's package python3-dnspython, "
     "or 'mailroster[dns]' with pip"
 )
+#: Addresses of the internet, to look up routes (RFC 5737, RFC 3849), and any port.
+_IPV4_TARGET, _IPV6_TARGET, _DISCARD_PORT = "192.0.2.1", "2001:db8::1", 9
+_NO_AUTHORITY = "it is not an authority for the zone"
 
 #: An address and a port.
 Server = tuple[str, int]
@@ -164,7 +167,7 @@ class NameServers:
                 continue
             if reply.flags & dns.flags.AA or _is_referral(reply):
                 return reply
-            self._faults.setdefault(server_name, "it is not an authority for the zone")
+            self._faults.setdefault(server_name, _NO_AUTHORITY)
             reasons.append("no authority")
         raise NoAnswer("; ".join(dict.fromkeys(reasons)))
 
@@ -231,8 +234,10 @@ class NameServers:
             if not addresses:
                 self._faults.setdefault(name, "it has no address")
             self._own += ((name, (address, self._port)) for address in addresses[:2])
-        # IPv4 first: many machines have no IPv6.
+        # IPv4 first: many machines have no IPv6. Without a route to it, it is left out.
         self._own.sort(key=lambda own: ":" in own[1][0])
+        if not has_route(_IPV6_TARGET):
+            self._own = [own for own in self._own if ":" not in own[1][0]]
         return names
 
     def _addresses(self, name: str) -> Iterator[str]:
@@ -242,6 +247,31 @@ class NameServers:
             except NoAnswer:
                 continue
             yield from answer.first_fields()
+
+    def ask_each_own_server(self) -> None:
+        """Asks each server of the zone, at its first address, for the zone itself: other questions
+        go to the first one that answers. Does nothing if no server has answered so far: then a
+        firewall is more likely than a fault of all."""
+        answered = {server for server, count in self._unanswered.items() if not count}
+        if not answered.intersection(server for _, server in self._own):
+            return
+        names = set()
+        for name, server in self._own:
+            if name not in names and server not in answered:
+                self._ask_one(name, server)
+            names.add(name)
+
+    def _ask_one(self, name: str, server: Server) -> None:
+        """Asks one own server for the zone, and records its fault."""
+        import dns.flags
+
+        try:
+            reply = self._query(self._zone, "SOA", [server], recursive=False)
+        except NoAnswer as error:
+            self._faults.setdefault(name, str(error))
+            return
+        if not reply.flags & dns.flags.AA:
+            self._faults.setdefault(name, _NO_AUTHORITY)
 
     # -- one question
 
@@ -391,18 +421,27 @@ def _fields(rdata: "Rdata") -> tuple[str, ...]:
 
 def public_addresses() -> list[str]:
     """The addresses of this machine that the internet can reach, as the routes of the kernel choose
-    them. Sends nothing: a UDP socket only looks up the route."""
+    them. Sends nothing."""
     import ipaddress
+
+    found = [_source_address(target) for target in (_IPV4_TARGET, _IPV6_TARGET)]
+    return [address for address in found if address and ipaddress.ip_address(address).is_global]
+
+
+def has_route(target: str) -> bool:
+    """Whether the kernel has a route to an IP address. Sends nothing."""
+    return bool(_source_address(target))
+
+
+def _source_address(target: str) -> str:
+    """The address from which this machine would send to an IP address; "" without a route. A UDP
+    socket only looks up the route."""
     import socket
 
-    found = []
-    for family, target in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                probe.connect((target, 9))
-                address = probe.getsockname()[0]
-        except OSError:
-            continue
-        if ipaddress.ip_address(address.partition("%")[0]).is_global:
-            found.append(address)
-    return found
+    family = socket.AF_INET6 if ":" in target else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((target, _DISCARD_PORT))
+            return str(probe.getsockname()[0]).partition("%")[0]
+    except OSError:
+        return ""

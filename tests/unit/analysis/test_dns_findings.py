@@ -67,7 +67,7 @@ def test_with_only_the_zone_all_that_is_needed_is_missing(server: NameServer) ->
     ]  # fmt: skip
     assert codes([f for f in findings if f.severity == WARNING]) == ["no-dmarc"]
     assert codes([f for f in findings if f.severity == INFO]) == [
-        "no-mta-sts", "no-tls-rpt", "no-caa", "no-tlsa", "no-srv", "no-autoconfig",
+        "no-helo-spf", "no-mta-sts", "no-tls-rpt", "no-caa", "no-tlsa", "no-srv", "no-autoconfig",
     ]  # fmt: skip
 
 
@@ -84,7 +84,7 @@ _NO_MX = {"spf-excludes-server", "mx-elsewhere"}
 #: What follows from a fault.
 _FOLLOW = {
     "null-mx": _NO_MX, "mx-elsewhere": _NO_MX, "mx-without-address": _NO_MX,
-    "private-address": _NO_MX, "wrong-address": {*_NO_MX, "no-ptr"},
+    "private-address": _NO_MX, "unpublished-address": _NO_MX, "wrong-address": {*_NO_MX, "no-ptr"},
 }  # fmt: skip
 
 
@@ -107,7 +107,9 @@ _FOLLOW = {
         (f"{REVERSE}. PTR x.a.\nx.a. A {ADDRESS}", "ptr-disagrees", "has the name x.a, and"),
         (f"{REVERSE}. PTR x.a.\nx.a. A 192.0.2.1", "ptr-disagrees", "x.a does not lead back"),
         (f"{REVERSE}. PTR x.a.", "ptr-disagrees", "x.a does not lead back"),
+        (f"; no {HOST}. AAAA", "unpublished-address", "2001:db8::25"),
         # SPF
+        (f'{HOST}. TXT "v=spf1 -all"', "spf-excludes-server", "add a to the SPF"),
         (f"{DOMAIN}. TXT \"google-site=1\"", "no-spf", "no SPF record"),
         (f'{DOMAIN}. TXT "v=spf1 mx -all" "v=spf10 x"', "malformed-spf", "-allv=spf10"),
         (f'{DOMAIN}. TXT "v=spf1 mx"\n{DOMAIN}. TXT "v=spf1 -all"', "two-spf", "2 SPF"),
@@ -264,6 +266,17 @@ def test_a_server_that_is_no_authority_is_named(server: NameServer) -> None:
     assert codes(findings) == ["silent-name-server"]
     assert findings[0].where.file == f"{DOMAIN} NS"
     assert "ns.example.com" in findings[0].message
+
+
+def test_each_server_of_the_zone_is_asked(server: NameServer) -> None:
+    changed(server, f"ns2.{DOMAIN}. A 127.0.0.2\nns3.{DOMAIN}. AAAA ::1")
+    server.add(
+        f"{DOMAIN}. NS ns.{DOMAIN}.\n{DOMAIN}. NS ns2.{DOMAIN}.\n{DOMAIN}. NS gone.{DOMAIN}."
+    )
+    findings = found(server, answer_s=0.2)
+    assert codes(findings) == ["silent-name-server"] * 2
+    assert f"gone.{DOMAIN} does not answer for the zone: it has no address" in findings[0].message
+    assert f"ns2.{DOMAIN} does not answer for the zone: no answer" in findings[1].message
 
 
 def test_without_a_key_on_disk_the_mail_has_no_signature(server: NameServer) -> None:

@@ -15,6 +15,7 @@ _CHECKS = (
     route_checks.mx_findings,
     route_checks.host_findings,
     sender_checks.spf_findings,
+    sender_checks.helo_findings,
     sender_checks.dkim_findings,
     sender_checks.dmarc_findings,
     extra_checks.sts_findings,

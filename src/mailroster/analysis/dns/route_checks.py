@@ -131,6 +131,23 @@ def host_findings(subject: Subject) -> Iterator[Finding]:
             hint = "correct the record; if the server is behind NAT, give its address by --address"
             yield Finding(place(host, kind), ERROR, "wrong-address", message, hint)
         yield from _ptr_findings(subject, address)
+    yield from _unpublished_findings(subject, published)
+
+
+def _unpublished_findings(subject: Subject, published: list[str]) -> Iterator[Finding]:
+    """Findings about addresses of the server that its name does not have. Postfix sends from them,
+    too."""
+    host = subject.facts.host
+    for address in subject.facts.machine.addresses:
+        if address in published or not published:
+            continue
+        if family(address) in map(family, published):
+            continue  # wrong-address is about it
+        message = f"the server has the address {address}, but its name does not lead to it"
+        hint = f"{subject.advice(host, family(address))}, and a PTR; or do not send from it"
+        where = place(host, family(address))
+        yield Finding(where, WARNING, "unpublished-address", message, hint)
+        yield from _ptr_findings(subject, address)
 
 
 def _ptr_findings(subject: Subject, address: str) -> Iterator[Finding]:

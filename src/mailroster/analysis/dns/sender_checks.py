@@ -43,19 +43,37 @@ def spf_findings(subject: Subject) -> Iterator[Finding]:
         return
     worst = spf.evaluate(domain, None, subject.dns.ask)
     if worst.error:
-        yield _spf_error(subject, worst)
+        yield _spf_error(domain, worst)
         return
     if {"all", "+all"} & set(records[0].lower().split()):
         message = "'+all' lets every machine of the world send mail of the domain"
         hint = "write -all or ~all"
         yield Finding(where, WARNING, "spf-allows-all", message, hint)
     if not subject.facts.relays:
-        yield from _excluded_addresses(subject)
+        yield from _excluded_addresses(subject, domain)
 
 
-def _spf_error(subject: Subject, evaluation: spf.Evaluation) -> Finding:
+def helo_findings(subject: Subject) -> Iterator[Finding]:
+    """Findings about the SPF record of the server's own name, which counts for bounces (RFC 7208,
+    2.4)."""
+    host = subject.facts.host
+    if host == subject.facts.domain or subject.facts.relays:
+        return
+    answer = subject.dns.ask(host, "TXT")
+    yield from failures(host, "TXT", answer)
+    if answer.status == FAILED:
+        return
+    if not spf.records_of(answer.first_fields()):
+        message = "the name of the server has no SPF record, which other servers ask for bounces"
+        hint = subject.advice(host, "TXT")
+        yield Finding(place(host, "TXT"), INFO, "no-helo-spf", message, hint)
+        return
+    yield from _excluded_addresses(subject, host)
+
+
+def _spf_error(name: str, evaluation: spf.Evaluation) -> Finding:
     """The finding about a record that can't be evaluated."""
-    where = place(subject.facts.domain, "TXT")
+    where = place(name, "TXT")
     message = f"the SPF record is not valid: {shown(evaluation.message)}"
     if evaluation.error == spf.UNANSWERED:
         message, hint = shown(evaluation.message), "correct that name, or ask again"
@@ -69,25 +87,26 @@ def _spf_error(subject: Subject, evaluation: spf.Evaluation) -> Finding:
     return Finding(where, ERROR, "spf-lookups", message, hint)
 
 
-def _excluded_addresses(subject: Subject) -> Iterator[Finding]:
-    """A finding for each result that addresses of the server get, if they may not send."""
-    domain, host = subject.facts.domain, subject.facts.host
+def _excluded_addresses(subject: Subject, name: str) -> Iterator[Finding]:
+    """A finding for each result of the record of a name that addresses of the server get, if they
+    may not send."""
+    host = subject.facts.host
     addresses = list(subject.facts.machine.addresses)
     if not addresses:
         for kind in ("A", "AAAA"):
             addresses += subject.dns.ask(host, kind).first_fields()
     by_result: dict[str, list[str]] = {}
     for address in dict.fromkeys(filter(is_public, addresses)):
-        evaluation = spf.evaluate(domain, address, subject.dns.ask)
+        evaluation = spf.evaluate(name, address, subject.dns.ask)
         if evaluation.error:
-            yield _spf_error(subject, evaluation)
+            yield _spf_error(name, evaluation)
         elif evaluation.result != spf.PASS:
             by_result.setdefault(evaluation.result, []).append(address)
     for result, excluded in by_result.items():
         listed = and_more(excluded, _SHOWN)
         message = f"mail from this server ({listed}) gets the result {result}"
-        hint = f"add 'mx' or 'a:{host}' to the SPF record, before its 'all'"
-        yield Finding(place(domain, "TXT"), ERROR, "spf-excludes-server", message, hint)
+        hint = f"add {'a' if name == host else f'mx or a:{host}'} to the SPF record, before its all"
+        yield Finding(place(name, "TXT"), ERROR, "spf-excludes-server", message, hint)
 
 
 def dkim_findings(subject: Subject) -> Iterator[Finding]:

@@ -47,7 +47,11 @@ class NameServer:
     all of its types. `is_secure`: it says that DNSSEC authenticates its answers."""
 
     def __init__(
-        self, text: str = "", faults: Mapping[str, str] | None = None, is_secure: bool = False
+        self,
+        text: str = "",
+        faults: Mapping[str, str] | None = None,
+        is_secure: bool = False,
+        port: int = 0,
     ) -> None:
         self.records = parsed(text)
         self.faults = dict(faults or {})
@@ -55,14 +59,14 @@ class NameServer:
         self.asked: list[str] = []
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._bind()
+        self._bind(port)
         self._tcp.listen(16)
         self.address, self.port = self._udp.getsockname()
         self.by_tcp = 0
 
-    def _bind(self) -> None:
+    def _bind(self, port: int) -> None:
         for _ in range(20):  # a port that is free for both
-            self._udp.bind(("127.0.0.1", 0))
+            self._udp.bind(("127.0.0.1", port))
             try:
                 self._tcp.bind(self._udp.getsockname())
                 return

@@ -84,12 +84,14 @@ def _keys(home: Home, domain: str) -> list[DkimKey]:
 
 def check_records(facts: Facts, server: tuple[str, int] | None = None) -> list[Finding]:
     """What is missing or wrong in the DNS. `server` (an address and a port) is asked instead of the
-    domain's own name servers. Raises Refused if dnspython is missing."""
+    domain's own name servers. Raises Refused if dnspython is missing, and TryAgain if no server
+    answers at all."""
     from mailroster.analysis.dns.findings import findings
     from mailroster.base.dns import Dns
     from mailroster.system.name_servers import NameServers
 
     servers = NameServers(facts.domain, only=server)
+    servers.require_answer()
     dns = Dns(servers.ask, servers.is_secure)
     # The faults of the name servers are known when everything was asked. Answers are remembered.
     list(findings(facts, dns, servers.delegation()))

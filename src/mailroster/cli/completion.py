@@ -131,7 +131,8 @@ def _option_values(command: Command, option: str, word: str) -> Iterable[str]:
     if command.words == ("check",):
         from mailroster.cli import check_pages, check_reports
 
-        return check_reports.REPORTS if option == "--format" else check_pages.codes()
+        dns = check_pages.codes(check_pages.DNS) if option == "--explain" else []
+        return check_reports.REPORTS if option == "--format" else [*check_pages.codes(), *dns]
     from mailroster.cli.quota import ORDERS
 
     values = {

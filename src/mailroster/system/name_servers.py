@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mailroster.base.dns import ANSWERED, FAILED, NO_NAME, ROOT, Answer, Delegation, is_within
-from mailroster.base.findings import Refused
+from mailroster.base.findings import Refused, TryAgain
 from mailroster.system.files import read_small
 
 if TYPE_CHECKING:
@@ -91,15 +91,27 @@ class NameServers:
         self._unanswered: Counter[Server] = Counter()  # questions in a row
         self._faults: dict[str, str] = {}
         self._known: dict[tuple[str, str], Answer] = {}
-        self._is_bogus = False
+        self._is_bogus = self._has_answer = False
         self._own: list[tuple[str, Server]] = []  # the name and the address of each own server
         self._names: list[str] = []
         self._zone = domain
         if not only:
             self._zone = self._zone_of(domain)
-            self._names = self._find_own_servers()
+            self._names = self._find_own_servers() if self._has_answer else []
 
     # -- questions
+
+    def require_answer(self) -> None:
+        """Raises TryAgain if no server has given any reply: then nothing can be checked."""
+        if self._only:
+            self.ask(self._zone, "MX")
+        if not self._has_answer:
+            asked = [self._only] if self._only else self._resolvers
+            names = ", ".join(address for address, _ in asked)
+            raise TryAgain(
+                f"no answer from the name server {names}; check the network and the firewall (port "
+                "53, UDP and TCP), or name another server by --server"
+            )
 
     def ask(self, name: str, kind: str) -> Answer:
         """The records of a name; CNAME records are followed. Never raises for a failed lookup."""
@@ -339,6 +351,7 @@ class NameServers:
             raise NoAnswer(f"no answer within {self._answer_s:g} s") from None
         except (dns.exception.DNSException, OSError, EOFError, ValueError) as error:
             raise NoAnswer(_reason(error)) from None
+        self._has_answer = True
         return reply
 
 

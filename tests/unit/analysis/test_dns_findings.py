@@ -116,6 +116,7 @@ _FOLLOW = {
         (f'{DOMAIN}. TXT "v=spf1 mx include:a.example -all"', "malformed-spf", "no SPF record"),
         (f'{DOMAIN}. TXT "v=spf1 redirect=a.example"', "malformed-spf", "no SPF record"),
         (f'{DOMAIN}. TXT "v=spf1 mx ip4:1.2.3 -all"', "malformed-spf", "'ip4:1.2.3'"),
+        (f'{DOMAIN}. TXT "v=spf1 mx exists:%{{z}}.a -all"', "malformed-spf", "wrong macro"),
         (f'{DOMAIN}. TXT "v=spf1 mx a/99 -all"', "malformed-spf", "'a/99'"),
         (f'{DOMAIN}. TXT "v=spf1 mx:; -all"', "spf-excludes-server", "result fail"),
         (f'{DOMAIN}. TXT "v=spf1 -all"', "spf-excludes-server", "result fail"),
@@ -216,6 +217,16 @@ def test_three_names_that_do_not_exist_are_too_many(server: NameServer) -> None:
     assert wrong(server, f'{DOMAIN}. TXT "v=spf1 mx a:x1.a a:x2.a -all"') == []
     findings = wrong(server, f'{DOMAIN}. TXT "v=spf1 mx a:x1.a a:x2.a a:x3.a -all"')
     assert codes(findings) == ["spf-lookups"]
+
+
+def test_the_dmarc_record_of_a_domain_above_counts_for_one_below() -> None:
+    facts = FACTS._replace(domain=f"sub.{DOMAIN}")
+    with NameServer(zone_of()).running() as server:
+        server.add("\n".join(line for line in zone_of(facts).splitlines() if "SOA" not in line))
+        server.remove(f"_dmarc.sub.{DOMAIN}", "TXT")
+        assert [f for f in found(server, facts) if f.severity != INFO] == []
+        server.remove(f"_dmarc.{DOMAIN}", "TXT")
+        assert codes([f for f in found(server, facts) if f.severity != INFO]) == ["no-dmarc"]
 
 
 def test_mail_through_a_relay_may_come_from_elsewhere(server: NameServer) -> None:

@@ -62,6 +62,8 @@ def proposed(line: str) -> list[str]:
         ("setup import --format ", ["csv", "jsonl", "folder"]),
         ("setup check --format ", ["text", "json", "github", "sarif"]),
         ("setup check --explain dangling", ["dangling-alias"]),
+        ("setup check --explain no-mx", ["no-mx"]),
+        ("setup check --rule no-mx", []),
         ("setup up ", []),
         ("setup nonsense ", []),
         ("setup --con", ["--config"]),

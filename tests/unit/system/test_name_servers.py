@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from mailroster.base.dns import ANSWERED, FAILED, NO_NAME, Answer
-from mailroster.base.findings import Refused
+from mailroster.base.findings import Refused, TryAgain
 from mailroster.system import name_servers
 from mailroster.system.name_servers import NameServers, public_addresses, system_resolvers
 from tests.support.name_server import GARBAGE, REFUSED, SERVFAIL, SILENT, NameServer
@@ -146,6 +146,22 @@ def test_if_nothing_answers_it_ends(server: NameServer) -> None:
     answers = [servers.ask(f"n{n}.a", "A") for n in range(50)]
     assert {answer.status for answer in answers} == {FAILED}
     assert len(server.asked) <= 6
+
+
+def test_without_any_answer_it_ends_at_once(server: NameServer) -> None:
+    server.faults["example.com"] = SILENT
+    servers = asking(server, answer_s=0.1)
+    assert len(server.asked) == 2
+    with pytest.raises(TryAgain, match=r"no answer from the name server 127\.0\.0\.1;"):
+        servers.require_answer()
+    only = NameServers("example.com", only=(server.address, server.port), answer_s=0.1)
+    with pytest.raises(TryAgain):
+        only.require_answer()
+
+
+def test_an_error_is_an_answer(server: NameServer) -> None:
+    server.faults["example.com"] = SERVFAIL
+    asking(server).require_answer()
 
 
 def test_the_time_for_all_questions_is_limited(server: NameServer) -> None:

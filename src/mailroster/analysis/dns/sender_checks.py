@@ -190,8 +190,9 @@ def dmarc_findings(subject: Subject) -> Iterator[Finding]:
             hint = subject.replacement(name, "TXT")
             yield Finding(where, ERROR, "malformed-dmarc", message, hint)
             return
-        message = "there is no DMARC record, so large providers distrust the mail"
-        yield Finding(where, WARNING, "no-dmarc", message, subject.advice(name, "TXT"))
+        if not _has_dmarc_above(subject):
+            message = "there is no DMARC record, so large providers distrust the mail"
+            yield Finding(where, WARNING, "no-dmarc", message, subject.advice(name, "TXT"))
         return
     if len(texts) > 1:
         message = f"there are {len(texts)} DMARC records, so none counts (RFC 7489, 6.6.3)"
@@ -210,6 +211,17 @@ def dmarc_findings(subject: Subject) -> Iterator[Finding]:
         yield Finding(where, INFO, "dmarc-policy-none", message, hint)
     for address in mail_uris(",".join(tags.get(tag, "") for tag in ("rua", "ruf"))):
         yield from _report_findings(subject, split(address)[1].lower().rstrip("."))
+
+
+def _has_dmarc_above(subject: Subject) -> bool:
+    """Whether a domain above has a DMARC record, which counts for this one, too (RFC 7489,
+    6.6.3)."""
+    parent = subject.facts.domain.partition(".")[2]
+    while "." in parent:
+        if versioned(subject.dns.ask(f"_dmarc.{parent}", "TXT").first_fields(), "DMARC1"):
+            return True
+        parent = parent.partition(".")[2]
+    return False
 
 
 def _report_findings(subject: Subject, receiver: str) -> Iterator[Finding]:

@@ -215,7 +215,10 @@ class _Evaluator:
             raise SpfError(LOOKUPS, message)
 
     def _expand(self, text: str, domain: str) -> str:
-        """A name with its macros expanded (RFC 7208, 7), for a sender postmaster@ the domain."""
+        """A name with its macros expanded (RFC 7208, 7), for a sender postmaster@ the domain.
+        Raises SpfError for a `%` that is no macro."""
+        if "%" in _MACRO.sub("", text):
+            raise SpfError(SYNTAX, f"{_short(text)!r} has a wrong macro")
         return _MACRO.sub(lambda match: self._macro(match, domain), text).lower().rstrip(".")
 
     def _macro(self, match: re.Match[str], domain: str) -> str:

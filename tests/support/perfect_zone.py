@@ -3,7 +3,7 @@
 from mailroster.analysis.dns.advice import advised
 from mailroster.analysis.dns.facts import DkimKey, Facts, Machine
 from mailroster.analysis.dns.findings import findings
-from mailroster.base.dns import Dns
+from mailroster.base.dns import Dns, WebFile
 from mailroster.base.findings import Finding
 from mailroster.system.name_servers import NameServers
 from tests.support.name_server import NameServer, parsed
@@ -35,10 +35,15 @@ def asking(server: NameServer, domain: str = DOMAIN, answer_s: float = 0.5) -> N
     return NameServers(domain, resolvers, port=server.port, answer_s=answer_s)
 
 
-def found(server: NameServer, facts: Facts = FACTS, answer_s: float = 0.5) -> list[Finding]:
-    """All findings about the records of a test server."""
+def found(
+    server: NameServer,
+    facts: Facts = FACTS,
+    answer_s: float = 0.5,
+    policy: WebFile | None = None,
+) -> list[Finding]:
+    """All findings about the records of a test server, and about a policy of MTA-STS."""
     servers = asking(server, facts.domain, answer_s)
-    dns = Dns(servers.ask, servers.is_secure)
+    dns = Dns(servers.ask, servers.is_secure, lambda domain: policy)
     list(findings(facts, dns, servers.delegation()))
     servers.ask_each_own_server()
     return list(findings(facts, dns, servers.delegation()))

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from mailroster.analysis.dns.facts import DkimKey, Facts, Machine, facts_of, is_address, is_public
+from mailroster.analysis.dns.sts import STS_PATH
 from mailroster.app.home import Home
+from mailroster.base.dns import Ask, WebFile
 from mailroster.base.findings import Finding, Refused
 from mailroster.base.setting_rules import words
 from mailroster.base.settings import NO_DOMAIN
@@ -92,8 +94,40 @@ def check_records(facts: Facts, server: tuple[str, int] | None = None) -> list[F
 
     servers = NameServers(facts.domain, only=server)
     servers.require_answer()
-    dns = Dns(servers.ask, servers.is_secure)
+    dns = Dns(servers.ask, servers.is_secure, StsPolicies(servers.ask).read)
     # The faults of the name servers are known when everything was asked. Answers are remembered.
     list(findings(facts, dns, servers.delegation()))
     servers.ask_each_own_server()
     return list(findings(facts, dns, servers.delegation()))
+
+
+class StsPolicies:
+    """Reads the policies of MTA-STS, each once. `ask` looks up the addresses of the web server."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._known: dict[str, WebFile | None] = {}
+
+    def read(self, domain: str) -> WebFile | None:
+        """The policy of a domain; None if its web server has no address that this machine may ask:
+        an answer of the DNS must not lead a check into the local network."""
+        if domain not in self._known:
+            self._known[domain] = self._read(domain)
+        return self._known[domain]
+
+    def _read(self, domain: str) -> WebFile | None:
+        from ipaddress import ip_address
+
+        from mailroster.system.https import fetch
+        from mailroster.system.name_servers import has_route
+
+        host = f"mta-sts.{domain}"
+        answers = [self._ask(host, kind).first_fields() for kind in ("A", "AAAA")]
+        addresses = [a for answer in answers for a in answer[:2] if ip_address(a).is_global]
+        reachable = [address for address in addresses if has_route(address)]
+        if not reachable:
+            return None
+        try:
+            return WebFile(fetch(host, reachable, STS_PATH))
+        except OSError as error:
+            return WebFile("", str(error.strerror or error))

@@ -34,13 +34,22 @@ class Answer(NamedTuple):
 Ask = Callable[[str, str], Answer]
 
 
+class WebFile(NamedTuple):
+    """A file of a web server: its content, or why it can't be read."""
+
+    text: str
+    fault: str = ""
+
+
 class Dns(NamedTuple):
-    """The DNS as checks use it."""
+    """The DNS as checks use it, and the one file of the web that belongs to it."""
 
     ask: Ask
     #: Whether a validating resolver has authenticated the answers for a name (RFC 4035, the AD
     #: bit).
     is_secure: Callable[[str], bool] = lambda name: False
+    #: The policy of MTA-STS on the web server `mta-sts.DOMAIN`; None if it was not read.
+    sts_policy: Callable[[str], WebFile | None] = lambda domain: None
 
 
 class Delegation(NamedTuple):

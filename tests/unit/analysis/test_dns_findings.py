@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from mailroster.analysis.dns.facts import DkimKey, Machine
+from mailroster.base.dns import WebFile
 from mailroster.base.findings import ERROR, INFO, WARNING, Finding
 from tests.support.name_server import BOGUS, REFUSED, SERVFAIL, SILENT, NameServer
 from tests.support.perfect_zone import (
@@ -322,6 +323,34 @@ def test_without_the_address_of_the_machine_its_records_count(server: NameServer
     assert found(server, facts) == []
     changed(server, "7.100.51.198.in-addr.arpa. PTR x.a.")
     assert codes(found(server, facts)) == ["ptr-disagrees"]
+
+
+POLICY = "version: STSv1\r\nmode: {}\r\nmx: {}\r\nmax_age: 86400\r\n"
+
+
+@pytest.mark.parametrize(
+    ("policy", "code"),
+    [
+        (WebFile(POLICY.format("enforce", HOST)), ""),
+        (WebFile(POLICY.format("enforce", f"*.{DOMAIN}")), ""),
+        (WebFile(POLICY.format("testing", HOST.upper())), ""),
+        (WebFile("version: STSv1\nmode: none\nmax_age: 1\n"), ""),
+        (WebFile(POLICY.format("enforce", "*.a.example.com")), "mta-sts-forbids-mx"),
+        (WebFile(POLICY.format("testing", f"*.{HOST}")), "mta-sts-forbids-mx"),
+        (WebFile("version: STSv1\nmode: enforce\nmax_age: 1\n"), "malformed-mta-sts-policy"),
+        (WebFile("<html>\x1b[2J"), "malformed-mta-sts-policy"),
+        (WebFile(POLICY.format("enforce", HOST).replace("86400", "x")), "malformed-mta-sts-policy"),
+        (WebFile(POLICY.format("enforce", HOST).replace("STSv1", "2")), "malformed-mta-sts-policy"),
+        (WebFile(""), "malformed-mta-sts-policy"),
+        (WebFile("", "the certificate is not valid\x1b"), "no-mta-sts-policy"),
+    ],
+)
+def test_the_policy_of_mta_sts_is_read_as_other_servers_read_it(
+    server: NameServer, policy: WebFile, code: str
+) -> None:
+    findings = found(server, policy=policy)
+    assert codes(findings) == ([code] if code else [])
+    assert all(str(finding).isprintable() for finding in findings)
 
 
 HOSTILE = r"\027[2J\000\010\127\226\128\174" + "A" * 200 + r"\"\\;\013\010Subject: x"

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from mailroster.analysis.dns.facts import Facts, family, is_address, is_public, reverse_name
 from mailroster.analysis.dns.record import ADVISED, NEEDED, OPTIONAL, Record
+from mailroster.analysis.dns.sts import STS_PATH, policy_lines
 
 MX_PREFERENCE = "10"
-_STS_MAX_AGE_S = 604800
 
 
 def advised(facts: Facts) -> list[Record]:
@@ -103,8 +103,8 @@ def _dmarc_reason(facts: Facts) -> str:
 
 def _reports(facts: Facts) -> Iterator[Record]:
     domain = facts.domain
-    policy = sts_policy(facts)
-    web = f"a web server has the policy under https://mta-sts.{domain}/.well-known/mta-sts.txt"
+    policy = policy_lines(facts.host)
+    web = f"a web server has the policy under https://mta-sts.{domain}{STS_PATH}"
     yield Record(
         f"_mta-sts.{domain}", "TXT", (f"v=STSv1; id={sts_id(facts)}",), OPTIONAL,
         "MTA-STS: other servers send only with TLS and a valid certificate. The policy is: "
@@ -123,14 +123,10 @@ def _reports(facts: Facts) -> Iterator[Record]:
         )  # fmt: skip
 
 
-def sts_policy(facts: Facts) -> tuple[str, ...]:
-    """The lines of the policy of MTA-STS (RFC 8461, 3.2)."""
-    return "version: STSv1", "mode: testing", f"mx: {facts.host}", f"max_age: {_STS_MAX_AGE_S}"
-
-
 def sts_id(facts: Facts) -> str:
     """The id of that policy, another one for another policy."""
-    return f"{zlib.crc32(chr(10).join(sts_policy(facts)).encode()):08x}"
+    text = "\n".join(policy_lines(facts.host))
+    return f"{zlib.crc32(text.encode()):08x}"
 
 
 def _certificates(facts: Facts) -> Iterator[Record]:

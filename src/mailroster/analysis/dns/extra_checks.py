@@ -4,12 +4,14 @@ names of autoconfig."""
 from collections.abc import Iterator
 
 from mailroster.analysis.dns.advice import autoconfig_names, tlsa_name
+from mailroster.analysis.dns.sts import STS_MODES, STS_PATH, policy_fields
 from mailroster.analysis.dns.subject import Subject, failures, place, shown
 from mailroster.analysis.dns.tags import tags_of, versioned
-from mailroster.base.dns import FAILED, NO_NAME
-from mailroster.base.findings import ERROR, INFO, WARNING, Finding
+from mailroster.base.dns import FAILED, NO_NAME, WebFile
+from mailroster.base.findings import ERROR, INFO, WARNING, Finding, and_more
 
 _ID_MAX = 32
+_SHOWN = 3
 #: The properties of CAA that name authorities for a host (RFC 8659).
 _ISSUE = "issue"
 
@@ -38,6 +40,44 @@ def sts_findings(subject: Subject) -> Iterator[Finding]:
         message = "the name has no address, so no server can read the policy of MTA-STS"
         hint = subject.advice(web, "CNAME")
         yield Finding(place(web, "A"), WARNING, "no-mta-sts-policy", message, hint)
+        return
+    policy = subject.dns.sts_policy(domain)
+    if policy is not None:
+        yield from _policy_findings(subject, policy)
+
+
+def _policy_findings(subject: Subject, policy: WebFile) -> Iterator[Finding]:
+    """Findings about the policy of MTA-STS (RFC 8461, 3.2)."""
+    domain = subject.facts.domain
+    where = place(f"mta-sts.{domain}", "policy")
+    if policy.fault:
+        message = f"other servers can't read the policy of MTA-STS: {shown(policy.fault)}"
+        hint = f"serve it under https://mta-sts.{domain}{STS_PATH}, with a valid certificate"
+        yield Finding(where, WARNING, "no-mta-sts-policy", message, hint)
+        return
+    fields = policy_fields(policy.text)
+    mode, age = fields.get("mode", [""])[0], fields.get("max_age", [""])[0]
+    is_policy = fields.get("version") == ["STSv1"] and mode in STS_MODES
+    patterns = [pattern.lower() for pattern in fields.get("mx", [])]
+    if not is_policy or not (age.isascii() and age.isdigit()) or (mode != "none" and not patterns):
+        message = f"the policy of MTA-STS is not valid, so none counts: {shown(policy.text)!r}"
+        hint = f"see the lines of the policy in 'setup dns {domain}'"
+        yield Finding(where, WARNING, "malformed-mta-sts-policy", message, hint)
+        return
+    names = [record[1] for record in subject.dns.ask(domain, "MX").records]
+    others = [name for name in names if not any(_fits(name, pattern) for pattern in patterns)]
+    if others and mode != "none":
+        listed = and_more([shown(name) for name in others], _SHOWN)
+        message = f"the policy of MTA-STS (mode {mode}) does not name {listed}, which the MX names"
+        hint = f"add a line 'mx: {shown(others[0])}' to the policy, and change the id of the record"
+        yield Finding(where, ERROR, "mta-sts-forbids-mx", message, hint)
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """Whether the name of a server is that of a pattern; `*.` stands for one label."""
+    if pattern[:2] == "*.":
+        return name.partition(".")[2] == pattern[2:]
+    return name == pattern.rstrip(".")
 
 
 def _has_address(subject: Subject, name: str) -> bool:

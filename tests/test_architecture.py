@@ -16,7 +16,7 @@ ROOT = Path(mailroster.__file__).parent
 #: modules named here.
 ROOMS = {
     "base": "address content dns end_date findings layout setting_rules settings sizes spelling",
-    "system": "https name_servers "
+    "system": "https name_servers routes "
     "beneath boot clock file_lock files folder_lock folder_trust log log_file pid_file "
     "processes programs sd_notify sockets stability threads",
     "roster": "documents dovecot formats plan roster",

@@ -12,7 +12,7 @@ from mailroster.analysis.dns import spf
 from mailroster.analysis.dns.findings import findings
 from mailroster.analysis.dns.record import NEEDED, Record
 from mailroster.analysis.dns.tags import mail_uris, tags_of
-from mailroster.base.dns import ANSWERED, FAILED, NO_NAME, Answer, Ask, Delegation, Dns
+from mailroster.base.dns import ANSWERED, FAILED, NO_NAME, Answer, Ask, Delegation, Dns, WebFile
 from mailroster.base.findings import ERROR, INFO, WARNING
 from tests.support.perfect_zone import ADDRESS, ADDRESS_6, DOMAIN, FACTS, HOST
 
@@ -29,6 +29,7 @@ records = st.lists(st.sampled_from(TERMS), max_size=9).map(
     lambda terms: " ".join(["v=spf1", *terms])
 )
 NAMES = ("a.x", "b.x", DOMAIN, HOST, ".", "", "\x1b.x", "x" * 300, "192.0.2.1", "*", "ä.x")
+_POLICY = WebFile("version: STSv1\nmode: enforce\nmx: *.\x1b\nmx: x\nmax_age: 1")
 ADDRESSES = (ADDRESS, ADDRESS_6, "10.0.0.1", "not an address", "", "::ffff:1.2.3.4", "fe80::1")
 
 
@@ -87,7 +88,8 @@ def test_any_answers_end_in_findings_that_are_safe_to_show(
     seed: int, some_records: list[str], is_secure: bool
 ) -> None:
     delegation = Delegation("x\x1b", ("a",), (("ns\x07", "why\x00"),), is_bogus=is_secure)
-    dns_of_others = Dns(answers(seed, some_records), lambda name: is_secure)
+    policy = Random(seed).choice((None, WebFile("", "\x1b"), *map(WebFile, some_records), _POLICY))
+    dns_of_others = Dns(answers(seed, some_records), lambda name: is_secure, lambda domain: policy)
     found = list(findings(FACTS, dns_of_others, delegation))
     assert all(finding.severity in (ERROR, WARNING, INFO) for finding in found)
     for finding in found:

@@ -65,7 +65,7 @@ def _machine(home: Home, domain: str, addresses: Sequence[str], certificate: str
 
 def _own_addresses(home: Home) -> list[str]:
     """The public addresses on which the server listens, or those of the machine."""
-    from mailroster.system.name_servers import public_addresses
+    from mailroster.system.routes import public_addresses
 
     listening = [word for word in words(home.settings.listen) if is_address(word)]
     return [word for word in listening if is_public(word)] or public_addresses()
@@ -119,7 +119,7 @@ class StsPolicies:
         from ipaddress import ip_address
 
         from mailroster.system.https import fetch
-        from mailroster.system.name_servers import has_route
+        from mailroster.system.routes import has_route
 
         host = f"mta-sts.{domain}"
         answers = [self._ask(host, kind).first_fields() for kind in ("A", "AAAA")]

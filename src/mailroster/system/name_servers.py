@@ -5,47 +5,36 @@ once; all other names of the resolvers of the machine. Answers come from other p
 here is limited in number, size and time.
 """
 
-import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mailroster.base.dns import ANSWERED, FAILED, NO_NAME, ROOT, Answer, Delegation, is_within
+from mailroster.base.dns import FAILED, ROOT, Answer, Delegation, is_within
 from mailroster.base.findings import Refused, TryAgain
+from mailroster.system.dns_messages import (
+    ALIASES_MAX,
+    is_referral,
+    name_text,
+    read_records,
+    type_number,
+)
+from mailroster.system.dns_queries import NoAnswer, Queries, Server
 from mailroster.system.files import read_small
+from mailroster.system.routes import IPV6_TARGET, has_route
 
 if TYPE_CHECKING:
     from dns.message import Message
-    from dns.rdata import Rdata
-    from dns.rrset import RRset
 
 #: The time for one answer of one server, and for all questions together.
 ANSWER_S, TOTAL_S = 4.0, 120.0
-#: After so many questions in a row without an answer a server is not asked again: an own server of
-#: the domain, and a resolver, which may wait for the servers of one bad name.
-_OWN_TRIES, _RESOLVER_TRIES = 2, 5
-#: The most servers of a zone that are asked, and CNAME records that are followed.
-_SERVERS_MAX, _ALIASES_MAX = 8, 8
-#: The most records of one answer.
-_RECORDS_MAX = 200
+#: The most servers of a zone that are asked.
+_SERVERS_MAX = 8
 _PORT = 53
-#: The largest answer by UDP that is requested, for which no network makes fragments.
-_UDP_MAX_OCTETS = 1232
 _RESOLV_CONF = "/etc/resolv.conf"
 _MISSING = (
     "--check needs dnspython, which is not installed; install Debian's package python3-dnspython, "
     "or 'mailroster[dns]' with pip"
 )
-#: Addresses of the internet, to look up routes (RFC 5737, RFC 3849), and any port.
-_IPV4_TARGET, _IPV6_TARGET, _DISCARD_PORT = "192.0.2.1", "2001:db8::1", 9
 _NO_AUTHORITY = "it is not an authority for the zone"
-
-#: An address and a port.
-Server = tuple[str, int]
-
-
-class NoAnswer(Exception):
-    """No server gave a usable answer; with the reason."""
 
 
 def require_library() -> None:
@@ -86,18 +75,17 @@ class NameServers:
     ) -> None:
         require_library()
         self._resolvers = list(resolvers) or system_resolvers()
-        self._only, self._port, self._answer_s = only, port, answer_s
-        self._end = time.monotonic() + total_s
-        self._unanswered: Counter[Server] = Counter()  # questions in a row
+        self._only, self._port = only, port
+        self._queries = Queries(answer_s, total_s)
         self._faults: dict[str, str] = {}
         self._known: dict[tuple[str, str], Answer] = {}
-        self._is_bogus = self._has_answer = False
+        self._is_bogus = False
         self._own: list[tuple[str, Server]] = []  # the name and the address of each own server
         self._names: list[str] = []
         self._zone = domain
         if not only:
             self._zone = self._zone_of(domain)
-            self._names = self._find_own_servers() if self._has_answer else []
+            self._names = self._find_own_servers() if self._queries.has_answer else []
 
     # -- questions
 
@@ -105,7 +93,7 @@ class NameServers:
         """Raises TryAgain if no server has given any reply: then nothing can be checked."""
         if self._only:
             self.ask(self._zone, "MX")
-        if not self._has_answer:
+        if not self._queries.has_answer:
             asked = [self._only] if self._only else self._resolvers
             names = ", ".join(address for address, _ in asked)
             raise TryAgain(
@@ -140,9 +128,9 @@ class NameServers:
         aliases: list[str] = []
         target = name
         try:
-            for _ in range(_ALIASES_MAX):
+            for _ in range(ALIASES_MAX):
                 reply = self._reply(target, kind)
-                answer, alias = _read(reply, target, kind)
+                answer, alias = read_records(reply, target, kind)
                 if not alias:
                     return answer._replace(aliases=tuple(aliases))
                 aliases += alias
@@ -151,7 +139,7 @@ class NameServers:
                     return answer._replace(aliases=tuple(aliases))
         except NoAnswer as error:
             return Answer(FAILED, reason=str(error), aliases=tuple(aliases))
-        reason = f"more than {_ALIASES_MAX} CNAME records in a row"
+        reason = f"more than {ALIASES_MAX} CNAME records in a row"
         return Answer(FAILED, reason=reason, aliases=tuple(aliases))
 
     def _reply(self, name: str, kind: str) -> "Message":
@@ -162,7 +150,7 @@ class NameServers:
                 reply = self._ask_own(name, kind)
             except NoAnswer:
                 return self._ask_resolvers(name, kind)
-            if not _is_referral(reply):
+            if not is_referral(reply):
                 return reply
         return self._ask_resolvers(name, kind)
 
@@ -172,12 +160,12 @@ class NameServers:
         reasons = []
         for server_name, server in self._own:
             try:
-                reply = self._query(name, kind, [server], recursive=False)
+                reply = self._queries.ask(name, kind, [server], recursive=False)
             except NoAnswer as error:
                 self._faults.setdefault(server_name, str(error))
                 reasons.append(str(error))
                 continue
-            if reply.flags & dns.flags.AA or _is_referral(reply):
+            if reply.flags & dns.flags.AA or is_referral(reply):
                 return reply
             self._faults.setdefault(server_name, _NO_AUTHORITY)
             reasons.append("no authority")
@@ -208,13 +196,13 @@ class NameServers:
 
     def _recursive(self, name: str, kind: str, flags: int = 0) -> "Message":
         if self._only is None:
-            return self._query(name, kind, self._resolvers, recursive=True, flags=flags)
+            return self._queries.ask(name, kind, self._resolvers, recursive=True, flags=flags)
         try:
-            return self._query(name, kind, [self._only], recursive=True, flags=flags)
+            return self._queries.ask(name, kind, [self._only], recursive=True, flags=flags)
         except NoAnswer as error:
             if "REFUSED" not in str(error):
                 raise
-        return self._query(name, kind, self._resolvers, recursive=True, flags=flags)
+        return self._queries.ask(name, kind, self._resolvers, recursive=True, flags=flags)
 
     # -- the servers of the zone
 
@@ -227,8 +215,8 @@ class NameServers:
             return domain
         for section in (reply.answer, reply.authority):
             for rrset in section:
-                name = _text(rrset.name)
-                if rrset.rdtype == _type("SOA") and is_within(domain, name) and name != ROOT:
+                name = name_text(rrset.name)
+                if rrset.rdtype == type_number("SOA") and is_within(domain, name) and name != ROOT:
                     return name
         return domain
 
@@ -237,7 +225,7 @@ class NameServers:
         if "." not in self._zone:
             return []  # a domain without a zone of its own: its parent is a TLD
         try:
-            answer, _ = _read(self._ask_resolvers(self._zone, "NS"), self._zone, "NS")
+            answer, _ = read_records(self._ask_resolvers(self._zone, "NS"), self._zone, "NS")
         except NoAnswer:
             return []
         names = [record[0] for record in answer.records][:_SERVERS_MAX]
@@ -248,14 +236,14 @@ class NameServers:
             self._own += ((name, (address, self._port)) for address in addresses[:2])
         # IPv4 first: many machines have no IPv6. Without a route to it, it is left out.
         self._own.sort(key=lambda own: ":" in own[1][0])
-        if not has_route(_IPV6_TARGET):
+        if not has_route(IPV6_TARGET):
             self._own = [own for own in self._own if ":" not in own[1][0]]
         return names
 
     def _addresses(self, name: str) -> Iterator[str]:
         for kind in ("A", "AAAA"):
             try:
-                answer, _ = _read(self._ask_resolvers(name, kind), name, kind)
+                answer, _ = read_records(self._ask_resolvers(name, kind), name, kind)
             except NoAnswer:
                 continue
             yield from answer.first_fields()
@@ -264,12 +252,11 @@ class NameServers:
         """Asks each server of the zone, at its first address, for the zone itself: other questions
         go to the first one that answers. Does nothing if no server has answered so far: then a
         firewall is more likely than a fault of all."""
-        answered = {server for server, count in self._unanswered.items() if not count}
-        if not answered.intersection(server for _, server in self._own):
+        if not any(self._queries.has_answered(server) for _, server in self._own):
             return
         names = set()
         for name, server in self._own:
-            if name not in names and server not in answered:
+            if name not in names and not self._queries.has_answered(server):
                 self._ask_one(name, server)
             names.add(name)
 
@@ -278,183 +265,9 @@ class NameServers:
         import dns.flags
 
         try:
-            reply = self._query(self._zone, "SOA", [server], recursive=False)
+            reply = self._queries.ask(self._zone, "SOA", [server], recursive=False)
         except NoAnswer as error:
             self._faults.setdefault(name, str(error))
             return
         if not reply.flags & dns.flags.AA:
             self._faults.setdefault(name, _NO_AUTHORITY)
-
-    # -- one question
-
-    def _query(
-        self, name: str, kind: str, servers: Sequence[Server], *, recursive: bool, flags: int = 0
-    ) -> "Message":
-        """The reply of the first server with a usable one: records, or NXDOMAIN. Raises NoAnswer
-        with the reasons of all."""
-        import dns.exception
-        import dns.flags
-        import dns.message
-        import dns.rcode
-
-        try:
-            query = dns.message.make_query(name, kind, use_edns=0, payload=_UDP_MAX_OCTETS)
-        except (dns.exception.DNSException, ValueError):
-            raise NoAnswer("the name is not valid") from None
-        query.flags = (query.flags | flags | dns.flags.AD) if recursive else dns.flags.Flag(0)
-        tries = _RESOLVER_TRIES if recursive else _OWN_TRIES
-        reasons = []
-        for server in servers:
-            try:
-                reply = self._exchange(query, server, tries)
-            except NoAnswer as error:
-                reasons.append(str(error))
-                continue
-            code = reply.rcode()
-            if code in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-                return reply
-            reasons.append(dns.rcode.to_text(code))
-        raise NoAnswer("; ".join(dict.fromkeys(reasons)) or "there is no server")
-
-    def _exchange(self, query: "Message", server: Server, tries: int) -> "Message":
-        """The reply of one server. Repeats the question once: packets get lost. Raises NoAnswer."""
-        if self._unanswered[server] >= tries:
-            raise NoAnswer(f"no answer within {self._answer_s:g} s")
-        try:
-            reply = self._exchange_once(query, server)
-        except NoAnswer:
-            self._unanswered[server] += 1
-            if self._unanswered[server] >= tries:
-                raise
-            try:
-                reply = self._exchange_once(query, server)
-            except NoAnswer:
-                self._unanswered[server] += 1
-                raise
-        self._unanswered[server] = 0
-        return reply
-
-    def _exchange_once(self, query: "Message", server: Server) -> "Message":
-        """The reply of one server, by TCP if it is too long for UDP. Raises NoAnswer."""
-        import dns.exception
-        import dns.query
-
-        left_s = self._end - time.monotonic()
-        if left_s <= 0:
-            raise NoAnswer("the time for all questions is over")
-        address, port = server
-        try:
-            reply, _ = dns.query.udp_with_fallback(
-                query, address, min(self._answer_s, left_s), port, ignore_unexpected=True
-            )
-        except dns.exception.Timeout:
-            raise NoAnswer(f"no answer within {self._answer_s:g} s") from None
-        except (dns.exception.DNSException, OSError, EOFError, ValueError) as error:
-            raise NoAnswer(_reason(error)) from None
-        self._has_answer = True
-        return reply
-
-
-def _reason(error: Exception) -> str:
-    """Why there is no reply, in one line."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return f"the reply is not valid ({type(error).__name__})"
-
-
-def _type(kind: str) -> int:
-    import dns.rdatatype
-
-    return int(dns.rdatatype.from_text(kind))
-
-
-def _is_referral(reply: "Message") -> bool:
-    """Whether a server only names the servers of a zone below its own."""
-    import dns.flags
-
-    names_servers = any(rrset.rdtype == _type("NS") for rrset in reply.authority)
-    return not reply.answer and names_servers and not reply.flags & dns.flags.AA
-
-
-def _read(reply: "Message", name: str, kind: str) -> tuple[Answer, list[str]]:
-    """The records in a reply, and the CNAME records on the way to them."""
-    import dns.rcode
-
-    by_name: dict[tuple[str, int], RRset] = {}
-    for rrset in reply.answer:
-        by_name.setdefault((_text(rrset.name), int(rrset.rdtype)), rrset)
-    aliases: list[str] = []
-    target = name
-    while (target, _type(kind)) not in by_name and len(aliases) < _ALIASES_MAX:
-        alias = by_name.get((target, _type("CNAME")))
-        if alias is None:
-            break
-        target = _text(alias[0].target)
-        aliases.append(target)
-    asked = by_name.get((target, _type(kind)))
-    if asked is None:
-        # NXDOMAIN is about the last name of the chain (RFC 6604).
-        status = NO_NAME if reply.rcode() == dns.rcode.NXDOMAIN else ANSWERED
-        return Answer(status), aliases
-    records = tuple(sorted(_fields(rdata) for rdata in list(asked)[:_RECORDS_MAX]))
-    return Answer(ANSWERED, records), aliases
-
-
-def _text(name: Any) -> str:
-    """A name as `base.dns` has it."""
-    text = str(name.to_text(omit_final_dot=True)).lower()
-    return text or ROOT
-
-
-def _fields(rdata: "Rdata") -> tuple[str, ...]:
-    """The fields of a record, as text."""
-    import dns.rdatatype
-
-    record: Any = rdata
-    kind = dns.rdatatype.to_text(record.rdtype)
-    if kind == "TXT":
-        return (b"".join(record.strings).decode("utf-8", "backslashreplace"),)
-    if kind == "MX":
-        return str(record.preference), _text(record.exchange)
-    if kind == "SRV":
-        numbers = record.priority, record.weight, record.port
-        return (*map(str, numbers), _text(record.target))
-    if kind == "CAA":
-        tag, value = (
-            part.decode("utf-8", "backslashreplace") for part in (record.tag, record.value)
-        )
-        return str(record.flags), tag, value
-    if kind == "TLSA":
-        numbers = record.usage, record.selector, record.mtype
-        return (*map(str, numbers), record.cert.hex())
-    if kind in ("CNAME", "NS", "PTR"):
-        return (_text(record.target),)
-    return (record.to_text(),)
-
-
-def public_addresses() -> list[str]:
-    """The addresses of this machine that the internet can reach, as the routes of the kernel choose
-    them. Sends nothing."""
-    import ipaddress
-
-    found = [_source_address(target) for target in (_IPV4_TARGET, _IPV6_TARGET)]
-    return [address for address in found if address and ipaddress.ip_address(address).is_global]
-
-
-def has_route(target: str) -> bool:
-    """Whether the kernel has a route to an IP address. Sends nothing."""
-    return bool(_source_address(target))
-
-
-def _source_address(target: str) -> str:
-    """The address from which this machine would send to an IP address; "" without a route. A UDP
-    socket only looks up the route."""
-    import socket
-
-    family = socket.AF_INET6 if ":" in target else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((target, _DISCARD_PORT))
-            return str(probe.getsockname()[0]).partition("%")[0]
-    except OSError:
-        return ""

@@ -6,7 +6,7 @@ import pytest
 
 from mailroster.app.dns import StsPolicies
 from mailroster.base.dns import ANSWERED, Answer, WebFile
-from mailroster.system import https, name_servers
+from mailroster.system import https, routes
 
 
 class Web:
@@ -16,7 +16,7 @@ class Web:
         self.fetched: list[Sequence[str]] = []
         self.error: OSError | None = None
         monkeypatch.setattr(https, "fetch", self._fetch)
-        monkeypatch.setattr(name_servers, "has_route", lambda target: ":" not in target)
+        monkeypatch.setattr(routes, "has_route", lambda target: ":" not in target)
 
     def _fetch(self, host: str, addresses: Sequence[str], path: str) -> str:
         assert (host, path) == ("mta-sts.example.com", "/.well-known/mta-sts.txt")

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from mailroster.system.https import BYTES_MAX, fetch
-from mailroster.system.name_servers import has_route
 
 HOST = "mta-sts.example.com"
 PATH = "/.well-known/mta-sts.txt"
@@ -127,7 +126,3 @@ def test_the_next_address_is_tried(web: WebServer) -> None:
     assert fetch(HOST, addresses, PATH, port=web.port, context=web.trust) == "x"
     with pytest.raises(OSError):
         fetch(HOST, addresses[:1], PATH, port=web.port, context=web.trust)
-
-
-def test_whether_there_is_a_route() -> None:
-    assert has_route("127.0.0.1")

@@ -9,7 +9,7 @@ import pytest
 from mailroster.base.dns import ANSWERED, FAILED, NO_NAME, Answer
 from mailroster.base.findings import Refused, TryAgain
 from mailroster.system import name_servers
-from mailroster.system.name_servers import NameServers, public_addresses, system_resolvers
+from mailroster.system.name_servers import NameServers, system_resolvers
 from tests.support.name_server import GARBAGE, REFUSED, SERVFAIL, SILENT, NameServer
 from tests.support.perfect_zone import asking
 
@@ -211,7 +211,3 @@ def test_without_the_library_the_fix_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "dns.message", None)
     with pytest.raises(Refused, match="python3-dnspython"):
         NameServers("example.com")
-
-
-def test_the_addresses_of_the_machine_are_public_or_none() -> None:
-    assert all(":" in address or address.count(".") == 3 for address in public_addresses())

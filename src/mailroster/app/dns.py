@@ -11,18 +11,22 @@ from mailroster.base.setting_rules import words
 from mailroster.base.settings import NO_DOMAIN
 
 
-def domain_facts(home: Home, domain: str, addresses: Sequence[str] = ()) -> Facts:
+def domain_facts(
+    home: Home, domain: str, addresses: Sequence[str] = (), hostname: str = ""
+) -> Facts:
     """The facts about a domain (in A-labels) and this server, read from the folders without any
-    network. `addresses` are the public addresses of the server; by default those of the machine.
+    network. `addresses` are the public addresses of the server, by default those of the machine;
+    `hostname` is its name, by default that with which it greets.
 
     Raises Refused if the server has no name that could be in the DNS, or for an address that the
     internet can't reach.
     """
-    host, certificate = _name_and_certificate(home)
+    name, certificate = _name_and_certificate(home)
+    host = hostname or name
     if "." not in host or host.endswith(f".{NO_DOMAIN}"):
         raise Refused(
             f"the name of the server, {host!r}, has no domain; set hostname (OVERRIDE_HOSTNAME) to "
-            f"its name in the DNS, as mail.{domain}"
+            f"its name in the DNS, as mail.{domain}, or give it by --hostname"
         )
     for address in addresses:
         if not is_public(address):

@@ -273,6 +273,7 @@ COMMANDS = (
             Option("--zone", "print lines for a zone file"),
             _JSON,
             Option("--address", "public addresses of this server, with commas", "IP"),
+            Option("--hostname", "the name of the server", "NAME"),
             Option("--info", "also show notes, which need no fix"),
             Option("--server", "ask this name server instead", "IP[:PORT]"),
         ),

@@ -42,7 +42,8 @@ def show(call: Call) -> int:
             raise UsageError(f"{option} needs --check")
     domain = _domain(call.arguments[0])
     server = _server(options["--server"]) if "--server" in options else None
-    facts = domain_facts(call.home, domain, words(options.get("--address", "")))
+    addresses = words(options.get("--address", ""))
+    facts = domain_facts(call.home, domain, addresses, options.get("--hostname", ""))
     if "--check" in options:
         return _check(call, facts, server)
     records = advised(facts)

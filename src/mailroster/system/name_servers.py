@@ -165,7 +165,7 @@ class NameServers:
                 self._faults.setdefault(server_name, str(error))
                 reasons.append(str(error))
                 continue
-            if reply.flags & dns.flags.AA or is_referral(reply):
+            if reply.flags & dns.flags.AA or (name != self._zone and is_referral(reply)):
                 return reply
             self._faults.setdefault(server_name, _NO_AUTHORITY)
             reasons.append("no authority")

@@ -157,6 +157,7 @@ def test_people_see_the_letters_of_an_idna_domain(home: Folder) -> None:
         ("example.com --check --server 192.0.2.1:99999", 2, "not an IP address"),
         ("example.com --check --server [::1:53", 2, "not an IP address"),
         ("example.com --address 10.0.0.1", 1, "not a public IP address"),
+        ("example.com --hostname mail_1.example.com", 2, "is not a host name"),
         ("example.com --address x", 1, "not a public IP address"),
         ("com", 1, "'com' is not a domain"),
         ("192.0.2.1", 1, "is not a domain"),
@@ -179,6 +180,8 @@ def test_a_server_without_a_name_in_the_dns_is_refused(home: Folder, name: str) 
     ran = home.setup("dns", "example.com")
     assert (ran.code, ran.out) == (1, "")
     assert "set hostname (OVERRIDE_HOSTNAME)" in ran.err
+    out = home.setup("dns", "example.com", "--hostname", "mx.example.com").out
+    assert out.startswith("Mail for example.com on mx.example.com\n")
 
 
 def test_the_relay_of_the_domain_is_in_spf(home: Folder) -> None:

@@ -1,11 +1,17 @@
-"""The policy of MTA-STS: which web servers are asked for it."""
+"""The facts of a machine, and the policy of MTA-STS: which web servers are asked for it."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
-from mailroster.app.dns import StsPolicies
+from mailroster.app.dns import StsPolicies, domain_facts
+from mailroster.app.home import Home
 from mailroster.base.dns import ANSWERED, Answer, WebFile
+from mailroster.base.settings import Sources, load
+from mailroster.servers import host_postfix
+from mailroster.servers.host_postfix import HostPostfix
 from mailroster.system import https, routes
 
 
@@ -66,3 +72,33 @@ def test_why_it_can_not_be_read_is_reported(monkeypatch: pytest.MonkeyPatch) -> 
     assert read("8.8.8.8") == WebFile("", "the certificate is not valid")
     web.error = ConnectionRefusedError(111, "Connection refused")
     assert read("8.8.8.8") == WebFile("", "Connection refused")
+
+
+def home_of(tmp_path: Path, layout: str) -> Home:
+    options = {"home": str(tmp_path), "layout": layout, "hostname": "example.com"}
+    (tmp_path / "config").mkdir()
+    settings = load(Sources(options, {}, lambda path: b"", os.path.isdir))
+    return Home(settings, lambda text: None)
+
+
+@pytest.mark.parametrize(
+    ("layout", "hostname", "host"),
+    [
+        ("host", "", "mx.example.com"),  # `hostname` is Postfix's $myorigin there
+        ("host", "other.example", "other.example"),
+        ("private", "", "example.com"),
+    ],
+)
+def test_on_a_host_the_name_is_that_of_its_postfix(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, layout: str, hostname: str, host: str
+) -> None:
+    monkeypatch.setattr(host_postfix, "host_postfix", lambda layout: HostPostfix("mx.example.com"))
+    facts = domain_facts(home_of(tmp_path, layout), "example.com", ["203.0.113.1"], hostname)
+    assert (facts.host, facts.machine.addresses) == (host, ("203.0.113.1",))
+
+
+def test_addresses_in_listen_are_those_of_the_server(tmp_path: Path) -> None:
+    home = home_of(tmp_path, "private")
+    listening = home.settings._replace(listen="127.0.0.1, 203.0.113.7, 2001:db8::7")
+    facts = domain_facts(home.derive(listening), "example.com")
+    assert facts.machine.addresses == ("203.0.113.7", "2001:db8::7")

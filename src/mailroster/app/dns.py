@@ -1,6 +1,6 @@
 """The DNS records that a domain needs, and whether it has them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mailroster.analysis.dns.facts import DkimKey, Facts, Machine, facts_of, is_address, is_public
 from mailroster.analysis.dns.sts import STS_PATH
@@ -37,7 +37,8 @@ def domain_facts(
     roster = home.roster("accounts", "virtual", "local_aliases", "relaymap")
     if not roster.names_domain(domain):
         home.warn(f"warning: no account and no alias is in {domain}")
-    machine = _machine(home, domain, addresses, certificate)
+    keys = _keys(home, domain, roster.names_domain)
+    machine = _machine(home, addresses, keys, certificate)
     return facts_of(domain, roster, home.settings._replace(hostname=host), machine)
 
 
@@ -54,14 +55,16 @@ def _name_and_certificate(home: Home) -> tuple[str, str]:
     return name, certificate
 
 
-def _machine(home: Home, domain: str, addresses: Sequence[str], certificate: str) -> Machine:
-    """What the machine knows about the domain and itself."""
+def _machine(
+    home: Home, addresses: Sequence[str], keys: Sequence[DkimKey], certificate: str
+) -> Machine:
+    """What the machine knows about itself. `certificate` is a file."""
     from mailroster.servers.certificate_facts import certificate_facts
 
     facts = certificate_facts(certificate)
     return Machine(
         tuple(dict.fromkeys(addresses or _own_addresses(home))),
-        tuple(_keys(home, domain)),
+        tuple(keys),
         facts.issuer,
         facts.key_sha256,
     )
@@ -75,7 +78,7 @@ def _own_addresses(home: Home) -> list[str]:
     return [word for word in listening if is_public(word)] or public_addresses()
 
 
-def _keys(home: Home, domain: str) -> list[DkimKey]:
+def _keys(home: Home, domain: str, is_served: Callable[[str], bool]) -> list[DkimKey]:
     """The DKIM keys of the domain, in the config folder and in the source of an overlay."""
     from mailroster.servers.dkim_public import public_keys
     from mailroster.store.links import ConfigFolder
@@ -83,7 +86,8 @@ def _keys(home: Home, domain: str) -> list[DkimKey]:
     settings = home.settings
     keys: dict[str, DkimKey] = {}
     for folder in filter(None, (settings.config, settings.source)):
-        for key in public_keys(ConfigFolder(folder, settings.linked()), domain, home.warn):
+        config = ConfigFolder(folder, settings.linked())
+        for key in public_keys(config, domain, home.warn, is_served):
             keys.setdefault(key.selector, key)
     return list(keys.values())
 

@@ -275,6 +275,7 @@ COMMANDS = (
             Option("--address", "public addresses of this server, with commas", "IP"),
             Option("--hostname", "the name of the server", "NAME"),
             Option("--info", "also show notes, which need no fix"),
+            Option("--ignore", "hide these codes, with commas", "CODE"),
             Option("--server", "ask this name server instead", "IP[:PORT]"),
         ),
         "Uses no network without --check. With --check the exit status is 1 if there is an error or a "

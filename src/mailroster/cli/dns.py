@@ -37,7 +37,7 @@ def show(call: Call) -> int:
     for one, other in (("--zone", "--json"), ("--zone", "--check")):
         if one in options and other in options:
             raise UsageError(f"{one} and {other} exclude each other")
-    for option in ("--server", "--info"):
+    for option in ("--server", "--info", "--ignore"):
         if option in options and "--check" not in options:
             raise UsageError(f"{option} needs --check")
     domain = _domain(call.arguments[0])
@@ -81,7 +81,8 @@ def _server(text: str) -> tuple[str, int]:
 
 
 def _check(call: Call, facts: Facts, server: tuple[str, int] | None) -> int:
-    findings = check_records(facts, server)
+    ignored = _ignored(call.options.get("--ignore", ""))
+    findings = [f for f in check_records(facts, server) if f.code not in ignored]
     shown = [f for f in findings if f.severity != INFO or "--info" in call.options]
     result = LimitedFindings(shown, Counter(finding.severity for finding in shown))
     if "--json" in call.options:
@@ -93,6 +94,18 @@ def _check(call: Call, facts: Facts, server: tuple[str, int] | None) -> int:
     if "--json" not in call.options:
         print(f"the records of {facts.domain} are right")
     return 0
+
+
+def _ignored(text: str) -> list[str]:
+    """The codes of `--ignore`. Raises UsageError for an unknown one."""
+    from mailroster.cli import check_pages
+    from mailroster.cli.hints import did_you_mean
+
+    known = check_pages.codes(check_pages.DNS)
+    for code in words(text):
+        if code not in known:
+            raise UsageError(f"there is no code {code!r}{did_you_mean(code, known)}")
+    return words(text)
 
 
 def _lines(facts: Facts, records: list[Record]) -> list[str]:

@@ -26,10 +26,17 @@ _ED25519_HEAD = bytes.fromhex("302e020100300506032b657004220420")
 _ED25519_OCTETS = 32
 
 
-def public_keys(config: ConfigFolder, domain: str, warn: Callable[[str], None]) -> list[DkimKey]:
-    """The keys of a domain, by their selectors. Warns of a key that can't be read."""
+def public_keys(
+    config: ConfigFolder,
+    domain: str,
+    warn: Callable[[str], None],
+    is_served: Callable[[str], bool] = lambda domain: False,
+) -> list[DkimKey]:
+    """The keys of a domain, by their selectors. Warns of a key that can't be read. `is_served`
+    says whether another domain is served: then `rsa-2048-mail-a-b.com` is the key of `a-b.com`, not
+    of `b.com`."""
     keys: dict[str, DkimKey] = {}
-    for selector, file in sorted(_key_files(config, domain, warn))[:_KEYS_MAX]:
+    for selector, file in sorted(_key_files(config, domain, warn, is_served))[:_KEYS_MAX]:
         try:
             keys.setdefault(selector, _read_key(config, selector, file))
         except (OSError, ServerError, ValueError) as error:
@@ -64,7 +71,10 @@ def _published_key(config: ConfigFolder, selector: str, file: str) -> DkimKey | 
 
 
 def _key_files(
-    config: ConfigFolder, domain: str, warn: Callable[[str], None]
+    config: ConfigFolder,
+    domain: str,
+    warn: Callable[[str], None],
+    is_served: Callable[[str], bool],
 ) -> Iterator[tuple[str, str]]:
     """The selector and the file of each key of a domain."""
     folder = f"{_OPENDKIM}/{domain}"
@@ -73,8 +83,16 @@ def _key_files(
             yield match[1], f"{folder}/{name}"
     rspamd = rf"(?:rsa-\d+|ed25519)-({_SELECTOR})-{re.escape(domain)}\.private\.txt"
     for name in _names(config, _RSPAMD, warn):
-        if match := re.fullmatch(rspamd, name):
+        match = re.fullmatch(rspamd, name)
+        if match and not any(map(is_served, _longer_domains(match[1], domain))):
             yield match[1], f"{_RSPAMD}/{name}"
+
+
+def _longer_domains(selector: str, domain: str) -> list[str]:
+    """The domains that the name of a file of Rspamd may mean instead, if the selector is
+    shorter."""
+    parts = selector.split("-")
+    return ["-".join([*parts[start:], domain]) for start in range(1, len(parts))]
 
 
 def _names(config: ConfigFolder, folder: str, warn: Callable[[str], None]) -> list[str]:

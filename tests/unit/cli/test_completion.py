@@ -64,6 +64,7 @@ def proposed(line: str) -> list[str]:
         ("setup check --explain dangling", ["dangling-alias"]),
         ("setup check --explain no-mx", ["no-mx"]),
         ("setup check --rule no-mx", []),
+        ("setup dns x.com --ignore no-mx", ["no-mx"]),
         ("setup up ", []),
         ("setup nonsense ", []),
         ("setup --con", ["--config"]),

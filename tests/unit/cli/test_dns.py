@@ -79,6 +79,17 @@ def test_a_warning_is_an_exit_status_too_and_a_note_is_not(
     assert (ran.code, "[no-dmarc]" in ran.out) == (1, True)
 
 
+def test_codes_that_are_ignored_are_no_fault(home: Folder, server: NameServer) -> None:
+    server.remove(SELECTOR, "TXT")
+    server.remove("_dmarc.example.com", "TXT")
+    ran = checked(home, server, "--ignore", "no-dkim")
+    assert (ran.code, "[no-dkim]" in ran.out, "[no-dmarc]" in ran.out) == (1, False, True)
+    ran = checked(home, server, "--ignore", "no-dkim,no-dmarc")
+    assert (ran.code, "[no-d" in ran.out) == (0, False)
+    ran = checked(home, server, "--ignore", "no-dmark")
+    assert (ran.code, "did you mean no-dmarc?" in ran.err) == (2, True)
+
+
 def test_findings_as_json(home: Folder, server: NameServer) -> None:
     server.remove("example.com", "TXT")
     (finding,) = json.loads(checked(home, server, "--json").out)
@@ -151,6 +162,7 @@ def test_people_see_the_letters_of_an_idna_domain(home: Folder) -> None:
         ("example.com --zone --json", 2, "exclude each other"),
         ("example.com --zone --check", 2, "exclude each other"),
         ("example.com --server 192.0.2.1", 2, "--server needs --check"),
+        ("example.com --ignore no-mx", 2, "--ignore needs --check"),
         ("example.com --info", 2, "--info needs --check"),
         ("example.com --check --server localhost", 2, "not an IP address"),
         ("example.com --check --server 192.0.2.1:0", 2, "not an IP address"),

@@ -76,6 +76,20 @@ def test_keys_of_other_domains_and_other_files_are_left_out(tmp_path: Path) -> N
     assert read(tmp_path) == {}
 
 
+def test_the_name_of_a_file_of_rspamd_means_the_longest_domain_that_is_served(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, f"rspamd/dkim/rsa-1024-mail-my-{DOMAIN}.private.txt", rsa())
+    config = ConfigFolder(str(tmp_path))
+
+    def selectors(*served: str) -> list[str]:
+        keys = public_keys(config, DOMAIN, pytest.fail, served.__contains__)
+        return [key.selector for key in keys]
+
+    assert selectors(DOMAIN) == ["mail-my"]
+    assert selectors(DOMAIN, f"my-{DOMAIN}") == []
+
+
 def test_of_two_files_for_a_selector_the_first_counts(tmp_path: Path) -> None:
     key = rsa()
     write(tmp_path, f"{OPENDKIM}/mail.private", key)

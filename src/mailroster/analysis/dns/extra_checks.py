@@ -129,8 +129,10 @@ def caa_findings(subject: Subject) -> Iterator[Finding]:
     issuers = [value for _, tag, value in answer.records if tag.lower() == _ISSUE]
     names = [value.partition(";")[0].strip().lower() for value in issuers]
     if ca and issuers and ca not in names:
-        listed = ", ".join(shown(other) or "nobody" for other in names[:3])
-        message = f"only {listed} may issue certificates, but that of the server is from {ca}"
+        allowed = and_more([shown(other) for other in filter(None, names)], _SHOWN)
+        message = (
+            f"CAA allows {allowed or 'no authority'}, but the server's certificate is from {ca}"
+        )
         hint = f'add the record {name} CAA 0 issue "{ca}", or the next renewal fails'
         yield Finding(place(name, "CAA"), ERROR, "caa-forbids-certificate", message, hint)
 

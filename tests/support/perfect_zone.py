@@ -13,7 +13,7 @@ ADDRESS, ADDRESS_6 = "203.0.113.25", "2001:db8::25"
 REVERSE = "25.113.0.203.in-addr.arpa"
 KEY = DkimKey("mail", "rsa", "MIIBIjANBgkq", 2048, "opendkim/keys/example.com/mail.private")
 FACTS = Facts(
-    DOMAIN, HOST, Machine((ADDRESS, ADDRESS_6), (KEY,), "Let's Encrypt", "ab" * 32),
+    DOMAIN, HOST, Machine((ADDRESS, ADDRESS_6), (KEY,), "Let's Encrypt", ("ab" * 32,)),
     {"_imaps._tcp": 993, "_submissions._tcp": 465}, (), f"postmaster@{DOMAIN}", "letsencrypt.org",
 )  # fmt: skip
 #: The records that make it a zone, with its name server on this machine.

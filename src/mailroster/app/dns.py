@@ -21,7 +21,7 @@ def domain_facts(
     Raises Refused if the server has no name that could be in the DNS, or for an address that the
     internet can't reach.
     """
-    name, certificate = _name_and_certificate(home)
+    name, certificates = _name_and_certificates(home)
     host = hostname or name
     if "." not in host or host.endswith(f".{NO_DOMAIN}"):
         raise Refused(
@@ -38,35 +38,34 @@ def domain_facts(
     if not roster.names_domain(domain):
         home.warn(f"warning: no account and no alias is in {domain}")
     keys = _keys(home, domain, roster.names_domain)
-    machine = _machine(home, addresses, keys, certificate)
+    machine = _machine(home, addresses, keys, certificates)
     return facts_of(domain, roster, home.settings._replace(hostname=host), machine)
 
 
-def _name_and_certificate(home: Home) -> tuple[str, str]:
-    """The name with which the server greets, and the file of its certificate. On a host both are
+def _name_and_certificates(home: Home) -> tuple[str, list[str]]:
+    """The name with which the server greets, and the files of its certificates. On a host both are
     those of its Postfix."""
     settings, layout = home.settings, home.layout
-    name, certificate = settings.hostname, layout.certificate(settings)[0]
     if layout.kind == "host":
         from mailroster.servers.host_postfix import host_postfix
 
         postfix = host_postfix(layout)
-        return postfix.myhostname or name, postfix.certificate()
-    return name, certificate
+        return postfix.myhostname or settings.hostname, postfix.certificates()
+    return settings.hostname, [layout.certificate(settings)[0]]
 
 
 def _machine(
-    home: Home, addresses: Sequence[str], keys: Sequence[DkimKey], certificate: str
+    home: Home, addresses: Sequence[str], keys: Sequence[DkimKey], certificates: Sequence[str]
 ) -> Machine:
-    """What the machine knows about itself. `certificate` is a file."""
+    """What the machine knows about itself. `certificates` are files."""
     from mailroster.servers.certificate_facts import certificate_facts
 
-    facts = certificate_facts(certificate)
+    known = [facts for facts in map(certificate_facts, certificates) if facts.key_sha256]
     return Machine(
         tuple(dict.fromkeys(addresses or _own_addresses(home))),
         tuple(keys),
-        facts.issuer,
-        facts.key_sha256,
+        known[0].issuer if known else "",
+        tuple(dict.fromkeys(facts.key_sha256 for facts in known)),
     )
 
 

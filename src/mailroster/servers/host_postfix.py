@@ -12,12 +12,13 @@ class HostPostfix(NamedTuple):
 
     myhostname: str = ""
     smtpd_tls_cert_file: str = ""
+    smtpd_tls_eccert_file: str = ""
     smtpd_tls_chain_files: str = ""
 
-    def certificate(self) -> str:
-        """The file of the certificate, the first one if there are several."""
-        first = self.smtpd_tls_chain_files.replace(",", " ").split()[:1]
-        return first[0] if first else self.smtpd_tls_cert_file
+    def certificates(self) -> list[str]:
+        """The files that contain certificates, or may do so."""
+        chains = self.smtpd_tls_chain_files.replace(",", " ").split()
+        return chains or list(filter(None, (self.smtpd_tls_cert_file, self.smtpd_tls_eccert_file)))
 
 
 def host_postfix(layout: Layout) -> HostPostfix:

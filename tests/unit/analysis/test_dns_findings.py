@@ -184,6 +184,7 @@ def test_what_is_wrong_is_found_alone(
         f"{REVERSE}. PTR {HOST}.\n{REVERSE}. PTR other.a.",
         f'{HOST}. CAA 0 iodef "mailto:a@b"\n{HOST}. CAA 0 issue "letsencrypt.org; x=y"',
         f"_25._tcp.{HOST}. TLSA 2 1 1 {'00' * 32}",
+        f"_25._tcp.{HOST}. TLSA 3 1 2 {'00' * 64}",
         f"_25._tcp.{HOST}. TLSA 3 1 1 {'00' * 32}\n_25._tcp.{HOST}. TLSA 3 1 1 {'ab' * 32}",
     ],
 )
@@ -315,6 +316,14 @@ def test_a_tlsa_record_without_dnssec_is_a_note(server: NameServer) -> None:
     assert codes(found(server)) == ["tlsa-without-dnssec"]
     changed(server, f"; no _25._tcp.{HOST}. TLSA")
     assert found(server) == []
+
+
+def test_the_key_of_each_certificate_needs_a_record(server: NameServer) -> None:
+    facts = FACTS._replace(machine=FACTS.machine._replace(tls_keys=("ab" * 32, "cd" * 32)))
+    (finding,) = found(server, facts)
+    assert (finding.code, "cdcdcd" in finding.hint) == ("wrong-tlsa", True)
+    changed(server, zone_of(facts))
+    assert found(server, facts) == []
 
 
 def test_without_the_address_of_the_machine_its_records_count(server: NameServer) -> None:

@@ -15,7 +15,7 @@ from mailroster.servers.host_postfix import HostPostfix, host_postfix
         ("mydomain = b.example\nmyhostname = m.$mydomain\nsmtpd_tls_cert_file = /x.pem\n",
          HostPostfix("m.b.example", "/x.pem")),
         ("myhostname = a.example\nsmtpd_tls_chain_files = /1.pem, /2.pem\n",
-         HostPostfix("a.example", "", "/1.pem, /2.pem")),
+         HostPostfix("a.example", "", "", "/1.pem, /2.pem")),
         ("a b c\n", HostPostfix()),
     ],
 )  # fmt: skip
@@ -34,11 +34,12 @@ def test_without_a_configuration_nothing_is_known(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("postfix", "file"),
+    ("postfix", "files"),
     [
-        (HostPostfix(), ""), (HostPostfix("", "/x.pem"), "/x.pem"),
-        (HostPostfix("", "/x.pem", "/1.pem, /2.pem"), "/1.pem"),
+        (HostPostfix(), []), (HostPostfix("", "/x.pem"), ["/x.pem"]),
+        (HostPostfix("", "/x.pem", "/ec.pem"), ["/x.pem", "/ec.pem"]),
+        (HostPostfix("", "/x.pem", "", "/1.pem, /2.pem"), ["/1.pem", "/2.pem"]),
     ],
 )  # fmt: skip
-def test_chain_files_replace_the_certificate(postfix: HostPostfix, file: str) -> None:
-    assert postfix.certificate() == file
+def test_chain_files_replace_the_certificates(postfix: HostPostfix, files: list[str]) -> None:
+    assert postfix.certificates() == files

@@ -135,9 +135,9 @@ def _certificates(facts: Facts) -> Iterator[Record]:
             facts.host, "CAA", ("0", "issue", facts.ca), OPTIONAL,
             "Only this authority may issue certificates for the server.",
         )  # fmt: skip
-    if facts.machine.tls_key:
+    for key in facts.machine.tls_keys:
         yield Record(
-            tlsa_name(facts.host), "TLSA", ("3", "1", "1", facts.machine.tls_key), OPTIONAL,
+            tlsa_name(facts.host), "TLSA", ("3", "1", "1", key), OPTIONAL,
             "DANE: other servers know the key of the server's certificate. The renewal must keep "
             "the key, or this record must change first.",
             f"the zone of {facts.host} is signed with DNSSEC",

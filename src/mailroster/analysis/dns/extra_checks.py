@@ -139,7 +139,7 @@ def caa_findings(subject: Subject) -> Iterator[Finding]:
 
 def tlsa_findings(subject: Subject) -> Iterator[Finding]:
     """Findings about DANE (RFC 7672), which counts only where DNSSEC is valid."""
-    host, key = subject.facts.host, subject.facts.machine.tls_key
+    host, keys = subject.facts.host, subject.facts.machine.tls_keys
     name = tlsa_name(host)
     where = place(name, "TLSA")
     is_secure = subject.dns.is_secure(host)
@@ -148,7 +148,7 @@ def tlsa_findings(subject: Subject) -> Iterator[Finding]:
         yield from failures(name, "TLSA", answer)
         return
     if not answer.records:
-        if is_secure and key:
+        if is_secure and keys:
             message = "the zone is signed, but there is no TLSA record, so DANE protects no mail"
             yield Finding(where, INFO, "no-tlsa", message, subject.advice(name, "TLSA"))
         return
@@ -157,11 +157,13 @@ def tlsa_findings(subject: Subject) -> Iterator[Finding]:
         hint = "sign the zone, or remove the record; or ask a resolver that checks DNSSEC"
         yield Finding(where, INFO, "tlsa-without-dnssec", message, hint)
         return
-    own_keys = [record for record in answer.records if record[:3] == ("3", "1", "1")]
-    others = [record for record in answer.records if record[:2] != ("3", "1")]
-    if key and not others and all(record[3].lower() != key for record in own_keys):
+    if any(record[:3] != ("3", "1", "1") for record in answer.records):
+        return  # of another kind, which may fit
+    published = {record[3].lower() for record in answer.records}
+    if missing := [key for key in keys if key not in published]:
         message = "no TLSA record fits the certificate's key, so servers with DANE send no mail"
-        hint = subject.advice(name, "TLSA")
+        record = next(r for r in subject.records if r.kind == "TLSA" and r.fields[3] == missing[0])
+        hint = f"add the record {record.brief()}"
         yield Finding(where, ERROR, "wrong-tlsa", message, hint)
 
 

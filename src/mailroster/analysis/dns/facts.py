@@ -64,7 +64,7 @@ class Machine(NamedTuple):
     addresses: tuple[str, ...] = ()  # by which the internet reaches it
     keys: tuple[DkimKey, ...] = ()
     issuer: str = ""  # the organisation in the issuer of the TLS certificate
-    tls_key: str = ""  # the SHA-256 of the certificate's public key, in hexadecimal
+    tls_keys: tuple[str, ...] = ()  # SHA-256 of the certificates' public keys, in hexadecimal
 
 
 class Facts(NamedTuple):

@@ -15,21 +15,25 @@ ROOT = Path(mailroster.__file__).parent
 #: From the ground up: a room imports only from rooms above it in this list, and of these only the
 #: modules named here.
 ROOMS = {
-    "base": "address content end_date findings layout setting_rules settings sizes spelling",
-    "system": "beneath boot clock file_lock files folder_lock folder_trust log log_file pid_file "
+    "base": "address content dns end_date findings layout setting_rules settings sizes spelling",
+    "system": "https name_servers routes "
+    "beneath boot clock file_lock files folder_lock folder_trust log log_file pid_file "
     "processes programs sd_notify sockets stability threads",
     "roster": "documents dovecot formats plan roster",
     "routing": "change incoming lookups router senders trace",
     "edits": "accounts aliases bulk expiry locks notes patterns relays rename rows senders",
-    "analysis": "charts checks effects entry_changes explain graph left_out mailbox mailbox_limit",
+    "analysis": "dns "
+    "charts checks effects entry_changes explain graph left_out mailbox mailbox_limit",
     "store": "config_folder history links overlay reader transaction",
-    "servers": "certificates config deliveries doveadm_quota dovecot_auth essentials families "
+    "servers": "certificate_facts dkim_public host_postfix "
+    "certificates config deliveries doveadm_quota dovecot_auth essentials families "
     "folders former_owner health in_force integrate mail_owner mailbox_moves "
     "mailboxes move_journal overrides ownership pattern_trace patterns ports prepare "
     "prerequisites quota_usage reopen running sessions sieve survivors version",
     "publish": "damage destinations live_tables published_files reconcile removal_guard tables "
     "targets",
-    "app": "account adopt apply check comparison completion configure deletion diff expire "
+    "app": "dns "
+    "account adopt apply check comparison completion configure deletion diff expire "
     "explanation exporting former_owner history home host_servers importing "
     "leftovers new_findings overlay passwords patterns preview quotas rename "
     "server_findings sieve_scripts status system_errors undo usage",

@@ -103,6 +103,7 @@ def test_it_is_installed_used_removed_and_purged(tree: Tree) -> None:
     for page in (
         *("guide/migrate.md", "guide/operations.md"),
         *("reference/formats/postfix-virtual.md", "reference/checks/README.md"),
+        "reference/dns/README.md",
     ):
         assert (tree.path / "usr/share/doc/mailroster" / page).exists(), page
     said = tree.run("mailroster", "tables")

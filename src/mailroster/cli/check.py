@@ -58,7 +58,7 @@ def _codes(options: dict[str, str], name: str) -> frozenset[str]:
 
 
 def _explain(code: str) -> int:
-    text = check_pages.page(code)
+    text = check_pages.page(code) or check_pages.page(code, check_pages.DNS)
     if not text:
         raise Refused(_unknown(code))
     print(text, end="")

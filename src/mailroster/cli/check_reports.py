@@ -26,21 +26,22 @@ _SARIF = {ERROR: "error", WARNING: "warning", INFO: "note"}
 def text(folder: str) -> Report:
     """A line for each finding, on a terminal in colours and with an empty line between files; then
     the totals on standard error."""
+    return lambda shown, hidden: plain(shown, hidden, "setup check --info")
 
-    def report(shown: LimitedFindings, hidden: int) -> None:
-        terminal = sys.stdout is not None and sys.stdout.isatty()
-        coloured = has_colour(sys.stdout)
-        groups = [list(group) for _, group in groupby(shown.findings, _file_of)]
-        for number, group in enumerate(groups):
-            if number and terminal:
-                print()
-            for finding in group:
-                print(_coloured(finding) if coloured else finding)
-        if shown.findings:
-            streams.flush()
-            warn(_summary(shown, hidden))
 
-    return report
+def plain(shown: LimitedFindings, hidden: int, command: str) -> None:
+    """Prints findings as `text`; `command` is the one that shows the hidden notes."""
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    coloured = has_colour(sys.stdout)
+    groups = [list(group) for _, group in groupby(shown.findings, _file_of)]
+    for number, group in enumerate(groups):
+        if number and terminal:
+            print()
+        for finding in group:
+            print(_coloured(finding) if coloured else finding)
+    if shown.findings:
+        streams.flush()
+        warn(_summary(shown, hidden, command))
 
 
 def _file_of(finding: Finding) -> str:
@@ -54,13 +55,13 @@ def _coloured(finding: Finding) -> str:
     return f"{place}: {kind}: {message}; {hint} {_DIM}[{code}]{_PLAIN}"
 
 
-def _summary(shown: LimitedFindings, hidden: int) -> str:
+def _summary(shown: LimitedFindings, hidden: int, command: str) -> str:
     parts = []
     for severity, noun in _NOUNS.items():
         number = shown.severities[severity]
         if number:
             parts.append(f"{number} {noun}{'s' if number > 1 else ''}")
-    more = f"; {hidden} note{'s' if hidden > 1 else ''} (setup check --info)" if hidden else ""
+    more = f"; {hidden} note{'s' if hidden > 1 else ''} ({command})" if hidden else ""
     return ", ".join(parts) + more
 
 

@@ -266,6 +266,22 @@ COMMANDS = (
         _PICTURE, "Many mailboxes without an alias are drawn as one node.",
     ),
     Command(
+        ("dns",), "DOMAIN", "show the DNS records that a domain needs; check those that it has",
+        "dns:show",
+        (
+            Option("--check", "ask the name servers; report faults"),
+            Option("--zone", "print lines for a zone file"),
+            _JSON,
+            Option("--address", "public addresses of this server, with commas", "IP"),
+            Option("--hostname", "the name of the server", "NAME"),
+            Option("--info", "also show notes, which need no fix"),
+            Option("--ignore", "hide these codes, with commas", "CODE"),
+            Option("--server", "ask this name server instead", "IP[:PORT]"),
+        ),
+        "Uses no network without --check. With --check the exit status is 1 if there is an error or a "
+        "warning; 'setup check --explain CODE' prints the page of a code.",
+    ),
+    Command(
         ("log",), "[ADDRESS]", "list the changes of the files, the newest first", "history:log",
         (
             Option("-n", "how many changes to show; 20 by default, 0 for all", "N"),

@@ -128,10 +128,15 @@ def _option_values(command: Command, option: str, word: str) -> Iterable[str]:
     value = next(known.value for known in command.options if known.name == option)
     if value in _PATHS:
         return _paths(word, folders_only=value == "DIR")
+    if command.words == ("dns",) and option == "--ignore":
+        from mailroster.cli import check_pages
+
+        return check_pages.codes(check_pages.DNS)
     if command.words == ("check",):
         from mailroster.cli import check_pages, check_reports
 
-        return check_reports.REPORTS if option == "--format" else check_pages.codes()
+        dns = check_pages.codes(check_pages.DNS) if option == "--explain" else []
+        return check_reports.REPORTS if option == "--format" else [*check_pages.codes(), *dns]
     from mailroster.cli.quota import ORDERS
 
     values = {

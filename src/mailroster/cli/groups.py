@@ -25,7 +25,7 @@ HEADINGS = {
         Group("overlay", "local changes of a read-only folder"),
     ),
     "Questions and changes, as in 'setup check'": (
-        Group("inspect", "routes and mistakes", ("explain", "map", "check", "diff")),
+        Group("inspect", "routes and mistakes", ("explain", "map", "check", "dns", "diff")),
         Group("history", "earlier changes", ("log", "undo")),
         Group("bulk", "many entries at once", ("import", "export")),
     ),

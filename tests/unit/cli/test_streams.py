@@ -71,6 +71,7 @@ ARGUMENTS = {
     "log": [],
     "undo": ["--dry-run"],
     "check": ["--info"],
+    "dns": ["x.com", "--hostname", "mail.x.com"],
     "diff": ["OTHER"],
     "apply": [],
     "adopt": ["HOME"],

@@ -60,11 +60,13 @@ class Authority:
         )  # fmt: skip
         return certificate.read_text()
 
-    def issue(self, name: str, *, key: str = "", kind: str = "ec", days: int = 60) -> "Issued":
-        """A certificate for a name, with a new key unless one is given."""
+    def issue(
+        self, name: str, *, key: str = "", kind: str = "ec", days: int = 60, address: bool = False
+    ) -> "Issued":
+        """A certificate for a name, or an IP address, with a new key unless one is given."""
         path = self.folder / "leaf.key"
         path.write_text(key or new_key(kind))
-        extension = f"subjectAltName=DNS:{name}"
+        extension = f"subjectAltName={'IP' if address else 'DNS'}:{name}"
         file = name.replace("*", "wildcard")
         certificate = self._sign(file, path, "intermediate", extension, days)
         return Issued(certificate, self.intermediate, path.read_text())

@@ -21,8 +21,8 @@ class Pair(NamedTuple):
 
 
 class Blocks(NamedTuple):
-    """The blocks of a file: its certificates, its private keys, and whether the last one is cut
-    off, as in a file that is being written."""
+    """The blocks of a file: its certificates, its private keys, and whether a block has no end, as
+    in a file that is being written."""
 
     certificates: tuple[bytes, ...]
     keys: tuple[bytes, ...]
@@ -32,10 +32,11 @@ class Blocks(NamedTuple):
 def blocks(raw: bytes) -> Blocks:
     """The blocks of a file. Text between them is ignored, and so are other kinds of blocks."""
     certificates, keys = list[bytes](), list[bytes]()
-    label, lines = b"", list[bytes]()
+    label, lines, is_cut = b"", list[bytes](), False
     for line in raw.splitlines():
         line = line.rstrip()
         if line.startswith(_BEGIN) and line.endswith(_RULE):
+            is_cut = is_cut or bool(label)
             label, lines = line[len(_BEGIN) : -len(_RULE)], []
         if not label:
             continue
@@ -47,7 +48,7 @@ def blocks(raw: bytes) -> Blocks:
             elif label.endswith(b"PRIVATE KEY"):
                 keys.append(block)
             label = b""
-    return Blocks(tuple(certificates), tuple(keys), bool(label))
+    return Blocks(tuple(certificates), tuple(keys), is_cut or bool(label))
 
 
 def in_acme_json(raw: bytes, names: Sequence[str]) -> tuple[bytes, bytes] | None:

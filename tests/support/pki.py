@@ -19,6 +19,10 @@ def new_key(kind: str = "ec") -> str:
     return openssl("genpkey", *options)
 
 
+#: Clients that verify strictly need them (RFC 5280).
+_IDENTIFIERS = "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid"
+
+
 class Authority:
     """A certificate authority: a root and an intermediate, in a folder."""
 
@@ -30,7 +34,8 @@ class Authority:
 
     def _authority(self, name: str, issuer: str) -> str:
         (self.folder / f"{name}.key").write_text(new_key())
-        extension = "basicConstraints=critical,CA:TRUE"
+        extension = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n"
+        extension += _IDENTIFIERS
         return self._sign(name, self.folder / f"{name}.key", issuer, extension, 3650)
 
     def _sign(self, name: str, key: Path, issuer: str, extension: str, days: int) -> str:
@@ -66,7 +71,7 @@ class Authority:
         """A certificate for a name, or an IP address, with a new key unless one is given."""
         path = self.folder / "leaf.key"
         path.write_text(key or new_key(kind))
-        extension = f"subjectAltName={'IP' if address else 'DNS'}:{name}"
+        extension = f"subjectAltName={'IP' if address else 'DNS'}:{name}\n{_IDENTIFIERS}"
         file = name.replace("*", "wildcard")
         certificate = self._sign(file, path, "intermediate", extension, days)
         return Issued(certificate, self.intermediate, path.read_text())

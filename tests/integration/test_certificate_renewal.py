@@ -131,6 +131,22 @@ def test_a_renewed_pair_is_in_force_on_every_port_and_sessions_go_on(
     instance.arrives(A, "half")
 
 
+def test_a_lock_ends_a_session_that_has_outlived_a_renewal(
+    instance: Instance, certbot: Certbot
+) -> None:
+    instance.setup("email", "add", "locked@x.com", "--password-stdin", stdin=PASSWORD)
+    issued = certbot.authority.issue(HOST)
+    with pytest.raises(imaplib.IMAP4.abort), instance.imap("locked@x.com") as session:
+        certbot.renew(issued)
+        until(lambda: in_force(instance, issued), IN_FORCE_S)
+        assert session.noop()[0] == "OK"
+        instance.setup("email", "lock", "locked@x.com")
+        deadline = time.monotonic() + IN_FORCE_S
+        while time.monotonic() < deadline:
+            session.noop()
+            time.sleep(0.1)
+
+
 @pytest.mark.parametrize("fault", ["another key", "cut off", "expired", "another name", "disorder"])
 def test_a_pair_that_cannot_be_used_is_reported_and_the_old_one_stays(
     instance: Instance, certbot: Certbot, fault: str

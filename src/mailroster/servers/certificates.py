@@ -28,12 +28,14 @@ _LOCK_S = 10.0
 
 
 class Source(NamedTuple):
-    """The files of a pair, the names of their settings, and the copy that the servers read."""
+    """The files of a pair, the names of their settings, and the copy that the servers read.
+    `names`: those to look for in an acme.json, in the order of docker-mailserver."""
 
     certificate: str
     key: str
     settings: tuple[str, str]
     active: str
+    names: tuple[str, ...]
 
     @property
     def hint(self) -> str:
@@ -69,8 +71,10 @@ def sources(settings: Settings, layout: Layout) -> list[Source]:
     names = (("tls_certificate", "tls_key"), ("tls_alt_certificate", "tls_alt_key"))
     active = layout.active_certificates(settings)
     pairs = layout.certificates(settings)
+    host = settings.hostname
+    wanted = tuple(filter(None, (settings.tls_domain, host, host.partition(".")[2])))
     return [
-        Source(certificate, key, name, copy)
+        Source(certificate, key, name, copy, wanted)
         for (certificate, key), name, copy in zip(pairs, names, active, strict=False)
     ]
 
@@ -90,10 +94,10 @@ def server_names(settings: Settings, layout: Layout) -> list[str]:
 # -- reading
 
 
-def read_pair(source: Source, names: Sequence[str]) -> Pair:
+def read_pair(source: Source) -> Pair:
     """The pair of a source, if the servers can use it. Raises Refused."""
     if source.is_acme_json():
-        pair = _of_acme_json(source, names)
+        pair = _of_acme_json(source)
     else:
         certificate = _read(source.certificate, source)
         key = certificate if source.key == source.certificate else _read(source.key, source)
@@ -144,16 +148,18 @@ def _cut(path: str) -> str:
     return f"the TLS file {path} is cut off in the middle; copy it again"
 
 
-def _of_acme_json(source: Source, names: Sequence[str]) -> Pair:
+def _of_acme_json(source: Source) -> Pair:
     path = source.certificate
     raw = _read(path, source)
     try:
-        pair = in_acme_json(raw, names)
+        pair = in_acme_json(raw, source.names)
     except ValueError as error:
         raise Refused(f"the TLS file {path} is not an acme.json of Traefik: {error}") from None
     if pair is None:
         hint = "let Traefik request one, or set tls_domain (SSL_DOMAIN) to a name that it has"
-        raise Refused(f"the TLS file {path} has no certificate for {' or '.join(names)}; {hint}")
+        raise Refused(
+            f"the TLS file {path} has no certificate for {' or '.join(source.names)}; {hint}"
+        )
     return _of_files(source, *pair)
 
 
@@ -225,10 +231,9 @@ def check(settings: Settings, layout: Layout) -> None:
     """Raises Refused for a certificate or a key that the servers can't use, unless a copy of an
     earlier one is there."""
     _check_settings(settings)
-    names = server_names(settings, layout)
     for source in sources(settings, layout):
         try:
-            read_pair(source, names)
+            read_pair(source)
         except Refused:
             if _active(source) is None:
                 raise
@@ -236,9 +241,8 @@ def check(settings: Settings, layout: Layout) -> None:
 
 def check_new(settings: Settings, layout: Layout) -> None:
     """As `check`; an earlier copy makes no difference."""
-    names = server_names(settings, layout)
     for source in sources(settings, layout):
-        read_pair(source, names)
+        read_pair(source)
 
 
 def _check_settings(settings: Settings) -> None:
@@ -258,7 +262,7 @@ def assess(source: Source, names: Sequence[str]) -> Assessment:
     Raises Refused if there is no pair that can be used, and ServerError if openssl can't run."""
     current = _active(source)
     try:
-        new = read_pair(source, names)
+        new = read_pair(source)
     except Refused as error:
         if current is None:
             raise
@@ -343,7 +347,7 @@ def _ensure_self_signed(settings: Settings, layout: Layout) -> None:
     source = sources(settings, layout)[0]
     path, key = source.certificate, source.key
     try:
-        read_pair(source, [settings.hostname])
+        read_pair(source)
         return
     except Refused:
         pass

@@ -53,7 +53,7 @@ def blocks(raw: bytes) -> Blocks:
 
 def in_acme_json(raw: bytes, names: Sequence[str]) -> tuple[bytes, bytes] | None:
     """The certificate and the key in an acme.json of Traefik, for the first of the names that one
-    has: by its exact name, else by a wildcard. None if there is none.
+    has: that very name, or a wildcard for it. None if there is none.
 
     Traefik 2 and later have an object for each resolver, Traefik 1 has one in all:
 
@@ -70,7 +70,7 @@ def in_acme_json(raw: bytes, names: Sequence[str]) -> tuple[bytes, bytes] | None
         entries = list(_entries(content))
     except RecursionError:
         raise ValueError("too many levels") from None
-    for wanted in (*names, *(f"*.{name.partition('.')[2]}" for name in names)):
+    for wanted in [each for name in names for each in (name, f"*.{name.partition('.')[2]}")]:
         for entry in entries:
             if wanted.lower() in _names(entry.get("domain")):
                 pair = entry.get("certificate"), entry.get("key")

@@ -82,6 +82,8 @@ def test_the_first_name_counts_and_an_exact_name_before_a_wildcard() -> None:
     raw = content(entry("*.x.test", cert=other), entry("mail.x.test"), entry("y.test", cert=other))
     assert in_acme_json(raw, ["mail.x.test"]) == (CERT, KEY)
     assert in_acme_json(raw, ["y.test", "mail.x.test"]) == (other, KEY)
+    assert in_acme_json(raw, ["*.x.test", "mail.x.test"]) == (other, KEY)
+    assert in_acme_json(raw, ["imap.x.test", "y.test"]) == (other, KEY)
     assert in_acme_json(raw, ["z.test"]) is None
 
 

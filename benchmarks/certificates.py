@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from tests.integration.test_certificate_renewal import HOST, A, Certbot, in_force
+from tests.integration.test_certificate_renewal import HOST, A, Certbot, is_in_force
 from tests.support.instance import HASH, PASSWORD, Instance, trusting
 
 from benchmarks.idle import cpu_s
@@ -83,7 +83,7 @@ def renew(instance: Instance, certbot: Certbot, renewals: int) -> None:
             issued = certbot.authority.issue(HOST)
             certbot.renew(issued)
             began = time.monotonic()
-            while not in_force(instance, issued):
+            while not is_in_force(instance, issued):
                 time.sleep(0.02)
             times_s.append(time.monotonic() - began)
         logins.ended.set()

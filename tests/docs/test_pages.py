@@ -33,6 +33,7 @@ JUDGES = (
     "analysis/checks/", "store/overlay/overlay", "servers/config/", "servers/overrides",
     "servers/references", "servers/sieve", "servers/patterns", "roster/dovecot/",
     "publish/tables/dovecot", "app/server_findings",
+    "servers/certificate",
 )  # fmt: skip
 #: Said by commands only, though by a judge.
 COMMANDS_ONLY = {
@@ -40,8 +41,14 @@ COMMANDS_ONLY = {
     "restart-needed", "clock-ahead",
 }  # fmt: skip
 FIELDS = {document.format.file: field for field, document in Roster().documents()}
-#: What no page can show: bytes, modes, and two folders.
+#: What no page can show: bytes, modes, two folders, and files outside the config folder.
 UNSHOWN = {
+    "certificate-chain",
+    "certificate-ends",
+    "certificate-expired",
+    "certificate-name",
+    "certificate-not-valid-yet",
+    "certificate-type",
     "changed-in-both",
     "control-character",
     "no-source",
@@ -49,6 +56,7 @@ UNSHOWN = {
     "not-utf-8",
     "odd-blank",
     "unreadable-file",
+    "unusable-certificate",
     "world-readable-secret",
 }
 KINDS = {"ERROR": "An error: ", "WARNING": "A warning: ", "INFO": "A note: "}

@@ -9,7 +9,7 @@ from mailroster.base.settings import FOLDERS, SETTINGS
 from mailroster.cli import FOLDER_OPTIONS
 from mailroster.cli.commands import COMMANDS
 from mailroster.roster.roster import Roster
-from tests.fuzz import answers, documents, recovery, words
+from tests.fuzz import answers, certificates, documents, recovery, words
 
 CASES = Path(__file__).parent / "cases"
 
@@ -94,6 +94,18 @@ TARGETS: dict[str, Target] = {
     "doveadm_quota": Target(answers.doveadm_usages, (b"STORAGE", b"User quota", *_ROWS)),
     "auth_answers": Target(
         answers.auth_answers, (b"USER\t1\t", b"PASS\t", b"NOTFOUND\t", b"FAIL\t", b"\x01t", *_ROWS)
+    ),
+    "pem": Target(
+        certificates.blocks,
+        tuple(
+            b"-----%s %s-----\n" % (word, label)
+            for word in (b"BEGIN", b"END")
+            for label in (b"CERTIFICATE", b"PRIVATE KEY", b"TRUSTED CERTIFICATE", b"X")
+        ),
+    ),
+    "acme_json": Target(
+        certificates.acme_json,
+        (b'"Certificates"', b'"domain"', b'"main"', b'"sans"', b'"key"', b"[", b"{", b"null", b"1"),
     ),
     "anvil": Target(answers.anvil, (b"imap/127.0.0.1/a@x.com\t", b"/", *_ROWS)),
 }  # fmt: skip

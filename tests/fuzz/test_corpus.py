@@ -19,7 +19,7 @@ from mailroster.roster.formats import (
     sasl_password,
     virtual,
 )
-from mailroster.servers import doveadm_quota, dovecot_auth, patterns, sessions
+from mailroster.servers import doveadm_quota, dovecot_auth, patterns, pem, sessions
 from mailroster.store.leftovers import Leftovers
 from tests.fuzz import words
 from tests.fuzz.chance import inputs
@@ -106,6 +106,8 @@ FLAWS: dict[str, tuple[Any, str, Any]] = {
     "postmap_results": (patterns, "results_of", lambda out, keys: dict([out.split("\t")[:2]])),
     "doveadm_quota": (doveadm_quota, "number", lambda text: -1),
     "auth_answers": (dovecot_auth, "replies_in", lambda raw: {-1: dovecot_auth.Reply("?", {})}),
+    "pem": (pem, "CERTIFICATES", frozenset()),
+    "acme_json": (pem, "_names", raising(TypeError())),
     "anvil": (sessions, "pids_of", lambda dump, users: [0]),
 }
 

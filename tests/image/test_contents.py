@@ -67,6 +67,13 @@ def test_it_has_the_pages_that_messages_name(shell: Container) -> None:
     assert found.split() == ["kubernetes.md", "migrate.md", "operations.md"]
 
 
+def test_it_can_request_certificates(shell: Container) -> None:
+    said = shell.bash("command -v dehydrated; mailroster-acme once 2>&1 || echo $?")
+    assert "set ACME_ACCEPT_TERMS=1" in said or "set ACME_NAMES" in said
+    assert said.split()[0] == "/usr/bin/dehydrated"
+    assert said.split()[-1] == "64"
+
+
 def test_its_bill_of_materials_names_what_is_installed(shell: Container) -> None:
     bill = json.loads(shell.bash("cat /usr/share/sbom/mailroster.cdx.json"))
     installed = shell.bash("dpkg-query -W -f '${Package}=${Version}\\n'").split()

@@ -89,23 +89,17 @@ class Host:
 
     # -- inside
 
+    def enter(self, *argv: str) -> list[str]:
+        """The command that runs a program in the host."""
+        spaces = ["--root", "--mount", "--net", "--pid", "--ipc"]
+        return ["nsenter", "-t", self._pid, *spaces, f"--wd={ROOT}", *argv]
+
     def inside(self, *argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """A program in the host, whatever comes of it."""
-        where = [
-            "nsenter",
-            "-t",
-            self._pid,
-            "--root",
-            "--mount",
-            "--net",
-            "--pid",
-            "--ipc",
-            f"--wd={ROOT}",
-        ]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MAILROSTER")}
         environment |= {"PYTHONPATH": f"{ROOT}/src", "PYTHONDONTWRITEBYTECODE": "1"}
         return subprocess.run(
-            [*where, *argv],
+            self.enter(*argv),
             input=stdin,
             capture_output=True,
             text=True,

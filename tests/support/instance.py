@@ -3,6 +3,7 @@
 import imaplib
 import os
 import poplib
+import shlex
 import shutil
 import signal
 import smtplib
@@ -187,6 +188,11 @@ class Instance(Clients):
             shutil.rmtree(self.home, ignore_errors=True)
 
     # -- the command line
+
+    @property
+    def command(self) -> str:
+        """What a shell runs for a command of this home, before its words."""
+        return shlex.join(self._program())
 
     def _program(self) -> list[str]:
         return [sys.executable, "-m", "mailroster", "--home", str(self.home)]

@@ -22,6 +22,10 @@ def _findings_of(home: Home, snapshot: Snapshot) -> Iterator[Finding]:
 
     yield from each_finding(home, snapshot.roster, home.settings.config)
     yield from overlay_findings(home.settings)
+    if home.settings.names_certificate():
+        from mailroster.app.certificate import findings as certificate_findings
+
+        yield from certificate_findings(home.settings, home.layout, home.warn)
     for field, reason in snapshot.unreadable.items():
         yield unreadable(getattr(snapshot.roster, field).format.file, reason)
 

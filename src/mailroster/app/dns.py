@@ -1,5 +1,6 @@
 """The DNS records that a domain needs, and whether it has them."""
 
+import os
 from collections.abc import Callable, Sequence
 
 from mailroster.analysis.dns.facts import DkimKey, Facts, Machine, facts_of, is_address, is_public
@@ -51,7 +52,9 @@ def _name_and_certificates(home: Home) -> tuple[str, list[str]]:
 
         postfix = host_postfix(layout)
         return postfix.myhostname or settings.hostname, postfix.certificates()
-    return settings.hostname, [layout.certificate(settings)[0]]
+    copies = zip(layout.active_certificates(settings), layout.certificates(settings), strict=True)
+    readable = [copy if os.access(copy, os.R_OK) else pair[0] for copy, pair in copies]
+    return settings.hostname, readable
 
 
 def _machine(

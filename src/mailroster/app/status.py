@@ -1,10 +1,11 @@
 """The status of a server: its processes, the entries that are served, and those that wait."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from mailroster.app import expire
+from mailroster.app.certificate import Certificate, certificates_in_use
 from mailroster.app.home import Home
 from mailroster.app.server_findings import waiting
 from mailroster.base.findings import Finding
@@ -32,6 +33,7 @@ class Status(NamedTuple):
     pids: dict[str, int | None]
     published: Published | None
     ignored: list[str]
+    certificates: list[Certificate]
 
 
 def status(home: Home) -> Status:
@@ -42,10 +44,11 @@ def status(home: Home) -> Status:
         "dovecot": running.dovecot_pid(layout),
         "policy": running.policy_pid(layout),
     }
-    return Status(pids, _published(home), ignored(home.settings))
+    certificates = certificates_in_use(home.settings, layout, home.warn)
+    return Status(pids, _published(home, certificates), ignored(home.settings), certificates)
 
 
-def _published(home: Home) -> Published | None:
+def _published(home: Home, certificates: Iterable[Certificate]) -> Published | None:
     tables = home.tables()
     if not tables.exist():
         return None
@@ -54,7 +57,8 @@ def _published(home: Home) -> Published | None:
     forecast = outlook(store, tables, Settling(home.settings.settle_seconds))
     live = {d.format.file: sum(1 for _ in d.items()) for _, d in served.documents()}
     expired = expire.waiting(store, layout)
-    pending = (*forecast.pending, *waiting(home.settings, layout), *expired)
+    refused = [each.refusal for each in certificates if each.refusal]
+    pending = (*forecast.pending, *waiting(home.settings, layout), *expired, *refused)
     skipped = Counter(forecast.skipped)
     if forecast.in_step:
         skipped += Counter(aliases_without_row(layout, live))

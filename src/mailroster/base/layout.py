@@ -80,6 +80,8 @@ class Layout:
         #: A main.cf for Postfix's user, who runs postmap and can't read the real one.
         self.postmap = self._below(self.state, "postmap")
         self.tls = self._below(self.state, "tls")
+        #: The checksum of the certificates that the servers were told to load.
+        self.loaded_certificates = self._below(self.tls, "loaded")
 
     def _set_sockets(self) -> None:
         self.run = self._below(self.state, "run")
@@ -166,11 +168,20 @@ class Layout:
         """Dovecot's log file; in the layout `system` the same as Postfix's."""
         return f"{settings.logs}/{'mail.log' if self.kind == 'system' else 'dovecot.log'}"
 
-    def certificate(self, settings: Settings) -> tuple[str, str]:
-        """The PEM files of the TLS certificate and its key: those of the settings, or our own."""
-        if settings.tls_certificate:
-            return settings.tls_certificate, settings.tls_key or settings.tls_certificate
-        return os.path.join(self.tls, "cert.pem"), os.path.join(self.tls, "key.pem")
+    def certificates(self, settings: Settings) -> list[tuple[str, str]]:
+        """The files of each TLS certificate and its key: those of the settings, or our own."""
+        s = settings
+        if not s.tls_certificate:
+            return [(self._below(self.tls, "cert.pem"), self._below(self.tls, "key.pem"))]
+        pairs = [(s.tls_certificate, s.tls_key or s.tls_certificate)]
+        if s.tls_alt_certificate:
+            pairs.append((s.tls_alt_certificate, s.tls_alt_key or s.tls_alt_certificate))
+        return pairs
+
+    def active_certificates(self, settings: Settings) -> list[str]:
+        """The copies of these that the servers read: PEM files with a key and certificates."""
+        names = ("active.pem", "active-alt.pem")[: len(self.certificates(settings))]
+        return [self._below(self.tls, name) for name in names]
 
 
 def maildir(address: str) -> str:

@@ -230,6 +230,8 @@ RULES: Mapping[str, Rule] = {
     "password_min_length": _at_most(PASSWORD_LENGTH_MAX),
     "tls_certificate": _absolute,
     "tls_key": _absolute,
+    "tls_alt_certificate": _absolute,
+    "tls_alt_key": _absolute,
     "tls_type": _one_of(*TLS_TYPES),
     "tls_domain": _domain,
     "index_from_bytes": _at_most(SIZE_MAX_BYTES),

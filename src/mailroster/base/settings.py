@@ -24,6 +24,8 @@ TOML = "mailroster.toml"
 HOSTS, DOMAIN_NAME, NO_DOMAIN = "/etc/hosts", "/proc/sys/kernel/domainname", "localdomain"
 #: The folder of certbot, with a folder for each domain.
 LETS_ENCRYPT = "/etc/letsencrypt/live"
+#: The file in which Traefik keeps its certificates, where docker-mailserver expects it.
+ACME_JSON = "/etc/letsencrypt/acme.json"
 
 
 class UnsafeDefault(Refused):
@@ -108,8 +110,10 @@ SETTINGS = (
     Setting("password_cost", "PASSWORD_COST", "", "cost of new hashes: 100000, 12 or t=3,m=65536; if empty, the default of the scheme"),
     Setting("password_min_length", "PASSWORD_MIN_LENGTH", 1, "minimum length of a new password in characters"),
     Setting("password_refused", "PASSWORD_REFUSED", "", "file of refused passwords, one on each line; relative to the config folder"),
-    Setting("tls_certificate", "SSL_CERT_PATH", "", "PEM file; if empty, a self-signed one is created at the first start"),
+    Setting("tls_certificate", "SSL_CERT_PATH", "", "PEM file, or Traefik's acme.json; if empty, a self-signed one is created at the first start"),
     Setting("tls_key", "SSL_KEY_PATH", "", "PEM file of the key"),
+    Setting("tls_alt_certificate", "SSL_ALT_CERT_PATH", "", "PEM file of a second certificate, of another type: one RSA, one ECDSA"),
+    Setting("tls_alt_key", "SSL_ALT_KEY_PATH", "", "PEM file of its key"),
     Setting("tls_type", "SSL_TYPE", "", "source of the certificate if tls_certificate is empty: letsencrypt, custom, self-signed or manual"),
     Setting("tls_domain", "SSL_DOMAIN", "", "domain of the certificate from letsencrypt, if it is not the name of the server"),
     Setting("trust_config", "MAILROSTER_TRUST_CONFIG", True, "whether mailroster.toml, postfix-main.cf, postfix-master.cf and dovecot.cf in the config folder are used"),
@@ -122,7 +126,7 @@ SETTINGS = (
 #: Settings of the trust in the config folder, which the folder itself can't set.
 NOT_IN_TOML = frozenset({"trust_config", "linked_folders"})
 #: Paths of files for the servers.
-_PATHS = ("tls_certificate", "tls_key")
+_PATHS = ("tls_certificate", "tls_key", "tls_alt_certificate", "tls_alt_key")
 #: Settings with several values, which may be a list in mailroster.toml.
 _LISTS = frozenset(("listen", "proxy_protocol", "trusted_proxies"))
 LAYOUTS = ("private", "system", "host")
@@ -179,6 +183,8 @@ class Settings(NamedTuple):
     password_refused: str
     tls_certificate: str
     tls_key: str
+    tls_alt_certificate: str
+    tls_alt_key: str
     tls_type: str
     tls_domain: str
     trust_config: bool
@@ -190,6 +196,11 @@ class Settings(NamedTuple):
     def linked(self) -> tuple[str, ...]:
         """The folders of the setting `linked_folders`."""
         return linked_folders(self.linked_folders)
+
+    def names_certificate(self) -> bool:
+        """Whether these settings name a TLS certificate, or a part of one."""
+        alternative = self.tls_alt_certificate or self.tls_alt_key
+        return bool(self.tls_certificate or self.tls_key or self.tls_type or alternative)
 
     def is_everywhere(self) -> bool:
         """Whether the ports listen on every address of the machine."""
@@ -441,6 +452,8 @@ def _certificate(
     if kind == "self-signed":
         pair = [os.path.join(config, "ssl", f"{host}-{part}.pem") for part in ("cert", "key")]
         return {"tls_certificate": pair[0], "tls_key": pair[1]}
+    if sources.is_file(ACME_JSON):
+        return {"tls_certificate": ACME_JSON, "tls_key": ACME_JSON}
     names = [domain.removeprefix("*."), host, host.partition(".")[2]]
     folders = [os.path.join(LETS_ENCRYPT, name) for name in names if name]
     folder = next((folder for folder in folders if sources.is_folder(folder)), folders[0])

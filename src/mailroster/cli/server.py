@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from mailroster.app.certificate import Certificate
 from mailroster.app.status import silent_servers
 from mailroster.app.status import status as status_of
 from mailroster.base.findings import Finding
@@ -23,6 +24,16 @@ def health(call: Call) -> int:
     for name in silent:
         warn(f"no answer: {name}")
     return 1 if silent else 0
+
+
+def _certificate_fields(certificate: Certificate) -> dict[str, object]:
+    refusal = certificate.refusal
+    return {
+        "file": certificate.path,
+        "until": certificate.ends,
+        "findings": [finding_fields(finding) for finding in certificate.faults],
+        "refused": finding_fields(refusal) if refusal else None,
+    }
 
 
 def status(call: Call) -> int:
@@ -47,6 +58,7 @@ def status(call: Call) -> int:
                 "skipped": skipped,
                 "waiting": [finding_fields(finding) for finding in waiting],
                 "ignored": current.ignored,
+                "certificates": [_certificate_fields(each) for each in current.certificates],
             }
         )
         return 0 if healthy else 1
@@ -67,6 +79,11 @@ def status(call: Call) -> int:
         print(f"skipped: {lines}; see 'setup check'")
     for finding in waiting:
         print(f"waiting: {finding}")
+    for certificate in current.certificates:
+        if certificate.ends:
+            print(f"certificate: {certificate.path}, valid until {certificate.ends}")
+        for fault in certificate.faults:
+            print(f"certificate: {fault}")
     for line in current.ignored:
         print(f"note: {line}")
     return 0 if healthy else 1

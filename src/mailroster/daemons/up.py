@@ -15,6 +15,7 @@ from mailroster.base.findings import Refused, ServerError, TryAgain
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 from mailroster.daemons import signals
+from mailroster.daemons.certificate_follower import CertificateFollower
 from mailroster.daemons.follower import Follower
 from mailroster.daemons.healing import Displaced, Healer
 from mailroster.daemons.instance_lock import single_instance
@@ -27,7 +28,7 @@ from mailroster.daemons.tasks import (
     run_until_stopped,
     unless_stopped,
 )
-from mailroster.servers import certificates, families, in_force, running, survivors
+from mailroster.servers import families, in_force, running, survivors
 from mailroster.servers.config.endpoints import listed
 from mailroster.servers.families import Process
 from mailroster.servers.folders import remove_sockets
@@ -96,6 +97,7 @@ class Up:
                 ),
             )
         ]
+        self._certificates = CertificateFollower(settings, layout, self._reload_certificates)
         self._warnings: set[str] = set()  # of `prepare`
         self._spare = families.SpareDescriptors()
         self._healer = Healer(
@@ -142,6 +144,7 @@ class Up:
             await unless_stopped(stop, in_thread(self._unlock))
             await unless_stopped(stop, in_thread(self._escape_folders))
             await unless_stopped(stop, in_thread(self._follower.finish_deletions))
+            await unless_stopped(stop, in_thread(self._certificates.begin))
             for server in self._servers:
                 await unless_stopped(stop, server.start(), to_its_end=True)
             await self._ready(stop)
@@ -150,6 +153,8 @@ class Up:
             work: list[Coroutine[Any, Any, None]] = [
                 each.keep(stop) for each in self._supervisors()
             ]
+            if self._settings.names_certificate():
+                work.append(self._certificates.follow(stop))
             await run_until_stopped(
                 stop, [*work, self._healer.watch(stop)], self._follower.follow()
             )
@@ -182,12 +187,13 @@ class Up:
     async def _reload(self) -> None:
         """Makes the servers reload their certificates; sessions go on."""
         try:
-            await in_thread(certificates.check, self._settings, self._layout)
-        except Refused as error:
+            await in_thread(self._certificates.reload)
+        except (Refused, ServerError, TryAgain, OSError) as error:
             log(f"the certificate is not reloaded: {error}")
-            return
-        reloaded = [each.name for each in self._servers if each.signal(signal.SIGHUP)]
-        log(f"certificates are reloaded by {' and '.join(reloaded) or 'no server: none runs'}")
+
+    def _reload_certificates(self) -> list[str]:
+        """Sends SIGHUP to the running servers; their names."""
+        return [each.name for each in self._servers if each.signal(signal.SIGHUP)]
 
     def _logs_shown(self) -> AbstractAsyncContextManager[None]:
         s = self._settings

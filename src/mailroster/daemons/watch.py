@@ -11,6 +11,7 @@ from mailroster.base.layout import Layout
 from mailroster.base.setting_rules import fault
 from mailroster.base.settings import Settings
 from mailroster.daemons import signals
+from mailroster.daemons.certificate_follower import CertificateFollower
 from mailroster.daemons.follower import Follower
 from mailroster.daemons.healing import Displaced, Healer
 from mailroster.daemons.instance_lock import single_instance
@@ -26,6 +27,7 @@ from mailroster.servers import families, in_force, running
 from mailroster.servers.config.endpoints import endpoints
 from mailroster.servers.prepare import prepare_host
 from mailroster.servers.prerequisites import check_host
+from mailroster.servers.reopen import reload_servers
 from mailroster.system import sd_notify
 from mailroster.system.files import make_folder, read
 from mailroster.system.log import log, open_standard_streams
@@ -72,6 +74,7 @@ class Watch:
             lambda: running.policy_pid(layout),
         )
         self._policy = Supervisor(server, log, check=lambda: self._healer.check_owner())
+        self._certificates = CertificateFollower(settings, layout, lambda: reload_servers(layout))
         self._healer = Healer(settings, layout, self._follower, [self._policy], self._prepare)
 
     def once(self) -> None:
@@ -83,13 +86,13 @@ class Watch:
 
     def _begin(self) -> None:
         os.umask(0o077)
-        prepare_host(self._settings, self._layout)
+        prepare_host(self._settings, self._layout, log)
         self._follower.begin()
         self._follower.compile_scripts()
 
     def _prepare(self) -> bool:
         """Creates missing files. False: none of them is read by the servers at start."""
-        prepare_host(self._settings, self._layout)
+        prepare_host(self._settings, self._layout, log)
         in_force.write(self._settings, self._layout, endpoints(self._settings))
         return False
 
@@ -121,6 +124,8 @@ class Watch:
             log(f"in step: {self._settings.config} is followed")
             sd_notify.notify(sd_notify.READY)
             work = [self._policy.keep(stop), self._healer.watch(stop)]
+            if self._settings.names_certificate():
+                work.append(self._certificates.follow(stop))
             await run_until_stopped(stop, work, self._follower.follow())
         except Displaced:
             is_owner = False  # the server of the pid file belongs to another process now

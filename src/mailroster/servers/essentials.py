@@ -73,6 +73,9 @@ def essentials(settings: Settings, layout: Layout) -> Iterator[Essential]:
     yield Essential(layout.policy, (POLICY,), _ANY, POLICY)
     if layout.kind != "host":
         yield from _of_servers(settings, layout)
+    elif settings.names_certificate():
+        yield Essential(layout.tls, (), _SAME)
+        yield from (Essential(path) for path in layout.active_certificates(settings))
 
 
 def _of_tables(layout: Layout) -> Iterator[Essential]:
@@ -114,7 +117,9 @@ def _of_servers(settings: Settings, layout: Layout) -> Iterator[Essential]:
         yield Essential(path, (DOVECOT,))
     for name in OVERRIDES:
         yield Essential(os.path.join(layout.overrides, name))
-    for path in layout.certificate(settings) if not settings.tls_certificate else ():
+    for path in layout.certificates(settings)[0] if not settings.tls_certificate else ():
+        yield Essential(path, (DOVECOT, POSTFIX))
+    for path in layout.active_certificates(settings):
         yield Essential(path, (DOVECOT, POSTFIX))
     yield Essential(layout.dovecot_pid, (DOVECOT,), _ANY, DOVECOT)
     for path in _sockets((layout.run, layout.sieve_mail)):

@@ -63,8 +63,13 @@ def server_folders(layout: Layout) -> list[Folder]:
         Folder(layout.postfix_data, 0o700, uid=user.pw_uid),
         Folder(layout.dovecot_data, 0o700),
         Folder(layout.run, 0o755),  # Dovecot insists on this mode; each socket has its own
-        Folder(layout.tls, 0o711),
+        certificate_folder(layout),
     ]
+
+
+def certificate_folder(layout: Layout) -> Folder:
+    """The folder of the certificates that the servers read."""
+    return Folder(layout.tls, 0o711)
 
 
 def make_folders(settings: Settings, layout: Layout, folders: Iterable[Folder]) -> None:

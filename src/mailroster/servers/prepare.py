@@ -19,7 +19,12 @@ from mailroster.servers import (
 )
 from mailroster.servers.config import overrides, postfix, sieve_mail
 from mailroster.servers.config.dovecot.versions import Dialect, dialect
-from mailroster.servers.folders import make_folders, server_folders, table_folders
+from mailroster.servers.folders import (
+    certificate_folder,
+    make_folders,
+    server_folders,
+    table_folders,
+)
 from mailroster.servers.listening import listening
 from mailroster.servers.overrides import activate
 from mailroster.store.links import ConfigFolder
@@ -31,12 +36,16 @@ from mailroster.system.programs import HOT_MAIN_CF_S
 Report = Callable[[str], object]
 
 
-def prepare_host(settings: Settings, layout: Layout) -> None:
-    """Creates what the tables of a host need, and records that the layout is `host`.
+def prepare_host(settings: Settings, layout: Layout, report: Report = lambda text: None) -> None:
+    """Creates what the tables of a host need, and records that the layout is `host`. `report`
+    receives warnings about certificates that the settings name.
 
-    Raises Refused for a folder that an administrator has to fix.
+    Raises Refused for a folder or a certificate that an administrator has to fix.
     """
     make_folders(settings, layout, table_folders(settings, layout))
+    if settings.names_certificate():
+        make_folders(settings, layout, [certificate_folder(layout)])
+        certificates.ensure(settings, layout, report)
     _write_postmap_config(settings, layout)
     _record_trust(settings, layout)
     _write_programs(settings, layout, dialect(version.version()))
@@ -63,10 +72,10 @@ def prepare(settings: Settings, layout: Layout, report: Report = lambda text: No
     for foreign in mail_owner.foreign(settings.mail, settings.vmail_uid, settings.vmail_gid):
         report(str(foreign))
     system_links.claim(layout.links, report)
-    certificates.ensure(settings, layout)
     warnings = [name_warning(settings.hostname), relay_warning(settings.relayhost)]
-    for warning in filter(None, [*warnings, *certificates.warnings(settings, layout)]):
+    for warning in filter(None, warnings):
         report(warning)
+    certificates.ensure(settings, layout, report)
     return _write_configuration(settings, layout, dovecot, report)
 
 

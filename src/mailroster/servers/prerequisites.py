@@ -39,7 +39,7 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
         raise Refused(f"full_text_search needs the Debian package {package}; {remedy}")
     check_paths(settings, layout)
     _check_delimiters(settings, layout)
-    if certificates.is_named(settings):
+    if settings.names_certificate():
         certificates.check(settings, layout)
     _check_addresses(settings)
     if settings.proxied() - set(PORTS[:3]) and not settings.trusted_proxies:

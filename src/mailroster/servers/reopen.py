@@ -11,7 +11,7 @@ ends: trivial-rewrite does not use the generation.
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from mailroster.base.layout import Layout
 from mailroster.servers.running import dovecot_pid, postfix_pid
@@ -30,6 +30,21 @@ def reload_postfix(layout: Layout) -> None:
     master = postfix_pid(layout)
     if master is not None:
         processes.send(master, signal.SIGHUP, lambda pid: pid == postfix_pid(layout))
+
+
+def reload_servers(layout: Layout) -> list[str]:
+    """Makes Postfix and Dovecot read their configuration and certificates again, as `postfix
+    reload` and `doveadm reload` do; the names of those that run. Open sessions continue."""
+    import signal
+
+    def reload(pid_of: Callable[[Layout], int | None]) -> bool:
+        master = pid_of(layout)
+        if master is None:
+            return False
+        return processes.send(master, signal.SIGHUP, lambda pid: pid == pid_of(layout))
+
+    servers = (("dovecot", dovecot_pid), ("postfix", postfix_pid))
+    return [name for name, pid_of in servers if reload(pid_of)]
 
 
 def reopen_database(layout: Layout) -> int:

@@ -245,6 +245,10 @@ def test_the_name_of_the_server_is_the_full_name_of_the_machine(
             "LE/y.test/fullchain.pem", "LE/y.test/privkey.pem", id="by the setting",
         ),
         pytest.param(
+            {"tls_type": "letsencrypt"}, ("mail.x.test",), ("../acme.json",),
+            "LE/../acme.json", "LE/../acme.json", id="Traefik",
+        ),
+        pytest.param(
             {"tls_type": "letsencrypt"}, (), (),
             "LE/mail.x.test/fullchain.pem", "LE/mail.x.test/privkey.pem", id="not there",
         ),
@@ -271,14 +275,17 @@ def test_a_certificate_lies_where_docker_mailserver_has_it(
     certificate: str, key: str,
 ) -> None:  # fmt: skip
     live = "/etc/letsencrypt/live"
-    there = {f"{live}/{name}" for name in (*folders, *files)}
+    there = {os.path.normpath(f"{live}/{name}") for name in (*folders, *files)}
     found = load(
         Sources(
             {"config": "/c", "hostname": "mail.x.test", **options}, {}, lambda path: b"",
             there.__contains__, is_file=there.__contains__,
         )
     )  # fmt: skip
-    expected = certificate.replace("LE/", f"{live}/"), key.replace("LE/", f"{live}/")
+    expected = tuple(
+        os.path.normpath(path.replace("LE/", f"{live}/")) if path else ""
+        for path in (certificate, key)
+    )
     assert (found.tls_certificate, found.tls_key) == expected
 
 

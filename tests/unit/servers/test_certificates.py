@@ -73,13 +73,15 @@ def test_what_the_servers_cannot_use_is_refused_by_name(
 
 def test_what_clients_reject_is_a_warning(pem: Path, tmp_path: Path) -> None:
     def said(names: str, hostname: str) -> list[str]:
-        return certificates.warnings(settings(pem, names, hostname), Layout("/nonexistent"))
+        layout, given = Layout("/nonexistent"), settings(pem, names, hostname)
+        names_of_server = certificates.server_names(given, layout)
+        (source,) = certificates.sources(given, layout)
+        verdict = certificates.assess(source, names_of_server).verdict
+        return [certificates.words(fault) for fault in verdict.faults]
 
     assert said("a.crt a.key", "a.example.test") == []
     (other,) = said("a.crt a.key", "mail.example.test")
-    assert other.startswith(
-        f"warning: the TLS certificate {pem}/a.crt is not for mail.example.test"
-    )
+    assert other.startswith(f"the TLS certificate {pem}/a.crt is not for mail.example.test")
     asking = ["req", "-new", "-key", f"{pem}/a.key", "-subj", "/CN=a.example.test"]
     openssl(*asking, "-out", f"{tmp_path}/csr")
     for name, begin, end in (("old", "20200101", "20210101"), ("new", "20900101", "20910101")):

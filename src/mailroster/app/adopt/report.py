@@ -133,11 +133,15 @@ def _text(path: str) -> str:
         return ""  # `check` reports it
 
 
+#: The variables with paths of certificates and keys.
+_CERTIFICATES = ("SSL_CERT_PATH", "SSL_KEY_PATH", "SSL_ALT_CERT_PATH", "SSL_ALT_KEY_PATH")
+
+
 def of_paths(honoured: Mapping[str, str], settings: Settings, fault: str) -> Iterator[Remark]:
     """Reports paths of settings that do not exist, and the fault of the folders, "" for none."""
     if fault:
         yield Remark(FIX, "the folders", fault)
-    for variable in ("SSL_CERT_PATH", "SSL_KEY_PATH"):
+    for variable in _CERTIFICATES:
         path = honoured.get(variable, "")
         if path and not os.path.exists(path):
             message = f"{printable(path)} isn't on this machine"

@@ -36,10 +36,6 @@ VARIABLES = (
         "give each account the extra field userdb_mail=FORMAT:MAIL/%d/%n (docs/guide/migrate.md)",
     ),
     Variable(
-        "SSL_ALT_CERT_PATH SSL_ALT_KEY_PATH", "", OTHER_WAY, "this variable is ignored: there is no second certificate",
-        "set smtpd_tls_chain_files in postfix-main.cf, ssl_alt_cert and ssl_alt_key in dovecot.cf",
-    ),
-    Variable(
         "TLS_LEVEL", "modern", OTHER_WAY, "every port needs TLS 1.2 or later",
         "set ssl_min_protocol in dovecot.cf, smtpd_tls_protocols in postfix-main.cf",
     ),

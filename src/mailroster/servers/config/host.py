@@ -24,7 +24,7 @@ from mailroster.servers.config.lookups import (
     recipient_questions,
     sender_questions,
 )
-from mailroster.servers.config.postfix import relay_tls, submission_options
+from mailroster.servers.config.postfix import CHAIN_FILES, relay_tls, submission_options
 from mailroster.servers.config.relays import RELAYED, RELAYED_TLS
 from mailroster.servers.config.smtp_safety import (
     DATA_RESTRICTIONS,
@@ -44,6 +44,7 @@ LOGIN_CLASS = "mailroster_login_check"
 _OWN_ENTRY = re.compile(r"(?:(?<=[\s,])|^)!?(?:\$\{?)?mailroster_\w+\}?")
 _CLASSES = "smtpd_restriction_classes"
 _HELO = "smtpd_helo_restrictions"
+_OWN_CERTIFICATES = "mailroster_certificates"
 #: The cleanup service of submissions, and the prefix of our parameters.
 CLEANUP, _PREFIX = "mailroster-cleanup", "mailroster_"
 _SENDERS = "  -o smtpd_sender_restrictions=$mailroster_submission_restrictions"
@@ -87,6 +88,9 @@ def parameters(
         # In one line, as postconf prints them.
         result |= {name: " ".join(text.split()) for name, text in hidden_headers(_PREFIX).items()}
         result |= submission_checks(current, _PREFIX)
+    if settings.names_certificate():
+        result[_OWN_CERTIFICATES] = ", ".join(layout.active_certificates(settings))
+        result[CHAIN_FILES] = f"${_OWN_CERTIFICATES}"
     for name, (own_list, _) in lists.items():
         result[name] = _joined(f"${own_list}", without_own(current.get(name, "")))
     if value := _joined(*classes, without_own(current.get(_CLASSES, ""))):
@@ -177,6 +181,8 @@ def _values(
 def stale(current: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
     """Parameters of ours that are no longer used, and lists in which only ours was."""
     removed = [name for name in current if name.startswith(_PREFIX) and name not in wanted]
+    if current.get(CHAIN_FILES) == f"${_OWN_CERTIFICATES}" and CHAIN_FILES not in wanted:
+        removed.append(CHAIN_FILES)
     return removed + [
         name for name in (_CLASSES, _HELO) if current.get(name) and name not in wanted
     ]

@@ -14,6 +14,7 @@ from mailroster.base.findings import ERROR, WARNING, Finding, Location, printabl
 from mailroster.roster.documents.text import only_comments
 from mailroster.servers.config.dovecot.doveconf import printed
 from mailroster.servers.config.lookups import without_recipient_check
+from mailroster.servers.config.postfix import CHAIN_FILES
 from mailroster.servers.config.smtp_safety import CHECKS, SUBMISSION_CHECKS, submission_checks
 
 MAIN, MASTER, DOVECOT = "postfix-main.cf", "postfix-master.cf", "dovecot.cf"
@@ -36,6 +37,8 @@ _PORTS = {"25": "smtp", "587": "submission", "465": "submissions", "smtps": "sub
 _SETTING = re.compile(r"([A-Za-z0-9_]+)\s*=\s*(.*)", re.S)
 _SERVICE = re.compile(r"([^\s/]+)/(inet|unix|unix-dgram|fifo|pass)/([A-Za-z0-9_]+)\s*=\s*(.*)")
 _SIZE_LIMIT = "message_size_limit"
+#: Settings of a certificate that Postfix ignores if CHAIN_FILES is set.
+_CERTIFICATES = ("smtpd_tls_cert_file", "smtpd_tls_eccert_file", "smtpd_tls_dcert_file")
 _OPTION = re.compile(r"\s+-o\s+\{?\s*([A-Za-z0-9_]+)\s*=")
 
 
@@ -260,6 +263,10 @@ def main_cf(base: str, text: str) -> str:
         # Ours is first: an alias of /dev/null needs it.
         transports = f"$mailroster_transports, {settings['transport_maps']}"
         settings["transport_maps"] = transports.rstrip(", ")
+    if not settings.keys().isdisjoint(_CERTIFICATES) and CHAIN_FILES not in settings:
+        # With smtpd_tls_chain_files Postfix ignores them.
+        own = re.search(rf"^{CHAIN_FILES} = ([^,\n]+)", base, re.M)
+        settings = {_CERTIFICATES[0]: own[1] if own else "", **settings, CHAIN_FILES: ""}
     lines, is_replaced = [], False
     for line in without_recipient_check(base, settings).split("\n"):
         if not line.startswith(" "):  # otherwise it continues the previous line

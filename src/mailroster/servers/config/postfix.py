@@ -28,6 +28,9 @@ from mailroster.servers.config.smtp_safety import (
     submission_checks,
 )
 
+#: Postfix reads a key and its certificates from one file, so they always belong together.
+CHAIN_FILES = "smtpd_tls_chain_files"
+
 
 def main_cf(settings: Settings, layout: Layout) -> str:
     """main.cf. It doesn't change with the accounts, which are in the tables."""
@@ -118,10 +121,8 @@ sender_dependent_default_transport_maps = {", ".join(tables.relays)}
 
 def _clients(settings: Settings, layout: Layout, tables: Lookups) -> str:
     """TLS, logins and the protocol."""
-    certificate, key = layout.certificate(settings)
     return f"""\
-smtpd_tls_cert_file = {certificate}
-smtpd_tls_key_file = {key}
+{CHAIN_FILES} = {", ".join(layout.active_certificates(settings))}
 smtpd_tls_security_level = may
 smtpd_tls_auth_only = yes
 smtp_tls_security_level = may

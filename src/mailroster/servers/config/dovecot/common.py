@@ -55,8 +55,12 @@ log_path = {layout.dovecot_log(s)}{_log_timestamp(s)}
 hostname = {s.hostname}
 listen = {s.listen}
 protocols = {_protocols(s)}
-shutdown_clients = yes
+{KEEP_CLIENTS}
 """
+
+
+#: Without it Dovecot ends all sessions 6 s after a reload.
+KEEP_CLIENTS = "shutdown_clients = no"
 
 
 def _log_timestamp(settings: Settings) -> str:

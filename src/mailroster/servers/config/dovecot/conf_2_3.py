@@ -72,7 +72,6 @@ connect = {database}
 
 def _dovecot_conf(settings: Settings, layout: Layout) -> str:
     s = settings
-    certificate, key = layout.certificate(s)
     plugins = ["quota"] if s.enable_quotas else []
     plugins += ["listescape", *(["fts", "fts_xapian"] if s.full_text_search else [])]
     worker = common.auth_worker("$default_internal_user", queues=True)
@@ -80,8 +79,7 @@ def _dovecot_conf(settings: Settings, layout: Layout) -> str:
     return f"""\
 {common.server(s, layout, _TRACE)}
 ssl = yes
-ssl_cert = <{certificate}
-ssl_key = <{key}
+{_certificates(s, layout)}\
 ssl_min_protocol = TLSv1.2
 disable_plaintext_auth = yes
 
@@ -115,6 +113,20 @@ protocol lmtp {{
 """
 
 
+def _renewable(settings: Settings, layout: Layout) -> str:
+    """Certificates for the Dovecot of a host, if the settings name any."""
+    if not settings.names_certificate():
+        return ""
+    return f"{_certificates(settings, layout)}{common.KEEP_CLIENTS}\n"
+
+
+def _certificates(settings: Settings, layout: Layout) -> str:
+    return "".join(
+        f"ssl_{kind}cert = <{path}\nssl_{kind}key = <{path}\n"
+        for kind, path in zip(("", "alt_"), layout.active_certificates(settings), strict=False)
+    )
+
+
 def _upload_limit(settings: Settings) -> str:
     """The size limit of IMAP uploads. Not of deliveries: Postfix has checked their size, and their
     headers make them larger."""
@@ -138,7 +150,7 @@ def drop_in(settings: Settings, layout: Layout, current: Mapping[str, str]) -> s
 {common.DROP_IN_HEADER}
 auth_mechanisms = {_union(current["auth_mechanisms"], ["plain", "login"])}
 {_names()}recipient_delimiter = {s.recipient_delimiter}
-
+{_renewable(s, layout)}
 mail_plugins = {_union(current["mail_plugins"], everywhere)}
 protocol imap {{
   mail_plugins = {_union(current["imap/mail_plugins"], imap)}

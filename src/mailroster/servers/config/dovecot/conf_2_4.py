@@ -55,14 +55,12 @@ def files(settings: Settings, layout: Layout) -> dict[str, str]:
 
 def _dovecot_conf(settings: Settings, layout: Layout) -> str:
     s = settings
-    certificate, key = layout.certificate(s)
     worker = common.auth_worker("$SET:default_internal_user", queues=False)
     return f"""\
 {MINIMAL}
 {common.server(s, layout, _TRACE)}
 ssl = yes
-ssl_server_cert_file = {certificate}
-ssl_server_key_file = {key}
+{_certificates(s, layout)}\
 ssl_min_protocol = TLSv1.2
 auth_allow_cleartext = no
 
@@ -94,6 +92,20 @@ protocol lmtp {{
 {common.overrides(layout)}"""
 
 
+def _renewable(settings: Settings, layout: Layout) -> str:
+    """Certificates for the Dovecot of a host, if the settings name any."""
+    if not settings.names_certificate():
+        return ""
+    return f"{_certificates(settings, layout)}{common.KEEP_CLIENTS}\n"
+
+
+def _certificates(settings: Settings, layout: Layout) -> str:
+    return "".join(
+        f"ssl_server_{kind}cert_file = {path}\nssl_server_{kind}key_file = {path}\n"
+        for kind, path in zip(("", "alt_"), layout.active_certificates(settings), strict=False)
+    )
+
+
 def _upload_limit(settings: Settings) -> str:
     """The size limit of IMAP uploads. Not of deliveries: Postfix has checked their size, and their
     headers make them larger."""
@@ -116,7 +128,7 @@ auth_mechanisms {{
   login = yes
 }}
 {_names()}recipient_delimiter = {s.recipient_delimiter}
-{_quota(s, layout)}
+{_renewable(s, layout)}{_quota(s, layout)}
 protocol imap {{
 {_plugins("imap_quota" if s.enable_quotas else "")}}}
 # Postfix delivers up to 20 messages to a mailbox at once. Dovecot's limit of 10 would defer the

@@ -193,21 +193,27 @@ class SpareDescriptors:
 
 
 async def kill_descendants(pid: int) -> None:
-    """Kills all descendants of this process (`pid`) that still run."""
+    """Kills all descendants of this process (`pid`) that still run. All are stopped first: the
+    child of a process that is killed while it forks would no longer be a descendant."""
     deadline = time.monotonic() + KILLED_S
-    while time.monotonic() < deadline:
+    stopped: set[int] = set()
+    is_late = False
+    while not is_late:
+        is_late = time.monotonic() > deadline
         try:
-            waiting = await in_thread(_descendants, pid)
+            descendants = await in_thread(_descendants, pid)
         except OSError:
             return  # /proc can't be read
-        if not waiting:
+        running = descendants - stopped
+        must_stop = bool(running) and not is_late
+        for child in running if must_stop else descendants:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGSTOP if must_stop else signal.SIGKILL)
+        if not descendants:
             return
-        for child in waiting:
-            try:
-                os.kill(child, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        await asyncio.sleep(_STEP_S)
+        stopped |= running
+        if not must_stop:
+            await asyncio.sleep(_STEP_S)
 
 
 def _descendants(pid: int) -> set[int]:

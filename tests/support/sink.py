@@ -1,4 +1,5 @@
-"""A mail server of a test's own that takes everything: what Postfix sends elsewhere ends here."""
+"""A mail server of a test's own that takes everything but mail for refuse@: what Postfix sends
+elsewhere ends here."""
 
 import socketserver
 import threading
@@ -50,6 +51,8 @@ class Sink:
                 say("250-sink")
                 say("250-PIPELINING")
                 say("250 8BITMIME")
+            elif verb == "RCPT" and "<refuse@" in line:
+                say("550 5.1.1 no such user")
             elif verb == "RCPT":
                 recipients.append(line.partition("<")[2].partition(">")[0])
                 say("250 ok")

@@ -30,6 +30,7 @@ class Layout:
         self._set_sockets()
         self._set_markers()
         self._set_process_files()
+        self._set_signer()
         self._set_links()
         if kind == "host":
             self._set_host_paths()
@@ -123,6 +124,18 @@ class Layout:
         #: Exists while Dovecot is down because it was stopped, not killed.
         self.stopped = self._below(self.state, "stopped")
 
+    def _set_signer(self) -> None:
+        """The files of OpenDKIM, which exist only if it signs."""
+        self.signer_folder = self._below(self.state, "dkim")
+        self.signer_conf = self._below(self.signer_folder, "opendkim.conf")
+        self.signer_key_table = self._below(self.signer_folder, "KeyTable")
+        self.signer_signing_table = self._below(self.signer_folder, "SigningTable")
+        #: Copies of the keys, each readable only by OpenDKIM's user.
+        self.signer_keys = self._below(self.signer_folder, "keys")
+        self.signer_pid = self._below(self.locks, "opendkim.pid")
+        #: Its socket, in a folder that only it and Postfix can enter.
+        self.signer = self._below(self.signer_folder, "run", "milter")
+
     def _set_links(self) -> None:
         """Links from the usual places of the servers' files to ours."""
         self.links: dict[str, str] = {}
@@ -146,6 +159,8 @@ class Layout:
         sockets = f"{self.spool}/private/mailroster"
         self.policy, self.quota_status = f"{sockets}-policy", f"{sockets}-quota-status"
         self.lmtp, self.auth = f"{sockets}-lmtp", f"{sockets}-auth"
+        # OpenDKIM can't enter `private`.
+        self.signer = f"{self.spool}/mailroster-dkim/milter"
 
     def from_postfix(self, socket: str) -> str:
         """A socket as main.cf names it: relative to the queue folder, for a chrooted service."""

@@ -157,6 +157,19 @@ def _is_ip(text: str) -> bool:
     return "%" not in text
 
 
+def _dns_server(text: str) -> str:
+    address, _, port = text.rpartition(":")
+    if text.startswith("["):
+        address, _, port = text[1:].partition("]")
+        port = port.removeprefix(":")
+    elif not address or ":" in address:
+        address, port = text, ""
+    is_port = not port or (port.isascii() and port.isdecimal() and len(port) < 6)
+    if _is_ip(address) and is_port and not (port and _port(port)):
+        return ""
+    return "not a DNS server; write its IP address, as 192.0.2.53 or [2001:db8::53]:53"
+
+
 def _postmaster(text: str) -> str:
     error = "not an address; write it as postmaster@example.com"
     local, _, domain = text.partition("@")
@@ -222,6 +235,7 @@ RULES: Mapping[str, Rule] = {
     "trash_room": _size,
     "message_size_limit": _at_most(SIZE_MAX_BYTES),
     "relayhost": _relays,
+    "dns_server": _dns_server,
     "relay_tls_level": _one_of(*RELAY_TLS_LEVELS),
     "log_level": _one_of(*LOG_LEVELS),
     "vmail_uid": _id,

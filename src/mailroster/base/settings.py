@@ -92,6 +92,7 @@ SETTINGS = (
     Setting("spoof_catch_all", "SPOOF_CATCH_ALL", False, "a catch-all counts as an alias for sending, too"),
     Setting("reject_forged_senders", "REJECT_FORGED_SENDERS", False, "refuse mail from outside whose sender is in a served domain"),
     Setting("hide_client", "HIDE_CLIENT", True, "remove the address and the program of the client from submitted mail"),
+    Setting("enable_opendkim", "ENABLE_OPENDKIM", True, "sign outgoing mail with the DKIM keys of the config folder (docs/topics/dkim.md)"),
     Setting("postmaster_address", "POSTMASTER_ADDRESS", "", "receives mail to postmaster@ and abuse@ of every domain, and to root"),
     Setting("mailbox_size_limit", "POSTFIX_MAILBOX_SIZE_LIMIT", 0, "default quota in bytes; 0: unlimited"),
     Setting("full_text_search", "FULL_TEXT_SEARCH", False, "index the text of all mail, so that searches are quick (docs/topics/search.md)"),
@@ -101,6 +102,7 @@ SETTINGS = (
     Setting("relayhost", "DEFAULT_RELAY_HOST", "", "server that relays mail to other domains: [host]:port"),
     Setting("relay_tls_level", "", "may", "TLS to relays: may, encrypt, verify or secure"),
     Setting("logs_to_stdout", "MAILROSTER_LOGS_TO_STDOUT", False, "whether `up` also prints the logs of the servers"),
+    Setting("dns_server", "MAILROSTER_DNS_SERVER", "", "DNS server for questions about your own records: an IP address, or address:port; if empty those of /etc/resolv.conf"),
     Setting("log_level", "LOG_LEVEL", "info", "error, warn, info, debug or trace"),
     Setting("vmail_uid", "DMS_VMAIL_UID", 5000, "uid of the mail"),
     Setting("vmail_gid", "DMS_VMAIL_GID", 5000, "gid of the mail"),
@@ -161,6 +163,7 @@ class Settings(NamedTuple):
     spoof_catch_all: bool
     reject_forged_senders: bool
     hide_client: bool
+    enable_opendkim: bool
     postmaster_address: str
     mailbox_size_limit: int
     full_text_search: bool
@@ -170,6 +173,7 @@ class Settings(NamedTuple):
     relayhost: str
     relay_tls_level: str
     logs_to_stdout: bool
+    dns_server: str
     log_level: str
     vmail_uid: int
     vmail_gid: int

@@ -20,6 +20,7 @@ from mailroster.daemons.healing import Displaced, Healer
 from mailroster.daemons.instance_lock import single_instance
 from mailroster.daemons.log_stream import streamed
 from mailroster.daemons.policy.service import argv as policy_argv
+from mailroster.daemons.signing import Signing
 from mailroster.daemons.supervisor import STOP_S, Server, Supervisor
 from mailroster.daemons.tasks import (
     Stopped,
@@ -101,6 +102,7 @@ class Up:
         self._healer = Healer(
             settings, layout, self._follower, self._supervisors(), self._prepare, self._flush
         )
+        self._signing = Signing(settings, layout, self._prepare, lambda: self._healer.check_owner())
         self._is_displaced = False
 
     async def run(self) -> None:
@@ -142,13 +144,15 @@ class Up:
             await unless_stopped(stop, in_thread(self._unlock))
             await unless_stopped(stop, in_thread(self._escape_folders))
             await unless_stopped(stop, in_thread(self._follower.finish_deletions))
+            await unless_stopped(stop, self._signing.start(), to_its_end=True)
             for server in self._servers:
                 await unless_stopped(stop, server.start(), to_its_end=True)
             await self._ready(stop)
             await unless_stopped(stop, in_thread(self._flush))
             await self._healer.record()
             work: list[Coroutine[Any, Any, None]] = [
-                each.keep(stop) for each in self._supervisors()
+                *(each.keep(stop) for each in self._supervisors()),
+                self._signing.keep(stop),
             ]
             await run_until_stopped(
                 stop, [*work, self._healer.watch(stop)], self._follower.follow()
@@ -242,7 +246,8 @@ class Up:
         self._spare.release()
         dovecot, _ = self._servers
         dovecot_ran = dovecot.is_running() or running.dovecot_pid(self._layout) is not None
-        for server in (*reversed(self._servers), self._policy):
+        stopping: list[Supervisor | Signing] = [*reversed(self._servers), self._policy]
+        for server in (*stopping, self._signing):
             try:
                 await server.stop(by_pid_file=is_owner)
             except OSError as error:
@@ -258,7 +263,9 @@ class Up:
     async def _end_strays(self) -> None:
         """Ends servers of this instance without a pid file, whose state folder was lost; and the
         remaining processes of dead servers, such as the session of a busy client."""
-        pid_files = (running.postfix_pid, running.dovecot_pid, running.policy_pid)
+        pid_files = (
+            running.postfix_pid, running.dovecot_pid, running.policy_pid, running.signer_pid,
+        )  # fmt: skip
         named = {pid(self._layout) for pid in pid_files}
         for pid, name in (await in_thread(families.servers_of, self._layout)).items():
             if pid in named:

@@ -15,6 +15,7 @@ from mailroster.daemons.follower import Follower
 from mailroster.daemons.healing import Displaced, Healer
 from mailroster.daemons.instance_lock import single_instance
 from mailroster.daemons.policy.service import argv as policy_argv
+from mailroster.daemons.signing import Signing
 from mailroster.daemons.supervisor import Server, Supervisor
 from mailroster.daemons.tasks import (
     Stopped,
@@ -73,6 +74,7 @@ class Watch:
         )
         self._policy = Supervisor(server, log, check=lambda: self._healer.check_owner())
         self._healer = Healer(settings, layout, self._follower, [self._policy], self._prepare)
+        self._signing = Signing(settings, layout, self._prepare, lambda: self._healer.check_owner())
 
     def once(self) -> None:
         """Creates missing files, and reconciles until no change waits for time to pass. Raises as
@@ -117,10 +119,11 @@ class Watch:
             in_force.write(self._settings, self._layout, endpoints(self._settings))
             await self._policy.stop()  # it may be of another version
             await unless_stopped(stop, self._start_policy(), to_its_end=True)
+            await unless_stopped(stop, self._signing.start(), to_its_end=True)
             await self._healer.record()
             log(f"in step: {self._settings.config} is followed")
             sd_notify.notify(sd_notify.READY)
-            work = [self._policy.keep(stop), self._healer.watch(stop)]
+            work = [self._policy.keep(stop), self._signing.keep(stop), self._healer.watch(stop)]
             await run_until_stopped(stop, work, self._follower.follow())
         except Displaced:
             is_owner = False  # the server of the pid file belongs to another process now
@@ -131,6 +134,7 @@ class Watch:
             if is_owner:
                 in_force.remove(self._layout)
             await self._policy.stop(by_pid_file=is_owner)
+            await self._signing.stop(by_pid_file=is_owner)
 
     async def _start_policy(self) -> None:
         """Starts the policy service. If that fails, mail goes on, and it is tried again."""

@@ -13,6 +13,8 @@ from mailroster.system import processes
 
 #: The module of our policy service, and its user.
 POLICY_MODULE, POLICY_USER = "mailroster.daemons.policy.service", "postfix"
+#: The user of OpenDKIM.
+SIGNER_USER = "opendkim"
 #: Postfix pads its pid with blanks, and leaves old lines below it.
 _PID_LINE_MAX = 100
 
@@ -38,6 +40,17 @@ def policy_pid(layout: Layout) -> int | None:
     """The pid of our policy service, or of that of an earlier version."""
     paths = layout.policy_pid, layout.old_policy_pid
     return _first_pid(paths, lambda pid: _is_policy(pid, layout))
+
+
+def signer_pid(layout: Layout) -> int | None:
+    """The pid of our OpenDKIM, which does not lock its pid file."""
+    return _pid(layout.signer_pid, lambda pid: is_signer(pid, layout), locked=False)
+
+
+def is_signer(pid: int, layout: Layout) -> bool:
+    """Whether a process is the OpenDKIM of this instance."""
+    is_right = processes.program_name(pid) == "opendkim" and _names(pid, layout.signer_conf)
+    return is_right and processes.is_trusted(pid, *processes.uids(SIGNER_USER))
 
 
 def up_pid(layout: Layout) -> int | None:

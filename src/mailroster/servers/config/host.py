@@ -46,6 +46,8 @@ _CLASSES = "smtpd_restriction_classes"
 _HELO = "smtpd_helo_restrictions"
 #: The cleanup service of submissions, and the prefix of our parameters.
 CLEANUP, _PREFIX = "mailroster-cleanup", "mailroster_"
+#: The parameters with our signer, and with the milters of submissions.
+MILTER, SUBMISSION_MILTERS = "mailroster_dkim", "mailroster_milters"
 _SENDERS = "  -o smtpd_sender_restrictions=$mailroster_submission_restrictions"
 #: The services for submissions, with the names that an existing one may have in master.cf.
 _SUBMISSIONS = {

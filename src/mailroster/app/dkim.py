@@ -66,7 +66,7 @@ class RotationState(NamedTuple):
 
 def domains(home: Home) -> list[str]:
     """The domains that an account or an alias names."""
-    return sorted(_domains(home.roster(), home.settings))
+    return sorted(_domains(home.roster().in_memory(), home.settings))
 
 
 def _domains(roster: Roster, settings: Settings) -> set[str]:
@@ -159,7 +159,7 @@ def _record(key: Key, *, created: bool, signs: bool) -> Record:
 def put_in_force(home: Home) -> None:
     """Makes a running OpenDKIM use the keys at once. For a user who may not do that, and for the
     first key, the running server does it."""
-    if os.geteuid() == 0 and signer.is_active(home.layout):
+    if os.geteuid() == 0 and signer.active(home.layout):
         try:
             signer.Signer(home.settings, home.layout).reconcile()
         except (TryAgain, OSError) as error:

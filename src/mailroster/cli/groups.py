@@ -20,6 +20,7 @@ HEADINGS = {
         Group("regexp", "aliases by pattern"),
         Group("sender", "rights to send as another address"),
         Group("relay", "servers through which mail leaves"),
+        Group("dkim", "keys that sign outgoing mail", ("config", "dkim")),
         Group("dovecot-master", "users who may log in as any account"),
         Group("sieve", "Sieve scripts"),
         Group("overlay", "local changes of a read-only folder"),

@@ -16,6 +16,7 @@ from mailroster.base.settings import Settings
 from mailroster.daemons.errands import reason_of
 from mailroster.daemons.supervisor import Server, Supervisor, pause
 from mailroster.servers import dkim_keys, running, signer
+from mailroster.servers.config.dkim import KINDS, RSA
 from mailroster.servers.reopen import reload_postfix
 from mailroster.system.log import Retry, log
 from mailroster.system.threads import in_thread
@@ -38,54 +39,57 @@ class Signing:
         and Postfix. `check`: see Supervisor."""
         self._settings, self._layout, self._prepare = settings, layout, prepare
         self._signer = signer.Signer(settings, layout, observer=True)
-        self._supervisor = Supervisor(
-            Server(
-                "opendkim",
-                signer.argv(layout),
-                lambda: running.signer_pid(layout),
-                layout.signer_pid,
-            ),
-            log,
-            check=check,
-        )
+        self._supervisors = {
+            kind: Supervisor(self._server(kind), log, check=check) for kind in KINDS
+        }
         self._retry = Retry("the DKIM keys are not in step", "the DKIM keys are in step again")
         self._logged: tuple[Finding, ...] = ()
         self._was_missing = False
 
-    def is_active(self) -> bool:
-        return signer.is_active(self._layout)
+    def _server(self, kind: str) -> Server:
+        layout = self._layout
+        name = "opendkim" if kind == RSA else f"opendkim for {kind}"
+        path = layout.signer(kind).pid
+        return Server(
+            name, signer.argv(layout, kind), lambda: running.signer_pid(layout, kind), path
+        )
+
+    def supervisors(self) -> list[Supervisor]:
+        return [*self._supervisors.values()]
+
+    def pids(self) -> set[int | None]:
+        """The pids of the signers, by their pid files."""
+        return {running.signer_pid(self._layout, kind) for kind in KINDS}
+
+    def _is_active(self, kind: str) -> bool:
+        return kind in signer.active(self._layout)
 
     async def start(self) -> None:
-        """Starts the signer if there are keys. If that fails, mail waits, and it is tried again."""
-        if not self.is_active():
-            await self._supervisor.stop()  # of a start with keys
-            return
-        try:
-            await self._supervisor.start()
-            await in_thread(signer.reload, self._layout)  # it may have outlived the last `up`
-        except ServerError as error:
-            log(str(error))
-
-    @property
-    def name(self) -> str:
-        return self._supervisor.name
-
-    async def stop(self, *, by_pid_file: bool) -> None:
-        await self._supervisor.stop(by_pid_file=by_pid_file)
+        """Starts the signers for which there are keys. If one fails, mail waits, and it is tried
+        again."""
+        for kind, supervisor in self._supervisors.items():
+            if not self._is_active(kind):
+                await supervisor.stop()  # of a start with keys
+                continue
+            try:
+                await supervisor.start()
+                await in_thread(signer.reload, self._layout, kind)  # it may have outlived an `up`
+            except ServerError as error:
+                log(str(error))
 
     async def keep(self, stop: asyncio.Event) -> None:
-        """Keeps the signer running, and its files in step, until `stop` is set."""
-        looking = asyncio.gather(self._look_again(stop), self._rotate_again(stop))
-        try:
-            while not stop.is_set() and not self.is_active():
-                await pause(LOOK_S, stop)
-            if not stop.is_set():
-                await self._supervisor.keep(stop)
-        finally:
-            if stop.is_set():
-                await looking
-            else:
-                looking.cancel()
+        """Keeps the signers running, and their files in step, until `stop` is set."""
+        await asyncio.gather(
+            self._look_again(stop),
+            self._rotate_again(stop),
+            *(self._keep(kind, stop) for kind in KINDS),
+        )
+
+    async def _keep(self, kind: str, stop: asyncio.Event) -> None:
+        while not stop.is_set() and not self._is_active(kind):
+            await pause(LOOK_S, stop)
+        if not stop.is_set():
+            await self._supervisors[kind].keep(stop)
 
     async def _look_again(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -114,41 +118,38 @@ class Signing:
             logged = messages
 
     async def _look(self, stop: asyncio.Event) -> None:
-        if not self.is_active():
-            await self._activate(stop)
+        settings, layout = self._settings, self._layout
+        if not signer.active(layout):
+            if settings.enable_opendkim and await in_thread(dkim_keys.has_keys, settings):
+                await self._begin(stop)
             return
         outcome = await in_thread(self._signer.reconcile)
-        if outcome.findings != self._logged:
-            for finding in outcome.findings:
-                if finding not in self._logged:
-                    log(str(finding))
-            self._logged = outcome.findings
+        for finding in outcome.findings:
+            if finding not in self._logged:
+                log(str(finding))
+        self._logged = outcome.findings
         if outcome.changed:
             log(f"DKIM keys that sign: {', '.join(outcome.signs) or 'none'}")
-        if await in_thread(self._has_no_socket):
-            async with self._supervisor.stopped() as start:
-                await start()
+        if outcome.new_kinds:
+            await self._begin(stop)
+        for kind, supervisor in self._supervisors.items():
+            if supervisor.is_running() and not os.path.exists(layout.signer(kind).socket):
+                async with supervisor.stopped() as start:
+                    await start()
 
-    async def _activate(self, stop: asyncio.Event) -> None:
-        """Begins to sign when the first key appears."""
-        settings = self._settings
-        if not settings.enable_opendkim or not await in_thread(dkim_keys.has_keys, settings):
-            return
+    async def _begin(self, stop: asyncio.Event) -> None:
+        """Begins to sign with the first key of a kind."""
         if not signer.is_installed():
             if not self._was_missing:
                 self._was_missing = True
                 log("there are DKIM keys, but OpenDKIM is not installed: nothing is signed")
             return
         await in_thread(self._prepare)
-        if not self.is_active() or stop.is_set():
-            return
-        await self._supervisor.start()
+        for kind in signer.active(self._layout):
+            if not stop.is_set():
+                await self._supervisors[kind].start()
         if self._layout.kind == "host":
             log("OpenDKIM is ready to sign; make Postfix use it: setup integrate --apply --reload")
             return
         await in_thread(reload_postfix, self._layout)
         log("OpenDKIM signs outgoing mail")
-
-    def _has_no_socket(self) -> bool:
-        """Whether the running signer has lost its socket, so that no milter reaches it."""
-        return self._supervisor.is_running() and not os.path.exists(self._layout.signer)

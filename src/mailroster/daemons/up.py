@@ -246,8 +246,8 @@ class Up:
         self._spare.release()
         dovecot, _ = self._servers
         dovecot_ran = dovecot.is_running() or running.dovecot_pid(self._layout) is not None
-        stopping: list[Supervisor | Signing] = [*reversed(self._servers), self._policy]
-        for server in (*stopping, self._signing):
+        last = (self._policy, *self._signing.supervisors())
+        for server in (*reversed(self._servers), *last):
             try:
                 await server.stop(by_pid_file=is_owner)
             except OSError as error:
@@ -263,10 +263,8 @@ class Up:
     async def _end_strays(self) -> None:
         """Ends servers of this instance without a pid file, whose state folder was lost; and the
         remaining processes of dead servers, such as the session of a busy client."""
-        pid_files = (
-            running.postfix_pid, running.dovecot_pid, running.policy_pid, running.signer_pid,
-        )  # fmt: skip
-        named = {pid(self._layout) for pid in pid_files}
+        pid_files = (running.postfix_pid, running.dovecot_pid, running.policy_pid)
+        named = {pid(self._layout) for pid in pid_files} | self._signing.pids()
         for pid, name in (await in_thread(families.servers_of, self._layout)).items():
             if pid in named:
                 continue

@@ -134,7 +134,8 @@ class Watch:
             if is_owner:
                 in_force.remove(self._layout)
             await self._policy.stop(by_pid_file=is_owner)
-            await self._signing.stop(by_pid_file=is_owner)
+            for each in self._signing.supervisors():
+                await each.stop(by_pid_file=is_owner)
 
     async def _start_policy(self) -> None:
         """Starts the policy service. If that fails, mail goes on, and it is tried again."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 from mailroster.base.layout import Layout
+from mailroster.servers.config.dkim import KINDS
 from mailroster.servers.running import POLICY_MODULE, POLICY_USER, is_signer
 from mailroster.servers.survivors import environment, is_neighbour
 from mailroster.system import processes
@@ -244,7 +245,7 @@ def _name_of(entry: ProcessEntry, layout: Layout) -> str:
     if words[-4:-1] == list(map(os.fsencode, policy)):
         is_trusted = processes.is_trusted(entry.pid, *processes.uids(POLICY_USER))
         return "policy service" if is_trusted else ""
-    if words[-1] == os.fsencode(layout.signer_conf) and is_signer(entry.pid, layout):
+    if any(is_signer(entry.pid, layout, kind) for kind in KINDS):
         return "opendkim"
     if layout.kind == "host" or not processes.is_trusted(entry.pid):
         return ""

@@ -4,7 +4,7 @@ import os
 import pwd
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings, name_warning, relay_warning
@@ -40,8 +40,8 @@ def prepare_host(settings: Settings, layout: Layout) -> None:
     make_folders(settings, layout, table_folders(settings, layout))
     _write_postmap_config(settings, layout)
     _record_trust(settings, layout)
-    signs = Signer(settings, layout).begin(networks_of_host(layout))
-    milters = host.SUBMISSION_MILTERS if signs else ""
+    signers = Signer(settings, layout).begin(networks_of_host(layout))
+    milters = host.SUBMISSION_MILTERS if signers else ""
     _write_programs(settings, layout, dialect(version.version()), milters)
     Disk().replace(layout.layout_file, f"{layout.kind}\n".encode(), mode=0o644)
 
@@ -86,9 +86,9 @@ def _write_configuration(
         entry.name: entry.value
         for entry in overrides.entries(overrides.MAIN, activation.overrides.main)
     }
-    signs = Signer(settings, layout).begin(dkim.networks(own.get("mynetworks", "")))
-    files = _configuration(resolved, layout, dovecot, activation.overrides, signs=signs)
-    _write_programs(resolved, layout, dovecot, dkim.SUBMISSION_MILTERS if signs else "")
+    signers = Signer(settings, layout).begin(dkim.networks(own.get("mynetworks", "")))
+    files = _configuration(resolved, layout, dovecot, activation.overrides, signers=signers)
+    _write_programs(resolved, layout, dovecot, dkim.SUBMISSION_MILTERS if signers else "")
     is_open = _is_open(resolved, layout, activation.overrides.main)
     if layout.kind == "system" and not is_open:
         report(
@@ -116,13 +116,15 @@ def _configuration(
     dovecot: Dialect,
     own: overrides.Overrides,
     *,
-    signs: bool,
+    signers: Sequence[str],
 ) -> dict[str, str]:
-    """The texts of all configuration files, by path, with the overrides merged. `signs`: OpenDKIM
-    signs what leaves."""
+    """The texts of all configuration files, by path, with the overrides merged. `signers`: see
+    postfix.main_cf."""
     names = postfix.listeners(settings)
-    main = overrides.main_cf(postfix.main_cf(settings, layout, signs=signs), own.main)
-    master = overrides.master_cf(postfix.master_cf(settings, signs=signs), own.master, names)
+    main = overrides.main_cf(postfix.main_cf(settings, layout, signers), own.main)
+    master = overrides.master_cf(
+        postfix.master_cf(settings, signs=bool(signers)), own.master, names
+    )
     files = {f"{layout.postfix}/main.cf": main, f"{layout.postfix}/master.cf": master}
     limit = overrides.message_size_limit(own.main, settings.message_size_limit)
     for name, text in dovecot.files(settings._replace(message_size_limit=limit), layout).items():

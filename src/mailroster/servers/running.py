@@ -42,14 +42,15 @@ def policy_pid(layout: Layout) -> int | None:
     return _first_pid(paths, lambda pid: _is_policy(pid, layout))
 
 
-def signer_pid(layout: Layout) -> int | None:
-    """The pid of our OpenDKIM, which does not lock its pid file."""
-    return _pid(layout.signer_pid, lambda pid: is_signer(pid, layout), locked=False)
+def signer_pid(layout: Layout, kind: str) -> int | None:
+    """The pid of our OpenDKIM for one kind of keys. It does not lock its pid file."""
+    return _pid(layout.signer(kind).pid, lambda pid: is_signer(pid, layout, kind), locked=False)
 
 
-def is_signer(pid: int, layout: Layout) -> bool:
-    """Whether a process is the OpenDKIM of this instance."""
-    is_right = processes.program_name(pid) == "opendkim" and _names(pid, layout.signer_conf)
+def is_signer(pid: int, layout: Layout, kind: str) -> bool:
+    """Whether a process is that OpenDKIM."""
+    is_right = processes.program_name(pid) == "opendkim"
+    is_right = is_right and _names(pid, layout.signer(kind).conf)
     return is_right and processes.is_trusted(pid, *processes.uids(SIGNER_USER))
 
 

@@ -1,8 +1,10 @@
 """Keeps the files of OpenDKIM in step with the keys of the config folder.
 
-OpenDKIM signs if there is a key, and the setting is on. Then the state folder has an opendkim.conf,
-two tables, and a copy of each key that signs; only OpenDKIM's user can read a copy. So a key may
-stay 0600 in a folder that OpenDKIM can't enter, and a damaged key file does not stop the signing.
+OpenDKIM signs if there is a key, and the setting is on. One process signs with one algorithm
+(SignatureAlgorithm), so there is one for each kind of keys. Then the state folder has for each an
+opendkim.conf and two tables, and a copy of each key that signs; only OpenDKIM's user can read it.
+So a key may stay 0600 in a folder that OpenDKIM can't enter, and a damaged key file does not stop
+the signing.
 
 OpenDKIM reads its files again on SIGUSR1, for the next message. Copies that are no longer used stay
 for a minute, for messages that are under way.
@@ -12,7 +14,7 @@ import os
 import pwd
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from mailroster.base.findings import (
@@ -43,16 +45,26 @@ CODE = "bad-dkim-key"
 
 
 class Outcome(NamedTuple):
-    """The result of a reconciliation. `signs`: the names of the records of the keys that sign."""
+    """The result of a reconciliation. `changed`: the kinds of keys whose tables have changed;
+    `signs`: the names of the records of the keys that sign; `new_kinds`: the kinds of keys for
+    which no OpenDKIM is set up yet."""
 
-    changed: bool
-    signs: tuple[str, ...]
+    changed: tuple[str, ...]
+    signs: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    new_kinds: tuple[str, ...] = ()
 
 
-def is_active(layout: Layout) -> bool:
-    """Whether OpenDKIM is set up, and Postfix needs its signatures."""
-    return os.path.exists(layout.signer_conf)
+def active(layout: Layout) -> list[str]:
+    """The kinds of keys for which an OpenDKIM is set up, and Postfix needs its signatures."""
+    return [kind for kind in dkim.KINDS if os.path.exists(layout.signer(kind).conf)]
+
+
+def planned(settings: Settings, layout: Layout) -> list[str]:
+    """The kinds of keys with which OpenDKIM signs after the next preparation. Changes nothing."""
+    if not settings.enable_opendkim or not is_installed():
+        return []
+    return Signer(settings, layout).kinds()
 
 
 def is_installed() -> bool:
@@ -68,16 +80,16 @@ def check_installed(settings: Settings) -> None:
         )
 
 
-def argv(layout: Layout) -> tuple[str, ...]:
-    """The command that starts OpenDKIM in the background."""
-    return (PROGRAM, "-x", layout.signer_conf)
+def argv(layout: Layout, kind: str) -> tuple[str, ...]:
+    """The command that starts an OpenDKIM in the background."""
+    return (PROGRAM, "-x", layout.signer(kind).conf)
 
 
-def reload(layout: Layout) -> None:
+def reload(layout: Layout, kind: str) -> None:
     """Makes a running OpenDKIM read its files again."""
-    pid = running.signer_pid(layout)
+    pid = running.signer_pid(layout, kind)
     if pid is not None:
-        processes.send(pid, signal.SIGUSR1, lambda pid: running.is_signer(pid, layout))
+        processes.send(pid, signal.SIGUSR1, lambda pid: running.is_signer(pid, layout, kind))
 
 
 class Signer:
@@ -95,25 +107,32 @@ class Signer:
         self._folders = dkim_keys.folders(settings)
         self._settling = Settling(settings.settle_seconds, observer=observer)
         self._seen: object = None
-        self._outcome = Outcome(False, ())
+        self._outcome = Outcome(())
 
-    def begin(self, networks: Iterable[str]) -> bool:
+    def begin(self, networks: Iterable[str]) -> list[str]:
         """Sets the files up before Postfix is configured, or removes them if nothing is to be
-        signed. `networks`: those that may send without a login. Returns whether OpenDKIM signs.
+        signed. `networks`: those that may send without a login. Returns the kinds of keys that
+        sign.
 
         Raises TryAgain and OSError.
         """
         if not self._settings.enable_opendkim:
-            self._remove()
-            return False
-        if not is_active(self._layout) and not (
-            is_installed() and dkim_keys.has_keys(self._settings)
-        ):
-            return False
-        outcome = self._locked(networks, accept=False)
-        if not outcome.signs and self._has_accounts():
-            self._remove()
-        return is_active(self._layout)
+            self._remove(dkim.KINDS)
+            return []
+        if not active(self._layout) and not (is_installed() and dkim_keys.has_keys(self._settings)):
+            return []
+        with FolderLock(self._layout.state):
+            keys, _ = self._keys(accept=False)
+            kinds = {key.kind for key in keys}
+            if self._has_accounts():
+                self._remove({*dkim.KINDS} - kinds)
+            self._write(keys, {*kinds, *active(self._layout)}, networks)
+        return active(self._layout)
+
+    def kinds(self) -> list[str]:
+        """The kinds of the keys that sign, or will sign."""
+        keys, _ = self._keys(accept=False)
+        return [kind for kind in dkim.KINDS if any(key.kind == kind for key in keys)]
 
     def reconcile(self, *, accept: bool = False) -> Outcome:
         """Puts the keys of the config folder in force, if OpenDKIM is set up, and makes it read
@@ -121,29 +140,30 @@ class Signer:
         seen = [dkim_keys.identities(folder) for folder in self._folders], self._state()
         if seen == self._seen and not accept:
             self._drop_stale()
-            return self._outcome._replace(changed=False)
-        outcome = self._locked(None, accept=accept)
-        if outcome.changed:
-            reload(self._layout)
+            return self._outcome._replace(changed=())
+        with FolderLock(self._layout.state):
+            keys, findings = self._keys(accept)
+            kinds = active(self._layout)
+            changed = tuple(self._write(keys, kinds, None)) if kinds else ()
+        for kind in changed:
+            reload(self._layout, kind)
+        new = {key.kind for key in keys} - {*kinds}
+        names = tuple(key.name() for key in keys)
+        outcome = Outcome(changed, names, tuple(findings), tuple(sorted(new)))
         self._outcome = outcome
         waits = any(finding.code == "held-back" for finding in outcome.findings)
         self._seen = None if waits else (seen[0], self._state())
         return outcome
 
     def _state(self) -> list[object]:
-        layout = self._layout
-        files = (layout.signer_conf, layout.signer_key_table, layout.signer_signing_table)
-        return [identity(path) for path in (*files, layout.signer_keys)]
+        paths = [self._layout.signer_keys]
+        for kind in dkim.KINDS:
+            paths += self._layout.signer(kind)[:4]
+        return [identity(path) for path in paths]
 
     def _has_accounts(self) -> bool:
         """Whether the folder has an accounts file; if not, it may be an empty mount point."""
         return any(os.path.exists(each.path_of(ACCOUNTS.file)) for each in self._folders)
-
-    def _locked(self, networks: Iterable[str] | None, *, accept: bool) -> Outcome:
-        with FolderLock(self._layout.state):
-            keys, findings = self._keys(accept)
-            changed = self._write(keys, networks) if keys or is_active(self._layout) else False
-        return Outcome(changed, tuple(key.name() for key in keys), tuple(findings))
 
     def _keys(self, accept: bool) -> tuple[list[Key], list[Finding]]:
         """The keys that sign, and the findings in their files."""
@@ -181,9 +201,10 @@ class Signer:
         return findings
 
     def _live(self) -> dict[str, Key]:
-        """The keys in the present KeyTable whose copies exist, by the names of their records."""
+        """The keys in the present KeyTables whose copies exist, by the names of their records."""
         result = {}
-        for line in _text(self._layout.signer_key_table).split("\n"):
+        tables = (_text(self._layout.signer(kind).key_table) for kind in dkim.KINDS)
+        for line in "\n".join(tables).split("\n"):
             name, _, value = line.partition(" ")
             domain, _, rest = value.partition(":")
             selector, _, path = rest.partition(":")
@@ -193,36 +214,43 @@ class Signer:
                 result[name] = Key(domain, selector, "", kind, b"", digest)
         return result
 
-    def _write(self, keys: list[Key], networks: Iterable[str] | None) -> bool:
-        """Writes the files; returns whether one that OpenDKIM reads has changed."""
-        layout = self._layout
-        user = pwd.getpwnam(USER)
+    def _write(
+        self, keys: list[Key], kinds: Iterable[str], networks: Iterable[str] | None
+    ) -> list[str]:
+        """Writes the files for some kinds of keys; the kinds whose files have changed. `networks`:
+        None leaves them as they are."""
         group = pwd.getpwnam(GROUP).pw_gid
-        self._make_folders(user.pw_uid, group)
-        for key in keys:
+        return [kind for kind in kinds if self._write_kind(keys, kind, networks, group)]
+
+    def _write_kind(
+        self, keys: list[Key], kind: str, networks: Iterable[str] | None, group: int
+    ) -> bool:
+        paths, user = self._layout.signer(kind), pwd.getpwnam(USER)
+        self._make_folders(paths.folder, user.pw_uid, group)
+        own = [key for key in keys if key.kind == kind]
+        for key in own:
             self._copy(key, user.pw_uid, user.pw_gid)
         files = {
-            layout.signer_key_table: dkim.key_table(keys, layout),
-            layout.signer_signing_table: dkim.signing_table(keys, self._settings.hostname),
+            paths.key_table: dkim.key_table(own, self._layout),
+            paths.signing_table: dkim.signing_table(own, self._settings.hostname),
         }
-        if networks is not None or not is_active(layout):
-            files[layout.signer_conf] = dkim.opendkim_conf(
-                layout, USER, GROUP, sorted(networks or ())
-            )
+        if networks is not None:
+            internal = sorted(networks)
+            files[paths.conf] = dkim.opendkim_conf(self._layout, kind, USER, GROUP, internal)
         changed = False
         for path, text in files.items():
-            if read(path) != text.encode() or not os.path.exists(path):
+            if not os.path.exists(path) or read(path) != text.encode():
                 Disk().replace(path, text.encode(), mode=0o640, group=group)
                 changed = True
         return changed
 
-    def _make_folders(self, uid: int, gid: int) -> None:
+    def _make_folders(self, folder: str, uid: int, gid: int) -> None:
         layout = self._layout
-        sockets = os.path.dirname(layout.signer)
         for path, owner, mode in (
             (layout.signer_folder, (0, gid), 0o710),
+            (folder, (0, gid), 0o710),
             (layout.signer_keys, (0, gid), 0o710),
-            (sockets, (uid, gid), 0o750),
+            (layout.signer_sockets, (uid, gid), 0o750),
         ):
             if not os.path.isdir(path):
                 make_folder(path)
@@ -243,9 +271,9 @@ class Signer:
 
     def _drop_stale(self) -> None:
         """Removes the copies that have not signed for a while."""
-        table = self._layout.signer_key_table
-        age_s = time.time() - identity(table).mtime_ns / 1e9
-        if identity(table) == ABSENT or 0 <= age_s < _KEPT_S:
+        tables = [identity(self._layout.signer(kind).key_table) for kind in dkim.KINDS]
+        written_s = max(table.mtime_ns for table in tables) / 1e9
+        if not written_s or 0 <= time.time() - written_s < _KEPT_S:
             return
         used = {key.digest for key in self._live().values()}
         for name in os.listdir(self._layout.signer_keys):
@@ -253,12 +281,14 @@ class Signer:
                 Disk().remove(os.path.join(self._layout.signer_keys, name))
                 self._seen = None
 
-    def _remove(self) -> None:
-        """Removes the files: nothing is signed."""
+    def _remove(self, kinds: Collection[str]) -> None:
+        """Removes the files for some kinds of keys: nothing is signed with them."""
         layout = self._layout
-        paths = [layout.signer_conf, layout.signer_key_table, layout.signer_signing_table]
+        paths = [path for kind in kinds for path in layout.signer(kind)[1:4]]
         if os.path.isdir(layout.signer_keys):
-            paths += (entry.path for entry in os.scandir(layout.signer_keys))
+            names = (name for name in os.listdir(layout.signer_keys))
+            names = (name for name in names if name.partition("-")[0] in kinds)
+            paths += (os.path.join(layout.signer_keys, name) for name in names)
         for path in paths:
             if os.path.lexists(path):
                 Disk().remove(path)

@@ -79,6 +79,8 @@ ARGUMENTS = {
     "status": [],
     "completion": ["bash"],
     "version": [],
+    "config dkim": ["--domain", "x.com", "--keytype", "ed25519"],
+    "dkim rotate": ["x.com"],
 }
 #: Runs without an end, or as root only, and writes messages on standard error alone.
 SERVERS = {"up", "watch", "tables", "debug login", "debug show-mail-logs"}

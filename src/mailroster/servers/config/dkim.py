@@ -226,23 +226,25 @@ def signing_table(keys: Sequence[Key], hostname: str) -> str:
     return "".join(lines)
 
 
-def opendkim_conf(layout: Layout, user: str, group: str, networks: Sequence[str]) -> str:
-    """opendkim.conf. It signs only mail of users who logged in, of this machine, and of `networks`:
-    a stranger must never get a signature, whatever a postfix-main.cf sends to this milter."""
+def opendkim_conf(layout: Layout, kind: str, user: str, group: str, networks: Sequence[str]) -> str:
+    """opendkim.conf for one kind of keys. It signs only mail of users who logged in, of this
+    machine, and of `networks`: a stranger must never get a signature, whatever a postfix-main.cf
+    sends to this milter."""
     internal = ",".join(("127.0.0.1", "::1", "localhost", *networks))
+    paths = layout.signer(kind)
     return f"""\
 # Written by mailroster: changes made here are lost.
 UserID {user}:{group}
 UMask 007
-Socket local:{layout.signer}
-PidFile {layout.signer_pid}
+Socket local:{paths.socket}
+PidFile {paths.pid}
 Mode s
+SignatureAlgorithm {kind}-sha256
 Syslog yes
 Canonicalization relaxed/relaxed
 OversignHeaders From
-KeyTable file:{layout.signer_key_table}
-SigningTable refile:{layout.signer_signing_table}
-MultipleSignatures yes
+KeyTable file:{paths.key_table}
+SigningTable refile:{paths.signing_table}
 # The copies are 0400 of its own user; it would also refuse a folder below a sticky one, as /tmp.
 RequireSafeKeys no
 InternalHosts {internal}
@@ -255,12 +257,15 @@ On-NoSignature accept
 # -- Postfix
 
 
-def milter(layout: Layout) -> str:
-    """The milter for main.cf. While it does not answer, mail is refused for now or waits: it never
-    leaves without a signature (postconf(5), milter_default_action)."""
-    socket = layout.from_postfix(layout.signer)
+def milter(layout: Layout, kinds: Iterable[str]) -> str:
+    """The milters for main.cf, one for each kind of keys. While one does not answer, mail is
+    refused for now or waits: it never leaves without a signature (postconf(5),
+    milter_default_action)."""
     limits = "connect_timeout=5s, command_timeout=15s, content_timeout=60s"
-    return f"{{ unix:{socket}, default_action=tempfail, {limits} }}"
+    sockets = (layout.from_postfix(layout.signer(kind).socket) for kind in kinds)
+    return ", ".join(
+        f"{{ unix:{socket}, default_action=tempfail, {limits} }}" for socket in sockets
+    )
 
 
 def with_milter(milters: str, name: str) -> str:

@@ -1,6 +1,6 @@
 """main.cf and master.cf of a private Postfix (postconf(5), master(5)). Pure text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mailroster.base.layout import Layout
 from mailroster.base.setting_rules import PORTS, RELAY_TLS_LEVELS, words
@@ -30,9 +30,9 @@ from mailroster.servers.config.smtp_safety import (
 )
 
 
-def main_cf(settings: Settings, layout: Layout, *, signs: bool = False) -> str:
-    """main.cf. It doesn't change with the accounts, which are in the tables. `signs`: OpenDKIM
-    signs what leaves."""
+def main_cf(settings: Settings, layout: Layout, signers: Sequence[str] = ()) -> str:
+    """main.cf. It doesn't change with the accounts, which are in the tables. `signers`: the kinds
+    of keys with which OpenDKIM signs what leaves."""
     tables = lookups(settings, layout)
     return "".join(
         (
@@ -42,7 +42,7 @@ def main_cf(settings: Settings, layout: Layout, *, signs: bool = False) -> str:
             _clients(settings, layout, tables),
             _restrictions(settings, layout, tables),
             _hidden(settings),
-            _signed(layout) if signs else "",
+            _signed(layout, signers) if signers else "",
         )
     )
 
@@ -189,12 +189,12 @@ def _hidden(settings: Settings) -> str:
 {_lines(hidden_headers())}{_lines(submission_checks({}))}"""
 
 
-def _signed(layout: Layout) -> str:
+def _signed(layout: Layout, signers: Sequence[str]) -> str:
     """The signer of submissions, and of what the server itself sends. Mail from other servers does
     not pass it: it never waits for it, and is never signed."""
     return f"""
 # Nothing leaves without its signature: while OpenDKIM is down, it is refused for now, or waits.
-{dkim.MILTER} = {dkim.milter(layout)}
+{dkim.MILTER} = {dkim.milter(layout, signers)}
 {dkim.SUBMISSION_MILTERS} = ${dkim.MILTER}
 {dkim.NON_SMTPD} = ${dkim.MILTER}
 {dkim.FILTER_CLASSES} = {dkim.OWN_MAIL}
@@ -258,7 +258,8 @@ def listeners(settings: Settings) -> dict[str, str]:
 
 
 def master_cf(settings: Settings, *, signs: bool = False) -> str:
-    """master.cf: Debian's services, those for relays, and the open ports. `signs`: see main_cf."""
+    """master.cf: Debian's services, those for relays, and the open ports. `signs`: OpenDKIM
+    signs what users submit."""
     s = settings
     milters = dkim.SUBMISSION_MILTERS if signs else ""
     cleanup = f"{cleanup_service(CLEANUP)}\n\n" if s.hide_client else ""

@@ -84,11 +84,6 @@ VARIABLES = (
         "use logrotate for the folder of the logs, with 'postfix logrotate' (docs/guide/operations.md)",
     ),
     Variable(
-        "ENABLE_OPENDKIM", "0", MISSING, "outgoing mail is not signed with DKIM",
-        "run a separate OpenDKIM or Rspamd and name it as smtpd_milters in postfix-main.cf",
-        default="1",
-    ),
-    Variable(
         "ENABLE_OPENDMARC ENABLE_POLICYD_SPF", "0", MISSING,
         "DMARC and SPF of incoming mail are not checked", _MILTER, default="1",
     ),

@@ -358,7 +358,6 @@ def with_variables(project: Path, text: str) -> None:
         ("ENABLE_POP3=0", OTHER_WAY, "imap_port = 0"),
         ("SSL_CERT_PATH=/nowhere/cert.pem", OTHER_WAY, "isn't on this machine"),
         ("ENABLE_RSPAMD=1", MISSING, "spam"),
-        ("ENABLE_SRS=1", MISSING, "postsrsd"),
         ("ENABLE_CLAMAV__FILE=/run/secrets/f", MISSING, "viruses"),
         ("ENABLE_FETCHMAIL=1", MISSING, "fetched"),
         ("SPOOF_PROTECTION__FILE=/run/secrets/s", NOTE, "unknown to this command"),
@@ -439,15 +438,13 @@ def test_a_container_that_is_given_the_old_variables_judges_them(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder.write(ACCOUNTS, f"a@x.com|{H}\n")
-    monkeypatch.setenv("ENABLE_SRS", "1")
-    monkeypatch.setenv("ENABLE_OPENDKIM", "0")
+    monkeypatch.setenv("ENABLE_MTA_STS", "1")
     ran = folder.setup("adopt", str(folder.config), "--json")
     assert subjects(ran, MISSING) == [
         "ENABLE_OPENDMARC, ENABLE_POLICYD_SPF, on by default",
-        "ENABLE_SRS",
+        "ENABLE_MTA_STS",
     ]
-    monkeypatch.delenv("ENABLE_SRS")
-    monkeypatch.delenv("ENABLE_OPENDKIM")
+    monkeypatch.delenv("ENABLE_MTA_STS")
     assert subjects(folder.setup("adopt", str(folder.config), "--json"), MISSING) == []
 
 

@@ -104,10 +104,6 @@ VARIABLES = (
         "run fail2ban on the logs: mail.log and dovecot.log",
     ),
     Variable(
-        "ENABLE_SRS", "0", MISSING, "the senders of forwarded mail are not rewritten",
-        "run a separate postsrsd and name it in postfix-main.cf",
-    ),
-    Variable(
         "ENABLE_MTA_STS", "0", MISSING, "policies of MTA-STS are not checked",
         "run a separate postfix-mta-sts-resolver and name it as smtp_tls_policy_maps in postfix-main.cf",
     ),

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from mailroster.base.layout import Layout
 from mailroster.base.setting_rules import PORTS, RELAY_TLS_LEVELS, words
 from mailroster.base.settings import Settings
-from mailroster.servers.config import dkim
+from mailroster.servers.config import dkim, srs
 from mailroster.servers.config.lookups import (
     Lookups,
     login_check,
@@ -43,6 +43,7 @@ def main_cf(settings: Settings, layout: Layout, signers: Sequence[str] = ()) -> 
             _restrictions(settings, layout, tables),
             _hidden(settings),
             _signed(layout, signers) if signers else "",
+            srs.main_cf(settings, layout) if settings.enable_srs else "",
         )
     )
 
@@ -160,7 +161,8 @@ def _restrictions(settings: Settings, layout: Layout, tables: Lookups) -> str:
         sender_restrictions.append(forged_senders(layout))
     # Our service comes last, since it answers OK for what it has checked. If it gives no answer,
     # Dovecot answers for the mailboxes that it knows by that very name.
-    recipient_restrictions = ["reject_unlisted_recipient", *tables.recipients]
+    rewritten = [srs.recipients()] if s.enable_srs else []
+    recipient_restrictions = ["reject_unlisted_recipient", *rewritten, *tables.recipients]
     recipient_restrictions.append(policy(layout, recipient_questions(s)))
     if s.enable_quotas:
         recipient_restrictions.append(quota_status(layout))

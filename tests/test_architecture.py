@@ -16,9 +16,8 @@ ROOT = Path(mailroster.__file__).parent
 #: modules named here.
 ROOMS = {
     "base": "address content dns end_date findings layout setting_rules settings sizes spelling",
-    "system": "https name_servers routes "
-    "beneath boot clock file_lock files folder_lock folder_trust log log_file pid_file "
-    "processes programs sd_notify sockets stability threads",
+    "system": "beneath boot clock dns file_lock files folder_lock folder_trust https log log_file "
+    "name_servers pid_file processes programs routes sd_notify sockets stability threads",
     "roster": "documents dovecot formats plan roster",
     "routing": "change incoming lookups router senders trace",
     "edits": "accounts aliases bulk expiry locks notes patterns relays rename rows senders",
@@ -26,15 +25,15 @@ ROOMS = {
     "charts checks effects entry_changes explain graph left_out mailbox mailbox_limit",
     "store": "config_folder history links overlay reader transaction",
     "servers": "certificate_facts certificate_faults certificates config deliveries "
-    "dkim_public doveadm_quota dovecot_auth essentials families folders "
-    "former_owner health host_postfix in_force integrate mail_owner "
-    "mailbox_moves mailboxes move_journal overrides ownership pattern_trace "
-    "patterns ports prepare prerequisites quota_usage reopen running sessions "
-    "sieve survivors version",
+    "dkim_keys dkim_public doveadm_quota dovecot_auth essentials families "
+    "folders former_owner health host_postfix in_force integrate mail_owner "
+    "mailbox_moves mailboxes move_journal new_keys overrides ownership "
+    "pattern_trace patterns ports prepare prerequisites quota_usage reopen "
+    "running sessions sieve signer srs survivors version",
     "publish": "damage destinations live_tables published_files reconcile removal_guard tables "
     "targets",
     "app": "account adopt apply certificate check comparison completion configure "
-    "deletion diff dns expire explanation exporting former_owner history home "
+    "deletion diff dkim dns expire explanation exporting former_owner history home "
     "host_servers importing "
     "leftovers new_findings overlay passwords patterns preview quotas rename "
     "server_findings sieve_scripts status system_errors undo usage",

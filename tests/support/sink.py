@@ -1,4 +1,5 @@
-"""A mail server of a test's own that takes everything: what Postfix sends elsewhere ends here."""
+"""A mail server of a test's own that takes everything but mail for refuse@: what Postfix sends
+elsewhere ends here."""
 
 import socketserver
 import threading
@@ -10,6 +11,7 @@ class Taken(NamedTuple):
 
     recipients: tuple[str, ...]
     content: bytes
+    sender: str = ""
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -42,6 +44,7 @@ class Sink:
 
         say("220 sink")
         recipients: list[str] = []
+        sender = ""
         lmtp = False
         while line := session.rfile.readline().decode("utf-8", "replace").strip():
             verb = line[:4].upper()
@@ -50,6 +53,8 @@ class Sink:
                 say("250-sink")
                 say("250-PIPELINING")
                 say("250 8BITMIME")
+            elif verb == "RCPT" and "<refuse@" in line:
+                say("550 5.1.1 no such user")
             elif verb == "RCPT":
                 recipients.append(line.partition("<")[2].partition(">")[0])
                 say("250 ok")
@@ -58,7 +63,7 @@ class Sink:
                 content = b""
                 while (part := session.rfile.readline()) not in (b".\r\n", b""):
                     content += part
-                self.taken.append(Taken(tuple(recipients), content))
+                self.taken.append(Taken(tuple(recipients), content, sender))
                 for _ in recipients if lmtp else "1":
                     say("250 ok")
                 recipients = []
@@ -66,5 +71,7 @@ class Sink:
                 say("221 bye")
                 return
             else:
+                if verb == "MAIL":
+                    sender = line.partition("<")[2].partition(">")[0]
                 recipients = [] if verb in ("RSET", "MAIL") else recipients
                 say("250 ok")

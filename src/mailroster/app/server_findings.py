@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from itertools import islice
 
 from mailroster.analysis.checks.subject import first_few
+from mailroster.app import dkim
 from mailroster.base.findings import INFO, Finding, Location, ParseError, ServerError, unreadable
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
@@ -49,6 +50,7 @@ def findings(
     except ServerError as error:
         warn(f"the Sieve scripts are not checked: {error}")
     result += without_postmaster(settings, roster)
+    result += dkim.findings(settings, roster)
     if accounts := list(with_fields(roster.accounts)):
         result += misplaced(roster.accounts, accounts, settings.mail)
         try:

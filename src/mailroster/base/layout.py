@@ -1,6 +1,7 @@
 """The paths of the files of an instance."""
 
 import os
+from typing import NamedTuple
 
 from mailroster.base.address import split
 from mailroster.base.settings import LAYOUT_FILE, ORIGIN, UNTRUSTED, Settings
@@ -12,6 +13,17 @@ _DOVECOT_SOCKET = "/login/ssl-parameters-longest"
 
 #: In the config folder: the renames of mail folders that are not completed (servers/move_journal).
 MOVES = ".mailroster-moves"
+
+
+class SignerPaths(NamedTuple):
+    """The files of one OpenDKIM."""
+
+    folder: str
+    conf: str
+    key_table: str
+    signing_table: str
+    pid: str
+    socket: str
 
 
 class Layout:
@@ -30,6 +42,7 @@ class Layout:
         self._set_sockets()
         self._set_markers()
         self._set_process_files()
+        self._set_signer()
         self._set_links()
         if kind == "host":
             self._set_host_paths()
@@ -125,6 +138,30 @@ class Layout:
         #: Exists while Dovecot is down because it was stopped, not killed.
         self.stopped = self._below(self.state, "stopped")
 
+    def _set_signer(self) -> None:
+        """The files of OpenDKIM, which exist only if it signs."""
+        self.signer_folder = self._below(self.state, "dkim")
+        #: Copies of the keys, each readable only by OpenDKIM's user.
+        self.signer_keys = self._below(self.signer_folder, "keys")
+        #: Its sockets, in a folder that only it and Postfix can enter.
+        self.signer_sockets = self._below(self.signer_folder, "run")
+
+        #: The secret of postsrsd, and its pid.
+        self.srs_secret = self._below(self.state, "srs-secret")
+        self.srs_pid = self._below(self.locks, "postsrsd.pid")
+
+    def signer(self, kind: str) -> SignerPaths:
+        """The files of the OpenDKIM for one kind of keys: a process has one algorithm only."""
+        folder = self._below(self.signer_folder, kind)
+        return SignerPaths(
+            folder,
+            self._below(folder, "opendkim.conf"),
+            self._below(folder, "KeyTable"),
+            self._below(folder, "SigningTable"),
+            self._below(self.locks, f"opendkim-{kind}.pid"),
+            self._below(self.signer_sockets, kind),
+        )
+
     def _set_links(self) -> None:
         """Links from the usual places of the servers' files to ours."""
         self.links: dict[str, str] = {}
@@ -148,6 +185,8 @@ class Layout:
         sockets = f"{self.spool}/private/mailroster"
         self.policy, self.quota_status = f"{sockets}-policy", f"{sockets}-quota-status"
         self.lmtp, self.auth = f"{sockets}-lmtp", f"{sockets}-auth"
+        # OpenDKIM can't enter `private`.
+        self.signer_sockets = f"{self.spool}/mailroster-dkim"
 
     def from_postfix(self, socket: str) -> str:
         """A socket as main.cf names it: relative to the queue folder, for a chrooted service."""

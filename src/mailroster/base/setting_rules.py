@@ -146,6 +146,10 @@ def _domain(text: str) -> str:
     return host_fault(text.removeprefix("*."))
 
 
+def _domains(text: str) -> str:
+    return next(filter(None, map(host_fault, words(text))), "")
+
+
 def _is_ip(text: str) -> bool:
     """Whether a text is an IP address, without a scope (`%eth0`)."""
     import ipaddress  # 4 ms: only if an address is set
@@ -155,6 +159,19 @@ def _is_ip(text: str) -> bool:
     except ValueError:
         return False
     return "%" not in text
+
+
+def _dns_server(text: str) -> str:
+    address, _, port = text.rpartition(":")
+    if text.startswith("["):
+        address, _, port = text[1:].partition("]")
+        port = port.removeprefix(":")
+    elif not address or ":" in address:
+        address, port = text, ""
+    is_port = not port or (port.isascii() and port.isdecimal() and len(port) < 6)
+    if _is_ip(address) and is_port and not (port and _port(port)):
+        return ""
+    return "not a DNS server; write its IP address, as 192.0.2.53 or [2001:db8::53]:53"
 
 
 def _postmaster(text: str) -> str:
@@ -222,6 +239,10 @@ RULES: Mapping[str, Rule] = {
     "trash_room": _size,
     "message_size_limit": _at_most(SIZE_MAX_BYTES),
     "relayhost": _relays,
+    "dns_server": _dns_server,
+    "srs_exclude_domains": _domains,
+    "srs_forward_port": _port,
+    "srs_reverse_port": _port,
     "relay_tls_level": _one_of(*RELAY_TLS_LEVELS),
     "log_level": _one_of(*LOG_LEVELS),
     "vmail_uid": _id,

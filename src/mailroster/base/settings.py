@@ -94,6 +94,11 @@ SETTINGS = (
     Setting("spoof_catch_all", "SPOOF_CATCH_ALL", False, "a catch-all counts as an alias for sending, too"),
     Setting("reject_forged_senders", "REJECT_FORGED_SENDERS", False, "refuse mail from outside whose sender is in a served domain"),
     Setting("hide_client", "HIDE_CLIENT", True, "remove the address and the program of the client from submitted mail"),
+    Setting("enable_opendkim", "ENABLE_OPENDKIM", True, "sign outgoing mail with the DKIM keys of the config folder (docs/topics/dkim.md)"),
+    Setting("enable_srs", "ENABLE_SRS", False, "rewrite the senders of other domains (SRS), so that forwarded mail passes SPF (docs/topics/srs.md)"),
+    Setting("srs_exclude_domains", "SRS_EXCLUDE_DOMAINS", "", "more domains whose senders are not rewritten, separated by commas"),
+    Setting("srs_forward_port", "", 10001, "port of postsrsd on 127.0.0.1, for senders"),
+    Setting("srs_reverse_port", "", 10002, "port of postsrsd on 127.0.0.1, for recipients"),
     Setting("postmaster_address", "POSTMASTER_ADDRESS", "", "receives mail to postmaster@ and abuse@ of every domain, and to root"),
     Setting("mailbox_size_limit", "POSTFIX_MAILBOX_SIZE_LIMIT", 0, "default quota in bytes; 0: unlimited"),
     Setting("full_text_search", "FULL_TEXT_SEARCH", False, "index the text of all mail, so that searches are quick (docs/topics/search.md)"),
@@ -103,6 +108,7 @@ SETTINGS = (
     Setting("relayhost", "DEFAULT_RELAY_HOST", "", "server that relays mail to other domains: [host]:port"),
     Setting("relay_tls_level", "", "may", "TLS to relays: may, encrypt, verify or secure"),
     Setting("logs_to_stdout", "MAILROSTER_LOGS_TO_STDOUT", False, "whether `up` also prints the logs of the servers"),
+    Setting("dns_server", "MAILROSTER_DNS_SERVER", "", "DNS server for questions about your own records: an IP address, or address:port; if empty those of /etc/resolv.conf"),
     Setting("log_level", "LOG_LEVEL", "info", "error, warn, info, debug or trace"),
     Setting("vmail_uid", "DMS_VMAIL_UID", 5000, "uid of the mail"),
     Setting("vmail_gid", "DMS_VMAIL_GID", 5000, "gid of the mail"),
@@ -165,6 +171,11 @@ class Settings(NamedTuple):
     spoof_catch_all: bool
     reject_forged_senders: bool
     hide_client: bool
+    enable_opendkim: bool
+    enable_srs: bool
+    srs_exclude_domains: str
+    srs_forward_port: int
+    srs_reverse_port: int
     postmaster_address: str
     mailbox_size_limit: int
     full_text_search: bool
@@ -174,6 +185,7 @@ class Settings(NamedTuple):
     relayhost: str
     relay_tls_level: str
     logs_to_stdout: bool
+    dns_server: str
     log_level: str
     vmail_uid: int
     vmail_gid: int

@@ -230,6 +230,32 @@ COMMANDS = (
         "overlay:drop", (_REMOVALS, *_EDIT),
     ),
     Command(
+        ("config", "dkim"), "[WORD…]", "create the missing DKIM keys, and print their DNS records",
+        "dkim:make",
+        (
+            Option("--keysize", "1024, 2048 or 4096 bits; 2048 by default", "N"),
+            Option("--keytype", "rsa or ed25519; rsa by default", "TYPE"),
+            Option("--selector", "the name of the key in DNS; mail by default", "NAME"),
+            Option("--domain", "only these domains, separated by commas", "DOMAINS"),
+            _JSON,
+        ),
+        "Without a domain: for all domains of accounts and aliases. An existing key stays, and its record is "
+        "printed. The options may also be words, as in docker-mailserver: keysize 2048 domain example.com. "
+        "A new key signs at once, if the server runs.",
+    ),
+    Command(
+        ("dkim", "rotate"), "DOMAIN", "replace the DKIM key of a domain by a new one, step by step",
+        "dkim:rotate",
+        (
+            Option("--selector", "the name of the new key; by default year and month", "NAME"),
+            Option("--keysize", "1024, 2048 or 4096 bits; 2048 by default", "N"),
+            _JSON,
+        ),
+        "Creates a key with a new selector and prints its record. The new key signs as soon as DNS has the "
+        "record; seven days later the old key is removed. The running server does both; repeat the command "
+        "to see where it is.",
+    ),
+    Command(
         ("import",), "SOURCE", "import accounts and aliases from a file or a folder",
         "import_export:import_rows",
         (

@@ -30,7 +30,11 @@ HEADINGS = {
         Group("bulk", "many entries at once", ("import", "export")),
     ),
     "Servers, as in 'setup up'": (
-        Group("server", "a mail server", ("up", "status", "health", "apply", "adopt")),
+        Group(
+            "server",
+            "a mail server, its DKIM keys",
+            ("up", "status", "health", "apply", "adopt", "config", "dkim"),
+        ),
         Group("host", "the host's own servers", ("tables", "watch", "integrate")),
         Group("debug", "shell and logs of a server"),
         Group("shell", "this program", ("completion", "version")),

@@ -40,21 +40,17 @@ _PROGRAMS = {
     "excluderelaydomain": "relay exclude-domain",
 }  # fmt: skip
 
-_DKIM = (
-    "mailroster does not sign mail with DKIM; run OpenDKIM or Rspamd, and set smtpd_milters in "
-    "postfix-main.cf"
-)
+_DKIM = "use 'setup config dkim'"
 _FAIL2BAN = "mailroster has no fail2ban; run fail2ban on the machine, on mail.log and dovecot.log"
 _FETCH = "mailroster fetches no mail; run {}, and let it deliver by SMTP"
 _FILTER = "mailroster has no filter; run {}, and set smtpd_milters in postfix-main.cf"
 #: Commands of docker-mailserver that do not exist here, and what to do instead.
 ELSEWHERE: dict[tuple[str, ...], str] = {
-    ("config", "dkim"): _DKIM,
     ("config", "opendkim"): _DKIM,
     ("open-dkim",): _DKIM,
     ("generate-dkim-config",): _DKIM,
     ("rspamd-dkim",): _DKIM,
-    ("dkim",): _DKIM,
+    ("dkim",): "use 'setup config dkim', or 'setup dkim rotate'",
     ("config", "ssl"): (
         "mailroster creates only a first certificate; set tls_certificate and tls_key in "
         "mailroster.toml to yours"

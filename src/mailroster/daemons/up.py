@@ -21,6 +21,7 @@ from mailroster.daemons.healing import Displaced, Healer
 from mailroster.daemons.instance_lock import single_instance
 from mailroster.daemons.log_stream import streamed
 from mailroster.daemons.policy.service import argv as policy_argv
+from mailroster.daemons.signing import Signing
 from mailroster.daemons.supervisor import STOP_S, Server, Supervisor
 from mailroster.daemons.tasks import (
     Stopped,
@@ -29,6 +30,7 @@ from mailroster.daemons.tasks import (
     unless_stopped,
 )
 from mailroster.servers import families, in_force, running, survivors
+from mailroster.servers.config import srs
 from mailroster.servers.config.endpoints import listed
 from mailroster.servers.families import Process
 from mailroster.servers.folders import remove_sockets
@@ -79,6 +81,7 @@ class Up:
             log,
             check=lambda: self._healer.check_owner(),
         )
+        self._srs: list[Supervisor] = []
         self._servers = [
             Supervisor(server, log, self._flush, lambda: self._healer.check_owner())
             for server in (
@@ -98,11 +101,20 @@ class Up:
             )
         ]
         self._certificates = CertificateFollower(settings, layout, self._reload_certificates)
+        if settings.enable_srs:
+            server = Server(
+                "postsrsd",
+                srs.argv(settings, layout),
+                lambda: running.srs_pid(layout),
+                layout.srs_pid,
+            )
+            self._srs = [Supervisor(server, log, self._flush, self._check_owner)]
         self._warnings: set[str] = set()  # of `prepare`
         self._spare = families.SpareDescriptors()
         self._healer = Healer(
             settings, layout, self._follower, self._supervisors(), self._prepare, self._flush
         )
+        self._signing = Signing(settings, layout, self._prepare, lambda: self._healer.check_owner())
         self._is_displaced = False
 
     async def run(self) -> None:
@@ -145,13 +157,15 @@ class Up:
             await unless_stopped(stop, in_thread(self._escape_folders))
             await unless_stopped(stop, in_thread(self._follower.finish_deletions))
             await unless_stopped(stop, in_thread(self._certificates.begin))
-            for server in self._servers:
+            await unless_stopped(stop, self._signing.start(), to_its_end=True)
+            for server in (*self._srs, *self._servers):
                 await unless_stopped(stop, server.start(), to_its_end=True)
             await self._ready(stop)
             await unless_stopped(stop, in_thread(self._flush))
             await self._healer.record()
             work: list[Coroutine[Any, Any, None]] = [
-                each.keep(stop) for each in self._supervisors()
+                *(each.keep(stop) for each in self._supervisors()),
+                self._signing.keep(stop),
             ]
             if self._settings.names_certificate():
                 work.append(self._certificates.follow(stop))
@@ -171,7 +185,10 @@ class Up:
                     in_force.remove(self._layout)
 
     def _supervisors(self) -> list[Supervisor]:
-        return [self._policy, *self._servers]
+        return [self._policy, *self._srs, *self._servers]
+
+    def _check_owner(self) -> None:
+        self._healer.check_owner()
 
     def _prepare(self) -> bool:
         """Creates missing files, and logs each warning once. Returns whether a file has changed
@@ -248,7 +265,8 @@ class Up:
         self._spare.release()
         dovecot, _ = self._servers
         dovecot_ran = dovecot.is_running() or running.dovecot_pid(self._layout) is not None
-        for server in (*reversed(self._servers), self._policy):
+        last = (*self._srs, self._policy, *self._signing.supervisors())
+        for server in (*reversed(self._servers), *last):
             try:
                 await server.stop(by_pid_file=is_owner)
             except OSError as error:
@@ -264,8 +282,10 @@ class Up:
     async def _end_strays(self) -> None:
         """Ends servers of this instance without a pid file, whose state folder was lost; and the
         remaining processes of dead servers, such as the session of a busy client."""
-        pid_files = (running.postfix_pid, running.dovecot_pid, running.policy_pid)
-        named = {pid(self._layout) for pid in pid_files}
+        pid_files = [running.postfix_pid, running.dovecot_pid, running.policy_pid]
+        if self._settings.enable_srs:
+            pid_files.append(running.srs_pid)
+        named = {pid(self._layout) for pid in pid_files} | self._signing.pids()
         for pid, name in (await in_thread(families.servers_of, self._layout)).items():
             if pid in named:
                 continue

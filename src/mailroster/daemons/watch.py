@@ -16,6 +16,7 @@ from mailroster.daemons.follower import Follower
 from mailroster.daemons.healing import Displaced, Healer
 from mailroster.daemons.instance_lock import single_instance
 from mailroster.daemons.policy.service import argv as policy_argv
+from mailroster.daemons.signing import Signing
 from mailroster.daemons.supervisor import Server, Supervisor
 from mailroster.daemons.tasks import (
     Stopped,
@@ -76,6 +77,7 @@ class Watch:
         self._policy = Supervisor(server, log, check=lambda: self._healer.check_owner())
         self._certificates = CertificateFollower(settings, layout, lambda: reload_servers(layout))
         self._healer = Healer(settings, layout, self._follower, [self._policy], self._prepare)
+        self._signing = Signing(settings, layout, self._prepare, lambda: self._healer.check_owner())
 
     def once(self) -> None:
         """Creates missing files, and reconciles until no change waits for time to pass. Raises as
@@ -120,10 +122,11 @@ class Watch:
             in_force.write(self._settings, self._layout, endpoints(self._settings))
             await self._policy.stop()  # it may be of another version
             await unless_stopped(stop, self._start_policy(), to_its_end=True)
+            await unless_stopped(stop, self._signing.start(), to_its_end=True)
             await self._healer.record()
             log(f"in step: {self._settings.config} is followed")
             sd_notify.notify(sd_notify.READY)
-            work = [self._policy.keep(stop), self._healer.watch(stop)]
+            work = [self._policy.keep(stop), self._signing.keep(stop), self._healer.watch(stop)]
             if self._settings.names_certificate():
                 work.append(self._certificates.follow(stop))
             await run_until_stopped(stop, work, self._follower.follow())
@@ -136,6 +139,8 @@ class Watch:
             if is_owner:
                 in_force.remove(self._layout)
             await self._policy.stop(by_pid_file=is_owner)
+            for each in self._signing.supervisors():
+                await each.stop(by_pid_file=is_owner)
 
     async def _start_policy(self) -> None:
         """Starts the policy service. If that fails, mail goes on, and it is tried again."""

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 from mailroster.base.layout import Layout
-from mailroster.servers.running import POLICY_MODULE, POLICY_USER
+from mailroster.servers.config.dkim import KINDS
+from mailroster.servers.running import POLICY_MODULE, POLICY_USER, is_signer, is_srs
 from mailroster.servers.survivors import environment, is_neighbour
 from mailroster.system import processes
 from mailroster.system.processes import KILLED_S, ProcessEntry, entries, entry_of
@@ -250,6 +251,10 @@ def _name_of(entry: ProcessEntry, layout: Layout) -> str:
     if words[-4:-1] == list(map(os.fsencode, policy)):
         is_trusted = processes.is_trusted(entry.pid, *processes.uids(POLICY_USER))
         return "policy service" if is_trusted else ""
+    if any(is_signer(entry.pid, layout, kind) for kind in KINDS):
+        return "opendkim"
+    if is_srs(entry.pid, layout):
+        return "postsrsd"
     if layout.kind == "host" or not processes.is_trusted(entry.pid):
         return ""
     program = os.path.basename(words[0])

@@ -4,7 +4,7 @@ import os
 import pwd
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings, name_warning, relay_warning
@@ -14,10 +14,11 @@ from mailroster.servers import (
     mail_owner,
     ownership,
     quota_warning,
+    srs,
     system_links,
     version,
 )
-from mailroster.servers.config import overrides, postfix, sieve_mail
+from mailroster.servers.config import dkim, host, overrides, postfix, sieve_mail
 from mailroster.servers.config.dovecot.versions import Dialect, dialect
 from mailroster.servers.folders import (
     certificate_folder,
@@ -27,6 +28,7 @@ from mailroster.servers.folders import (
 )
 from mailroster.servers.listening import listening
 from mailroster.servers.overrides import activate
+from mailroster.servers.signer import Signer, networks_of_host
 from mailroster.store.links import ConfigFolder
 from mailroster.system import log_file
 from mailroster.system.files import Disk, mode_for_all, read
@@ -48,7 +50,9 @@ def prepare_host(settings: Settings, layout: Layout, report: Report = lambda tex
         certificates.ensure(settings, layout, report)
     _write_postmap_config(settings, layout)
     _record_trust(settings, layout)
-    _write_programs(settings, layout, dialect(version.version()))
+    signers = Signer(settings, layout).begin(networks_of_host(layout))
+    milters = host.SUBMISSION_MILTERS if signers else ""
+    _write_programs(settings, layout, dialect(version.version()), milters)
     Disk().replace(layout.layout_file, f"{layout.kind}\n".encode(), mode=0o644)
 
 
@@ -72,6 +76,8 @@ def prepare(settings: Settings, layout: Layout, report: Report = lambda text: No
     for foreign in mail_owner.foreign(settings.mail, settings.vmail_uid, settings.vmail_gid):
         report(str(foreign))
     system_links.claim(layout.links, report)
+    if settings.enable_srs:
+        srs.ensure_secret(layout)
     warnings = [name_warning(settings.hostname), relay_warning(settings.relayhost)]
     for warning in filter(None, warnings):
         report(warning)
@@ -88,8 +94,13 @@ def _write_configuration(
     activation = activate(resolved, layout)
     for finding in activation.findings:
         report(str(finding))
-    files = _configuration(resolved, layout, dovecot, activation.overrides)
-    _write_programs(resolved, layout, dovecot)
+    own = {
+        entry.name: entry.value
+        for entry in overrides.entries(overrides.MAIN, activation.overrides.main)
+    }
+    signers = Signer(settings, layout).begin(dkim.networks(own.get("mynetworks", "")))
+    files = _configuration(resolved, layout, dovecot, activation.overrides, signers=signers)
+    _write_programs(resolved, layout, dovecot, dkim.SUBMISSION_MILTERS if signers else "")
     is_open = _is_open(resolved, layout, activation.overrides.main)
     if layout.kind == "system" and not is_open:
         report(
@@ -112,12 +123,20 @@ def _write_configuration(
 
 
 def _configuration(
-    settings: Settings, layout: Layout, dovecot: Dialect, own: overrides.Overrides
+    settings: Settings,
+    layout: Layout,
+    dovecot: Dialect,
+    own: overrides.Overrides,
+    *,
+    signers: Sequence[str],
 ) -> dict[str, str]:
-    """The texts of all configuration files, by path, with the overrides merged."""
+    """The texts of all configuration files, by path, with the overrides merged. `signers`: see
+    postfix.main_cf."""
     names = postfix.listeners(settings)
-    main = overrides.main_cf(postfix.main_cf(settings, layout), own.main)
-    master = overrides.master_cf(postfix.master_cf(settings), own.master, names)
+    main = overrides.main_cf(postfix.main_cf(settings, layout, signers), own.main)
+    master = overrides.master_cf(
+        postfix.master_cf(settings, signs=bool(signers)), own.master, names
+    )
     files = {f"{layout.postfix}/main.cf": main, f"{layout.postfix}/master.cf": master}
     limit = overrides.message_size_limit(own.main, settings.message_size_limit)
     for name, text in dovecot.files(settings._replace(message_size_limit=limit), layout).items():
@@ -151,9 +170,9 @@ def _replace_config(path: str, raw: bytes, mode: int, group: int = 0) -> None:
     Disk().replace(path, raw, mode, group=group, mtime_s=mtime_s)
 
 
-def _write_programs(settings: Settings, layout: Layout, dovecot: Dialect) -> None:
+def _write_programs(settings: Settings, layout: Layout, dovecot: Dialect, milters: str) -> None:
     """Writes the script for quota warnings, and the programs through which Sieve scripts send mail:
-    one for the mail's user, two for root."""
+    one for the mail's user, two for root. `milters`: see sieve_mail.smtpd_script."""
     sender = settings.postmaster_address or f"postmaster@{settings.hostname}"
     config = ConfigFolder(settings.config, settings.linked())
     warning = quota_warning.script(config, layout.dovecot_conf, sender, dovecot.NOT_ENFORCED)
@@ -161,7 +180,7 @@ def _write_programs(settings: Settings, layout: Layout, dovecot: Dialect) -> Non
     for path, script, mode in (
         (layout.quota_warning, warning, 0o700),
         (layout.sieve_sendmail, sieve_mail.SENDMAIL, 0o644),
-        (layout.sieve_smtpd, sieve_mail.smtpd_script(settings, layout), 0o700),
+        (layout.sieve_smtpd, sieve_mail.smtpd_script(settings, layout, milters), 0o700),
         (layout.sieve_keep, sieve_mail.keep_script(layout, options), 0o700),
     ):
         Disk().replace(path, script.encode(), mode=mode)

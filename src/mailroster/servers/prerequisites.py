@@ -10,7 +10,7 @@ from mailroster.base.setting_rules import PORTS, path_fault
 from mailroster.base.settings import NOWHERE, Settings
 from mailroster.roster.documents.text import only_comments
 from mailroster.roster.formats.accounts import ACCOUNTS
-from mailroster.servers import certificates, running, system_links, version
+from mailroster.servers import certificates, running, signer, srs, system_links, version
 from mailroster.servers.config.dovecot.versions import dialect
 from mailroster.servers.packages import PACKAGES, TABLE_PACKAGES, check_packages
 from mailroster.store.links import ConfigFolder
@@ -37,6 +37,8 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
     if settings.full_text_search and not os.path.exists(file):
         remedy = f"install it (apt-get install {package}), or switch the setting off"
         raise Refused(f"full_text_search needs the Debian package {package}; {remedy}")
+    signer.check_installed(settings)
+    srs.check_installed(settings)
     check_paths(settings, layout)
     _check_delimiters(settings, layout)
     if settings.names_certificate():

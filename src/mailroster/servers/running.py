@@ -13,6 +13,8 @@ from mailroster.system import processes
 
 #: The module of our policy service, and its user.
 POLICY_MODULE, POLICY_USER = "mailroster.daemons.policy.service", "postfix"
+#: The user of OpenDKIM.
+SIGNER_USER = "opendkim"
 #: Postfix pads its pid with blanks, and leaves old lines below it.
 _PID_LINE_MAX = 100
 
@@ -38,6 +40,29 @@ def policy_pid(layout: Layout) -> int | None:
     """The pid of our policy service, or of that of an earlier version."""
     paths = layout.policy_pid, layout.old_policy_pid
     return _first_pid(paths, lambda pid: _is_policy(pid, layout))
+
+
+def srs_pid(layout: Layout) -> int | None:
+    """The pid of our postsrsd, which does not lock its pid file."""
+    return _pid(layout.srs_pid, lambda pid: is_srs(pid, layout), locked=False)
+
+
+def is_srs(pid: int, layout: Layout) -> bool:
+    """Whether a process is the postsrsd of this instance."""
+    is_right = processes.program_name(pid) == "postsrsd" and _names(pid, layout.srs_secret)
+    return is_right and processes.is_trusted(pid, *processes.uids("postsrsd"))
+
+
+def signer_pid(layout: Layout, kind: str) -> int | None:
+    """The pid of our OpenDKIM for one kind of keys. It does not lock its pid file."""
+    return _pid(layout.signer(kind).pid, lambda pid: is_signer(pid, layout, kind), locked=False)
+
+
+def is_signer(pid: int, layout: Layout, kind: str) -> bool:
+    """Whether a process is that OpenDKIM."""
+    is_right = processes.program_name(pid) == "opendkim"
+    is_right = is_right and _names(pid, layout.signer(kind).conf)
+    return is_right and processes.is_trusted(pid, *processes.uids(SIGNER_USER))
 
 
 def up_pid(layout: Layout) -> int | None:

@@ -32,7 +32,7 @@ def faulty(folder: Folder) -> Folder:
     (folder.config / ACCOUNTS).chmod(0o600)
     folder.write(VIRTUAL, "@x.com a@x.com\n")
     folder.write(QUOTAS, "b@x.com:1G\nc@x.com:1G\n")
-    folder.write("mailroster.toml", 'postmaster_address = "a@x.com"\n')
+    folder.write("mailroster.toml", 'postmaster_address = "a@x.com"\nenable_opendkim = false\n')
     return folder
 
 

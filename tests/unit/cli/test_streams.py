@@ -80,6 +80,8 @@ ARGUMENTS = {
     "status": [],
     "completion": ["bash"],
     "version": [],
+    "config dkim": ["--domain", "x.com", "--keytype", "ed25519"],
+    "dkim rotate": ["x.com"],
 }
 #: Runs without an end, or as root only, and writes messages on standard error alone.
 SERVERS = {"up", "watch", "tables", "debug login", "debug show-mail-logs"}
@@ -101,6 +103,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "other" / "postfix-accounts.cf").write_text(f"c@x.com|{H}\n")
     (tmp_path / "rows.csv").write_text("address,password\nr@x.com,pw\n")
     assert main(["--home", str(tmp_path), "quota", "set", "a@x.com", "2G"]) == 0
+    key = ["config", "dkim", "domain", "x.com", "keytype", "ed25519"]
+    assert main(["--home", str(tmp_path), *key]) == 0
     return tmp_path
 
 

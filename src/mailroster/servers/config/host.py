@@ -10,10 +10,11 @@ main.cf sets now, with our settings or without.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
+from mailroster.servers.config import dkim
 from mailroster.servers.config.lookups import (
     RECIPIENT_MAPS,
     Lookups,
@@ -47,6 +48,11 @@ _HELO = "smtpd_helo_restrictions"
 _OWN_CERTIFICATES = "mailroster_certificates"
 #: The cleanup service of submissions, and the prefix of our parameters.
 CLEANUP, _PREFIX = "mailroster-cleanup", "mailroster_"
+#: The parameters with our signer, and with the milters of submissions.
+MILTER, SUBMISSION_MILTERS = "mailroster_dkim", "mailroster_milters"
+_MAPS, _OWN_MAIL = "mailroster_milter_maps", "mailroster_own_mail"
+#: The lists of Postfix with an entry for the signer, and that entry.
+_SIGNED = {dkim.NON_SMTPD: MILTER, dkim.MILTER_MAPS: _MAPS, dkim.FILTER_CLASSES: _OWN_MAIL}
 _SENDERS = "  -o smtpd_sender_restrictions=$mailroster_submission_restrictions"
 #: The services for submissions, with the names that an existing one may have in master.cf.
 _SUBMISSIONS = {
@@ -63,11 +69,15 @@ def parameters(
     *,
     submits: bool,
     hides: bool,
+    signers: Sequence[str] = (),
+    networks: Sequence[str] = (),
 ) -> dict[str, str]:
     """Settings of main.cf by name: our own parameters, then Postfix's.
 
     `default_destination`: Postfix's default of mydestination. `submits`: the result of `submits`.
-    `hides`: whether a service of ours removes the client from submitted mail.
+    `hides`: whether a service of ours removes the client from submitted mail. `signers`: the kinds
+    of keys with which OpenDKIM signs; `networks`: those whose clients get a signature without a
+    login.
     """
     tables = lookups(settings, layout)
     classes = _classes(settings, layout)
@@ -91,6 +101,7 @@ def parameters(
     if settings.names_certificate():
         result[_OWN_CERTIFICATES] = ", ".join(layout.active_certificates(settings))
         result[CHAIN_FILES] = f"${_OWN_CERTIFICATES}"
+    result |= _signed(layout, current, signers, networks)
     for name, (own_list, _) in lists.items():
         result[name] = _joined(f"${own_list}", without_own(current.get(name, "")))
     if value := _joined(*classes, without_own(current.get(_CLASSES, ""))):
@@ -100,6 +111,29 @@ def parameters(
     if value := _joined(without_own(current.get(_HELO, "")), own_helo):
         result[_HELO] = value
     return result | _values(settings, layout, current, default_destination)
+
+
+def _signed(
+    layout: Layout, current: Mapping[str, str], signers: Sequence[str], networks: Sequence[str]
+) -> dict[str, str]:
+    """The milters that sign submissions, mail of the machine itself and of trusted networks. Mail
+    from other servers passes only the milters of the administrator."""
+    own: dict[str, str] = {}
+    if signers:
+        others = without_own(current.get("smtpd_milters", ""))
+        own = {
+            MILTER: dkim.milter(layout, signers),
+            SUBMISSION_MILTERS: dkim.with_milter(others, MILTER),
+            _OWN_MAIL: dkim.OWN_MAIL,
+        }
+        if networks:
+            own[_MAPS] = dkim.milter_maps(networks, f"${SUBMISSION_MILTERS}")
+    result = dict(own)
+    for name, entry in _SIGNED.items():
+        entries = [f"${entry}"] if entry in own else []
+        if value := _joined(without_own(current.get(name, "")), *entries):
+            result[name] = value
+    return result
 
 
 def _classes(settings: Settings, layout: Layout) -> dict[str, str]:
@@ -184,7 +218,7 @@ def stale(current: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
     if current.get(CHAIN_FILES) == f"${_OWN_CERTIFICATES}" and CHAIN_FILES not in wanted:
         removed.append(CHAIN_FILES)
     return removed + [
-        name for name in (_CLASSES, _HELO) if current.get(name) and name not in wanted
+        name for name in (_CLASSES, _HELO, *_SIGNED) if current.get(name) and name not in wanted
     ]
 
 
@@ -195,17 +229,28 @@ def submits(current: Mapping[str, str], services: set[str]) -> bool:
     return not exists and current.get("smtpd_sasl_auth_enable", "no") != "yes"
 
 
+def own_submissions(existing: set[str]) -> list[str]:
+    """The services of the administrator to which users submit mail."""
+    names = (f"{name}/inet" for names in _SUBMISSIONS.values() for name in names)
+    return [name for name in names if name in existing]
+
+
 def services(
-    settings: Settings, layout: Layout, existing: set[str], *, submits: bool
+    settings: Settings,
+    layout: Layout,
+    existing: set[str],
+    *,
+    submits: bool,
+    signs: bool = False,
 ) -> dict[str, str]:
     """Our entries of master.cf by service and type: for the relays, and for submissions unless
     master.cf has such services. `existing`: the services of master.cf without ours; `submits`: see
-    above."""
+    above. `signs`: OpenDKIM signs what users submit."""
     senders = [_SENDERS] if submits else []
     logins = lookups(settings, layout).relay_logins
     with_login = ["  -o smtp_sasl_auth_enable=yes"]
     with_login += [f"  -o {{ {name} = {value} }}" for name, value in logins.items()]
-    options = submission_options(settings, CLEANUP)
+    options = submission_options(settings, CLEANUP, SUBMISSION_MILTERS if signs else "")
     entries = {
         f"{RELAYED}/unix": [
             f"{RELAYED} unix - - n - - smtp", *with_login, relay_tls(settings),

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from mailroster.base.findings import ERROR, WARNING, Finding, Location, printable
 from mailroster.roster.documents.text import only_comments
+from mailroster.servers.config import dkim
 from mailroster.servers.config.dovecot.doveconf import printed
 from mailroster.servers.config.lookups import without_recipient_check
 from mailroster.servers.config.postfix import CHAIN_FILES
@@ -267,6 +268,8 @@ def main_cf(base: str, text: str) -> str:
         # With smtpd_tls_chain_files Postfix ignores them.
         own = re.search(rf"^{CHAIN_FILES} = ([^,\n]+)", base, re.M)
         settings = {_CERTIFICATES[0]: own[1] if own else "", **settings, CHAIN_FILES: ""}
+    if f"\n{dkim.MILTER} =" in base:
+        settings |= _signed(settings)
     lines, is_replaced = [], False
     for line in without_recipient_check(base, settings).split("\n"):
         if not line.startswith(" "):  # otherwise it continues the previous line
@@ -275,6 +278,19 @@ def main_cf(base: str, text: str) -> str:
             lines.append(line)
     added = "".join(f"{name} = {value}\n" for name, value in settings.items())
     return "\n".join(lines) + f"\n# {MAIN}\n{added}"
+
+
+def _signed(settings: Mapping[str, str]) -> dict[str, str]:
+    """Milters of a `postfix-main.cf`, with the one that signs as the last. Clients that may send
+    without a login pass those of submissions."""
+    milters = dkim.with_milter(settings.get("smtpd_milters", ""), dkim.MILTER)
+    result = {dkim.SUBMISSION_MILTERS: milters}
+    if value := settings.get(dkim.NON_SMTPD):
+        result[dkim.NON_SMTPD] = dkim.with_milter(value, dkim.MILTER)
+    trusted = dkim.networks(settings.get("mynetworks", ""))
+    if trusted and dkim.MILTER_MAPS not in settings:
+        result[dkim.MILTER_MAPS] = dkim.milter_maps(trusted, f"${dkim.SUBMISSION_MILTERS}")
+    return result
 
 
 def master_cf(base: str, text: str, names: Mapping[str, str]) -> str:

@@ -1,10 +1,11 @@
 """main.cf and master.cf of a private Postfix (postconf(5), master(5)). Pure text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mailroster.base.layout import Layout
 from mailroster.base.setting_rules import PORTS, RELAY_TLS_LEVELS, words
 from mailroster.base.settings import Settings
+from mailroster.servers.config import dkim, srs
 from mailroster.servers.config.lookups import (
     Lookups,
     login_check,
@@ -32,8 +33,9 @@ from mailroster.servers.config.smtp_safety import (
 CHAIN_FILES = "smtpd_tls_chain_files"
 
 
-def main_cf(settings: Settings, layout: Layout) -> str:
-    """main.cf. It doesn't change with the accounts, which are in the tables."""
+def main_cf(settings: Settings, layout: Layout, signers: Sequence[str] = ()) -> str:
+    """main.cf. It doesn't change with the accounts, which are in the tables. `signers`: the kinds
+    of keys with which OpenDKIM signs what leaves."""
     tables = lookups(settings, layout)
     return "".join(
         (
@@ -43,6 +45,8 @@ def main_cf(settings: Settings, layout: Layout) -> str:
             _clients(settings, layout, tables),
             _restrictions(settings, layout, tables),
             _hidden(settings),
+            _signed(layout, signers) if signers else "",
+            srs.main_cf(settings, layout) if settings.enable_srs else "",
         )
     )
 
@@ -158,7 +162,8 @@ def _restrictions(settings: Settings, layout: Layout, tables: Lookups) -> str:
         sender_restrictions.append(forged_senders(layout))
     # Our service comes last, since it answers OK for what it has checked. If it gives no answer,
     # Dovecot answers for the mailboxes that it knows by that very name.
-    recipient_restrictions = ["reject_unlisted_recipient", *tables.recipients]
+    rewritten = [srs.recipients()] if s.enable_srs else []
+    recipient_restrictions = ["reject_unlisted_recipient", *rewritten, *tables.recipients]
     recipient_restrictions.append(policy(layout, recipient_questions(s)))
     if s.enable_quotas:
         recipient_restrictions.append(quota_status(layout))
@@ -185,6 +190,18 @@ def _hidden(settings: Settings) -> str:
     return f"""
 # Submitted mail loses the address and the program of the client.
 {_lines(hidden_headers())}{_lines(submission_checks({}))}"""
+
+
+def _signed(layout: Layout, signers: Sequence[str]) -> str:
+    """The signer of submissions, and of what the server itself sends. Mail from other servers does
+    not pass it: it never waits for it, and is never signed."""
+    return f"""
+# Nothing leaves without its signature: while OpenDKIM is down, it is refused for now, or waits.
+{dkim.MILTER} = {dkim.milter(layout, signers)}
+{dkim.SUBMISSION_MILTERS} = ${dkim.MILTER}
+{dkim.NON_SMTPD} = ${dkim.MILTER}
+{dkim.FILTER_CLASSES} = {dkim.OWN_MAIL}
+"""
 
 
 def _lines(parameters: Mapping[str, str]) -> str:
@@ -218,8 +235,10 @@ postlog     unix-dgram n  -      n      -      1       postlogd
 """
 
 
-def submission_options(settings: Settings, cleanup: str = CLEANUP) -> str:
-    """Options of an smtpd(8) to which users submit mail."""
+def submission_options(settings: Settings, cleanup: str = CLEANUP, milters: str = "") -> str:
+    """Options of an smtpd(8) to which users submit mail. `milters`: the parameter with its milters,
+    "" for those of all smtpd(8)."""
+    signed = f"  -o smtpd_milters=${milters}\n" if milters else ""
     hidden = f"  -o cleanup_service_name={cleanup}\n" if settings.hide_client else ""
     return f"""\
   -o smtpd_sasl_auth_enable=yes
@@ -227,7 +246,7 @@ def submission_options(settings: Settings, cleanup: str = CLEANUP) -> str:
   -o {{ smtpd_client_restrictions = permit_sasl_authenticated, reject }}
   -o {{ smtpd_relay_restrictions = permit_sasl_authenticated, reject }}
   -o smtpd_discard_ehlo_keywords=
-{hidden}"""
+{hidden}{signed}"""
 
 
 def listeners(settings: Settings) -> dict[str, str]:
@@ -241,11 +260,13 @@ def listeners(settings: Settings) -> dict[str, str]:
     return {f"{prefix}{port}": name for name, port in ports.items() if port}
 
 
-def master_cf(settings: Settings) -> str:
-    """master.cf: Debian's services, those for relays, and the open ports."""
+def master_cf(settings: Settings, *, signs: bool = False) -> str:
+    """master.cf: Debian's services, those for relays, and the open ports. `signs`: OpenDKIM
+    signs what users submit."""
     s = settings
+    milters = dkim.SUBMISSION_MILTERS if signs else ""
     cleanup = f"{cleanup_service(CLEANUP)}\n\n" if s.hide_client else ""
-    ports = "".join(_listener(s, service, name) for service, name in listeners(s).items())
+    ports = "".join(_listener(s, service, name, milters) for service, name in listeners(s).items())
     return f"""\
 # Written by mailroster: changes made here are lost.
 {_SERVICES}
@@ -260,7 +281,7 @@ def master_cf(settings: Settings) -> str:
 {cleanup}{ports}"""
 
 
-def _listener(settings: Settings, service: str, name: str) -> str:
+def _listener(settings: Settings, service: str, name: str, milters: str) -> str:
     """The entry of master.cf for one of our ports."""
     proxied = "  -o smtpd_upstream_proxy_protocol=haproxy\n" if name in settings.proxied() else ""
     entry = f"{service} inet n - n - - smtpd\n{proxied}"
@@ -272,7 +293,7 @@ def _listener(settings: Settings, service: str, name: str) -> str:
 {entry}  -o syslog_name=postfix/{name}
   -o {tls}
   -o smtpd_sender_restrictions=$submission_sender_restrictions
-{submission_options(settings)}{chr(10) if starttls else ""}"""
+{submission_options(settings, milters=milters)}{chr(10) if starttls else ""}"""
 
 
 def relay_tls(settings: Settings, at_least: str = "") -> str:

@@ -6,7 +6,9 @@ Dovecot runs an smtpd(8) on standard input (`-S`) for each message, with the mai
 Postfix: so no port is open, and no other user of the machine can connect.
 
 The program names the account (XCLIENT LOGIN), and smtpd treats the message as a submission of that
-account: relays, restrictions, spoof protection, milters and full mailboxes are the same.
+account: relays, restrictions, spoof protection, milters and full mailboxes are the same. Only a
+forwarded message gets no signature (DKIM): its author may be a stranger who claims an address of
+ours, and a message that one of our users sent has its signature already.
 
 Dovecot treats every error of sendmail as temporary, and would retry for days. So if smtpd rejects a
 message permanently, dovecot-lda delivers it, through another socket, to the mailbox of the account:
@@ -65,8 +67,10 @@ service sieve-{name} {{
     )
 
 
-def smtpd_script(settings: Settings, layout: Layout) -> str:
-    """The script that Dovecot runs as root for each connection."""
+def smtpd_script(settings: Settings, layout: Layout, milters: str = "") -> str:
+    """The script that Dovecot runs as root for each connection. The first line of its input says
+    what follows: `own`, or `forward`, which is not signed. `milters`: the parameter of main.cf with
+    the milters of submissions, "" for those of all smtpd(8)."""
     restrictions = [*lookups(settings, layout).senders]
     if settings.spoof_protection:
         restrictions += [policy(layout, "sender"), "reject_authenticated_sender_login_mismatch"]
@@ -87,10 +91,19 @@ def smtpd_script(settings: Settings, layout: Layout) -> str:
         "smtpd_discard_ehlo_keywords": "",
     }
     words = [f"{name}={value}" for name, value in options.items()]
+    own = f"-o {shlex.quote(f'smtpd_milters=${milters}')}" if milters else ""
+    # The maps would sign by the address of the client.
+    forward = "-o smtpd_milter_maps=" if milters else ""
     return f"""\
 #!/bin/sh
 # Written by mailroster: changes made here are lost.
-MAIL_CONFIG={shlex.quote(layout.postfix)} exec {SMTPD} -S -u \\
+IFS= read -r kind || exit 1
+case $kind in
+own) set -- {own} ;;
+forward) set -- {forward} ;;
+*) exit 1 ;;
+esac
+MAIL_CONFIG={shlex.quote(layout.postfix)} exec {SMTPD} -S -u "$@" \\
   {" ".join(f"-o {shlex.quote(word)}" for word in words)}
 """
 
@@ -179,6 +192,7 @@ for my $word ($sender, @recipients) {
 }
 
 my $postfix = connected('smtpd');
+print $postfix $forwarded ? "forward\n" : "own\n";
 
 # Reads an answer. Its code must begin with the given digit.
 sub answer {

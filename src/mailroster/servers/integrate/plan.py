@@ -15,7 +15,7 @@ from typing import NamedTuple
 from mailroster.base.findings import Refused, ServerError
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
-from mailroster.servers import version
+from mailroster.servers import signer, version
 from mailroster.servers.config import host
 from mailroster.servers.config.dovecot.doveconf import printed
 from mailroster.servers.config.dovecot.versions import dialect
@@ -91,10 +91,15 @@ def _postfix(settings: Settings, layout: Layout, folder: str) -> Plan:
     Disk().replace(f"{copy}/master.cf", _bytes(master_cf))
     services = {"/".join(line.split()[:2]) for line in _postconf(copy, "-M").split("\n") if line}
     submits = host.submits(current, services)
-    entries = host.services(settings, layout, services, submits=submits)
+    signers = signer.planned(settings, layout)
+    entries = host.services(settings, layout, services, submits=submits, signs=bool(signers))
     default = _postconf(copy, "-dh", "mydestination").strip()
     hides = f"{host.CLEANUP}/unix" in entries
-    wanted = host.parameters(settings, layout, current, default, submits=submits, hides=hides)
+    networks = [] if _is_filtered(copy, current) else signer.networks_of_host(layout)
+    wanted = host.parameters(
+        settings, layout, current, default,
+        submits=submits, hides=hides, signers=signers, networks=networks,
+    )  # fmt: skip
     if conflicts := sorted(services & entries.keys()):
         raise Refused(
             f"{layout.postfix}/master.cf already has a service {conflicts[0]}, a name that "
@@ -114,7 +119,46 @@ def _postfix(settings: Settings, layout: Layout, folder: str) -> Plan:
         for service, text in entries.items()
         if text not in old["master.cf"]
     ]
-    return Plan(changes, settings_changes, [*_postfix_warnings(current, copy)])
+    warnings = [*_postfix_warnings(current, copy)]
+    if settings.enable_srs:
+        warnings.append(
+            "enable_srs has no effect on a host; configure Debian's postsrsd for its Postfix"
+        )
+    if signers:
+        warnings += _signing_warnings(current, copy, services)
+    return Plan(changes, settings_changes, warnings)
+
+
+def _is_filtered(copy: str, current: Mapping[str, str]) -> bool:
+    """Whether a content filter hands mail back to Postfix: then a client of this machine may bring
+    mail of strangers, which must get no signature."""
+    services = _postconf(copy, "-P")
+    return any(
+        current.get(name) or f"/{name} = " in services
+        for name in ("content_filter", "smtpd_proxy_filter")
+    )
+
+
+def _signing_warnings(current: Mapping[str, str], copy: str, services: set[str]) -> Iterator[str]:
+    """What leaves without a DKIM signature, though it should have one."""
+    options = _postconf(copy, "-P").split("\n")
+    for name in host.own_submissions(services):
+        line = next((one for one in options if one.startswith(f"{name}/smtpd_milters = ")), "")
+        if f"${host.SUBMISSION_MILTERS}" not in line:
+            yield (
+                f"{name} of master.cf is yours, so its mail gets no DKIM signature; add "
+                f"-o smtpd_milters=${host.SUBMISSION_MILTERS}"
+            )
+    if current.get("smtpd_sasl_auth_enable") == "yes":
+        yield (
+            "users can log in on port 25 (smtpd_sasl_auth_enable), where mail gets no DKIM "
+            "signature; let them use submission, and remove the setting from main.cf"
+        )
+    if _is_filtered(copy, current):
+        yield (
+            "main.cf or master.cf has a content filter, so mail of programs that send through port "
+            "25 gets no DKIM signature: it can't be told from mail that the filter hands back"
+        )
 
 
 def _postfix_warnings(current: Mapping[str, str], copy: str) -> Iterator[str]:

@@ -1,0 +1,199 @@
+"""Private keys for DKIM in a config folder: finds, reads and creates them. OpenSSL does the
+cryptography; a key reaches it by standard input, never by its command line.
+"""
+
+import os
+from collections.abc import Collection, Iterator
+from hashlib import sha256
+
+from mailroster.base.findings import Refused, ServerError, printable
+from mailroster.base.settings import Settings
+from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.virtual import VIRTUAL
+from mailroster.servers.config import dkim
+from mailroster.servers.config.dkim import Key, KeyFile, Rotation
+from mailroster.store.links import ConfigFolder
+from mailroster.system.files import Identity, identity
+from mailroster.system.programs import program, run
+
+#: A key of 16,384 bits has 12 kB.
+_MAX_BYTES = 1 << 16
+#: The beginning of a private and of a public key of Ed25519 in DER (RFC 8410); the key follows.
+_ED25519_PRIVATE = bytes.fromhex("302e020100300506032b657004220420")
+_ED25519_PUBLIC = bytes.fromhex("302a300506032b6570032100")
+#: The algorithm in a public key of RSA (RFC 8017, A.1).
+_RSA = bytes.fromhex("06092a864886f70d010101")
+
+
+class KeyFault(Exception):
+    """A file is not a usable private key. The text says why, without the key."""
+
+
+def folders(settings: Settings) -> list[ConfigFolder]:
+    """The config folder, and the source of an overlay: keys of both are used."""
+    linked = settings.linked()
+    paths = filter(None, (settings.config, settings.source))
+    return [ConfigFolder(path, linked) for path in paths]
+
+
+def key_files(folder: ConfigFolder) -> list[KeyFile]:
+    """The files of keys in a folder, sorted."""
+    result = [
+        key
+        for domain in _names(folder.path_of(dkim.OPENDKIM_KEYS))
+        for name in _names(folder.path_of(f"{dkim.OPENDKIM_KEYS}/{domain}"))
+        if (key := dkim.opendkim_key(domain, name))
+    ]
+    names = _names(folder.path_of(dkim.RSPAMD_KEYS))
+    if any(name.endswith(dkim.RSPAMD_PRIVATE) for name in names):
+        served = _domains(folder)
+        result += filter(None, (dkim.rspamd_key(name, served) for name in names))
+    return result
+
+
+def _domains(folder: ConfigFolder) -> set[str]:
+    """The domains of the accounts and aliases: those in the first words of the lines."""
+    result = set()
+    for file in (ACCOUNTS.file, VIRTUAL.file):
+        try:
+            lines = folder.read(file).decode("utf-8", "replace").lower().split("\n")
+        except OSError:
+            continue
+        keys = (line.replace("|", " ").split()[:1] for line in lines if line[:1] not in "#")
+        result |= {key.rpartition("@")[2] for words in keys for key in words}
+    return result
+
+
+def has_keys(settings: Settings) -> bool:
+    """Whether there is a file of a key."""
+    return any(key_files(folder) for folder in folders(settings))
+
+
+def identities(folder: ConfigFolder) -> list[tuple[str, Identity]]:
+    """All files on which the choice of keys depends, as they are now, to notice a change."""
+    top = folder.path_of(dkim.OPENDKIM_KEYS)
+    paths = [folder.path_of(dkim.SIGNING_TABLE)]
+    paths += (
+        f"{top}/{domain}/{name}" for domain in _names(top) for name in _names(f"{top}/{domain}")
+    )
+    below = folder.path_of(dkim.RSPAMD_KEYS)
+    paths += (f"{below}/{name}" for name in _names(below))
+    return [(path, identity(path)) for path in paths]
+
+
+def _names(path: str) -> list[str]:
+    """The names in a folder, sorted; none if it can't be read."""
+    try:
+        return sorted(os.listdir(path))
+    except OSError:
+        return []
+
+
+def rotations(folder: ConfigFolder) -> dict[str, Rotation]:
+    """The rotations of a folder, by domain."""
+    return {domain: rotation for domain, _, rotation in rotation_files(folder)}
+
+
+def rotation_files(folder: ConfigFolder) -> Iterator[tuple[str, str, Rotation]]:
+    """The domain, the file and the content of each rotation."""
+    for name in _names(folder.path_of(dkim.OPENDKIM_KEYS)):
+        file = f"{dkim.OPENDKIM_KEYS}/{name}/{ROTATION}"
+        try:
+            text = folder.look(file, _MAX_BYTES)[0].decode("ascii", "replace")
+        except OSError:
+            continue
+        key, rotation = dkim.opendkim_key(name, f"x{dkim.PRIVATE}"), dkim.parse_rotation(text)
+        if key and rotation:
+            yield key.domain, file, rotation
+
+
+#: The name of the file of a rotation, beside the keys of its domain.
+ROTATION = "rotation"
+
+
+def preferred(folder: ConfigFolder) -> dict[str, set[str]]:
+    """The selectors in docker-mailserver's SigningTable."""
+    try:
+        return dkim.preferred(folder.look(dkim.SIGNING_TABLE)[0].decode("utf-8", "replace"))
+    except OSError:
+        return {}
+
+
+def load(folder: ConfigFolder, file: KeyFile, known: Collection[str] = ()) -> Key:
+    """The key of a file. `known`: digests of keys that were checked before.
+
+    Raises KeyFault for a file that is not a usable key, ServerError without OpenSSL.
+    """
+    try:
+        raw = folder.look(file.file, _MAX_BYTES)[0]
+    except OSError as error:
+        raise KeyFault(error.strerror or str(error)) from None
+    pem = _pem(raw)
+    checksum = sha256(pem).hexdigest()[:40]
+    for kind in dkim.KINDS:
+        if f"{kind}-{checksum}" in known:
+            return Key(*file, kind, pem, f"{kind}-{checksum}")
+    kind = _kind(_der_of_public(pem))
+    return Key(*file, kind, pem, f"{kind}-{checksum}")
+
+
+def _pem(raw: bytes) -> bytes:
+    """A key as PEM. Rspamd writes the seed of an Ed25519 key, and its public key, as base64."""
+    import base64
+    import binascii
+
+    if b"-----BEGIN" in raw:
+        return raw
+    try:
+        der = base64.b64decode(b"".join(raw.split()), validate=True)
+    except binascii.Error:
+        raise KeyFault("it is not a key in PEM format") from None
+    if len(der) in (32, 64):
+        der = _ED25519_PRIVATE + der[:32]
+    text = base64.encodebytes(der)
+    return b"-----BEGIN PRIVATE KEY-----\n" + text + b"-----END PRIVATE KEY-----\n"
+
+
+def _der_of_public(pem: bytes) -> bytes:
+    """The public key of a private key, in DER. Raises KeyFault."""
+    import base64
+
+    text = pem.decode("ascii", "replace")
+    code, out, _ = run(["openssl", "pkey", "-pubout", "-passin", "pass:"], stdin=text)
+    lines = [line for line in out.split("\n") if not line.startswith("-----")]
+    if code or not out.startswith("-----BEGIN PUBLIC KEY-----"):
+        raise KeyFault("OpenSSL can't read it as a private key without a passphrase")
+    return base64.b64decode("".join(lines))
+
+
+def _kind(public: bytes) -> str:
+    if public.startswith(_ED25519_PUBLIC):
+        return dkim.ED25519
+    if _RSA in public[:40]:
+        return dkim.RSA
+    raise KeyFault("DKIM knows only keys of RSA and Ed25519")
+
+
+def record(key: Key) -> str:
+    """The value of the DNS record of a key. Raises KeyFault and ServerError."""
+    import base64
+
+    public = _der_of_public(key.pem)
+    if key.kind == dkim.ED25519:
+        public = public.removeprefix(_ED25519_PUBLIC)
+    return dkim.record(key.kind, base64.b64encode(public).decode())
+
+
+def generate(kind: str, bits: int) -> bytes:
+    """A new private key as PEM. Raises Refused without OpenSSL, ServerError if it fails."""
+    if program("openssl") is None:
+        raise Refused("there is no openssl to create a key; install Debian's openssl")
+    argv = ["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", f"rsa_keygen_bits:{bits}"]
+    if kind == dkim.ED25519:
+        argv = ["openssl", "genpkey", "-algorithm", "ED25519"]
+    code, out, err = run(argv)
+    if code or "PRIVATE KEY" not in out:
+        raise ServerError(
+            f"openssl created no key: {printable(err.strip().rpartition(chr(10))[2])}"
+        )
+    return out.encode()

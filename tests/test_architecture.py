@@ -15,12 +15,14 @@ ROOT = Path(mailroster.__file__).parent
 #: From the ground up: a room imports only from rooms above it in this list, and of these only the
 #: modules named here.
 ROOMS = {
-    "base": "address content end_date findings layout setting_rules settings sizes spelling",
+    "base": "address content end_date findings layout services setting_rules settings sizes "
+    "spelling",
     "system": "beneath boot clock file_lock files folder_lock folder_trust log log_file pid_file "
     "processes programs sd_notify sockets stability threads",
     "roster": "documents dovecot formats plan roster",
     "routing": "change incoming lookups router senders trace",
-    "edits": "accounts aliases bulk expiry locks notes patterns relays rename rows senders",
+    "edits": "accounts aliases app_passwords bulk expiry locks notes patterns relays rename rows "
+    "senders",
     "analysis": "charts checks effects entry_changes explain graph left_out mailbox mailbox_limit",
     "store": "config_folder history links overlay reader transaction",
     "servers": "certificates config deliveries doveadm_quota dovecot_auth essentials families "

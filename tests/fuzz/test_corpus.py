@@ -11,6 +11,7 @@ from mailroster.base import address, sizes
 from mailroster.base.findings import ParseError
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats import (
+    app_passwords,
     credentials,
     local_aliases,
     quotas,
@@ -93,6 +94,7 @@ FLAWS: dict[str, tuple[Any, str, Any]] = {
     "local_aliases": (local_aliases.LocalAliases, "split", lambda _, text: text.splitlines()),
     "relaymap": (relaymap, "destination", lambda text: text[1:]),
     "sasl_passwords": (sasl_password.SaslPasswords, "hidden", lambda _, line: line),
+    "app_passwords": (app_passwords.AppPasswords, "hidden", lambda _, line: line),
     "account": (address, "fold", lambda text: text),
     "alias": (address, "fold", lambda text: text),
     "recipient": (address, "recipient", lambda text: text + "."),

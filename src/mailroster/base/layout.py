@@ -43,6 +43,8 @@ class Layout:
         self.exceptions = self._below(self.sql, "exceptions")
         #: The same accounts by the other spellings of their domains, for logins.
         self.spelt_exceptions = self._below(self.sql, "exceptions-spelt")
+        #: Those whose password opens some protocols only, for logins: `address/protocol`.
+        self.exceptions_by_service = self._below(self.sql, "exceptions-by-service")
         #: The published files: copies of the config files as last published.
         self.served = self._below(self.state, "served")
         self.unfinished = self._below(self.served, "unfinished")
@@ -61,6 +63,7 @@ class Layout:
         self.delimiters = self._below(self.state, "recipient-delimiter")
         self.mail_folder = self._below(self.state, "mail-folder")
         self.postmaster = self._below(self.state, "postmaster")
+        self.main_services = self._below(self.state, "main-password-services")
         self.dialect = self._below(self.state, "dovecot-version")
 
     def _set_server_folders(self) -> None:

@@ -177,6 +177,9 @@ def _values(
         return _keys(roster.sender_logins if granted else roster.virtual, word)
     if name == "ADDRESS":
         return _keys(_document(command, arguments, read_roster()), word)
+    if name == "LABEL" and command.words[-1] == "del":
+        prefix = f"{arguments[0].lower()}|"
+        return [key.removeprefix(prefix) for key in _keys(read_roster().app_passwords, prefix)]
     if name.startswith("RECIPIENT"):
         before, comma, last = word.rpartition(",")
         if command.words == ("regexp", "del"):

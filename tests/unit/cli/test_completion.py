@@ -53,7 +53,8 @@ def proposed(line: str) -> list[str]:
     [
         ("setup em", ["email"]),
         ("setup email ", ["add", "update", "del", "forward", "rename", "password-check", "lock",
-                          "unlock", "show", "list", "restrict"]),
+                          "unlock", "show", "list", "app-password", "restrict"]),
+        ("setup email app-password ", ["add", "del", "list"]),
         ("setup email restrict ", ["add", "del", "list"]),
         ("setup help em", ["email"]),
         ("setup help email r", ["rename", "restrict"]),

@@ -3,14 +3,14 @@
 import pytest
 
 from mailroster.base.address import Address
-from mailroster.publish.tables.dovecot import LOCKED, Accounts, Exceptions, _plain_row
+from mailroster.publish.tables.dovecot import Accounts, Exceptions, _plain_row
 from mailroster.roster.documents.document import Document
 from mailroster.roster.dovecot.served import PASSDB_FIELDS, misplaced
 from mailroster.roster.formats.quotas import Quota
 from mailroster.roster.roster import Roster
 from mailroster.routing.change import change
 from mailroster.routing.router import Router
-from mailroster.servers.config.dovecot.schema import AccountRow
+from mailroster.servers.config.dovecot.schema import LOCKED, AccountRow
 
 HASH = "{SHA512-CRYPT}$6$abc$def"
 ACCOUNTS, EXCEPTIONS = Accounts("2.3"), Exceptions("2.3")

@@ -15,7 +15,7 @@ SETTINGS = load(Sources({"home": "/srv"}, {}, lambda path: b"", os.path.isdir)).
 ADDRESS = schema.account_address("a@xn--x", "a", "é")
 QUERIES = {
     "accounts": (schema.ACCOUNTS_QUERY, [("a@xn--x",)]),
-    "password": (schema.password_query(ADDRESS), [("a@xn--x", "{X}h", *[None] * 11)]),
+    "password": (schema.password_query(ADDRESS, "imap"), [("a@xn--x", "{X}h", *[None] * 11)]),
     "master": (schema.master_query("boss"), [("boss", "{X}m")]),
     "user of 2.3": (
         schema.user_query_2_3(SETTINGS, ADDRESS, "*:storage=0", "m"),

@@ -45,13 +45,17 @@ def files(settings: Settings, layout: Layout) -> dict[str, str]:
     address = schema.account_address("%Lu", "%Ln", "%Ld")
     scheme = {"default_pass_scheme": DEFAULT_SCHEME}
     accounts = scheme | {
-        "password_query": schema.password_query(address),
+        "password_query": schema.password_query(address, "%s"),
         "user_query": schema.user_query_2_3(settings, address, UNLIMITED, MESSAGES),
         "iterate_query": schema.ACCOUNTS_QUERY,
     }
     result = {
         "dovecot.conf": _dovecot_conf(settings, layout),
         "accounts.sql.conf": _sql_conf(layout.database, accounts),
+        "app-passwords.sql.conf": _sql_conf(
+            layout.database,
+            {"password_query": schema.app_password_query(address, "%{sha256:password}", "%s")},
+        ),
         "masters.sql.conf": _sql_conf(
             layout.database, scheme | {"password_query": schema.master_query("%Lu")}
         ),
@@ -181,6 +185,11 @@ passdb {{
   result_success = continue
   args = {layout.dovecot}/masters.sql.conf
 }}
+# Before the accounts: an app password needs no slow hash.
+passdb {{
+  driver = sql
+  args = {layout.dovecot}/app-passwords.sql.conf
+}}
 passdb {{
   driver = passwd-file
   args = scheme={DEFAULT_SCHEME} username_format=%Lu {layout.exceptions}
@@ -188,6 +197,10 @@ passdb {{
 passdb {{
   driver = passwd-file
   args = scheme={DEFAULT_SCHEME} username_format=%Lu {layout.spelt_exceptions}
+}}
+passdb {{
+  driver = passwd-file
+  args = scheme={DEFAULT_SCHEME} username_format=%Lu/%s {layout.exceptions_by_service}
 }}
 passdb {{
   driver = sql

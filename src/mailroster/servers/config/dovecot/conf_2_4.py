@@ -183,6 +183,8 @@ def _databases(settings: Settings, layout: Layout) -> str:
 
 def _passdbs(layout: Layout, address: str, database: str, scheme: str) -> str:
     """`database` and `scheme`: settings of each passdb, "" where they are global."""
+    app_passwords = schema.app_password_query(address, "%{password | sha256}", "%{protocol}")
+    accounts = schema.password_query(address, "%{protocol}")
     return f"""\
 # A master is checked first, then the account as whom it logs in.
 passdb masters {{
@@ -190,6 +192,11 @@ passdb masters {{
 {database}{scheme}  master = yes
   result_success = continue
   sql_query = {schema.master_query("%{user | lower}")}
+}}
+# Before the accounts: an app password needs no slow hash.
+passdb app-passwords {{
+  driver = sql
+{database}  sql_query = {common.continued(app_passwords, "    ")}
 }}
 passdb exceptions {{
   driver = passwd-file
@@ -199,9 +206,14 @@ passdb spelt-exceptions {{
   driver = passwd-file
 {scheme}  passwd_file_path = {layout.spelt_exceptions}
 }}
+passdb exceptions-by-service {{
+  driver = passwd-file
+  auth_username_format = %{{user | lower}}/%{{protocol}}
+{scheme}  passwd_file_path = {layout.exceptions_by_service}
+}}
 passdb accounts {{
   driver = sql
-{database}{scheme}  sql_query = {common.continued(schema.password_query(address), "    ")}
+{database}{scheme}  sql_query = {common.continued(accounts, "    ")}
 }}
 """
 

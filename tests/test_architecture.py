@@ -26,14 +26,14 @@ ROOMS = {
     "analysis": "charts checks effects entry_changes explain graph left_out mailbox mailbox_limit",
     "store": "config_folder history links overlay reader transaction",
     "servers": "certificates config deliveries doveadm_quota dovecot_auth essentials families "
-    "folders former_owner health in_force integrate mail_owner mailbox_moves "
-    "mailboxes move_journal overrides ownership pattern_trace patterns ports prepare "
+    "folders former_owner health in_force integrate last_use login_key mail_owner "
+    "mailbox_moves mailboxes move_journal overrides ownership pattern_trace patterns ports prepare "
     "prerequisites quota_usage reopen running sessions sieve survivors version",
     "publish": "damage destinations live_tables published_files reconcile removal_guard tables "
     "targets",
     "app": "account adopt apply check comparison completion configure deletion diff expire "
     "explanation exporting former_owner history home host_servers importing "
-    "leftovers new_findings overlay passwords patterns preview quotas rename "
+    "last_use leftovers new_findings overlay passwords patterns preview quotas rename "
     "server_findings sieve_scripts status system_errors undo usage",
     "daemons": "up watch",
     "cli": "__init__",

@@ -122,6 +122,9 @@ class Layout:
         #: The pid files of earlier versions.
         self.old_policy_pid = self._below(self.state, "policy.pid")
         self.old_up_pid = self._below(self.state, "up.pid")
+        #: The key of the reports of logins, and the last use of each app password.
+        self.login_key = self._below(self.locks, "login-reports.key")
+        self.last_use = self._below(self.locks, "last-use.db")
         self.dovecot_pid = self._below(self.run, "master.pid")
         #: Exists while Dovecot is down because it was stopped, not killed.
         self.stopped = self._below(self.state, "stopped")

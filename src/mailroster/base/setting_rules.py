@@ -236,6 +236,7 @@ RULES: Mapping[str, Rule] = {
     "vmail_uid": _id,
     "vmail_gid": _id,
     "password_scheme": _scheme,
+    "login_reports_port": _port_or_off,
     "main_password_services": _services,
     "password_min_length": _at_most(PASSWORD_LENGTH_MAX),
     "tls_certificate": _absolute,

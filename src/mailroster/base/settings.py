@@ -108,6 +108,7 @@ SETTINGS = (
     Setting("password_cost", "PASSWORD_COST", "", "cost of new hashes: 100000, 12 or t=3,m=65536; if empty, the default of the scheme"),
     Setting("password_min_length", "PASSWORD_MIN_LENGTH", 1, "minimum length of a new password in characters"),
     Setting("main_password_services", "MAIN_PASSWORD_SERVICES", "imap,smtp,pop3,sieve", "the protocols that the passwords of accounts open, or none: then only app passwords do (docs/topics/app-passwords.md)"),
+    Setting("login_reports_port", "LOGIN_REPORTS_PORT", 0, "port of 127.0.0.1 to which Dovecot reports logins, so that the last use of app passwords is known; 0: off"),
     Setting("password_refused", "PASSWORD_REFUSED", "", "file of refused passwords, one on each line; relative to the config folder"),
     Setting("tls_certificate", "SSL_CERT_PATH", "", "PEM file; if empty, a self-signed one is created at the first start"),
     Setting("tls_key", "SSL_KEY_PATH", "", "PEM file of the key"),
@@ -178,6 +179,7 @@ class Settings(NamedTuple):
     password_cost: str
     password_min_length: int
     main_password_services: str
+    login_reports_port: int
     password_refused: str
     tls_certificate: str
     tls_key: str

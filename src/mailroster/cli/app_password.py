@@ -3,6 +3,8 @@
 import time
 from typing import NamedTuple
 
+from mailroster.app.home import Home
+from mailroster.app.last_use import Use, last_uses
 from mailroster.base.end_date import end_of
 from mailroster.base.findings import ParseError, Refused, UsageError, printable
 from mailroster.base.services import NONE, SERVICES, services_of
@@ -56,6 +58,7 @@ class _Listed(NamedTuple):
     entry: AppPassword
     state: str
     comment: str
+    use: Use | None
 
 
 def show(call: Call) -> int:
@@ -64,11 +67,11 @@ def show(call: Call) -> int:
     roster = call.home.roster()
     if account and account not in roster.accounts:
         raise Refused(f"there is no account {account!r}")
-    listed = _listed(roster, account)
+    listed = _listed(call.home, roster, account)
     if "--json" in call.options:
         print_json([_fields(each) for each in listed])
     elif "--table" in call.options:
-        headings = ("ADDRESS", "LABEL", "OPENS", "UNTIL", "FROM", "STATE", "COMMENT")
+        headings = ("ADDRESS", "LABEL", "OPENS", "UNTIL", "FROM", "STATE", "USED", "COMMENT")
         print_table(headings, [_cells(each) for each in listed])
     else:
         print_list([_block(each) for each in listed])
@@ -77,14 +80,20 @@ def show(call: Call) -> int:
     return 0
 
 
-def _listed(roster: Roster, account: str) -> list[_Listed]:
+def _listed(home: Home, roster: Roster, account: str) -> list[_Listed]:
     document = roster.app_passwords
+    entries = [entry for _, entry in document.items() if account in ("", entry.address)]
+    uses = last_uses(home, entries)
     notes = notes_by_key(document)
     now = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime())
     return [
-        _Listed(entry, _state(roster, entry, now), notes[key].comment if key in notes else "")
-        for key, entry in document.items()
-        if account in ("", entry.address)
+        _Listed(
+            entry,
+            _state(roster, entry, now),
+            notes[entry.key].comment if entry.key in notes else "",
+            uses.get(entry.key),
+        )
+        for entry in entries
     ]
 
 
@@ -107,6 +116,7 @@ def _fields(listed: _Listed) -> dict[str, object]:
         "allow_nets": entry.allow_nets.split(",") if entry.allow_nets else None,
         "state": listed.state or "open",
         "comment": listed.comment or None,
+        "last_use": listed.use._asdict() if listed.use else None,
     }
 
 
@@ -115,7 +125,7 @@ def _cells(listed: _Listed) -> tuple[str, ...]:
     opens = ",".join(SERVICES if entry.services is None else entry.services)
     return (
         entry.address, entry.label, opens, entry.until, entry.allow_nets, listed.state,
-        listed.comment,
+        _used(listed.use), listed.comment,
     )  # fmt: skip
 
 
@@ -126,10 +136,15 @@ def _block(listed: _Listed) -> str:
         f"until {entry.until}" if entry.until else "",
         f"from {entry.allow_nets}" if entry.allow_nets else "",
         listed.state,
+        f"used {_used(listed.use)}" if listed.use else "",
         listed.comment,
     ]
     below = "".join(f"\n    [ {printable(line)} ]" for line in lines if line)
     return f"* {entry.address} {entry.label}{below}"
+
+
+def _used(use: Use | None) -> str:
+    return f"{use.time} by {use.service} from {use.remote}" if use else ""
 
 
 def _services(text: str | None) -> tuple[str, ...] | None:

@@ -18,9 +18,11 @@ from mailroster.servers import (
     version,
 )
 from mailroster.servers.config import overrides, postfix, sieve_mail
+from mailroster.servers.config.dovecot.common import REPORTS_FILE, has_reports
 from mailroster.servers.config.dovecot.versions import Dialect, dialect
 from mailroster.servers.folders import make_folders, server_folders, table_folders
 from mailroster.servers.listening import listening
+from mailroster.servers.login_key import login_key
 from mailroster.servers.overrides import activate
 from mailroster.store.links import ConfigFolder
 from mailroster.system import log_file
@@ -113,6 +115,9 @@ def _configuration(
     limit = overrides.message_size_limit(own.main, settings.message_size_limit)
     for name, text in dovecot.files(settings._replace(message_size_limit=limit), layout).items():
         files[os.path.join(layout.dovecot, name)] = text
+    if has_reports(settings, layout):
+        reports = dovecot.login_reports(settings, login_key(layout))
+        files[os.path.join(layout.dovecot, REPORTS_FILE)] = reports
     return files
 
 

@@ -128,7 +128,7 @@ def test_lists_say_what_each_opens_and_why_not(jane: Folder) -> None:
         ("old", ["imap", "smtp", "pop3", "sieve"], "ended"),
     ]
     table = jane.setup("email", "app-password", "list", "--table").out.splitlines()
-    assert table[0] == "jane@x.com\tphone\timap,smtp\t\t\t\t"
+    assert table[0] == "jane@x.com\tphone\timap,smtp\t\t\t\t\t"
     assert digest not in ran.out + "".join(table)
     assert jane.setup("email", "app-password", "list", "nobody@x.com").code == 1
 

@@ -54,7 +54,14 @@ def files(settings: Settings, layout: Layout) -> dict[str, str]:
         "accounts.sql.conf": _sql_conf(layout.database, accounts),
         "app-passwords.sql.conf": _sql_conf(
             layout.database,
-            {"password_query": schema.app_password_query(address, "%{sha256:password}", "%s")},
+            {
+                "password_query": schema.app_password_query(
+                    address,
+                    "%{sha256:password}",
+                    "%s",
+                    reports=common.has_reports(settings, layout),
+                )
+            },
         ),
         "masters.sql.conf": _sql_conf(
             layout.database, scheme | {"password_query": schema.master_query("%Lu")}
@@ -64,6 +71,15 @@ def files(settings: Settings, layout: Layout) -> dict[str, str]:
         query = common.cleartext_query("%s", "%{secured}", "%{rip}", "%{lip}")
         result["cleartext.sql.conf"] = _sql_conf(":memory:", {"password_query": query})
     return result
+
+
+def login_reports(settings: Settings, key: str) -> str:
+    """As Dialect.login_reports."""
+    attributes = (
+        "login=%{requested_username} pwhash=%{hashed_password} remote=%{rip} protocol=%s "
+        "app=%{userdb:app}"
+    )
+    return f"{common.reports(settings, key)}auth_policy_request_attributes = {attributes}\n"
 
 
 def _sql_conf(database: str, settings: Mapping[str, str]) -> str:
@@ -101,6 +117,7 @@ mail_plugins = {" ".join(plugins)}
 {common.DELIVERY}
 {common.postmaster(s)}
 
+{common.include_reports(s, layout)}\
 {_CLEARTEXT.format(layout.dovecot)}{_databases(s, layout)}
 {common.inbox()}
 {_upload_limit(s)}\

@@ -78,7 +78,7 @@ mail_home = {s.mail}/%{{user | domain}}/%{{user | username}}/home
 mailbox_list_storage_escape_char = "{common.ESCAPE}"
 {common.postmaster(s)}
 {_quota(s, layout)}{_FTS if s.full_text_search else ""}
-{_CLEARTEXT}{_databases(s, layout)}
+{common.include_reports(s, layout)}{_CLEARTEXT}{_databases(s, layout)}
 {common.inbox(_trash(s))}
 protocol imap {{
 {_plugins(*common.imap_plugins(s))}{_upload_limit(s)}}}
@@ -92,6 +92,15 @@ protocol lmtp {{
 {common.own_services(s, layout, worker)}
 {_sieve(s, layout)}
 {common.overrides(layout)}"""
+
+
+def login_reports(settings: Settings, key: str) -> str:
+    """As Dialect.login_reports. The attributes are added to Dovecot's own."""
+    return f"""\
+{common.reports(settings, key)}auth_policy_request_attributes {{
+  app = %{{userdb:app | default}}
+}}
+"""
 
 
 def _upload_limit(settings: Settings) -> str:
@@ -175,15 +184,18 @@ def _databases(settings: Settings, layout: Layout) -> str:
     scheme = f"passdb_default_password_scheme = {DEFAULT_SCHEME}\n"
     if layout.kind != "host":
         userdbs = _userdbs(settings, layout, address, "")
-        return f"{database}{scheme}\n{_passdbs(layout, address, '', '')}{userdbs}"
+        return f"{database}{scheme}\n{_passdbs(settings, layout, address, '', '')}{userdbs}"
     database, scheme = _indented(database), _indented(scheme)
     userdbs = _userdbs(settings, layout, address, database)
-    return f"{_passdbs(layout, address, database, scheme)}{userdbs}"
+    return f"{_passdbs(settings, layout, address, database, scheme)}{userdbs}"
 
 
-def _passdbs(layout: Layout, address: str, database: str, scheme: str) -> str:
+def _passdbs(settings: Settings, layout: Layout, address: str, database: str, scheme: str) -> str:
     """`database` and `scheme`: settings of each passdb, "" where they are global."""
-    app_passwords = schema.app_password_query(address, "%{password | sha256}", "%{protocol}")
+    reports = common.has_reports(settings, layout)
+    app_passwords = schema.app_password_query(
+        address, "%{password | sha256}", "%{protocol}", reports=reports
+    )
     accounts = schema.password_query(address, "%{protocol}")
     return f"""\
 # A master is checked first, then the account as whom it logs in.

@@ -93,6 +93,8 @@ class Shape(NamedTuple):
 #: The hash of a locked account, which matches no password. A `!` behind a base64 scheme would make
 #: Dovecot log an error.
 LOCKED = "{SHA512-CRYPT}!"
+#: How many digits of its digest name an app password in a report.
+APP_DIGITS = 16
 _VERSIONS = 100
 ACCOUNT = Shape("account", "address", AccountRow, version=3, unit=1)
 MASTER = Shape("master", "name", MasterRow, version=1, unit=_VERSIONS)
@@ -134,13 +136,15 @@ def master_query(name: str) -> str:
     return f"SELECT name AS user, password FROM master WHERE name = '{name}'"
 
 
-def app_password_query(address: str, digest: str, service: str) -> str:
+def app_password_query(address: str, digest: str, service: str, *, reports: bool) -> str:
     """The row of an app password: it is the key of its row, so no hash is checked. `digest` is
     Dovecot's variable for the SHA-256 of the password in hexadecimal digits, `service` that for the
-    protocol. Dovecot checks each of the columns `allow_nets`."""
+    protocol. Dovecot checks each of the columns `allow_nets`. `reports`: a report of a login says
+    which app password it was, by the end of its digest."""
+    app = f", substr(key, -{APP_DIGITS}) AS userdb_app" if reports else ""
     return f"""\
 SELECT address AS user, NULL AS password, 'Y' AS nopassword, allow_nets,
-account_nets AS allow_nets, account_real_nets AS allow_real_nets
+account_nets AS allow_nets, account_real_nets AS allow_real_nets{app}
 FROM app_password WHERE key = {address} || '|{digest}'
 AND (services IS NULL OR instr(services, ' {service} '))
 AND (until IS NULL OR until > datetime('now', 'localtime'))"""

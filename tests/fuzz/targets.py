@@ -104,6 +104,11 @@ TARGETS: dict[str, Target] = {
     "auth_answers": Target(
         answers.auth_answers, (b"USER\t1\t", b"PASS\t", b"NOTFOUND\t", b"FAIL\t", b"\x01t", *_ROWS)
     ),
+    "login_reports": Target(
+        answers.login_report,
+        (b'{"success":true,', b'"login":"a@x.com"', b'"protocol":"imap"', b'"app":', b"}", b"[",
+         b"\\u0000", b"\\ud800", *_ROWS),
+    ),
     "anvil": Target(answers.anvil, (b"imap/127.0.0.1/a@x.com\t", b"/", *_ROWS)),
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ import pytest
 
 from mailroster.base import address, sizes
 from mailroster.base.findings import ParseError
+from mailroster.daemons import login_reports
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats import (
     app_passwords,
@@ -108,6 +109,7 @@ FLAWS: dict[str, tuple[Any, str, Any]] = {
     "postmap_results": (patterns, "results_of", lambda out, keys: dict([out.split("\t")[:2]])),
     "doveadm_quota": (doveadm_quota, "number", lambda text: -1),
     "auth_answers": (dovecot_auth, "replies_in", lambda raw: {-1: dovecot_auth.Reply("?", {})}),
+    "login_reports": (login_reports, "_text", lambda value: str(value) + "\n"),
     "anvil": (sessions, "pids_of", lambda dump, users: [0]),
 }
 

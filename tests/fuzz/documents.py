@@ -127,7 +127,7 @@ def _veiled_login(line: str) -> str:
 
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_OPTION = re.compile(r"(?:services|until|allow_nets)=[0-9A-Za-z:./,-]*")
+_OPTION = re.compile(r"(?:services|until|allow_nets)=[0-9a-zT:./,-]*")
 
 
 def _veiled_app_password(line: str) -> str:

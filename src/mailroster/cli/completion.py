@@ -12,6 +12,7 @@ from typing import Any
 from mailroster.app.completion import roster_at_once
 from mailroster.base.address import split
 from mailroster.base.findings import UsageError
+from mailroster.base.services import SERVICES
 from mailroster.base.settings import FOLDERS, LAYOUTS, OVERLAY
 from mailroster.cli.call import Call
 from mailroster.cli.commands import COMMANDS
@@ -136,6 +137,7 @@ def _option_values(command: Command, option: str, word: str) -> Iterable[str]:
 
     values = {
         "--scheme": SCHEMES, "--format": ROW_FORMATS, "--sort": ORDERS, "--layout": LAYOUTS,
+        "--for": SERVICES,
     }  # fmt: skip
     return values.get(option, ())
 

@@ -26,11 +26,13 @@ from mailroster.roster.documents.text import check_text
 from mailroster.roster.formats import credentials
 
 LABEL_MAX = 40
-_LABEL = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{LABEL_MAX - 1}}}")
 SCHEME = "{SHA256.HEX}"
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-#: An option that may be shown: the others may be a hash in the wrong column.
-_OPTION = re.compile(r"(?:services|until|allow_nets)=[0-9A-Za-z:./,-]*")
+DIGEST_DIGITS = 64
+_HEXADECIMAL = frozenset("0123456789abcdef")
+_ALPHANUMERIC = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
+_OF_LABELS = _ALPHANUMERIC | frozenset("._-")
+_OPTIONS = ("services", "until", "allow_nets")
+_OF_VALUES = _ALPHANUMERIC | frozenset("T:./,-")
 _BLANKS = " \t\r\ufeff"
 
 
@@ -60,7 +62,7 @@ class AppPasswords(Format[AppPassword]):
         shown = [credentials.hidden(f"{name}|").partition("|")[0]] if rest else []
         for part, text in zip(("label", "digest", "options"), rest, strict=False):
             if part == "label":
-                shown.append(text if _LABEL.fullmatch(text.lower()) else "…")
+                shown.append(text if _is_label(text.lower()) else "…")
             elif part == "digest":
                 shown.append(f"{SCHEME if text.startswith(SCHEME) else ''}…")
             else:
@@ -74,7 +76,7 @@ class AppPasswords(Format[AppPassword]):
             return ""
         parts = line.split("|", 2)
         label = parts[1].lower() if len(parts) > 1 else ""
-        return key(name, label if _LABEL.fullmatch(label) else "")
+        return key(name, label if _is_label(label) else "")
 
     def parse(self, line: str) -> AppPassword:
         check_text(line)
@@ -97,9 +99,9 @@ class AppPasswords(Format[AppPassword]):
         """A line in lower case without options, or with `services=` alone."""
         if address.delimiters().strip("+"):
             return None
-        services = "|".join(SERVICES)
+        services, label = "|".join(SERVICES), rf"[a-z0-9][a-z0-9._-]{{0,{LABEL_MAX - 1}}}"
         tail = rf"(?:\|services=(?:{services})(?:,(?:{services}))*)?"
-        pattern = rf"({address.PLAIN}\|{_LABEL.pattern})\|{re.escape(SCHEME)}[0-9a-f]{{64}}{tail}"
+        pattern = rf"({address.PLAIN}\|{label})\|{re.escape(SCHEME)}[0-9a-f]{{64}}{tail}"
         return Plain(re.compile(pattern).fullmatch, _plain_entry)
 
     def mentions(self, entry: AppPassword) -> Iterable[tuple[str, str]]:
@@ -133,7 +135,7 @@ def line(entry: AppPassword) -> str:
 def label(text: str, *, shown: bool = True) -> str:
     """A label in lower case. Raises ParseError; `shown`: the message may contain the text."""
     lower = text.lower()
-    if not _LABEL.fullmatch(lower):
+    if not _is_label(lower):
         message = f"{text!r} is not a valid label" if shown else "the label is not valid"
         hint = f"use letters, digits and . - _, at most {LABEL_MAX}, without blanks"
         raise ParseError("malformed-app-password", message, hint)
@@ -151,8 +153,19 @@ def _hint() -> str:
     return f"write ADDRESS|LABEL|{SCHEME}DIGEST"
 
 
+def _is_label(text: str) -> bool:
+    fits = 0 < len(text) <= LABEL_MAX and _OF_LABELS.issuperset(text)
+    return fits and text[0] in _ALPHANUMERIC
+
+
+def _is_option(word: str) -> bool:
+    """Whether an option may be shown: any other may be a hash in the wrong column."""
+    name, equals, value = word.partition("=")
+    return bool(equals) and name in _OPTIONS and _OF_VALUES.issuperset(value)
+
+
 def _may_be_shown(word: str) -> bool:
-    return not word.strip(_BLANKS) or _OPTION.fullmatch(word) is not None
+    return not word.strip(_BLANKS) or _is_option(word)
 
 
 def _digest(text: str) -> str:
@@ -161,7 +174,7 @@ def _digest(text: str) -> str:
     if scheme != SCHEME:
         message = f"the digest does not begin with {SCHEME}"
         raise ParseError("malformed-hash", message, "add it by `setup email app-password add`")
-    if not _DIGEST.fullmatch(digits):
+    if len(digits) != DIGEST_DIGITS or not _HEXADECIMAL.issuperset(digits):
         hint = COMMENT_BEHIND if " #" in text else "write the 64 hexadecimal digits of the SHA-256"
         raise ParseError("malformed-hash", "the digest does not have 64 digits", hint)
     return digits
@@ -173,7 +186,7 @@ def _options(text: str) -> tuple[tuple[str, ...] | None, str, str]:
     values: dict[str, str] = {}
     for word in text.split():
         name, _, value = word.partition("=")
-        if not _OPTION.fullmatch(word) or not value or name in values:
+        if not _is_option(word) or not value or name in values:
             message = "an option is unknown, has a bad character or occurs twice"
             hint = "write services=, until= or allow_nets= with a value, each once"
             raise ParseError(

@@ -97,7 +97,7 @@ class _Listener:
         self._writers: set[asyncio.StreamWriter] = set()
 
     def close(self) -> None:
-        for writer in self._writers:
+        for writer in [*self._writers]:
             writer.close()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -107,8 +107,9 @@ class _Listener:
             return
         self._writers.add(writer)
         try:
-            while await self._serve_request(reader, writer):
-                pass
+            wait_s = _REQUEST_S  # only Dovecot may keep a connection open
+            while await self._serve_request(reader, writer, wait_s):
+                wait_s = _IDLE_S
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError, TimeoutError):
             pass  # not Dovecot, or it has closed the connection
         finally:
@@ -116,11 +117,11 @@ class _Listener:
             writer.close()
 
     async def _serve_request(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wait_s: float
     ) -> bool:
-        """Serves one request; returns whether another may follow. Raises ValueError and others for
-        what is no request."""
-        first = await asyncio.wait_for(reader.readexactly(1), _IDLE_S)
+        """Serves one request, which begins within some seconds; returns whether another may follow.
+        Raises ValueError and others for what is no request."""
+        first = await asyncio.wait_for(reader.readexactly(1), wait_s)
         async with asyncio.timeout(_REQUEST_S):
             head = first + await reader.readuntil(b"\r\n\r\n")
             headers = _headers(head)

@@ -189,10 +189,10 @@ def test_a_plain_row_is_that_of_the_class(password: str | None, size: str | None
 def test_the_services_of_a_main_password_are_those_of_its_field_or_of_the_setting() -> None:
     for extra, setting, services in (
         ("", None, None),
-        ("", (), "  "),
+        ("", (), " "),
         ("", ("imap", "smtp"), " imap smtp "),
         ("services=smtp,imap", None, " imap smtp "),
-        ("services=none", ("imap",), "  "),
+        ("services=none", ("imap",), " "),
         ("services=pop3 allow_nets=::1", (), " pop3 "),
     ):
         given = router(extra)._replace(services=setting)

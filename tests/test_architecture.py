@@ -15,27 +15,29 @@ ROOT = Path(mailroster.__file__).parent
 #: From the ground up: a room imports only from rooms above it in this list, and of these only the
 #: modules named here.
 ROOMS = {
-    "base": "address content dns end_date findings layout setting_rules settings sizes spelling",
+    "base": "address content dns end_date findings layout services setting_rules settings sizes "
+    "spelling",
     "system": "beneath boot clock dns file_lock files folder_lock folder_trust https log log_file "
     "name_servers pid_file processes programs routes sd_notify sockets stability threads",
     "roster": "documents dovecot formats plan roster",
     "routing": "change incoming lookups router senders trace",
-    "edits": "accounts aliases bulk expiry locks notes patterns relays rename rows senders",
-    "analysis": "dns "
-    "charts checks effects entry_changes explain graph left_out mailbox mailbox_limit",
+    "edits": "accounts aliases app_passwords bulk expiry locks notes patterns relays rename rows "
+    "senders",
+    "analysis": "charts checks dns effects entry_changes explain graph left_out mailbox "
+    "mailbox_limit",
     "store": "config_folder history links overlay reader transaction",
     "servers": "certificate_facts certificate_faults certificates config deliveries "
     "dkim_keys dkim_public doveadm_quota dovecot_auth essentials families "
-    "folders former_owner health host_postfix in_force integrate mail_owner "
-    "mailbox_moves mailboxes move_journal new_keys overrides ownership "
-    "pattern_trace patterns ports prepare prerequisites quota_usage reopen "
-    "running sessions sieve signer srs survivors version",
+    "folders former_owner health host_postfix in_force integrate last_use "
+    "login_key mail_owner mailbox_moves mailboxes move_journal new_keys "
+    "overrides ownership pattern_trace patterns ports prepare prerequisites "
+    "quota_usage reopen running sessions sieve signer srs survivors version",
     "publish": "damage destinations live_tables published_files reconcile removal_guard tables "
     "targets",
     "app": "account adopt apply certificate check comparison completion configure "
     "deletion diff dkim dns expire explanation exporting former_owner history home "
-    "host_servers importing "
-    "leftovers new_findings overlay passwords patterns preview quotas rename "
+    "host_servers importing last_use leftovers new_findings overlay passwords "
+    "patterns preview quotas rename "
     "server_findings sieve_scripts status system_errors undo usage",
     "daemons": "up watch",
     "cli": "__init__",

@@ -311,6 +311,16 @@ class Demo:
             return
         raise Failure("it logs in")
 
+    def cannot_submit(self, user: str, password: str) -> None:
+        try:
+            with self.submission(starttls=True) as session:
+                session.login(user, password)
+        except smtplib.SMTPAuthenticationError as error:
+            if error.smtp_code != 535:
+                raise Failure(str(error)) from None
+        else:
+            raise Failure("it was accepted")
+
     def arrives(self, subject: str, *users: str) -> None:
         """Waits until a message is in the INBOX of each user."""
         for user in users:
@@ -362,14 +372,7 @@ def accounts(demo: Demo, page: Page) -> None:
     with page.step("jane.doe can't log in with a wrong password"):
         demo.no_login(JANE, "john-secret")
     with page.step("john.doe can't send with a wrong password: 535"):
-        try:
-            with demo.submission(starttls=True) as session:
-                session.login(JOHN, "jane-secret")
-        except smtplib.SMTPAuthenticationError as error:
-            if error.smtp_code != 535:
-                raise Failure(str(error)) from None
-        else:
-            raise Failure("it was accepted")
+        demo.cannot_submit(JOHN, "jane-secret")
     with page.step("john.doe sends by submission with STARTTLS, jane.doe reads it"):
         demo.arrives(demo.submit(JOHN, JANE), JANE)
     with page.step("jane.doe answers by submission with TLS, john.doe reads it"):
@@ -431,6 +434,23 @@ def password(demo: Demo, page: Page) -> None:
         demo.logs_in(JOHN)
     with page.step("the old password does not"):
         demo.no_login(JOHN, old)
+
+
+def app_password(demo: Demo, page: Page) -> None:
+    page.title("A password for the phone")
+    demo.shell(f"setup email app-password add {JANE} phone --for imap > phone.txt")
+    shown = demo.server.home / "phone.txt"
+    phone = shown.read_text(encoding="utf-8").strip()
+    shown.unlink()
+    own = demo.passwords[JANE]
+    with page.step("it opens IMAP"):
+        demo.logs_in(JANE, phone)
+    with page.step("it does not open submission: 535"):
+        demo.cannot_submit(JANE, phone)
+    demo.shell(f"setup email app-password del {JANE} phone")
+    with page.step("it opens nothing any more; her own password still works"):
+        demo.no_login(JANE, phone)
+        demo.logs_in(JANE, own)
 
 
 def lock(demo: Demo, page: Page) -> None:
@@ -495,8 +515,8 @@ def result(demo: Demo, page: Page) -> None:
 
 
 CHAPTERS = (
-    accounts, alias, regexp_alias, quota, password, lock, deletion, catch_all, explanation,
-    other_programs,
+    accounts, alias, regexp_alias, quota, password, app_password, lock, deletion, catch_all,
+    explanation, other_programs,
     result,
 )  # fmt: skip
 

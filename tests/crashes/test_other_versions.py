@@ -48,7 +48,9 @@ class Program(NamedTuple):
         patch.setattr(dovecot, "AccountRow", self.row)
         patch.setattr(dovecot, "_plain_row", self._plain_row)
 
-    def _plain_row(self, password: str | None, maildir: str, quota: Quota | None) -> Any:
+    def _plain_row(
+        self, password: str | None, maildir: str, quota: Quota | None, services: str | None = None
+    ) -> Any:
         size = quota.size if quota else None
         rule = f"*:storage={size}" if size else None
         return self.row(password=password, maildir=maildir, quota_rule=rule, storage_size=size)

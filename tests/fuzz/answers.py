@@ -1,5 +1,6 @@
 """What must hold of what we make of other programs' output, whatever they print."""
 
+from mailroster.daemons import login_reports
 from mailroster.roster.formats.regexp import REGEXP
 from mailroster.servers import doveadm_quota, dovecot_auth, patterns, sessions
 
@@ -47,3 +48,14 @@ def auth_answers(raw: bytes) -> None:
         assert number >= 0
         assert known.outcome in (dovecot_auth.FOUND, dovecot_auth.NOT_FOUND, dovecot_auth.FAILED)
         assert str(number).encode() in raw
+
+
+def login_report(raw: bytes) -> None:
+    """A report of a login: its texts can be shown, and have a limit."""
+    report = login_reports.parsed(raw)
+    if report is not None:
+        assert report.login
+        assert isinstance(report.success, bool)
+        for text in (report.login, report.service, report.remote, report.app):
+            assert text.isprintable()
+            assert len(text) < 1000

@@ -7,11 +7,12 @@ from typing import Any
 
 from mailroster.base.address import Address
 from mailroster.base.findings import ParseError, Refused
-from mailroster.edits import accounts, aliases, relays, senders
+from mailroster.edits import accounts, aliases, app_passwords, relays, senders
 from mailroster.roster.documents.document import MARK, Document
 from mailroster.roster.documents.format import Format
 from mailroster.roster.formats import credentials
 from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.app_passwords import APP_PASSWORDS
 from mailroster.roster.formats.quotas import Quota
 from mailroster.roster.formats.sasl_password import SASL_PASSWORDS
 from mailroster.roster.roster import Roster
@@ -85,7 +86,10 @@ def _findings_can_be_shown(document: Document[Any], raw: bytes) -> None:
 
 def _no_secret_is_shown(document: Document[Any]) -> None:
     """With other letters in all hashes nothing that people get to see is another."""
-    veil = _veiled_login if document.format is SASL_PASSWORDS else _veiled
+    veils: dict[Any, Callable[[str], str]] = {
+        SASL_PASSWORDS: _veiled_login, APP_PASSWORDS: _veiled_app_password
+    }  # fmt: skip
+    veil = veils.get(document.format, _veiled)
     veiled = Document(document.format, "\n".join(map(veil, document.text.split("\n"))))
     assert veiled.findings() == document.findings()
     for line, other in zip(document.text.split("\n"), veiled.text.split("\n"), strict=True):
@@ -120,6 +124,35 @@ def _veiled_login(line: str) -> str:
     assert place is not None
     start = 0 if line[:1] in (" ", "\t") and place[1] != "#" else place.end()
     return line[:start] + codecs.encode(line[start:], "rot13")
+
+
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_OPTION = re.compile(r"(?:services|until|allow_nets)=[0-9a-zT:./,-]*")
+
+
+def _veiled_app_password(line: str) -> str:
+    """A line with other letters in its digest, and wherever else one may stand."""
+    name, *rest = line.split("|", 3)
+    veiled = [_veiled(f"{name}|").removesuffix("|") if rest else _veiled(name)]
+    for column, text in enumerate(rest):
+        if column == 0:
+            veiled.append(text if _LABEL.fullmatch(text) else codecs.encode(text, "rot13"))
+        elif column == 1:
+            scheme = "{SHA256.HEX}" if text.startswith("{SHA256.HEX}") else ""
+            veiled.append(scheme + _veiled_digits(text[len(scheme) :]))
+        else:
+            words = re.split(r"([ \t\r]+)", text)
+            shown = (w if _OPTION.fullmatch(w) else codecs.encode(w, "rot13") for w in words)
+            veiled.append("".join(shown))
+    return "|".join(veiled)
+
+
+def _veiled_digits(text: str) -> str:
+    """Other hexadecimal digits, and other letters beside them."""
+    hexadecimal = "0123456789abcdefABCDEF"
+    if all(char in hexadecimal for char in text.strip()):
+        return text.translate(str.maketrans(hexadecimal, "1234567890bcdefaBCDEFA"))
+    return codecs.encode(text, "rot13") if not re.search("[g-tG-T]", text) else text
 
 
 def _bare_edits_keep_the_rest(document: Document[Any]) -> None:
@@ -176,8 +209,8 @@ def _verbs_keep_the_rest(document: Document[Any]) -> None:
 
 def _roster(field: str, document: Document[Any], key: str) -> Roster:
     files: dict[str, Any] = {field: document}
-    if field in ("quotas", "sender_logins"):
-        account = key if field == "quotas" else NEW_ACCOUNT
+    if field in ("quotas", "sender_logins", "app_passwords"):
+        account = NEW_ACCOUNT if field == "sender_logins" else key.partition("|")[0]
         files["accounts"] = Document(ACCOUNTS, f"{account}|{NEW_HASH}\n")
     return Roster(**files)
 
@@ -220,6 +253,9 @@ def _verbs(field: str, document: Document[Any], key: Any) -> Iterator[tuple[str,
             lambda r: aliases.delete_alias(r, key, list(_every(r, "virtual", key))),
             None,
         )
+    elif field == "app_passwords":
+        address, _, label = key.partition("|")
+        yield "delete", lambda r: app_passwords.delete(r, address, [label]), None
     elif field == "sender_logins":
         if NEW_ACCOUNT not in (key, *entry.accounts):
             more = entry._replace(accounts=(*entry.accounts, NEW_ACCOUNT))

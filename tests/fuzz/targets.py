@@ -26,6 +26,15 @@ _FILES: dict[str, tuple[bytes, ...]] = {
     "relaymap": (b"@x.com", b"[r.test]:587", b"[ipv6:::1]", b":", b",", b"]"),
     "sasl_passwords": (b"@x.com", b"[r.test]:587", b"user:secret", b":", b"\n secret"),
     "receive_access": (b"REJECT", b"550 5.7.1 no"),
+    "app_passwords": (
+        b"a@x.com|phone|{SHA256.HEX}",
+        b"0123456789abcdef" * 4,
+        b"|",
+        b"services=imap,smtp",
+        b"until=2026-12-31",
+        b"allow_nets=10.0.0.0/8",
+        b"none",
+    ),
     "sender_logins": (b",", b"@x.com", b" b@x.com", b"\n  c@x.com", b"user"),
 }
 
@@ -106,6 +115,11 @@ TARGETS: dict[str, Target] = {
     "acme_json": Target(
         certificates.acme_json,
         (b'"Certificates"', b'"domain"', b'"main"', b'"sans"', b'"key"', b"[", b"{", b"null", b"1"),
+    ),
+    "login_reports": Target(
+        answers.login_report,
+        (b'{"success":true,', b'"login":"a@x.com"', b'"protocol":"imap"', b'"app":', b"}", b"[",
+         b"\\u0000", b"\\ud800", *_ROWS),
     ),
     "anvil": Target(answers.anvil, (b"imap/127.0.0.1/a@x.com\t", b"/", *_ROWS)),
 }  # fmt: skip

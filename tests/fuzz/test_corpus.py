@@ -9,8 +9,10 @@ import pytest
 
 from mailroster.base import address, sizes
 from mailroster.base.findings import ParseError
+from mailroster.daemons import login_reports
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats import (
+    app_passwords,
     credentials,
     local_aliases,
     quotas,
@@ -93,6 +95,7 @@ FLAWS: dict[str, tuple[Any, str, Any]] = {
     "local_aliases": (local_aliases.LocalAliases, "split", lambda _, text: text.splitlines()),
     "relaymap": (relaymap, "destination", lambda text: text[1:]),
     "sasl_passwords": (sasl_password.SaslPasswords, "hidden", lambda _, line: line),
+    "app_passwords": (app_passwords.AppPasswords, "hidden", lambda _, line: line),
     "account": (address, "fold", lambda text: text),
     "alias": (address, "fold", lambda text: text),
     "recipient": (address, "recipient", lambda text: text + "."),
@@ -108,6 +111,7 @@ FLAWS: dict[str, tuple[Any, str, Any]] = {
     "auth_answers": (dovecot_auth, "replies_in", lambda raw: {-1: dovecot_auth.Reply("?", {})}),
     "pem": (pem, "CERTIFICATES", frozenset()),
     "acme_json": (pem, "_names", raising(TypeError())),
+    "login_reports": (login_reports, "_text", lambda value: str(value) + "\n"),
     "anvil": (sessions, "pids_of", lambda dump, users: [0]),
 }
 

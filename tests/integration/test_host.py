@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.host import Host
-from tests.support.instance import HASH, until
+from tests.support.instance import HASH, PASSWORD, until
 
 MAIN, MASTER = "/etc/postfix/main.cf", "/etc/postfix/master.cf"
 AUTH, DROP_IN = "/etc/dovecot/conf.d/10-auth.conf", "/etc/dovecot/conf.d/99-mailroster.conf"
@@ -149,6 +149,30 @@ def test_mail_is_submitted_by_who_logs_in(served: Host) -> None:
     assert "535 5.7.8" in served.send("jane@example.com", *argv, "wrong")
     served.setup("email", "restrict", "add", "send", "john@example.com")
     assert "554 5.7.1" in served.send("jane@example.com", *argv, "secret")
+
+
+def test_app_passwords_and_the_services_of_a_main_password(served: Host) -> None:
+    def submits(user: str, password: str) -> bool:
+        login = ("--port", "587", "-tls", "--auth", "PLAIN", "--auth-user", user)
+        said = served.send(user, "--quit-after", "AUTH", *login, "--auth-password", password)
+        assert "235 2.7.0" in said or "535 5.7.8" in said, said
+        return "235 2.7.0" in said
+
+    add = ("email", "app-password", "add", "jane@example.com")
+    phone = served.setup(*add, "phone", "--for", "imap").stdout.strip()
+    printer = served.setup(*add, "printer", "--for", "smtp").stdout.strip()
+    for password, opens in ((phone, (True, False)), (printer, (False, True))):
+        assert served.can_log_in("jane@example.com", password) == opens[0]
+        assert submits("jane@example.com", password) == opens[1]
+    served.setup("email", "app-password", "del", "jane@example.com", "phone")
+    assert not served.can_log_in("jane@example.com", phone)
+    accounts = served.read("/etc/mailroster/postfix-accounts.cf")
+    more = f"sends@example.com|{HASH}|services=smtp\nodd@example.com|{HASH}|services=imap {FIELD}\n"
+    served.write("/etc/mailroster/postfix-accounts.cf", accounts + more)
+    until(lambda: submits("sends@example.com", PASSWORD))
+    assert not served.can_log_in("sends@example.com")
+    until(lambda: served.can_log_in("odd@example.com"))
+    assert not submits("odd@example.com", PASSWORD)
 
 
 def test_what_a_sieve_script_sends_leaves_by_this_postfix(served: Host) -> None:

@@ -11,11 +11,13 @@ from mailroster.edits.bulk import BadRows, add_rows
 from mailroster.edits.rows import AccountRow, Rows, csv, folder, jsonl
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.accounts import ACCOUNTS, Account
+from mailroster.roster.formats.app_passwords import APP_PASSWORDS, AppPassword
 from mailroster.roster.formats.quotas import QUOTAS, Quota
 from mailroster.roster.formats.virtual import VIRTUAL, Alias
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router
 from tests.support.edit_cases import rosters
+from tests.support.texts import DIGEST
 
 FORMATS = ("csv", "jsonl", "folder")
 formats = st.sampled_from(FORMATS)
@@ -27,12 +29,16 @@ class Entries(NamedTuple):
     accounts: dict[str, Account]
     quotas: dict[str, Quota]
     aliases: dict[str, Alias]
+    app_passwords: dict[str, AppPassword]
 
 
 def entries(roster: Roster) -> Entries:
     accounts = dict(roster.accounts.items())
     quotas = {key: quota for key, quota in roster.quotas.items() if key in accounts}
-    return Entries(accounts, quotas, dict(roster.virtual.items()))
+    app_passwords = {
+        key: entry for key, entry in roster.app_passwords.items() if entry.address in accounts
+    }
+    return Entries(accounts, quotas, dict(roster.virtual.items()), app_passwords)
 
 
 def through(roster: Roster, format: str) -> Rows:
@@ -68,13 +74,16 @@ logins = st.builds("{}@{}".format, locals.map(lambda text: text[:20]), st.sample
 @st.composite
 def healthy(draw: st.DrawFn) -> Roster:
     """A roster of entries with all that their formats allow."""
-    accounts, quotas, aliases = [], [], []
+    accounts, quotas, aliases, app_passwords = [], [], [], []
     for login in draw(st.lists(logins, max_size=6, unique=True)):
         hash = draw(st.sampled_from(("{PLAIN}", "{SHA512-CRYPT}$6$", "$2y$"))) + draw(
             words.map(lambda text: text.replace("|", "").replace(":", "") + "x")
         )
         extra = " ".join(draw(st.lists(words, max_size=2)))
         accounts.append(f"{login}|{hash}|{extra}" if extra else f"{login}|{hash}")
+        for label in draw(st.lists(st.sampled_from(["pc", "phone"]), max_size=2, unique=True)):
+            options = draw(st.sampled_from(["", "|services=imap,smtp until=2026-12-31"]))
+            app_passwords.append(f"{login}|{label}|{{SHA256.HEX}}{DIGEST}{options}")
         if draw(st.booleans()):
             quotas.append(f"{login}:{draw(st.integers(0, 9))}G")
     for key in draw(
@@ -88,6 +97,7 @@ def healthy(draw: st.DrawFn) -> Roster:
         accounts=Document(ACCOUNTS, "".join(f"{line}\n" for line in accounts)),
         quotas=Document(QUOTAS, "".join(f"{line}\n" for line in quotas)),
         virtual=Document(VIRTUAL, "".join(f"{line}\n" for line in aliases)),
+        app_passwords=Document(APP_PASSWORDS, "".join(f"{line}\n" for line in app_passwords)),
     )
 
 
@@ -124,6 +134,7 @@ def test_an_update_brings_every_row_and_takes_nothing_away(
         )
     assert brought.quotas.items() <= after.quotas.items()
     assert brought.aliases.items() <= after.aliases.items()
+    assert brought.app_passwords.items() <= after.app_passwords.items()
     assert before.accounts.keys() <= after.accounts.keys()
     assert before.aliases.keys() <= after.aliases.keys()
 
@@ -131,7 +142,10 @@ def test_an_update_brings_every_row_and_takes_nothing_away(
 @given(healthy())
 def test_csv_and_json_lines_without_secrets_hold_no_hash(roster: Roster) -> None:
     given = list(folder.entries(roster))
-    shown = [entry._replace(hash="") if isinstance(entry, AccountRow) else entry for entry in given]
+    shown = [
+        entry._replace(hash="", app_passwords="") if isinstance(entry, AccountRow) else entry
+        for entry in given
+    ]
     for rows in (
         csv.read(csv.write(given, secrets=False), "x"),
         jsonl.read(jsonl.write(given, secrets=False), "x"),
@@ -146,8 +160,9 @@ def test_some_rosters_have_everything() -> None:
         accounts=Document(ACCOUNTS, "a@x.com|{PLAIN}x|allow_nets=10.0.0.0/8\n"),
         quotas=Document(QUOTAS, "a@x.com:1G\n"),
         virtual=Document(VIRTUAL, "info a@x.com\n"),
+        app_passwords=Document(APP_PASSWORDS, f"a@x.com|pc|{{SHA256.HEX}}{DIGEST}\n"),
     )
     assert can_be_followed(roster)
     for format in FORMATS:
         again = add_rows(Roster(), through(roster, format), route).roster
-        assert [len(part) for part in entries(again)] == [1, 1, 1]
+        assert [len(part) for part in entries(again)] == [1, 1, 1, 1]

@@ -8,20 +8,32 @@ from hypothesis import strategies as st
 
 from mailroster.base.address import Address, fold
 from mailroster.base.findings import ParseError, Refused
-from mailroster.edits import accounts, aliases, senders
+from mailroster.edits import accounts, aliases, app_passwords, senders
 from mailroster.edits.locks import lock, unlock
 from mailroster.edits.notes import NoteChange
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.accounts import ACCOUNTS, Account
+from mailroster.roster.formats.app_passwords import APP_PASSWORDS, SCHEME
 from mailroster.roster.formats.credentials import is_clear
 from mailroster.roster.formats.quotas import QUOTAS, Quota
 from mailroster.roster.formats.relaymap import RELAYMAP
 from mailroster.roster.formats.sender_logins import Grant
 from mailroster.roster.formats.virtual import VIRTUAL, Alias
 from mailroster.roster.roster import Roster
-from tests.support.edit_cases import CASES, ORIGIN, A, B, Case, Verb, cases, done, rosters
+from tests.support.edit_cases import (
+    APP_PASSWORD,
+    CASES,
+    ORIGIN,
+    A,
+    B,
+    Case,
+    Verb,
+    cases,
+    done,
+    rosters,
+)
 from tests.support.kept import assert_kept
-from tests.support.texts import FORMATS, HASH, raw
+from tests.support.texts import DIGEST, FORMATS, HASH, raw
 
 
 @given(rosters(), cases)
@@ -107,6 +119,11 @@ PAIRS = {
         lambda r: senders.grant(r, A, B),
         lambda r: senders.revoke(r, A, B),
         "sender_logins", B,
+    ),
+    "app password": Pair(
+        lambda r: app_passwords.add(r, APP_PASSWORD),
+        lambda r: app_passwords.delete(r, A, ["phone"]),
+        "app_passwords", APP_PASSWORD.key,
     ),
     "master": Pair(
         lambda r: accounts.add_master(r, "fresh", HASH),
@@ -240,6 +257,9 @@ def test_the_cases_can_succeed() -> None:
     succeeded |= {case.name for case in CASES if done(case.verb, Roster()) is not None}
     relayed = Roster(relaymap=Document(RELAYMAP, "@x.com\n"))
     succeeded |= {case.name for case in CASES if done(case.verb, relayed) is not None}
+    phone = Document(APP_PASSWORDS, f"{APP_PASSWORD.key}|{SCHEME}{DIGEST}\n")
+    with_phone = Roster(app_passwords=phone)
+    succeeded |= {case.name for case in CASES if done(case.verb, with_phone) is not None}
     held = Roster(masters=Document(FORMATS[4], f"info|{HASH}\n"))
     succeeded |= {case.name for case in CASES if done(case.verb, held) is not None}
     assert succeeded == {case.name for case in CASES}

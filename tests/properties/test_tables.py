@@ -20,7 +20,7 @@ from mailroster.roster.dovecot.versions import VERSIONS
 from mailroster.roster.roster import Roster
 from mailroster.routing.change import change
 from mailroster.routing.router import Router
-from tests.support.texts import FORMATS, HASH, document, formats, raw
+from tests.support.texts import DIGEST, FORMATS, HASH, document, formats, raw
 
 ORIGIN = "host.test"
 
@@ -42,7 +42,10 @@ lines: dict[str, st.SearchStrategy[str]] = {
         "{}|{}{}".format,
         addresses,
         st.sampled_from([HASH, "{PLAIN}other"]),
-        st.sampled_from(["", "|nologin", "|userdb_home=/h userdb_mail=mbox:~/m", "|fail=1"]),
+        st.sampled_from(
+            ["", "|nologin", "|userdb_home=/h userdb_mail=mbox:~/m", "|fail=1", "|services=imap",
+             "|services=none userdb_nice=3"]
+        ),
     ),
     "quotas": st.builds("{}:{}".format, addresses, st.sampled_from(["1G", "2g", "0", "bad"])),
     "virtual": st.builds(
@@ -69,6 +72,11 @@ lines: dict[str, st.SearchStrategy[str]] = {
         "{} {}".format, keys, st.sampled_from(["[r.test]:25", "[r.test]:465", "", "a, b", ":x"])
     ),
     "sasl_passwords": st.builds("{} {}".format, keys, st.sampled_from(["u:p", "u:p q", "u", ""])),
+    "app_passwords": st.builds(
+        f"{{}}|{{}}|{{{{SHA256.HEX}}}}{DIGEST[:-1]}{{}}{{}}".format,
+        addresses, st.sampled_from(["phone", "Phone", "pc"]), st.sampled_from(["0", "1", "A"]),
+        st.sampled_from(["", "|services=imap", "|until=2026-12-31", "|allow_nets=::1", "|bad"]),
+    ),
 }  # fmt: skip
 #: One step of a history: a file, what it loses at a place, and what it gets there. Often it is one
 #: of those that decide where mail goes.
@@ -197,6 +205,11 @@ RELATED: dict[str, tuple[str, ...]] = {
     "masters": ("m|{PLAIN}x", "m|{PLAIN}y"),
     "relaymap": ("@x.com [r.test]:25", "a@x.com [r.test]:465"),
     "sasl_passwords": ("@x.com u:p", "a@x.com u:q"),
+    "app_passwords": (
+        f"a@x.com|phone|{{SHA256.HEX}}{DIGEST}", f"a@x.com|pc|{{SHA256.HEX}}{DIGEST}|services=imap",
+        f"b@x.com|phone|{{SHA256.HEX}}{DIGEST}|until=2026-12-31",
+        f"f@bücher.de|phone|{{SHA256.HEX}}{DIGEST}", f"q@x.com|pc|{{SHA256.HEX}}{DIGEST}",
+    ),
 }  # fmt: skip
 
 

@@ -7,16 +7,17 @@ from hypothesis import strategies as st
 
 from mailroster.base.address import Address
 from mailroster.base.findings import ParseError, Refused
-from mailroster.edits import accounts, aliases, relays, senders
+from mailroster.edits import accounts, aliases, app_passwords, relays, senders
 from mailroster.edits.locks import lock, unlock
 from mailroster.edits.notes import NoteChange
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats.accounts import Account
+from mailroster.roster.formats.app_passwords import SCHEME, AppPassword
 from mailroster.roster.formats.quotas import Quota
 from mailroster.roster.formats.relaymap import Relay
 from mailroster.roster.formats.sasl_password import Login
 from mailroster.roster.roster import Roster
-from tests.support.texts import FORMATS, HASH, raw
+from tests.support.texts import DIGEST, FORMATS, HASH, raw
 
 ORIGIN = "mail.example.test"
 
@@ -25,6 +26,9 @@ A, B = Address("a@x.com"), Address("b@x.com")
 
 
 LOGIN = Login("@x.com", "john", "se cret")
+
+
+APP_PASSWORD = AppPassword("a@x.com|phone", A, "phone", DIGEST)
 
 
 SENDER = {"relaymap": "@x.com", "sasl_passwords": "@x.com"}
@@ -44,7 +48,8 @@ class Case(NamedTuple):
 
 CASES = (
     Case("add account",
-         lambda r: accounts.add_account(r, Account(A, HASH)), {"accounts": A}, False),
+         lambda r: accounts.add_account(r, Account(A, HASH)),
+         {"accounts": A, "app_passwords": APP_PASSWORD.key}, False),
     Case("update", lambda r: accounts.set_password(r, A, "{PLAIN}new"), {"accounts": A}, True),
     Case("lock", lambda r: lock(r, A, NoteChange(), lambda _: HASH), {"accounts": A}, True),
     Case("unlock", lambda r: unlock(r, A), {"accounts": A}, True),
@@ -62,6 +67,11 @@ CASES = (
     Case("relay del", lambda r: relays.forget(r, "@x.com"), SENDER, False),
     Case("grant", lambda r: senders.grant(r, A, B), {"sender_logins": B}, False),
     Case("revoke", lambda r: senders.revoke(r, A, B), {"sender_logins": B}, True),
+    Case("app password",
+         lambda r: app_passwords.add(r, APP_PASSWORD), {"app_passwords": APP_PASSWORD.key}, False),
+    Case("app password del",
+         lambda r: app_passwords.delete(r, A, ["phone"]),
+         {"app_passwords": APP_PASSWORD.key}, False),
     Case("master add", lambda r: accounts.add_master(r, "info", HASH), {"masters": "info"}, False),
     Case("master",
          lambda r: accounts.set_master_password(r, "info", HASH), {"masters": "info"}, True),
@@ -84,6 +94,7 @@ def rosters(draw: st.DrawFn) -> Roster:
         "relaymap": b"@X.com [old.test]:587",
         "sasl_passwords": b"@x.com  user:pass",
         "sender_logins": b"B@x.com A@x.com,\tc@x.com ,a@x.com",
+        "app_passwords": f"A@x.com|Phone|{SCHEME}{DIGEST.upper()}| services=imap ".encode(),
     }
     found: dict[str, Any] = {}
     for field, format in zip(Roster._fields, FORMATS, strict=True):

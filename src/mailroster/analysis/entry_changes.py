@@ -29,6 +29,7 @@ NOUNS: Mapping[str, tuple[str, str]] = {
     "local_aliases": ("local alias", "local aliases"),
     "relaymap": ("relay of", "relays of"),
     "sasl_passwords": ("relay login of", "relay logins of"),
+    "app_passwords": ("app password", "app passwords"),
 }
 
 

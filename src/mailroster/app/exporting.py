@@ -28,8 +28,8 @@ def write_file(path: str, content: bytes, mode: int, *, force: bool) -> None:
 
 
 def write_folder(home: Home, roster: Roster, path: str, *, force: bool) -> None:
-    """Writes the files of accounts, quotas and aliases into a folder; its other files stay.
-    `force`: replace files that are not empty. Raises Refused."""
+    """Writes the files of accounts, quotas, aliases and app passwords into a folder; its other
+    files stay. `force`: replace files that are not empty. Raises Refused."""
     if os.path.realpath(path) == os.path.realpath(home.settings.config):
         raise Refused(f"{path} is the config folder itself")
 
@@ -39,7 +39,10 @@ def write_folder(home: Home, roster: Roster, path: str, *, force: bool) -> None:
                 file = os.path.join(path, document.format.file)
                 raise Refused(f"{file} exists already; add --force to replace it")
         return target._replace(
-            accounts=roster.accounts, quotas=roster.quotas, virtual=roster.virtual
+            accounts=roster.accounts,
+            quotas=roster.quotas,
+            virtual=roster.virtual,
+            app_passwords=roster.app_passwords,
         )
 
     Store(path, linked=home.settings.linked()).transact(edit)

@@ -56,6 +56,8 @@ class Layout:
         self.exceptions = self._below(self.sql, "exceptions")
         #: The same accounts by the other spellings of their domains, for logins.
         self.spelt_exceptions = self._below(self.sql, "exceptions-spelt")
+        #: Those whose password opens some protocols only, for logins: `address/protocol`.
+        self.exceptions_by_service = self._below(self.sql, "exceptions-by-service")
         #: The published files: copies of the config files as last published.
         self.served = self._below(self.state, "served")
         self.unfinished = self._below(self.served, "unfinished")
@@ -74,6 +76,7 @@ class Layout:
         self.delimiters = self._below(self.state, "recipient-delimiter")
         self.mail_folder = self._below(self.state, "mail-folder")
         self.postmaster = self._below(self.state, "postmaster")
+        self.main_services = self._below(self.state, "main-password-services")
         self.dialect = self._below(self.state, "dovecot-version")
 
     def _set_server_folders(self) -> None:
@@ -134,6 +137,9 @@ class Layout:
         #: The pid files of earlier versions.
         self.old_policy_pid = self._below(self.state, "policy.pid")
         self.old_up_pid = self._below(self.state, "up.pid")
+        #: The key of the reports of logins, and the last use of each app password.
+        self.login_key = self._below(self.locks, "login-reports.key")
+        self.last_use = self._below(self.locks, "last-use.db")
         self.dovecot_pid = self._below(self.run, "master.pid")
         #: Exists while Dovecot is down because it was stopped, not killed.
         self.stopped = self._below(self.state, "stopped")

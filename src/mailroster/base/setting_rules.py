@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from mailroster.base import address, sizes
 from mailroster.base.findings import ParseError
+from mailroster.base.services import services_of
 
 #: What a relay must offer, the weakest first (postconf(5), smtp_tls_security_level).
 RELAY_TLS_LEVELS = ("may", "encrypt", "verify", "secure")
@@ -98,6 +99,14 @@ def _one_of(*words: str) -> Rule:
 
 def _scheme(text: str) -> str:
     return _one_of(*PASSWORD_SCHEMES)(text.upper())
+
+
+def _services(text: str) -> str:
+    try:
+        services_of(text)
+    except ParseError as fault:
+        return f"not a list of protocols; {fault.hint}"
+    return ""
 
 
 def words(text: str) -> list[str]:
@@ -248,6 +257,8 @@ RULES: Mapping[str, Rule] = {
     "vmail_uid": _id,
     "vmail_gid": _id,
     "password_scheme": _scheme,
+    "login_reports_port": _port_or_off,
+    "main_password_services": _services,
     "password_min_length": _at_most(PASSWORD_LENGTH_MAX),
     "tls_certificate": _absolute,
     "tls_key": _absolute,

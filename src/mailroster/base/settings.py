@@ -115,6 +115,8 @@ SETTINGS = (
     Setting("password_scheme", "PASSWORD_SCHEME", "SHA512-CRYPT", "scheme of new hashes: SHA512-CRYPT, BLF-CRYPT or ARGON2ID"),
     Setting("password_cost", "PASSWORD_COST", "", "cost of new hashes: 100000, 12 or t=3,m=65536; if empty, the default of the scheme"),
     Setting("password_min_length", "PASSWORD_MIN_LENGTH", 1, "minimum length of a new password in characters"),
+    Setting("main_password_services", "MAIN_PASSWORD_SERVICES", "imap,smtp,pop3,sieve", "the protocols that the passwords of accounts open, or none: then only app passwords do (docs/topics/app-passwords.md)"),
+    Setting("login_reports_port", "LOGIN_REPORTS_PORT", 0, "port of 127.0.0.1 to which Dovecot reports logins, so that the last use of app passwords is known; 0: off"),
     Setting("password_refused", "PASSWORD_REFUSED", "", "file of refused passwords, one on each line; relative to the config folder"),
     Setting("tls_certificate", "SSL_CERT_PATH", "", "PEM file, or Traefik's acme.json; if empty, a self-signed one is created at the first start"),
     Setting("tls_key", "SSL_KEY_PATH", "", "PEM file of the key"),
@@ -134,7 +136,7 @@ NOT_IN_TOML = frozenset({"trust_config", "linked_folders"})
 #: Paths of files for the servers.
 _PATHS = ("tls_certificate", "tls_key", "tls_alt_certificate", "tls_alt_key")
 #: Settings with several values, which may be a list in mailroster.toml.
-_LISTS = frozenset(("listen", "proxy_protocol", "trusted_proxies"))
+_LISTS = frozenset(("listen", "main_password_services", "proxy_protocol", "trusted_proxies"))
 LAYOUTS = ("private", "system", "host")
 #: Defaults of the layout `system`, and of `host`, where they describe the servers of the host.
 SYSTEM: Mapping[str, str | int] = {
@@ -192,6 +194,8 @@ class Settings(NamedTuple):
     password_scheme: str
     password_cost: str
     password_min_length: int
+    main_password_services: str
+    login_reports_port: int
     password_refused: str
     tls_certificate: str
     tls_key: str

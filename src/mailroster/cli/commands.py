@@ -102,6 +102,26 @@ COMMANDS = (
     ),
     Command(("email", "list"), "", "list the accounts with their use and aliases", "email_list:show", (_JSON, _TABLE)),
     Command(
+        ("email", "app-password", "add"), "ADDRESS LABEL",
+        "generate a password for one device or program", "app_password:add",
+        (
+            Option("--for", "what it opens: imap,smtp,pop3,sieve; all by default", "PROTOCOLS"),
+            Option("--until", "2026-12-31, 2026-12-31T18:00, 30d, 12h", "WHEN"),
+            Option("--allow-nets", "only from these: 192.0.2.0/24,2001:db8::/32", "NETWORKS"),
+            _COMMENT, *_EDIT,
+        ),
+        "Prints the password once; the file has only its digest. smtp is submission, sieve is ManageSieve. "
+        "LABEL is the name of the device: letters, digits and . - _",
+    ),
+    Command(
+        ("email", "app-password", "del"), "ADDRESS LABEL…", "delete app passwords of an account",
+        "app_password:delete", _EDIT, "Open sessions of the account end; its other clients reconnect.",
+    ),
+    Command(
+        ("email", "app-password", "list"), "[ADDRESS]", "list the app passwords of all accounts, or of one",
+        "app_password:show", (_JSON, _TABLE),
+    ),
+    Command(
         ("email", "restrict", "add"), "send|receive ADDRESS", "refuse mail from or to an address",
         "email_restrict:restrict", (*_NOTES, *_EDIT), question="Address: ",
     ),

@@ -12,6 +12,7 @@ from typing import Any
 from mailroster.app.completion import roster_at_once
 from mailroster.base.address import split
 from mailroster.base.findings import UsageError
+from mailroster.base.services import SERVICES
 from mailroster.base.settings import FOLDERS, LAYOUTS, OVERLAY
 from mailroster.cli.call import Call
 from mailroster.cli.commands import COMMANDS
@@ -141,6 +142,7 @@ def _option_values(command: Command, option: str, word: str) -> Iterable[str]:
 
     values = {
         "--scheme": SCHEMES, "--format": ROW_FORMATS, "--sort": ORDERS, "--layout": LAYOUTS,
+        "--for": SERVICES,
     }  # fmt: skip
     return values.get(option, ())
 
@@ -182,6 +184,9 @@ def _values(
         return _keys(roster.sender_logins if granted else roster.virtual, word)
     if name == "ADDRESS":
         return _keys(_document(command, arguments, read_roster()), word)
+    if name == "LABEL" and command.words[-1] == "del":
+        prefix = f"{arguments[0].lower()}|"
+        return [key.removeprefix(prefix) for key in _keys(read_roster().app_passwords, prefix)]
     if name.startswith("RECIPIENT"):
         before, comma, last = word.rpartition(",")
         if command.words == ("regexp", "del"):

@@ -110,7 +110,8 @@ class Follower:
         for line in ignored(self._settings):
             log(line)
         s = self._settings
-        self._tables.begin(s.hostname, version(), s.mail, s.postmaster_address)
+        services = s.main_password_services
+        self._tables.begin(s.hostname, version(), s.mail, s.postmaster_address, services)
         self._overlay.run()
         self._end_dates.run(self._store, self._tables)
         try:

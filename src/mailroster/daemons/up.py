@@ -171,6 +171,7 @@ class Up:
             ]
             if self._settings.names_certificate():
                 work.append(self._certificates.follow(stop))
+            work += self._login_reports(stop)
             await run_until_stopped(
                 stop, [*work, self._healer.watch(stop)], self._follower.follow()
             )
@@ -185,6 +186,18 @@ class Up:
             if not self._is_displaced:
                 with suppress(OSError):
                     in_force.remove(self._layout)
+
+    def _login_reports(self, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
+        """The tasks that take Dovecot's reports of logins."""
+        port = self._settings.login_reports_port
+        if not port:
+            return []
+        from mailroster.daemons.last_uses import LastUses
+        from mailroster.daemons.login_reports import listen
+        from mailroster.servers.login_key import login_key
+
+        uses, key = LastUses(self._layout), login_key(self._layout)
+        return [listen(port, key, uses.take, stop), uses.write(stop)]
 
     def _supervisors(self) -> list[Supervisor]:
         return [self._policy, *self._srs, *self._servers]

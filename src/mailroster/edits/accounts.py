@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from mailroster.base.address import Address, split
 from mailroster.base.findings import Refused
-from mailroster.edits import senders
+from mailroster.edits import app_passwords, senders
 from mailroster.roster.documents import notes
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats import accounts, credentials, quotas, virtual
@@ -19,12 +19,16 @@ E = TypeVar("E")
 
 
 def add_account(roster: Roster, account: Account) -> Roster:
-    """Adds an account. Refused if the address is that of an account or an alias."""
+    """Adds an account. Refused if the address is that of an account or an alias. App passwords that
+    the file has for the address are deleted: they belonged to another owner."""
     if account.address in roster.accounts:
         raise Refused(f"account {account.address!r} exists already")
     if account.address in roster.virtual:
         raise Refused(f"{account.address!r} is an alias already; delete it first")
-    return roster._replace(accounts=accounts.add(roster.accounts, account))
+    return roster._replace(
+        accounts=accounts.add(roster.accounts, account),
+        app_passwords=app_passwords.without(roster.app_passwords, account.address),
+    )
 
 
 def set_password(roster: Roster, address: Address, hash: str) -> Roster:
@@ -39,7 +43,8 @@ def set_password(roster: Roster, address: Address, hash: str) -> Roster:
 
 
 def delete_accounts(roster: Roster, addresses: Iterable[Address]) -> Roster:
-    """Deletes accounts, with their quotas and rights to send; aliases lose them as recipients."""
+    """Deletes accounts, with their quotas, rights to send and app passwords; aliases lose them as
+    recipients."""
     for address in addresses:
         require_account(roster, address)
         local, domain = split(address)
@@ -53,6 +58,7 @@ def delete_accounts(roster: Roster, addresses: Iterable[Address]) -> Roster:
             quotas=_without(roster.quotas, address),
             virtual=aliases[0],
             local_aliases=aliases[1],
+            app_passwords=app_passwords.without(roster.app_passwords, address),
         )
     return roster
 

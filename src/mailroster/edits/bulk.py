@@ -7,11 +7,12 @@ the aliases; but each file is changed once, and the routes of all aliases are ch
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from mailroster.base.address import fold
+from mailroster.base.address import Address, fold, split
 from mailroster.base.findings import ERROR, WARNING, Finding, ParseError, Refused
 from mailroster.edits.rows import AccountRow, Row, Rows
+from mailroster.roster.documents import notes
 from mailroster.roster.documents.document import Document
-from mailroster.roster.formats import accounts, credentials, quotas, virtual
+from mailroster.roster.formats import accounts, app_passwords, credentials, quotas, virtual
 from mailroster.roster.formats.accounts import Account
 from mailroster.roster.formats.quotas import Quota
 from mailroster.roster.formats.virtual import Alias
@@ -80,8 +81,10 @@ class _Changes:
         self.replaced: dict[int, str | None] = {}
         self.appended: list[str] = []
 
-    def put(self, position: int | None, line: str) -> None:
+    def put(self, position: int | None, line: str | None) -> None:
+        """Replaces the line at a position, or removes it; without a position, appends it."""
         if position is None:
+            assert line is not None, "there is a line to append"
             self.appended.append(line)
         else:
             self.replaced[position] = line
@@ -118,12 +121,14 @@ class _Merging:
     def __init__(self, roster: Roster, update: bool) -> None:
         self._roster, self._update = roster, update
         self._accounts, self._quotas, self._virtual = _Changes(), _Changes(), _Changes()
+        self._app_passwords = _Changes()
 
     def result(self) -> Roster:
         return self._roster._replace(
             accounts=self._accounts.applied_to(self._roster.accounts),
             quotas=self._quotas.applied_to(self._roster.quotas),
             virtual=self._virtual.applied_to(self._roster.virtual),
+            app_passwords=self._app_passwords.applied_to(self._roster.app_passwords),
         )
 
     def add_account(self, row: AccountRow) -> str:
@@ -140,6 +145,9 @@ class _Merging:
                 raise ParseError("no-password", message, "give a password or a hash")
             self._accounts.put(None, accounts.line(Account(row.address, row.hash, row.extra)))
             self._set_quota(row)
+            self._remove_app_passwords_of_former_owner(row.address)
+            for entry in row.parsed_app_passwords():
+                self._app_passwords.put(None, app_passwords.line(entry))
             return ADDED
         if not self._update:
             message = f"account {row.address!r} exists already"
@@ -150,6 +158,7 @@ class _Merging:
         hash = credentials.locked(row.hash) if stays_locked else row.hash
         new = Account(row.address, hash or old.password, row.extra or old.extra)
         changed = self._set_quota(row)
+        changed = self._set_app_passwords(row) or changed
         if new != old:
             position = document.position(row.address)
             assert position is not None, "an entry that counts has a line"
@@ -171,6 +180,24 @@ class _Merging:
             line = quotas.changed_line(document.line(position), row.quota)
         self._quotas.put(position, line)
         return True
+
+    def _set_app_passwords(self, row: AccountRow) -> bool:
+        """Adds the app passwords of a row, and replaces those with the same label; returns whether
+        one changes. The account keeps its others."""
+        document, changed = self._roster.app_passwords, False
+        for entry in row.parsed_app_passwords() if row.app_passwords else ():
+            if document.get(entry.key) != entry:
+                self._app_passwords.put(document.position(entry.key), app_passwords.line(entry))
+                changed = True
+        return changed
+
+    def _remove_app_passwords_of_former_owner(self, address: Address) -> None:
+        """As `edits.accounts.add_account` does."""
+        document = self._roster.app_passwords
+        for key in document.keys_mentioning(*split(address)):
+            for position in document.positions(key):
+                for line in notes.removing(document, position):
+                    self._app_passwords.put(line, None)
 
     def add_alias(self, alias: Alias) -> str:
         """Adds or updates an alias; ADDED, CHANGED or UNCHANGED. Raises ParseError before any

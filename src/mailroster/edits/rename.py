@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from mailroster.base import address
 from mailroster.base.address import Address
 from mailroster.base.findings import Refused
-from mailroster.edits import aliases, senders
+from mailroster.edits import aliases, app_passwords, senders
 from mailroster.edits.rewrite import rewrite
 from mailroster.roster.documents import notes
 from mailroster.roster.documents.compare import changed_keys
@@ -63,6 +63,7 @@ def rename_account(
         send_access=_restricted(roster.send_access, old, new, alias),
         receive_access=_restricted(roster.receive_access, old, new, alias),
         sender_logins=senders.renamed(roster.sender_logins, old, new, keep=alias),
+        app_passwords=app_passwords.renamed(roster.app_passwords, old, new),
     )
     if alias:
         renamed = aliases.add_alias(renamed, old, [new], origin, captured)

@@ -13,7 +13,7 @@ from mailroster.publish.targets import Target
 from mailroster.publish.targets.lmdb_table import LmdbTable
 from mailroster.publish.targets.sqlite_table import SqliteTable
 from mailroster.publish.targets.text_table import PasswdFile, PcreRules, PcreTable
-from mailroster.servers.config.dovecot.schema import ACCOUNT, MASTER, SPELLING
+from mailroster.servers.config.dovecot.schema import ACCOUNT, APP_PASSWORD, MASTER, SPELLING
 from mailroster.system.files import Disk
 
 #: Name of a table -> its targets.
@@ -27,6 +27,8 @@ def targets_of(layout: Layout, disk: Disk | None = None) -> Targets:
         dovecot.Exceptions.name: [PasswdFile(layout.exceptions, disk)],
         dovecot.SpeltExceptions.name: [PasswdFile(layout.spelt_exceptions, disk)],
         dovecot.Accounts.name: [SqliteTable(layout.database, ACCOUNT, disk)],
+        dovecot.ExceptionsByService.name: [PasswdFile(layout.exceptions_by_service, disk)],
+        dovecot.APP_PASSWORDS.name: [SqliteTable(layout.database, APP_PASSWORD, disk)],
         dovecot.MASTERS.name: [SqliteTable(layout.database, MASTER, disk)],
         dovecot.SPELLINGS.name: [SqliteTable(layout.database, SPELLING, disk)],
         postfix.REGEXP.name: [PcreTable(layout.table("regexp"), disk)],

@@ -1,7 +1,7 @@
 """The live tables of an instance, with the copies of the config files that they were made from."""
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from mailroster.base.layout import Layout
@@ -97,12 +97,15 @@ class LiveTables:
 
     # -- changes
 
-    def begin(self, origin: str, version: str, mail: str, postmaster: str = "") -> None:
+    def begin(
+        self, origin: str, version: str, mail: str, postmaster: str = "", services: str = ""
+    ) -> None:
         """Records the settings that rows depend on: the server's own domain, the version of
-        Dovecot, the mail folder, postmaster_address and the delimiters of extensions. If one has
-        changed, the next reconciliation is a rebuild. The index depends on the delimiters too."""
+        Dovecot, the mail folder, postmaster_address, main_password_services ("": all) and the
+        delimiters of extensions. If one has changed, the next reconciliation is a rebuild. The
+        index depends on the delimiters too."""
         self.settings.record_version(version)
-        if changed := self.settings.changed(origin, mail, postmaster):
+        if changed := self.settings.changed(origin, mail, postmaster, services):
             self._marks.begin_everything()
             if self._layout.delimiters in changed:
                 self.copies.drop_index()
@@ -116,8 +119,11 @@ class LiveTables:
         if not documents and not redo:
             return 0
         keys = differing_keys(before.roster, after.roster, redo)
+        revoked = _revoked(before.roster, after.roster, keys["app_passwords"])
         if is_large(sum(map(len, keys.values())), after.roster):
-            return self.rebuild(after)
+            changed_rows = self.rebuild(after)
+            self._writer.end_sessions(revoked)
+            return changed_rows
         change = _prefetched_change(before, after, keys)
         version = self.settings.version()
         rows = {table.name: delta(table, change, every=bool(redo)) for table in tables_for(version)}
@@ -126,7 +132,8 @@ class LiveTables:
         if redo or _may_limit(change):
             self._writer.renew_limits()
         closed = [key for key in keys["accounts"] if not _may_log_in(after.roster, key)]
-        self._writer.end_sessions([k for k in closed if redo or _may_log_in(before.roster, k)])
+        ended = {key for key in closed if redo or _may_log_in(before.roster, key)}
+        self._writer.end_sessions(ended | revoked)
         self._update_copies(documents)
         return sum(map(len, rows.values()))
 
@@ -224,6 +231,17 @@ def _may_limit(change: Change) -> bool:
     of its account, or by removing the account."""
     before = change.before.roster.accounts
     return bool(change.keys["quotas"]) or any(key in before for key in change.keys["accounts"])
+
+
+def _revoked(before: Roster, after: Roster, keys: Iterable[str]) -> set[str]:
+    """The accounts that lose an app password: a session does not tell by which password it is
+    open."""
+    lost: set[str] = set()
+    for key in keys:
+        old, new = before.app_passwords.get(key), after.app_passwords.get(key)
+        if old is not None and (new is None or new.digest != old.digest):
+            lost.add(old.address)
+    return lost
 
 
 def _may_log_in(roster: Roster, key: str) -> bool:

@@ -204,6 +204,7 @@ def _decide(
         PatternMatcher(published.regexp),
         mail=settings.mail(),
         postmaster=settings.postmaster(),
+        services=settings.main_services(),
     )
     roster = decision.roster
     after = before._replace(roster=roster, captured=PatternMatcher(roster.regexp)).remembering()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from mailroster.base import address
 from mailroster.base.layout import Layout
+from mailroster.base.services import SERVICES, services_of
 from mailroster.servers.version import tables_version
 from mailroster.system.files import Disk, read
 
@@ -24,7 +25,7 @@ class RowSettings:
             self._disk.replace(self._layout.dialect, f"{version}\n".encode(), mode=0o644)
         self._version = version
 
-    def changed(self, origin: str, mail: str, postmaster: str) -> dict[str, str]:
+    def changed(self, origin: str, mail: str, postmaster: str, services: str) -> dict[str, str]:
         """Path -> new value of each setting that differs from the recorded one. The delimiters of
         extensions are those in use."""
         layout = self._layout
@@ -32,6 +33,7 @@ class RowSettings:
             layout.origin: origin,
             layout.mail_folder: mail,
             layout.postmaster: postmaster,
+            layout.main_services: services,
             layout.delimiters: address.delimiters(),
         }
         return {p: v for p, v in current.items() if not os.path.exists(p) or _line(p) != v}
@@ -53,6 +55,11 @@ class RowSettings:
     def postmaster(self) -> str:
         """The setting postmaster_address, "" for none."""
         return _line(self._layout.postmaster)
+
+    def main_services(self) -> tuple[str, ...] | None:
+        """The setting main_password_services; None for every protocol."""
+        services = services_of(_line(self._layout.main_services) or ",".join(SERVICES))
+        return None if services == SERVICES else services
 
     def version(self) -> str:
         """The version of Dovecot."""

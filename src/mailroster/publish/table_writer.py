@@ -21,7 +21,12 @@ GENERATION = "generation"
 #: Tables whose change Postfix notices by the generation only.
 _READ_AT_START = (postfix.DOMAINS, postfix.REGEXP, postfix.SPELLINGS)
 #: Tables of Dovecot's database.
-_IN_SQL = (dovecot.Accounts.name, dovecot.MASTERS.name, dovecot.SPELLINGS.name)
+_IN_SQL = (
+    dovecot.Accounts.name,
+    dovecot.APP_PASSWORDS.name,
+    dovecot.MASTERS.name,
+    dovecot.SPELLINGS.name,
+)
 
 
 class TableWriter:

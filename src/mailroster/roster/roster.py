@@ -7,6 +7,7 @@ from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.large import whole
 from mailroster.roster.formats.access import RECEIVE_ACCESS, SEND_ACCESS, Restriction
 from mailroster.roster.formats.accounts import ACCOUNTS, Account
+from mailroster.roster.formats.app_passwords import APP_PASSWORDS, AppPassword
 from mailroster.roster.formats.local_aliases import LOCAL_ALIASES
 from mailroster.roster.formats.masters import MASTERS, Master
 from mailroster.roster.formats.quotas import QUOTAS, Quota
@@ -34,6 +35,7 @@ class Roster(NamedTuple):
     local_aliases: Document[Alias] = Document(LOCAL_ALIASES)
     relaymap: Document[Relay] = Document(RELAYMAP)
     sasl_passwords: Document[Login] = Document(SASL_PASSWORDS)
+    app_passwords: Document[AppPassword] = Document(APP_PASSWORDS)
 
     def documents(self) -> Iterator[tuple[str, "Document[object]"]]:
         """Field name and document of each file."""

@@ -72,6 +72,8 @@ class Lookups(NamedTuple):
     mail: str = ""
     #: The setting postmaster_address, "" for none.
     postmaster: str = ""
+    #: The setting main_password_services: what the passwords of accounts open; None for everything.
+    services: tuple[str, ...] | None = None
     #: Gives the recipient of a role by its key, where this roster does not decide it.
     role: Callable[[str], str | None] | None = None
 

@@ -92,6 +92,7 @@ def _of_tables(layout: Layout) -> Iterator[Essential]:
     yield Essential(layout.sieve_mail, (DOVECOT,), _SAME)
     for file in (
         layout.origin, layout.dialect, layout.mail_folder, layout.postmaster, layout.delimiters,
+        layout.main_services,
         layout.built, layout.layout_file, layout.untrusted, layout.quota_warning,
         layout.sieve_sendmail, layout.sieve_smtpd, layout.sieve_keep,
         os.path.join(layout.postmap, "main.cf"),

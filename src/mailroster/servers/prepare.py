@@ -19,6 +19,7 @@ from mailroster.servers import (
     version,
 )
 from mailroster.servers.config import dkim, host, overrides, postfix, sieve_mail
+from mailroster.servers.config.dovecot.common import REPORTS_FILE, has_reports
 from mailroster.servers.config.dovecot.versions import Dialect, dialect
 from mailroster.servers.folders import (
     certificate_folder,
@@ -27,6 +28,7 @@ from mailroster.servers.folders import (
     table_folders,
 )
 from mailroster.servers.listening import listening
+from mailroster.servers.login_key import login_key
 from mailroster.servers.overrides import activate, in_folder
 from mailroster.servers.signer import Signer, networks_of_host
 from mailroster.store.links import ConfigFolder
@@ -163,6 +165,9 @@ def _configuration(
     limit = overrides.message_size_limit(own.main, settings.message_size_limit)
     for name, text in dovecot.files(settings._replace(message_size_limit=limit), layout).items():
         files[os.path.join(layout.dovecot, name)] = text
+    if has_reports(settings, layout):
+        reports = dovecot.login_reports(settings, login_key(layout))
+        files[os.path.join(layout.dovecot, REPORTS_FILE)] = reports
     return files
 
 

@@ -67,6 +67,7 @@ class Case(NamedTuple):
     receive_access: str = ""
     sender_logins: str = ""
     local_aliases: str = ""
+    app_passwords: str = ""
 
 
 ALIASES = {
@@ -293,6 +294,18 @@ OTHERS = {
         "restriction-without-account:2", send_access="a@x.com REJECT\nc@x.com REJECT\n"
     ),
     "a right to send": Case("", sender_logins="press@x.com a@x.com\n"),
+    "an app password": Case("", app_passwords=f"a@x.com|phone|{{SHA256.HEX}}{'ab' * 32}\n"),
+    "an app password of nobody": Case(
+        "app-password-without-account:1",
+        app_passwords=f"c@x.com|phone|{{SHA256.HEX}}{'ab' * 32}\n",
+    ),
+    "a password that opens nothing": Case(
+        "no-app-password:1", f"a@x.com|{H}|services=none\n"
+    ),
+    "a password that opens nothing beside an app password": Case(
+        "", f"a@x.com|{H}|services=none\n",
+        app_passwords=f"a@x.com|phone|{{SHA256.HEX}}{'ab' * 32}\n",
+    ),
     "a right to send that nobody has": Case(
         "grant-without-account:2", sender_logins="p@x.com a@x.com\n@y.org a@x.com,c@x.com\n"
     ),

@@ -12,6 +12,8 @@ from tests.support.foreseen import between, roster, router
 H, H2 = "{SHA512-CRYPT}$6$one$s3cret", "{SHA512-CRYPT}$6$two$s3cret"
 THREE = f"bob@a.test|{H}\njane@a.test|{H}\nqa@a.test|{H}\n"
 FIELDED = f"bob@a.test|{H}|userdb_quota_storage_size=7M\njane@a.test|{H}|nologin\n"
+D = f"{{SHA256.HEX}}{'0123456789abcdef' * 4}"
+PHONE, BOX = f"bob@a.test|phone|{D}\n", f"bob@a.test|box|{D}\n"
 Texts = dict[str, str]
 
 
@@ -244,6 +246,26 @@ def told(before: Texts, after: Texts) -> list[str]:
                 "master two gets a new password",
             ],
             id="masters",
+        ),
+        pytest.param(
+            {"accounts": THREE, "app_passwords": f"{PHONE}{BOX}bob@a.test|pc|{D}\n"},
+            {
+                "accounts": THREE,
+                "app_passwords": f"{PHONE}{BOX.strip()}|services=imap\n"
+                f"qa@a.test|pc|{D}\n",
+            },
+            [
+                "app password 'pc' of bob@a.test is removed: no login with it",
+                "app password 'box' of bob@a.test changes",
+                "app password 'pc' of qa@a.test is added",
+            ],
+            id="app passwords",
+        ),
+        pytest.param(
+            {"accounts": THREE, "app_passwords": PHONE},
+            {"accounts": THREE.replace("bob", "tom")},
+            ["account bob@a.test is removed: no login, no mail", "account tom@a.test is added"],
+            id="an account is removed with its app passwords",
         ),
     ],
 )  # fmt: skip

@@ -53,8 +53,10 @@ def proposed(line: str) -> list[str]:
     [
         ("setup em", ["email"]),
         ("setup email ", ["add", "update", "del", "forward", "rename", "password-check", "lock",
-                          "unlock", "show", "list", "restrict"]),
+                          "unlock", "show", "list", "app-password", "restrict"]),
+        ("setup email app-password ", ["add", "del", "list"]),
         ("setup email restrict ", ["add", "del", "list"]),
+        ("setup email app-password add a@x.com phone --for ", ["imap", "smtp", "pop3", "sieve"]),
         ("setup help em", ["email"]),
         ("setup help email r", ["rename", "restrict"]),
         ("setup help email add ", []),

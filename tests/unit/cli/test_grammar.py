@@ -152,7 +152,11 @@ def refusal(line: str) -> str:
         ("excluderelaydomain x", "'setup relay exclude-domain'"),
         ("chek", "'setup check'"),
         ("stat", "'setup status'"),
-        ("list", "'setup email list', 'setup email restrict list', 'setup alias list'"),
+        (
+            "list",
+            "'setup email list', 'setup email app-password list', 'setup email restrict list', "
+            "'setup alias list'",
+        ),
         ("delete a@x", "'setup email del'"),
         ("help emial", "'setup email'"),
         ("emial help", "'setup email'"),

@@ -23,6 +23,7 @@ FILES = {
     "postfix-sender-logins.cf": "news@x.com a@x.com\n",
     "postfix-relaymap.cf": "@x.com [relay.example]:25\n",
     "dovecot-masters.cf": f"root|{H}\n",
+    "dovecot-app-passwords.cf": f"a@x.com|phone|{{SHA256.HEX}}{'0123456789abcdef' * 4}\n",
     "dovecot-quotas.cf": "a@x.com:1G\n",
     "a@x.com.dovecot.sieve": "keep;\n",
 }
@@ -38,6 +39,9 @@ ARGUMENTS = {
     "email unlock": ["a@x.com", "--dry-run"],
     "email show": ["a@x.com"],
     "email list": [],
+    "email app-password add": ["a@x.com", "pc"],
+    "email app-password del": ["a@x.com", "phone", "--dry-run"],
+    "email app-password list": [],
     "email restrict add": ["send", "b@x.com", "--dry-run"],
     "email restrict del": ["send", "a@x.com", "--dry-run"],
     "email restrict list": ["send"],

@@ -61,7 +61,7 @@ def test_every_setting_is_noted_but_those_of_a_command(home: Path) -> None:
     known = {setting.name for setting in SETTINGS}
     assert known >= NOT_STORED
     assert set(found.settings) == (known - NOT_STORED) | {"mail", "logs"}
-    assert "password" not in Path(layout.in_force).read_text()
+    assert "\nset password" not in Path(layout.in_force).read_text()
 
 
 def test_what_is_no_note_of_these_servers_does_not_count(

@@ -29,6 +29,7 @@ LINES = {
     "local_aliases": "root: a@x.com",
     "relaymap": "@x.com [relay.example]:25",
     "sasl_passwords": "@x.com user:password",
+    "app_passwords": f"a@x.com|phone|{{SHA256.HEX}}{'0123456789abcdef' * 4}",
 }
 EDITS = {
     "accounts": ["email", "update", "a@x.com", "new"],
@@ -41,6 +42,7 @@ EDITS = {
     "sender_logins": ["sender", "add", "b@x.com", "news@x.com"],
     "relaymap": ["relay", "add-domain", "x.com", "other.example"],
     "sasl_passwords": ["relay", "add-auth", "x.com", "user", "new"],
+    "app_passwords": ["email", "app-password", "add", "a@x.com", "pc"],
 }
 
 

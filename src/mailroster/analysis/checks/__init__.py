@@ -9,6 +9,7 @@ from itertools import chain
 from mailroster.analysis.checks import (
     accounts,
     aliases,
+    app_passwords,
     domains,
     notes,
     quotas,
@@ -31,6 +32,8 @@ RULES: tuple[Rule, ...] = (
     restrictions.without_account,
     restrictions.of_bare_names,
     senders.without_account,
+    app_passwords.without_account,
+    app_passwords.without_services,
     aliases.unreasonable,
     aliases.dangling,
     aliases.shadowing,

@@ -22,6 +22,7 @@ def effects(affected: Affected, *, spoof_protection: bool = True) -> list[Effect
         *entries.restrictions(change),
         *entries.relays(change),
         *entries.masters(change),
+        *entries.app_passwords(change),
         *entries.files(change),
     ]
     if spoof_protection:

@@ -20,7 +20,7 @@ _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_/:-")
 _NAME_MAX = 60
 _WITH_EFFECTS = {
     "accounts", "quotas", "virtual", "regexp", "masters", "send_access", "receive_access",
-    "sender_logins", "relaymap", "sasl_passwords",
+    "sender_logins", "relaymap", "sasl_passwords", "app_passwords",
 }  # fmt: skip
 
 
@@ -142,6 +142,23 @@ def masters(change: Change) -> Iterator[Effect]:
             yield Effect("master-removed", key)
         elif before != after:
             yield Effect("master-password-changed", key)
+
+
+def app_passwords(change: Change) -> Iterator[Effect]:
+    """Changed app passwords of accounts that exist before and after: an account is added or removed
+    with its own."""
+    old, new = change.before.roster, change.after.roster
+    for key in sorted(change.keys["app_passwords"]):
+        before, after = old.app_passwords.get(key), new.app_passwords.get(key)
+        login = key.partition("|")[0]
+        if before == after or login not in old.accounts or login not in new.accounts:
+            continue
+        if before is None:
+            yield Effect("app-password-added", key)
+        elif after is None:
+            yield Effect("app-password-removed", key)
+        else:
+            yield Effect("app-password-changed", key)
 
 
 def files(change: Change) -> Iterator[Effect]:

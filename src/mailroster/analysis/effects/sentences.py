@@ -249,6 +249,14 @@ def _template(text: str) -> Callable[[Effect], str]:
     return sentence
 
 
+def _app_password(text: str) -> Callable[[Effect], str]:
+    def sentence(effect: Effect) -> str:
+        account, _, label = effect.subject.partition("|")
+        return f"app password {label!r} of {account} {text}"
+
+    return sentence
+
+
 def _not_examined(effect: Effect) -> str:
     return f"{int(effect.after[0]):,} more addresses may be affected; they were not examined"
 
@@ -282,6 +290,11 @@ _WORDINGS = {
         _template("master {} is added: it may log in as any account"), "masters are added"
     ),
     "master-password-changed": _Wording(_template("master {} gets a new password")),
+    "app-password-removed": _Wording(
+        _app_password("is removed: no login with it"), "app passwords are removed"
+    ),
+    "app-password-changed": _Wording(_app_password("changes"), "app passwords change"),
+    "app-password-added": _Wording(_app_password("is added"), "app passwords are added"),
     "account-added": _Wording(_template("account {} is added"), "accounts are added"),
     "alias-added": _Wording(_added("alias")),
     "pattern-added": _Wording(_added("pattern")),

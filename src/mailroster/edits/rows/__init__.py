@@ -1,6 +1,6 @@
 """Accounts and aliases as rows: from CSV, JSON lines, or the files of a config folder.
 
-    account = address [ password / hash ] [ extra ] [ quota ]
+    account = address [ password / hash ] [ extra ] [ quota ] [ app_passwords ]
     alias   = alias recipients
 
 Each bad row gives a finding with its place, and the other rows are read. A finding shows the
@@ -16,8 +16,9 @@ from mailroster.base.address import Address
 from mailroster.base.findings import Finding, Location, ParseError
 from mailroster.base.sizes import normal_size
 from mailroster.roster.documents.text import check_text
-from mailroster.roster.formats import credentials, extra_fields, virtual
+from mailroster.roster.formats import app_passwords, credentials, extra_fields, virtual
 from mailroster.roster.formats.accounts import Account
+from mailroster.roster.formats.app_passwords import APP_PASSWORDS, AppPassword
 from mailroster.roster.formats.virtual import Alias
 
 T = TypeVar("T", bound=str)
@@ -27,7 +28,9 @@ Cells = Mapping[str, str] | ParseError
 
 FORMATS = ("csv", "jsonl", "folder")
 #: In the order of an export.
-COLUMNS = ("address", "password", "hash", "quota", "extra", "alias", "recipients")
+COLUMNS = ("address", "password", "hash", "quota", "extra", "app_passwords", "alias", "recipients")
+#: Between the app passwords in a cell.
+APP_PASSWORD_BETWEEN = "; "
 _OF_ALIASES = ("alias", "recipients")
 _BLANKS = " \t\r\n\ufeff"
 #: A text that can only be an address, so that a message may show it.
@@ -42,6 +45,14 @@ class AccountRow(NamedTuple):
     hash: str = ""
     quota: str = ""  # in normal form
     extra: str = ""
+    #: Lines of `dovecot-app-passwords.cf` without the address, with APP_PASSWORD_BETWEEN between.
+    app_passwords: str = ""
+
+    def parsed_app_passwords(self) -> list[AppPassword]:
+        """Its app passwords. Raises ParseError, which shows no digest."""
+        words = self.app_passwords.split(APP_PASSWORD_BETWEEN.strip())
+        lines = (f"{self.address}|{word.strip(_BLANKS)}" for word in words if word.strip(_BLANKS))
+        return [APP_PASSWORDS.parse(line) for line in lines]
 
 
 class Row(NamedTuple):
@@ -124,7 +135,20 @@ def _account(values: Mapping[str, str]) -> AccountRow:
         raise ParseError("control-character", "the extra fields have a line break", "remove it")
     check_text(extra)
     extra_fields.check(Account(login, hash, extra).fields())
-    return AccountRow(login, values.get("password", ""), hash, quota, extra)
+    row = AccountRow(
+        login, values.get("password", ""), hash, quota, extra, values.get("app_passwords", "")
+    )
+    keys = [entry.key for entry in row.parsed_app_passwords()]
+    if len(set(keys)) < len(keys):
+        message = "two app passwords of the row have the same label"
+        raise ParseError("malformed-row", message, "remove one of the two")
+    return row
+
+
+def app_password_cell(entries: Iterable[AppPassword]) -> str:
+    """The app passwords of an account as a cell."""
+    lines = (app_passwords.line(entry).partition("|")[2] for entry in entries)
+    return APP_PASSWORD_BETWEEN.join(lines)
 
 
 def _alias(values: Mapping[str, str]) -> Alias:

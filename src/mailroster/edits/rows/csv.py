@@ -82,8 +82,9 @@ def _fit(cells: list[str], count: int) -> list[str]:
 
 
 def write(entries: Iterable[AccountRow | Alias], *, secrets: bool) -> str:
-    """A CSV text of accounts and aliases; with `secrets` it has the hashes of passwords."""
-    hidden = ("password",) if secrets else ("password", "hash")
+    """A CSV text of accounts and aliases; with `secrets` it has the hashes of passwords and
+    the app passwords."""
+    hidden = ("password",) if secrets else ("password", "hash", "app_passwords")
     text = io.StringIO()
     columns = [column for column in COLUMNS if column not in hidden]
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")

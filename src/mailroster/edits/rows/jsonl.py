@@ -4,15 +4,18 @@
     {"alias": "info@example.com", "recipients": ["john.doe@example.com"]}
 
 The names are the columns of the CSV form. Values are strings, or `null` for none; the recipients
-may be a list.
+and the app passwords may be lists.
 """
 
 from collections.abc import Iterable, Iterator
 
 from mailroster.base.findings import Location, ParseError
-from mailroster.edits.rows import COLUMNS, AccountRow, Cells, Rows
+from mailroster.edits.rows import APP_PASSWORD_BETWEEN, COLUMNS, AccountRow, Cells, Rows
 from mailroster.edits.rows import read as read_rows
 from mailroster.roster.formats.virtual import Alias
+
+#: The columns whose value may be a list, and what is between the words in a cell.
+_LISTS = {"recipients": ",", "app_passwords": APP_PASSWORD_BETWEEN}
 
 
 def read(text: str, source: str) -> Rows:
@@ -59,17 +62,18 @@ def _text(name: str, value: object) -> str:
         return ""
     if isinstance(value, str):
         return value
-    if name == "recipients" and isinstance(value, list):
+    if name in _LISTS and isinstance(value, list):
         words = [word for word in value if isinstance(word, str)]
         if len(words) == len(value):
-            return ",".join(words)
+            return _LISTS[name].join(words)
     raise ParseError(
         "malformed-row", f"the value of {name!r} is not a string", "put it in double quotes"
     )
 
 
 def write(entries: Iterable[AccountRow | Alias], *, secrets: bool) -> str:
-    """JSON lines of accounts and aliases; with `secrets` they have the hashes of passwords."""
+    """JSON lines of accounts and aliases; with `secrets` they have the hashes of passwords
+    and the app passwords."""
     import json
 
     lines = []
@@ -77,7 +81,9 @@ def write(entries: Iterable[AccountRow | Alias], *, secrets: bool) -> str:
         if isinstance(entry, Alias):
             fields: dict[str, object] = {"alias": entry.key, "recipients": list(entry.recipients)}
         else:
-            row = entry if secrets else entry._replace(hash="")
+            row = entry if secrets else entry._replace(hash="", app_passwords="")
             fields = {column: cell for column, cell in row._asdict().items() if cell}
+            if row.app_passwords:
+                fields["app_passwords"] = row.app_passwords.split(APP_PASSWORD_BETWEEN)
         lines.append(json.dumps(fields, ensure_ascii=False) + "\n")
     return "".join(lines)

@@ -11,8 +11,10 @@ columns of every version of Dovecot, a line the syntax of one version.
 from collections.abc import Iterable, Iterator
 
 from mailroster.base.address import fold, split
+from mailroster.base.end_date import end_of
 from mailroster.base.findings import ParseError
 from mailroster.base.layout import maildir
+from mailroster.base.services import SERVICES
 from mailroster.base.spelling import common, globs
 from mailroster.publish.tables.postfix import SPELLINGS as POSTFIX_SPELLINGS
 from mailroster.roster.documents.document import Document
@@ -21,22 +23,27 @@ from mailroster.roster.dovecot.served import (
     expanded,
     extra_of,
     is_exception,
+    main_services,
     served_fields,
     with_fields,
 )
 from mailroster.roster.dovecot.versions import VERSIONS, form
 from mailroster.roster.formats.accounts import Account
+from mailroster.roster.formats.app_passwords import AppPassword
 from mailroster.roster.formats.credentials import DEFAULT_SCHEME, is_locked
 from mailroster.roster.formats.quotas import Quota
 from mailroster.routing.change import Change, dependents
 from mailroster.routing.router import Router
-from mailroster.servers.config.dovecot.schema import AccountRow, MasterRow, SpellingRow
+from mailroster.servers.config.dovecot.schema import (
+    LOCKED,
+    AccountRow,
+    AppPasswordRow,
+    MasterRow,
+    SpellingRow,
+)
 
-#: The hash of a locked account, which matches no password. A `!` behind a base64 scheme would make
-#: Dovecot log an error.
-LOCKED = "{SHA512-CRYPT}!"
-
-
+#: Extra fields with which no login to the account is possible.
+_CLOSING = frozenset(("nologin", "fail", "noauthenticate"))
 _make_row = AccountRow._make
 _NO_PASSDB_FIELDS = (None,) * len(PASSDB_FIELDS)
 
@@ -108,8 +115,9 @@ class Exceptions:
         account = router.roster.accounts.get(key)
         if account is None or not is_exception(account, self._version, router.mail):
             return None
-        fields = served_fields(router.roster, account, self._version, router.mail).written
-        return f"{key}:{_with_scheme(account.password)}::::::{' '.join(fields.values())}"
+        services = main_services(account, router.services)
+        password = _with_scheme(account.password) if services is None else LOCKED
+        return _line(router, account, key, password, self._version)
 
     def affected(self, change: Change) -> Iterable[str]:
         return change.keys["accounts"] | change.keys["quotas"]
@@ -143,6 +151,106 @@ def _spelt(keys: Iterable[str]) -> Iterator[str]:
         yield from (f"{user}@{spelt}" for spelt in common(domain))
 
 
+class ExceptionsByService:
+    """The same accounts, if their password opens some protocols only: a line for each of them, by
+    `address/protocol`, and by the other spellings of the domain. For logins only."""
+
+    name = "exceptions_by_service"
+
+    def __init__(self, version: str) -> None:
+        self._exceptions = Exceptions(version)
+        self._version = version
+
+    def keys(self, router: Router) -> Iterable[str]:
+        return _by_service(self._exceptions.keys(router))
+
+    def row(self, router: Router, key: str) -> str | None:
+        spelt, _, service = key.rpartition("/")
+        address = fold(spelt)
+        account = router.roster.accounts.get(address)
+        if account is None or not is_exception(account, self._version, router.mail):
+            return None
+        services = main_services(account, router.services)
+        if services is None or service not in services:
+            return None
+        password = _with_scheme(account.password)
+        return f"{_line(router, account, key, password, self._version)} user={address}"
+
+    def affected(self, change: Change) -> Iterable[str]:
+        return _by_service(self._exceptions.affected(change))
+
+
+def _line(router: Router, account: Account, key: str, password: str, version: str) -> str:
+    """A line of a passwd-file."""
+    fields = served_fields(router.roster, account, version, router.mail).written
+    return f"{key}:{password}::::::{' '.join(fields.values())}"
+
+
+def _by_service(keys: Iterable[str]) -> Iterator[str]:
+    for key in keys:
+        for spelt in (key, *_spelt((key,))):
+            yield from (f"{spelt}/{service}" for service in SERVICES)
+
+
+class AppPasswords:
+    """The table `app_password`, by `address|digest`. An account that is locked, or to which no
+    login is possible, has no rows."""
+
+    name = "app_passwords"
+
+    def keys(self, router: Router) -> Iterable[str]:
+        return {_digest_key(entry) for _, entry in router.roster.app_passwords.items()}
+
+    def row(self, router: Router, key: str) -> AppPasswordRow | None:
+        address, _, digest = key.rpartition("|")
+        account = router.roster.accounts.get(address)
+        if account is None or account.is_locked():
+            return None
+        fields = dict(account.fields()) if account.extra else {}
+        if not _CLOSING.isdisjoint(fields):
+            return None
+        for entry in _of_account(router, address):
+            if entry.digest == digest:
+                return AppPasswordRow(
+                    address,
+                    entry.label,
+                    _spaced(entry.services),
+                    end_of(entry.until).replace("T", " ") if entry.until else None,
+                    entry.allow_nets or None,
+                    fields.get("allow_nets"),
+                    fields.get("allow_real_nets"),
+                )
+        return None
+
+    def affected(self, change: Change) -> Iterable[str]:
+        for router in (change.before, change.after):
+            for key in change.keys["app_passwords"]:
+                entry = router.roster.app_passwords.get(key)
+                if entry is not None:
+                    yield _digest_key(entry)
+            for address in change.keys["accounts"]:
+                yield from map(_digest_key, _of_account(router, address))
+
+
+def _of_account(router: Router, address: str) -> Iterator[AppPassword]:
+    """The app passwords of an account that count."""
+    for _, entry in router.roster.app_passwords.mentioning(*split(address)):
+        if entry.address == address:
+            yield entry
+
+
+def _digest_key(entry: AppPassword) -> str:
+    return f"{entry.address}|{entry.digest}"
+
+
+def _spaced(services: tuple[str, ...] | None) -> str | None:
+    """Some protocols with a blank around each, as the queries look for one; one blank for none, in
+    which not even an empty name is found."""
+    if services is None:
+        return None
+    return f" {' '.join(services)} " if services else " "
+
+
 class Masters:
     """The table `master`."""
 
@@ -167,9 +275,11 @@ def _has_fields(accounts: Document[Account], key: str) -> bool:
 
 def _account_row(router: Router, account: Account) -> AccountRow:
     password, folder = _with_scheme(account.password), maildir(account.address)
+    services = _spaced(main_services(account, router.services))
     if not account.extra:
-        return _plain_row(password, folder, router.roster.quotas.get(account.address))
-    columns: dict[str, str | None] = {}
+        quota = router.roster.quotas.get(account.address)
+        return _plain_row(password, folder, quota, services)
+    columns: dict[str, str | None] = {"services": services}
     for version in VERSIONS:
         userdb_columns = form(version).COLUMNS
         fields = served_fields(router.roster, account, version, router.mail)
@@ -218,7 +328,9 @@ def _location_columns(account: Account, mail: str) -> dict[str, str | None]:
     return columns | {new.COLUMNS[n]: fields.value(n) for n in fields.written if n in new.COLUMNS}
 
 
-def _plain_row(password: str | None, maildir: str, quota: Quota | None) -> AccountRow:
+def _plain_row(
+    password: str | None, maildir: str, quota: Quota | None, services: str | None = None
+) -> AccountRow:
     """The row of an account without extra fields, with the quota of `dovecot-quotas.cf`.
 
     `AccountRow(password, maildir, quota_rule=rule, storage_size=size)` takes 1.5 us more for each
@@ -226,7 +338,7 @@ def _plain_row(password: str | None, maildir: str, quota: Quota | None) -> Accou
     """
     rule, size = (f"*:storage={quota.size}", quota.size) if quota is not None else (None, None)
     before, after = (None, None), (None, None, None)  # home, mail; mail_driver, _path, _inbox_path
-    return _make_row((password, maildir, *before, rule, *after, size, *_NO_PASSDB_FIELDS))
+    return _make_row((password, maildir, *before, rule, *after, size, services, *_NO_PASSDB_FIELDS))
 
 
 def _with_scheme(hash: str) -> str:
@@ -235,5 +347,6 @@ def _with_scheme(hash: str) -> str:
     return hash if hash[0] == "{" else f"{{{DEFAULT_SCHEME}}}{hash}"
 
 
+APP_PASSWORDS = AppPasswords()
 MASTERS = Masters()
 SPELLINGS = Spellings()

@@ -21,7 +21,9 @@ def dovecot_tables(version: str) -> tuple[Table, ...]:
     return (
         dovecot.Exceptions(version),
         dovecot.SpeltExceptions(version),
+        dovecot.ExceptionsByService(version),
         dovecot.Accounts(version),
+        dovecot.APP_PASSWORDS,
         dovecot.MASTERS,
         dovecot.SPELLINGS,
     )

@@ -11,6 +11,11 @@ from typing import NamedTuple, Protocol
 #: The owner of the mail on disk: all accounts have the same, so the tables leave these out.
 OWNER = frozenset(("userdb_uid", "userdb_gid", "userdb_mail_uid", "userdb_mail_gid"))
 
+#: The protocols that the password of the account opens: for us, not for Dovecot.
+SERVICES = "services"
+#: The fields that Dovecot does not get.
+NOT_SERVED = OWNER | {SERVICES}
+
 #: A limit that no mailbox reaches. Without any limit Dovecot has no quota root, and replies to
 #: GETQUOTAROOT with none, but clients expect one (RFC 9208).
 MESSAGES_MAX = (1 << 31) - 1

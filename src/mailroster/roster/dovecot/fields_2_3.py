@@ -4,7 +4,14 @@ import re
 from collections.abc import Mapping
 
 from mailroster.base.sizes import UNITS
-from mailroster.roster.dovecot.fields import MESSAGES_MAX, OWNER, WAITS, Fields, Limit, LostField
+from mailroster.roster.dovecot.fields import (
+    MESSAGES_MAX,
+    NOT_SERVED,
+    WAITS,
+    Fields,
+    Limit,
+    LostField,
+)
 from mailroster.roster.dovecot.mail_location import SETTINGS, location
 from mailroster.roster.formats.extra_fields import allowed
 
@@ -89,7 +96,7 @@ def fields(extra: str) -> Fields:
         elif (field_rule := allowed(name)) is not None and "2.3" in field_rule.versions:
             # As written: Dovecot decides what a name without "=" means.
             written[name] = f"{name}{equals}{value}"
-        elif name not in OWNER:
+        elif name not in NOT_SERVED:
             lost.append(LostField(name, "it is a setting of 2.4"))
     for name, value in _translated(newer).items():
         written.setdefault(name, f"{name}={value}")

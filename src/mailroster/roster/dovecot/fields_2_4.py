@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from mailroster.base.sizes import UNITS
-from mailroster.roster.dovecot.fields import OWNER, WAITS, Fields, Limit, LostField
+from mailroster.roster.dovecot.fields import NOT_SERVED, WAITS, Fields, Limit, LostField
 from mailroster.roster.dovecot.mail_location import NoSuchOption, settings
 from mailroster.roster.formats.extra_fields import allowed
 
@@ -81,7 +81,7 @@ def fields(extra: str) -> Fields:
         rule = allowed(name)
         if rule is not None and "2.4" in rule.versions:
             written[name] = f"{name}{equals}{value}"
-        elif name not in OWNER:
+        elif name not in NOT_SERVED:
             lost.append(LostField(name, "2.4 has no such setting"))
     for name, value in older.items():
         translate = {"userdb_mail": _mail, "userdb_sieve": _sieve}.get(name, _rule)

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 
 from mailroster.base.address import split
 from mailroster.base.findings import ERROR, WARNING, Finding, ParseError
+from mailroster.base.services import services_of
 from mailroster.roster.documents.document import Document
-from mailroster.roster.dovecot.fields import OWNER, WAITS, Fields
+from mailroster.roster.dovecot.fields import NOT_SERVED, SERVICES, WAITS, Fields
 from mailroster.roster.dovecot.versions import form
 from mailroster.roster.formats.accounts import Account
 from mailroster.roster.roster import Roster
@@ -35,8 +36,17 @@ def is_exception(account: Account, version: str, mail: str) -> bool:
         "%" in written  # a variable, which Dovecot expands in a passwd-file only
         or (name not in PASSDB_FIELDS and name not in version_form.COLUMNS)
         for name, written in version_form.fields(extra_of(account, mail)).written.items()
-        if name not in OWNER
+        if name not in NOT_SERVED
     )
+
+
+def main_services(account: Account, default: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The protocols that the password of an account opens; None for every one. `default` is that of
+    the setting main_password_services."""
+    if SERVICES not in account.extra:
+        return default
+    value = dict(account.fields()).get(SERVICES)
+    return default if value is None else services_of(value)
 
 
 def extra_of(account: Account, mail: str) -> str:
@@ -98,7 +108,7 @@ def served_fields(roster: Roster, account: Account, version: str, mail: str) -> 
     folder."""
     version_form = form(version)
     written, lost = fields_with_places(account, mail, version)
-    written = {name: field for name, field in written.items() if name not in OWNER}
+    written = {name: field for name, field in written.items() if name not in NOT_SERVED}
     quota = roster.quotas.get(account.address)
     if quota is not None and not any(name in written for name in version_form.QUOTAS):
         name = version_form.QUOTA

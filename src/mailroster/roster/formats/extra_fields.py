@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from mailroster.base.findings import ParseError
+from mailroster.base.services import services_of
 from mailroster.base.sizes import SIZE_MAX_BYTES, UNITS
 from mailroster.roster.dovecot.fields import OWNER
 from mailroster.roster.formats import places
@@ -121,6 +122,13 @@ _rule_form = _fits(
 def _size(value: str) -> None:
     _size_form(value)
     _check_size(value, "")
+
+
+def _services(value: str) -> None:
+    try:
+        services_of(value)
+    except ParseError as fault:
+        raise _unfit("is not a list of protocols", fault.hint) from None
 
 
 def _rule(value: str) -> None:
@@ -229,6 +237,8 @@ ALLOWED: dict[str, Field] = {
     "allow_real_nets": Field(_BOTH, _nets),
     "fail": Field(_BOTH, _anything),
     "noauthenticate": Field(_BOTH, _anything),
+    # The protocols that the password opens: not Dovecot's field, see publish.tables.dovecot.
+    "services": Field((), _services),
     # The delay of a refusal; Dovecot waits at most five minutes.
     "nodelay": Field(_BOTH, _anything),
     "delay_until": Field(_BOTH, _moment),

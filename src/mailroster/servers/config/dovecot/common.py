@@ -101,6 +101,34 @@ def overrides(layout: Layout) -> str:
 """
 
 
+#: The file with the settings for reports of logins, and with their key.
+REPORTS_FILE = "login-reports.conf"
+
+
+def has_reports(settings: Settings, layout: Layout) -> bool:
+    """Whether Dovecot reports logins. A host's own Dovecot does not."""
+    return layout.kind != "host" and settings.login_reports_port > 0
+
+
+def include_reports(settings: Settings, layout: Layout) -> str:
+    is_on = has_reports(settings, layout)
+    return f"!include {layout.dovecot}/{REPORTS_FILE}\n" if is_on else ""
+
+
+def reports(settings: Settings, key: str) -> str:
+    """The settings that are the same for all versions. Dovecot only reports: as a gate it would
+    delay each login while nobody listens."""
+    return f"""\
+# Written by mailroster: changes made here are lost.
+auth_policy_server_url = http://127.0.0.1:{settings.login_reports_port}/
+auth_policy_server_api_header = "X-Mailroster-Key: {key}"
+auth_policy_hash_nonce = {key[:32]}
+auth_policy_check_before_auth = no
+auth_policy_check_after_auth = no
+auth_policy_report_after_auth = yes
+"""
+
+
 _INBOX = """\
 namespace inbox {
   inbox = yes

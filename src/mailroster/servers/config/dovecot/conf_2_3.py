@@ -45,13 +45,24 @@ def files(settings: Settings, layout: Layout) -> dict[str, str]:
     address = schema.account_address("%Lu", "%Ln", "%Ld")
     scheme = {"default_pass_scheme": DEFAULT_SCHEME}
     accounts = scheme | {
-        "password_query": schema.password_query(address),
+        "password_query": schema.password_query(address, "%s"),
         "user_query": schema.user_query_2_3(settings, address, UNLIMITED, MESSAGES),
         "iterate_query": schema.ACCOUNTS_QUERY,
     }
     result = {
         "dovecot.conf": _dovecot_conf(settings, layout),
         "accounts.sql.conf": _sql_conf(layout.database, accounts),
+        "app-passwords.sql.conf": _sql_conf(
+            layout.database,
+            {
+                "password_query": schema.app_password_query(
+                    address,
+                    "%{sha256:password}",
+                    "%s",
+                    reports=common.has_reports(settings, layout),
+                )
+            },
+        ),
         "masters.sql.conf": _sql_conf(
             layout.database, scheme | {"password_query": schema.master_query("%Lu")}
         ),
@@ -60,6 +71,15 @@ def files(settings: Settings, layout: Layout) -> dict[str, str]:
         query = common.cleartext_query("%s", "%{secured}", "%{rip}", "%{lip}")
         result["cleartext.sql.conf"] = _sql_conf(":memory:", {"password_query": query})
     return result
+
+
+def login_reports(settings: Settings, key: str) -> str:
+    """As Dialect.login_reports."""
+    attributes = (
+        "login=%{requested_username} pwhash=%{hashed_password} remote=%{rip} protocol=%s "
+        "app=%{userdb:app}"
+    )
+    return f"{common.reports(settings, key)}auth_policy_request_attributes = {attributes}\n"
 
 
 def _sql_conf(database: str, settings: Mapping[str, str]) -> str:
@@ -95,6 +115,7 @@ mail_plugins = {" ".join(plugins)}
 {common.DELIVERY}
 {common.postmaster(s)}
 
+{common.include_reports(s, layout)}\
 {_CLEARTEXT.format(layout.dovecot)}{_databases(s, layout)}
 {common.inbox()}
 {_upload_limit(s)}\
@@ -193,6 +214,11 @@ passdb {{
   result_success = continue
   args = {layout.dovecot}/masters.sql.conf
 }}
+# Before the accounts: an app password needs no slow hash.
+passdb {{
+  driver = sql
+  args = {layout.dovecot}/app-passwords.sql.conf
+}}
 passdb {{
   driver = passwd-file
   args = scheme={DEFAULT_SCHEME} username_format=%Lu {layout.exceptions}
@@ -200,6 +226,10 @@ passdb {{
 passdb {{
   driver = passwd-file
   args = scheme={DEFAULT_SCHEME} username_format=%Lu {layout.spelt_exceptions}
+}}
+passdb {{
+  driver = passwd-file
+  args = scheme={DEFAULT_SCHEME} username_format=%Lu/%s {layout.exceptions_by_service}
 }}
 passdb {{
   driver = sql

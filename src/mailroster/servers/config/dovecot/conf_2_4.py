@@ -76,7 +76,7 @@ mail_home = {s.mail}/%{{user | domain}}/%{{user | username}}/home
 mailbox_list_storage_escape_char = "{common.ESCAPE}"
 {common.postmaster(s)}
 {_quota(s, layout)}{_FTS if s.full_text_search else ""}
-{_CLEARTEXT}{_databases(s, layout)}
+{common.include_reports(s, layout)}{_CLEARTEXT}{_databases(s, layout)}
 {common.inbox(_trash(s))}
 protocol imap {{
 {_plugins(*common.imap_plugins(s))}{_upload_limit(s)}}}
@@ -104,6 +104,15 @@ def _certificates(settings: Settings, layout: Layout) -> str:
         f"ssl_server_{kind}cert_file = {path}\nssl_server_{kind}key_file = {path}\n"
         for kind, path in zip(("", "alt_"), layout.active_certificates(settings), strict=False)
     )
+
+
+def login_reports(settings: Settings, key: str) -> str:
+    """As Dialect.login_reports. The attributes are added to Dovecot's own."""
+    return f"""\
+{common.reports(settings, key)}auth_policy_request_attributes {{
+  app = %{{userdb:app | default}}
+}}
+"""
 
 
 def _upload_limit(settings: Settings) -> str:
@@ -187,14 +196,19 @@ def _databases(settings: Settings, layout: Layout) -> str:
     scheme = f"passdb_default_password_scheme = {DEFAULT_SCHEME}\n"
     if layout.kind != "host":
         userdbs = _userdbs(settings, layout, address, "")
-        return f"{database}{scheme}\n{_passdbs(layout, address, '', '')}{userdbs}"
+        return f"{database}{scheme}\n{_passdbs(settings, layout, address, '', '')}{userdbs}"
     database, scheme = _indented(database), _indented(scheme)
     userdbs = _userdbs(settings, layout, address, database)
-    return f"{_passdbs(layout, address, database, scheme)}{userdbs}"
+    return f"{_passdbs(settings, layout, address, database, scheme)}{userdbs}"
 
 
-def _passdbs(layout: Layout, address: str, database: str, scheme: str) -> str:
+def _passdbs(settings: Settings, layout: Layout, address: str, database: str, scheme: str) -> str:
     """`database` and `scheme`: settings of each passdb, "" where they are global."""
+    reports = common.has_reports(settings, layout)
+    app_passwords = schema.app_password_query(
+        address, "%{password | sha256}", "%{protocol}", reports=reports
+    )
+    accounts = schema.password_query(address, "%{protocol}")
     return f"""\
 # A master is checked first, then the account as whom it logs in.
 passdb masters {{
@@ -202,6 +216,11 @@ passdb masters {{
 {database}{scheme}  master = yes
   result_success = continue
   sql_query = {schema.master_query("%{user | lower}")}
+}}
+# Before the accounts: an app password needs no slow hash.
+passdb app-passwords {{
+  driver = sql
+{database}  sql_query = {common.continued(app_passwords, "    ")}
 }}
 passdb exceptions {{
   driver = passwd-file
@@ -211,9 +230,14 @@ passdb spelt-exceptions {{
   driver = passwd-file
 {scheme}  passwd_file_path = {layout.spelt_exceptions}
 }}
+passdb exceptions-by-service {{
+  driver = passwd-file
+  auth_username_format = %{{user | lower}}/%{{protocol}}
+{scheme}  passwd_file_path = {layout.exceptions_by_service}
+}}
 passdb accounts {{
   driver = sql
-{database}{scheme}  sql_query = {common.continued(schema.password_query(address), "    ")}
+{database}{scheme}  sql_query = {common.continued(accounts, "    ")}
 }}
 """
 

@@ -23,6 +23,7 @@ class AccountRow(NamedTuple):
     mail_path: str | None = None
     mail_inbox_path: str | None = None
     storage_size: str | None = None
+    services: str | None = None  # that the password opens, with a blank around each
     nologin: str | None = None
     allow_nets: str | None = None
     nodelay: str | None = None
@@ -34,6 +35,19 @@ class AccountRow(NamedTuple):
     starttls: str | None = None
     destuser: str | None = None
     reason: str | None = None
+
+
+class AppPasswordRow(NamedTuple):
+    """The columns of the table `app_password` after its key, which is `address|digest`."""
+
+    address: str
+    label: str
+    services: str | None = None  # with a blank around each
+    until: str | None = None  # YYYY-MM-DD hh:mm:ss, local time
+    allow_nets: str | None = None
+    #: The networks to which the account itself is restricted.
+    account_nets: str | None = None
+    account_real_nets: str | None = None
 
 
 class MasterRow(NamedTuple):
@@ -51,12 +65,12 @@ class Shape(NamedTuple):
     """A table: its name, the name of its key, the class of its rows and the version of its content.
 
     `version` changes with the meaning of a row. The database's `user_version` holds the versions of
-    all tables, three digits for each, in multiples of `unit`; 0 is a table never filled.
+    all tables, two digits for each, in multiples of `unit`; 0 is a table never filled.
     """
 
     table: str
     key: str
-    row: type[AccountRow] | type[MasterRow] | type[SpellingRow]
+    row: type[AccountRow] | type[MasterRow] | type[SpellingRow] | type[AppPasswordRow]
     version: int
     unit: int
 
@@ -76,11 +90,17 @@ class Shape(NamedTuple):
         return user_version + (self.version - self.version_in(user_version)) * self.unit
 
 
-_VERSIONS = 1000
-ACCOUNT = Shape("account", "address", AccountRow, version=2, unit=1)
+#: The hash of a locked account, which matches no password. A `!` behind a base64 scheme would make
+#: Dovecot log an error.
+LOCKED = "{SHA512-CRYPT}!"
+#: How many digits of its digest name an app password in a report.
+APP_DIGITS = 16
+_VERSIONS = 100
+ACCOUNT = Shape("account", "address", AccountRow, version=3, unit=1)
 MASTER = Shape("master", "name", MasterRow, version=1, unit=_VERSIONS)
 SPELLING = Shape("spelling", "domain", SpellingRow, version=1, unit=_VERSIONS**2)
-SHAPES = (ACCOUNT, MASTER, SPELLING)
+APP_PASSWORD = Shape("app_password", "key", AppPasswordRow, version=1, unit=_VERSIONS**3)
+SHAPES = (ACCOUNT, MASTER, SPELLING, APP_PASSWORD)
 #: `PRAGMA user_version` of a database whose tables all have these versions.
 SCHEMA_VERSION = sum(shape.version * shape.unit for shape in SHAPES)
 
@@ -101,15 +121,33 @@ def account_address(name: str, user: str, domain: str) -> str:
     return f"coalesce(({address}), '{name}')"
 
 
-def password_query(address: str) -> str:
+def password_query(address: str, service: str) -> str:
+    """`service` is Dovecot's variable for the protocol. A protocol that the password does not open
+    gets a hash that matches no password; a master needs none."""
     return f"""\
-SELECT address AS user, password, {", ".join(PASSDB_FIELDS)}
+SELECT address AS user,
+CASE WHEN services IS NULL OR instr(services, ' {service} ') THEN password ELSE '{LOCKED}' END
+AS password, {", ".join(PASSDB_FIELDS)}
 FROM account WHERE address = {address} AND password IS NOT NULL"""
 
 
 def master_query(name: str) -> str:
     """`name` is Dovecot's variable for a login name in lower case."""
     return f"SELECT name AS user, password FROM master WHERE name = '{name}'"
+
+
+def app_password_query(address: str, digest: str, service: str, *, reports: bool) -> str:
+    """The row of an app password: it is the key of its row, so no hash is checked. `digest` is
+    Dovecot's variable for the SHA-256 of the password in hexadecimal digits, `service` that for the
+    protocol. Dovecot checks each of the columns `allow_nets`. `reports`: a report of a login says
+    which app password it was, by the end of its digest."""
+    app = f", substr(key, -{APP_DIGITS}) AS userdb_app" if reports else ""
+    return f"""\
+SELECT address AS user, NULL AS password, 'Y' AS nopassword, allow_nets,
+account_nets AS allow_nets, account_real_nets AS allow_real_nets{app}
+FROM app_password WHERE key = {address} || '|{digest}'
+AND (services IS NULL OR instr(services, ' {service} '))
+AND (until IS NULL OR until > datetime('now', 'localtime'))"""
 
 
 def user_query_2_3(settings: Settings, address: str, unlimited: str, messages: str) -> str:

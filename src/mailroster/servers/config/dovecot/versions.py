@@ -26,6 +26,9 @@ class Dialect(Protocol):
     def files(self, settings: Settings, layout: Layout) -> dict[str, str]:
         """The files of the folder Layout.dovecot: their contents by name."""
 
+    def login_reports(self, settings: Settings, key: str) -> str:
+        """The settings with which Dovecot reports logins. `key` is a secret."""
+
     def no_sieve(self, settings: Settings, layout: Layout) -> tuple[str, ...]:
         """The options of dovecot-lda that switch off Sieve scripts and the quota."""
 

@@ -6,9 +6,8 @@ import os
 import time
 from contextlib import ExitStack
 
-from mailroster.base.findings import Refused, ServerError
+from mailroster.base.findings import ServerError
 from mailroster.base.layout import Layout
-from mailroster.base.setting_rules import fault
 from mailroster.base.settings import Settings
 from mailroster.daemons import signals
 from mailroster.daemons.certificate_follower import CertificateFollower
@@ -27,28 +26,12 @@ from mailroster.daemons.tasks import (
 from mailroster.servers import families, in_force, running
 from mailroster.servers.config.endpoints import endpoints
 from mailroster.servers.prepare import prepare_host
-from mailroster.servers.prerequisites import check_host
+from mailroster.servers.prerequisites import check_host, origin
 from mailroster.servers.reopen import reload_servers
 from mailroster.system import sd_notify
-from mailroster.system.files import make_folder, read
+from mailroster.system.files import make_folder
 from mailroster.system.log import log, open_standard_streams
-from mailroster.system.programs import run
 from mailroster.system.threads import in_thread
-
-
-def origin(layout: Layout) -> str:
-    """The domain that Postfix appends to a name without one. Raises Refused if it is unknown."""
-    code, out, err = run(["postconf", "-c", layout.postfix, "-xh", "myorigin"])
-    name = out.strip()
-    if code:
-        raise Refused(f"Postfix does not print its $myorigin: {err.strip()}")
-    if name.startswith("/"):  # Debian's /etc/mailname
-        name = read(name).decode("utf-8", "replace").split("\n")[0].strip()
-    if not name:
-        raise Refused(f"Postfix has no $myorigin; set it in {layout.postfix}/main.cf")
-    if wrong := fault("hostname", name):
-        raise Refused(f"Postfix's $myorigin: {wrong}; set it in {layout.postfix}/main.cf")
-    return name.lower()
 
 
 def serve(settings: Settings) -> None:

@@ -6,7 +6,7 @@ import socket
 from mailroster.base.address import split
 from mailroster.base.findings import Refused, and_more, printable
 from mailroster.base.layout import Layout
-from mailroster.base.setting_rules import PORTS, path_fault
+from mailroster.base.setting_rules import PORTS, fault, path_fault
 from mailroster.base.settings import NOWHERE, Settings
 from mailroster.roster.documents.text import only_comments
 from mailroster.roster.formats.accounts import ACCOUNTS
@@ -15,6 +15,7 @@ from mailroster.servers.config.dovecot.versions import dialect
 from mailroster.servers.packages import PACKAGES, TABLE_PACKAGES, check_packages
 from mailroster.store.links import ConfigFolder
 from mailroster.system.files import read
+from mailroster.system.programs import run
 
 #: At most so many accounts are named in a message.
 _NAMED_MAX = 3
@@ -127,3 +128,18 @@ def _check_delimiters(settings: Settings, layout: Layout) -> None:
             f"recipient_delimiter: {chars!r} is in the names of accounts ({names}), so their mail "
             "would go to other accounts; rename these accounts, or set other characters"
         )
+
+
+def origin(layout: Layout) -> str:
+    """The domain that Postfix appends to a name without one. Raises Refused if it is unknown."""
+    code, out, err = run(["postconf", "-c", layout.postfix, "-xh", "myorigin"])
+    name = out.strip()
+    if code:
+        raise Refused(f"Postfix does not print its $myorigin: {err.strip()}")
+    if name.startswith("/"):  # Debian's /etc/mailname
+        name = read(name).decode("utf-8", "replace").split("\n")[0].strip()
+    if not name:
+        raise Refused(f"Postfix has no $myorigin; set it in {layout.postfix}/main.cf")
+    if wrong := fault("hostname", name):
+        raise Refused(f"Postfix's $myorigin: {wrong}; set it in {layout.postfix}/main.cf")
+    return name.lower()

@@ -29,10 +29,10 @@ def test_places_that_are_empty_become_links_that_lead_to_ours(etc: Path) -> None
 
 def test_the_same_again_changes_nothing(etc: Path) -> None:
     claim(links(etc), print)
-    before = (etc / "main.cf").lstat()
+    before = (etc / "main.cf").lstat().st_ino
     check(links(etc), adopt=False)
     claim(links(etc), print)
-    assert (etc / "main.cf").lstat() == before
+    assert (etc / "main.cf").lstat().st_ino == before
 
 
 @pytest.mark.parametrize("kind", ["a file", "a link elsewhere", "a folder"])

@@ -13,6 +13,7 @@ from mailroster.publish.reconcile import outlook
 from mailroster.servers import in_force, running
 from mailroster.servers.health import silent
 from mailroster.servers.overrides import ignored
+from mailroster.servers.spam_filter import without_redis
 from mailroster.system.stability import Settling
 
 
@@ -42,7 +43,10 @@ def status(home: Home) -> Status:
         "dovecot": running.dovecot_pid(layout),
         "policy": running.policy_pid(layout),
     }
-    return Status(pids, _published(home), ignored(home.settings))
+    if home.settings.enable_rspamd:
+        pids["rspamd"] = running.filter_pid(layout)
+    without = (finding.message for finding in without_redis(home.settings))
+    return Status(pids, _published(home), [*ignored(home.settings), *without])
 
 
 def _published(home: Home) -> Published | None:

@@ -93,6 +93,8 @@ SETTINGS = (
     Setting("reject_forged_senders", "REJECT_FORGED_SENDERS", False, "refuse mail from outside whose sender is in a served domain"),
     Setting("hide_client", "HIDE_CLIENT", True, "remove the address and the program of the client from submitted mail"),
     Setting("enable_opendkim", "ENABLE_OPENDKIM", True, "sign outgoing mail with the DKIM keys of the config folder (docs/topics/dkim.md)"),
+    Setting("enable_rspamd", "ENABLE_RSPAMD", False, "filter mail from other servers for spam by Rspamd (docs/topics/spam.md)"),
+    Setting("rspamd_redis", "MAILROSTER_RSPAMD_REDIS", "", "Redis in which Rspamd keeps what it learns: host:port, or the path of a socket; if empty, it does not learn"),
     Setting("postmaster_address", "POSTMASTER_ADDRESS", "", "receives mail to postmaster@ and abuse@ of every domain, and to root"),
     Setting("mailbox_size_limit", "POSTFIX_MAILBOX_SIZE_LIMIT", 0, "default quota in bytes; 0: unlimited"),
     Setting("full_text_search", "FULL_TEXT_SEARCH", False, "index the text of all mail, so that searches are quick (docs/topics/search.md)"),
@@ -164,6 +166,8 @@ class Settings(NamedTuple):
     reject_forged_senders: bool
     hide_client: bool
     enable_opendkim: bool
+    enable_rspamd: bool
+    rspamd_redis: str
     postmaster_address: str
     mailbox_size_limit: int
     full_text_search: bool

@@ -15,6 +15,7 @@ from mailroster.base.findings import Refused, ServerError, TryAgain
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 from mailroster.daemons import signals
+from mailroster.daemons.filtering import Filtering
 from mailroster.daemons.follower import Follower
 from mailroster.daemons.healing import Displaced, Healer
 from mailroster.daemons.instance_lock import single_instance
@@ -28,7 +29,7 @@ from mailroster.daemons.tasks import (
     run_until_stopped,
     unless_stopped,
 )
-from mailroster.servers import certificates, families, in_force, running, survivors
+from mailroster.servers import certificates, families, in_force, running, spam_filter, survivors
 from mailroster.servers.config.endpoints import listed
 from mailroster.servers.families import Process
 from mailroster.servers.folders import remove_sockets
@@ -103,6 +104,7 @@ class Up:
             settings, layout, self._follower, self._supervisors(), self._prepare, self._flush
         )
         self._signing = Signing(settings, layout, self._prepare, lambda: self._healer.check_owner())
+        self._filtering = Filtering(settings, layout)
         self._is_displaced = False
 
     async def run(self) -> None:
@@ -153,6 +155,7 @@ class Up:
             work: list[Coroutine[Any, Any, None]] = [
                 *(each.keep(stop) for each in self._supervisors()),
                 self._signing.keep(stop),
+                self._filtering.keep(stop),
             ]
             await run_until_stopped(
                 stop, [*work, self._healer.watch(stop)], self._follower.follow()
@@ -197,7 +200,10 @@ class Up:
         s = self._settings
         if not s.logs_to_stdout:
             return nullcontext()
-        return streamed(sorted({f"{s.logs}/mail.log", self._layout.dovecot_log(s)}))
+        paths = {f"{s.logs}/mail.log", self._layout.dovecot_log(s)}
+        if s.enable_rspamd:
+            paths.add(spam_filter.log_path(s))
+        return streamed(sorted(paths))
 
     def _unlock(self) -> None:
         """Removes the locks that a killed Dovecot has left, before the next one starts."""
@@ -246,7 +252,7 @@ class Up:
         self._spare.release()
         dovecot, _ = self._servers
         dovecot_ran = dovecot.is_running() or running.dovecot_pid(self._layout) is not None
-        last = (self._policy, *self._signing.supervisors())
+        last = (self._policy, *self._signing.supervisors(), self._filtering.supervisor)
         for server in (*reversed(self._servers), *last):
             try:
                 await server.stop(by_pid_file=is_owner)
@@ -265,6 +271,7 @@ class Up:
         remaining processes of dead servers, such as the session of a busy client."""
         pid_files = (running.postfix_pid, running.dovecot_pid, running.policy_pid)
         named = {pid(self._layout) for pid in pid_files} | self._signing.pids()
+        named.add(self._filtering.pid())
         for pid, name in (await in_thread(families.servers_of, self._layout)).items():
             if pid in named:
                 continue

@@ -11,6 +11,7 @@ from mailroster.base.layout import Layout
 from mailroster.base.setting_rules import fault
 from mailroster.base.settings import Settings
 from mailroster.daemons import signals
+from mailroster.daemons.filtering import Filtering
 from mailroster.daemons.follower import Follower
 from mailroster.daemons.healing import Displaced, Healer
 from mailroster.daemons.instance_lock import single_instance
@@ -75,6 +76,7 @@ class Watch:
         self._policy = Supervisor(server, log, check=lambda: self._healer.check_owner())
         self._healer = Healer(settings, layout, self._follower, [self._policy], self._prepare)
         self._signing = Signing(settings, layout, self._prepare, lambda: self._healer.check_owner())
+        self._filtering = Filtering(settings, layout)
 
     def once(self) -> None:
         """Creates missing files, and reconciles until no change waits for time to pass. Raises as
@@ -123,7 +125,8 @@ class Watch:
             await self._healer.record()
             log(f"in step: {self._settings.config} is followed")
             sd_notify.notify(sd_notify.READY)
-            work = [self._policy.keep(stop), self._signing.keep(stop), self._healer.watch(stop)]
+            work = [self._policy.keep(stop), self._signing.keep(stop), self._filtering.keep(stop)]
+            work.append(self._healer.watch(stop))
             await run_until_stopped(stop, work, self._follower.follow())
         except Displaced:
             is_owner = False  # the server of the pid file belongs to another process now
@@ -134,7 +137,7 @@ class Watch:
             if is_owner:
                 in_force.remove(self._layout)
             await self._policy.stop(by_pid_file=is_owner)
-            for each in self._signing.supervisors():
+            for each in (*self._signing.supervisors(), self._filtering.supervisor):
                 await each.stop(by_pid_file=is_owner)
 
     async def _start_policy(self) -> None:

@@ -23,6 +23,7 @@ from mailroster.servers.folders import make_folders, server_folders, table_folde
 from mailroster.servers.listening import listening
 from mailroster.servers.overrides import activate
 from mailroster.servers.signer import Signer, networks_of_host
+from mailroster.servers.spam_filter import SpamFilter
 from mailroster.store.links import ConfigFolder
 from mailroster.system import log_file
 from mailroster.system.files import Disk, mode_for_all, read
@@ -43,6 +44,8 @@ def prepare_host(settings: Settings, layout: Layout) -> None:
     signers = Signer(settings, layout).begin(networks_of_host(layout))
     milters = host.SUBMISSION_MILTERS if signers else ""
     _write_programs(settings, layout, dialect(version.version()), milters)
+    spam_filter = SpamFilter(settings, layout)
+    spam_filter.begin()
     Disk().replace(layout.layout_file, f"{layout.kind}\n".encode(), mode=0o644)
 
 
@@ -96,6 +99,8 @@ def _write_configuration(
             f"their sendmail and mailq fail; if it has no secret in it: chmod o+r {overrides.MAIN}"
         )
     changed = before != read(f"{layout.overrides}/dovecot.cf")
+    spam_filter = SpamFilter(settings, layout)
+    spam_filter.begin()
     for path, text in files.items():
         raw = text.encode("utf-8", "surrogateescape")
         # All programs of Postfix that read main.cf start as root.
@@ -106,6 +111,7 @@ def _write_configuration(
         else:  # an earlier version may have written it with another owner or mode
             os.chown(path, 0, 0)
             os.chmod(path, mode)
+    spam_filter.compile(layout.dovecot_conf)
     in_force.write(settings, layout, listening(settings, layout, activation.overrides))
     return changed
 

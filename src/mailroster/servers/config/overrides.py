@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from mailroster.base.findings import ERROR, WARNING, Finding, Location, printable
 from mailroster.roster.documents.text import only_comments
-from mailroster.servers.config import dkim
+from mailroster.servers.config import dkim, rspamd
 from mailroster.servers.config.dovecot.doveconf import printed
 from mailroster.servers.config.lookups import without_recipient_check
 from mailroster.servers.config.smtp_safety import CHECKS, SUBMISSION_CHECKS, submission_checks
@@ -263,6 +263,9 @@ def main_cf(base: str, text: str) -> str:
         settings["transport_maps"] = transports.rstrip(", ")
     if f"\n{dkim.MILTER} =" in base:
         settings |= _signed(settings)
+    if f"\n{rspamd.MILTER} =" in base and "smtpd_milters" in settings:
+        milters = dkim.with_milter(settings["smtpd_milters"], rspamd.MILTER)
+        settings["smtpd_milters"] = milters
     lines, is_replaced = [], False
     for line in without_recipient_check(base, settings).split("\n"):
         if not line.startswith(" "):  # otherwise it continues the previous line

@@ -26,7 +26,8 @@ ROOMS = {
     "servers": "certificates config deliveries dkim_keys doveadm_quota dovecot_auth essentials "
     "families folders former_owner health in_force integrate mail_owner mailbox_moves "
     "mailboxes move_journal new_keys overrides ownership pattern_trace patterns ports prepare "
-    "prerequisites quota_usage reopen running sessions sieve signer spam_filter survivors version",
+    "prerequisites quota_usage reopen running sessions sieve signer spam_filter srs survivors "
+    "version",
     "publish": "damage destinations live_tables published_files reconcile removal_guard tables "
     "targets",
     "app": "account adopt apply check comparison completion configure deletion diff dkim expire "

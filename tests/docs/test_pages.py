@@ -32,7 +32,7 @@ JUDGES = (
     "roster/documents/notes", "roster/documents/text", "roster/formats/", "routing/",
     "analysis/checks/", "store/overlay/overlay", "servers/config/", "servers/overrides",
     "servers/references", "servers/sieve", "servers/patterns", "roster/dovecot/",
-    "publish/tables/dovecot", "app/server_findings",
+    "publish/tables/dovecot", "app/dkim", "app/server_findings", "servers/signer",
 )  # fmt: skip
 #: Said by commands only, though by a judge.
 COMMANDS_ONLY = {
@@ -42,9 +42,11 @@ COMMANDS_ONLY = {
 FIELDS = {document.format.file: field for field, document in Roster().documents()}
 #: What no page can show: bytes, modes, and two folders.
 UNSHOWN = {
+    "bad-dkim-key",
     "changed-in-both",
     "control-character",
     "no-source",
+    "no-dkim-key",
     "not-followed",
     "not-utf-8",
     "odd-blank",

@@ -11,6 +11,7 @@ class Taken(NamedTuple):
 
     recipients: tuple[str, ...]
     content: bytes
+    sender: str = ""
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -43,6 +44,7 @@ class Sink:
 
         say("220 sink")
         recipients: list[str] = []
+        sender = ""
         lmtp = False
         while line := session.rfile.readline().decode("utf-8", "replace").strip():
             verb = line[:4].upper()
@@ -61,7 +63,7 @@ class Sink:
                 content = b""
                 while (part := session.rfile.readline()) not in (b".\r\n", b""):
                     content += part
-                self.taken.append(Taken(tuple(recipients), content))
+                self.taken.append(Taken(tuple(recipients), content, sender))
                 for _ in recipients if lmtp else "1":
                     say("250 ok")
                 recipients = []
@@ -69,5 +71,7 @@ class Sink:
                 say("221 bye")
                 return
             else:
+                if verb == "MAIL":
+                    sender = line.partition("<")[2].partition(">")[0]
                 recipients = [] if verb in ("RSET", "MAIL") else recipients
                 say("250 ok")

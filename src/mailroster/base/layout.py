@@ -145,6 +145,10 @@ class Layout:
         #: Its sockets, in a folder that only it and Postfix can enter.
         self.signer_sockets = self._below(self.signer_folder, "run")
 
+        #: The secret of postsrsd, and its pid.
+        self.srs_secret = self._below(self.state, "srs-secret")
+        self.srs_pid = self._below(self.locks, "postsrsd.pid")
+
     def signer(self, kind: str) -> SignerPaths:
         """The files of the OpenDKIM for one kind of keys: a process has one algorithm only."""
         folder = self._below(self.signer_folder, kind)

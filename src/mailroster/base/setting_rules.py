@@ -146,6 +146,10 @@ def _domain(text: str) -> str:
     return host_fault(text.removeprefix("*."))
 
 
+def _domains(text: str) -> str:
+    return next(filter(None, map(host_fault, words(text))), "")
+
+
 def _is_ip(text: str) -> bool:
     """Whether a text is an IP address, without a scope (`%eth0`)."""
     import ipaddress  # 4 ms: only if an address is set
@@ -250,6 +254,9 @@ RULES: Mapping[str, Rule] = {
     "relayhost": _relays,
     "dns_server": _dns_server,
     "rspamd_redis": _redis,
+    "srs_exclude_domains": _domains,
+    "srs_forward_port": _port,
+    "srs_reverse_port": _port,
     "relay_tls_level": _one_of(*RELAY_TLS_LEVELS),
     "log_level": _one_of(*LOG_LEVELS),
     "vmail_uid": _id,

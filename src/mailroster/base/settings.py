@@ -95,6 +95,10 @@ SETTINGS = (
     Setting("enable_opendkim", "ENABLE_OPENDKIM", True, "sign outgoing mail with the DKIM keys of the config folder (docs/topics/dkim.md)"),
     Setting("enable_rspamd", "ENABLE_RSPAMD", False, "filter mail from other servers for spam by Rspamd (docs/topics/spam.md)"),
     Setting("rspamd_redis", "MAILROSTER_RSPAMD_REDIS", "", "Redis in which Rspamd keeps what it learns: host:port, or the path of a socket; if empty, it does not learn"),
+    Setting("enable_srs", "ENABLE_SRS", False, "rewrite the senders of other domains (SRS), so that forwarded mail passes SPF (docs/topics/srs.md)"),
+    Setting("srs_exclude_domains", "SRS_EXCLUDE_DOMAINS", "", "more domains whose senders are not rewritten, separated by commas"),
+    Setting("srs_forward_port", "", 10001, "port of postsrsd on 127.0.0.1, for senders"),
+    Setting("srs_reverse_port", "", 10002, "port of postsrsd on 127.0.0.1, for recipients"),
     Setting("postmaster_address", "POSTMASTER_ADDRESS", "", "receives mail to postmaster@ and abuse@ of every domain, and to root"),
     Setting("mailbox_size_limit", "POSTFIX_MAILBOX_SIZE_LIMIT", 0, "default quota in bytes; 0: unlimited"),
     Setting("full_text_search", "FULL_TEXT_SEARCH", False, "index the text of all mail, so that searches are quick (docs/topics/search.md)"),
@@ -168,6 +172,10 @@ class Settings(NamedTuple):
     enable_opendkim: bool
     enable_rspamd: bool
     rspamd_redis: str
+    enable_srs: bool
+    srs_exclude_domains: str
+    srs_forward_port: int
+    srs_reverse_port: int
     postmaster_address: str
     mailbox_size_limit: int
     full_text_search: bool

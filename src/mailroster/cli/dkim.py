@@ -32,7 +32,7 @@ def make(call: Call) -> int:
         state = f"created: {record.file}" if record.created else f"the key is {record.file}"
         print(f"# {record.domain}: {state}")
         _print_record(record)
-    warn("add each record to the DNS of its domain; the names end with ._domainkey.DOMAIN")
+    print("# add each record to the DNS of its domain")
     return 0
 
 

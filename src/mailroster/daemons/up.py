@@ -30,6 +30,7 @@ from mailroster.daemons.tasks import (
     unless_stopped,
 )
 from mailroster.servers import certificates, families, in_force, running, spam_filter, survivors
+from mailroster.servers.config import srs
 from mailroster.servers.config.endpoints import listed
 from mailroster.servers.families import Process
 from mailroster.servers.folders import remove_sockets
@@ -80,6 +81,7 @@ class Up:
             log,
             check=lambda: self._healer.check_owner(),
         )
+        self._srs: list[Supervisor] = []
         self._servers = [
             Supervisor(server, log, self._flush, lambda: self._healer.check_owner())
             for server in (
@@ -98,6 +100,14 @@ class Up:
                 ),
             )
         ]
+        if settings.enable_srs:
+            server = Server(
+                "postsrsd",
+                srs.argv(settings, layout),
+                lambda: running.srs_pid(layout),
+                layout.srs_pid,
+            )
+            self._srs = [Supervisor(server, log, self._flush, self._check_owner)]
         self._warnings: set[str] = set()  # of `prepare`
         self._spare = families.SpareDescriptors()
         self._healer = Healer(
@@ -147,7 +157,7 @@ class Up:
             await unless_stopped(stop, in_thread(self._escape_folders))
             await unless_stopped(stop, in_thread(self._follower.finish_deletions))
             await unless_stopped(stop, self._signing.start(), to_its_end=True)
-            for server in self._servers:
+            for server in (*self._srs, *self._servers):
                 await unless_stopped(stop, server.start(), to_its_end=True)
             await self._ready(stop)
             await unless_stopped(stop, in_thread(self._flush))
@@ -173,7 +183,10 @@ class Up:
                     in_force.remove(self._layout)
 
     def _supervisors(self) -> list[Supervisor]:
-        return [self._policy, *self._servers]
+        return [self._policy, *self._srs, *self._servers]
+
+    def _check_owner(self) -> None:
+        self._healer.check_owner()
 
     def _prepare(self) -> bool:
         """Creates missing files, and logs each warning once. Returns whether a file has changed
@@ -252,7 +265,7 @@ class Up:
         self._spare.release()
         dovecot, _ = self._servers
         dovecot_ran = dovecot.is_running() or running.dovecot_pid(self._layout) is not None
-        last = (self._policy, *self._signing.supervisors(), self._filtering.supervisor)
+        last = (*self._srs, self._policy, *self._signing.supervisors(), self._filtering.supervisor)
         for server in (*reversed(self._servers), *last):
             try:
                 await server.stop(by_pid_file=is_owner)
@@ -269,7 +282,9 @@ class Up:
     async def _end_strays(self) -> None:
         """Ends servers of this instance without a pid file, whose state folder was lost; and the
         remaining processes of dead servers, such as the session of a busy client."""
-        pid_files = (running.postfix_pid, running.dovecot_pid, running.policy_pid)
+        pid_files = [running.postfix_pid, running.dovecot_pid, running.policy_pid]
+        if self._settings.enable_srs:
+            pid_files.append(running.srs_pid)
         named = {pid(self._layout) for pid in pid_files} | self._signing.pids()
         named.add(self._filtering.pid())
         for pid, name in (await in_thread(families.servers_of, self._layout)).items():

@@ -14,6 +14,7 @@ from mailroster.servers import (
     mail_owner,
     ownership,
     quota_warning,
+    srs,
     system_links,
     version,
 )
@@ -70,6 +71,8 @@ def prepare(settings: Settings, layout: Layout, report: Report = lambda text: No
         report(str(foreign))
     system_links.claim(layout.links, report)
     certificates.ensure(settings, layout)
+    if settings.enable_srs:
+        srs.ensure_secret(layout)
     warnings = [name_warning(settings.hostname), relay_warning(settings.relayhost)]
     for warning in filter(None, [*warnings, *certificates.warnings(settings, layout)]):
         report(warning)

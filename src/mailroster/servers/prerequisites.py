@@ -10,7 +10,15 @@ from mailroster.base.setting_rules import PORTS, path_fault
 from mailroster.base.settings import NOWHERE, Settings
 from mailroster.roster.documents.text import only_comments
 from mailroster.roster.formats.accounts import ACCOUNTS
-from mailroster.servers import certificates, running, signer, spam_filter, system_links, version
+from mailroster.servers import (
+    certificates,
+    running,
+    signer,
+    spam_filter,
+    srs,
+    system_links,
+    version,
+)
 from mailroster.servers.config.dovecot.versions import dialect
 from mailroster.servers.packages import PACKAGES, TABLE_PACKAGES, check_packages
 from mailroster.store.links import ConfigFolder
@@ -39,6 +47,7 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
         raise Refused(f"full_text_search needs the Debian package {package}; {remedy}")
     signer.check_installed(settings)
     spam_filter.check_installed(settings)
+    srs.check_installed(settings)
     check_paths(settings, layout)
     _check_delimiters(settings, layout)
     if certificates.is_named(settings):

@@ -44,6 +44,17 @@ def policy_pid(layout: Layout) -> int | None:
     return _first_pid(paths, lambda pid: _is_policy(pid, layout))
 
 
+def srs_pid(layout: Layout) -> int | None:
+    """The pid of our postsrsd, which does not lock its pid file."""
+    return _pid(layout.srs_pid, lambda pid: is_srs(pid, layout), locked=False)
+
+
+def is_srs(pid: int, layout: Layout) -> bool:
+    """Whether a process is the postsrsd of this instance."""
+    is_right = processes.program_name(pid) == "postsrsd" and _names(pid, layout.srs_secret)
+    return is_right and processes.is_trusted(pid, *processes.uids("postsrsd"))
+
+
 def signer_pid(layout: Layout, kind: str) -> int | None:
     """The pid of our OpenDKIM for one kind of keys. It does not lock its pid file."""
     return _pid(layout.signer(kind).pid, lambda pid: is_signer(pid, layout, kind), locked=False)

@@ -41,7 +41,6 @@ from mailroster.system.stability import Settling
 PROGRAM, PACKAGE, USER, GROUP = "/usr/sbin/opendkim", "opendkim", running.SIGNER_USER, "postfix"
 #: How long the copy of a key stays that no longer signs.
 _KEPT_S = 60.0
-CODE = "bad-dkim-key"
 
 
 class Outcome(NamedTuple):
@@ -306,7 +305,7 @@ def _text(path: str) -> str:
 def key_finding(file: str, error: Exception) -> Finding:
     message = f"the DKIM key can't be used: {printable(str(error))}"
     hint = "replace it by a private key in PEM format, or remove the file"
-    return Finding(Location(file), ERROR, CODE, message, hint)
+    return Finding(Location(file), ERROR, "bad-dkim-key", message, hint)
 
 
 def networks_of_host(layout: Layout) -> list[str]:

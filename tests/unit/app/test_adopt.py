@@ -208,7 +208,6 @@ def test_no_next_step_is_named_while_errors_remain(run: Run, folder: Folder) -> 
 @pytest.mark.parametrize(
     ("name", "kind", "words"),
     [
-        ("opendkim", MISSING, "not signed"),
         ("rspamd", MISSING, "no Rspamd"),
         ("user-patches.sh", OTHER_WAY, "not run"),
         ("fail2ban-jail.cf", MISSING, "fail2ban on the logs"),
@@ -359,7 +358,6 @@ def with_variables(project: Path, text: str) -> None:
         ("ENABLE_POP3=0", OTHER_WAY, "imap_port = 0"),
         ("SSL_CERT_PATH=/nowhere/cert.pem", OTHER_WAY, "isn't on this machine"),
         ("ENABLE_RSPAMD=1", MISSING, "spam"),
-        ("ENABLE_SRS=1", MISSING, "postsrsd"),
         ("ENABLE_CLAMAV__FILE=/run/secrets/f", MISSING, "viruses"),
         ("ENABLE_FETCHMAIL=1", MISSING, "fetched"),
         ("SPOOF_PROTECTION__FILE=/run/secrets/s", NOTE, "unknown to this command"),
@@ -421,9 +419,10 @@ def test_a_start_names_each_variable_that_has_no_effect() -> None:
 
 
 def test_what_is_on_by_default_is_told_unless_it_is_off(run: Run, project: Path) -> None:
-    assert "ENABLE_OPENDKIM, on by default" in subjects(run(str(project), "--json"), MISSING)
-    with_variables(project, "ENABLE_OPENDKIM=0\nENABLE_OPENDMARC=0\nENABLE_POLICYD_SPF=0\n")
-    assert subjects(run(str(project), "--json"), MISSING) == ["opendkim", "ENABLE_FAIL2BAN"]
+    name = "ENABLE_OPENDMARC, ENABLE_POLICYD_SPF, on by default"
+    assert name in subjects(run(str(project), "--json"), MISSING)
+    with_variables(project, "ENABLE_OPENDMARC=0\nENABLE_POLICYD_SPF=0\n")
+    assert subjects(run(str(project), "--json"), MISSING) == ["ENABLE_FAIL2BAN"]
 
 
 def test_spoof_protection_of_the_project_counts(run: Run, project: Path) -> None:
@@ -439,15 +438,13 @@ def test_a_container_that_is_given_the_old_variables_judges_them(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder.write(ACCOUNTS, f"a@x.com|{H}\n")
-    monkeypatch.setenv("ENABLE_SRS", "1")
-    monkeypatch.setenv("ENABLE_OPENDKIM", "0")
+    monkeypatch.setenv("ENABLE_MTA_STS", "1")
     ran = folder.setup("adopt", str(folder.config), "--json")
     assert subjects(ran, MISSING) == [
         "ENABLE_OPENDMARC, ENABLE_POLICYD_SPF, on by default",
-        "ENABLE_SRS",
+        "ENABLE_MTA_STS",
     ]
-    monkeypatch.delenv("ENABLE_SRS")
-    monkeypatch.delenv("ENABLE_OPENDKIM")
+    monkeypatch.delenv("ENABLE_MTA_STS")
     assert subjects(folder.setup("adopt", str(folder.config), "--json"), MISSING) == []
 
 

@@ -30,12 +30,9 @@ KNOWN = (
     KnownFiles(".mailroster* *.mailroster-unapplied", ""),
     KnownFiles("README* LICENSE* .git* .DS_Store *~ *.bak *.orig *.swp *.svbin *.example *.dist", ""),
     KnownFiles("mailserver.env env-mailserver .env compose.y*ml docker-compose*.y*ml", ""),
+    KnownFiles("opendkim", ""),
     KnownFiles(
-        "opendkim", MISSING, "outgoing mail is not signed with these DKIM keys",
-        "run a separate OpenDKIM or Rspamd with these keys and name it as smtpd_milters in postfix-main.cf",
-    ),
-    KnownFiles(
-        "rspamd", MISSING, "mailroster has no Rspamd, so no spam filter and no DKIM",
+        "rspamd", MISSING, "mailroster has no Rspamd, so no spam filter; only its DKIM keys are used",
         "run a separate Rspamd with these files and name it as smtpd_milters in postfix-main.cf",
     ),
     KnownFiles(

@@ -84,11 +84,6 @@ VARIABLES = (
         "use logrotate for the folder of the logs, with 'postfix logrotate' (docs/guide/operations.md)",
     ),
     Variable(
-        "ENABLE_OPENDKIM", "0", MISSING, "outgoing mail is not signed with DKIM",
-        "run a separate OpenDKIM or Rspamd and name it as smtpd_milters in postfix-main.cf",
-        default="1",
-    ),
-    Variable(
         "ENABLE_OPENDMARC ENABLE_POLICYD_SPF", "0", MISSING,
         "DMARC and SPF of incoming mail are not checked", _MILTER, default="1",
     ),
@@ -107,10 +102,6 @@ VARIABLES = (
     Variable(
         "ENABLE_FAIL2BAN", "0", MISSING, "IP addresses are not banned after wrong passwords",
         "run fail2ban on the logs: mail.log and dovecot.log",
-    ),
-    Variable(
-        "ENABLE_SRS", "0", MISSING, "the senders of forwarded mail are not rewritten",
-        "run a separate postsrsd and name it in postfix-main.cf",
     ),
     Variable(
         "ENABLE_MTA_STS", "0", MISSING, "policies of MTA-STS are not checked",

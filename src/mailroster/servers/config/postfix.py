@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from mailroster.base.layout import Layout
 from mailroster.base.setting_rules import PORTS, RELAY_TLS_LEVELS, words
 from mailroster.base.settings import Settings
-from mailroster.servers.config import dkim, rspamd
+from mailroster.servers.config import dkim, rspamd, srs
 from mailroster.servers.config.lookups import (
     Lookups,
     login_check,
@@ -44,6 +44,7 @@ def main_cf(settings: Settings, layout: Layout, signers: Sequence[str] = ()) -> 
             _hidden(settings),
             _signed(layout, signers) if signers else "",
             _filtered(layout) if settings.enable_rspamd else "",
+            srs.main_cf(settings, layout) if settings.enable_srs else "",
         )
     )
 
@@ -161,7 +162,8 @@ def _restrictions(settings: Settings, layout: Layout, tables: Lookups) -> str:
         sender_restrictions.append(forged_senders(layout))
     # Our service comes last, since it answers OK for what it has checked. If it gives no answer,
     # Dovecot answers for the mailboxes that it knows by that very name.
-    recipient_restrictions = ["reject_unlisted_recipient", *tables.recipients]
+    rewritten = [srs.recipients()] if s.enable_srs else []
+    recipient_restrictions = ["reject_unlisted_recipient", *rewritten, *tables.recipients]
     recipient_restrictions.append(policy(layout, recipient_questions(s)))
     if s.enable_quotas:
         recipient_restrictions.append(quota_status(layout))

@@ -120,6 +120,10 @@ def _postfix(settings: Settings, layout: Layout, folder: str) -> Plan:
         if text not in old["master.cf"]
     ]
     warnings = [*_postfix_warnings(current, copy)]
+    if settings.enable_srs:
+        warnings.append(
+            "enable_srs has no effect on a host; configure Debian's postsrsd for its Postfix"
+        )
     if signers:
         warnings += _signing_warnings(current, copy, services)
     return Plan(changes, settings_changes, warnings)

@@ -33,6 +33,7 @@ JUDGES = (
     "analysis/checks/", "store/overlay/overlay", "servers/config/", "servers/overrides",
     "servers/references", "servers/sieve", "servers/patterns", "roster/dovecot/",
     "publish/tables/dovecot", "app/dkim", "app/server_findings", "servers/signer",
+    "servers/spam_filter",
 )  # fmt: skip
 #: Said by commands only, though by a judge.
 COMMANDS_ONLY = {
@@ -43,10 +44,12 @@ FIELDS = {document.format.file: field for field, document in Roster().documents(
 #: What no page can show: bytes, modes, and two folders.
 UNSHOWN = {
     "bad-dkim-key",
+    "bad-rspamd-override",
     "changed-in-both",
     "control-character",
     "no-source",
     "no-dkim-key",
+    "no-redis",
     "not-followed",
     "not-utf-8",
     "odd-blank",

@@ -182,7 +182,7 @@ def _redis(text: str) -> str:
     if host.startswith("[") and host.endswith("]"):
         is_host = _is_ip(host[1:-1])
     else:
-        is_host = not host_fault(host.replace("_", "x")) or _is_ip(host)
+        is_host = ":" not in host and (_is_ip(host) or not host_fault(host.replace("_", "x")))
     is_port = port.isascii() and port.isdecimal() and len(port) < 6 and not _port(port)
     return "" if is_host and is_port else error
 

@@ -47,6 +47,7 @@ def prepare_host(settings: Settings, layout: Layout) -> None:
     _write_programs(settings, layout, dialect(version.version()), milters)
     spam_filter = SpamFilter(settings, layout)
     spam_filter.begin()
+    spam_filter.compile(layout.dovecot_conf)
     Disk().replace(layout.layout_file, f"{layout.kind}\n".encode(), mode=0o644)
 
 

@@ -46,7 +46,6 @@ _MAX_BYTES = 1 << 20
 ANSWER_S = 5.0
 #: The first packet of a milter, and the code of its answer: version 6 of the protocol, no actions.
 _NEGOTIATE = struct.pack(">IcIII", 13, b"O", 6, 0x1FF, 0x1FFFFF)
-NO_REDIS = "no-redis"
 
 
 class Outcome(NamedTuple):
@@ -169,7 +168,10 @@ class SpamFilter:
                 if fault := self._fault(files):
                     where = Location(rspamd.OVERRIDES)
                     hint = "correct the file; the previous ones stay in force"
-                    findings = [*findings, Finding(where, ERROR, rspamd.CODE, fault, hint)]
+                    findings = [
+                        *findings,
+                        Finding(where, ERROR, "bad-rspamd-override", fault, hint),
+                    ]
                 else:
                     self._write_folder(self._layout.filter_overrides, files)
                     changed = True
@@ -185,7 +187,7 @@ class SpamFilter:
         can_ask = os.geteuid() == 0 and is_installed()
         if can_ask and (fault := self._fault(rspamd.override_files(self._layout, scan.files))):
             where, hint = Location(rspamd.OVERRIDES), "correct the file"
-            findings.append(Finding(where, ERROR, rspamd.CODE, fault, hint))
+            findings.append(Finding(where, ERROR, "bad-rspamd-override", fault, hint))
         return findings
 
     def _identities(self) -> tuple[list[tuple[str, Identity]], list[tuple[str, Identity]]]:
@@ -330,7 +332,7 @@ def without_redis(settings: Settings) -> list[Finding]:
         return []
     message = "Rspamd has no Redis, so it learns nothing (Bayes) and delays nothing (greylisting)"
     hint = "set rspamd_redis to a Redis server, as 127.0.0.1:6379"
-    return [Finding(Location("rspamd_redis"), INFO, NO_REDIS, message, hint)]
+    return [Finding(Location("rspamd_redis"), INFO, "no-redis", message, hint)]
 
 
 def _user() -> pwd.struct_passwd:

@@ -263,9 +263,9 @@ def main_cf(base: str, text: str) -> str:
         settings["transport_maps"] = transports.rstrip(", ")
     if f"\n{dkim.MILTER} =" in base:
         settings |= _signed(settings)
-    if f"\n{rspamd.MILTER} =" in base and "smtpd_milters" in settings:
-        milters = dkim.with_milter(settings["smtpd_milters"], rspamd.MILTER)
-        settings["smtpd_milters"] = milters
+    if f"\n{rspamd.MILTER} =" in base and rspamd.MILTERS in settings:
+        milters = dkim.with_milter(settings[rspamd.MILTERS], rspamd.MILTER)
+        settings[rspamd.MILTERS] = milters
     lines, is_replaced = [], False
     for line in without_recipient_check(base, settings).split("\n"):
         if not line.startswith(" "):  # otherwise it continues the previous line

@@ -210,7 +210,7 @@ def _filtered(layout: Layout) -> str:
     return f"""
 # Mail from other servers never waits for Rspamd: while that is down, mail is accepted without it.
 {rspamd.MILTER} = {rspamd.milter(layout)}
-smtpd_milters = ${rspamd.MILTER}
+{rspamd.MILTERS} = ${rspamd.MILTER}
 """
 
 

@@ -20,9 +20,9 @@ from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 
 OVERRIDES, COMMANDS = "rspamd/override.d", "rspamd/custom-commands.conf"
-CODE = "bad-rspamd-override"
 #: The parameter of main.cf with the milter. A service that does not use it sets it to nothing.
-MILTER = "rspamd_milter"
+MILTER = "mailroster_rspamd"
+MILTERS = "smtpd_milters"
 WITHOUT = f"  -o {MILTER}=\n"
 _PROXY, _CONTROLLER = "worker-proxy.inc", "worker-controller.inc"
 _SIGNING = "dkim_signing.conf"
@@ -47,9 +47,9 @@ _COMMANDS = "enable-module, disable-module, set-option-for-module, add-line, " +
 
 def milter(layout: Layout) -> str:
     """The milter for main.cf. While it does not answer, mail is accepted without it: a hung one
-    delays a session by five seconds once (postconf(5), milter_connect_timeout)."""
+    delays a session by five seconds once (postconf(5), milter_command_timeout)."""
     socket = layout.from_postfix(layout.filter_socket)
-    limits = "connect_timeout=5s, command_timeout=10s, content_timeout=30s"
+    limits = "connect_timeout=5s, command_timeout=5s, content_timeout=30s"
     return f"{{ unix:{socket}, default_action=accept, {limits} }}"
 
 
@@ -124,7 +124,7 @@ def with_commands(files: Mapping[str, str], commands: str) -> tuple[dict[str, st
             command = _parse(line)
         except _Fault as fault:
             where = Location(COMMANDS, number)
-            findings.append(Finding(where, ERROR, CODE, fault.message, fault.hint))
+            findings.append(Finding(where, ERROR, "bad-rspamd-override", fault.message, fault.hint))
             continue
         if command.name in ("enable-module", "disable-module"):
             result[command.file] = f"enabled = {command.value};\n"

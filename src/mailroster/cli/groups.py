@@ -20,7 +20,6 @@ HEADINGS = {
         Group("regexp", "aliases by pattern"),
         Group("sender", "rights to send as another address"),
         Group("relay", "servers through which mail leaves"),
-        Group("dkim", "keys that sign outgoing mail", ("config", "dkim")),
         Group("dovecot-master", "users who may log in as any account"),
         Group("sieve", "Sieve scripts"),
         Group("overlay", "local changes of a read-only folder"),
@@ -31,7 +30,11 @@ HEADINGS = {
         Group("bulk", "many entries at once", ("import", "export")),
     ),
     "Servers, as in 'setup up'": (
-        Group("server", "a mail server", ("up", "status", "health", "apply", "adopt")),
+        Group(
+            "server",
+            "a mail server, its DKIM keys",
+            ("up", "status", "health", "apply", "adopt", "config", "dkim"),
+        ),
         Group("host", "the host's own servers", ("tables", "watch", "integrate")),
         Group("debug", "shell and logs of a server"),
         Group("shell", "this program", ("completion", "version")),

@@ -102,6 +102,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "other" / "postfix-accounts.cf").write_text(f"c@x.com|{H}\n")
     (tmp_path / "rows.csv").write_text("address,password\nr@x.com,pw\n")
     assert main(["--home", str(tmp_path), "quota", "set", "a@x.com", "2G"]) == 0
+    key = ["config", "dkim", "domain", "x.com", "keytype", "ed25519"]
+    assert main(["--home", str(tmp_path), *key]) == 0
     return tmp_path
 
 

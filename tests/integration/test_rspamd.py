@@ -4,6 +4,7 @@ is down or hangs."""
 import base64
 import imaplib
 import os
+import shutil
 import signal
 import smtplib
 import socket
@@ -217,6 +218,15 @@ def test_a_killed_filter_is_started_again_and_mail_does_not_wait(live: Instance)
     live.arrives(BOB, "while it is down")
     until(lambda: _refuses(live), 120, live.log.read_text)
     assert not {*old} & {*pids(live)}
+
+
+def test_a_lost_state_folder_is_restored(live: Instance) -> None:
+    for name in ("rspamd", "spam-sieve"):
+        shutil.rmtree(live.state / name)
+    until((live.state / "spam-sieve/junk.svbin").exists)
+    until(lambda: _refuses(live), 120, live.log.read_text)
+    incoming(live, BOB, "after the loss", MARKED)
+    until(lambda: "after the loss" in in_folder(live, BOB, "Junk"))
 
 
 def test_status_and_check_report_it(live: Instance) -> None:

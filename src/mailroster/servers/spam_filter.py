@@ -44,6 +44,8 @@ USER, GROUP = running.FILTER_USER, "postfix"
 _MAX_BYTES = 1 << 20
 #: The time for an answer to a question whether it works.
 ANSWER_S = 5.0
+#: The time for Rspamd to check its configuration, which takes a second.
+_CHECK_S = 30.0
 #: The first packet of a milter, and the code of its answer: version 6 of the protocol, no actions.
 _NEGOTIATE = struct.pack(">IcIII", 13, b"O", 6, 0x1FF, 0x1FFFFF)
 
@@ -144,7 +146,6 @@ class SpamFilter:
             return
         with FolderLock(layout.state):
             self._make_folders()
-            self._write_sieve()
             if not log_file.is_elsewhere(log_path(self._settings)):
                 os.close(log_file.opened(log_path(self._settings), _user().pw_uid))
             self._write_local()
@@ -158,23 +159,20 @@ class SpamFilter:
         seen = self._identities()
         if seen == self._seen:
             return Outcome(False, self._findings)
+        scan = self._scan()
+        files = rspamd.override_files(self._layout, scan.files)
+        findings, is_new = scan.findings, not self._is_live(files)
+        if is_new and (fault := self._fault(files)):
+            where, hint = Location(rspamd.OVERRIDES), "correct the file; the previous ones stay"
+            findings = [*findings, Finding(where, ERROR, "bad-rspamd-override", fault, hint)]
+            is_new = False
         with FolderLock(self._layout.state):
             self._make_folders()
-            changed = self._write_local()
-            scan = self._scan()
-            files = rspamd.override_files(self._layout, scan.files)
-            findings = scan.findings
-            if not self._is_live(files):
-                if fault := self._fault(files):
-                    where = Location(rspamd.OVERRIDES)
-                    hint = "correct the file; the previous ones stay in force"
-                    findings = [
-                        *findings,
-                        Finding(where, ERROR, "bad-rspamd-override", fault, hint),
-                    ]
-                else:
-                    self._write_folder(self._layout.filter_overrides, files)
-                    changed = True
+            changed = self._write_local() or is_new
+            if is_new:
+                self._write_folder(self._layout.filter_overrides, files)
+            self._write_sieve()
+            self.compile(self._layout.dovecot_conf, missing=True)
         self._findings = tuple(findings)
         self._seen = self._identities() if seen[0] == self._identities()[0] else None
         return Outcome(changed, self._findings)
@@ -197,12 +195,9 @@ class SpamFilter:
             for folder in self._folders:
                 names = (rspamd.COMMANDS, *self._names(folder))
                 own += [(path, identity(path)) for path in map(folder.path_of, names)]
-        config = self._layout.filter_config
-        copies = [
-            (path, identity(path))
-            for part in ("local.d", "override.d")
-            for path in _below(os.path.join(config, part))
-        ]
+        config, sieve = self._layout.filter_config, self._layout.spam_sieve
+        folders = (f"{config}/local.d", f"{config}/override.d", sieve, self._layout.spam_programs)
+        copies = [(path, identity(path)) for folder in folders for path in _below(folder)]
         return own, copies
 
     def _names(self, folder: ConfigFolder) -> list[str]:
@@ -250,7 +245,8 @@ class SpamFilter:
                 self._write_folder(os.path.join(folder, name), texts)
             paths = _paths(self._settings, self._layout, folder)
             try:
-                code, out, err = run([*_AS_USER, CHECKER, *paths, "configtest"])
+                argv = [*_AS_USER, CHECKER, *paths, "configtest"]
+                code, out, err = run(argv, timeout_s=_CHECK_S)
             except ServerError as error:
                 return f"Rspamd can't check them: {error}"
             if not code:
@@ -318,10 +314,13 @@ class SpamFilter:
         if spam_sieve.is_learning(self._settings) and read(path) != program:
             Disk().replace(path, program, 0o750, group=group)
 
-    def compile(self, dovecot_conf: str) -> None:
-        """Compiles the Sieve scripts, with the configuration of Dovecot."""
+    def compile(self, dovecot_conf: str, *, missing: bool = False) -> None:
+        """Compiles the Sieve scripts, with the configuration of Dovecot. `missing`: only those
+        without a binary."""
         folder = self._layout.spam_sieve
         paths = [f"{folder}/{name}.sieve" for name in spam_sieve.scripts(self._settings)]
+        if missing:
+            paths = [path for path in paths if not os.path.exists(binary(path))]
         if paths:
             compile_scripts(paths, dovecot_conf)
 

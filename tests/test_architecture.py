@@ -34,7 +34,7 @@ ROOMS = {
     "explanation exporting former_owner history home host_servers importing "
     "leftovers new_findings overlay passwords patterns preview quotas rename "
     "server_findings sieve_scripts status system_errors undo usage",
-    "daemons": "up watch",
+    "daemons": "filtering up watch",
     "cli": "__init__",
 }
 #: They import nothing but each other: no files, processes, clock or environment.

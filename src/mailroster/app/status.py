@@ -43,7 +43,7 @@ def status(home: Home) -> Status:
         "dovecot": running.dovecot_pid(layout),
         "policy": running.policy_pid(layout),
     }
-    if home.settings.enable_rspamd:
+    if home.settings.enable_rspamd and home.settings.rspamd_process:
         pids["rspamd"] = running.filter_pid(layout)
     without = (finding.message for finding in without_redis(home.settings))
     return Status(pids, _published(home), [*ignored(home.settings), *without])

@@ -167,6 +167,8 @@ class Layout:
         #: Its configuration, and the copies of the overrides of the config folder.
         self.filter_config = self._below(self.filter_folder, "config")
         self.filter_overrides = self._below(self.filter_config, "override.d")
+        #: `setup filter` keeps it locked while it runs.
+        self.filter_lock = self._below(self.locks, "filter.pid")
         #: Its own files; it works in this folder.
         self.filter_data = self._below(self.filter_folder, "data")
         self.filter_pid = self._below(self.filter_data, "rspamd.pid")

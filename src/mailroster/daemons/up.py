@@ -214,7 +214,7 @@ class Up:
         if not s.logs_to_stdout:
             return nullcontext()
         paths = {f"{s.logs}/mail.log", self._layout.dovecot_log(s)}
-        if s.enable_rspamd:
+        if s.enable_rspamd and s.rspamd_process:
             paths.add(spam_filter.log_path(s))
         return streamed(sorted(paths))
 
@@ -265,7 +265,12 @@ class Up:
         self._spare.release()
         dovecot, _ = self._servers
         dovecot_ran = dovecot.is_running() or running.dovecot_pid(self._layout) is not None
-        last = (*self._srs, self._policy, *self._signing.supervisors(), self._filtering.supervisor)
+        last = (
+            *self._srs,
+            self._policy,
+            *self._signing.supervisors(),
+            *self._filtering.supervisors(),
+        )
         for server in (*reversed(self._servers), *last):
             try:
                 await server.stop(by_pid_file=is_owner)

@@ -137,7 +137,7 @@ class Watch:
             if is_owner:
                 in_force.remove(self._layout)
             await self._policy.stop(by_pid_file=is_owner)
-            for each in (*self._signing.supervisors(), self._filtering.supervisor):
+            for each in (*self._signing.supervisors(), *self._filtering.supervisors()):
                 await each.stop(by_pid_file=is_owner)
 
     async def _start_policy(self) -> None:

@@ -1,5 +1,5 @@
-"""The spam filter in a process of its own (`setup filter`) that shares the state folder with `up`, as
-in a second container."""
+"""The spam filter in a process of its own (`setup filter`) that shares the state folder with `up`,
+as in a second container."""
 
 import signal
 import smtplib

@@ -9,8 +9,6 @@ Changed overrides are put in force once Rspamd accepts them; until then the prev
 import os
 import pwd
 import signal
-import socket
-import struct
 import tempfile
 import time
 from collections.abc import Mapping
@@ -46,8 +44,8 @@ _MAX_BYTES = 1 << 20
 ANSWER_S = 5.0
 #: The time for Rspamd to check its configuration, which takes a second.
 _CHECK_S = 30.0
-#: The first packet of a milter, and the code of its answer: version 6 of the protocol, no actions.
-_NEGOTIATE = struct.pack(">IcIII", 13, b"O", 6, 0x1FF, 0x1FFFFF)
+#: The first packet to a milter: its length, the command, version 6, all actions and all steps.
+_NEGOTIATE = bytes.fromhex("0000000d 4f 00000006 000001ff 001fffff")
 
 
 class Outcome(NamedTuple):
@@ -112,6 +110,8 @@ def reload(layout: Layout) -> None:
 
 def answers(layout: Layout) -> bool:
     """Whether Rspamd answers as a milter (the protocol of libmilter, SMFIC_OPTNEG)."""
+    import socket  # 3 ms: only for the daemons
+
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(ANSWER_S)
         try:

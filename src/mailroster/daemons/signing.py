@@ -7,6 +7,7 @@ mail that must not leave without a signature.
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 
 from mailroster.app import dkim
@@ -23,6 +24,8 @@ from mailroster.system.threads import in_thread
 
 #: The time between two looks at the keys, and at the rotations, for which DNS is asked.
 LOOK_S, ROTATE_S = 1.0, 60.0
+#: A look at many keys is followed by a pause that is so many times as long.
+_PAUSE_FACTOR = 20
 
 
 class Signing:
@@ -92,15 +95,18 @@ class Signing:
             await self._supervisors[kind].keep(stop)
 
     async def _look_again(self, stop: asyncio.Event) -> None:
+        took_s = 0.0
         while not stop.is_set():
-            await pause(LOOK_S, stop)
+            await pause(max(LOOK_S, _PAUSE_FACTOR * took_s), stop)
             if stop.is_set() or not self._retry.is_due():
                 continue
+            began = time.monotonic()
             try:
                 await self._look(stop)
                 self._retry.worked()
             except Exception as error:  # noqa: BLE001 - it is tried again
                 self._retry.failed(reason_of(error))
+            took_s = time.monotonic() - began
 
     async def _rotate_again(self, stop: asyncio.Event) -> None:
         """Continues the rotations. DNS may answer late, so it is a task of its own."""

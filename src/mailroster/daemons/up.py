@@ -37,7 +37,7 @@ from mailroster.servers.folders import remove_sockets
 from mailroster.servers.health import unready
 from mailroster.servers.mailboxes import mail_folder
 from mailroster.servers.ports import causes
-from mailroster.servers.prepare import prepare
+from mailroster.servers.prepare import configure_signer, prepare
 from mailroster.servers.prerequisites import check
 from mailroster.system import sd_notify
 from mailroster.system.files import Disk
@@ -113,7 +113,9 @@ class Up:
         self._healer = Healer(
             settings, layout, self._follower, self._supervisors(), self._prepare, self._flush
         )
-        self._signing = Signing(settings, layout, self._prepare, lambda: self._healer.check_owner())
+        self._signing = Signing(
+            settings, layout, lambda: configure_signer(settings, layout), self._check_owner
+        )
         self._filtering = Filtering(settings, layout)
         self._is_displaced = False
 

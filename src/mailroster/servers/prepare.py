@@ -4,7 +4,7 @@ import os
 import pwd
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings, name_warning, relay_warning
@@ -22,7 +22,7 @@ from mailroster.servers.config import dkim, host, overrides, postfix, sieve_mail
 from mailroster.servers.config.dovecot.versions import Dialect, dialect
 from mailroster.servers.folders import make_folders, server_folders, table_folders
 from mailroster.servers.listening import listening
-from mailroster.servers.overrides import activate
+from mailroster.servers.overrides import activate, in_folder
 from mailroster.servers.signer import Signer, networks_of_host
 from mailroster.servers.spam_filter import SpamFilter
 from mailroster.store.links import ConfigFolder
@@ -89,11 +89,7 @@ def _write_configuration(
     activation = activate(resolved, layout)
     for finding in activation.findings:
         report(str(finding))
-    own = {
-        entry.name: entry.value
-        for entry in overrides.entries(overrides.MAIN, activation.overrides.main)
-    }
-    signers = Signer(settings, layout).begin(dkim.networks(own.get("mynetworks", "")))
+    signers = _signers(settings, layout, activation.overrides)
     files = _configuration(resolved, layout, dovecot, activation.overrides, signers=signers)
     _write_programs(resolved, layout, dovecot, dkim.SUBMISSION_MILTERS if signers else "")
     is_open = _is_open(resolved, layout, activation.overrides.main)
@@ -105,6 +101,34 @@ def _write_configuration(
     changed = before != read(f"{layout.overrides}/dovecot.cf")
     spam_filter = SpamFilter(settings, layout)
     spam_filter.begin()
+    changed = _write_files(layout, files, is_open=is_open) or changed
+    spam_filter.compile(layout.dovecot_conf)
+    in_force.write(settings, layout, listening(settings, layout, activation.overrides))
+    return changed
+
+
+def configure_signer(settings: Settings, layout: Layout) -> None:
+    """Makes Postfix use OpenDKIM from its next reload on, while the servers run: with the overrides
+    that are in force. Raises as `prepare` does."""
+    own = in_folder(layout.overrides)
+    dovecot = dialect(version.version())
+    resolved = settings._replace(listen=_addresses(settings.listen))
+    signers = _signers(settings, layout, own)
+    files = _configuration(resolved, layout, dovecot, own, signers=signers)
+    files = {path: text for path, text in files.items() if path.startswith(f"{layout.postfix}/")}
+    _write_files(layout, files, is_open=_is_open(resolved, layout, own.main))
+    _write_programs(resolved, layout, dovecot, dkim.SUBMISSION_MILTERS if signers else "")
+
+
+def _signers(settings: Settings, layout: Layout, own: overrides.Overrides) -> list[str]:
+    """The kinds of keys with which OpenDKIM signs; sets its files up."""
+    values = {entry.name: entry.value for entry in overrides.entries(overrides.MAIN, own.main)}
+    return Signer(settings, layout).begin(dkim.networks(values.get("mynetworks", "")))
+
+
+def _write_files(layout: Layout, files: Mapping[str, str], *, is_open: bool) -> bool:
+    """Writes configuration files; returns whether one has changed. `is_open`: see _is_open."""
+    changed = False
     for path, text in files.items():
         raw = text.encode("utf-8", "surrogateescape")
         # All programs of Postfix that read main.cf start as root.
@@ -115,8 +139,6 @@ def _write_configuration(
         else:  # an earlier version may have written it with another owner or mode
             os.chown(path, 0, 0)
             os.chmod(path, mode)
-    spam_filter.compile(layout.dovecot_conf)
-    in_force.write(settings, layout, listening(settings, layout, activation.overrides))
     return changed
 
 

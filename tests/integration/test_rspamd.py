@@ -3,6 +3,7 @@ is down or hangs."""
 
 import base64
 import imaplib
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.dns import Dns
 from tests.support.instance import HASH, PASSWORD, Instance, trusting, until
 from tests.support.redis import Redis
 from tests.support.signed import FRIEND, submit, taken
@@ -44,11 +46,21 @@ def redis() -> Iterator[Redis]:
 
 
 @pytest.fixture(scope="module")
-def live(redis: Redis) -> Iterator[Instance]:
+def dns() -> Iterator[Dns]:
+    server = Dns()
+    server.records["elsewhere.test"] = ["v=spf1 ip4:192.0.2.1 -all"]
+    server.records["_dmarc.elsewhere.test"] = ["v=DMARC1; p=reject"]
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def live(redis: Redis, dns: Dns) -> Iterator[Instance]:
     """An instance with a filter that learns, and a key that signs."""
     instance = Instance(enable_rspamd=True, rspamd_redis=redis.socket, hostname="mail.own.example")
     try:
-        write_overrides(instance, options__inc=TESTABLE)
+        resolver = f'dns {{ nameserver = "127.0.0.1:{dns.port}"; }}\n'
+        write_overrides(instance, options__inc=TESTABLE + resolver)
         instance.file("postfix-accounts.cf").write_text(f"{ALICE}|{HASH}\n{BOB}|{HASH}\n")
         instance.setup("config", "dkim", "domain", "own.example")
         instance.start()
@@ -80,6 +92,27 @@ def test_spam_is_refused_or_filed_and_other_mail_arrives(live: Instance) -> None
     live.arrives(ALICE, "plain")
     until(lambda: in_folder(live, ALICE, "Junk") == ["marked"])
     assert live.subjects(ALICE) == ["plain"]
+
+
+@pytest.mark.parametrize(
+    ("client", "spf", "dmarc"),
+    [
+        ("192.0.2.1", "R_SPF_ALLOW", "DMARC_POLICY_ALLOW"),
+        ("192.0.2.9", "R_SPF_FAIL", "DMARC_POLICY_REJECT"),
+    ],
+)
+def test_spf_and_dmarc_of_mail_from_outside_are_checked(
+    live: Instance, client: str, spf: str, dmarc: str
+) -> None:
+    """As Rspamd answers for a client at an address that is not of this machine."""
+    text = f"From: friend@elsewhere.test\r\nTo: {ALICE}\r\nSubject: x\r\n\r\nHello.\r\n"
+    envelope = ("--from", "friend@elsewhere.test", "--rcpt", ALICE, "--ip", client)
+    argv = ["rspamc", "-j", "-h", str(live.state / "rspamd/control/controller"), *envelope]
+    done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=60)
+    answer = json.loads(done.stdout)
+    assert {spf, dmarc, "ARC_NA"} <= {*answer["symbols"]}
+    header = str(answer["milter"]["add_headers"]["Authentication-Results"])
+    assert ("spf=pass" in header, "dmarc=pass" in header) == (client == "192.0.2.1",) * 2
 
 
 def test_a_filter_runs_as_its_own_user_and_only_its_neighbours_reach_it(live: Instance) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mailroster.base.layout import Layout
 from mailroster.servers import running
-from tests.support.instance import Instance, until
+from tests.support.instance import Clients, Instance, until
 
 _GTUBE = "JS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 #: Texts for which Rspamd refuses a message, and marks it as spam (with TESTABLE).
@@ -54,7 +54,7 @@ def stop_all(instance: Instance) -> None:
         os.kill(each, signal.SIGSTOP)
 
 
-def incoming(instance: Instance, to: str, subject: str, body: str = "Hello.") -> None:
+def incoming(instance: Clients, to: str, subject: str, body: str = "Hello.") -> None:
     """A message from elsewhere; raises as smtplib does."""
     text = (
         f"From: friend@elsewhere.test\r\nTo: {to}\r\nSubject: {subject}\r\n"

@@ -192,7 +192,9 @@ def test_changed_overrides_are_in_force_at_once_and_wrong_ones_are_not(live: Ins
     checked = live.run("check")
     assert "rspamd/custom-commands.conf:2" in checked.stdout + checked.stderr
     write_overrides(live, actions__conf="add_header = [\n")
-    until(lambda: "Rspamd says" in live.log.read_text(), evidence=live.log.read_text)
+    fault = "rspamd/override.d/actions.conf:2: error: Rspamd says: "
+    until(lambda: fault in live.log.read_text(), evidence=live.log.read_text)
+    assert fault in (live.run("check").stdout + live.run("check").stderr)
     assert "[" not in (live.state / "rspamd/config/override.d/actions.conf").read_text()
     until(lambda: _refuses(live))
     write_overrides(live, actions__conf="")

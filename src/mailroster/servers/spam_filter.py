@@ -8,6 +8,7 @@ Changed overrides are put in force once Rspamd accepts them; until then the prev
 
 import os
 import pwd
+import re
 import signal
 import tempfile
 import time
@@ -163,7 +164,7 @@ class SpamFilter:
         files = rspamd.override_files(self._layout, scan.files)
         findings, is_new = scan.findings, not self._is_live(files)
         if is_new and (fault := self._fault(files)):
-            where, hint = Location(rspamd.OVERRIDES), "correct the file; the previous ones stay"
+            where, hint = _place(fault), "correct the file; the previous ones stay"
             findings = [*findings, Finding(where, ERROR, "bad-rspamd-override", fault, hint)]
             is_new = False
         with FolderLock(self._layout.state):
@@ -184,7 +185,7 @@ class SpamFilter:
         findings = list(scan.findings)
         can_ask = os.geteuid() == 0 and is_installed()
         if can_ask and (fault := self._fault(rspamd.override_files(self._layout, scan.files))):
-            where, hint = Location(rspamd.OVERRIDES), "correct the file"
+            where, hint = _place(fault), "correct the file"
             findings.append(Finding(where, ERROR, "bad-rspamd-override", fault, hint))
         return findings
 
@@ -332,6 +333,12 @@ def without_redis(settings: Settings) -> list[Finding]:
     message = "Rspamd has no Redis, so it learns nothing (Bayes) and delays nothing (greylisting)"
     hint = "set rspamd_redis to a Redis server, as 127.0.0.1:6379"
     return [Finding(Location("rspamd_redis"), INFO, "no-redis", message, hint)]
+
+
+def _place(fault: str) -> Location:
+    """The file and the line that a message of Rspamd names; the folder if it names none."""
+    match = re.search(rf"({rspamd.OVERRIDES}/[A-Za-z0-9_.-]+):([0-9]{{1,9}})", fault)
+    return Location(match[1], int(match[2])) if match else Location(rspamd.OVERRIDES)
 
 
 def _user() -> pwd.struct_passwd:

@@ -31,7 +31,8 @@ ROOMS = {
     "folders former_owner health host_postfix in_force integrate last_use "
     "login_key mail_owner mailbox_moves mailboxes move_journal new_keys "
     "overrides ownership pattern_trace patterns ports prepare prerequisites "
-    "quota_usage reopen running sessions sieve signer srs survivors version",
+    "quota_usage reopen running sessions sieve signer spam_filter srs "
+    "survivors version",
     "publish": "damage destinations live_tables published_files reconcile removal_guard tables "
     "targets",
     "app": "account adopt apply certificate check comparison completion configure "
@@ -39,7 +40,7 @@ ROOMS = {
     "host_servers importing last_use leftovers new_findings overlay passwords "
     "patterns preview quotas rename "
     "server_findings sieve_scripts status system_errors undo usage",
-    "daemons": "up watch",
+    "daemons": "filtering up watch",
     "cli": "__init__",
 }
 #: They import nothing but each other: no files, processes, clock or environment.

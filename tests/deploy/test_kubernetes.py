@@ -198,6 +198,27 @@ def test_no_capability_is_there_by_default_and_the_root_is_read_only(
     assert pod(stateful(manifests))["automountServiceAccountToken"] is False
 
 
+def test_a_spam_filter_is_a_second_container_of_the_same_image(tmp_path: Path) -> None:
+    (tmp_path / "kustomization.yaml").write_text(
+        f"resources: [{KUBERNETES}/base]\ncomponents: [{KUBERNETES}/with-rspamd]\n"
+    )
+    manifests = render(tmp_path)
+    for manifest in manifests:
+        kubernetes_validate.validate(manifest, VERSIONS[-1], strict=True)
+    server, rspamd = containers(stateful(manifests))
+    assert rspamd["image"] == server["image"]
+    assert rspamd["args"] == ["mailroster", "filter"]
+    for each in (server, rspamd):
+        variables = {one["name"]: one.get("value") for one in each["env"]}
+        assert (variables["ENABLE_RSPAMD"], variables["MAILROSTER_RSPAMD_PROCESS"]) == ("1", "0")
+    places = [(each["name"], each["mountPath"]) for each in server["volumeMounts"]]
+    for each in rspamd["volumeMounts"]:
+        assert (each["name"], each["mountPath"]) in places
+    security = rspamd["securityContext"]
+    assert security["readOnlyRootFilesystem"] is True
+    assert {*security["capabilities"]["add"]} < {*server["securityContext"]["capabilities"]["add"]}
+
+
 def test_base_has_no_namespace_and_a_version_of_its_image() -> None:
     base = render(KUBERNETES / "base")
     assert all("namespace" not in manifest["metadata"] for manifest in base)

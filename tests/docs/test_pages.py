@@ -34,6 +34,7 @@ JUDGES = (
     "servers/references", "servers/sieve", "servers/patterns", "roster/dovecot/",
     "publish/tables/dovecot", "app/dkim", "app/server_findings", "servers/signer",
     "servers/certificate",
+    "servers/spam_filter",
 )  # fmt: skip
 #: Said by commands only, though by a judge.
 COMMANDS_ONLY = {
@@ -44,6 +45,7 @@ FIELDS = {document.format.file: field for field, document in Roster().documents(
 #: What no page can show: bytes, modes, two folders, and files outside the config folder.
 UNSHOWN = {
     "bad-dkim-key",
+    "bad-rspamd-override",
     "certificate-chain",
     "certificate-ends",
     "certificate-expired",
@@ -54,6 +56,7 @@ UNSHOWN = {
     "control-character",
     "no-source",
     "no-dkim-key",
+    "no-redis",
     "not-followed",
     "not-utf-8",
     "odd-blank",

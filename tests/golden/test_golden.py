@@ -108,6 +108,7 @@ def test_a_folder_compiles_to_what_is_expected(case: str) -> None:
             },
             id="ports",
         ),
+        pytest.param({"enable_rspamd": "1", "rspamd_redis": "127.0.0.1:6379"}, id="filtered"),
         pytest.param(
             {
                 "layout": "system",

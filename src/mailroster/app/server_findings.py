@@ -18,7 +18,7 @@ from mailroster.roster.roster import Roster
 from mailroster.routing.lookups import POSTMASTER_SETTING
 from mailroster.routing.router import Router
 from mailroster.routing.trace import end_of, lead_nowhere
-from mailroster.servers import overrides, running, sieve, version
+from mailroster.servers import overrides, running, sieve, spam_filter, version
 from mailroster.servers.config.dovecot.versions import dialect
 from mailroster.servers.patterns import PatternMatcher
 from mailroster.store.links import ConfigFolder
@@ -51,6 +51,9 @@ def findings(
         warn(f"the Sieve scripts are not checked: {error}")
     result += without_postmaster(settings, roster)
     result += dkim.findings(settings, roster)
+    if settings.enable_rspamd:
+        result += spam_filter.without_redis(settings)
+        result += spam_filter.SpamFilter(settings, layout).check()
     if accounts := list(with_fields(roster.accounts)):
         result += misplaced(roster.accounts, accounts, settings.mail)
         try:

@@ -14,6 +14,7 @@ from mailroster.publish.reconcile import outlook
 from mailroster.servers import in_force, running
 from mailroster.servers.health import silent
 from mailroster.servers.overrides import ignored
+from mailroster.servers.spam_filter import without_redis
 from mailroster.system.stability import Settling
 
 
@@ -45,7 +46,11 @@ def status(home: Home) -> Status:
         "policy": running.policy_pid(layout),
     }
     certificates = certificates_in_use(home.settings, layout, home.warn)
-    return Status(pids, _published(home, certificates), ignored(home.settings), certificates)
+    if home.settings.enable_rspamd and home.settings.rspamd_process:
+        pids["rspamd"] = running.filter_pid(layout)
+    without = (finding.message for finding in without_redis(home.settings))
+    notes = [*ignored(home.settings), *without]
+    return Status(pids, _published(home, certificates), notes, certificates)
 
 
 def _published(home: Home, certificates: Iterable[Certificate]) -> Published | None:

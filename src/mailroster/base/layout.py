@@ -43,6 +43,7 @@ class Layout:
         self._set_markers()
         self._set_process_files()
         self._set_signer()
+        self._set_filter()
         self._set_links()
         if kind == "host":
             self._set_host_paths()
@@ -168,6 +169,25 @@ class Layout:
             self._below(self.signer_sockets, kind),
         )
 
+    def _set_filter(self) -> None:
+        """The files of Rspamd, which exist only if it filters."""
+        self.filter_folder = self._below(self.state, "rspamd")
+        #: Its configuration, and the copies of the overrides of the config folder.
+        self.filter_config = self._below(self.filter_folder, "config")
+        self.filter_overrides = self._below(self.filter_config, "override.d")
+        #: `setup filter` keeps it locked while it runs.
+        self.filter_lock = self._below(self.locks, "filter.pid")
+        #: Its own files; it works in this folder.
+        self.filter_data = self._below(self.filter_folder, "data")
+        self.filter_pid = self._below(self.filter_data, "rspamd.pid")
+        #: The milter, in a folder that only it and Postfix can enter.
+        self.filter_socket = self._below(self.filter_folder, "run", "milter")
+        #: By which it learns, in a folder that only it and the mail's group can enter.
+        self.filter_control = self._below(self.filter_folder, "control", "controller")
+        #: Sieve scripts of ours for spam, and the program that they run.
+        self.spam_sieve = self._below(self.state, "spam-sieve")
+        self.spam_programs = self._below(self.spam_sieve, "programs")
+
     def _set_links(self) -> None:
         """Links from the usual places of the servers' files to ours."""
         self.links: dict[str, str] = {}
@@ -193,6 +213,7 @@ class Layout:
         self.lmtp, self.auth = f"{sockets}-lmtp", f"{sockets}-auth"
         # OpenDKIM can't enter `private`.
         self.signer_sockets = f"{self.spool}/mailroster-dkim"
+        self.filter_socket = f"{self.spool}/mailroster-rspamd/milter"
 
     def from_postfix(self, socket: str) -> str:
         """A socket as main.cf names it: relative to the queue folder, for a chrooted service."""

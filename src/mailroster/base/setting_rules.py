@@ -183,6 +183,19 @@ def _dns_server(text: str) -> str:
     return "not a DNS server; write its IP address, as 192.0.2.53 or [2001:db8::53]:53"
 
 
+def _redis(text: str) -> str:
+    error = "not a Redis server; write host:port, as 127.0.0.1:6379, or the path of a socket"
+    if text.startswith("/"):
+        return error if any(char < "!" for char in text) else ""
+    host, _, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        is_host = _is_ip(host[1:-1])
+    else:
+        is_host = ":" not in host and (_is_ip(host) or not host_fault(host.replace("_", "x")))
+    is_port = port.isascii() and port.isdecimal() and len(port) < 6 and not _port(port)
+    return "" if is_host and is_port else error
+
+
 def _postmaster(text: str) -> str:
     error = "not an address; write it as postmaster@example.com"
     local, _, domain = text.partition("@")
@@ -249,6 +262,7 @@ RULES: Mapping[str, Rule] = {
     "message_size_limit": _at_most(SIZE_MAX_BYTES),
     "relayhost": _relays,
     "dns_server": _dns_server,
+    "rspamd_redis": _redis,
     "srs_exclude_domains": _domains,
     "srs_forward_port": _port,
     "srs_reverse_port": _port,

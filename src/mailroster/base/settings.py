@@ -95,6 +95,9 @@ SETTINGS = (
     Setting("reject_forged_senders", "REJECT_FORGED_SENDERS", False, "refuse mail from outside whose sender is in a served domain"),
     Setting("hide_client", "HIDE_CLIENT", True, "remove the address and the program of the client from submitted mail"),
     Setting("enable_opendkim", "ENABLE_OPENDKIM", True, "sign outgoing mail with the DKIM keys of the config folder (docs/topics/dkim.md)"),
+    Setting("enable_rspamd", "ENABLE_RSPAMD", False, "filter mail from other servers for spam by Rspamd (docs/topics/spam.md)"),
+    Setting("rspamd_process", "MAILROSTER_RSPAMD_PROCESS", True, "whether `up` runs Rspamd; if not, `setup filter` runs it, as in a container of its own"),
+    Setting("rspamd_redis", "MAILROSTER_RSPAMD_REDIS", "", "Redis in which Rspamd keeps what it learns: host:port, or the path of a socket; if empty, it does not learn"),
     Setting("enable_srs", "ENABLE_SRS", False, "rewrite the senders of other domains (SRS), so that forwarded mail passes SPF (docs/topics/srs.md)"),
     Setting("srs_exclude_domains", "SRS_EXCLUDE_DOMAINS", "", "more domains whose senders are not rewritten, separated by commas"),
     Setting("srs_forward_port", "", 10001, "port of postsrsd on 127.0.0.1, for senders"),
@@ -174,6 +177,9 @@ class Settings(NamedTuple):
     reject_forged_senders: bool
     hide_client: bool
     enable_opendkim: bool
+    enable_rspamd: bool
+    rspamd_process: bool
+    rspamd_redis: str
     enable_srs: bool
     srs_exclude_domains: str
     srs_forward_port: int

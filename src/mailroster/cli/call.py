@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=str)
 #: Commands that use the settings of a new start, not those of the running instance.
-_USE_NEW_SETTINGS = (("up",), ("watch",), ("tables",), ("integrate",), ("adopt",))
+_USE_NEW_SETTINGS = (("up",), ("filter",), ("watch",), ("tables",), ("integrate",), ("adopt",))
 
 
 class Call(NamedTuple):

@@ -405,6 +405,13 @@ COMMANDS = (
         "Stops both on SIGTERM, SIGINT and SIGQUIT; SIGHUP reloads certificates.",
     ),
     Command(
+        ("filter",), "", "run the spam filter alone, for an `up` in another container",
+        "server:spam_filter", (),
+        "Runs Rspamd for an `up` that has the setting rspamd_process off, and shares the state folder "
+        "and the config folder with it. Stops on SIGTERM, SIGINT and SIGQUIT; mail is then accepted "
+        "without a check.",
+    ),
+    Command(
         ("tables",), "", "create the tables for the host's own servers, once",
         "host_commands:tables", (),
         "Creates the state folder and the mail folder if they are missing. Starts no server and writes no "

@@ -43,7 +43,7 @@ _PROGRAMS = {
 _DKIM = "use 'setup config dkim'"
 _FAIL2BAN = "mailroster has no fail2ban; run fail2ban on the machine, on mail.log and dovecot.log"
 _FETCH = "mailroster fetches no mail; run {}, and let it deliver by SMTP"
-_FILTER = "mailroster has no filter; run {}, and set smtpd_milters in postfix-main.cf"
+_RSPAMD = "ENABLE_RSPAMD=1 runs Rspamd (docs/topics/spam.md)"
 #: Commands of docker-mailserver that do not exist here, and what to do instead.
 ELSEWHERE: dict[tuple[str, ...], str] = {
     ("config", "opendkim"): _DKIM,
@@ -67,9 +67,9 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     ("debug-getmail",): _FETCH.format("getmail"),
     ("getmail",): _FETCH.format("getmail"),
     ("debug", "inspect"): "use 'setup status' and 'setup check'",
-    ("rspamd",): _FILTER.format("Rspamd"),
-    ("spamassassin",): _FILTER.format("SpamAssassin or Rspamd"),
-    ("clamav",): _FILTER.format("ClamAV's milter or Rspamd"),
+    ("rspamd",): f"{_RSPAMD}; its own command is rspamc",
+    ("spamassassin",): f"mailroster has no SpamAssassin; {_RSPAMD}",
+    ("clamav",): f"mailroster has no ClamAV; {_RSPAMD}, which can ask one",
 }  # fmt: skip
 _PAGE = "see docs/guide/migrate.md"
 

@@ -18,6 +18,14 @@ def up(call: Call) -> int:
     return 0
 
 
+def spam_filter(call: Call) -> int:
+    """Runs the spam filter alone until a signal ends it."""
+    from mailroster.daemons.filtering import serve
+
+    serve(call.settings)
+    return 0
+
+
 def health(call: Call) -> int:
     """Exits with 0 if SMTP and IMAP greet a client that connects, else with 1."""
     silent = silent_servers(call.home)

@@ -16,6 +16,7 @@ from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 from mailroster.daemons import signals
 from mailroster.daemons.certificate_follower import CertificateFollower
+from mailroster.daemons.filtering import Filtering
 from mailroster.daemons.follower import Follower
 from mailroster.daemons.healing import Displaced, Healer
 from mailroster.daemons.instance_lock import single_instance
@@ -29,7 +30,7 @@ from mailroster.daemons.tasks import (
     run_until_stopped,
     unless_stopped,
 )
-from mailroster.servers import families, in_force, running, survivors
+from mailroster.servers import families, in_force, running, spam_filter, survivors
 from mailroster.servers.config import srs
 from mailroster.servers.config.endpoints import listed
 from mailroster.servers.families import Process
@@ -117,6 +118,7 @@ class Up:
         self._signing = Signing(
             settings, layout, lambda: configure_signer(settings, layout), self._check_owner
         )
+        self._filtering = Filtering(settings, layout)
         self._is_displaced = False
 
     async def run(self) -> None:
@@ -168,6 +170,7 @@ class Up:
             work: list[Coroutine[Any, Any, None]] = [
                 *(each.keep(stop) for each in self._supervisors()),
                 self._signing.keep(stop),
+                self._filtering.keep(stop),
             ]
             if self._settings.names_certificate():
                 work.append(self._certificates.follow(stop))
@@ -231,7 +234,10 @@ class Up:
         s = self._settings
         if not s.logs_to_stdout:
             return nullcontext()
-        return streamed(sorted({f"{s.logs}/mail.log", self._layout.dovecot_log(s)}))
+        paths = {f"{s.logs}/mail.log", self._layout.dovecot_log(s)}
+        if s.enable_rspamd and s.rspamd_process:
+            paths.add(spam_filter.log_path(s))
+        return streamed(sorted(paths))
 
     def _unlock(self) -> None:
         """Removes the locks that a killed Dovecot has left, before the next one starts."""
@@ -280,7 +286,12 @@ class Up:
         self._spare.release()
         dovecot, _ = self._servers
         dovecot_ran = dovecot.is_running() or running.dovecot_pid(self._layout) is not None
-        last = (*self._srs, self._policy, *self._signing.supervisors())
+        last = (
+            *self._srs,
+            self._policy,
+            *self._signing.supervisors(),
+            *self._filtering.supervisors(),
+        )
         for server in (*reversed(self._servers), *last):
             try:
                 await server.stop(by_pid_file=is_owner)
@@ -301,6 +312,7 @@ class Up:
         if self._settings.enable_srs:
             pid_files.append(running.srs_pid)
         named = {pid(self._layout) for pid in pid_files} | self._signing.pids()
+        named.add(self._filtering.pid())
         for pid, name in (await in_thread(families.servers_of, self._layout)).items():
             if pid in named:
                 continue

@@ -11,6 +11,7 @@ from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 from mailroster.daemons import signals
 from mailroster.daemons.certificate_follower import CertificateFollower
+from mailroster.daemons.filtering import Filtering
 from mailroster.daemons.follower import Follower
 from mailroster.daemons.healing import Displaced, Healer
 from mailroster.daemons.instance_lock import single_instance
@@ -61,6 +62,7 @@ class Watch:
         self._certificates = CertificateFollower(settings, layout, lambda: reload_servers(layout))
         self._healer = Healer(settings, layout, self._follower, [self._policy], self._prepare)
         self._signing = Signing(settings, layout, self._prepare, lambda: self._healer.check_owner())
+        self._filtering = Filtering(settings, layout)
 
     def once(self) -> None:
         """Creates missing files, and reconciles until no change waits for time to pass. Raises as
@@ -109,7 +111,8 @@ class Watch:
             await self._healer.record()
             log(f"in step: {self._settings.config} is followed")
             sd_notify.notify(sd_notify.READY)
-            work = [self._policy.keep(stop), self._signing.keep(stop), self._healer.watch(stop)]
+            work = [self._policy.keep(stop), self._signing.keep(stop), self._filtering.keep(stop)]
+            work.append(self._healer.watch(stop))
             if self._settings.names_certificate():
                 work.append(self._certificates.follow(stop))
             await run_until_stopped(stop, work, self._follower.follow())
@@ -122,7 +125,7 @@ class Watch:
             if is_owner:
                 in_force.remove(self._layout)
             await self._policy.stop(by_pid_file=is_owner)
-            for each in self._signing.supervisors():
+            for each in (*self._signing.supervisors(), *self._filtering.supervisors()):
                 await each.stop(by_pid_file=is_owner)
 
     async def _start_policy(self) -> None:

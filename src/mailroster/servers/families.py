@@ -14,7 +14,13 @@ from contextlib import suppress
 
 from mailroster.base.layout import Layout
 from mailroster.servers.config.dkim import KINDS
-from mailroster.servers.running import POLICY_MODULE, POLICY_USER, is_signer, is_srs
+from mailroster.servers.running import (
+    POLICY_MODULE,
+    POLICY_USER,
+    is_filter,
+    is_signer,
+    is_srs,
+)
 from mailroster.servers.survivors import environment, is_neighbour
 from mailroster.system import processes
 from mailroster.system.processes import KILLED_S, ProcessEntry, entries, entry_of
@@ -253,6 +259,8 @@ def _name_of(entry: ProcessEntry, layout: Layout) -> str:
         return "policy service" if is_trusted else ""
     if any(is_signer(entry.pid, layout, kind) for kind in KINDS):
         return "opendkim"
+    if is_filter(entry.pid, layout):
+        return "rspamd"
     if is_srs(entry.pid, layout):
         return "postsrsd"
     if layout.kind == "host" or not processes.is_trusted(entry.pid):

@@ -11,7 +11,7 @@ from mailroster.servers.sievec import binary, compile_scripts
 from mailroster.system.files import Disk, read
 
 #: Scripts are dated back by this: Dovecot uses a binary only if it is newer than its script.
-_OLDER_S = 10
+OLDER_S = 10
 
 
 class LiveScripts:
@@ -48,7 +48,7 @@ class LiveScripts:
                 # Dovecot would run an old binary with any text; without one it compiles itself.
                 path = self.path(name)
                 self._remove(binary(path))
-                mtime_s = int(time.time()) - _OLDER_S
+                mtime_s = int(time.time()) - OLDER_S
                 self._disk.replace(path, text, mode=0o640, group=group, mtime_s=mtime_s)
         compile_scripts([self.path(name) for name in texts], dovecot_conf)
 

@@ -34,6 +34,7 @@ from mailroster.servers.config.overrides import (
     master_cf,
     plugin_findings,
 )
+from mailroster.servers.config.rspamd import COMMANDS, OVERRIDES
 from mailroster.store.links import ConfigFolder
 from mailroster.system.files import Disk, Identity, identity, read
 from mailroster.system.programs import HOT_MAIN_CF_S, number, program, run
@@ -78,7 +79,8 @@ def ignored(settings: Settings) -> list[str]:
     """A message for each file that is ignored because the config folder is not trusted."""
     if settings.trust_config:
         return []
-    files = [f for f in (TOML, *FILES) if os.path.lexists(os.path.join(settings.config, f))]
+    names = [TOML, *FILES, *((OVERRIDES, COMMANDS) if settings.enable_rspamd else ())]
+    files = [f for f in names if os.path.lexists(os.path.join(settings.config, f))]
     return [f"{file} is ignored: the setting trust_config is off" for file in files]
 
 

@@ -31,6 +31,7 @@ from mailroster.servers.listening import listening
 from mailroster.servers.login_key import login_key
 from mailroster.servers.overrides import activate, in_folder
 from mailroster.servers.signer import Signer, networks_of_host
+from mailroster.servers.spam_filter import SpamFilter
 from mailroster.store.links import ConfigFolder
 from mailroster.system import log_file
 from mailroster.system.files import Disk, mode_for_all, read
@@ -55,6 +56,9 @@ def prepare_host(settings: Settings, layout: Layout, report: Report = lambda tex
     signers = Signer(settings, layout).begin(networks_of_host(layout))
     milters = host.SUBMISSION_MILTERS if signers else ""
     _write_programs(settings, layout, dialect(version.version()), milters)
+    spam_filter = SpamFilter(settings, layout)
+    spam_filter.begin()
+    spam_filter.compile(layout.dovecot_conf)
     Disk().replace(layout.layout_file, f"{layout.kind}\n".encode(), mode=0o644)
 
 
@@ -106,7 +110,10 @@ def _write_configuration(
             f"their sendmail and mailq fail; if it has no secret in it: chmod o+r {overrides.MAIN}"
         )
     changed = before != read(f"{layout.overrides}/dovecot.cf")
+    spam_filter = SpamFilter(settings, layout)
+    spam_filter.begin()
     changed = _write_files(layout, files, is_open=is_open) or changed
+    spam_filter.compile(layout.dovecot_conf)
     in_force.write(settings, layout, listening(settings, layout, activation.overrides))
     return changed
 

@@ -10,7 +10,15 @@ from mailroster.base.setting_rules import PORTS, fault, path_fault
 from mailroster.base.settings import NOWHERE, Settings
 from mailroster.roster.documents.text import only_comments
 from mailroster.roster.formats.accounts import ACCOUNTS
-from mailroster.servers import certificates, running, signer, srs, system_links, version
+from mailroster.servers import (
+    certificates,
+    running,
+    signer,
+    spam_filter,
+    srs,
+    system_links,
+    version,
+)
 from mailroster.servers.config.dovecot.versions import dialect
 from mailroster.servers.packages import PACKAGES, TABLE_PACKAGES, check_packages
 from mailroster.store.links import ConfigFolder
@@ -39,6 +47,7 @@ def check(settings: Settings, layout: Layout, *, adopt: bool = False) -> None:
         remedy = f"install it (apt-get install {package}), or switch the setting off"
         raise Refused(f"full_text_search needs the Debian package {package}; {remedy}")
     signer.check_installed(settings)
+    spam_filter.check_installed(settings)
     srs.check_installed(settings)
     check_paths(settings, layout)
     _check_delimiters(settings, layout)
@@ -60,6 +69,7 @@ def check_host(settings: Settings, layout: Layout) -> None:
     if os.geteuid() != 0:
         raise Refused("only root can write the tables; run it as root (sudo)")
     check_packages(*TABLE_PACKAGES)
+    spam_filter.check_installed(settings)
     check_paths(settings, layout)
     _check_delimiters(settings, layout)
     if layout.kind != "host" or os.path.exists(f"{layout.state}/postfix/main.cf"):

@@ -15,6 +15,8 @@ from mailroster.system import processes
 POLICY_MODULE, POLICY_USER = "mailroster.daemons.policy.service", "postfix"
 #: The user of OpenDKIM.
 SIGNER_USER = "opendkim"
+#: The user of Rspamd.
+FILTER_USER = "_rspamd"
 #: Postfix pads its pid with blanks, and leaves old lines below it.
 _PID_LINE_MAX = 100
 
@@ -63,6 +65,19 @@ def is_signer(pid: int, layout: Layout, kind: str) -> bool:
     is_right = processes.program_name(pid) == "opendkim"
     is_right = is_right and _names(pid, layout.signer(kind).conf)
     return is_right and processes.is_trusted(pid, *processes.uids(SIGNER_USER))
+
+
+def filter_pid(layout: Layout) -> int | None:
+    """The pid of our Rspamd, which keeps its pid file locked."""
+    return _pid(layout.filter_pid, lambda pid: is_filter(pid, layout), locked=True)
+
+
+def is_filter(pid: int, layout: Layout) -> bool:
+    """Whether a process is the main process of our Rspamd. It overwrites its command line, so it is
+    known by its folder."""
+    is_main = processes.arguments(pid)[:1] == [b"rspamd: main process"]
+    is_trusted = is_main and processes.is_trusted(pid, *processes.uids(FILTER_USER))
+    return is_trusted and processes.works_in(pid, layout.filter_data)
 
 
 def up_pid(layout: Layout) -> int | None:

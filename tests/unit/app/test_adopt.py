@@ -208,7 +208,6 @@ def test_no_next_step_is_named_while_errors_remain(run: Run, folder: Folder) -> 
 @pytest.mark.parametrize(
     ("name", "kind", "words"),
     [
-        ("rspamd", MISSING, "no Rspamd"),
         ("user-patches.sh", OTHER_WAY, "not run"),
         ("fail2ban-jail.cf", MISSING, "fail2ban on the logs"),
         ("ldap-users.cf", MISSING, "LDAP"),
@@ -357,7 +356,8 @@ def with_variables(project: Path, text: str) -> None:
         ("PERMIT_DOCKER=network", OTHER_WAY, "without a login"),
         ("ENABLE_POP3=0", OTHER_WAY, "imap_port = 0"),
         ("SSL_CERT_PATH=/nowhere/cert.pem", OTHER_WAY, "isn't on this machine"),
-        ("ENABLE_RSPAMD=1", MISSING, "spam"),
+        ("ENABLE_SPAMASSASSIN=1", MISSING, "ENABLE_RSPAMD=1"),
+        ("ENABLE_RSPAMD_REDIS=1", OTHER_WAY, "MAILROSTER_RSPAMD_REDIS"),
         ("ENABLE_CLAMAV__FILE=/run/secrets/f", MISSING, "viruses"),
         ("ENABLE_FETCHMAIL=1", MISSING, "fetched"),
         ("SPOOF_PROTECTION__FILE=/run/secrets/s", NOTE, "unknown to this command"),
@@ -403,14 +403,14 @@ def test_a_variable_that_asks_for_nothing_is_not(run: Run, project: Path, line: 
 def test_a_start_names_each_variable_that_has_no_effect() -> None:
     given = {
         "RELAY_HOST": "smtp.provider.test", "RELAY_PASSWORD": "very-secret",
-        "PERMIT_DOCKER": "host", "SMTP_ONLY": "1", "ENABLE_RSPAMD__FILE": "/f",
+        "PERMIT_DOCKER": "host", "SMTP_ONLY": "1", "ENABLE_CLAMAV__FILE": "/f",
         "ENABLE_SRS": "0", "ENABLE_IMAP": "",
         "SSL_TYPE": "letsencrypt", "SPOOF_PROTECTION": "1", "TZ": "UTC", "HOME": "/root",
         "DEFAULT_RELAY_HOST": "",
     }  # fmt: skip
     lines = list(environment.without_effect(given))
     assert [line.removeprefix("warning: ").partition(" ")[0] for line in lines] == [
-        "RELAY_HOST", "RELAY_PASSWORD", "PERMIT_DOCKER", "SMTP_ONLY", "ENABLE_RSPAMD__FILE",
+        "RELAY_HOST", "RELAY_PASSWORD", "PERMIT_DOCKER", "SMTP_ONLY", "ENABLE_CLAMAV__FILE",
     ]  # fmt: skip
     assert "very-secret" not in "".join(lines)
     answered = {**given, "DEFAULT_RELAY_HOST": "[smtp.provider.test]:587"}

@@ -88,7 +88,7 @@ ARGUMENTS = {
     "dkim rotate": ["x.com"],
 }
 #: Runs without an end, or as root only, and writes messages on standard error alone.
-SERVERS = {"up", "watch", "tables", "debug login", "debug show-mail-logs"}
+SERVERS = {"up", "filter", "watch", "tables", "debug login", "debug show-mail-logs"}
 #: Wants an overlay, and writes then as `email list` does.
 OVERLAYS = {"overlay list", "overlay diff", "overlay export", "overlay drop"}
 #: Exits without any result on a folder that no server was started on.

@@ -30,19 +30,15 @@ KNOWN = (
     KnownFiles(".mailroster* *.mailroster-unapplied", ""),
     KnownFiles("README* LICENSE* .git* .DS_Store *~ *.bak *.orig *.swp *.svbin *.example *.dist", ""),
     KnownFiles("mailserver.env env-mailserver .env compose.y*ml docker-compose*.y*ml", ""),
-    KnownFiles("opendkim", ""),
-    KnownFiles(
-        "rspamd", MISSING, "mailroster has no Rspamd, so no spam filter; only its DKIM keys are used",
-        "run a separate Rspamd with these files and name it as smtpd_milters in postfix-main.cf",
-    ),
+    KnownFiles("opendkim rspamd", ""),
     KnownFiles(
         "opendmarc* policyd-spf*", MISSING, "DMARC and SPF of incoming mail are not checked",
-        "run a separate Rspamd and name it as smtpd_milters in postfix-main.cf",
+        "set ENABLE_RSPAMD=1 (docs/topics/spam.md)",
     ),
     KnownFiles(
         "amavis.cf spamassassin-* clamav* sa-*", MISSING,
         "mail is not scanned for spam and viruses",
-        "run a separate Rspamd and name it as smtpd_milters in postfix-main.cf",
+        "set ENABLE_RSPAMD=1 (docs/topics/spam.md)",
     ),
     KnownFiles(
         "whitelist_clients* whitelist_recipients* postgrey*", MISSING, "there is no greylisting",

@@ -20,7 +20,7 @@ class Variable(NamedTuple):
 
 
 _ACCOUNTS = "add each of them to postfix-accounts.cf: 'setup import' reads a CSV file"
-_MILTER = "run a separate Rspamd and name it as smtpd_milters in postfix-main.cf"
+_RSPAMD = "set ENABLE_RSPAMD=1 (docs/topics/spam.md)"
 
 VARIABLES = (
     Variable(
@@ -81,11 +81,15 @@ VARIABLES = (
     ),
     Variable(
         "ENABLE_OPENDMARC ENABLE_POLICYD_SPF", "0", MISSING,
-        "DMARC and SPF of incoming mail are not checked", _MILTER, default="1",
+        "DMARC and SPF of incoming mail are not checked", _RSPAMD, default="1",
     ),
     Variable(
-        "ENABLE_RSPAMD ENABLE_RSPAMD_REDIS ENABLE_SPAMASSASSIN ENABLE_SPAMASSASSIN_KAM ENABLE_CLAMAV",
-        "0", MISSING, "mail is not scanned for spam and viruses", _MILTER,
+        "ENABLE_SPAMASSASSIN ENABLE_SPAMASSASSIN_KAM ENABLE_CLAMAV",
+        "0", MISSING, "mail is not scanned for spam and viruses", _RSPAMD,
+    ),
+    Variable(
+        "ENABLE_RSPAMD_REDIS", "0", OTHER_WAY, "no Redis is started, so Rspamd does not learn",
+        "run a Redis, and set MAILROSTER_RSPAMD_REDIS to its HOST:PORT (docs/topics/spam.md)",
     ),
     Variable(
         "ENABLE_POSTGREY", "0", MISSING, "there is no greylisting",

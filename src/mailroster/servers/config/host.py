@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
-from mailroster.servers.config import dkim
+from mailroster.servers.config import dkim, rspamd
 from mailroster.servers.config.lookups import (
     RECIPIENT_MAPS,
     Lookups,
@@ -102,6 +102,7 @@ def parameters(
         result[_OWN_CERTIFICATES] = ", ".join(layout.active_certificates(settings))
         result[CHAIN_FILES] = f"${_OWN_CERTIFICATES}"
     result |= _signed(layout, current, signers, networks)
+    result |= _filtered(settings, layout, current)
     for name, (own_list, _) in lists.items():
         result[name] = _joined(f"${own_list}", without_own(current.get(name, "")))
     if value := _joined(*classes, without_own(current.get(_CLASSES, ""))):
@@ -134,6 +135,17 @@ def _signed(
         if value := _joined(without_own(current.get(name, "")), *entries):
             result[name] = value
     return result
+
+
+def _filtered(settings: Settings, layout: Layout, current: Mapping[str, str]) -> dict[str, str]:
+    """The spam filter of mail from other servers, after the milters of the administrator."""
+    milters = without_own(current.get(rspamd.MILTERS, ""))
+    if not settings.enable_rspamd:
+        return {rspamd.MILTERS: milters} if milters else {}
+    return {
+        rspamd.MILTER: rspamd.milter(layout),
+        rspamd.MILTERS: dkim.with_milter(milters, rspamd.MILTER),
+    }
 
 
 def _classes(settings: Settings, layout: Layout) -> dict[str, str]:
@@ -218,7 +230,9 @@ def stale(current: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
     if current.get(CHAIN_FILES) == f"${_OWN_CERTIFICATES}" and CHAIN_FILES not in wanted:
         removed.append(CHAIN_FILES)
     return removed + [
-        name for name in (_CLASSES, _HELO, *_SIGNED) if current.get(name) and name not in wanted
+        name
+        for name in (_CLASSES, _HELO, rspamd.MILTERS, *_SIGNED)
+        if current.get(name) and name not in wanted
     ]
 
 

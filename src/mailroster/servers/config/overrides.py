@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from mailroster.base.findings import ERROR, WARNING, Finding, Location, printable
 from mailroster.roster.documents.text import only_comments
-from mailroster.servers.config import dkim
+from mailroster.servers.config import dkim, rspamd
 from mailroster.servers.config.dovecot.doveconf import printed
 from mailroster.servers.config.lookups import without_recipient_check
 from mailroster.servers.config.postfix import CHAIN_FILES
@@ -270,6 +270,9 @@ def main_cf(base: str, text: str) -> str:
         settings = {_CERTIFICATES[0]: own[1] if own else "", **settings, CHAIN_FILES: ""}
     if f"\n{dkim.MILTER} =" in base:
         settings |= _signed(settings)
+    if f"\n{rspamd.MILTER} =" in base and rspamd.MILTERS in settings:
+        milters = dkim.with_milter(settings[rspamd.MILTERS], rspamd.MILTER)
+        settings[rspamd.MILTERS] = milters
     lines, is_replaced = [], False
     for line in without_recipient_check(base, settings).split("\n"):
         if not line.startswith(" "):  # otherwise it continues the previous line

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from mailroster.base.layout import Layout
 from mailroster.base.setting_rules import PORTS, RELAY_TLS_LEVELS, words
 from mailroster.base.settings import Settings
-from mailroster.servers.config import dkim, srs
+from mailroster.servers.config import dkim, rspamd, srs
 from mailroster.servers.config.lookups import (
     Lookups,
     login_check,
@@ -46,6 +46,7 @@ def main_cf(settings: Settings, layout: Layout, signers: Sequence[str] = ()) -> 
             _restrictions(settings, layout, tables),
             _hidden(settings),
             _signed(layout, signers) if signers else "",
+            _filtered(layout) if settings.enable_rspamd else "",
             srs.main_cf(settings, layout) if settings.enable_srs else "",
         )
     )
@@ -204,6 +205,16 @@ def _signed(layout: Layout, signers: Sequence[str]) -> str:
 """
 
 
+def _filtered(layout: Layout) -> str:
+    """The spam filter of mail from other servers. Submissions, and what the server itself sends, do
+    not pass it."""
+    return f"""
+# Mail from other servers never waits for Rspamd: while that is down, mail is accepted without it.
+{rspamd.MILTER} = {rspamd.milter(layout)}
+{rspamd.MILTERS} = ${rspamd.MILTER}
+"""
+
+
 def _lines(parameters: Mapping[str, str]) -> str:
     return "".join(f"{name} = {value}".rstrip() + "\n" for name, value in parameters.items())
 
@@ -239,6 +250,7 @@ def submission_options(settings: Settings, cleanup: str = CLEANUP, milters: str 
     """Options of an smtpd(8) to which users submit mail. `milters`: the parameter with its milters,
     "" for those of all smtpd(8)."""
     signed = f"  -o smtpd_milters=${milters}\n" if milters else ""
+    signed += rspamd.WITHOUT if settings.enable_rspamd else ""
     hidden = f"  -o cleanup_service_name={cleanup}\n" if settings.hide_client else ""
     return f"""\
   -o smtpd_sasl_auth_enable=yes

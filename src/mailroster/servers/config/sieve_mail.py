@@ -21,6 +21,7 @@ from collections.abc import Sequence
 
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
+from mailroster.servers.config import rspamd
 from mailroster.servers.config.lookups import lookups, policy
 
 SMTPD = "/usr/lib/postfix/sbin/smtpd"
@@ -90,6 +91,8 @@ def smtpd_script(settings: Settings, layout: Layout, milters: str = "") -> str:
         "smtpd_relay_restrictions": "permit_sasl_authenticated, reject",
         "smtpd_discard_ehlo_keywords": "",
     }
+    if settings.enable_rspamd:
+        options[rspamd.MILTER] = ""
     words = [f"{name}={value}" for name, value in options.items()]
     own = f"-o {shlex.quote(f'smtpd_milters=${milters}')}" if milters else ""
     # The maps would sign by the address of the client.

@@ -16,7 +16,7 @@ from mailroster.base.findings import Refused, ServerError
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 from mailroster.servers import signer, version
-from mailroster.servers.config import host
+from mailroster.servers.config import host, rspamd
 from mailroster.servers.config.dovecot.doveconf import printed
 from mailroster.servers.config.dovecot.versions import dialect
 from mailroster.servers.config.smtp_safety import UNSAFE
@@ -124,6 +124,8 @@ def _postfix(settings: Settings, layout: Layout, folder: str) -> Plan:
         warnings.append(
             "enable_srs has no effect on a host; configure Debian's postsrsd for its Postfix"
         )
+    if settings.enable_rspamd:
+        warnings += _filter_warnings(copy, services)
     if signers:
         warnings += _signing_warnings(current, copy, services)
     return Plan(changes, settings_changes, warnings)
@@ -137,6 +139,17 @@ def _is_filtered(copy: str, current: Mapping[str, str]) -> bool:
         current.get(name) or f"/{name} = " in services
         for name in ("content_filter", "smtpd_proxy_filter")
     )
+
+
+def _filter_warnings(copy: str, services: set[str]) -> Iterator[str]:
+    """The services whose submissions pass the spam filter."""
+    options = _postconf(copy, "-P").split("\n")
+    for name in host.own_submissions(services):
+        if not any(line.startswith(f"{name}/{rspamd.MILTER} =") for line in options):
+            yield (
+                f"{name} of master.cf is yours, so what users submit passes Rspamd, too; add "
+                f"-o {rspamd.MILTER}="
+            )
 
 
 def _signing_warnings(current: Mapping[str, str], copy: str, services: set[str]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from mailroster.base.address import LOCAL_CHARS
 from mailroster.base.layout import Layout
 from mailroster.base.setting_rules import words
 from mailroster.base.settings import Settings, percentages
-from mailroster.servers.config import sieve_mail
+from mailroster.servers.config import sieve_mail, spam_sieve
 from mailroster.servers.config.smtp_safety import SMTPD_PROCESSES
 
 #: Escapes dots in the names of folders, which Maildir++ reads as separators. DEL is the only ASCII
@@ -88,10 +88,11 @@ def postmaster(settings: Settings) -> str:
 
 
 def imap_plugins(settings: Settings) -> list[str]:
-    """The quota plugins for IMAP. The size limit of uploads needs one even without quotas."""
+    """The plugins for IMAP. The size limit of uploads needs one even without quotas."""
+    learning = spam_sieve.imap_plugins(settings)
     if settings.enable_quotas:
-        return ["imap_quota"]
-    return ["quota"] if settings.message_size_limit else []
+        return ["imap_quota", *learning]
+    return [*(["quota"] if settings.message_size_limit else []), *learning]
 
 
 def overrides(layout: Layout) -> str:

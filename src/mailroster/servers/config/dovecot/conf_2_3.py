@@ -7,6 +7,7 @@ from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings, percentages
 from mailroster.roster.dovecot.fields_2_3 import MESSAGES, UNLIMITED
 from mailroster.roster.formats.credentials import DEFAULT_SCHEME
+from mailroster.servers.config import spam_sieve
 from mailroster.servers.config.dovecot import common, schema
 from mailroster.servers.config.sieve_mail import senders, sendmail_path
 
@@ -167,6 +168,7 @@ def drop_in(settings: Settings, layout: Layout, current: Mapping[str, str]) -> s
     """As Dialect.drop_in."""
     s = settings
     everywhere, imap = (["quota"], ["quota", "imap_quota"]) if s.enable_quotas else ([], [])
+    imap += spam_sieve.imap_plugins(s)
     return f"""\
 {common.DROP_IN_HEADER}
 auth_mechanisms = {_union(current["auth_mechanisms"], ["plain", "login"])}
@@ -254,6 +256,7 @@ plugin {{
   sieve_default = file:{layout.sieve_accounts}/%u.sieve
   sieve_before = {layout.sieve}/before.sieve
   sieve_after = {layout.sieve}/after.sieve
+{spam_sieve.settings_2_3(settings, layout)}\
 {_escape(layout)}{_search(settings, layout)}{indent(senders(settings), "  ")}\
 {_quota_plugin(settings, layout)}}}
 """

@@ -6,6 +6,7 @@ from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings, percentages
 from mailroster.roster.dovecot.fields import MESSAGES_MAX
 from mailroster.roster.formats.credentials import DEFAULT_SCHEME
+from mailroster.servers.config import spam_sieve
 from mailroster.servers.config.dovecot import common, schema
 from mailroster.servers.config.sieve_mail import senders, sendmail_path
 
@@ -139,7 +140,7 @@ auth_mechanisms {{
 {_names()}recipient_delimiter = {s.recipient_delimiter}
 {_renewable(s, layout)}{_quota(s, layout)}
 protocol imap {{
-{_plugins("imap_quota" if s.enable_quotas else "")}}}
+{_plugins("imap_quota" if s.enable_quotas else "", *spam_sieve.imap_plugins(s))}}}
 # Postfix delivers up to 20 messages to a mailbox at once. Dovecot's limit of 10 would defer the
 # others for five minutes.
 {_AT_ONCE}
@@ -184,7 +185,7 @@ sieve_script after {{
   type = after
   path = {layout.sieve}/after.sieve
 }}
-"""
+{spam_sieve.settings_2_4(settings, layout)}"""
 
 
 def _databases(settings: Settings, layout: Layout) -> str:

@@ -28,7 +28,7 @@ FIX = "## How to fix it"
 UNSHOWN = {
     "dns-lookup-failed",
     "dnssec-broken",
-    "no-dkim-key",
+    "unsigned-domain",
     "no-domain",
     "silent-name-server",
     "tlsa-without-dnssec",

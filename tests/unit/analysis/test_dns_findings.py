@@ -295,7 +295,7 @@ def test_each_server_of_the_zone_is_asked(server: NameServer) -> None:
 def test_without_a_key_on_disk_the_mail_has_no_signature(server: NameServer) -> None:
     facts = FACTS._replace(machine=FACTS.machine._replace(keys=()))
     (finding,) = found(server, facts)
-    assert (finding.code, finding.severity) == ("no-dkim-key", WARNING)
+    assert (finding.code, finding.severity) == ("unsigned-domain", WARNING)
 
 
 def test_a_short_key_is_named(server: NameServer) -> None:

@@ -115,7 +115,7 @@ def dkim_findings(subject: Subject) -> Iterator[Finding]:
     if not keys:
         message = "there is no DKIM key for the domain, so its mail has no signature"
         hint = f"make one: setup config dkim domain {domain}"
-        yield Finding(place(domain, "DKIM"), WARNING, "no-dkim-key", message, hint)
+        yield Finding(place(domain, "DKIM"), WARNING, "unsigned-domain", message, hint)
     for key in keys:
         yield from _key_findings(subject, key)
 

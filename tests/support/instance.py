@@ -218,18 +218,21 @@ class Instance(Clients):
         return self.config / name
 
     def doveadm(self, *words: str) -> str:
-        conf = self.state / "dovecot/dovecot.conf"
-        done = subprocess.run(["doveadm", "-c", conf, *words], capture_output=True, text=True)
+        done = self._doveadm(*words)
         return done.stdout + done.stderr
+
+    def _doveadm(self, *words: str) -> subprocess.CompletedProcess[str]:
+        conf = self.state / "dovecot/dovecot.conf"
+        return subprocess.run(["doveadm", "-c", conf, *words], capture_output=True, text=True)
 
     def users(self) -> list[str]:
         """What `doveadm user '*'` lists. Dovecot 2.4.1 cuts about one of twenty listings of
-        thousands of users short, and says so."""
-        for _ in range(5):
-            listed = self.doveadm("user", "*")
-            if "User listing returned failure" not in listed:
+        thousands of users short, and more on a loaded machine; it fails then."""
+        for _ in range(20):
+            done = self._doveadm("user", "*")
+            if done.returncode == 0:
                 break
-        return listed.split()
+        return done.stdout.split()
 
 
 def message(subject: str, to: str, size: int = 0) -> EmailMessage:

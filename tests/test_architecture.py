@@ -15,8 +15,8 @@ ROOT = Path(mailroster.__file__).parent
 #: From the ground up: a room imports only from rooms above it in this list, and of these only the
 #: modules named here.
 ROOMS = {
-    "base": "address content end_date findings layout services setting_rules settings sizes "
-    "spelling",
+    "base": "address client_network content end_date findings layout services setting_rules "
+    "settings sizes spelling",
     "system": "beneath boot clock file_lock files folder_lock folder_trust log log_file pid_file "
     "processes programs sd_notify sockets stability threads",
     "roster": "documents dovecot formats plan roster",
@@ -29,9 +29,9 @@ ROOMS = {
     "folders former_owner health in_force integrate last_use login_key mail_owner "
     "mailbox_moves mailboxes move_journal overrides ownership pattern_trace patterns ports prepare "
     "prerequisites quota_usage reopen running sessions sieve survivors version",
-    "publish": "damage destinations live_tables published_files reconcile removal_guard tables "
-    "targets",
-    "app": "account adopt apply check comparison completion configure deletion diff expire "
+    "publish": "block_table damage destinations live_tables published_files reconcile "
+    "removal_guard tables targets",
+    "app": "account adopt apply blocks check comparison completion configure deletion diff expire "
     "explanation exporting former_owner history home host_servers importing "
     "last_use leftovers new_findings overlay passwords patterns preview quotas rename "
     "server_findings sieve_scripts status system_errors undo usage",

@@ -44,7 +44,7 @@ _DKIM = (
     "mailroster does not sign mail with DKIM; run OpenDKIM or Rspamd, and set smtpd_milters in "
     "postfix-main.cf"
 )
-_FAIL2BAN = "mailroster has no fail2ban; run fail2ban on the machine, on mail.log and dovecot.log"
+_FAIL2BAN = "use 'setup block list', 'setup block add ADDRESS' or 'setup block del ADDRESS'"
 _FETCH = "mailroster fetches no mail; run {}, and let it deliver by SMTP"
 _FILTER = "mailroster has no filter; run {}, and set smtpd_milters in postfix-main.cf"
 #: Commands of docker-mailserver that do not exist here, and what to do instead.

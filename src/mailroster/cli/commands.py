@@ -105,9 +105,9 @@ COMMANDS = (
         ("email", "app-password", "add"), "ADDRESS LABEL",
         "generate a password for one device or program", "app_password:add",
         (
-            Option("--for", "the protocols that it opens: imap,smtp,pop3,sieve; all by default", "PROTOCOLS"),
+            Option("--for", "what it opens: imap,smtp,pop3,sieve; all by default", "PROTOCOLS"),
             Option("--until", "2026-12-31, 2026-12-31T18:00, 30d, 12h", "WHEN"),
-            Option("--allow-nets", "only from these networks: 192.0.2.0/24,2001:db8::/32", "NETWORKS"),
+            Option("--allow-nets", "only from these: 192.0.2.0/24,2001:db8::/32", "NETWORKS"),
             _COMMENT, *_EDIT,
         ),
         "Prints the password once; the file has only its digest. smtp is submission, sieve is ManageSieve. "

@@ -119,8 +119,11 @@ class LiveTables:
         if not documents and not redo:
             return 0
         keys = differing_keys(before.roster, after.roster, redo)
+        revoked = _revoked(before.roster, after.roster, keys["app_passwords"])
         if is_large(sum(map(len, keys.values())), after.roster):
-            return self.rebuild(after)
+            changed_rows = self.rebuild(after)
+            self._writer.end_sessions(revoked)
+            return changed_rows
         change = _prefetched_change(before, after, keys)
         version = self.settings.version()
         rows = {table.name: delta(table, change, every=bool(redo)) for table in tables_for(version)}
@@ -130,8 +133,7 @@ class LiveTables:
             self._writer.renew_limits()
         closed = [key for key in keys["accounts"] if not _may_log_in(after.roster, key)]
         ended = {key for key in closed if redo or _may_log_in(before.roster, key)}
-        ended |= _revoked(before.roster, after.roster, keys["app_passwords"])
-        self._writer.end_sessions(ended)
+        self._writer.end_sessions(ended | revoked)
         self._update_copies(documents)
         return sum(map(len, rows.values()))
 

@@ -3,7 +3,7 @@
 import pytest
 
 from mailroster.base.address import Address
-from mailroster.publish.tables.dovecot import Accounts, Exceptions, _plain_row
+from mailroster.publish.tables.dovecot import Accounts, Exceptions, ExceptionsByService, _plain_row
 from mailroster.roster.documents.document import Document
 from mailroster.roster.dovecot.served import PASSDB_FIELDS, misplaced
 from mailroster.roster.formats.quotas import Quota
@@ -184,3 +184,38 @@ def test_a_plain_row_is_that_of_the_class(password: str | None, size: str | None
     row = AccountRow(password, "x.com/a", quota_rule=rule, storage_size=size)
     made = _plain_row(password, "x.com/a", quota)
     assert (made, type(made)) == (row, AccountRow)
+
+
+def test_the_services_of_a_main_password_are_those_of_its_field_or_of_the_setting() -> None:
+    for extra, setting, services in (
+        ("", None, None),
+        ("", (), " "),
+        ("", ("imap", "smtp"), " imap smtp "),
+        ("services=smtp,imap", None, " imap smtp "),
+        ("services=none", ("imap",), " "),
+        ("services=pop3 allow_nets=::1", (), " pop3 "),
+    ):
+        given = router(extra)._replace(services=setting)
+        row = ACCOUNTS.row(given, "a@x.com")
+        assert row is not None
+        assert row.services == services, extra
+        assert row.password == HASH
+
+
+def test_an_exception_with_services_has_its_hash_in_the_lines_of_these_only() -> None:
+    by_service = ExceptionsByService("2.3")
+    for extra, setting, services in (
+        ("userdb_nice=3", None, None),
+        ("userdb_nice=3", ("imap",), ["imap"]),
+        ("userdb_nice=3 services=pop3,sieve", ("imap",), ["pop3", "sieve"]),
+        ("userdb_nice=3 services=none", None, []),
+    ):
+        given = router(extra)._replace(services=setting)
+        line = EXCEPTIONS.row(given, "a@x.com")
+        hash = HASH if services is None else LOCKED
+        assert line == f"a@x.com:{hash}::::::userdb_nice=3"
+        lines = {key: by_service.row(given, key) for key in by_service.keys(given)}
+        assert {key: row for key, row in lines.items() if row is not None} == {
+            f"a@x.com/{service}": f"a@x.com/{service}:{HASH}::::::userdb_nice=3 user=a@x.com"
+            for service in services or ()
+        }

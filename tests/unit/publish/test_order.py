@@ -28,6 +28,7 @@ from mailroster.publish.targets.lmdb_table import LmdbTable
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.large import LargeDocument
 from mailroster.roster.formats.accounts import ACCOUNTS
+from mailroster.roster.formats.app_passwords import APP_PASSWORDS
 from mailroster.roster.formats.virtual import VIRTUAL
 from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router
@@ -157,6 +158,37 @@ def test_a_large_change_compares_every_row_and_writes_what_a_small_one_would(
         assert tables.are_whole()
         assert (os.stat(layout.built).st_mtime_ns != built) is (many == 2)
     assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("many", [2000, 0], ids=["a small change", "a large change"])
+def test_a_deleted_or_changed_app_password_ends_the_sessions_of_its_account(
+    many: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(str(tmp_path))
+    for folder in (layout.tables, layout.sql, layout.served):
+        Path(folder).mkdir(parents=True)
+    accounts = "".join(f"{name}@x.com|{{PLAIN}}x\n" for name in "abcd")
+
+    def router(*lines: str) -> Router:
+        text = "".join(f"{line}\n" for line in lines)
+        roster = of(accounts, "").roster
+        return of(accounts, "")._replace(
+            roster=roster._replace(app_passwords=Document(APP_PASSWORDS, text))
+        )
+
+    one, two = (f"{{SHA256.HEX}}{digit * 64}" for digit in "12")
+    before = router(f"a@x.com|p|{one}", f"b@x.com|p|{one}", f"c@x.com|p|{one}")
+    after = router(f"b@x.com|p|{two}", f"c@x.com|p|{one}|services=imap", f"d@x.com|p|{one}")
+    tables = LiveTables(layout, targets_of(layout))
+    tables.begin("host.test", "2.3", "/srv/mail")
+    tables.rebuild(before)
+    ended: set[str] = set()
+    monkeypatch.setattr(tables._writer, "end_sessions", ended.update)
+    monkeypatch.setattr(live_tables, "MANY", many)
+    tables.apply_change(before, after)
+    assert ended == {"a@x.com", "b@x.com"}
+    rows = {name: target.read() for name, (target,) in tables.targets.items()}["app_passwords"]
+    assert sorted(rows) == [f"{n}@x.com|{d * 64}" for n, d in (("b", "2"), ("c", "1"), ("d", "1"))]
 
 
 def test_a_lost_folder_of_copies_is_made_by_the_next_rebuild(tmp_path: Path) -> None:

@@ -57,3 +57,60 @@ def test_a_query_reads_the_tables(name: str) -> None:
         ):
             connection.execute(f"INSERT INTO {table} VALUES ({','.join('?' * len(row))})", row)
         assert connection.execute(query).fetchall() == rows
+
+
+def _login(connection: sqlite3.Connection, digest: str, service: str) -> list[tuple[object, ...]]:
+    query = schema.app_password_query(ADDRESS, digest, service, reports=True)
+    return connection.execute(query).fetchall()
+
+
+def test_the_query_of_app_passwords_checks_digest_protocol_and_end_by_one_search() -> None:
+    rows = {
+        "all": schema.AppPasswordRow("a@xn--x", "all", None, None, "::1", "10.0.0.0/8"),
+        "imap": schema.AppPasswordRow("a@xn--x", "imap", " imap ", "2999-12-31 24:00:00"),
+        "old": schema.AppPasswordRow("a@xn--x", "old", None, "2020-12-31 24:00:00"),
+    }
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for shape in schema.SHAPES:
+            connection.execute(shape.definition())
+        connection.execute("INSERT INTO spelling VALUES ('xn--x', '[éÉ]', NULL)")
+        for digest, row in rows.items():
+            marks = ",".join("?" * (1 + len(row)))
+            values = (f"a@xn--x|{digest}", *row)
+            connection.execute(f"INSERT INTO app_password VALUES ({marks})", values)
+        nets = ("::1", "10.0.0.0/8", None)
+        assert _login(connection, "all", "pop3") == [
+            ("a@xn--x", None, "Y", *nets, "a@xn--x|all"[-schema.APP_DIGITS :])
+        ]
+        assert [len(_login(connection, "imap", s)) for s in ("imap", "ima", "smtp", "")] == [
+            1,
+            0,
+            0,
+            0,
+        ]
+        assert [len(_login(connection, d, "imap")) for d in ("old", "", "al", "ALL")] == [0] * 4
+        query = schema.app_password_query(ADDRESS, "all", "imap", reports=False)
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}")]
+        assert plan[0] == "SEARCH app_password USING PRIMARY KEY (key=?)"
+
+
+def test_a_protocol_that_a_main_password_does_not_open_gets_the_hash_of_a_lock() -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for shape in schema.SHAPES:
+            connection.execute(shape.definition())
+        for services in (None, " imap smtp ", " "):
+            row = ("a@xn--x", *schema.AccountRow("{X}h", "d/a", services=services))
+            marks = ",".join("?" * len(row))
+            connection.execute(f"INSERT OR REPLACE INTO account VALUES ({marks})", row)
+            found = {
+                service: connection.execute(schema.password_query("'a@xn--x'", service)).fetchone()[
+                    1
+                ]
+                for service in ("imap", "smtp", "pop3", "lmtp", "")
+            }
+            opened = [service for service, hash in found.items() if hash == "{X}h"]
+            assert opened == {
+                None: ["imap", "smtp", "pop3", "lmtp", ""], " imap smtp ": ["imap", "smtp"],
+                " ": [],
+            }[services]  # fmt: skip
+            assert set(found.values()) <= {"{X}h", schema.LOCKED}

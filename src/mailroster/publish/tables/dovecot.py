@@ -244,8 +244,11 @@ def _digest_key(entry: AppPassword) -> str:
 
 
 def _spaced(services: tuple[str, ...] | None) -> str | None:
-    """Some protocols with a blank around each, as the queries look for one."""
-    return None if services is None else f" {' '.join(services)} "
+    """Some protocols with a blank around each, as the queries look for one; one blank for none, in
+    which not even an empty name is found."""
+    if services is None:
+        return None
+    return f" {' '.join(services)} " if services else " "
 
 
 class Masters:

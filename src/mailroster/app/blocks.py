@@ -82,10 +82,7 @@ def _table(home: Home) -> BlockTable:
             "(docs/topics/blocks.md)"
         )
     if not settings.block_guessing:
-        raise Refused(
-            "blocks are off; set block_guessing (ENABLE_FAIL2BAN=1) and restart "
-            "(docs/topics/blocks.md)"
-        )
+        raise Refused("blocks are off; set block_guessing and restart 'up' (docs/topics/blocks.md)")
     table = BlockTable(home.layout)
     if not os.path.lexists(home.layout.blocks):
         raise Refused("there is no database of blocks yet; start 'mailroster up' first")

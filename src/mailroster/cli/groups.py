@@ -21,6 +21,7 @@ HEADINGS = {
         Group("sender", "rights to send as another address"),
         Group("relay", "servers through which mail leaves"),
         Group("dovecot-master", "users who may log in as any account"),
+        Group("block", "clients that may not log in"),
         Group("sieve", "Sieve scripts"),
         Group("overlay", "local changes of a read-only folder"),
     ),

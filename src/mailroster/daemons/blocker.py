@@ -38,6 +38,7 @@ class Blocker:
     def __init__(self, settings: Settings, layout: Layout) -> None:
         never = "" if settings.never_blocked == "none" else settings.never_blocked
         self._never = Networks(words(never))
+        self._never_text = settings.never_blocked
         self._layout, self._table = layout, BlockTable(layout)
         self._guesses = Guesses()
         self._blocks: dict[str, Block] = {}
@@ -81,6 +82,10 @@ class Blocker:
     async def write(self, stop: asyncio.Event) -> None:
         """Writes blocks as they begin, until `stop` is set. While that fails, it logs why and tries
         again; nothing is lost."""
+        log(
+            "clients that guess passwords are blocked (block_guessing), except those of "
+            f"never_blocked: {self._never_text}"
+        )
         why, cleaned = "", 0.0
         await self._restore()
         while not stop.is_set():

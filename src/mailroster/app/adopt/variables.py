@@ -105,10 +105,6 @@ VARIABLES = (
         "add reject_rbl_client to smtpd_client_restrictions in postfix-main.cf",
     ),
     Variable(
-        "ENABLE_FAIL2BAN", "0", MISSING, "IP addresses are not banned after wrong passwords",
-        "run fail2ban on the logs: mail.log and dovecot.log",
-    ),
-    Variable(
         "ENABLE_SRS", "0", MISSING, "the senders of forwarded mail are not rewritten",
         "run a separate postsrsd and name it in postfix-main.cf",
     ),

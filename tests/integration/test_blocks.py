@@ -19,13 +19,23 @@ import pytest
 from tests.support.instance import HASH, PASSWORD, Instance, free_ports, trusting, until
 
 A, B, SPELT, SLOW = "a@x.com", "b@x.com", "u@müller.example", "slow@x.com"
+#: capabilities(7), linux/capability.h
+_CAP_NET_ADMIN = 12
 _PORTS = {"imap": "imaps", "pop3": "pop3s", "smtp": "submissions", "sieve": "sieve"}
+
+
+class Unprivileged(Instance):
+    """An instance that can't change the firewall, as in a rootless container."""
+
+    def _program(self) -> list[str]:
+        drop = ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"]
+        return [*drop, *super()._program()]
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Instance]:
     (port,) = free_ports(1)
-    instance = Instance(
+    instance = Unprivileged(
         login_reports_port=port, block_guessing=True, never_blocked="198.51.100.0/24",
         proxy_protocol="submissions, imaps, pop3s, sieve", trusted_proxies="127.0.0.1",
     )  # fmt: skip
@@ -322,6 +332,13 @@ def test_a_right_password_among_many_tries_at_once_does_not_count(server: Instan
     late.join()
     until(client.is_blocked)
     assert results == [False]
+
+
+def test_no_firewall_was_needed(server: Instance) -> None:
+    assert server.up is not None
+    status = Path(f"/proc/{server.up.pid}/status").read_text()
+    (effective,) = re.findall(r"^CapEff:\s*([0-9a-f]+)$", status, re.M)
+    assert not int(effective, 16) >> _CAP_NET_ADMIN & 1
 
 
 def test_no_password_is_in_the_log_or_the_table(server: Instance) -> None:

@@ -21,7 +21,6 @@ HEADINGS = {
         Group("sender", "rights to send as another address"),
         Group("relay", "servers through which mail leaves"),
         Group("dovecot-master", "users who may log in as any account"),
-        Group("block", "clients that may not log in"),
         Group("sieve", "Sieve scripts"),
         Group("overlay", "local changes of a read-only folder"),
     ),
@@ -31,7 +30,7 @@ HEADINGS = {
         Group("bulk", "many entries at once", ("import", "export")),
     ),
     "Servers, as in 'setup up'": (
-        Group("server", "a mail server", ("up", "status", "health", "apply", "adopt")),
+        Group("server", "a mail server", ("up", "status", "health", "apply", "adopt", "block")),
         Group("host", "the host's own servers", ("tables", "watch", "integrate")),
         Group("debug", "shell and logs of a server"),
         Group("shell", "this program", ("completion", "version")),

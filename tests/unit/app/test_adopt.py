@@ -101,7 +101,8 @@ def test_a_project_a_home_and_a_config_folder_are_the_same(
     assert report["mailboxes"] == {"existing": 2, "missing": ["bob@example.com", "qa@example.org"]}
     assert report["next"][0].startswith("docker compose --project-directory")
     assert report["next"][1] == (
-        "SPOOF_PROTECTION=1 ENABLE_QUOTAS=1 OVERRIDE_HOSTNAME=mail.example.com "
+        "SPOOF_PROTECTION=1 ENABLE_QUOTAS=1 ENABLE_FAIL2BAN=1 "
+        "OVERRIDE_HOSTNAME=mail.example.com "
         f"mailroster --home {home} up"
     )
 

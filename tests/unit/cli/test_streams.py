@@ -92,7 +92,7 @@ SERVERS = {"up", "watch", "tables", "debug login", "debug show-mail-logs"}
 #: Wants an overlay, and writes then as `email list` does.
 OVERLAYS = {"overlay list", "overlay diff", "overlay export", "overlay drop"}
 #: Exits without any result on a folder that no server was started on.
-SILENT = {"email password-check", "apply", "health"}
+SILENT = {"email password-check", "apply", "health", "block add", "block del", "block list"}
 
 
 @pytest.fixture

@@ -48,6 +48,13 @@ def origin(layout: Layout) -> str:
     return name.lower()
 
 
+#: The setting block_guessing has no effect on a host.
+NO_BLOCKS = (
+    "clients that guess passwords are not blocked (block_guessing): that needs the Dovecot of "
+    "'mailroster up'; run fail2ban (docs/topics/blocks.md)"
+)
+
+
 def serve(settings: Settings) -> None:
     """Runs Watch until a signal ends it. Raises as Watch.run does."""
     open_standard_streams()
@@ -119,6 +126,8 @@ class Watch:
             await unless_stopped(stop, self._start_policy(), to_its_end=True)
             await self._healer.record()
             log(f"in step: {self._settings.config} is followed")
+            if self._settings.block_guessing:
+                log(NO_BLOCKS)
             sd_notify.notify(sd_notify.READY)
             work = [self._policy.keep(stop), self._healer.watch(stop)]
             await run_until_stopped(stop, work, self._follower.follow())

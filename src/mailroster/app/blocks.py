@@ -65,7 +65,7 @@ def delete(home: Home, address: str) -> str:
 def _client(address: str) -> str:
     """The client of an address or a /64. Raises Refused."""
     try:
-        client = network(address.removesuffix("/64").removesuffix("/32"))
+        client = network(address.removesuffix("/64" if ":" in address else "/32"))
     except ValueError:
         hint = "write an address, as 192.0.2.17 or 2001:db8::17; of IPv6 its /64 is blocked"
         raise Refused(f"{address!r} is not an IP address; {hint}") from None

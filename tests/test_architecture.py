@@ -15,8 +15,8 @@ ROOT = Path(mailroster.__file__).parent
 #: From the ground up: a room imports only from rooms above it in this list, and of these only the
 #: modules named here.
 ROOMS = {
-    "base": "address content dns end_date findings layout services setting_rules settings sizes "
-    "spelling",
+    "base": "address client_network content dns end_date findings layout services setting_rules "
+    "settings sizes spelling",
     "system": "beneath boot clock dns file_lock files folder_lock folder_trust https log log_file "
     "name_servers pid_file processes programs routes sd_notify sockets stability threads",
     "roster": "documents dovecot formats plan roster",
@@ -33,9 +33,9 @@ ROOMS = {
     "overrides ownership pattern_trace patterns ports prepare prerequisites "
     "quota_usage reopen running sessions sieve signer spam_filter srs "
     "survivors version",
-    "publish": "damage destinations live_tables published_files reconcile removal_guard tables "
-    "targets",
-    "app": "account adopt apply certificate check comparison completion configure "
+    "publish": "block_table damage destinations live_tables published_files reconcile "
+    "removal_guard tables targets",
+    "app": "account adopt apply blocks certificate check comparison completion configure "
     "deletion diff dkim dns expire explanation exporting former_owner history home "
     "host_servers importing last_use leftovers new_findings overlay passwords "
     "patterns preview quotas rename "

@@ -92,6 +92,7 @@ def test_a_folder_compiles_to_what_is_expected(case: str) -> None:
                 "log_level": "debug",
                 "relayhost": "[relay.example.com]:587",
                 "tls_certificate": "/etc/ssl/mail.pem",
+                "block_guessing": "1",
             },
             id="turned",
         ),

@@ -47,6 +47,11 @@ def find(home: Home, id: int | None) -> Undo:
     later: list[HistoryEntry] = []
     for entry in home.store().history():
         if id is None or entry.id == id:
+            if not entry.files:
+                raise Refused(
+                    f"change {entry.id} ({entry.command}) has changed no config file; undo it by "
+                    "'setup block add' or 'del', or give the ID of another change"
+                )
             return Undo(entry, later)
         if entry.id < id:
             break

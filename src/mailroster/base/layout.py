@@ -54,6 +54,8 @@ class Layout:
         self.tables = self._below(self.state, "tables")
         self.sql = self._below(self.state, "sql")
         self.database = self._below(self.sql, "roster.db")
+        #: The blocked clients (mailroster.publish.block_table).
+        self.blocks = self._below(self.sql, "blocks.db")
         self.exceptions = self._below(self.sql, "exceptions")
         #: The same accounts by the other spellings of their domains, for logins.
         self.spelt_exceptions = self._below(self.sql, "exceptions-spelt")

@@ -151,6 +151,10 @@ def _networks(text: str) -> str:
     return ""
 
 
+def _networks_or_none(text: str) -> str:
+    return "" if text == "none" else _networks(text)
+
+
 def _domain(text: str) -> str:
     return host_fault(text.removeprefix("*."))
 
@@ -255,6 +259,7 @@ RULES: Mapping[str, Rule] = {
     "listen": _listen,
     "proxy_protocol": _proxied,
     "trusted_proxies": _networks,
+    "never_blocked": _networks_or_none,
     "postmaster_address": _postmaster,
     "mailbox_size_limit": _at_most(SIZE_MAX_BYTES),
     "recipient_delimiter": _delimiter,

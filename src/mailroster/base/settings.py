@@ -22,6 +22,8 @@ UNTRUSTED = "config-not-trusted"
 TOML = "mailroster.toml"
 #: The sources of the name of the machine (hosts(5), uname(2)), and the domain if it has none.
 HOSTS, DOMAIN_NAME, NO_DOMAIN = "/etc/hosts", "/proc/sys/kernel/domainname", "localdomain"
+#: The port for reports of logins, if another setting needs them and none is set.
+REPORTS_PORT = 10940
 #: The folder of certbot, with a folder for each domain.
 LETS_ENCRYPT = "/etc/letsencrypt/live"
 #: The file in which Traefik keeps its certificates, where docker-mailserver expects it.
@@ -119,7 +121,9 @@ SETTINGS = (
     Setting("password_cost", "PASSWORD_COST", "", "cost of new hashes: 100000, 12 or t=3,m=65536; if empty, the default of the scheme"),
     Setting("password_min_length", "PASSWORD_MIN_LENGTH", 1, "minimum length of a new password in characters"),
     Setting("main_password_services", "MAIN_PASSWORD_SERVICES", "imap,smtp,pop3,sieve", "the protocols that the passwords of accounts open, or none: then only app passwords do (docs/topics/app-passwords.md)"),
-    Setting("login_reports_port", "LOGIN_REPORTS_PORT", 0, "port of 127.0.0.1 to which Dovecot reports logins, so that the last use of app passwords is known; 0: off"),
+    Setting("login_reports_port", "LOGIN_REPORTS_PORT", 0, "port of 127.0.0.1 to which Dovecot reports logins, so that the last use of app passwords is known; 0: off, or 10940 if block_guessing is on"),
+    Setting("block_guessing", "ENABLE_FAIL2BAN", False, "block clients that guess passwords (docs/topics/blocks.md)"),
+    Setting("never_blocked", "NEVER_BLOCKED", "127.0.0.0/8, ::1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 169.254.0.0/16, 100.64.0.0/10, fc00::/7, fe80::/10", "addresses and networks that are never blocked automatically, or none"),
     Setting("password_refused", "PASSWORD_REFUSED", "", "file of refused passwords, one on each line; relative to the config folder"),
     Setting("tls_certificate", "SSL_CERT_PATH", "", "PEM file, or Traefik's acme.json; if empty, a self-signed one is created at the first start"),
     Setting("tls_key", "SSL_KEY_PATH", "", "PEM file of the key"),
@@ -139,7 +143,9 @@ NOT_IN_TOML = frozenset({"trust_config", "linked_folders"})
 #: Paths of files for the servers.
 _PATHS = ("tls_certificate", "tls_key", "tls_alt_certificate", "tls_alt_key")
 #: Settings with several values, which may be a list in mailroster.toml.
-_LISTS = frozenset(("listen", "main_password_services", "proxy_protocol", "trusted_proxies"))
+_LISTS = frozenset(
+    ("listen", "main_password_services", "never_blocked", "proxy_protocol", "trusted_proxies")
+)
 LAYOUTS = ("private", "system", "host")
 #: Defaults of the layout `system`, and of `host`, where they describe the servers of the host.
 SYSTEM: Mapping[str, str | int] = {
@@ -202,6 +208,8 @@ class Settings(NamedTuple):
     password_min_length: int
     main_password_services: str
     login_reports_port: int
+    block_guessing: bool
+    never_blocked: str
     password_refused: str
     tls_certificate: str
     tls_key: str
@@ -214,6 +222,10 @@ class Settings(NamedTuple):
     linked_folders: str
     settle_seconds: int
     history_bytes: int
+
+    def reports_port(self) -> int:
+        """The port to which Dovecot reports logins; 0 if no feature needs the reports."""
+        return self.login_reports_port or (REPORTS_PORT if self.block_guessing else 0)
 
     def linked(self) -> tuple[str, ...]:
         """The folders of the setting `linked_folders`."""

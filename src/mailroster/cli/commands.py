@@ -228,6 +228,19 @@ COMMANDS = (
     ),
     Command(("relay", "list"), "", "list the relays, without passwords", "relay:show", (_JSON, _TABLE)),
     Command(
+        ("block", "add"), "ADDRESS", "forbid the login to a client", "block:add",
+        (Option("--until", "2026-12-31, 2026-12-31T18:00, 30d, 12h", "WHEN"),),
+        "ADDRESS is an IP address; of an IPv6 address its /64 is blocked. In force at the next login. "
+        "Needs the setting block_guessing.",
+    ),
+    Command(
+        ("block", "del"), "ADDRESS", "allow the login to a client again", "block:delete",
+        (), "Also ends a block that began because the client guessed passwords.",
+    ),
+    Command(
+        ("block", "list"), "", "list the clients that may not log in", "block:show", (_JSON, _TABLE),
+    ),
+    Command(
         ("sieve", "list"), "", "list the Sieve scripts, and whether they are live", "sieve:show",
         (_JSON,),
     ),

@@ -33,7 +33,7 @@ HEADINGS = {
         Group(
             "server",
             "a mail server, its DKIM keys",
-            ("up", "filter", "status", "health", "apply", "adopt", "config", "dkim"),
+            ("up", "filter", "status", "health", "apply", "adopt", "config", "dkim", "block"),
         ),
         Group("host", "the host's own servers", ("tables", "watch", "integrate")),
         Group("debug", "shell and logs of a server"),

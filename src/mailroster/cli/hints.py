@@ -41,7 +41,7 @@ _PROGRAMS = {
 }  # fmt: skip
 
 _DKIM = "use 'setup config dkim'"
-_FAIL2BAN = "mailroster has no fail2ban; run fail2ban on the machine, on mail.log and dovecot.log"
+_FAIL2BAN = "use 'setup block list', 'setup block add ADDRESS' or 'setup block del ADDRESS'"
 _FETCH = "mailroster fetches no mail; run {}, and let it deliver by SMTP"
 _RSPAMD = "ENABLE_RSPAMD=1 runs Rspamd (docs/topics/spam.md)"
 #: Commands of docker-mailserver that do not exist here, and what to do instead.

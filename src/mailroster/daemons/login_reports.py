@@ -15,7 +15,7 @@ import hmac
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from mailroster.system.log import log, words_of
 
@@ -42,9 +42,20 @@ class LoginReport(NamedTuple):
     success: bool
     app: str  # the end of the digest of the app password, "" for another password
     password_hash: str  # 12 bits: the same wrong password again is no other guess
+    is_blocked: bool = False  # refused before a password was checked
+    name: str = ""  # of the master whose password was wrong, or the login in lower case
+    master: str = ""  # the master who logged in as the account
 
 
 Take = Callable[[LoginReport], None]
+
+
+class ReportTaker(Protocol):
+    """What is done with reports: `take` returns at once, `write` stores what follows from them."""
+
+    def take(self, report: LoginReport) -> None: ...
+
+    async def write(self, stop: asyncio.Event) -> None: ...
 
 
 def parsed(body: bytes) -> LoginReport | None:
@@ -55,11 +66,16 @@ def parsed(body: bytes) -> LoginReport | None:
         return None
     if not isinstance(fields, dict) or not isinstance(fields.get("success"), bool):
         return None
-    names = ("login", "protocol", "remote", "app", "pwhash")
-    login, service, remote, app, password_hash = (_text(fields.get(name, "")) for name in names)
+    names = ("login", "protocol", "remote", "app", "pwhash", "user", "master")
+    login, service, remote, app, password_hash, name, master = (
+        _text(fields.get(name, "")) for name in names
+    )
     if not login or not service:
         return None
-    return LoginReport(login, service, remote, fields["success"], app, password_hash)
+    is_blocked = fields.get("blocked") == "Y"
+    return LoginReport(
+        login, service, remote, fields["success"], app, password_hash, is_blocked, name, master
+    )
 
 
 def _text(value: object) -> str:

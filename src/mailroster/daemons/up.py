@@ -192,15 +192,25 @@ class Up:
 
     def _login_reports(self, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
         """The tasks that take Dovecot's reports of logins."""
-        port = self._settings.login_reports_port
+        port = self._settings.reports_port()
         if not port:
             return []
         from mailroster.daemons.last_uses import LastUses
-        from mailroster.daemons.login_reports import listen
+        from mailroster.daemons.login_reports import LoginReport, ReportTaker, listen
         from mailroster.servers.login_key import login_key
 
-        uses, key = LastUses(self._layout), login_key(self._layout)
-        return [listen(port, key, uses.take, stop), uses.write(stop)]
+        takers: list[ReportTaker] = [LastUses(self._layout)]
+        if self._settings.block_guessing:
+            from mailroster.daemons.blocker import Blocker
+
+            takers.append(Blocker(self._settings, self._layout))
+
+        def take(report: LoginReport) -> None:
+            for taker in takers:
+                taker.take(report)
+
+        listening = listen(port, login_key(self._layout), take, stop)
+        return [listening, *(taker.write(stop) for taker in takers)]
 
     def _supervisors(self) -> list[Supervisor]:
         return [self._policy, *self._srs, *self._servers]
@@ -217,7 +227,12 @@ class Up:
                 self._warnings.add(text)
                 log(text)
 
-        return prepare(self._settings, self._layout, warn)
+        changed = prepare(self._settings, self._layout, warn)
+        if self._settings.block_guessing:
+            from mailroster.publish.block_table import BlockTable
+
+            BlockTable(self._layout).ensure()  # Dovecot opens it at its start
+        return changed
 
     async def _reload(self) -> None:
         """Makes the servers reload their certificates; sessions go on."""

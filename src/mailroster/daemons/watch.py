@@ -34,6 +34,12 @@ from mailroster.system.files import make_folder
 from mailroster.system.log import log, open_standard_streams
 from mailroster.system.threads import in_thread
 
+#: The setting block_guessing has no effect on a host.
+NO_BLOCKS = (
+    "clients that guess passwords are not blocked (block_guessing): that needs the Dovecot of "
+    "'mailroster up'; run fail2ban (docs/topics/blocks.md)"
+)
+
 
 def serve(settings: Settings) -> None:
     """Runs Watch until a signal ends it. Raises as Watch.run does."""
@@ -110,6 +116,8 @@ class Watch:
             await unless_stopped(stop, self._signing.start(), to_its_end=True)
             await self._healer.record()
             log(f"in step: {self._settings.config} is followed")
+            if self._settings.block_guessing:
+                log(NO_BLOCKS)
             sd_notify.notify(sd_notify.READY)
             work = [self._policy.keep(stop), self._signing.keep(stop), self._filtering.keep(stop)]
             work.append(self._healer.watch(stop))

@@ -47,16 +47,18 @@ def reload_servers(layout: Layout) -> list[str]:
     return [name for name, pid_of in servers if reload(pid_of)]
 
 
-def reopen_database(layout: Layout) -> int:
-    """Ends the auth workers that have an old database open; returns their number."""
+def reopen_database(layout: Layout, database: str = "") -> int:
+    """Ends the auth workers that have an old database open, by default that of the accounts;
+    returns their number."""
     import signal
 
+    database = database or layout.database
     deadline = time.monotonic() + _PATIENCE_S
     ended: set[int] = set()
-    while waiting := set(_outdated_workers(layout)) - ended:
+    while waiting := set(_outdated_workers(layout, database)) - ended:
         for pid in waiting:
             if _sleeps(pid) or time.monotonic() > deadline:
-                processes.send(pid, signal.SIGTERM, lambda pid: _is_outdated(pid, layout))
+                processes.send(pid, signal.SIGTERM, lambda pid: _is_outdated(pid, layout, database))
                 ended.add(pid)
         time.sleep(_STEP_S)
     return len(ended)
@@ -77,22 +79,24 @@ def has_lost_log(layout: Layout) -> bool:
     )
 
 
-def _outdated_workers(layout: Layout) -> Iterator[int]:
+def _outdated_workers(layout: Layout, database: str) -> Iterator[int]:
     """The auth workers of our Dovecot with an old database: one that was replaced, or whose folder
     was moved or mounted over."""
     master = dovecot_pid(layout)
     if master is not None:
-        yield from (pid for pid in processes.children(master) if _has_old_database(pid, layout))
+        yield from (pid for pid in processes.children(master) if _has_old_database(pid, database))
 
 
-def _is_outdated(pid: int, layout: Layout) -> bool:
+def _is_outdated(pid: int, layout: Layout, database: str) -> bool:
     master = dovecot_pid(layout)
-    return master is not None and processes.parent(pid) == master and _has_old_database(pid, layout)
+    return (
+        master is not None and processes.parent(pid) == master and _has_old_database(pid, database)
+    )
 
 
-def _has_old_database(pid: int, layout: Layout) -> bool:
+def _has_old_database(pid: int, database: str) -> bool:
     """Whether an auth process has an old database open."""
-    return os.path.exists(layout.database) and _is_auth(pid) and _has_another(pid, layout.database)
+    return os.path.exists(database) and _is_auth(pid) and _has_another(pid, database)
 
 
 def _is_auth(pid: int) -> bool:

@@ -213,6 +213,27 @@ class Store:
         except OSError as error:
             return words_of(error, self.folder)
 
+    def record_command(self) -> str:
+        """Adds an entry without files to the history: a command that has changed something else.
+        Returns why the history has no entry, or ""."""
+        if not self._history_bytes:
+            return ""
+        from mailroster.store.history.recording import edit_entry
+
+        history = self._transactions.history
+
+        def record() -> str:
+            history.recover()
+            history.add(edit_entry((), self._author(), self._history_bytes), self._history_bytes)
+            return history.fault
+
+        try:
+            return self._with_lock(record)
+        except (Refused, TryAgain) as error:
+            return str(error)
+        except OSError as error:
+            return words_of(error, self.folder)
+
     def history(self) -> "Iterator[HistoryEntry]":
         """The changes that were made, the newest first. Changes nothing. Raises OSError or
         Refused."""

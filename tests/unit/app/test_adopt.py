@@ -101,7 +101,8 @@ def test_a_project_a_home_and_a_config_folder_are_the_same(
     assert report["mailboxes"] == {"existing": 2, "missing": ["bob@example.com", "qa@example.org"]}
     assert report["next"][0].startswith("docker compose --project-directory")
     assert report["next"][1] == (
-        "SPOOF_PROTECTION=1 ENABLE_QUOTAS=1 ENABLE_SRS=1 OVERRIDE_HOSTNAME=mail.example.com "
+        "SPOOF_PROTECTION=1 ENABLE_QUOTAS=1 ENABLE_SRS=1 ENABLE_FAIL2BAN=1 "
+        "OVERRIDE_HOSTNAME=mail.example.com "
         f"mailroster --home {home} up"
     )
 
@@ -209,7 +210,7 @@ def test_no_next_step_is_named_while_errors_remain(run: Run, folder: Folder) -> 
     ("name", "kind", "words"),
     [
         ("user-patches.sh", OTHER_WAY, "not run"),
-        ("fail2ban-jail.cf", MISSING, "fail2ban on the logs"),
+        ("fail2ban-jail.cf", OTHER_WAY, "without fail2ban"),
         ("ldap-users.cf", MISSING, "LDAP"),
         ("amavis.cf", MISSING, "spam"),
         ("spamassassin-rules.cf", MISSING, "spam"),
@@ -422,7 +423,7 @@ def test_what_is_on_by_default_is_told_unless_it_is_off(run: Run, project: Path)
     name = "ENABLE_OPENDMARC, ENABLE_POLICYD_SPF, on by default"
     assert name in subjects(run(str(project), "--json"), MISSING)
     with_variables(project, "ENABLE_OPENDMARC=0\nENABLE_POLICYD_SPF=0\n")
-    assert subjects(run(str(project), "--json"), MISSING) == ["ENABLE_FAIL2BAN"]
+    assert subjects(run(str(project), "--json"), MISSING) == []
 
 
 def test_spoof_protection_of_the_project_counts(run: Run, project: Path) -> None:
@@ -691,7 +692,7 @@ def test_the_page_names_every_variable_and_file_that_is_judged() -> None:
     ours = {"QUOTA_WARNINGS", "PASSWORD_SCHEME", "PASSWORD_COST", "SPOOF_CATCH_ALL"}
     ours |= {"PASSWORD_MIN_LENGTH", "PASSWORD_REFUSED", "REJECT_FORGED_SENDERS", "HIDE_CLIENT"}
     ours |= {"FULL_TEXT_SEARCH", "RECIPIENT_DELIMITER", "TRASH_ROOM", "MAIN_PASSWORD_SERVICES"}
-    ours |= {"LOGIN_REPORTS_PORT"}
+    ours |= {"LOGIN_REPORTS_PORT", "NEVER_BLOCKED"}
     assert [name for name in sorted(names | theirs - ours) if f"`{name}`" not in page] == []
     for file in (*known_files.ROSTER, *OVERRIDES):
         assert f"`{file}`" in page

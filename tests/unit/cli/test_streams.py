@@ -67,6 +67,9 @@ ARGUMENTS = {
     "relay exclude-domain": ["y.com", "--dry-run"],
     "relay del": ["x.com", "--dry-run"],
     "relay list": [],
+    "block add": ["192.0.2.1"],
+    "block del": ["192.0.2.1"],
+    "block list": [],
     "sieve list": [],
     "import": ["ROWS", "--dry-run"],
     "export": [],
@@ -92,7 +95,7 @@ SERVERS = {"up", "filter", "watch", "tables", "debug login", "debug show-mail-lo
 #: Wants an overlay, and writes then as `email list` does.
 OVERLAYS = {"overlay list", "overlay diff", "overlay export", "overlay drop"}
 #: Exits without any result on a folder that no server was started on.
-SILENT = {"email password-check", "apply", "health"}
+SILENT = {"email password-check", "apply", "health", "block add", "block del", "block list"}
 
 
 @pytest.fixture

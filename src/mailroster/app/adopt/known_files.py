@@ -45,8 +45,8 @@ KNOWN = (
         "run a separate postgrey and name it in postfix-main.cf",
     ),
     KnownFiles(
-        "fail2ban*", MISSING, "IP addresses are not banned after wrong passwords",
-        "run fail2ban on the logs: mail.log and dovecot.log",
+        "fail2ban*", OTHER_WAY, "not read: 'setup block' and ENABLE_FAIL2BAN=1 do without fail2ban",
+        "write networks that are never blocked into the setting never_blocked",
     ),
     KnownFiles(
         "ldap*", MISSING, "accounts and aliases of an LDAP server are not served",

@@ -100,10 +100,6 @@ VARIABLES = (
         "add reject_rbl_client to smtpd_client_restrictions in postfix-main.cf",
     ),
     Variable(
-        "ENABLE_FAIL2BAN", "0", MISSING, "IP addresses are not banned after wrong passwords",
-        "run fail2ban on the logs: mail.log and dovecot.log",
-    ),
-    Variable(
         "ENABLE_MTA_STS", "0", MISSING, "policies of MTA-STS are not checked",
         "run a separate postfix-mta-sts-resolver and name it as smtp_tls_policy_maps in postfix-main.cf",
     ),

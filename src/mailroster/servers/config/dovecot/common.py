@@ -102,13 +102,22 @@ def overrides(layout: Layout) -> str:
 """
 
 
+#: Above the passdb of the blocked clients. If its database can't be read, logins go on.
+BLOCKS = """\
+# Before all others: no password of a blocked client is checked.
+"""
 #: The file with the settings for reports of logins, and with their key.
 REPORTS_FILE = "login-reports.conf"
 
 
 def has_reports(settings: Settings, layout: Layout) -> bool:
     """Whether Dovecot reports logins. A host's own Dovecot does not."""
-    return layout.kind != "host" and settings.login_reports_port > 0
+    return layout.kind != "host" and settings.reports_port() > 0
+
+
+def has_blocks(settings: Settings, layout: Layout) -> bool:
+    """Whether clients that guess passwords are blocked. A host's own Dovecot blocks none."""
+    return layout.kind != "host" and settings.block_guessing
 
 
 def include_reports(settings: Settings, layout: Layout) -> str:
@@ -121,7 +130,7 @@ def reports(settings: Settings, key: str) -> str:
     delay each login while nobody listens."""
     return f"""\
 # Written by mailroster: changes made here are lost.
-auth_policy_server_url = http://127.0.0.1:{settings.login_reports_port}/
+auth_policy_server_url = http://127.0.0.1:{settings.reports_port()}/
 auth_policy_server_api_header = "X-Mailroster-Key: {key}"
 auth_policy_hash_nonce = {key[:32]}
 auth_policy_check_before_auth = no

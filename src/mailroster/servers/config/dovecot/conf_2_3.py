@@ -8,7 +8,7 @@ from mailroster.base.settings import Settings, percentages
 from mailroster.roster.dovecot.fields_2_3 import MESSAGES, UNLIMITED
 from mailroster.roster.formats.credentials import DEFAULT_SCHEME
 from mailroster.servers.config import spam_sieve
-from mailroster.servers.config.dovecot import common, schema
+from mailroster.servers.config.dovecot import blocks, common, schema
 from mailroster.servers.config.sieve_mail import senders, sendmail_path
 
 _CLEARTEXT = """\
@@ -71,6 +71,9 @@ def files(settings: Settings, layout: Layout) -> dict[str, str]:
     if layout.kind != "host":
         query = common.cleartext_query("%s", "%{secured}", "%{rip}", "%{lip}")
         result["cleartext.sql.conf"] = _sql_conf(":memory:", {"password_query": query})
+    if common.has_blocks(settings, layout):
+        query = blocks.query("%{rip}", "%Lu", "%Ln", "%Ld")
+        result["blocks.sql.conf"] = _sql_conf(layout.blocks, {"password_query": query})
     return result
 
 
@@ -80,6 +83,8 @@ def login_reports(settings: Settings, key: str) -> str:
         "login=%{requested_username} pwhash=%{hashed_password} remote=%{rip} protocol=%s "
         "app=%{userdb:app}"
     )
+    if settings.block_guessing:
+        attributes += f" user=%{{user}} master=%{{master_user}} blocked=%{{passdb:{blocks.FIELD}}}"
     return f"{common.reports(settings, key)}auth_policy_request_attributes = {attributes}\n"
 
 
@@ -117,7 +122,7 @@ mail_plugins = {" ".join(plugins)}
 {common.postmaster(s)}
 
 {common.include_reports(s, layout)}\
-{_CLEARTEXT.format(layout.dovecot)}{_databases(s, layout)}
+{_CLEARTEXT.format(layout.dovecot)}{_blocks(s, layout)}{_databases(s, layout)}
 {common.inbox()}
 {_upload_limit(s)}\
 {common.ports(s, "service_count = 0")}{common.listeners(layout)}\
@@ -147,6 +152,37 @@ def _certificates(settings: Settings, layout: Layout) -> str:
         f"ssl_{kind}cert = <{path}\nssl_{kind}key = <{path}\n"
         for kind, path in zip(("", "alt_"), layout.active_certificates(settings), strict=False)
     )
+
+
+def _blocks(settings: Settings, layout: Layout) -> str:
+    if not common.has_blocks(settings, layout):
+        return ""
+    return common.BLOCKS + "".join(
+        f"""\
+passdb {{
+  driver = sql
+{is_master}  args = {layout.dovecot}/blocks.sql.conf
+  result_success = return-fail
+}}
+"""
+        for is_master in ("  master = yes\n", "")
+    )
+
+
+def _late_blocks(settings: Settings, layout: Layout) -> str:
+    """The end of the passdb of the accounts, and one behind it: a client that tries many passwords
+    at once is refused as well if its block begins while they are checked."""
+    if not common.has_blocks(settings, layout):
+        return ""
+    return f"""\
+  result_success = continue-ok
+}}
+passdb {{
+  driver = sql
+  args = {layout.dovecot}/blocks.sql.conf
+  skip = unauthenticated
+  result_success = return-fail
+"""
 
 
 def _upload_limit(settings: Settings) -> str:
@@ -236,7 +272,7 @@ passdb {{
 passdb {{
   driver = sql
   args = {layout.dovecot}/accounts.sql.conf
-}}
+{_late_blocks(settings, layout)}}}
 userdb {{
   driver = passwd-file
   args = username_format=%Lu {layout.exceptions}

@@ -7,7 +7,7 @@ from mailroster.base.settings import Settings, percentages
 from mailroster.roster.dovecot.fields import MESSAGES_MAX
 from mailroster.roster.formats.credentials import DEFAULT_SCHEME
 from mailroster.servers.config import spam_sieve
-from mailroster.servers.config.dovecot import common, schema
+from mailroster.servers.config.dovecot import blocks, common, schema
 from mailroster.servers.config.sieve_mail import senders, sendmail_path
 
 _TRACE = "log_debug = category=mail OR category=auth"
@@ -77,7 +77,7 @@ mail_home = {s.mail}/%{{user | domain}}/%{{user | username}}/home
 mailbox_list_storage_escape_char = "{common.ESCAPE}"
 {common.postmaster(s)}
 {_quota(s, layout)}{_FTS if s.full_text_search else ""}
-{common.include_reports(s, layout)}{_CLEARTEXT}{_databases(s, layout)}
+{common.include_reports(s, layout)}{_CLEARTEXT}{_blocks(s, layout)}{_databases(s, layout)}
 {common.inbox(_trash(s))}
 protocol imap {{
 {_plugins(*common.imap_plugins(s))}{_upload_limit(s)}}}
@@ -109,11 +109,53 @@ def _certificates(settings: Settings, layout: Layout) -> str:
 
 def login_reports(settings: Settings, key: str) -> str:
     """As Dialect.login_reports. The attributes are added to Dovecot's own."""
+    blocked = ""
+    if settings.block_guessing:
+        blocked = f"  blocked = %{{passdb:{blocks.FIELD} | default}}\n"
+        blocked += "  user = %{user | default}\n  master = %{master_user | default}\n"
     return f"""\
 {common.reports(settings, key)}auth_policy_request_attributes {{
   app = %{{userdb:app | default}}
-}}
+{blocked}}}
 """
+
+
+def _late_blocks(settings: Settings, layout: Layout) -> str:
+    """The end of the passdb of the accounts, and one behind it: a client that tries many passwords
+    at once is refused as well if its block begins while they are checked."""
+    if not common.has_blocks(settings, layout):
+        return ""
+    return f"""\
+  result_success = continue-ok
+}}
+passdb late-blocks {{
+  driver = sql
+  skip = unauthenticated
+{_blocks_query(layout)}"""
+
+
+def _blocks_query(layout: Layout) -> str:
+    domain = "%{user | domain | lower}"
+    query = blocks.query("%{remote_ip}", "%{user | lower}", "%{user | username | lower}", domain)
+    return f"""\
+  sql_driver = sqlite
+  sqlite_path = {layout.blocks}
+  result_success = return-fail
+  sql_query = {common.continued(query, "    ")}
+"""
+
+
+def _blocks(settings: Settings, layout: Layout) -> str:
+    if not common.has_blocks(settings, layout):
+        return ""
+    return common.BLOCKS + "".join(
+        f"""\
+passdb {name} {{
+  driver = sql
+{is_master}{_blocks_query(layout)}}}
+"""
+        for name, is_master in (("blocked-masters", "  master = yes\n"), ("blocks", ""))
+    )
 
 
 def _upload_limit(settings: Settings) -> str:
@@ -239,7 +281,7 @@ passdb exceptions-by-service {{
 passdb accounts {{
   driver = sql
 {database}{scheme}  sql_query = {common.continued(accounts, "    ")}
-}}
+{_late_blocks(settings, layout)}}}
 """
 
 

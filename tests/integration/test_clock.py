@@ -61,7 +61,7 @@ def test_no_lock_ends_by_a_clock_that_jumped_and_it_can_be_undone_if_it_was_said
     assert not shifted.can_log_in("bob@x.com")
 
     shifted.shift.write_text(str(YEARS_S))
-    until(lambda: "end dates wait: the clock says" in shifted.log.read_text(), 20)
+    until(lambda: "end dates wait: the clock says" in shifted.log.read_text())
     shifted.setup("quota", "set", "ann@x.com", "1G")  # edits go on
     applied = shifted.run("apply")
     status = shifted.run("status")
@@ -73,13 +73,13 @@ def test_no_lock_ends_by_a_clock_that_jumped_and_it_can_be_undone_if_it_was_said
     assert shifted.rcpt("fair@x.com")[0] == 250
 
     shifted.shift.write_text("0")
-    until(lambda: "in step: yes" in shifted.run("status").stdout, 20)
+    until(lambda: "in step: yes" in shifted.run("status").stdout)
     assert shifted.run("status").returncode == 0
     assert not shifted.can_log_in("bob@x.com")
 
     shifted.shift.write_text(str(YEARS_S))
     shifted.setup("apply", "--clock-is-right")
-    until(lambda: shifted.can_log_in("bob@x.com"), 20)
+    until(lambda: shifted.can_log_in("bob@x.com"))
     assert shifted.rcpt("fair@x.com")[0] == 550
     newest = shifted.log_of_history().splitlines()
     assert any("setup apply" in line or "mailroster up" in line for line in newest[:3])

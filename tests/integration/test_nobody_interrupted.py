@@ -124,7 +124,7 @@ def by_sed(path: Path, script: str) -> None:
 
 def in_step(instance: Instance) -> None:
     """Asserts that what is served comes to be what the files say, row by row."""
-    until(lambda: "in step: yes" in instance.run("status").stdout, 30)
+    until(lambda: "in step: yes" in instance.run("status").stdout)
     assert instance.setup("apply", "--verify") == "0 rows changed\n"
 
 

@@ -219,7 +219,7 @@ def test_a_text_that_is_made_anew_is_used(
 )  # fmt: skip
 def test_up_mends_a_table_by_itself(watched: Instance, file: str) -> None:
     remove(watched.state / file)
-    until((watched.state / file).exists, 10)
+    until((watched.state / file).exists)
     in_step(watched)
 
 
@@ -250,9 +250,9 @@ def mended(instance: Instance) -> int:
 
 
 def in_step(instance: Instance) -> None:
-    until(lambda: "in step: yes" in instance.run("status").stdout, 20)
-    until(lambda: instance.can_log_in(STEADY), 20)
-    until(lambda: answers(instance, "alias@x.com") == 250, 20)
+    until(lambda: "in step: yes" in instance.run("status").stdout)
+    until(lambda: instance.can_log_in(STEADY))
+    until(lambda: answers(instance, "alias@x.com") == 250)
 
 
 def answers(instance: Instance, address: str) -> int:

@@ -269,9 +269,9 @@ class Chroot(Container):
         assert self._process is not None
         pid = self._process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children")
-        until(lambda: bool(children.read_text().split()), 10)
+        until(lambda: bool(children.read_text().split()))
         first = int(children.read_text().split()[0])
-        until(lambda: os.path.samefile(f"/proc/{first}/root", self._root), 10)
+        until(lambda: os.path.samefile(f"/proc/{first}/root", self._root))
         return first
 
     def run(self, *argv: str, stdin: str = "") -> Done:

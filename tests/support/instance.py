@@ -114,7 +114,7 @@ class Clients:
             return subjects
 
     def arrives(
-        self, user: str, subject: str, password: str = PASSWORD, wait_s: float = 20
+        self, user: str, subject: str, password: str = PASSWORD, wait_s: float = 60
     ) -> None:
         """Asserts that a message gets into a mailbox."""
         until(lambda: subject in self.subjects(user, password), wait_s)
@@ -259,7 +259,7 @@ def save(path: Path, text: str) -> None:
     new.rename(path)
 
 
-def until(holds: Callable[[], bool], wait_s: float = 20, evidence: Callable[[], str] = str) -> None:
+def until(holds: Callable[[], bool], wait_s: float = 60, evidence: Callable[[], str] = str) -> None:
     """Asserts that something comes to hold; otherwise the error shows the evidence."""
     deadline = time.monotonic() + wait_s
     while not holds():

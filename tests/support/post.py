@@ -89,7 +89,7 @@ class Post:
         self.put(Sample())
         self._postfix("start")
         subprocess.run(["dovecot", "-c", self.layout.dovecot_conf], check=True, timeout=60)
-        until(lambda: dovecot_pid(self.layout) is not None, 30)
+        until(lambda: dovecot_pid(self.layout) is not None)
 
     def close(self) -> None:
         try:

@@ -92,7 +92,7 @@ def test_what_is_pushed_while_it_runs_is_neither_judged_nor_waits(untrusting: In
     (untrusting.config / "postfix-main.cf").write_text("no setting\n")
     (untrusting.config / "mailroster.toml").write_text("no = toml = at all")
     untrusting.setup("alias", "add", "info@x.com", "john@x.com")
-    until(lambda: untrusting.rcpt("info@x.com")[0] == 250, 5)
+    until(lambda: untrusting.rcpt("info@x.com")[0] == 250)
     status = untrusting.run("status").stdout
     assert "in step: yes" in status
     assert "waiting" not in status

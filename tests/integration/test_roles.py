@@ -113,7 +113,7 @@ def test_an_alias_of_dev_null_discards_mail(post: Instance) -> None:
     until(lambda: log.read_text().count("relay=none") >= 2)
     lines = [line for line in log.read_text().splitlines() if "relay=none" in line]
     assert all("status=sent (discard" in line for line in lines), lines
-    assert "orig_to=<no-reply@x.com>" in lines[0]
+    assert any("orig_to=<no-reply@x.com>" in line for line in lines)
     for address in ("no-reply@x.com", "trash@mail.example.test"):
         told = json.loads(post.setup("explain", address, "--json"))
         assert [end["kind"] for end in told["recipients"]] == ["discarded"]

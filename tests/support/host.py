@@ -128,7 +128,7 @@ class Host:
     def evidence(self) -> str:
         """The queue and the last lines of the servers' logs."""
         shown = "mailq; tail -n 60 /var/log/mail.log /var/log/dovecot.log"
-        return self.run("sh", "-c", shown)
+        return self.inside("sh", "-c", shown).stdout
 
     def start(self) -> None:
         """Postfix and Dovecot, as the packages start them."""

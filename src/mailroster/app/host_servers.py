@@ -4,7 +4,7 @@ from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 from mailroster.servers.integrate.apply import Integration
 from mailroster.servers.integrate.plan import Change, Plan
-from mailroster.servers.prerequisites import check_host, origin
+from mailroster.servers.prerequisites import check_host
 
 __all__ = ["Change", "HostServers", "Plan"]
 
@@ -16,7 +16,7 @@ class HostServers:
     def __init__(self, settings: Settings) -> None:
         layout = Layout(settings.state, settings.layout)
         check_host(settings, layout)
-        self._integration = Integration(settings._replace(hostname=origin(layout)), layout)
+        self._integration = Integration(settings, layout)
 
     def plan(self, *, keep_system_users: bool) -> Plan:
         """The changes that are necessary. Changes nothing."""

@@ -53,10 +53,11 @@ def import_rows(call: Call) -> int:
 def _warn_of_remains(job: Import) -> None:
     """Warns of new accounts that get the mail or the Sieve script of a former owner."""
     if reused := job.had_owner():
-        names = and_more(reused, _NAMED, " ")
+        first = " ".join(reused[:_NAMED])
         warn(
             "warning: these accounts get mail or a Sieve script of a former owner: "
-            f"{names}. To delete it: setup email del -y {names}, then import them again"
+            f"{and_more(reused, _NAMED, ' ')}. "
+            f"To delete it: setup email del -y {first}, then import them again"
         )
 
 

@@ -56,7 +56,7 @@ def rename_account(
     _refuse_existing(roster, new)
     _refuse_moved_mail(account)
     renamed = roster._replace(
-        accounts=_rekeyed(roster.accounts, old, new, "|"),
+        accounts=_rekeyed(roster.accounts, old, new),
         quotas=_quotas(roster, old, new),
         virtual=_aliases(roster.virtual, old, new, origin),
         local_aliases=_local_aliases(roster.local_aliases, old, new, origin),
@@ -117,11 +117,11 @@ def _has_address(place: str, own: Address) -> bool:
     return own in parts or (domain, user) in pairs or (user, domain) in pairs
 
 
-def _rekeyed(document: Document[E], old: str, new: str, end: str) -> Document[E]:
-    """Changes the key in each of its lines; a sign ends the key."""
+def _rekeyed(document: Document[E], old: str, new: str) -> Document[E]:
+    """Changes the key in each of its lines."""
 
     def with_key(line: str) -> str:
-        key, sign, rest = line.removesuffix("\r").partition(end)
+        key, sign, rest = line.removesuffix("\r").partition(document.format.key_end)
         return key.replace(key.strip(" \t\ufeff"), new, 1) + sign + rest
 
     return rewrite(document, [old], with_key)
@@ -130,7 +130,7 @@ def _rekeyed(document: Document[E], old: str, new: str, end: str) -> Document[E]
 def _quotas(roster: Roster, old: str, new: str) -> Document[Any]:
     """Renames the quota, and removes one that the new address had without an account."""
     document = notes.without(roster.quotas, roster.quotas.positions(new))
-    return _rekeyed(document, old, new, ":")
+    return _rekeyed(document, old, new)
 
 
 def _restricted(

@@ -54,6 +54,17 @@ def test_an_import_names_the_accounts_that_were_there_before(folder: Folder) -> 
     assert folder.setup("import", str(rows), "--update").err == "", "they are accounts already"
 
 
+def test_of_many_accounts_an_import_names_five_and_a_command_that_works(folder: Folder) -> None:
+    names = [f"{letter}@x.com" for letter in "abcdefg"]
+    for name in names:
+        folder.write(f"{name}.dovecot.sieve", "keep;\n")
+    rows = folder.home / "rows.csv"
+    rows.write_text("".join(["address,hash\n", *(f"{name},{H}\n" for name in names)]))
+    err = folder.setup("import", str(rows)).err
+    first = " ".join(names[:5])
+    assert f": {first} and 2 more. To delete it: setup email del -y {first}, then" in err
+
+
 def test_a_deletion_with_the_mail_takes_the_script_and_undo_brings_it_back(folder: Folder) -> None:
     folder.write(ACCOUNTS, f"a@x.com|{H}\nb@x.com|{H}\n")
     fill(folder)

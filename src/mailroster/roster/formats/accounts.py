@@ -36,6 +36,7 @@ class Account(NamedTuple):
 
 class Accounts(Format[Account]):
     file = "postfix-accounts.cf"
+    key_end = "|"
     secret = True
 
     def hidden(self, line: str) -> str:

@@ -37,6 +37,7 @@ def master_name(text: str) -> str:
 
 class Masters(Format[Master]):
     file = "dovecot-masters.cf"
+    key_end = "|"
     secret = True
 
     def hidden(self, line: str) -> str:

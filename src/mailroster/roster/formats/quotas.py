@@ -26,6 +26,7 @@ class Quota(NamedTuple):
 
 class Quotas(Format[Quota]):
     file = "dovecot-quotas.cf"
+    key_end = ":"
 
     def key(self, line: str) -> str:
         text = line.partition(":")[0].strip(" \t\r\ufeff")

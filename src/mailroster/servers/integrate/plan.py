@@ -20,6 +20,7 @@ from mailroster.servers.config import host, rspamd
 from mailroster.servers.config.dovecot.doveconf import printed
 from mailroster.servers.config.dovecot.versions import dialect
 from mailroster.servers.config.smtp_safety import UNSAFE
+from mailroster.servers.prerequisites import origin
 from mailroster.system.files import Disk, read
 from mailroster.system.programs import run
 
@@ -67,6 +68,7 @@ def make_plan(settings: Settings, layout: Layout, *, keep_system_users: bool) ->
     for path in (f"{layout.postfix}/main.cf", f"{layout.postfix}/master.cf", layout.dovecot_conf):
         if not os.path.isfile(path):
             raise Refused(f"{path} does not exist; install and configure Postfix and Dovecot first")
+    settings = settings._replace(hostname=origin(layout))
     with tempfile.TemporaryDirectory(prefix="mailroster-") as folder:
         postfix = _postfix(settings, layout, folder)
         dovecot = _dovecot(settings, layout, folder, keep_system_users)

@@ -17,7 +17,7 @@ ROOT = Path(mailroster.__file__).parent
 ROOMS = {
     "base": "address client_network content dns end_date findings layout services setting_rules "
     "settings sizes spelling",
-    "system": "beneath boot clock dns file_lock files folder_lock folder_trust https log log_file "
+    "system": "beneath boot clock file_lock files folder_lock folder_trust https log log_file "
     "name_servers pid_file processes programs routes sd_notify sockets stability threads",
     "roster": "documents dovecot formats plan roster",
     "routing": "change incoming lookups router senders trace",
@@ -26,19 +26,16 @@ ROOMS = {
     "analysis": "charts checks dns effects entry_changes explain graph left_out mailbox "
     "mailbox_limit",
     "store": "config_folder history links overlay reader transaction",
-    "servers": "certificate_facts certificate_faults certificates config deliveries "
-    "dkim_keys dkim_public doveadm_quota dovecot_auth essentials families "
-    "folders former_owner health host_postfix in_force integrate last_use "
-    "login_key mail_owner mailbox_moves mailboxes move_journal new_keys "
-    "overrides ownership pattern_trace patterns ports prepare prerequisites "
-    "quota_usage reopen running sessions sieve signer spam_filter srs "
-    "survivors version",
+    "servers": "certificate_facts certificate_faults certificates config deliveries dkim_keys "
+    "doveadm_quota dovecot_auth essentials families folders former_owner health host_postfix "
+    "in_force integrate last_use login_key mail_owner mailbox_moves mailboxes move_journal "
+    "new_keys overrides ownership pattern_trace patterns ports prepare prerequisites "
+    "quota_usage reopen running sessions sieve signer spam_filter srs survivors version",
     "publish": "block_table damage destinations live_tables published_files reconcile "
     "removal_guard tables targets",
-    "app": "account adopt apply blocks certificate check comparison completion configure "
-    "deletion diff dkim dns expire explanation exporting former_owner history home "
-    "host_servers importing last_use leftovers new_findings overlay passwords "
-    "patterns preview quotas rename "
+    "app": "account adopt apply blocks certificate check comparison completion configure deletion "
+    "diff dkim dns expire explanation exporting former_owner history home host_servers "
+    "importing last_use leftovers new_findings overlay passwords patterns preview quotas rename "
     "server_findings sieve_scripts status system_errors undo usage",
     "daemons": "filtering up watch",
     "cli": "__init__",

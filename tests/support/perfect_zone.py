@@ -1,7 +1,8 @@
 """A domain whose records are all right, and what the checks say about another state of them."""
 
 from mailroster.analysis.dns.advice import advised
-from mailroster.analysis.dns.facts import DkimKey, Facts, Machine
+from mailroster.analysis.dns.dkim_record import DkimKey
+from mailroster.analysis.dns.facts import Facts, Machine
 from mailroster.analysis.dns.findings import findings
 from mailroster.base.dns import Dns, WebFile
 from mailroster.base.findings import Finding

@@ -14,9 +14,11 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from mailroster.analysis.dns.dkim_record import is_same_key, public_key, record_name, zone_line
 from mailroster.app.home import Home
 from mailroster.base.findings import INFO, Finding, Location, Refused, ServerError, TryAgain
 from mailroster.base.layout import Layout
+from mailroster.base.setting_rules import name_server
 from mailroster.base.settings import Settings
 from mailroster.publish.tables.postfix import DOMAINS
 from mailroster.roster.roster import Roster
@@ -25,13 +27,14 @@ from mailroster.servers import dkim_keys, new_keys, signer
 from mailroster.servers.config import dkim
 from mailroster.servers.config.dkim import Key, Rotation
 from mailroster.store.links import ConfigFolder
-from mailroster.system import dns
 from mailroster.system.clock import Clock
 
 KINDS, RSA, ED25519, SIZES = dkim.KINDS, dkim.RSA, dkim.ED25519, dkim.SIZES
 selector_fault = dkim.selector_fault
 #: How long the old key of a rotation stays.
 KEPT_S = 7 * 24 * 3600
+#: The time for all questions about one key.
+_DNS_S = 20.0
 #: Domains that a finding names.
 _NAMED = 5
 
@@ -110,7 +113,7 @@ def _create(home: Home, domain: str, kind: str, bits: int, selector: str) -> Key
         selector = dkim.SELECTOR if dkim.SELECTOR not in others else f"{dkim.SELECTOR}-{kind}"
     pem = dkim_keys.generate(kind, bits)
     key = Key(domain, selector, _file(domain, selector), kind, pem, "")
-    zone = dkim.zone_line(key.name(), dkim_keys.record(key))
+    zone = zone_line(key.name(), dkim_keys.public_part(key).text())
     if not new_keys.write_key(config, domain, selector, pem, zone):
         same = [each for each in _keys(home.settings, domain) if each.selector == selector]
         if not same or same[0].kind != kind:
@@ -149,8 +152,8 @@ def _keys(settings: Settings, domain: str) -> list[Key]:
 
 
 def _record(key: Key, *, created: bool, signs: bool) -> Record:
-    value = dkim_keys.record(key)
-    zone = dkim.zone_line(key.name(), value)
+    value = dkim_keys.public_part(key).text()
+    zone = zone_line(key.name(), value)
     return Record(
         key.domain, key.selector, key.kind, key.name(), value, zone, key.file, created, signs
     )
@@ -248,9 +251,24 @@ def _step(settings: Settings, domain: str, rotation: Rotation, clock: Clock) -> 
 
 def _is_published(key: Key, server: str) -> bool:
     """Whether DNS has the record of a key, and only that one. Raises ServerError."""
-    expected = dkim.public_key(dkim_keys.record(key))
-    answers = dns.txt(key.name(), server)
-    return len(answers) == 1 and dkim.public_key(answers[0]) == expected
+    texts = _published(key, server)
+    own = dkim_keys.public_part(key).public
+    return len(texts) == 1 and is_same_key(public_key(texts[0]), own)
+
+
+def _published(key: Key, server: str) -> list[str]:
+    """The TXT records of a key in the DNS. Raises ServerError if it does not answer."""
+    from mailroster.base.dns import FAILED
+    from mailroster.system.name_servers import NameServers
+
+    try:
+        servers = NameServers(key.domain, only=name_server(server), total_s=_DNS_S)
+    except Refused as error:
+        raise ServerError(str(error)) from None
+    answer = servers.ask(key.name(), "TXT")
+    if answer.status == FAILED:
+        raise ServerError(f"DNS does not answer for {key.name()}: {answer.reason}")
+    return answer.first_fields()
 
 
 def _state(settings: Settings, domain: str, rotation: Rotation, reason: str) -> RotationState:
@@ -273,7 +291,7 @@ def advance(settings: Settings, layout: Layout) -> list[str]:
         if after is None:
             messages.append(
                 f"{domain}: the old DKIM key {rotation.old!r} is removed; its DNS record "
-                f"{dkim.record_name(domain, rotation.old)} can go, too"
+                f"{record_name(domain, rotation.old)} can go, too"
             )
         elif after.since and not rotation.since:
             messages.append(

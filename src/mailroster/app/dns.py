@@ -3,13 +3,17 @@
 import os
 from collections.abc import Callable, Sequence
 
-from mailroster.analysis.dns.facts import DkimKey, Facts, Machine, facts_of, is_address, is_public
+from mailroster.analysis.dns.dkim_record import DkimKey
+from mailroster.analysis.dns.facts import Facts, Machine, facts_of, is_address, is_public
 from mailroster.analysis.dns.sts import STS_PATH
 from mailroster.app.home import Home
 from mailroster.base.dns import Ask, WebFile
-from mailroster.base.findings import Finding, Refused
+from mailroster.base.findings import Finding, Refused, ServerError
 from mailroster.base.setting_rules import words
-from mailroster.base.settings import NO_DOMAIN
+from mailroster.base.settings import NO_DOMAIN, Settings
+
+#: The most keys of a domain that count.
+_KEYS_MAX = 20
 
 
 def domain_facts(
@@ -38,7 +42,7 @@ def domain_facts(
     roster = home.roster("accounts", "virtual", "local_aliases", "relaymap")
     if not roster.names_domain(domain):
         home.warn(f"warning: no account and no alias is in {domain}")
-    keys = _keys(home, domain, roster.names_domain)
+    keys = domain_keys(home.settings, domain, home.warn)
     machine = _machine(home, addresses, keys, certificates)
     return facts_of(domain, roster, home.settings._replace(hostname=host), machine)
 
@@ -80,17 +84,20 @@ def _own_addresses(home: Home) -> list[str]:
     return [word for word in listening if is_public(word)] or public_addresses()
 
 
-def _keys(home: Home, domain: str, is_served: Callable[[str], bool]) -> list[DkimKey]:
-    """The DKIM keys of the domain, in the config folder and in the source of an overlay."""
-    from mailroster.servers.dkim_public import public_keys
-    from mailroster.store.links import ConfigFolder
+def domain_keys(settings: Settings, domain: str, warn: Callable[[str], None]) -> list[DkimKey]:
+    """The DKIM keys of a domain, in the config folder and in the source of an overlay. Warns of a
+    key that can't be read."""
+    from mailroster.servers import dkim_keys
 
-    settings = home.settings
     keys: dict[str, DkimKey] = {}
-    for folder in filter(None, (settings.config, settings.source)):
-        config = ConfigFolder(folder, settings.linked())
-        for key in public_keys(config, domain, home.warn, is_served):
-            keys.setdefault(key.selector, key)
+    for folder in dkim_keys.folders(settings):
+        for file in dkim_keys.key_files(folder, domain):
+            if file.domain != domain or file.selector in keys or len(keys) == _KEYS_MAX:
+                continue
+            try:
+                keys[file.selector] = dkim_keys.load_public_part(folder, file)
+            except (dkim_keys.KeyFault, ServerError) as fault:
+                warn(f"warning: the DKIM key {file.file} is not used: {fault}")
     return list(keys.values())
 
 

@@ -4,6 +4,7 @@ A value goes into main.cf, master.cf, dovecot.conf, an SQL query of Dovecot or a
 accepts only what all of them read as one plain value, so that no value can inject another setting.
 """
 
+import re
 from collections.abc import Callable, Mapping
 
 from mailroster.base import address, sizes
@@ -22,6 +23,7 @@ PORTS = ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", 
 _EVERYWHERE = frozenset(("0.0.0.0", "*", "::"))
 
 PORT_MAX = 65535
+DNS_PORT = 53
 #: The largest uid that every program accepts (a signed 32-bit number).
 ID_MAX = (1 << 31) - 1
 SIZE_MAX_BYTES = 1 << 60
@@ -174,15 +176,19 @@ def _is_ip(text: str) -> bool:
     return "%" not in text
 
 
+def name_server(text: str) -> tuple[str, int] | None:
+    """The address and the port of `192.0.2.1`, `192.0.2.1:5353`, `2001:db8::1` or
+    `[2001:db8::1]:5353`; None for another text."""
+    port = r"(?::([0-9]{1,5}))?"
+    match = re.fullmatch(rf"\[(.+)\]{port}|([^:\[\]]+){port}|([^\[\]]+)", text)
+    if match is None:
+        return None
+    address, number = match[1] or match[3] or match[5], int(match[2] or match[4] or DNS_PORT)
+    return (address, number) if _is_ip(address) and 0 < number <= PORT_MAX else None
+
+
 def _dns_server(text: str) -> str:
-    address, _, port = text.rpartition(":")
-    if text.startswith("["):
-        address, _, port = text[1:].partition("]")
-        port = port.removeprefix(":")
-    elif not address or ":" in address:
-        address, port = text, ""
-    is_port = not port or (port.isascii() and port.isdecimal() and len(port) < 6)
-    if _is_ip(address) and is_port and not (port and _port(port)):
+    if name_server(text):
         return ""
     return "not a DNS server; write its IP address, as 192.0.2.53 or [2001:db8::53]:53"
 

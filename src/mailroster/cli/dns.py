@@ -6,7 +6,7 @@ from itertools import groupby
 from operator import attrgetter
 
 from mailroster.analysis.dns.advice import advised
-from mailroster.analysis.dns.facts import Facts, is_address
+from mailroster.analysis.dns.facts import Facts
 from mailroster.analysis.dns.record import (
     ADVISED,
     NEEDED,
@@ -19,13 +19,12 @@ from mailroster.analysis.dns.record import (
 from mailroster.app.dns import check_records, domain_facts
 from mailroster.base.address import fold_domain, is_idna
 from mailroster.base.findings import ERROR, INFO, WARNING, ParseError, UsageError
-from mailroster.base.setting_rules import PORT_MAX, words
+from mailroster.base.setting_rules import name_server, words
 from mailroster.cli import check_reports
 from mailroster.cli.call import Call, finding_fields, print_json
 from mailroster.cli.finding_limit import LimitedFindings
 
 _HEADINGS = {NEEDED: "Needed", ADVISED: "Recommended", OPTIONAL: "Useful"}
-_DNS_PORT = 53
 #: The command that shows the notes.
 _INFO = "setup dns DOMAIN --check --info"
 
@@ -41,7 +40,8 @@ def show(call: Call) -> int:
         if option in options and "--check" not in options:
             raise UsageError(f"{option} needs --check")
     domain = _domain(call.arguments[0])
-    server = _server(options["--server"]) if "--server" in options else None
+    named = options.get("--server", call.home.settings.dns_server)
+    server = _server(named) if named else None
     addresses = words(options.get("--address", ""))
     facts = domain_facts(call.home, domain, addresses, options.get("--hostname", ""))
     if "--check" in options:
@@ -65,19 +65,10 @@ def _domain(text: str) -> str:
 
 
 def _server(text: str) -> tuple[str, int]:
-    """`ADDRESS`, `ADDRESS:PORT` or `[ADDRESS]:PORT`. Raises UsageError."""
-    address, port = text, str(_DNS_PORT)
-    if text[:1] == "[":
-        address, bracket, rest = text[1:].partition("]")
-        port = (rest.removeprefix(":") if rest else port) if bracket else ""
-    elif text.count(":") == 1:
-        address, _, port = text.partition(":")
-    is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) <= PORT_MAX
-    if not is_address(address) or not is_port:
-        raise UsageError(
-            f"--server: {text!r} is not an IP address; write 192.0.2.1 or 192.0.2.1:53"
-        )
-    return address, int(port)
+    """The name server that an option names. Raises UsageError."""
+    if server := name_server(text):
+        return server
+    raise UsageError(f"--server: {text!r} is not an IP address; write 192.0.2.1 or 192.0.2.1:53")
 
 
 def _check(call: Call, facts: Facts, server: tuple[str, int] | None) -> int:

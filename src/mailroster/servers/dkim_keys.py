@@ -3,9 +3,11 @@ cryptography; a key reaches it by standard input, never by its command line.
 """
 
 import os
+import re
 from collections.abc import Collection, Iterator
 from hashlib import sha256
 
+from mailroster.analysis.dns.dkim_record import DkimKey, key_type, public_key
 from mailroster.base.findings import Refused, ServerError, printable
 from mailroster.base.settings import Settings
 from mailroster.roster.formats.accounts import ACCOUNTS
@@ -13,7 +15,7 @@ from mailroster.roster.formats.virtual import VIRTUAL
 from mailroster.servers.config import dkim
 from mailroster.servers.config.dkim import Key, KeyFile, Rotation
 from mailroster.store.links import ConfigFolder
-from mailroster.system.files import Identity, identity
+from mailroster.system.files import Identity, identity, reason
 from mailroster.system.programs import program, run
 
 #: A key of 16,384 bits has 12 kB.
@@ -29,6 +31,10 @@ class KeyFault(Exception):
     """A file is not a usable private key. The text says why, without the key."""
 
 
+class KeyDenied(KeyFault):
+    """The user may not read the file."""
+
+
 def folders(settings: Settings) -> list[ConfigFolder]:
     """The config folder, and the source of an overlay: keys of both are used."""
     linked = settings.linked()
@@ -36,8 +42,8 @@ def folders(settings: Settings) -> list[ConfigFolder]:
     return [ConfigFolder(path, linked) for path in paths]
 
 
-def key_files(folder: ConfigFolder) -> list[KeyFile]:
-    """The files of keys in a folder, sorted."""
+def key_files(folder: ConfigFolder, domain: str = "") -> list[KeyFile]:
+    """The files of keys in a folder, sorted. `domain` counts as served, also without accounts."""
     result = [
         key
         for domain in _names(folder.path_of(dkim.OPENDKIM_KEYS))
@@ -46,7 +52,7 @@ def key_files(folder: ConfigFolder) -> list[KeyFile]:
     ]
     names = _names(folder.path_of(dkim.RSPAMD_KEYS))
     if any(name.endswith(dkim.RSPAMD_PRIVATE) for name in names):
-        served = _domains(folder)
+        served = {domain, *_domains(folder)}
         result += filter(None, (dkim.rspamd_key(name, served) for name in names))
     return result
 
@@ -125,15 +131,15 @@ def load(folder: ConfigFolder, file: KeyFile, known: Collection[str] = ()) -> Ke
     Raises KeyFault for a file that is not a usable key, ServerError without OpenSSL.
     """
     try:
-        raw = folder.look(file.file, _MAX_BYTES)[0]
+        pem = _pem(folder.look(file.file, _MAX_BYTES)[0])
     except OSError as error:
-        raise KeyFault(error.strerror or str(error)) from None
-    pem = _pem(raw)
+        fault = KeyDenied if isinstance(error, PermissionError) else KeyFault
+        raise fault(reason(error)) from None
     checksum = sha256(pem).hexdigest()[:40]
     for kind in dkim.KINDS:
         if f"{kind}-{checksum}" in known:
             return Key(*file, kind, pem, f"{kind}-{checksum}")
-    kind = _kind(_der_of_public(pem))
+    kind, _, _ = _public(pem)
     return Key(*file, kind, pem, f"{kind}-{checksum}")
 
 
@@ -154,34 +160,56 @@ def _pem(raw: bytes) -> bytes:
     return b"-----BEGIN PRIVATE KEY-----\n" + text + b"-----END PRIVATE KEY-----\n"
 
 
-def _der_of_public(pem: bytes) -> bytes:
-    """The public key of a private key, in DER. Raises KeyFault."""
+def _public(pem: bytes) -> tuple[str, str, int]:
+    """The type, the public key in base64 (as in the DNS) and the bits of a private key. Raises
+    KeyFault, and ServerError without OpenSSL."""
     import base64
 
     text = pem.decode("ascii", "replace")
-    code, out, _ = run(["openssl", "pkey", "-pubout", "-passin", "pass:"], stdin=text)
-    lines = [line for line in out.split("\n") if not line.startswith("-----")]
-    if code or not out.startswith("-----BEGIN PUBLIC KEY-----"):
+    options = ["-pubout", "-text_pub", "-passin", "pass:"]
+    code, out, _ = run(["openssl", "pkey", *options], stdin=text)
+    match = re.search(r"-----BEGIN PUBLIC KEY-----([A-Za-z0-9+/=\s]+)-----END", out)
+    if code or not match:
         raise KeyFault("OpenSSL can't read it as a private key without a passphrase")
-    return base64.b64decode("".join(lines))
+    public = "".join(match[1].split())
+    der = base64.b64decode(public)
+    if der.startswith(_ED25519_PUBLIC):
+        octets = der.removeprefix(_ED25519_PUBLIC)
+        return dkim.ED25519, base64.b64encode(octets).decode(), 8 * len(octets)
+    bits = re.search(r"\((\d+) bit", out)
+    if _RSA not in der[:40] or not bits:
+        raise KeyFault("DKIM knows only keys of RSA and Ed25519")
+    return dkim.RSA, public, int(bits[1])
 
 
-def _kind(public: bytes) -> str:
-    if public.startswith(_ED25519_PUBLIC):
-        return dkim.ED25519
-    if _RSA in public[:40]:
-        return dkim.RSA
-    raise KeyFault("DKIM knows only keys of RSA and Ed25519")
+def public_part(key: Key) -> DkimKey:
+    """The public part of a key. Raises KeyFault and ServerError."""
+    return DkimKey(key.selector, *_public(key.pem), key.file)
 
 
-def record(key: Key) -> str:
-    """The value of the DNS record of a key. Raises KeyFault and ServerError."""
-    import base64
+def load_public_part(folder: ConfigFolder, file: KeyFile) -> DkimKey:
+    """The public part of the key of a file. A user who may not read the key gets it from the file
+    with its DNS record. Raises KeyFault and ServerError."""
+    try:
+        return public_part(load(folder, file))
+    except KeyDenied:
+        if key := _published(folder, file):
+            return key
+        raise
 
-    public = _der_of_public(key.pem)
-    if key.kind == dkim.ED25519:
-        public = public.removeprefix(_ED25519_PUBLIC)
-    return dkim.record(key.kind, base64.b64encode(public).decode())
+
+def _published(folder: ConfigFolder, file: KeyFile) -> DkimKey | None:
+    """The public part of a key as the file with its DNS record has it; None without one."""
+    name = file.file.removesuffix(dkim.PRIVATE) + dkim.RECORD
+    if file.file.endswith(dkim.RSPAMD_PRIVATE):
+        name = file.file.removesuffix(dkim.RSPAMD_PRIVATE) + dkim.RSPAMD_PUBLIC
+    try:
+        text = folder.look(name, _MAX_BYTES)[0].decode("ascii", "replace")
+    except OSError:
+        return None
+    value = "".join(re.findall(r'"([^"]*)"', text))
+    public = public_key(value)
+    return DkimKey(file.selector, key_type(value), public, 0, file.file) if public else None
 
 
 def generate(kind: str, bits: int) -> bytes:

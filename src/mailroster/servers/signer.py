@@ -17,6 +17,7 @@ import time
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from mailroster.analysis.dns.dkim_record import record_name
 from mailroster.base.findings import (
     ERROR,
     WARNING,
@@ -170,7 +171,7 @@ class Signer:
         known = {key.digest for key in live.values()}
         for folder in self._folders:
             for file in dkim_keys.key_files(folder):
-                name = dkim.record_name(file.domain, file.selector)
+                name = record_name(file.domain, file.selector)
                 if name in keys:
                     continue
                 try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mailroster.base.dns import FAILED, ROOT, Answer, Delegation, is_within
 from mailroster.base.findings import Refused, TryAgain
+from mailroster.base.setting_rules import DNS_PORT
 from mailroster.system.dns_messages import (
     ALIASES_MAX,
     is_referral,
@@ -28,11 +29,10 @@ if TYPE_CHECKING:
 ANSWER_S, TOTAL_S = 4.0, 120.0
 #: The most servers of a zone that are asked.
 _SERVERS_MAX = 8
-_PORT = 53
 _RESOLV_CONF = "/etc/resolv.conf"
 _MISSING = (
-    "--check needs dnspython, which is not installed; install Debian's package python3-dnspython, "
-    "or 'mailroster[dns]' with pip"
+    "questions to the DNS need dnspython, which is not installed; install Debian's package "
+    "python3-dnspython, or 'mailroster[dns]' with pip"
 )
 _NO_AUTHORITY = "it is not an authority for the zone"
 
@@ -53,7 +53,7 @@ def system_resolvers() -> list[Server]:
         text = ""
     lines = [line.split() for line in text.splitlines()]
     servers = [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
-    return [(server, _PORT) for server in servers[:3]] or [("127.0.0.1", _PORT)]
+    return [(server, DNS_PORT) for server in servers[:3]] or [("127.0.0.1", DNS_PORT)]
 
 
 class NameServers:
@@ -69,7 +69,7 @@ class NameServers:
         domain: str,
         resolvers: Sequence[Server] = (),
         only: Server | None = None,
-        port: int = _PORT,
+        port: int = DNS_PORT,
         answer_s: float = ANSWER_S,
         total_s: float = TOTAL_S,
     ) -> None:

@@ -7,7 +7,8 @@ import dns.zone
 import pytest
 
 from mailroster.analysis.dns.advice import advised, spf_text
-from mailroster.analysis.dns.facts import DkimKey, Facts, Machine, facts_of, is_public
+from mailroster.analysis.dns.dkim_record import DkimKey
+from mailroster.analysis.dns.facts import Facts, Machine, facts_of, is_public
 from mailroster.analysis.dns.record import NEEDED, Record, zone_text
 from mailroster.base.settings import Settings, Sources, load
 from mailroster.roster.documents.document import Document

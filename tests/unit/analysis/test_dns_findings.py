@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from mailroster.analysis.dns.facts import DkimKey, Machine
+from mailroster.analysis.dns.dkim_record import DkimKey
+from mailroster.analysis.dns.facts import Machine
 from mailroster.base.dns import WebFile
 from mailroster.base.findings import ERROR, INFO, WARNING, Finding
 from tests.support.name_server import BOGUS, REFUSED, SERVFAIL, SILENT, NameServer

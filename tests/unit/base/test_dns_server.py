@@ -2,8 +2,7 @@
 
 import pytest
 
-from mailroster.base.setting_rules import fault
-from mailroster.system.dns import split_server
+from mailroster.base.setting_rules import fault, name_server
 
 
 @pytest.mark.parametrize(
@@ -16,9 +15,12 @@ from mailroster.system.dns import split_server
 )  # fmt: skip
 def test_an_address_with_or_without_a_port(text: str, expected: tuple[str, int]) -> None:
     assert fault("dns_server", text) == ""
-    assert split_server(text) == expected
+    assert name_server(text) == expected
 
 
-@pytest.mark.parametrize("text", ["ns.example.com", "127.0.0.1:0", "127.0.0.1:x", ":53", "[::1]x"])
+@pytest.mark.parametrize(
+    "text", ["ns.example.com", "127.0.0.1:0", "127.0.0.1:x", ":53", "[::1]x", "::1]"]
+)
 def test_anything_else_is_refused(text: str) -> None:
+    assert name_server(text) is None
     assert "is not a DNS server" in fault("dns_server", text)

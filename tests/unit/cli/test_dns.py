@@ -132,7 +132,7 @@ def test_without_check_nothing_is_asked(home: Folder) -> None:
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "v=DKIM1; k=rsa; p=" in done.stdout
+    assert "v=DKIM1; h=sha256; k=rsa; p=" in done.stdout
 
 
 def test_as_json_each_record_has_its_reason(home: Folder) -> None:

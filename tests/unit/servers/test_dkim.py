@@ -98,26 +98,6 @@ def test_the_server_itself_is_signed_by_the_nearest_domain(hostname: str, signed
     assert table == f"*@x.com mail._domainkey.x.com\n{added}"
 
 
-def test_a_record_is_split_into_strings_that_dns_accepts() -> None:
-    value = dkim.record(dkim.RSA, "A" * 700)
-    line = dkim.zone_line("mail._domainkey.x.com", value)
-    strings = line.partition("( ")[2].removesuffix(" )").split(" ")
-    assert line.startswith("mail._domainkey.x.com. IN TXT ( ")
-    assert "".join(line.split('"')[1::2]) == value
-    assert all(len(part) <= 255 + 2 for part in line.split('"')) and len(strings) > 3
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ("v=DKIM1; k=rsa; p=AB CD", "ABCD"), ("p=AB", "AB"), ("v=DKIM1; p=", ""), ("", ""),
-        ("v=DKIM1; sp=x; p = A=B", "A=B"),
-    ],
-)  # fmt: skip
-def test_the_public_key_of_a_record(value: str, expected: str) -> None:
-    assert dkim.public_key(value) == expected
-
-
 @pytest.mark.parametrize("rotation", [Rotation("b", "a"), Rotation("2026a", "mail", 1_790_000_000)])
 def test_a_rotation_is_read_as_it_was_written(rotation: Rotation) -> None:
     assert dkim.parse_rotation(dkim.rotation_text(rotation)) == rotation

@@ -29,7 +29,7 @@ def test_a_new_key_is_read_with_its_record(tmp_path: Path, kind: str) -> None:
     (file,) = dkim_keys.key_files(ConfigFolder(str(tmp_path)))
     key = dkim_keys.load(ConfigFolder(str(tmp_path)), file)
     assert (key.domain, key.selector, key.kind, key.pem) == ("x.com", "mail", kind, raw)
-    assert dkim_keys.record(key).startswith(f"v=DKIM1; h=sha256; k={kind}; p=")
+    assert dkim_keys.public_part(key).text().startswith(f"v=DKIM1; h=sha256; k={kind}; p=")
     assert stat.S_IMODE((tmp_path / file.file).stat().st_mode) == 0o600
     assert sorted(os.listdir(tmp_path / "opendkim/keys/x.com")) == ["mail.private", "mail.txt"]
 
@@ -68,11 +68,11 @@ def test_the_formats_of_rspamd_are_read(tmp_path: Path) -> None:
     """Base64 of the seed of an Ed25519 key, alone or with the public key behind it; DER of RSA."""
     raw = pem()
     der = base64.b64decode(b"".join(raw.split(b"\n")[1:-2]))
-    expected = dkim_keys.record(dkim.Key("x.com", "mail", "", dkim.ED25519, raw, ""))
+    expected = dkim_keys.public_part(dkim.Key("x.com", "mail", "", dkim.ED25519, raw, "")).text()
     for more in (b"", bytes(32)):
         (tmp_path / "key").write_bytes(base64.b64encode(der[-32:] + more) + b"\n")
         key = load(tmp_path, "key")
-        assert (key.kind, dkim_keys.record(key)) == (dkim.ED25519, expected)
+        assert (key.kind, dkim_keys.public_part(key).text()) == (dkim.ED25519, expected)
     argv = ["openssl", "pkey", "-outform", "DER"]
     rsa = subprocess.run(argv, input=pem(dkim.RSA), capture_output=True, check=True).stdout
     (tmp_path / "key").write_bytes(base64.b64encode(rsa))

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Iterator
 
+from mailroster.analysis.dns.dkim_record import record_name
 from mailroster.analysis.dns.facts import Facts, family, is_address, is_public, reverse_name
 from mailroster.analysis.dns.record import ADVISED, NEEDED, OPTIONAL, Record
 from mailroster.analysis.dns.sts import STS_PATH, policy_lines
@@ -51,7 +52,7 @@ def _senders(facts: Facts) -> Iterator[Record]:
         )  # fmt: skip
     for key in facts.machine.keys:
         yield Record(
-            f"{key.selector}._domainkey.{domain}", "TXT", (key.text(),), NEEDED,
+            record_name(domain, key.selector), "TXT", (key.text(),), NEEDED,
             f"The public key of the DKIM signatures of this server ({key.file}).",
         )  # fmt: skip
     yield Record(f"_dmarc.{domain}", "TXT", (dmarc_text(facts),), NEEDED, _dmarc_reason(facts))

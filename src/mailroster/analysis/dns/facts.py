@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from mailroster.analysis.dns.dkim_record import DkimKey
 from mailroster.base.settings import Settings
 from mailroster.roster.roster import Roster
 
@@ -41,21 +42,6 @@ _NOT_PUBLIC = tuple(
     )
 )
 _PREFERRED_CA = "letsencrypt.org"
-
-
-class DkimKey(NamedTuple):
-    """The public part of a DKIM key. `public` is Base64: of RSA the SubjectPublicKeyInfo, of
-    Ed25519 the 32 octets (RFC 8463). `bits` is 0 if it is not known."""
-
-    selector: str
-    kind: str  # rsa or ed25519
-    public: str
-    bits: int
-    file: str  # relative to the config folder
-
-    def text(self) -> str:
-        """The text of its record (RFC 6376, 3.6.1)."""
-        return f"v=DKIM1; k={self.kind}; p={self.public}"
 
 
 class Machine(NamedTuple):

@@ -1,11 +1,10 @@
 """Checks of SPF, DKIM and DMARC."""
 
-import base64
-import binascii
 from collections.abc import Iterator
 
-from mailroster.analysis.dns import spf
-from mailroster.analysis.dns.facts import DkimKey, is_public
+from mailroster.analysis.dns import dkim_record, spf
+from mailroster.analysis.dns.dkim_record import DkimKey
+from mailroster.analysis.dns.facts import is_public
 from mailroster.analysis.dns.subject import Subject, failures, place, shown
 from mailroster.analysis.dns.tags import is_version, mail_uris, tags_of, versioned
 from mailroster.base.address import split
@@ -122,7 +121,7 @@ def dkim_findings(subject: Subject) -> Iterator[Finding]:
 
 def _key_findings(subject: Subject, key: DkimKey) -> Iterator[Finding]:
     """Findings about one key, and its record."""
-    name = f"{key.selector}._domainkey.{subject.facts.domain}"
+    name = dkim_record.record_name(subject.facts.domain, key.selector)
     where = place(name, "TXT")
     if key.kind == "rsa" and 0 < key.bits < _RSA_BITS:
         message = f"the key {key.file} has {key.bits} bits only"
@@ -151,28 +150,16 @@ def _key_record_findings(subject: Subject, key: DkimKey, name: str, text: str) -
         message = f"the record is no DKIM key: {shown(text)!r}"
         yield Finding(where, ERROR, "malformed-dkim", message, hint)
         return
-    public = "".join(tags["p"].split())
+    public = dkim_record.public_key(text)
     if not public:
         message = f"the record says that the key {key.file} is revoked (an empty p=)"
         yield Finding(where, ERROR, "wrong-dkim", message, hint)
-    elif tags.get("k", "rsa").lower() != key.kind or not _is_same_key(public, key):
+    elif dkim_record.key_type(text) != key.kind or not dkim_record.is_same_key(public, key.public):
         message = f"the record has another key than {key.file}, so no signature is valid"
         yield Finding(where, ERROR, "wrong-dkim", message, hint)
     elif "y" in tags.get("t", "").replace(" ", "").split(":"):
         message = "the record says that the key is only a test (t=y), so signatures don't count"
         yield Finding(where, WARNING, "dkim-test-mode", message, "remove t=y from the record")
-
-
-def _is_same_key(public: str, key: DkimKey) -> bool:
-    """Whether a published key is that of a file. Of RSA the form of RFC 6376 (RSAPublicKey), which
-    is the end of the usual one, is the same key."""
-    if public == key.public:
-        return True
-    try:
-        published, own = base64.b64decode(public, validate=True), base64.b64decode(key.public)
-    except (binascii.Error, ValueError):
-        return False
-    return published == own or (len(published) > len(own) - 30 > 0 and own.endswith(published))
 
 
 def dmarc_findings(subject: Subject) -> Iterator[Finding]:

@@ -1,5 +1,5 @@
-"""DKIM (RFC 6376): the files of keys in a config folder, which keys sign, the DNS record of a key,
-and the files of OpenDKIM (opendkim.conf(5)). Pure text.
+"""DKIM (RFC 6376): the files of keys in a config folder, which keys sign, and the files of
+OpenDKIM (opendkim.conf(5)). Pure text.
 
     opendkim/keys/example.com/mail.private               a key in PEM format
     rspamd/dkim/rsa-2048-mail-example.com.private.txt    PEM; for Ed25519 also base64 of the seed
@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from mailroster.analysis.dns.dkim_record import record_name
 from mailroster.base import address
 from mailroster.base.findings import ParseError
 from mailroster.base.layout import Layout
@@ -19,7 +20,7 @@ from mailroster.base.layout import Layout
 OPENDKIM_KEYS, RSPAMD_KEYS = "opendkim/keys", "rspamd/dkim"
 SIGNING_TABLE = "opendkim/SigningTable"
 PRIVATE, RECORD = ".private", ".txt"
-RSPAMD_PRIVATE = ".private.txt"
+RSPAMD_PRIVATE, RSPAMD_PUBLIC = ".private.txt", ".public.txt"
 RSA, ED25519 = "rsa", "ed25519"
 KINDS = (RSA, ED25519)
 SIZES = (1024, 2048, 4096)
@@ -34,8 +35,6 @@ OWN_MAIL = "bounce, notify"
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _RSPAMD = re.compile(r"(?:rsa-[0-9]+|ed25519)-(.+)")
-#: A string of a TXT record has at most 255 octets (RFC 1035, 3.3.14).
-_STRING_MAX = 250
 
 
 class KeyFile(NamedTuple):
@@ -70,11 +69,6 @@ class Rotation(NamedTuple):
 
     def signing(self) -> str:
         return self.new if self.since else self.old
-
-
-def record_name(domain: str, selector: str) -> str:
-    """The name of the DNS record of a key, without the final dot."""
-    return f"{selector}._domainkey.{domain}"
 
 
 def selector_fault(selector: str) -> str:
@@ -156,29 +150,6 @@ def chosen(
 
         result.append(min(group, key=rank))
     return sorted(result, key=lambda key: (key.domain, key.kind))
-
-
-# -- the DNS record
-
-
-def record(kind: str, public: str) -> str:
-    """The value of the DNS record, as one string. `public`: base64 of the public key (RFC 6376,
-    3.6.1; RFC 8463, 4)."""
-    return f"v=DKIM1; h=sha256; k={kind}; p={public}"
-
-
-def zone_line(name: str, value: str) -> str:
-    """A record as a line of a zone file (RFC 1035, 5.1)."""
-    parts = [value[i : i + _STRING_MAX] for i in range(0, len(value), _STRING_MAX)]
-    strings = " ".join(f'"{part}"' for part in parts)
-    return f"{name}. IN TXT ( {strings} )"
-
-
-def public_key(value: str) -> str:
-    """The public key in the value of a DNS record: its `p=`, without blanks; "" if it has none, or
-    if the key is revoked."""
-    tags = (tag.partition("=") for tag in value.split(";"))
-    return next(("".join(text.split()) for name, _, text in tags if name.strip() == "p"), "")
 
 
 # -- the file of a rotation

@@ -17,8 +17,9 @@ ROOT = Path(mailroster.__file__).parent
 ROOMS = {
     "base": "address client_network content dns end_date findings layout services setting_rules "
     "settings sizes spelling",
-    "system": "beneath boot clock file_lock files folder_lock folder_trust https log log_file "
-    "name_servers pid_file processes programs routes sd_notify sockets stability threads",
+    "system": "beneath boot clock closed_folders file_lock files folder_lock folder_trust https "
+    "log log_file name_servers pid_file processes programs routes sd_notify sockets "
+    "stability threads",
     "roster": "documents dovecot formats plan roster",
     "routing": "change incoming lookups router senders trace",
     "edits": "accounts aliases app_passwords bulk expiry locks notes patterns relays rename rows "

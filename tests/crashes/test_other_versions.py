@@ -15,9 +15,8 @@ from mailroster.publish.targets import sqlite_table
 from mailroster.roster.formats.quotas import Quota
 from mailroster.servers.config.dovecot.schema import (
     ACCOUNT,
-    MASTER,
     SCHEMA_VERSION,
-    SPELLING,
+    SHAPES,
     AccountRow,
     Shape,
 )
@@ -42,7 +41,7 @@ class Program(NamedTuple):
     def put_in_place(self, patch: pytest.MonkeyPatch) -> None:
         shape = Shape(ACCOUNT.table, ACCOUNT.key, self.row, self.version, ACCOUNT.unit)
         for module in (sqlite_table, marks):
-            patch.setattr(module, "SHAPES", (shape, MASTER, SPELLING))
+            patch.setattr(module, "SHAPES", (shape, *SHAPES[1:]))
         patch.setattr(destinations, "ACCOUNT", shape)
         patch.setattr(marks, "SCHEMA_VERSION", SCHEMA_VERSION - ACCOUNT.version + self.version)
         patch.setattr(dovecot, "AccountRow", self.row)

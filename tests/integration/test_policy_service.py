@@ -16,6 +16,7 @@ import pytest
 from mailroster.base.layout import Layout
 from mailroster.servers import running
 from tests.support.instance import HASH, PASSWORD, Instance, until
+from tests.support.processes import children
 
 SETTINGS = {"spoof_protection": True, "spoof_catch_all": True, "quota_warnings": "none"}
 USERS = ("full", "free", "moved", "kept", "ann", "bob", "qa", "test1", "lost")
@@ -345,7 +346,9 @@ def test_without_its_socket_mail_goes_on(post: Instance, alone: Path) -> None:
 def test_with_dovecot_silent_mail_goes_on(post: Instance, alone: Path) -> None:
     dovecot = running.dovecot_pid(Layout(str(alone)))
     assert dovecot is not None
-    os.kill(dovecot, signal.SIGTERM)
+    # Its processes would serve their clients until these leave (shutdown_clients).
+    for pid in [dovecot, *children(dovecot)]:
+        os.kill(pid, signal.SIGKILL)
     until(lambda: running.dovecot_pid(Layout(str(alone))) is None)
     until(lambda: asked(post, "free@x.com", "team@x.com", "full@x.com") == [250] * 3)
     assert "policy: " in (post.home / "mail-logs/policy.log").read_text()

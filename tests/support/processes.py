@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 
 from tests.support.instance import Instance
 
@@ -33,6 +34,12 @@ def of(instance: Instance) -> dict[int, str]:
         for pid, (session, command) in entries.items()
         if pid in named or session in sessions
     }
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    done = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True)
+    return [*map(int, done.stdout.split())]
 
 
 def open_ports(instance: Instance) -> list[str]:

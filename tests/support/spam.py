@@ -8,6 +8,7 @@ from pathlib import Path
 from mailroster.base.layout import Layout
 from mailroster.servers import running
 from tests.support.instance import Clients, Instance, until
+from tests.support.processes import children
 
 _GTUBE = "JS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 #: Texts for which Rspamd refuses a message, and marks it as spam (with TESTABLE).
@@ -45,8 +46,7 @@ def pid(instance: Instance) -> int:
 def pids(instance: Instance) -> list[int]:
     """All processes of its Rspamd; the main process is the first."""
     main = pid(instance)
-    done = subprocess.run(["pgrep", "-P", str(main)], capture_output=True, text=True)
-    return [main, *map(int, done.stdout.split())]
+    return [main, *children(main)]
 
 
 def stop_all(instance: Instance) -> None:

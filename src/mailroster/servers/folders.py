@@ -5,26 +5,17 @@ import os
 import pwd
 import stat
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 from mailroster.servers import ownership
 from mailroster.servers.prerequisites import check_passable
 from mailroster.system import beneath, log_file
+from mailroster.system.closed_folders import Folder
 from mailroster.system.files import make_folder
 
 #: Folders with sockets lie so many levels below Dovecot's base_dir.
 _SOCKET_DEPTH = 3
-
-
-class Folder(NamedTuple):
-    """A folder with its owner and mode."""
-
-    path: str
-    mode: int
-    uid: int = 0
-    gid: int = 0
 
 
 def table_folders(settings: Settings, layout: Layout) -> list[Folder]:

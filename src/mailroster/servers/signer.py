@@ -34,7 +34,8 @@ from mailroster.servers import dkim_keys, running
 from mailroster.servers.config import dkim
 from mailroster.servers.config.dkim import Key
 from mailroster.system import processes
-from mailroster.system.files import ABSENT, Disk, identity, make_folder, read
+from mailroster.system.closed_folders import Folder, make_closed
+from mailroster.system.files import ABSENT, Disk, identity, read
 from mailroster.system.folder_lock import FolderLock
 from mailroster.system.programs import run
 from mailroster.system.stability import Settling
@@ -246,20 +247,14 @@ class Signer:
 
     def _make_folders(self, folder: str, uid: int, gid: int) -> None:
         layout = self._layout
-        for path, owner, mode in (
-            (layout.signer_folder, (0, gid), 0o710),
-            (folder, (0, gid), 0o710),
-            (layout.signer_keys, (0, gid), 0o710),
-            (layout.signer_sockets, (uid, gid), 0o750),
-        ):
-            if not os.path.isdir(path):
-                make_folder(path)
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                os.fchown(fd, *owner)
-                os.fchmod(fd, mode)
-            finally:
-                os.close(fd)
+        make_closed(
+            (
+                Folder(layout.signer_folder, 0o710, 0, gid),
+                Folder(folder, 0o710, 0, gid),
+                Folder(layout.signer_keys, 0o710, 0, gid),
+                Folder(layout.signer_sockets, 0o750, uid, gid),
+            )
+        )
 
     def _copy(self, key: Key, uid: int, gid: int) -> None:
         """Writes the copy of a key. An existing one has its content already, and gets its owner:

@@ -33,6 +33,7 @@ from mailroster.servers.live_scripts import OLDER_S
 from mailroster.servers.sievec import binary, compile_scripts
 from mailroster.store.links import ConfigFolder
 from mailroster.system import log_file, processes
+from mailroster.system.closed_folders import Folder, make_closed
 from mailroster.system.files import Disk, Identity, identity, make_folder, read, reason
 from mailroster.system.folder_lock import FolderLock
 from mailroster.system.programs import run
@@ -260,23 +261,17 @@ class SpamFilter:
     def _make_folders(self) -> None:
         layout, user = self._layout, _user()
         postfix, mail = pwd.getpwnam(GROUP).pw_gid, self._settings.vmail_gid
-        for path, owner, mode in (
-            (layout.filter_folder, (0, 0), 0o711),
-            (layout.filter_config, (0, user.pw_gid), 0o750),
-            (layout.filter_data, (user.pw_uid, user.pw_gid), 0o700),
-            (os.path.dirname(layout.filter_socket), (user.pw_uid, postfix), 0o2710),
-            (os.path.dirname(layout.filter_control), (user.pw_uid, mail), 0o710),
-            (layout.spam_sieve, (0, mail), 0o2750),
-            (layout.spam_programs, (0, mail), 0o2750),
-        ):
-            if not os.path.isdir(path):
-                make_folder(path)
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                os.fchown(fd, *owner)
-                os.fchmod(fd, mode)
-            finally:
-                os.close(fd)
+        make_closed(
+            (
+                Folder(layout.filter_folder, 0o711, 0, 0),
+                Folder(layout.filter_config, 0o750, 0, user.pw_gid),
+                Folder(layout.filter_data, 0o700, user.pw_uid, user.pw_gid),
+                Folder(os.path.dirname(layout.filter_socket), 0o2710, user.pw_uid, postfix),
+                Folder(os.path.dirname(layout.filter_control), 0o710, user.pw_uid, mail),
+                Folder(layout.spam_sieve, 0o2750, 0, mail),
+                Folder(layout.spam_programs, 0o2750, 0, mail),
+            )
+        )
 
     def _write_local(self) -> bool:
         folder, files = f"{self._layout.filter_config}/local.d", rspamd.local_files(self._settings)

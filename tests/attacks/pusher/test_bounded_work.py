@@ -230,7 +230,7 @@ def test_check_shows_a_thousand_findings_of_a_kind_and_counts_all(
     assert done.stdout.count("4,000 more findings of this kind are not shown") == 1
     assert done.stdout.count("leads to a loop") == 1000
     if form == "text":
-        assert done.stderr == "setup: 5000 errors; 1 note (setup check --info)\n"
+        assert done.stderr == "setup: 5000 errors; 2 notes (setup check --info)\n"
         assert "4,000 more" in done.stdout.splitlines()[-1]
     if form == "json":
         assert {found["code"] for found in json.loads(done.stdout)} == {"unreasonable-alias"}

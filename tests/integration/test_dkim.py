@@ -22,16 +22,9 @@ if header :contains "subject" "told" {
 
 
 @pytest.fixture(scope="module")
-def dns() -> Iterator[Dns]:
-    server = Dns()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
 def signing(dns: Dns) -> Iterator[Instance]:
     """An instance that signs; its DNS has the records."""
-    instance = Instance(dns_server=f"127.0.0.1:{dns.port}", hostname="mail.own.example")
+    instance = Instance(dns_server=dns.place, hostname="mail.own.example")
     try:
         names = (ALICE, BOB, CARA)
         instance.file("postfix-accounts.cf").write_text("".join(f"{n}|{HASH}\n" for n in names))

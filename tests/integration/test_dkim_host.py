@@ -13,13 +13,6 @@ OUTSIDE = "friend@elsewhere.example"
 
 
 @pytest.fixture(scope="module")
-def dns() -> Iterator[Dns]:
-    server = Dns()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
 def host(dns: Dns) -> Iterator[Host]:
     """It keeps mail to elsewhere in its queue; the records of its keys are in DNS."""
     found = Host()

@@ -20,16 +20,9 @@ ALICE, CARA = "alice@own.example", "cara@second.example"
 
 
 @pytest.fixture(scope="module")
-def dns() -> Iterator[Dns]:
-    server = Dns()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
 def live(dns: Dns) -> Iterator[Instance]:
     """An instance that was started without a key."""
-    instance = Instance(dns_server=f"127.0.0.1:{dns.port}", hostname="mail.own.example")
+    instance = Instance(dns_server=dns.place, hostname="mail.own.example")
     try:
         names = (ALICE, CARA, "dora@third.example", "emil@fourth.example", "fay@fifth.example")
         instance.file("postfix-accounts.cf").write_text("".join(f"{n}|{HASH}\n" for n in names))
@@ -110,7 +103,7 @@ def test_a_key_that_is_copied_by_hand_signs(live: Instance, dns: Dns) -> None:
         key = keys / f"copied-{selector}.example/{selector}.private"
         (keys / "third.example").mkdir(exist_ok=True)
         shutil.copy(key, keys / f"third.example/{selector}.private")
-        dns.records[f"{selector}._domainkey.third.example"] = dns.records[
+        dns.texts[f"{selector}._domainkey.third.example"] = dns.texts[
             f"{selector}._domainkey.copied-{selector}.example"
         ]
     becomes_signed(live, dns, "dora@third.example", "by hand", "late.third.example")
@@ -120,7 +113,7 @@ def test_a_key_that_is_copied_by_hand_signs(live: Instance, dns: Dns) -> None:
         keys / "third.example/late.private",
         rspamd / "rsa-2048-mail-fourth.example.private.txt",
     )
-    dns.records["mail._domainkey.fourth.example"] = dns.records["late._domainkey.third.example"]
+    dns.texts["mail._domainkey.fourth.example"] = dns.texts["late._domainkey.third.example"]
     becomes_signed(live, dns, "emil@fourth.example", "of rspamd", "mail.fourth.example")
 
 

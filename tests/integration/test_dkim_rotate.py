@@ -15,15 +15,8 @@ DAY_S = 24 * 3600
 
 
 @pytest.fixture(scope="module")
-def dns() -> Iterator[Dns]:
-    server = Dns()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
 def server(dns: Dns) -> Iterator[Instance]:
-    instance = Instance(dns_server=f"127.0.0.1:{dns.port}", hostname="mail.own.example")
+    instance = Instance(dns_server=dns.place, hostname="mail.own.example")
     try:
         instance.file("postfix-accounts.cf").write_text(f"{ALICE}|{HASH}\n")
         publish(instance, dns)
@@ -43,10 +36,10 @@ def test_the_new_key_signs_when_dns_has_its_record(server: Instance, dns: Dns) -
     assert "mail signs until DNS has this record" in shown
     assert signed(server, dns, "rotation begins") == ["mail.own.example"]
     line = next(line for line in shown.split("\n") if " IN TXT " in line)
-    old = dns.records["mail._domainkey.own.example"]
-    dns.records["next._domainkey.own.example"] = old  # the wrong key
+    old = dns.texts["mail._domainkey.own.example"]
+    dns.texts["next._domainkey.own.example"] = old  # the wrong key
     assert "mail signs until" in server.setup("dkim", "rotate", "own.example")
-    dns.records["next._domainkey.own.example"] = None  # SERVFAIL
+    dns.texts["next._domainkey.own.example"] = None  # SERVFAIL
     done = server.run("dkim", "rotate", "own.example")
     assert "mail signs until" in done.stdout and "DNS does not answer" in done.stderr
     assert signed(server, dns, "wrong record") == ["mail.own.example"]
@@ -68,7 +61,7 @@ def test_the_old_key_is_removed_after_seven_days(server: Instance, dns: Dns) -> 
         server.setup("dkim", "rotate", "own.example")
         assert (keys / "mail.private").exists() is expected
     assert sorted(path.name for path in keys.iterdir()) == ["next.private", "next.txt"]
-    del dns.records["mail._domainkey.own.example"]
+    del dns.texts["mail._domainkey.own.example"]
     assert signed(server, dns, "old key is gone") == ["next.own.example"]
 
 

@@ -46,11 +46,10 @@ def redis() -> Iterator[Redis]:
 
 @pytest.fixture(scope="module")
 def dns() -> Iterator[Dns]:
-    server = Dns()
-    server.records["elsewhere.test"] = ["v=spf1 ip4:192.0.2.1 -all"]
-    server.records["_dmarc.elsewhere.test"] = ["v=DMARC1; p=reject"]
-    yield server
-    server.close()
+    with Dns().running() as server:
+        server.texts["elsewhere.test"] = ["v=spf1 ip4:192.0.2.1 -all"]
+        server.texts["_dmarc.elsewhere.test"] = ["v=DMARC1; p=reject"]
+        yield server
 
 
 @pytest.fixture(scope="module")

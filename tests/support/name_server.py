@@ -6,6 +6,7 @@ import struct
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Self
 
 import dns.exception
 import dns.flags
@@ -88,7 +89,7 @@ class NameServer:
         return f"{self.address}:{self.port}"
 
     @contextmanager
-    def running(self) -> "Iterator[NameServer]":
+    def running(self) -> Iterator[Self]:
         threads = [threading.Thread(target=run, daemon=True) for run in (self._serve, self._listen)]
         for thread in threads:
             thread.start()
@@ -124,8 +125,10 @@ class NameServer:
             except OSError:
                 return
             with session, session.makefile("rb") as file:
-                size = struct.unpack("!H", file.read(2))[0]
-                reply = self._reply(file.read(size), 65535)
+                head = file.read(2)
+                if not head:  # a client that only connects
+                    continue
+                reply = self._reply(file.read(struct.unpack("!H", head)[0]), 65535)
                 self.by_tcp += 1
                 if reply:
                     session.sendall(struct.pack("!H", len(reply)) + reply)

@@ -7,7 +7,8 @@ function, `take`, in the event loop, so it must return at once. It knows nothing
 with a report.
 
 Any user of the machine can connect: a request without Dovecot's key is refused, and sizes, times
-and the number of connections have limits.
+and the number of connections have limits. If there are too many, the oldest that has not sent the
+key is closed: so Dovecot can always connect, and keeps its connections.
 """
 
 import asyncio
@@ -119,26 +120,32 @@ class _Listener:
 
     def __init__(self, key: str, take: Take) -> None:
         self._key, self._take = key.encode(), take
-        self._writers: set[asyncio.StreamWriter] = set()
+        #: The connections that have sent the key, and the others, the oldest first.
+        self._proven: set[asyncio.StreamWriter] = set()
+        self._strangers: dict[asyncio.StreamWriter, None] = {}
 
     def close(self) -> None:
-        for writer in [*self._writers]:
+        for writer in [*self._proven, *self._strangers]:
             writer.close()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serves one connection, which Dovecot may use for many reports."""
-        if len(self._writers) >= _CONNECTIONS_MAX:
-            writer.close()
-            return
-        self._writers.add(writer)
+        if len(self._strangers) >= _CONNECTIONS_MAX:
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            oldest.transport.abort()
+        self._strangers[writer] = None
         try:
             wait_s = _REQUEST_S  # only Dovecot may keep a connection open
             while await self._serve_request(reader, writer, wait_s):
                 wait_s = _IDLE_S
+                self._strangers.pop(writer, None)
+                self._proven.add(writer)
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError, TimeoutError):
             pass  # not Dovecot, or it has closed the connection
         finally:
-            self._writers.discard(writer)
+            self._strangers.pop(writer, None)
+            self._proven.discard(writer)
             writer.close()
 
     async def _serve_request(

@@ -329,7 +329,7 @@ def test_a_changed_setting_waits_for_a_restart_and_is_reported(settings: Setting
 def test_ours_without_overrides_is_fine_by_the_servers_programs(settings: Settings) -> None:
     nothing = Overrides("# nothing\n", "# nothing\n", "# nothing\n")
     assert check(nothing, settings, Layout(settings.state)) == []
-    with_reports = settings._replace(block_guessing=True, login_reports_port=10940)
+    with_reports = settings._replace(block_guessing=True, login_reports_port=940)
     assert check(nothing, with_reports, Layout(settings.state)) == [], "before the first start"
     assert postfix.listeners(settings)["127.0.0.1:10025"] == "smtp"
     assert not any(f.severity == ERROR for f in findings(nothing, "", {}, ()))

@@ -207,6 +207,17 @@ def test_a_master_is_blocked_and_gets_the_same_answer(server: Instance) -> None:
     assert not client.logs_in(f"{B}*admin")
 
 
+@pytest.mark.parametrize("name", ["x" * 600, "é" * 600], ids=["long", "other letters"])
+@pytest.mark.parametrize("service", ["imap", "smtp"])
+def test_no_name_hides_guesses_of_the_password_of_a_master(
+    server: Instance, service: str, name: str
+) -> None:
+    """Dovecot checks it before the name of the account, and its answer differs if it is right."""
+    client = Client(server)
+    client.guess(8, f"{name}@x.com*admin", service)
+    until(client.is_blocked)
+
+
 def test_an_account_under_attack_from_everywhere_is_open_to_its_owner(server: Instance) -> None:
     owner = Client(server)
     assert owner.logs_in(SPELT)

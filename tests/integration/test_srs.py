@@ -25,6 +25,8 @@ def server() -> Iterator[Instance]:
     try:
         instance.file("postfix-accounts.cf").write_text(f"{ALICE}|{HASH}\n{BOB}|{HASH}\n")
         instance.file("postfix-virtual.cf").write_text(f"out@own.example {FRIEND}\n")
+        classes = "smtpd_restriction_classes = other\nother = reject\n"
+        instance.file("postfix-main.cf").write_text(classes)
         instance.file(f"{BOB}.dovecot.sieve").write_text(FORWARD)
         instance.start()
         until(lambda: ", live" in instance.setup("sieve", "list"))
@@ -76,6 +78,20 @@ def test_an_address_that_this_server_did_not_make_is_refused(server: Instance) -
     assert server.rcpt("SRS0=aaaa=bb=other.example=victim@own.example")[0] == 550
 
 
+def test_a_rewritten_address_is_no_relay(server: Instance) -> None:
+    """Each forwarded message shows one to its recipient, and postsrsd tells one to every user of
+    the machine. A bounce has no sender."""
+    sender = forwarded(server, AUTHOR, "to be used as a relay").sender
+    for author in (AUTHOR, ALICE, sender):
+        assert server.rcpt(sender, author)[0] == 550
+        assert server.rcpt(f'"{sender.replace("@", chr(34) + "@")}', author)[0] == 550
+    assert server.rcpt(sender, "")[0] == 250
+    with server.smtp("submission") as session:  # a user may send anywhere
+        session.login(ALICE, PASSWORD)
+        session.sendmail(ALICE, [sender], "Subject: of a user\r\n\r\nHello.\r\n")
+    assert taken(server, "of a user").recipients == (AUTHOR,)
+
+
 def test_own_senders_are_not_rewritten_not_even_of_a_new_domain(server: Instance) -> None:
     server.setup("email", "add", "eve@new.example", PASSWORD)
     for sender in (ALICE, "eve@new.example"):
@@ -119,4 +135,4 @@ def test_the_secret_stays(server: Instance) -> None:
     server.stop()
     server.start()
     assert secret.read_text() == before
-    assert server.rcpt(sender)[0] == 250
+    assert server.rcpt(sender, "")[0] == 250

@@ -35,6 +35,8 @@ selector_fault = dkim.selector_fault
 KEPT_S = 7 * 24 * 3600
 #: The time for all questions about one key.
 _DNS_S = 20.0
+#: A rotation that began so much later than now is an error of the clock.
+_SLACK_S = 3600
 #: Domains that a finding names.
 _NAMED = 5
 
@@ -128,9 +130,9 @@ def _file(domain: str, selector: str) -> str:
     return f"{dkim.OPENDKIM_KEYS}/{domain}/{selector}{dkim.PRIVATE}"
 
 
-def _keys(settings: Settings, domain: str) -> list[Key]:
-    """The keys of a domain; those that sign are first. Raises Refused for a file that can't be
-    read as a key."""
+def _keys(settings: Settings, domain: str, *, is_rotating: bool = True) -> list[Key]:
+    """The keys of a domain; those that sign are first. `is_rotating`: a rotation counts. Raises
+    Refused for a file that can't be read as a key."""
     keys: dict[str, Key] = {}
     selectors: dict[str, set[str]] = {}
     rotations: dict[str, Rotation] = {}
@@ -147,7 +149,7 @@ def _keys(settings: Settings, domain: str) -> list[Key]:
                 ) from None
         selectors = {**dkim_keys.preferred(folder), **selectors}
         rotations = {**dkim_keys.rotations(folder), **rotations}
-    signing = dkim.chosen(keys.values(), selectors, rotations)
+    signing = dkim.chosen(keys.values(), selectors, rotations if is_rotating else {})
     return [*signing, *(key for key in keys.values() if key not in signing)]
 
 
@@ -172,21 +174,36 @@ def put_in_force(home: Home) -> None:
 # -- rotations
 
 
-def rotate(home: Home, domain: str, selector: str, bits: int) -> RotationState | None:
-    """Begins the rotation of a domain, or continues the one that is under way; None if that has
-    just ended. Raises Refused."""
+def rotate(
+    home: Home, domain: str, selector: str, bits: int, kind: str = ""
+) -> RotationState | None:
+    """Begins the rotation of a key of a domain, or continues the one that is under way; None if
+    that has just ended. `kind`: the type of the key; "" for RSA, if there is one.
+
+    Raises Refused.
+    """
     settings = home.settings
     rotation = dkim_keys.rotations(_folder(settings)).get(domain)
-    if rotation is None:
-        rotation = _begin(home, domain, selector, bits)
-    elif selector and selector != rotation.new:
+    if rotation is None or rotation.is_over():
+        rotation = _begin(home, domain, selector, kind, is_first=rotation is None)
+    if selector and selector != rotation.new:
         raise Refused(
             f"a rotation of {domain} to the selector {rotation.new!r} is under way; wait until it "
             "ends"
         )
-    if not any(key.selector == rotation.new for key in _keys(settings, domain)):
-        kind = _keys(settings, domain)[0].kind  # a crash came before the new key
-        _create(home, domain, kind, bits, rotation.new)
+    keys = _keys(settings, domain)
+    if not keys:
+        raise Refused(
+            f"the rotation of {domain} has lost its keys; restore "
+            f"{_file(domain, rotation.old)}, or remove {_rotation_file(domain)}"
+        )
+    old = next((key for key in keys if key.selector == rotation.old), keys[0])
+    if kind and kind != old.kind:
+        raise Refused(
+            f"a rotation of the {old.kind} key of {domain} is under way; wait until it ends"
+        )
+    if not any(key.selector == rotation.new for key in keys):
+        _create(home, domain, old.kind, bits, rotation.new)
     reason = ""
     try:
         rotation = _step(settings, domain, rotation, _clock(home.layout))
@@ -196,18 +213,35 @@ def rotate(home: Home, domain: str, selector: str, bits: int) -> RotationState |
     return _state(settings, domain, rotation, reason) if rotation else None
 
 
-def _begin(home: Home, domain: str, selector: str, bits: int) -> Rotation:
+def _begin(home: Home, domain: str, selector: str, kind: str, *, is_first: bool) -> Rotation:
+    """Writes the file of a rotation, before the key: without it the new key could sign before DNS
+    has its record. Returns the rotation that another command has begun at the same time, if there
+    is one. `is_first`: no file of a rotation was there."""
+    config = home.settings.config
     keys = _keys(home.settings, domain)
     if not keys:
         raise Refused(f"{domain} has no DKIM key; create one: setup config dkim domain {domain}")
+    kind = kind or (RSA if any(key.kind == RSA for key in keys) else keys[0].kind)
+    old = next((key for key in keys if key.kind == kind), None)
+    if old is None:
+        hint = f"setup config dkim keytype {kind} domain {domain}"
+        raise Refused(f"{domain} has no DKIM key of the type {kind}; create one: {hint}")
     used = {key.selector for key in keys}
     if selector in used:
         raise Refused(f"{domain} has a key with the selector {selector!r} already; choose another")
-    rotation = Rotation(selector or _free_selector(used), keys[0].selector)
-    # First the file: without it the new key could sign before DNS has its record.
-    new_keys.write_rotation(home.settings.config, domain, rotation)
-    _create(home, domain, keys[0].kind, bits, rotation.new)
+    rotation = Rotation(selector or _free_selector(used), old.selector)
+    if not is_first:
+        new_keys.write_rotation(config, domain, rotation)
+    elif not new_keys.begin_rotation(config, domain, rotation):
+        other = dkim_keys.rotations(_folder(home.settings)).get(domain)
+        if other is None:
+            raise Refused(f"{_rotation_file(domain)} is not a rotation of mailroster; remove it")
+        return other
     return rotation
+
+
+def _rotation_file(domain: str) -> str:
+    return f"{dkim.OPENDKIM_KEYS}/{domain}/{dkim_keys.ROTATION}"
 
 
 def _free_selector(used: Iterable[str]) -> str:
@@ -242,11 +276,29 @@ def _step(settings: Settings, domain: str, rotation: Rotation, clock: Clock) -> 
             return rotation
         rotation = rotation._replace(since=int(time.time()))
         new_keys.write_rotation(settings.config, domain, rotation)
+    elif rotation.since > time.time() + _SLACK_S:
+        # The clock was wrong at that time.
+        rotation = rotation._replace(since=int(time.time()))
+        new_keys.write_rotation(settings.config, domain, rotation)
     elif time.time() - rotation.since >= KEPT_S:
-        old = keys.get(rotation.old)
-        new_keys.end_rotation(settings.config, domain, rotation, [old.file] if old else [])
+        _end(settings, domain, rotation, new.kind)
         return None
     return rotation
+
+
+def _end(settings: Settings, domain: str, rotation: Rotation, kind: str) -> None:
+    """Removes the old key in each of its files. The file of the rotation stays if another key than
+    the new one would sign without it, such as one in the source of an overlay: DNS may no longer
+    have its record."""
+    files = dkim_keys.key_files(_folder(settings))
+    old = [each.file for each in files if each[:2] == (domain, rotation.old)]
+    new_keys.remove_keys(settings.config, old)
+    keys = [key for key in _keys(settings, domain, is_rotating=False) if key.kind == kind]
+    if keys[0].selector == rotation.new:
+        new_keys.remove_rotation(settings.config, domain)
+    else:
+        over = rotation._replace(old=rotation.new)
+        new_keys.write_rotation(settings.config, domain, over)
 
 
 def _is_published(key: Key, server: str) -> bool:
@@ -283,6 +335,8 @@ def advance(settings: Settings, layout: Layout) -> list[str]:
     words."""
     messages = []
     for domain, rotation in dkim_keys.rotations(_folder(settings)).items():
+        if rotation.is_over():
+            continue
         try:
             after = _step(settings, domain, rotation, _clock(layout))
         except (ServerError, Refused) as error:

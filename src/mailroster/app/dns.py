@@ -133,14 +133,12 @@ class StsPolicies:
         return self._known[domain]
 
     def _read(self, domain: str) -> WebFile | None:
-        from ipaddress import ip_address
-
         from mailroster.system.https import fetch
         from mailroster.system.routes import has_route
 
         host = f"mta-sts.{domain}"
         answers = [self._ask(host, kind).first_fields() for kind in ("A", "AAAA")]
-        addresses = [a for answer in answers for a in answer[:2] if ip_address(a).is_global]
+        addresses = [a for answer in answers for a in answer[:2] if _is_on_internet(a)]
         reachable = [address for address in addresses if has_route(address)]
         if not reachable:
             return None
@@ -148,3 +146,17 @@ class StsPolicies:
             return WebFile(fetch(host, reachable, STS_PATH))
         except OSError as error:
             return WebFile("", str(error.strerror or error))
+
+
+def _is_on_internet(text: str) -> bool:
+    """Whether an address leads to the internet. Not one that leads elsewhere by an IPv4 address in
+    it (6to4, ::/96, NAT64 of a site: RFC 8215), by a group or within a site (fec0::/10)."""
+    import ipaddress
+
+    address = ipaddress.ip_address(text)
+    if isinstance(address, ipaddress.IPv6Address):
+        if address in ipaddress.ip_network("64:ff9b::/96"):  # NAT64 (RFC 6052)
+            address = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        elif address not in ipaddress.ip_network("2000::/3") or address.sixtofour is not None:
+            return False
+    return address.is_global and not address.is_multicast

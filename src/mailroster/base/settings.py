@@ -23,7 +23,7 @@ TOML = "mailroster.toml"
 #: The sources of the name of the machine (hosts(5), uname(2)), and the domain if it has none.
 HOSTS, DOMAIN_NAME, NO_DOMAIN = "/etc/hosts", "/proc/sys/kernel/domainname", "localdomain"
 #: The port for reports of logins, if another setting needs them and none is set.
-REPORTS_PORT = 10940
+REPORTS_PORT = 940
 #: The folder of certbot, with a folder for each domain.
 LETS_ENCRYPT = "/etc/letsencrypt/live"
 #: The file in which Traefik keeps its certificates, where docker-mailserver expects it.
@@ -102,8 +102,8 @@ SETTINGS = (
     Setting("rspamd_redis", "MAILROSTER_RSPAMD_REDIS", "", "Redis in which Rspamd keeps what it learns: host:port, or the path of a socket; if empty, it does not learn"),
     Setting("enable_srs", "ENABLE_SRS", False, "rewrite the senders of other domains (SRS), so that forwarded mail passes SPF (docs/topics/srs.md)"),
     Setting("srs_exclude_domains", "SRS_EXCLUDE_DOMAINS", "", "more domains whose senders are not rewritten, separated by commas"),
-    Setting("srs_forward_port", "", 10001, "port of postsrsd on 127.0.0.1, for senders"),
-    Setting("srs_reverse_port", "", 10002, "port of postsrsd on 127.0.0.1, for recipients"),
+    Setting("srs_forward_port", "", 941, "port of postsrsd on 127.0.0.1, for senders"),
+    Setting("srs_reverse_port", "", 942, "port of postsrsd on 127.0.0.1, for recipients"),
     Setting("postmaster_address", "POSTMASTER_ADDRESS", "", "receives mail to postmaster@ and abuse@ of every domain, and to root"),
     Setting("mailbox_size_limit", "POSTFIX_MAILBOX_SIZE_LIMIT", 0, "default quota in bytes; 0: unlimited"),
     Setting("full_text_search", "FULL_TEXT_SEARCH", False, "index the text of all mail, so that searches are quick (docs/topics/search.md)"),
@@ -121,7 +121,7 @@ SETTINGS = (
     Setting("password_cost", "PASSWORD_COST", "", "cost of new hashes: 100000, 12 or t=3,m=65536; if empty, the default of the scheme"),
     Setting("password_min_length", "PASSWORD_MIN_LENGTH", 1, "minimum length of a new password in characters"),
     Setting("main_password_services", "MAIN_PASSWORD_SERVICES", "imap,smtp,pop3,sieve", "the protocols that the passwords of accounts open, or none: then only app passwords do (docs/topics/app-passwords.md)"),
-    Setting("login_reports_port", "LOGIN_REPORTS_PORT", 0, "port of 127.0.0.1 to which Dovecot reports logins, so that the last use of app passwords is known; 0: off, or 10940 if block_guessing is on"),
+    Setting("login_reports_port", "LOGIN_REPORTS_PORT", 0, "port of 127.0.0.1 to which Dovecot reports logins, so that the last use of app passwords is known; 0: off, or 940 if block_guessing is on"),
     Setting("block_guessing", "ENABLE_FAIL2BAN", False, "block clients that guess passwords (docs/topics/blocks.md)"),
     Setting("never_blocked", "NEVER_BLOCKED", "127.0.0.0/8, ::1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 169.254.0.0/16, 100.64.0.0/10, fc00::/7, fe80::/10", "addresses and networks that are never blocked automatically, or none"),
     Setting("password_refused", "PASSWORD_REFUSED", "", "file of refused passwords, one on each line; relative to the config folder"),

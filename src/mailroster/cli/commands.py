@@ -280,6 +280,7 @@ COMMANDS = (
         ("dkim", "rotate"), "DOMAIN", "replace the DKIM key of a domain by a new one, step by step",
         "dkim:rotate",
         (
+            Option("--keytype", "which key of the domain: rsa or ed25519; rsa if there is one", "TYPE"),
             Option("--selector", "the name of the new key; by default year and month", "NAME"),
             Option("--keysize", "1024, 2048 or 4096 bits; 2048 by default", "N"),
             _JSON,

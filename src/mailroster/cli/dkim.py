@@ -15,9 +15,7 @@ _SIZE = "2048"
 def make(call: Call) -> int:
     """Creates the missing keys, and prints the DNS records of all."""
     given = _given(call)
-    kind = given.get("keytype", dkim.RSA).lower()
-    if kind not in dkim.KINDS:
-        raise UsageError(f"keytype {kind!r} is not one of {', '.join(dkim.KINDS)}")
+    kind = _kind(given) or dkim.RSA
     if kind == dkim.ED25519 and "keysize" in given:
         raise UsageError("a key of the type ed25519 has no keysize")
     names = [domain_key(name)[1:] for name in given.get("domain", "").replace(",", " ").split()]
@@ -40,7 +38,7 @@ def rotate(call: Call) -> int:
     """Begins or continues the rotation of the key of a domain."""
     given = _options(call)
     domain = domain_key(call.arguments[0])[1:]
-    state = dkim.rotate(call.home, domain, _selector(given), _bits(given))
+    state = dkim.rotate(call.home, domain, _selector(given), _bits(given), _kind(given))
     if "--json" in call.options:
         print_json(None if state is None else state._asdict() | {"record": state.record._asdict()})
         return 0
@@ -81,6 +79,13 @@ def _given(call: Call) -> dict[str, str]:
             raise UsageError(f"{name} is given twice")
         given[name] = words.pop(0)
     return given
+
+
+def _kind(given: dict[str, str]) -> str:
+    kind = given.get("keytype", "").lower()
+    if kind and kind not in dkim.KINDS:
+        raise UsageError(f"keytype {kind!r} is not one of {', '.join(dkim.KINDS)}")
+    return kind
 
 
 def _bits(given: dict[str, str]) -> int:

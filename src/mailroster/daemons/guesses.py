@@ -11,7 +11,8 @@ An account has `ACCOUNT_GUESSES`, from all clients together, and gets `ACCOUNT_P
 Without any it is closed to clients that have never logged in to it, until it has a few again.
 
 States of a client or an account: unknown, with guesses left, blocked until a time, and blocked
-before. The oldest are forgotten if there are too many.
+before. If there are too many, the oldest are forgotten, but first those that have most of their
+guesses left: one guess at each of many names makes no account forget how often it was guessed.
 """
 
 from collections import OrderedDict
@@ -32,6 +33,8 @@ REMEMBERED = 16
 #: A block that becomes longer by less is not written again.
 _LONGER_S = 60
 CLIENTS_MAX, ACCOUNTS_MAX = 100_000, 50_000
+#: How many of the oldest may stay because they have few guesses left.
+_KEPT_MAX = 64
 
 
 class Guess(NamedTuple):
@@ -93,27 +96,38 @@ _K = TypeVar("_K")
 
 
 class _Recent(OrderedDict[_K, _Bucket], Generic[_K]):
-    """Buckets by key; the one that was not used for the longest time goes first."""
+    """Buckets by key, the one that was not used for the longest time first. There are `most` of
+    them; each has `guesses` when it is full, and gets back `per_second`."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, guesses: float, per_second: float) -> None:
         super().__init__()
-        self._most = most
+        self._most, self._guesses, self._per_second = most, guesses, per_second
 
     def bucket(self, key: _K, left: float, now: float) -> _Bucket:
         if (bucket := self.get(key)) is None:
+            if len(self) >= self._most:
+                self._forget_one(now)
             bucket = self[key] = _Bucket(left, now)
-            if len(self) > self._most:
-                self.popitem(last=False)
         self.move_to_end(key)
         return bucket
+
+    def _forget_one(self, now: float) -> None:
+        for _ in range(_KEPT_MAX):
+            key, bucket = next(iter(self.items()))
+            if bucket.left + (now - bucket.time) * self._per_second >= self._guesses / 2:
+                break
+            self.move_to_end(key)
+        self.popitem(last=False)
 
 
 class Guesses:
     """What is known of clients and accounts."""
 
     def __init__(self, clients_max: int = CLIENTS_MAX, accounts_max: int = ACCOUNTS_MAX) -> None:
-        self._clients: _Recent[str] = _Recent(clients_max)
-        self._accounts: _Recent[str] = _Recent(accounts_max)
+        self._clients: _Recent[str] = _Recent(clients_max, CLIENT_GUESSES, 1 / CLIENT_REFILL_S)
+        self._accounts: _Recent[str] = _Recent(
+            accounts_max, ACCOUNT_GUESSES, ACCOUNT_PER_HOUR / 3600
+        )
 
     def restore(self, blocks: Iterable[Block], now: float) -> None:
         """Continues with blocks of an earlier run, also those that have ended."""

@@ -7,7 +7,8 @@ function, `take`, in the event loop, so it must return at once. It knows nothing
 with a report.
 
 Any user of the machine can connect: a request without Dovecot's key is refused, and sizes, times
-and the number of connections have limits.
+and the number of connections have limits. If there are too many, the oldest that has not sent the
+key is closed: so Dovecot can always connect, and keeps its connections.
 """
 
 import asyncio
@@ -21,7 +22,9 @@ from mailroster.system.log import log, words_of
 
 #: The header with the key.
 HEADER = "X-Mailroster-Key"
-_HEAD_MAX_BYTES, _BODY_MAX_BYTES = 8 << 10, 16 << 10
+_HEAD_MAX_BYTES = 8 << 10
+#: Dovecot accepts names of 6 kB, and writes a character as `\u00e9` in three fields.
+_BODY_MAX_BYTES = 256 << 10
 _CONNECTIONS_MAX = 128
 #: For a request that has begun, and for the next one on a connection that Dovecot keeps open.
 _REQUEST_S, _IDLE_S = 5.0, 120.0
@@ -36,7 +39,7 @@ _REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\
 class LoginReport(NamedTuple):
     """One login that Dovecot reports."""
 
-    login: str  # the name as the client sent it
+    login: str  # the name as the client sent it, made short and printable
     service: str  # imap, pop3, smtp or sieve
     remote: str  # the address of the client
     success: bool
@@ -61,21 +64,28 @@ class ReportTaker(Protocol):
 def parsed(body: bytes) -> LoginReport | None:
     """The report in the body of a request; None for anything else."""
     try:
-        fields = json.loads(body)
+        fields = json.loads(body.decode("utf-8", "replace"), strict=False)
     except (ValueError, RecursionError):
         return None
     if not isinstance(fields, dict) or not isinstance(fields.get("success"), bool):
         return None
-    names = ("login", "protocol", "remote", "app", "pwhash", "user", "master")
-    login, service, remote, app, password_hash, name, master = (
-        _text(fields.get(name, "")) for name in names
-    )
-    if not login or not service:
+    # A name that is no name must not hide a guess: the password of a master is checked before it.
+    login, name, master = (_shown(fields.get(key)) for key in ("login", "user", "master"))
+    keys = ("protocol", "remote", "app", "pwhash")
+    service, remote, app, password_hash = (_text(fields.get(key)) for key in keys)
+    if not (login or name) or not service:
         return None
     is_blocked = fields.get("blocked") == "Y"
     return LoginReport(
         login, service, remote, fields["success"], app, password_hash, is_blocked, name, master
     )
+
+
+def _shown(value: object) -> str:
+    """A name of any form, made short and printable."""
+    if not isinstance(value, str):
+        return ""
+    return "".join(char if char.isprintable() else "?" for char in value[:_TEXT_MAX])
 
 
 def _text(value: object) -> str:
@@ -110,26 +120,32 @@ class _Listener:
 
     def __init__(self, key: str, take: Take) -> None:
         self._key, self._take = key.encode(), take
-        self._writers: set[asyncio.StreamWriter] = set()
+        #: The connections that have sent the key, and the others, the oldest first.
+        self._proven: set[asyncio.StreamWriter] = set()
+        self._strangers: dict[asyncio.StreamWriter, None] = {}
 
     def close(self) -> None:
-        for writer in [*self._writers]:
+        for writer in [*self._proven, *self._strangers]:
             writer.close()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serves one connection, which Dovecot may use for many reports."""
-        if len(self._writers) >= _CONNECTIONS_MAX:
-            writer.close()
-            return
-        self._writers.add(writer)
+        if len(self._strangers) >= _CONNECTIONS_MAX:
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            oldest.transport.abort()
+        self._strangers[writer] = None
         try:
             wait_s = _REQUEST_S  # only Dovecot may keep a connection open
             while await self._serve_request(reader, writer, wait_s):
                 wait_s = _IDLE_S
+                self._strangers.pop(writer, None)
+                self._proven.add(writer)
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError, TimeoutError):
             pass  # not Dovecot, or it has closed the connection
         finally:
-            self._writers.discard(writer)
+            self._strangers.pop(writer, None)
+            self._proven.discard(writer)
             writer.close()
 
     async def _serve_request(

@@ -161,6 +161,8 @@ class Up:
             await unless_stopped(stop, in_thread(self._escape_folders))
             await unless_stopped(stop, in_thread(self._follower.finish_deletions))
             await unless_stopped(stop, in_thread(self._certificates.begin))
+            # Before Dovecot: if a report finds no listener, the next ones come a minute later.
+            reports = [asyncio.create_task(each) for each in self._login_reports(stop)]
             await unless_stopped(stop, self._signing.start(), to_its_end=True)
             for server in (*self._srs, *self._servers):
                 await unless_stopped(stop, server.start(), to_its_end=True)
@@ -174,7 +176,7 @@ class Up:
             ]
             if self._settings.names_certificate():
                 work.append(self._certificates.follow(stop))
-            work += self._login_reports(stop)
+            work += map(_end_of, reports)
             await run_until_stopped(
                 stop, [*work, self._healer.watch(stop)], self._follower.follow()
             )
@@ -351,3 +353,8 @@ class Up:
             await asyncio.sleep(0.05)
         sd_notify.notify(sd_notify.READY)
         log(f"ready: {listed(ports)} on {s.listen}")
+
+
+async def _end_of(task: asyncio.Task[None]) -> None:
+    """Waits for a task that has begun earlier."""
+    await task

@@ -6,7 +6,7 @@ and never replaces another one.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from mailroster.base.findings import Refused
@@ -29,21 +29,32 @@ def write_key(config: str, domain: str, selector: str, pem: bytes, zone_line: st
         return True
 
 
+def begin_rotation(config: str, domain: str, rotation: dkim.Rotation) -> bool:
+    """Writes the file of a new rotation; returns False if there is one. Raises Refused."""
+    with _folder(config, domain) as folder:
+        return _create(folder, ROTATION, dkim.rotation_text(rotation).encode(), _PUBLIC_MODE)
+
+
 def write_rotation(config: str, domain: str, rotation: dkim.Rotation) -> None:
     """Writes the file of a rotation. Raises Refused."""
     with _folder(config, domain) as folder:
         _replace(folder, ROTATION, dkim.rotation_text(rotation).encode(), _PUBLIC_MODE)
 
 
-def end_rotation(config: str, domain: str, rotation: dkim.Rotation, files: list[str]) -> None:
-    """Removes the old key (`files`, relative to the config folder), then the file of the rotation.
-    Raises Refused."""
+def remove_keys(config: str, files: Iterable[str]) -> None:
+    """Removes keys (`files`, relative to the config folder), and the records beside them. Raises
+    Refused."""
+    for file in files:
+        with _opened(config, os.path.dirname(file), make=False) as folder:
+            name = os.path.basename(file)
+            beneath.remove(name, folder)
+            beneath.remove(f"{name.removesuffix(dkim.PRIVATE)}{dkim.RECORD}", folder)
+            os.fsync(folder)
+
+
+def remove_rotation(config: str, domain: str) -> None:
+    """Removes the file of a rotation. Raises Refused."""
     with _folder(config, domain) as folder:
-        for suffix in (dkim.PRIVATE, dkim.RECORD):
-            beneath.remove(f"{rotation.old}{suffix}", folder)
-        for file in files:
-            with _opened(config, os.path.dirname(file), make=False) as other:
-                beneath.remove(os.path.basename(file), other)
         beneath.remove(ROTATION, folder)
         os.fsync(folder)
 
@@ -83,9 +94,9 @@ def _opened(config: str, path: str, *, make: bool) -> Iterator[int]:
             os.close(fd)
 
 
-def _create(folder: int, name: str, content: bytes) -> bool:
+def _create(folder: int, name: str, content: bytes, mode: int = _KEY_MODE) -> bool:
     """Creates a file with its whole content, or returns False if the name exists."""
-    new = _write(folder, name, content, _KEY_MODE)
+    new = _write(folder, name, content, mode)
     try:
         os.link(new, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
     except FileExistsError:

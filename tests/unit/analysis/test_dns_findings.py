@@ -119,6 +119,7 @@ _FOLLOW = {
         (f'{DOMAIN}. TXT "v=spf1 redirect=a.example"', "malformed-spf", "no SPF record"),
         (f'{DOMAIN}. TXT "v=spf1 mx ip4:1.2.3 -all"', "malformed-spf", "'ip4:1.2.3'"),
         (f'{DOMAIN}. TXT "v=spf1 mx exists:%{{z}}.a -all"', "malformed-spf", "wrong macro"),
+        (f'{DOMAIN}. TXT "v=spf1 mx \u0131nclude:x.a -all"', "malformed-spf", "is no term"),
         (f'{DOMAIN}. TXT "v=spf1 mx a/99 -all"', "malformed-spf", "'a/99'"),
         (f'{DOMAIN}. TXT "v=spf1 mx:; -all"', "spf-excludes-server", "result fail"),
         (f'{DOMAIN}. TXT "v=spf1 -all"', "spf-excludes-server", "result fail"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.app.dns import StsPolicies, domain_facts
+from mailroster.app.dns import StsPolicies, _is_on_internet, domain_facts
 from mailroster.app.home import Home
 from mailroster.base.dns import ANSWERED, Answer, WebFile
 from mailroster.base.settings import Sources, load
@@ -51,14 +51,23 @@ def test_the_policy_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["10.0.0.1", "127.0.0.1", "169.254.169.254", "192.168.1.1", "::1", "fd00::1"]
-)
+    "address",
+    [
+        "10.0.0.1", "127.0.0.1", "169.254.169.254", "192.168.1.1", "::1", "fd00::1", "224.0.0.1",
+        "::127.0.0.1", "::ffff:127.0.0.1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::a00:1", "fec0::1",
+        "2002:7f00:1::1", "ff0e::1",
+    ],
+)  # fmt: skip
 def test_an_answer_does_not_lead_into_the_local_network(
     monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     web = Web(monkeypatch)
     assert read(address) is None
     assert web.fetched == []
+
+
+def test_an_address_of_nat64_leads_to_the_internet() -> None:
+    assert _is_on_internet("64:ff9b::808:808")
 
 
 def test_without_an_address_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,6 +157,20 @@ def test_a_forgiven_client_begins_again() -> None:
     assert gate.guesses.take(Guess(CLIENT, "b@x.com", "x"), START + 1) == []
 
 
+def test_a_flood_of_names_does_not_make_an_account_forget_its_guesses() -> None:
+    """The attacker has any number of clients, and guesses once at each of many names whenever the
+    account opens again."""
+    gate, numbers = Gate(Guesses(clients_max=100, accounts_max=50)), itertools.count()
+    now = START
+    while now < START + DAY_S:
+        for number in itertools.islice(numbers, 120):
+            gate.try_password(f"c{number}", f"no{number}@x.com", str(number), now)
+        while gate.try_password(f"c{next(numbers)}", ACCOUNT, str(next(numbers)), now):
+            pass
+        now = max(now + 60, gate.accounts[ACCOUNT])
+    assert sum(account == ACCOUNT for _, _, account in gate.checked) < 1000
+
+
 def test_a_flood_of_clients_and_accounts_takes_bounded_memory() -> None:
     guesses = Guesses(clients_max=100, accounts_max=50)
     for number in range(5000):

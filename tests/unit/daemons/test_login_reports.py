@@ -24,7 +24,9 @@ REPORT = LoginReport("a@x.com", "imap", "::1", True, "0123456789abcdef", "0a3")
         ({"remote": "x" * 600}, REPORT._replace(remote="")),
         ({"remote": "a\x1b[2Jb"}, REPORT._replace(remote="")),
         ({"login": ""}, None),
-        ({"login": "a\nb"}, None),
+        ({"login": "a\nb"}, REPORT._replace(login="a?b")),
+        ({"login": "x" * 6000}, REPORT._replace(login="x" * 512)),
+        ({"login": "", "user": "admin"}, REPORT._replace(login="", name="admin")),
         ({"protocol": ["imap"]}, None),
         ({"success": "true"}, None),
         ({"success": None}, None),
@@ -32,6 +34,11 @@ REPORT = LoginReport("a@x.com", "imap", "::1", True, "0123456789abcdef", "0a3")
 )
 def test_the_fields_of_a_report(changes: dict[str, object], report: LoginReport | None) -> None:
     assert parsed(json.dumps(FIELDS | changes).encode()) == report
+
+
+def test_octets_that_are_no_text_hide_no_report() -> None:
+    body = json.dumps(FIELDS | {"login": "LOGIN"}).encode().replace(b"LOGIN", b"\xff\x01@x.com")
+    assert parsed(body) == REPORT._replace(login="\ufffd?@x.com")
 
 
 @pytest.mark.parametrize(

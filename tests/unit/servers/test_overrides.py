@@ -329,6 +329,8 @@ def test_a_changed_setting_waits_for_a_restart_and_is_reported(settings: Setting
 def test_ours_without_overrides_is_fine_by_the_servers_programs(settings: Settings) -> None:
     nothing = Overrides("# nothing\n", "# nothing\n", "# nothing\n")
     assert check(nothing, settings, Layout(settings.state)) == []
+    with_reports = settings._replace(block_guessing=True, login_reports_port=940)
+    assert check(nothing, with_reports, Layout(settings.state)) == [], "before the first start"
     assert postfix.listeners(settings)["127.0.0.1:10025"] == "smtp"
     assert not any(f.severity == ERROR for f in findings(nothing, "", {}, ()))
 
@@ -346,3 +348,13 @@ def test_with_other_routes_nothing_is_refused_as_unknown() -> None:
         base, "transport_maps = hash:/x\n"
     )
     assert "\ntransport_maps = $mailroster_transports\n" in main_cf(base, "transport_maps =\n")
+
+
+def test_classes_of_restrictions_are_added_to_ours() -> None:
+    settings = load(Sources({"home": "/srv"}, {}, lambda path: b"", lambda path: True))
+    base = postfix.main_cf(settings._replace(enable_srs=True), Layout(settings.state))
+    for value, expected in (("a, b", "a, b, mailroster_bounces"), ("", "mailroster_bounces")):
+        text = main_cf(base, f"smtpd_restriction_classes = {value}\n")
+        assert [line for line in text.split("\n") if line.startswith("smtpd_restriction")] == [
+            f"smtpd_restriction_classes = {expected}"
+        ]

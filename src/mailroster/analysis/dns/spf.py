@@ -16,10 +16,12 @@ VERSION = "v=spf1"
 LOOKUPS_MAX, VOID_MAX, NAMES_MAX = 10, 2, 10
 PASS, FAIL, SOFTFAIL, NEUTRAL, NONE = "pass", "fail", "softfail", "neutral", "none"
 _RESULTS = {"+": PASS, "-": FAIL, "~": SOFTFAIL, "?": NEUTRAL}
-_TERM = re.compile(r"([+?~-]?)(all|include|a|mx|ptr|ip4|ip6|exists)((?:[:/].*)?)", re.IGNORECASE)
-_MODIFIER = re.compile(r"([a-z][a-z0-9._-]*)=(.*)", re.IGNORECASE)
-_MACRO = re.compile(r"%(?:\{([slodiphcrtv])(\d*)(r?)([.+,/_=-]*)\}|([%_-]))", re.IGNORECASE)
-_PREFIXES = re.compile(r"(?:/(\d{1,3}))?(?://(\d{1,3}))?")
+#: Only letters of ASCII: re.IGNORECASE takes U+0131 for an `i`.
+_FLAGS = re.ASCII | re.IGNORECASE
+_TERM = re.compile(r"([+?~-]?)(all|include|a|mx|ptr|ip4|ip6|exists)((?:[:/].*)?)", _FLAGS)
+_MODIFIER = re.compile(r"([a-z][a-z0-9._-]*)=(.*)", _FLAGS)
+_MACRO = re.compile(r"%(?:\{([slodiphcrtv])(\d*)(r?)([.+,/_=-]*)\}|([%_-]))", _FLAGS)
+_PREFIXES = re.compile(r"(?:/(\d{1,3}))?(?://(\d{1,3}))?", re.ASCII)
 _LOOKUP_TERMS = frozenset(("include", "a", "mx", "ptr", "exists", "redirect"))
 #: The kinds of errors (Evaluation.error).
 SYNTAX, LOOKUPS, VOID, TWO, UNANSWERED = "syntax", "lookups", "void", "two", "unanswered"

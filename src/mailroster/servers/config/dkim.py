@@ -35,6 +35,8 @@ OWN_MAIL = "bounce, notify"
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _RSPAMD = re.compile(r"(?:rsa-[0-9]+|ed25519)-(.+)")
+#: A time in seconds; more digits are no date.
+_TIME_DIGITS = 10
 
 
 class KeyFile(NamedTuple):
@@ -61,7 +63,8 @@ class Key(NamedTuple):
 
 class Rotation(NamedTuple):
     """A change of the selector of a domain: `old` signs until DNS has the record of `new`. `since`:
-    the time from which `new` signs, in seconds; 0 before."""
+    the time from which `new` signs, in seconds; 0 before. One that is over has `new` as `old`; it
+    stays only if another key would sign without it."""
 
     new: str
     old: str
@@ -69,6 +72,9 @@ class Rotation(NamedTuple):
 
     def signing(self) -> str:
         return self.new if self.since else self.old
+
+    def is_over(self) -> bool:
+        return self.new == self.old
 
 
 def selector_fault(selector: str) -> str:
@@ -166,9 +172,10 @@ def parse_rotation(text: str) -> Rotation | None:
     """The rotation of a file; None if there is none, or if it is damaged."""
     words = dict(line.split(" ", 1) for line in text.split("\n") if " " in line)
     new, old, since = words.get("new", ""), words.get("old", ""), words.get("since", "")
-    if selector_fault(new) or selector_fault(old) or not (since.isascii() and since.isdecimal()):
+    is_time = since.isascii() and since.isdecimal() and len(since) <= _TIME_DIGITS
+    if selector_fault(new) or selector_fault(old) or not is_time:
         return None
-    return Rotation(new, old, int(since[:18]))
+    return Rotation(new, old, int(since))
 
 
 # -- the files of OpenDKIM

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from mailroster.base.findings import ERROR, WARNING, Finding, Location, printable
 from mailroster.roster.documents.text import only_comments
-from mailroster.servers.config import dkim, rspamd
+from mailroster.servers.config import dkim, rspamd, srs
 from mailroster.servers.config.dovecot.doveconf import printed
 from mailroster.servers.config.lookups import without_recipient_check
 from mailroster.servers.config.postfix import CHAIN_FILES
@@ -264,6 +264,9 @@ def main_cf(base: str, text: str) -> str:
         # Ours is first: an alias of /dev/null needs it.
         transports = f"$mailroster_transports, {settings['transport_maps']}"
         settings["transport_maps"] = transports.rstrip(", ")
+    if srs.CLASSES in settings and (own := re.search(rf"^{srs.CLASSES} = (.+)$", base, re.M)):
+        # Recipient restrictions need ours.
+        settings[srs.CLASSES] = ", ".join(filter(None, (settings[srs.CLASSES].strip(), own[1])))
     if not settings.keys().isdisjoint(_CERTIFICATES) and CHAIN_FILES not in settings:
         # With smtpd_tls_chain_files Postfix ignores them.
         own = re.search(rf"^{CHAIN_FILES} = ([^,\n]+)", base, re.M)

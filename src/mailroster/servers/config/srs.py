@@ -10,6 +10,10 @@ from mailroster.base.settings import Settings
 PROGRAM, PACKAGE, USER = "/usr/sbin/postsrsd", "postsrsd", "postsrsd"
 #: A rewritten address, for a pcre table.
 _REWRITTEN = r"/^(SRS[01][-+=].+@$myhostname)$$/"
+#: The parameter with the names of lists of restrictions, and the list for such an address.
+CLASSES = "smtpd_restriction_classes"
+_BOUNCES = "mailroster_bounces"
+_REFUSAL = "550 5.7.1 This address accepts only bounces"
 
 
 def argv(settings: Settings, layout: Layout) -> tuple[str, ...]:
@@ -37,10 +41,14 @@ sender_canonical_maps = {kept}, {server}, {forward}
 sender_canonical_classes = envelope_sender
 recipient_canonical_maps = pipemap:{{{rewritten}, tcp:127.0.0.1:{settings.srs_reverse_port}}}
 recipient_canonical_classes = envelope_recipient
+{CLASSES} = {_BOUNCES}
+# A bounce has no sender. Otherwise each rewritten address would be a relay to its author.
+{_BOUNCES} = permit_sasl_authenticated,
+  check_sender_access pcre:{{{{/^<>$$/ OK}} {{/^/ {_REFUSAL}}}}}
 """
 
 
 def recipients() -> str:
-    """A restriction that accepts rewritten recipients. Before it, reject_unlisted_recipient has
-    refused those that this server did not make."""
-    return f"check_recipient_access pcre:{{{{{_REWRITTEN} OK}}}}"
+    """A restriction that accepts bounces to rewritten recipients, and refuses other mail to them.
+    Before it, reject_unlisted_recipient has refused those that this server did not make."""
+    return f"check_recipient_access pcre:{{{{{_REWRITTEN} {_BOUNCES}}}}}"

@@ -1,7 +1,8 @@
 """A tour of mailroster with real servers: the commands of a user, and their results.
 
 `sh script/demo` installs the requirements and runs it. The shell runs each command as printed; each
-step is checked with SMTP and IMAP. It uses only the standard library, like any other client.
+step is checked with SMTP and IMAP. It uses only the standard library, like any other client, and
+dkimpy, which verifies signatures.
 """
 
 import argparse
@@ -21,10 +22,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from email.message import EmailMessage
 from pathlib import Path
 from types import FrameType
+
+import dkim
 
 HOST = "127.0.0.1"
 #: The default ports, by setting.
@@ -37,7 +41,14 @@ PORTS = {
     "pop3_port": 10110,
     "pop3s_port": 10995,
     "sieve_port": 14190,
+    "login_reports_port": 10940,
 }
+#: The settings beside the ports. By default no address of this machine is ever blocked.
+SETTINGS = """\
+hostname = "mail.example.com"
+block_guessing = true
+never_blocked = "127.0.0.1"
+"""
 HOME = Path("/var/tmp/mailroster-demo")
 #: A file in the home of every demo; no other folder is emptied.
 MARK = ".mailroster-demo"
@@ -54,6 +65,9 @@ JOHN, JANE = "john.doe@example.com", "jane.doe@example.com"
 QA, TEST1, TINY, LEAVER = (f"{name}@example.com" for name in ("qa", "test1", "tiny", "leaver"))
 POSTBOX = "postbox@example.org"
 ELSEWHERE = "friend@elsewhere.example"
+#: Clients with addresses of their own. All others have the address HOST.
+GUESSER, LAPTOP = "127.0.0.66", "127.0.0.2"
+GUESSES = ("123456", "password", "letmein", "john1985", "qwertz")
 
 
 class Failure(Exception):
@@ -129,8 +143,8 @@ class Server:
         if others:
             used = ", ".join(str(PORTS[name]) for name in others)
             self.page.text(f"  (in use: {used}; config/mailroster.toml sets other ports)")
-        lines = ['hostname = "mail.example.com"', *(f"{n} = {p}" for n, p in others.items())]
-        (self.config / "mailroster.toml").write_text("\n".join([*lines, ""]))
+        lines = [f"{name} = {port}\n" for name, port in others.items()]
+        (self.config / "mailroster.toml").write_text(SETTINGS + "".join(lines))
 
     def environment(self) -> dict[str, str]:
         """The environment of the shell, without the settings of the caller."""
@@ -213,20 +227,25 @@ class Demo:
     def shell(self, command: str) -> None:
         """Runs a command, and prints it and its output. Raises Failure if it fails."""
         with self.page.line(f"$ {command}"):
-            done = subprocess.run(
-                ["sh", "-c", command],
-                env=self.server.environment(),
-                cwd=self.server.home,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=TIMEOUT_S,
-            )
-            if done.returncode:
-                raise Failure(f"exit status {done.returncode}: {done.stdout.strip()}")
-        for line in done.stdout.splitlines():
+            printed = self.output(command)
+        for line in printed.splitlines():
             self.page.text(f"    {line}".rstrip())
+
+    def output(self, command: str) -> str:
+        """Runs a command; returns what it prints. Raises Failure if it fails."""
+        done = subprocess.run(
+            ["sh", "-c", command],
+            env=self.server.environment(),
+            cwd=self.server.home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=TIMEOUT_S,
+        )
+        if done.returncode:
+            raise Failure(f"exit status {done.returncode}: {done.stdout.strip()}")
+        return done.stdout
 
     def add(self, address: str, password: str) -> None:
         self.shell(f"setup email add {address} {password}")
@@ -240,11 +259,15 @@ class Demo:
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # `openssl req -x509` sets no keyUsage
         return context
 
-    def submission(self, *, starttls: bool) -> smtplib.SMTP:
+    def submission(self, *, starttls: bool, client: str = HOST) -> smtplib.SMTP:
+        source = (client, 0)
         if not starttls:
             port = self.server.ports["submissions_port"]
-            return smtplib.SMTP_SSL(HOST, port, timeout=TIMEOUT_S, context=self.tls())
-        session = smtplib.SMTP(HOST, self.server.ports["submission_port"], timeout=TIMEOUT_S)
+            return smtplib.SMTP_SSL(
+                HOST, port, timeout=TIMEOUT_S, source_address=source, context=self.tls()
+            )
+        port = self.server.ports["submission_port"]
+        session = smtplib.SMTP(HOST, port, timeout=TIMEOUT_S, source_address=source)
         session.starttls(context=self.tls())
         return session
 
@@ -293,27 +316,31 @@ class Demo:
     # -- IMAP
 
     @contextmanager
-    def imap(self, user: str, password: str) -> Iterator[imaplib.IMAP4_SSL]:
+    def imap(self, user: str, password: str, client: str = HOST) -> Iterator[imaplib.IMAP4_SSL]:
         """A session of a user after the login. Raises the error of imaplib."""
-        port = self.server.ports["imaps_port"]
-        with imaplib.IMAP4_SSL(HOST, port, ssl_context=self.tls(), timeout=TIMEOUT_S) as session:
+        with Imap(client, self.server.ports["imaps_port"], self.tls()) as session:
             session.login(user, password)
             yield session
 
-    def logs_in(self, user: str, password: str | None = None) -> None:
-        with self.imap(user, password or self.passwords[user]):
+    def logs_in(self, user: str, password: str | None = None, client: str = HOST) -> None:
+        with self.imap(user, password or self.passwords[user], client):
             pass
 
-    def no_login(self, user: str, password: str) -> None:
+    def no_login(self, user: str, password: str, client: str = HOST) -> None:
         try:
-            self.logs_in(user, password)
+            self.logs_in(user, password, client)
         except imaplib.IMAP4.error:
             return
         raise Failure("it logs in")
 
-    def cannot_submit(self, user: str, password: str) -> None:
+    def guess(self, user: str, client: str) -> None:
+        """Tries all GUESSES at once, each on a connection of its own."""
+        with ThreadPoolExecutor(len(GUESSES)) as connections:
+            list(connections.map(lambda word: self.no_login(user, word, client), GUESSES))
+
+    def cannot_submit(self, user: str, password: str, client: str = HOST) -> None:
         try:
-            with self.submission(starttls=True) as session:
+            with self.submission(starttls=True, client=client) as session:
                 session.login(user, password)
         except smtplib.SMTPAuthenticationError as error:
             if error.smtp_code != 535:
@@ -327,6 +354,15 @@ class Demo:
             with self.imap(user, self.passwords[user]) as session:
                 self.server.wait_until(lambda imap=session: has_message(imap, subject))  # type: ignore[misc]
 
+    def raw(self, subject: str, user: str) -> bytes:
+        """A message in the INBOX of a user, as Dovecot has it."""
+        with self.imap(user, self.passwords[user]) as session:
+            session.select("INBOX", readonly=True)
+            number = session.search(None, "SUBJECT", f'"{subject}"')[1][0].decode()
+            part = session.fetch(number, "(BODY.PEEK[])")[1][0]
+        assert isinstance(part, tuple)
+        return part[1]
+
     def has_not(self, subject: str, user: str) -> None:
         with self.imap(user, self.passwords[user]) as session:
             if has_message(session, subject):
@@ -335,6 +371,18 @@ class Demo:
     def accepts(self, recipient: str) -> None:
         """Waits until mail for an address is accepted."""
         self.server.wait_until(lambda: self.answer(recipient) == 250)
+
+
+class Imap(imaplib.IMAP4_SSL):
+    """A connection from a client with an address of its own."""
+
+    def __init__(self, client: str, port: int, context: ssl.SSLContext) -> None:
+        self._client, self._context = client, context
+        super().__init__(HOST, port, ssl_context=context, timeout=TIMEOUT_S)
+
+    def _create_socket(self, timeout: float | None) -> ssl.SSLSocket:
+        connection = socket.create_connection((HOST, self.port), timeout, (self._client, 0))
+        return self._context.wrap_socket(connection, server_hostname=HOST)
 
 
 def has_message(session: imaplib.IMAP4, subject: str) -> bool:
@@ -426,6 +474,43 @@ def quota(demo: Demo, page: Page) -> None:
         demo.arrives(demo.send("brim@example.com", 12_000), TINY)
 
 
+def signature(demo: Demo, page: Page) -> None:
+    page.title("A signature (DKIM)")
+    demo.shell("setup config dkim domain example.com > record.txt")
+    demo.shell("cut -c 1-78 record.txt")
+    record = txt_record((demo.server.home / "record.txt").read_text(encoding="utf-8"))
+    subjects: list[str] = []
+
+    def is_signed() -> bool:
+        try:
+            subjects.append(demo.submit(JOHN, JANE))
+        except smtplib.SMTPException:
+            return False  # "try again later", while the signer starts
+        demo.arrives(subjects[-1], JANE)
+        return b"\nDKIM-Signature:" in demo.raw(subjects[-1], JANE)
+
+    with page.step("from now on, what john.doe sends arrives signed"):
+        demo.server.wait_until(is_signed)
+    message = demo.raw(subjects[-1], JANE)
+    with page.step("an independent verifier (dkimpy) accepts it, with that record as the DNS"):
+        if not dkim.verify(message, dnsfunc=record):
+            raise Failure("it does not")
+    with page.step("it does not accept the message with one word changed"):
+        if dkim.verify(message.replace(b"Hello!", b"Hullo!"), dnsfunc=record):
+            raise Failure("it does")
+
+
+def txt_record(printed: str) -> Callable[..., bytes]:
+    """A DNS for dkimpy that knows one record: the zone line that a command has printed."""
+    name, _, rest = next(line for line in printed.splitlines() if " IN TXT " in line).partition(" ")
+    value = "".join(rest.split('"')[1::2]).encode()
+
+    def answer(asked: bytes, timeout: int = 0) -> bytes:
+        return value if asked.decode() == name else b""
+
+    return answer
+
+
 def password(demo: Demo, page: Page) -> None:
     page.title("A new password")
     demo.shell(f"setup email update {JOHN} john-new-secret")
@@ -451,6 +536,23 @@ def app_password(demo: Demo, page: Page) -> None:
     with page.step("it opens nothing any more; her own password still works"):
         demo.no_login(JANE, phone)
         demo.logs_in(JANE, own)
+
+
+def guesser(demo: Demo, page: Page) -> None:
+    page.title("Somebody guesses passwords")
+    with page.step(f"{GUESSER} tries five passwords of john.doe"):
+        demo.guess(JOHN, GUESSER)
+        demo.server.wait_until(lambda: GUESSER in demo.output("setup block list"))
+    with page.step("now it can't log in with the right password either"):
+        demo.no_login(JOHN, demo.passwords[JOHN], GUESSER)
+    with page.step("nor send: 535"):
+        demo.cannot_submit(JOHN, demo.passwords[JOHN], GUESSER)
+    with page.step("john.doe still logs in, from another address"):
+        demo.logs_in(JOHN, client=LAPTOP)
+    demo.shell("setup block list")
+    demo.shell(f"setup block del {GUESSER}")
+    with page.step("the right password works there again"):
+        demo.logs_in(JOHN, client=GUESSER)
 
 
 def lock(demo: Demo, page: Page) -> None:
@@ -515,9 +617,8 @@ def result(demo: Demo, page: Page) -> None:
 
 
 CHAPTERS = (
-    accounts, alias, regexp_alias, quota, password, app_password, lock, deletion, catch_all,
-    explanation, other_programs,
-    result,
+    accounts, alias, regexp_alias, quota, signature, password, app_password, guesser, lock,
+    deletion, catch_all, explanation, other_programs, result,
 )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """script/: what it says to those who can't run it, and what the demo leaves alone and behind."""
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -122,6 +123,42 @@ def test_a_demo_that_is_told_to_stop_leaves_no_server_and_no_home() -> None:
     assert demo.returncode == 128 + signal.SIGTERM
     assert f"{home}/" not in running()
     assert not Path(home).exists()
+
+
+def test_the_whole_demo_passes_and_leaves_nothing() -> None:
+    """Each step of it asserts what it shows."""
+    demo = subprocess.run([*DEMO, "--once"], capture_output=True, text=True, timeout=300)
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    shown = demo.stdout
+    for chapter, *steps in (
+        ("A signature (DKIM)", "dkimpy) accepts it", "does not accept the message with one word"),
+        ("A password for the phone", "it opens IMAP ", "it does not open submission: 535"),
+        (
+            "Somebody guesses passwords",
+            *("log in with the right password either", "still logs in, from another address"),
+            *("    * 127.0.0.66", "    unblocked: 127.0.0.66", "works there again"),
+        ),
+    ):
+        text = shown.partition(f"\n{chapter}\n")[2].partition("\n\n")[0]
+        places = [text.find(step) for step in steps]
+        assert -1 not in places, (chapter, text)
+        assert places == sorted(places)
+    home = shown.partition("MAILROSTER_HOME=")[2].partition("\n")[0]
+    assert f"{home}/" not in running()
+    assert not Path(home).exists()
+
+
+def test_the_demo_answers_the_verifier_with_the_record_that_the_command_printed() -> None:
+    spec = importlib.util.spec_from_file_location("demo", SCRIPT / "lib/demo.py")
+    assert spec is not None
+    assert spec.loader is not None
+    demo = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(demo)
+    answer = demo.txt_record(
+        '# a comment\nmail._domainkey.a.example. IN TXT ( "v=DKIM1; p=ab" "cd" )\n# the same\n'
+    )
+    assert answer(b"mail._domainkey.a.example.", timeout=5) == b"v=DKIM1; p=abcd"
+    assert answer(b"mail._domainkey.b.example.", timeout=5) == b""
 
 
 def running() -> str:

@@ -8,6 +8,7 @@ import kubernetes_validate
 import pytest
 
 from mailroster.base.settings import FOLDERS, OVERLAY, SETTINGS
+from mailroster.servers.config.dkim import OPENDKIM_KEYS, opendkim_key
 from mailroster.store.overlay import source
 from tests.support.kubernetes import (
     KUBERNETES,
@@ -160,6 +161,24 @@ def test_every_variable_is_a_setting_and_every_file_is_mounted(manifests: list[M
             folder, _, file = value.rpartition("/")
             (mount,) = [mount for mount in found if mount.path == folder]
             assert file in mount.files or (not mount.files and file in theirs), value
+
+
+def test_keys_for_dkim_are_where_they_sign_and_may_be_missing() -> None:
+    (volume,) = (
+        each
+        for each in pod(stateful(render(KUBERNETES / "example")))["volumes"]
+        if each["name"] == "config"
+    )
+    (keys,) = (
+        source["secret"]
+        for source in volume["projected"]["sources"]
+        if source["secret"]["name"] == "mailroster-dkim"
+    )
+    assert keys["optional"] is True
+    for item in keys["items"]:
+        folder, domain, name = item["path"].rsplit("/", 2)
+        key = opendkim_key(domain, name)
+        assert (folder, key and key.domain) == (OPENDKIM_KEYS, item["key"])
 
 
 def test_with_an_overlay_it_is_kept_and_can_be_written() -> None:

@@ -40,6 +40,16 @@ def test_its_folders_and_ports_are_those_of_the_contract(inspected: dict[str, An
     assert set(inspected["Config"]["ExposedPorts"]) == {f"{port}/tcp" for port in PORTS.values()}
 
 
+def test_it_is_small(inspected: dict[str, Any]) -> None:
+    """With the base of the tests, which is larger than debian:13-slim."""
+    assert inspected["Size"] < 260_000_000
+
+
+def test_the_last_use_of_app_passwords_is_known_in_it(inspected: dict[str, Any]) -> None:
+    """Dovecot's reports go to a port, which nobody else can have in the network of a container."""
+    assert "LOGIN_REPORTS_PORT=10940" in inspected["Config"]["Env"]
+
+
 def test_a_health_check_asks_the_servers(inspected: dict[str, Any]) -> None:
     assert inspected["Healthcheck"]["Test"] == ["CMD", "mailroster", "health"]
 

@@ -211,3 +211,20 @@ def test_no_password_and_no_key_is_in_a_log(server: Instance) -> None:
             raw = path.read_bytes()
             assert password.encode() not in raw
             assert key not in raw
+
+
+def test_a_port_that_another_program_has_stops_neither_the_start_nor_a_login() -> None:
+    """As in a container with the network of its host."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        instance = Instance(login_reports_port=port)
+        try:
+            instance.file("postfix-accounts.cf").write_text(f"{A}|{HASH}\n")
+            instance.start()
+            until(lambda: f"port {port}: another program uses it" in instance.log.read_text())
+            assert "logins are not affected" in instance.log.read_text()
+            word = added(instance, A, "phone")
+            assert instance.can_log_in(A, word)
+            assert used(instance, A, "phone") is None
+        finally:
+            instance.close()

@@ -136,3 +136,58 @@ def test_the_secret_stays(server: Instance) -> None:
     server.start()
     assert secret.read_text() == before
     assert server.rcpt(sender, "")[0] == 250
+
+
+@pytest.fixture(scope="module")
+def other() -> Iterator[Instance]:
+    """A server with the variables of docker-mailserver, whose domain of SRS has no account."""
+    forward, reverse = free_ports(2)
+    instance = Instance(
+        hostname="mail.own.example", enable_srs=True, srs_forward_port=forward,
+        srs_reverse_port=reverse, srs_domain="bounces.example", srs_secret="first-secret",
+        srs_sender_classes="envelope_sender, header_sender",
+    )  # fmt: skip
+    try:
+        instance.file("postfix-accounts.cf").write_text(f"{ALICE}|{HASH}\n")
+        instance.file("postfix-virtual.cf").write_text(f"out@own.example {FRIEND}\n")
+        instance.start()
+        yield instance
+    finally:
+        instance.close()
+
+
+def test_the_domain_and_the_classes_are_settings(other: Instance) -> None:
+    message = forwarded(other, AUTHOR, "of another domain")
+    assert re.fullmatch(r"SRS0=.+=other\.example=author@bounces\.example", message.sender)
+    assert f"From: {message.sender}".encode() in message.content
+    with other.smtp() as session:
+        session.sendmail("", [message.sender], "Subject: back again\r\n\r\nNo such user.\r\n")
+    assert taken(other, "back again").recipients == (AUTHOR,)
+    for forged in (message.sender.replace("author@", "victim@"), "info@bounces.example"):
+        assert other.rcpt(forged, "")[0] == 550
+
+
+def test_the_domain_may_get_accounts(other: Instance) -> None:
+    sender = forwarded(other, AUTHOR, "before the account").sender
+    other.setup("email", "add", "bob@bounces.example", PASSWORD)
+    until(lambda: other.rcpt("bob@bounces.example")[0] == 250)
+    other.send("bob@bounces.example", subject="to the account")
+    other.arrives("bob@bounces.example", "to the account")
+    assert other.rcpt(sender, "")[0] == 250
+    assert other.rcpt("nobody@bounces.example")[0] == 550
+
+
+def test_secrets_are_replaced_and_the_old_one_still_verifies(other: Instance) -> None:
+    sender = forwarded(other, AUTHOR, "by the first secret").sender
+    toml = other.file("mailroster.toml")
+    other.stop()
+    toml.write_text(toml.read_text().replace('"first-secret"', '"second-secret,first-secret"'))
+    other.start()
+    assert (other.state / "srs-secret").read_text() == "second-secret\nfirst-secret\n"
+    assert other.rcpt(sender, "")[0] == 250
+    other.stop()
+    toml.write_text(toml.read_text().replace('"second-secret,first-secret"', '"second-secret"'))
+    other.start()
+    assert other.rcpt(sender, "")[0] == 550
+    shown = other.log.read_text() + (other.state / "in-force").read_text()
+    assert "-secret" not in shown

@@ -105,6 +105,11 @@ class Container(Clients):
     def config(self) -> Path:
         return self.folder / "config"
 
+    @property
+    def this_machine(self) -> str:
+        """The address at which it reaches what listens on 127.0.0.1 of this machine."""
+        return "127.0.0.1"
+
     def settings(self) -> str:
         """What `mailroster.toml` has to say for the ports to be those that a client is given."""
         return ""
@@ -166,13 +171,17 @@ class Podman(Container):
 
     _id = ""
 
+    @property
+    def this_machine(self) -> str:
+        return "10.0.2.2"  # slirp4netns(1)
+
     def begin(self) -> None:
         if self._id:
             done = _run(["podman", "start", self._id])
             assert done.returncode == 0, done.stderr
             return
         argv = ["podman", "--runtime", runtime(), "run", "-d", "--hostname", HOSTNAME, *_limits()]
-        argv += ["--network", "slirp4netns"]
+        argv += ["--network", "slirp4netns:allow_host_loopback=true"]
         for name, port in self.ports.items():
             argv += ["-p", f"127.0.0.1:{port}:{PORTS[name]}"]
         for folder, place, read_only in self.mounts:
@@ -220,6 +229,7 @@ class Chroot(Container):
         limits: Sequence[str] = (),
     ) -> None:
         super().__init__(environment, mounts, limits)
+        self.environment.setdefault("LOGIN_REPORTS_PORT", str(free_ports(1)[0]))
         self._inspected = json.loads(_run(["podman", "inspect", image()]).stdout)[0]["Config"]
         self._root = self.folder / "root"
         _unpack(self._root)

@@ -1,5 +1,6 @@
 """A name server for the TXT records of DKIM keys."""
 
+import re
 from collections.abc import Iterator
 
 import dns.resolver
@@ -23,10 +24,10 @@ class Dns(NameServer):
         self.faults = dict.fromkeys(self.texts.keys() - strings.keys(), SERVFAIL)
         return super()._reply(wire, size)
 
-    def publish(self, zone_line: str) -> None:
-        """Adds a TXT record as `setup config dkim` prints it: `NAME. IN TXT ( "…" "…" )`."""
-        name, _, rest = zone_line.partition(". IN TXT ( ")
-        self.texts[name.lower()] = rest.removesuffix(" )").strip('"').split('" "')
+    def publish(self, shown: str) -> None:
+        """Adds the TXT records that `setup config dkim` prints: `NAME. IN TXT ( "…" "…" )`."""
+        for name, strings in re.findall(r'^(\S+)\. IN TXT \( "(.*)" \)$', shown, re.MULTILINE):
+            self.texts[name.lower()] = strings.split('" "')
 
     def txt(self, name: bytes, timeout: int = 5) -> bytes:
         """The TXT record of a name, as dkimpy asks for it; by a real query."""

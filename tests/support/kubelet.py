@@ -35,6 +35,7 @@ class Volume:
         (self.folder / name).mkdir()
         for file, text in files.items():
             path = self.folder / name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
             path.chmod(self._mode)
         return name
@@ -46,11 +47,13 @@ class Volume:
         os.rename(new, self.data)
 
     def link(self, files: Mapping[str, str]) -> None:
-        """The third: each file has a link in the folder, and no other has."""
+        """The third: each file, and each folder of files, has a link in the folder, and no other
+        has."""
+        names = {file.partition("/")[0] for file in files}
         for path in self.folder.iterdir():
-            if path.is_symlink() and path != self.data and path.name not in files:
+            if path.is_symlink() and path != self.data and path.name not in names:
                 path.unlink()
-        for file in files:
-            path = self.folder / file
+        for name in names:
+            path = self.folder / name
             if not path.is_symlink():
-                path.symlink_to(f"..data/{file}")
+                path.symlink_to(f"..data/{name}")

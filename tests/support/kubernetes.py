@@ -158,12 +158,15 @@ def mounts(manifests: list[Manifest]) -> list[Mount]:
 def _files(volume: Manifest, secrets: Mapping[str, Manifest]) -> Iterator[tuple[str, bytes]]:
     """The files of a volume of secrets; none of a Secret that somebody else makes."""
     if "projected" in volume:
-        names = [source["secret"]["name"] for source in volume["projected"]["sources"]]
+        sources = [source["secret"] for source in volume["projected"]["sources"]]
     else:
-        names = [volume["secret"]["secretName"]]
-    for name in names:
-        for file, content in secrets.get(name, {}).items():
-            yield file, base64.b64decode(content)
+        sources = [{"name": volume["secret"]["secretName"]}]
+    for source in sources:
+        data = secrets.get(source["name"], {})
+        places = {item["key"]: item["path"] for item in source.get("items", ())}
+        for file, content in data.items():
+            if not places or file in places:
+                yield places.get(file, file), base64.b64decode(content)
 
 
 def _mode(volume: Manifest) -> int:

@@ -32,6 +32,8 @@ PASSWORD_LENGTH_MAX = 500
 SETTLE_MAX_S = 3600
 HOST_MAX_OCTETS = 253
 _SHOWN_MAX = 80
+#: Settings whose values are never shown, nor stored.
+SECRETS = frozenset(("srs_secret",))
 #: Characters with a meaning in main.cf, dovecot.conf or a query of Dovecot.
 _NOT_IN_PATHS = frozenset(" \t\"'$%{},:;#\\|<>*?[]")
 #: The local part of a postmaster: the plain characters of an address, and an extension.
@@ -46,7 +48,8 @@ def fault(name: str, value: str | int) -> str:
     if isinstance(value, bool) or name not in RULES or value == "":
         return ""
     error = RULES[name](str(value))
-    return f"{name}: {_short(repr(value))} is {error}" if error else ""
+    shown = "the value" if name in SECRETS else _short(repr(value))
+    return f"{name}: {shown} is {error}" if error else ""
 
 
 def _short(text: str) -> str:
@@ -165,6 +168,22 @@ def _domains(text: str) -> str:
     return next(filter(None, map(host_fault, words(text))), "")
 
 
+def _sender_classes(text: str) -> str:
+    """Classes of canonical mapping (postconf(5), sender_canonical_classes)."""
+    known = ("envelope_sender", "header_sender")
+    if words(text) and set(words(text)) <= set(known):
+        return ""
+    return f"not a list of classes; write {' or '.join(known)}, or both with a comma between"
+
+
+def _secrets(text: str) -> str:
+    """Lines are as good as commas: a secret is often read from a file."""
+    secrets = words(text)
+    if secrets and all(secret.isascii() and secret.isprintable() for secret in secrets):
+        return ""
+    return "not a list of secrets; write ASCII characters without blanks, and commas between"
+
+
 def _is_ip(text: str) -> bool:
     """Whether a text is an IP address, without a scope (`%eth0`)."""
     import ipaddress  # 4 ms: only if an address is set
@@ -275,6 +294,9 @@ RULES: Mapping[str, Rule] = {
     "dns_server": _dns_server,
     "rspamd_redis": _redis,
     "srs_exclude_domains": _domains,
+    "srs_domain": host_fault,
+    "srs_sender_classes": _sender_classes,
+    "srs_secret": _secrets,
     "srs_forward_port": _port,
     "srs_reverse_port": _port,
     "relay_tls_level": _one_of(*RELAY_TLS_LEVELS),

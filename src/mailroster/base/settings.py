@@ -102,6 +102,9 @@ SETTINGS = (
     Setting("rspamd_redis", "MAILROSTER_RSPAMD_REDIS", "", "Redis in which Rspamd keeps what it learns: host:port, or the path of a socket; if empty, it does not learn"),
     Setting("enable_srs", "ENABLE_SRS", False, "rewrite the senders of other domains (SRS), so that forwarded mail passes SPF (docs/topics/srs.md)"),
     Setting("srs_exclude_domains", "SRS_EXCLUDE_DOMAINS", "", "more domains whose senders are not rewritten, separated by commas"),
+    Setting("srs_domain", "SRS_DOMAINNAME", "", "domain of the rewritten senders; if empty, the name of the server"),
+    Setting("srs_sender_classes", "SRS_SENDER_CLASSES", "envelope_sender", "what is rewritten: envelope_sender, header_sender, or both separated by a comma"),
+    Setting("srs_secret", "SRS_SECRET", "", "secrets of the rewritten addresses, separated by commas: the first one signs, all of them verify; if empty, one is generated"),
     Setting("srs_forward_port", "", 941, "port of postsrsd on 127.0.0.1, for senders"),
     Setting("srs_reverse_port", "", 942, "port of postsrsd on 127.0.0.1, for recipients"),
     Setting("postmaster_address", "POSTMASTER_ADDRESS", "", "receives mail to postmaster@ and abuse@ of every domain, and to root"),
@@ -188,6 +191,9 @@ class Settings(NamedTuple):
     rspamd_redis: str
     enable_srs: bool
     srs_exclude_domains: str
+    srs_domain: str
+    srs_sender_classes: str
+    srs_secret: str
     srs_forward_port: int
     srs_reverse_port: int
     postmaster_address: str

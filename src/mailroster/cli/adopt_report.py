@@ -9,7 +9,8 @@ from mailroster.app.adopt.locate import Place, near
 from mailroster.app.adopt.remark import DIFFERS, FIX, MISSING, NOTE, OTHER_WAY, named
 from mailroster.app.adopt.report import Outlook, listening
 from mailroster.base.findings import ERROR, INFO, Finding, printable
-from mailroster.base.settings import FOLDERS, Settings
+from mailroster.base.setting_rules import SECRETS
+from mailroster.base.settings import FOLDERS, SETTINGS, Settings
 from mailroster.cli.call import Call, finding_fields, print_json
 
 _HEADINGS = {
@@ -93,7 +94,8 @@ def steps(assessed: Assessment) -> list[str]:
     given = {name: value for name, value in assessed.honoured.items() if place.project.files}
     if not os.path.exists(settings.tls_certificate):
         given.pop("SSL_TYPE", None)  # a start would refuse it; a remark reports this
-    variables = [f"{name}={quote(value)}" for name, value in given.items()]
+    secret = {setting.variable for setting in SETTINGS if setting.name in SECRETS}
+    variables = [f"{k}={'…' if k in secret else quote(v)}" for k, v in given.items()]
     return [stop, " ".join([*variables, join(["mailroster", *options, "up"])])]
 
 

@@ -12,6 +12,7 @@ key is closed: so Dovecot can always connect, and keeps its connections.
 """
 
 import asyncio
+import errno
 import hmac
 import json
 from collections.abc import Callable
@@ -104,8 +105,8 @@ async def listen(port: int, key: str, take: Take, stop: asyncio.Event) -> None:
                 listener.serve, "127.0.0.1", port, limit=_HEAD_MAX_BYTES
             )
         except OSError as error:
-            if words_of(error) != why:
-                why = words_of(error)
+            if _words_of(error) != why:
+                why = _words_of(error)
                 log(f"no reports of logins: port {port}: {why}; logins are not affected")
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _BIND_AGAIN_S)
@@ -113,6 +114,12 @@ async def listen(port: int, key: str, take: Take, stop: asyncio.Event) -> None:
         async with server:
             await stop.wait()
             listener.close()
+
+
+def _words_of(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "another program uses it, so set login_reports_port to a free one"
+    return words_of(error)
 
 
 class _Listener:

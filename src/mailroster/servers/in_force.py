@@ -17,18 +17,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from mailroster.base.layout import Layout
-from mailroster.base.setting_rules import PORTS, fault
+from mailroster.base.setting_rules import PORTS, SECRETS, fault
 from mailroster.base.settings import SETTINGS, Settings
 from mailroster.servers import running
 from mailroster.servers.config.endpoints import Endpoint, endpoints
 from mailroster.system.boot import boot_id
 from mailroster.system.files import Disk
 
-#: Settings of the command itself, and those that say how far the config folder is trusted.
+#: Settings of the command itself, those that say how far the config folder is trusted, and secrets.
 NOT_STORED = frozenset(
     (
         "layout", "password_scheme", "password_cost", "password_min_length", "password_refused",
-        "trust_config", "linked_folders", "index_from_bytes", "history_bytes",
+        "trust_config", "linked_folders", "index_from_bytes", "history_bytes", *SECRETS,
     )
 )  # fmt: skip
 _FOLDERS = ("mail", "logs")

@@ -82,13 +82,12 @@ def prepare(settings: Settings, layout: Layout, report: Report = lambda text: No
     for foreign in mail_owner.foreign(settings.mail, settings.vmail_uid, settings.vmail_gid):
         report(str(foreign))
     system_links.claim(layout.links, report)
-    if settings.enable_srs:
-        srs.ensure_secret(layout)
+    is_new_secret = settings.enable_srs and srs.ensure_secret(settings, layout)
     warnings = [name_warning(settings.hostname), relay_warning(settings.relayhost)]
     for warning in filter(None, warnings):
         report(warning)
     certificates.ensure(settings, layout, report)
-    return _write_configuration(settings, layout, dovecot, report)
+    return _write_configuration(settings, layout, dovecot, report) or is_new_secret
 
 
 def _write_configuration(

@@ -5,6 +5,7 @@ import secrets
 
 from mailroster.base.findings import Refused
 from mailroster.base.layout import Layout
+from mailroster.base.setting_rules import words
 from mailroster.base.settings import Settings
 from mailroster.servers.config import srs
 from mailroster.system import processes
@@ -20,8 +21,14 @@ def check_installed(settings: Settings) -> None:
         )
 
 
-def ensure_secret(layout: Layout) -> None:
-    """Creates the secret with which addresses are signed, unless there is one: with another one
-    the bounces of mail that was forwarded before would be refused."""
-    if not read(layout.srs_secret).strip():
-        Disk().replace(layout.srs_secret, f"{secrets.token_urlsafe(24)}\n".encode(), mode=0o600)
+def ensure_secret(settings: Settings, layout: Layout) -> bool:
+    """Writes the secrets with which addresses are signed, a line for each: those of the setting;
+    else a new one, unless there is one: with another one the bounces of mail that was forwarded
+    before would be refused. Returns whether the file changed, which postsrsd reads at its start."""
+    before = read(layout.srs_secret)
+    given = words(settings.srs_secret)
+    text = "".join(f"{secret}\n" for secret in given or [secrets.token_urlsafe(24)]).encode()
+    if text == before or (before.strip() and not given):
+        return False
+    Disk().replace(layout.srs_secret, text, mode=0o600)
+    return True

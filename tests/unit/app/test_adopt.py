@@ -363,6 +363,15 @@ def with_variables(project: Path, text: str) -> None:
         ("ENABLE_FETCHMAIL=1", MISSING, "fetched"),
         ("SPOOF_PROTECTION__FILE=/run/secrets/s", NOTE, "unknown to this command"),
         ("HELLO=1", NOTE, "without effect"),
+        ("RSPAMD_LEARN=1", OTHER_WAY, "MAILROSTER_RSPAMD_REDIS"),
+        ("RSPAMD_HFILTER=0", OTHER_WAY, "disable-module hfilter"),
+        ("RSPAMD_NEURAL=1", OTHER_WAY, "enable-module neural"),
+        ("RSPAMD_CHECK_AUTHENTICATED=1", MISSING, "does not pass Rspamd"),
+        ("MOVE_SPAM_TO_JUNK=0", OTHER_WAY, "goes to Junk"),
+        ("SPAM_SUBJECT=[SPAM]", MISSING, "keeps its subject"),
+        ("FAIL2BAN_BLOCKTYPE=reject", NOTE, "without a firewall"),
+        ("SRS_SENDER_CLASSES=header_recipient", FIX, "not a list of classes"),
+        ("SRS_SECRET=very-secret-é", FIX, "not a list of secrets"),
     ],
 )
 def test_a_variable_that_does_not_count_as_it_stands_is_named(
@@ -391,6 +400,9 @@ def test_a_host_name_of_the_compose_file_that_cannot_be_one_is_named(
         "ENABLE_SRS=0", "ENABLE_SRS=", "ACCOUNT_PROVISIONER=FILE", "DOVECOT_MAILBOX_FORMAT=maildir",
         "TZ=Europe/Berlin", "ENABLE_POP3=1", "ENABLE_POP3=", "SSL_TYPE=manual", "SA_TAG=2.0",
         "# ENABLE_SRS=1", "RELAY_HOST=", "ONE_DIR=1", "ENABLE_OPENDKIM=0",
+        "RSPAMD_LEARN=0", "RSPAMD_HFILTER=1", "FAIL2BAN_BLOCKTYPE=drop", "MOVE_SPAM_TO_JUNK=1",
+        "SPAM_SUBJECT=", "SRS_SECRET=very-secret", "SRS_DOMAINNAME=example.com",
+        "SRS_SENDER_CLASSES=envelope_sender", "SRS_EXCLUDE_DOMAINS=a.example,b.example",
         "export LOG_LEVEL='warn'", "SPOOF_PROTECTION=1 # yes",
     ],
 )  # fmt: skip
@@ -417,6 +429,13 @@ def test_a_start_names_each_variable_that_has_no_effect() -> None:
     answered = {**given, "DEFAULT_RELAY_HOST": "[smtp.provider.test]:587"}
     assert "RELAY_HOST has" not in "".join(environment.without_effect(answered))
     assert list(environment.without_effect({})) == []
+
+
+def test_the_value_of_a_secret_is_not_in_the_next_command(run: Run, project: Path) -> None:
+    with_variables(project, "ENABLE_SRS=1\nSRS_SECRET=very-secret\n")
+    ran = run(str(project))
+    assert "ENABLE_SRS=1 SRS_SECRET=… " in ran.out
+    assert "very-secret" not in ran.out + run(str(project), "--json").out
 
 
 def test_what_is_on_by_default_is_told_unless_it_is_off(run: Run, project: Path) -> None:

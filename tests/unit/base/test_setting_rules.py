@@ -32,6 +32,9 @@ GOOD = {
     "trash_room": ["0", "50M", "1g", "0M", "999T"],
     "password_min_length": ["0", "500"],
     "settle_seconds": ["0", "3600"],
+    "srs_domain": ["bounces.example.com"],
+    "srs_sender_classes": ["envelope_sender", "envelope_sender,header_sender", "header_sender"],
+    "srs_secret": ["a", "new-secret,old-secret", "new\nold", "$x{}"],
 }  # fmt: skip
 BAD = {
     "hostname": [
@@ -82,6 +85,9 @@ BAD = {
     "message_size_limit": ["9" * 40],
     "password_min_length": ["501", "9" * 40],
     "settle_seconds": ["3601", "9" * 40],
+    "srs_domain": ["*.example.com", "a b", "$mydomain", "x}"],
+    "srs_sender_classes": ["all", "envelope_recipient", "envelope_sender\nx = y", ","],
+    "srs_secret": ["\0x", "schlüssel", ",", "a\x1bb"],
     "history_bytes": ["9" * 40],
     "index_from_bytes": ["9" * 40],
 }  # fmt: skip
@@ -97,6 +103,10 @@ def test_what_a_server_would_read_as_its_own_is_refused_by_name(name: str, text:
     said = fault(name, text)
     assert said.startswith(f"{name}: ")
     assert " is " in said
+
+
+def test_a_secret_is_not_shown() -> None:
+    assert "passwört" not in fault("srs_secret", "passwört")
 
 
 def test_the_table_has_rules_for_settings_only() -> None:

@@ -1,9 +1,12 @@
 """Reports of logins: what counts as one."""
 
+import asyncio
 import json
+import socket
 
 import pytest
 
+from mailroster.daemons import login_reports
 from mailroster.daemons.login_reports import LoginReport, parsed
 
 FIELDS = {
@@ -46,3 +49,32 @@ def test_octets_that_are_no_text_hide_no_report() -> None:
 )
 def test_anything_else_is_no_report(body: bytes) -> None:
     assert parsed(body) is None
+
+
+def test_a_port_in_use_is_logged_once_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(login_reports, "_BIND_AGAIN_S", 0.01)
+
+    async def is_opened() -> None:
+        stop = asyncio.Event()
+        other = socket.create_server(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        listening = asyncio.create_task(
+            login_reports.listen(port, "key", lambda report: None, stop)
+        )
+        await asyncio.sleep(0.1)
+        other.close()
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    break
+                except OSError:
+                    await asyncio.sleep(0.01)
+        writer.close()
+        stop.set()
+        await listening
+
+    asyncio.run(is_opened())
+    assert capfd.readouterr().err.count(": another program uses it") == 1

@@ -4,7 +4,7 @@ remark. The others are in mailroster.base.settings and have the same effect.
 
 from typing import NamedTuple
 
-from mailroster.app.adopt.remark import FIX, MISSING, OTHER_WAY
+from mailroster.app.adopt.remark import FIX, MISSING, NOTE, OTHER_WAY
 
 
 class Variable(NamedTuple):
@@ -92,6 +92,40 @@ VARIABLES = (
         "run a Redis, and set MAILROSTER_RSPAMD_REDIS to its HOST:PORT (docs/topics/spam.md)",
     ),
     Variable(
+        "RSPAMD_GREYLISTING RSPAMD_LEARN", "0", OTHER_WAY,
+        "Rspamd delays suspicious mail, and learns, if it has a Redis",
+        "set MAILROSTER_RSPAMD_REDIS to the HOST:PORT of a Redis (docs/topics/spam.md)",
+        replaced_by="MAILROSTER_RSPAMD_REDIS",
+    ),
+    Variable(
+        "RSPAMD_HFILTER", "1", OTHER_WAY, "this variable is ignored",
+        "write 'disable-module hfilter' into rspamd/custom-commands.conf",
+    ),
+    Variable(
+        "RSPAMD_HFILTER_HOSTNAME_UNKNOWN_SCORE", "6", OTHER_WAY, "this variable is ignored",
+        "write the score into rspamd/override.d/hfilter_group.conf",
+    ),
+    Variable(
+        "RSPAMD_NEURAL", "0", OTHER_WAY, "this variable is ignored",
+        "write 'enable-module neural' into rspamd/custom-commands.conf",
+    ),
+    Variable(
+        "RSPAMD_CHECK_AUTHENTICATED", "0", MISSING, "what users submit does not pass Rspamd",
+        "remove this variable (docs/topics/spam.md)",
+    ),
+    Variable(
+        "MOVE_SPAM_TO_JUNK", "1", OTHER_WAY, "with ENABLE_RSPAMD=1 spam goes to Junk",
+        "raise the score of add_header in rspamd/override.d/actions.conf, so that less mail is spam",
+    ),
+    Variable(
+        "MARK_SPAM_AS_READ SPAM_SUBJECT", "0", MISSING, "spam in Junk is unread, and keeps its subject",
+        "remove this variable (docs/topics/spam.md)",
+    ),
+    Variable(
+        "FAIL2BAN_BLOCKTYPE", "drop", NOTE, "Dovecot refuses the logins of blocked clients, without a firewall",
+        "remove this variable (docs/topics/blocks.md)",
+    ),
+    Variable(
         "ENABLE_POSTGREY", "0", MISSING, "there is no greylisting",
         "run a separate postgrey and name it in postfix-main.cf",
     ),
@@ -121,9 +155,8 @@ VARIABLES = (
 DETAILS = (
     "TZ ONE_DIR NETWORK_INTERFACE SUPERVISOR_LOGLEVEL DMS_DEBUG DMS_CONFIG_POLL ENABLE_UPDATE_CHECK "
     "UPDATE_CHECK_INTERVAL POSTSCREEN_ACTION VIRUSMAILS_DELETE_DELAY ENABLE_AMAVIS AMAVIS_LOGLEVEL "
-    "CLAMAV_MESSAGE_SIZE_LIMIT SPAMASSASSIN_SPAM_TO_INBOX MOVE_SPAM_TO_JUNK MARK_SPAM_AS_READ "
-    "SPAM_SUBJECT FAIL2BAN_BLOCKTYPE PFLOGSUMM_RECIPIENT PFLOGSUMM_SENDER LOGWATCH_RECIPIENT "
-    "LOGWATCH_SENDER REPORT_SENDER SA_* RSPAMD_* SRS_* POSTGREY_* FETCHMAIL_* GETMAIL_* OAUTH2_* "
+    "CLAMAV_MESSAGE_SIZE_LIMIT SPAMASSASSIN_SPAM_TO_INBOX PFLOGSUMM_RECIPIENT PFLOGSUMM_SENDER "
+    "LOGWATCH_RECIPIENT LOGWATCH_SENDER REPORT_SENDER SA_* POSTGREY_* FETCHMAIL_* GETMAIL_* OAUTH2_* "
     "LDAP_* SASLAUTHD_* DOVECOT_TLS DOVECOT_BASE DOVECOT_DEFAULT_PASS_SCHEME DOVECOT_DN "
     "DOVECOT_DNPASS DOVECOT_URIS DOVECOT_HOSTS DOVECOT_LDAP_VERSION DOVECOT_AUTH_BIND DOVECOT_USER_* "
     "DOVECOT_PASS_*"

@@ -172,7 +172,8 @@ _FILE_HINT = f"write the name of a file, as multimap.conf; not {_SIGNING}: OpenD
 
 def _shown(word: str) -> str:
     """A word of a line, safe and short enough to show."""
-    return printable(word if len(word) <= _SHOWN_MAX else f"{word[:_SHOWN_MAX]}…")
+    text = printable(word[: _SHOWN_MAX + 1])
+    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}…"
 
 
 def _module(name: str) -> str:

@@ -9,7 +9,7 @@ from mailroster.base.settings import FOLDERS, SETTINGS
 from mailroster.cli import FOLDER_OPTIONS
 from mailroster.cli.commands import COMMANDS
 from mailroster.roster.roster import Roster
-from tests.fuzz import answers, certificates, documents, recovery, words
+from tests.fuzz import answers, certificates, documents, keys, records, recovery, words
 
 CASES = Path(__file__).parent / "cases"
 
@@ -81,6 +81,17 @@ def _set() -> tuple[bytes, ...]:
 
 _ROWS = (b"\t", b"\n", b"\n\n", b"\0", b"\xff", b"a@x.com", b"-1", b"\xc2\xb2", b"1" * 30)
 
+_TAGS = (
+    b"\0", b"\n", b";", b"=", b"v=DMARC1; ", b"p=none", b"rua=mailto:a@y.com!9m", b"v=DKIM1; ",
+    b"k=rsa; ", b"t=y", b"v=STSv1; ", b"id=1", b"v=TLSRPTv1; ", b"version: STSv1\n",
+    b"mode: enforce\n", b"mx: *.x.com\n", b"max_age: 1\n", b"\x01",
+)  # fmt: skip
+_SPF = (
+    b"\0", b" ", b"v=spf1", b"-all", b"include:a.x", b"include:b.x", b"redirect=a.x", b"a:b.x",
+    b"mx", b"ptr", b"exists:%{ir}.x", b"%{d2r-}", b"ip4:", b"203.0.113.0/24", b"ip6:2001:db8::/32",
+    b"/24", b"//64", b"exp=", b"?", b"\n", b"\x01",
+)  # fmt: skip
+
 TARGETS: dict[str, Target] = {
     **_files(),
     "account": Target(words.account, _ADDRESS),
@@ -115,6 +126,58 @@ TARGETS: dict[str, Target] = {
     "acme_json": Target(
         certificates.acme_json,
         (b'"Certificates"', b'"domain"', b'"main"', b'"sans"', b'"key"', b"[", b"{", b"null", b"1"),
+    ),
+    "tls_pair": Target(
+        certificates.pair,
+        (
+            b"\0", b"Proc-Type: 4,ENCRYPTED\n", b"DEK-Info: AES-256-CBC,00\n",
+            b"-----BEGIN CERTIFICATE-----\n", b"-----END CERTIFICATE-----\n",
+            b"-----BEGIN PRIVATE KEY-----\n", b"-----END PRIVATE KEY-----\n",
+            b"-----BEGIN EC PARAMETERS-----\n", b"-----END EC PARAMETERS-----\n",
+        ),
+    ),
+    "rotation": Target(keys.rotation, (b"new ", b"old ", b"since ", b"0", b"#", *_BLANKS)),
+    "dkim_names": Target(
+        keys.key_names,
+        (b"\0", b".private", b".private.txt", b"rsa-2048-", b"ed25519-", b"x.com", b"b-x.com",
+         b"mail", b"-", b":", *_ADDRESS, *_BLANKS),
+    ),
+    "signing_table": Target(
+        keys.signing_table,
+        (b"*@x.com ", b"a._domainkey.x.com", b"b._domainkey.b-x.com", b"._domainkey.", *_BLANKS),
+    ),
+    "rspamd_commands": Target(
+        keys.commands,
+        (b"enable-module ", b"disable-module ", b"set-option-for-module ", b"add-line ",
+         b"set-option-for-controller ", b"set-option-for-proxy ", b"set-common-option ",
+         b"multimap ", b"dkim_signing", b"worker-proxy.inc ", b"../", b"bind_socket ", b"\\1",
+         *_BLANKS),
+    ),
+    "dns_texts": Target(records.dns_texts, (*_TAGS, *_SPF)),
+    "spf": Target(records.spf_records, _SPF),
+    "dns_replies": Target(
+        records.dns_replies,
+        (b"\xc0\x0c", b"\7example\3com\0", b"\0\1\0\1", b"\0\x10\0\1", b"\0\x0f\0\1",
+         b"\0\5\0\1", b"\0\x21\0\1", b"\x01\x01\0\1", b"\0\x34\0\1", b"\0\1\0\3"),
+    ),
+    "dkim_words": Target(
+        words.dkim_words,
+        (b"\0", b"keysize", b"2048", b"keytype", b"ed25519", b"selector", b"mail", b"domain"),
+    ),
+    "dns_words": Target(
+        words.dns_words, (b"\0", b":53", b"[", b"]", b"::1", b"1.2.3.4", *_ADDRESS)
+    ),
+    "until": Target(
+        words.until,
+        (b"2126-12-31", b"T18:00", b":59", b"9999-12-31", b"0000", b"30d", b"min", b"w", b"-"),
+    ),
+    "client": Target(
+        answers.client, (b"::ffff:", b"192.0.2.1", b"2001:db8::", b"%eth0", b"/64", b"::", b"0x"),
+    ),
+    "login_requests": Target(
+        answers.login_requests,
+        (b"POST / HTTP/1.1\r\n", b"X-Mailroster-Key: KEY\r\n", b"Content-Length: ", b"\r\n\r\n",
+         b'{"success":true,', b'"login":"a@x.com"', b'"protocol":"imap"', b"-1", b"9" * 5000),
     ),
     "login_reports": Target(
         answers.login_report,

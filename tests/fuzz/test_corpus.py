@@ -1,14 +1,19 @@
 """Every parser keeps its promises on every case that is kept, and on inputs made from them by
 chance: the same ones each time. Needs nothing but Python."""
 
+import hmac
 from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
 import pytest
 
+from mailroster.analysis.dns import spf, subject
+from mailroster.app import blocks
 from mailroster.base import address, sizes
 from mailroster.base.findings import ParseError
+from mailroster.cli import dkim as dkim_command
+from mailroster.cli import dns as dns_command
 from mailroster.daemons import login_reports
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats import (
@@ -21,9 +26,11 @@ from mailroster.roster.formats import (
     sasl_password,
     virtual,
 )
-from mailroster.servers import doveadm_quota, dovecot_auth, patterns, pem, sessions
+from mailroster.servers import certificates, doveadm_quota, dovecot_auth, patterns, pem, sessions
+from mailroster.servers.config import dkim, rspamd
 from mailroster.store.leftovers import Leftovers
-from tests.fuzz import words
+from mailroster.system import dns_messages
+from tests.fuzz import answers, words
 from tests.fuzz.chance import inputs
 from tests.fuzz.targets import CASES, TARGETS, cases, keep
 
@@ -111,6 +118,19 @@ FLAWS: dict[str, tuple[Any, str, Any]] = {
     "auth_answers": (dovecot_auth, "replies_in", lambda raw: {-1: dovecot_auth.Reply("?", {})}),
     "pem": (pem, "CERTIFICATES", frozenset()),
     "acme_json": (pem, "_names", raising(TypeError())),
+    "tls_pair": (certificates, "blocks", raising(TypeError())),
+    "rotation": (dkim, "rotation_text", lambda rotation: ""),
+    "dkim_names": (dkim, "_domain", lambda text: text),
+    "signing_table": (dkim, "SELECTOR", "b"),
+    "rspamd_commands": (rspamd, "_with_option", lambda text, option, value: f"{text}{value}\n"),
+    "dns_texts": (subject, "printable", lambda text: text),
+    "spf": (spf, "_network", raising(IndexError())),
+    "dns_replies": (dns_messages, "name_text", raising(KeyError())),
+    "dkim_words": (dkim_command, "_bits", lambda given: 0),
+    "dns_words": (dns_command, "fold_domain", lambda text: text),
+    "until": (blocks, "moment_of", lambda text: 1e15),
+    "client": (answers, "network", lambda text: text),
+    "login_requests": (hmac, "compare_digest", lambda one, other: True),
     "login_reports": (login_reports, "_text", lambda value: str(value) + "\n"),
     "anvil": (sessions, "pids_of", lambda dump, users: [0]),
 }

@@ -1,17 +1,26 @@
 """What must hold of what people type: addresses, sizes, settings, command lines."""
 
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
+from mailroster.app.blocks import end_text
+from mailroster.app.home import Home
 from mailroster.base import address, sizes
-from mailroster.base.findings import ParseError, UsageError
+from mailroster.base.end_date import end_of
+from mailroster.base.findings import ParseError, Refused, UsageError
 from mailroster.base.layout import maildir
 from mailroster.base.settings import FOLDERS, SETTINGS, TOML, Settings, Sources, load
 from mailroster.cli import FOLDER_OPTIONS
+from mailroster.cli import dkim as dkim_command
+from mailroster.cli import dns as dns_command
+from mailroster.cli.call import Call
 from mailroster.cli.commands import COMMANDS
 from mailroster.cli.completion import candidates
 from mailroster.cli.grammar import Invocation, parse
+from mailroster.cli.notes import until_of
+from mailroster.publish import block_table
 from mailroster.roster.documents.document import Document
 from mailroster.roster.formats import regexp
 from mailroster.roster.formats.accounts import ACCOUNTS
@@ -160,6 +169,57 @@ def _is_a_use_of_its_command(found: Invocation, argv: list[str]) -> None:
     left = list(argv)
     for word in found.arguments:
         left.remove(word)  # each argument is a word of the line, and no word is two
+
+
+def dkim_words(raw: bytes) -> None:
+    """The words behind `setup config dkim`, with NULs between."""
+    words = [_text(word) for word in raw.split(b"\0")]
+    call = Call(words, {}, Home.__new__(Home))
+    try:
+        given = dkim_command._given(call)
+        bits, selector = dkim_command._bits(given), dkim_command._selector(given)
+    except UsageError as error:
+        assert str(error).isprintable()
+        return
+    assert len(given) * 2 == len(words)
+    assert set(given.values()) <= set(words)
+    assert bits in (1024, 2048, 4096)
+    assert selector in (given.get("selector", ""), "")
+    assert address.fold(selector).isascii()
+
+
+def dns_words(raw: bytes) -> None:
+    """The domain, and the server, of `setup dns`, with a NUL between."""
+    domain, _, server = _text(raw).partition("\0")
+    found = _taken(dns_command._domain, domain)
+    if found is not None:
+        assert dns_command._domain(found) == found
+        assert "." in found
+        assert found.isascii()
+    try:
+        host, port = dns_command._server(server)
+    except UsageError as error:
+        assert str(error).isprintable()
+        return
+    assert host in server
+    assert 0 < port < 1 << 16
+
+
+def until(raw: bytes) -> None:
+    """An end date, or a span of time; the end of a block too."""
+    now_s = 1_800_000_000.0
+    try:
+        end = until_of(_text(raw), now_s)
+    except (UsageError, Refused) as error:
+        assert str(error).isprintable()
+        return
+    if not end:
+        assert not _text(raw).strip()
+        return
+    assert end_of(end) > time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(now_s))
+    stored = end_text(end)
+    assert block_table.text_of(now_s) < stored <= block_table.NEVER
+    assert block_table.moment_of(stored) >= now_s
 
 
 def completion(raw: bytes) -> None:

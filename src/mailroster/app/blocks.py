@@ -8,11 +8,18 @@ from mailroster.app.home import Home
 from mailroster.base.client_network import network
 from mailroster.base.end_date import end_of
 from mailroster.base.findings import Refused
-from mailroster.publish.block_table import NEVER, BlockRow, BlockTable, ClosedRow, text_of
+from mailroster.publish.block_table import (
+    NEVER,
+    BlockRow,
+    BlockTable,
+    ClosedRow,
+    moment_of,
+    text_of,
+)
 from mailroster.store.history.log import user_name
 from mailroster.system.log import words_of
 
-__all__ = ["NEVER", "Blocks", "add", "blocks", "delete"]
+__all__ = ["NEVER", "Blocks", "add", "blocks", "delete", "end_text"]
 
 
 class Blocks(NamedTuple):
@@ -38,8 +45,9 @@ def add(home: Home, address: str, until: str) -> str:
     """Blocks a client until an end date in local time, "" for ever; an earlier block of it is
     replaced. Returns the client. Raises Refused."""
     client, now = _client(address), time.time()
-    end = text_of(_seconds(end_of(until))) if until else NEVER
-    row = BlockRow(client, text_of(now), end, user_name(os.getuid()) or str(os.getuid()), 0)
+    row = BlockRow(
+        client, text_of(now), end_text(until), user_name(os.getuid()) or str(os.getuid()), 0
+    )
     try:
         _table(home).write(now, [row])
     except OSError as error:
@@ -93,6 +101,13 @@ def _record(home: Home) -> None:
     """Records the command in the history."""
     if fault := home.store().record_command():
         home.warn(f"warning: the history has no entry of this: {fault}")
+
+
+def end_text(until: str) -> str:
+    """The end of a block as the database has it: of an end date in local time, or "" for never.
+    One behind the year 9999, which the database can't compare, is never."""
+    end_s = _seconds(end_of(until)) if until else moment_of(NEVER)
+    return text_of(min(end_s, moment_of(NEVER)))
 
 
 def _seconds(end: str) -> float:

@@ -130,10 +130,12 @@ class Guesses:
         )
 
     def restore(self, blocks: Iterable[Block], now: float) -> None:
-        """Continues with blocks of an earlier run, also those that have ended."""
+        """Continues with blocks of an earlier run, also those that have ended. A client has the
+        guesses that it got back since the end of its block."""
         for block in blocks:
             if isinstance(block, ClientBlock):
-                bucket = self._clients.bucket(block.client, 0.0, now)
+                left = max(0.0, now - block.until) / CLIENT_REFILL_S
+                bucket = self._clients.bucket(block.client, min(left, CLIENT_GUESSES), now)
                 bucket.in_a_row = block.in_a_row
             else:
                 wait_s = max(0.0, block.until - now)

@@ -29,12 +29,15 @@ def is_referral(reply: "Message") -> bool:
 
 
 def read_records(reply: "Message", name: str, kind: str) -> tuple[Answer, list[str]]:
-    """The records in a reply, and the CNAME records on the way to them."""
+    """The records in a reply, and the CNAME records on the way to them. Records of another class
+    than that of the internet have other fields, so they don't count."""
     import dns.rcode
+    import dns.rdataclass
 
     by_name: dict[tuple[str, int], RRset] = {}
     for rrset in reply.answer:
-        by_name.setdefault((name_text(rrset.name), int(rrset.rdtype)), rrset)
+        if rrset.rdclass == dns.rdataclass.IN:
+            by_name.setdefault((name_text(rrset.name), int(rrset.rdtype)), rrset)
     aliases: list[str] = []
     target = name
     while (target, type_number(kind)) not in by_name and len(aliases) < ALIASES_MAX:

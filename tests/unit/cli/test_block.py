@@ -57,6 +57,15 @@ def test_a_block_is_listed_until_it_is_deleted(on: Folder) -> None:
     assert (again.code, again.err) == (1, "setup: 192.0.2.1 is not blocked\n")
 
 
+@pytest.mark.parametrize("until", ["9999-12-31", "9999-12-31T23:59"])
+def test_a_block_until_the_last_day_of_all_does_not_end_at_once(on: Folder, until: str) -> None:
+    """Its end may be in the year 10000, which compares as smaller than this year."""
+    on.setup("block", "add", "192.0.2.1", "--until", until)
+    (client,) = json.loads(on.setup("block", "list", "--json").out)["clients"]
+    assert client["client"] == "192.0.2.1"
+    assert client["until"] is None or client["until"] > "9999-12-30"
+
+
 def test_the_list_says_why(on: Folder) -> None:
     rows = [BlockRow("192.0.2.9", "2026-01-01 00:00:00", LATER, "jane", 1)]
     rows.append(BlockRow("192.0.2.8", "2026-01-02 00:00:00", "2026-01-03 00:00:00", "", 1))

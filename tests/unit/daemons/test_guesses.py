@@ -148,6 +148,17 @@ def test_a_restart_forgets_no_block() -> None:
     assert any(isinstance(block, AccountBlock) for block in blocks), "it has few guesses left"
 
 
+def test_after_a_restart_a_client_has_the_guesses_of_the_days_since_its_block() -> None:
+    """Its owner is not blocked by the first typing error after an update."""
+    guesses = Guesses()
+    guesses.restore([ClientBlock(CLIENT, START, 1)], START + DAY_S)
+    for number in range(CLIENT_GUESSES - 1):
+        assert guesses.take(Guess(CLIENT, ACCOUNT, str(number)), START + DAY_S) == []
+    (block,) = guesses.take(Guess(CLIENT, ACCOUNT, "last"), START + DAY_S)
+    assert isinstance(block, ClientBlock)
+    assert block.in_a_row == 2
+
+
 def test_a_forgiven_client_begins_again() -> None:
     gate = Gate()
     for number in range(CLIENT_GUESSES):

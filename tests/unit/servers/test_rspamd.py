@@ -65,6 +65,7 @@ def test_commands_change_files_as_docker_mailserver_does() -> None:
         "set-option-for-module a b", "set-option-for-proxy a", "set-common-option a=b c",
         "add-line ../../etc/passwd x", "add-line .x y", "add-line a/b c", "add-line a",
         "add-line dkim_signing.conf x", "add-line a.conf b\x00c", "add-line a.conf b\x1b[0m",
+        "x" * 5000, f"set-common-option {'.' * 5000} 1", "\udcff" * 5000,
     ],
 )  # fmt: skip
 def test_a_wrong_command_is_reported_with_its_line_and_changes_nothing(line: str) -> None:
@@ -75,6 +76,7 @@ def test_a_wrong_command_is_reported_with_its_line_and_changes_nothing(line: str
     ]
     assert findings[0].hint
     assert "\x1b" not in findings[0].message
+    assert len(findings[0].message) < 250
 
 
 def test_the_sockets_stay_whatever_an_override_says() -> None:

@@ -20,8 +20,11 @@ _RESULTS = {"+": PASS, "-": FAIL, "~": SOFTFAIL, "?": NEUTRAL}
 _FLAGS = re.ASCII | re.IGNORECASE
 _TERM = re.compile(r"([+?~-]?)(all|include|a|mx|ptr|ip4|ip6|exists)((?:[:/].*)?)", _FLAGS)
 _MODIFIER = re.compile(r"([a-z][a-z0-9._-]*)=(.*)", _FLAGS)
-_MACRO = re.compile(r"%(?:\{([slodiphcrtv])(\d*)(r?)([.+,/_=-]*)\}|([%_-]))", _FLAGS)
-_PREFIXES = re.compile(r"(?:/(\d{1,3}))?(?://(\d{1,3}))?", re.ASCII)
+_MACRO = re.compile(r"%(?:\{([slodiphcrtv])([0-9]*)(r?)([.+,/_=-]*)\}|([%_-]))", _FLAGS)
+_PREFIX = "(0|[1-9][0-9]{0,2})"
+_PREFIXES = re.compile(rf"(?:/{_PREFIX})?(?://{_PREFIX})?")
+#: The value of `ip4:` and `ip6:`. A netmask (/255.255.255.0) and a zone (%eth0) are not valid.
+_NETWORK = re.compile(rf":[0-9A-Fa-f.:]+(?:/{_PREFIX})?")
 _LOOKUP_TERMS = frozenset(("include", "a", "mx", "ptr", "exists", "redirect"))
 #: The kinds of errors (Evaluation.error).
 SYNTAX, LOOKUPS, VOID, TWO, UNANSWERED = "syntax", "lookups", "void", "two", "unanswered"
@@ -250,12 +253,13 @@ class _Evaluator:
 
 def _network(name: str, value: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
     """The network of `ip4:` or `ip6:`; None if it is not valid."""
+    if _NETWORK.fullmatch(value) is None:
+        return None
     try:
         network = ipaddress.ip_network(value[1:], strict=False)
     except ValueError:
         return None
-    is_right = value[:1] == ":" and network.version == (4 if name == "ip4" else 6)
-    return network if is_right else None
+    return network if network.version == (4 if name == "ip4" else 6) else None
 
 
 def _target(value: str) -> tuple[str, int, int] | None:

@@ -28,6 +28,8 @@ _PROXY, _CONTROLLER = "worker-proxy.inc", "worker-controller.inc"
 _SIGNING = "dkim_signing.conf"
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _OPTION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+#: The longest shown part of a line, in characters.
+_SHOWN_MAX = 60
 #: Where the files are in docker-mailserver.
 _PLACES = re.compile(r"/etc/rspamd/override\.d(?=/)|/tmp/docker-mailserver/rspamd/override\.d(?=/)")
 _LEVELS = {"error": "error", "warn": "warning", "info": "notice", "debug": "info", "trace": "debug"}
@@ -157,28 +159,34 @@ def _parse(line: str) -> Command:
         return Command(name, _module(words[0]), _option(words[1]), words[2])
     if name == "add-line" and len(words) >= 2:
         if not is_override(words[0]):
-            raise _Fault(f"{printable(words[0])!r} is no file of override.d", _FILE_HINT)
+            raise _Fault(f"{_shown(words[0])!r} is no file of override.d", _FILE_HINT)
         return Command(name, words[0], "", " ".join(words[1:]))
     known = (*_OPTION_FILES, "enable-module", "disable-module", "set-option-for-module", "add-line")
     if name not in known:
-        raise _Fault(f"there is no command {printable(name)!r}", f"write one of {_COMMANDS}")
+        raise _Fault(f"there is no command {_shown(name)!r}", f"write one of {_COMMANDS}")
     raise _Fault(f"{name} has too few words or too many", "see docs/topics/spam.md")
 
 
 _FILE_HINT = f"write the name of a file, as multimap.conf; not {_SIGNING}: OpenDKIM signs"
 
 
+def _shown(word: str) -> str:
+    """A word of a line, safe and short enough to show."""
+    text = printable(word[: _SHOWN_MAX + 1])
+    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}…"
+
+
 def _module(name: str) -> str:
     """The file of a module."""
     file = f"{name}.conf"
     if _OPTION.fullmatch(name) is None or not is_override(file):
-        raise _Fault(f"{printable(name)!r} is no module", _FILE_HINT.replace(".conf", ""))
+        raise _Fault(f"{_shown(name)!r} is no module", _FILE_HINT.replace(".conf", ""))
     return file
 
 
 def _option(name: str) -> str:
     if _OPTION.fullmatch(name) is None:
-        raise _Fault(f"{printable(name)!r} is not the name of an option", "write letters and _")
+        raise _Fault(f"{_shown(name)!r} is not the name of an option", "write letters and _")
     return name
 
 

@@ -34,9 +34,10 @@ ROOMS = {
     "quota_usage reopen running sessions sieve signer spam_filter srs survivors version",
     "publish": "block_table damage destinations live_tables published_files reconcile "
     "removal_guard tables targets",
-    "app": "account adopt apply blocks certificate check comparison completion configure deletion "
-    "diff dkim dns expire explanation exporting former_owner history home host_servers "
-    "importing last_use leftovers new_findings overlay passwords patterns preview quotas rename "
+    "app": "account adopt app_passwords apply blocks certificate check comparison completion "
+    "configure deletion diff dkim dns expire explanation exporting former_owner history home "
+    "host_servers importing last_use leftovers new_findings overlay passwords patterns preview "
+    "quotas rename "
     "server_findings sieve_scripts status system_errors undo usage",
     "daemons": "filtering up watch",
     "cli": "__init__",

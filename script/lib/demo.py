@@ -41,7 +41,7 @@ PORTS = {
     "pop3_port": 10110,
     "pop3s_port": 10995,
     "sieve_port": 14190,
-    "login_reports_port": 10940,
+    "login_reports_port": 940,
 }
 #: The settings beside the ports. By default no address of this machine is ever blocked.
 SETTINGS = """\

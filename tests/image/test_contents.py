@@ -47,7 +47,7 @@ def test_it_is_small(inspected: dict[str, Any]) -> None:
 
 def test_the_last_use_of_app_passwords_is_known_in_it(inspected: dict[str, Any]) -> None:
     """Dovecot's reports go to a port, which nobody else can have in the network of a container."""
-    assert "LOGIN_REPORTS_PORT=10940" in inspected["Config"]["Env"]
+    assert "LOGIN_REPORTS_PORT=940" in inspected["Config"]["Env"]
 
 
 def test_a_health_check_asks_the_servers(inspected: dict[str, Any]) -> None:

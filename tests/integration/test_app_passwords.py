@@ -158,7 +158,25 @@ def test_one_that_has_ended_opens_nothing_with_or_without_mailroster(server: Ins
     assert server.can_log_in("jane@x.com", password)
     until(lambda: not server.can_log_in("jane@x.com", password), 60)
     assert time.time() >= end - 1
-    assert "[ ended ]" in server.setup("email", "app-password", "list", "jane@x.com")
+
+
+def test_one_that_has_ended_is_removed_and_its_sessions_end(server: Instance) -> None:
+    end = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() + 5))
+    password = added(server, "jane@x.com", "short", "--until", end)
+    with server.imap("jane@x.com", password) as session:
+
+        def is_over() -> bool:
+            try:
+                return session.noop()[0] != "OK"
+            except (imaplib.IMAP4.error, OSError):
+                return True
+
+        until(is_over, 90)
+    until(lambda: "short" not in server.setup("email", "app-password", "list"))
+    assert "'jane@x.com|short' has expired" in server.log.read_text()
+    newest = server.setup("log", "jane@x.com").split("\n")[:2]
+    assert "mailroster up" in newest[0]
+    assert newest[1] == "    dovecot-app-passwords.cf: 1 removed"
 
 
 def test_networks_of_the_app_password_and_of_the_account_both_count(server: Instance) -> None:

@@ -25,11 +25,12 @@ _NOTED = 100
 
 class Login(NamedTuple):
     """Whether an address can log in, and why. `nets`: the only networks from which it can, "" for
-    any."""
+    any. `app_passwords`: the labels of the app passwords that open it as well."""
 
     allowed: bool
     why: str
     nets: str = ""
+    app_passwords: tuple[str, ...] = ()
 
 
 class Mailbox(NamedTuple):
@@ -123,7 +124,9 @@ def login(router: Router, trace: Trace) -> Login:
     if "nologin" in fields:
         reason = f": {fields['reason']}" if fields.get("reason") else ""
         return Login(False, f"{where}: it has the extra field nologin{reason}")
-    return Login(True, str(where), fields.get("allow_nets", ""))
+    mentioning = router.roster.app_passwords.mentioning(*split(account.address))
+    labels = tuple(entry.label for _, entry in mentioning)
+    return Login(True, str(where), fields.get("allow_nets", ""), labels)
 
 
 def _mailbox(router: Router, settings: Settings, account: str, version: str) -> Mailbox:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from mailroster.analysis.mailbox import place_of
 from mailroster.analysis.mailbox_limit import default, limit_of
+from mailroster.app.app_passwords import AppPasswordReport, app_passwords
 from mailroster.app.home import Home
 from mailroster.app.usage import MailboxUse, usages
 from mailroster.base.address import Address
@@ -70,6 +71,7 @@ class AccountReport(NamedTuple):
     delivered_to: list[str] | None
     leads: list[IncomingRoute]
     restrictions: list[Restriction]
+    app_passwords: list[AppPasswordReport]
 
 
 def report(
@@ -101,6 +103,7 @@ def report(
             for direction, field in _DIRECTIONS
             for restriction in _restrictions(getattr(roster, field), direction, address)
         ],
+        app_passwords(home, roster, address),
     )
 
 

@@ -1,7 +1,8 @@
 """End dates of entries: finds those that have expired, and expires the entries.
 
-A file is searched only when it has changed. The search reads annotations without their entries, so
-that it may report an end date that has no effect; the edit decides.
+A file is searched only when it has changed. The search reads annotations without their entries, and
+lines of app passwords without the rest of the file, so that it may report an end date that has no
+effect; the edit decides.
 """
 
 import os
@@ -13,7 +14,7 @@ from typing import NamedTuple
 from mailroster.app.passwords.hashing import hash_clear
 from mailroster.base.findings import WARNING, Finding, Location
 from mailroster.base.layout import Layout
-from mailroster.edits.expiry import end_date_in, expire
+from mailroster.edits.expiry import end_date_in, end_date_of_app_password, expire
 from mailroster.publish.live_tables import LiveTables
 from mailroster.roster.documents.notes import WORD
 from mailroster.roster.roster import ENDING, Roster
@@ -63,10 +64,22 @@ def expire_entries(store: Store, tables: LiveTables, moment: str) -> Transaction
     return store.transact(edit, announce=tables.intents.announce)
 
 
+class _Kind(NamedTuple):
+    """How a file has its end dates: in lines with a word, from which `end_in` reads one."""
+
+    word: bytes
+    end_in: Callable[[str], str]
+
+
+NOTES = _Kind(WORD.encode(), end_date_in)
+APP_PASSWORDS = _Kind(b"until=", end_date_of_app_password)
+
+
 class _SearchedFile(NamedTuple):
     """The result of the last search of a file."""
 
     identity: Identity = ABSENT
+    kind: _Kind = NOTES
     next_search: float = 0.0  # on the monotonic clock
     ends: tuple[str, ...] = ()  # end dates that are not handled yet
 
@@ -83,6 +96,8 @@ class Deadlines:
         """`path` gives the path of a file in the folder, `opened` opens the file."""
         empty = Roster()
         self._files = {path(getattr(empty, field).format.file): _SearchedFile() for field in ENDING}
+        file = empty.app_passwords.format.file
+        self._files[path(file)] = _SearchedFile(kind=APP_PASSWORDS)
         self._monotonic, self._opened = monotonic, opened
 
     def due(self, moment: str) -> bool:
@@ -93,7 +108,7 @@ class Deadlines:
         """The names of the files with an expired end date that is not handled yet."""
         for path, last in self._files.items():
             if identity(path) != last.identity and self._monotonic() >= last.next_search:
-                self._files[path] = self._search(path)
+                self._files[path] = self._search(path, last.kind)
         return [
             os.path.basename(path)
             for path, last in self._files.items()
@@ -106,33 +121,33 @@ class Deadlines:
             ends = tuple(end for end in last.ends if end > moment)
             self._files[path] = last._replace(ends=ends)
 
-    def _search(self, path: str) -> _SearchedFile:
+    def _search(self, path: str, kind: _Kind) -> _SearchedFile:
         began = self._monotonic()
         try:
             with self._opened(path) as file:
                 version = identity_of(file.fileno())
                 pieces = iter(lambda: file.read(_CHUNK_BYTES) or b"", b"")
-                ends = tuple(sorted(set(ends_among(pieces))))
+                ends = tuple(sorted(set(ends_among(pieces, kind))))
         except OSError:
             version, ends = identity(path), ()
         if version != ABSENT and abs(time.time() - version.ctime_ns / 1e9) < _TICK_S:
             version = ABSENT  # a later write may leave the same identity
         ended = self._monotonic()
-        return _SearchedFile(version, ended + SEARCH_PAUSE * (ended - began), ends)
+        return _SearchedFile(version, kind, ended + SEARCH_PAUSE * (ended - began), ends)
 
 
-def ends_among(pieces: Iterable[bytes]) -> Iterator[str]:
-    """The end dates in the annotations of a file, which is read in pieces."""
-    word, rest = WORD.encode(), b""
+def ends_among(pieces: Iterable[bytes], kind: _Kind = NOTES) -> Iterator[str]:
+    """The end dates in a file, which is read in pieces."""
+    (word, end_in), rest = kind, b""
     for piece in pieces:
         text = rest + piece
         end = text.rfind(b"\n") + 1
         for line in _lines_with(word, text[:end]):
-            yield from filter(None, [end_date_in(line)])
+            yield from filter(None, [end_in(line)])
         rest = text[end:]
         if len(rest) > _LINE_BYTES:
             rest = rest[:_LINE_BYTES]
-    yield from filter(None, [end_date_in(rest.decode("utf-8", "surrogateescape"))])
+    yield from filter(None, [end_in(rest.decode("utf-8", "surrogateescape"))])
 
 
 def _lines_with(word: bytes, text: bytes) -> Iterator[str]:

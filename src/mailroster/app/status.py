@@ -8,10 +8,10 @@ from mailroster.app import expire
 from mailroster.app.certificate import Certificate, certificates_in_use
 from mailroster.app.home import Home
 from mailroster.app.server_findings import waiting
-from mailroster.base.findings import Finding
+from mailroster.base.findings import Finding, Refused
 from mailroster.publish.live_tables import aliases_without_row
 from mailroster.publish.reconcile import outlook
-from mailroster.servers import in_force, running
+from mailroster.servers import in_force, running, signer
 from mailroster.servers.health import silent
 from mailroster.servers.overrides import ignored
 from mailroster.servers.spam_filter import without_redis
@@ -27,14 +27,25 @@ class Published(NamedTuple):
     in_step: bool  # exactly the lines of the files are served
 
 
+class BlockCount(NamedTuple):
+    """The number of blocked clients, and of accounts that are closed to unknown clients. Both are
+    None if they can't be read; `why` says why."""
+
+    clients: int | None
+    accounts: int | None
+    why: str = ""
+
+
 class Status(NamedTuple):
-    """`pids`: the process ID of each part, None if it does not run. `published` is None if no
-    server was ever started. `ignored` are settings of the servers that have no effect."""
+    """`pids`: the process ID of each part that has to run, None if it does not. `published` is None
+    if no server was ever started. `ignored` are settings of the servers that have no effect.
+    `blocked` is None if no client is ever blocked."""
 
     pids: dict[str, int | None]
     published: Published | None
     ignored: list[str]
     certificates: list[Certificate]
+    blocked: BlockCount | None
 
 
 def status(home: Home) -> Status:
@@ -44,13 +55,38 @@ def status(home: Home) -> Status:
         "postfix": running.postfix_pid(layout),
         "dovecot": running.dovecot_pid(layout),
         "policy": running.policy_pid(layout),
+        **option_pids(home),
     }
     certificates = certificates_in_use(home.settings, layout, home.warn)
-    if home.settings.enable_rspamd and home.settings.rspamd_process:
-        pids["rspamd"] = running.filter_pid(layout)
     without = (finding.message for finding in without_redis(home.settings))
     notes = [*ignored(home.settings), *without]
-    return Status(pids, _published(home, certificates), notes, certificates)
+    return Status(pids, _published(home, certificates), notes, certificates, _blocked(home))
+
+
+def option_pids(home: Home) -> dict[str, int | None]:
+    """The processes of the options that are on, name -> pid, None for one that does not run."""
+    settings, layout = home.settings, home.layout
+    pids = {
+        signer.process_name(kind): running.signer_pid(layout, kind)
+        for kind in signer.expected(settings, layout)
+    }
+    if settings.enable_srs and layout.kind != "host":
+        pids["postsrsd"] = running.srs_pid(layout)
+    if settings.enable_rspamd and settings.rspamd_process:
+        pids["rspamd"] = running.filter_pid(layout)
+    return pids
+
+
+def _blocked(home: Home) -> BlockCount | None:
+    if not home.settings.block_guessing or home.layout.kind == "host":
+        return None
+    from mailroster.app.blocks import blocks  # only where the option is on
+
+    try:
+        current = blocks(home)
+    except Refused as error:
+        return BlockCount(None, None, str(error))
+    return BlockCount(len(current.clients), len(current.accounts))
 
 
 def _published(home: Home, certificates: Iterable[Certificate]) -> Published | None:

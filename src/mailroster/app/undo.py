@@ -155,6 +155,10 @@ def expired_entries(undo: Undo, after: Roster) -> Iterator[tuple[str, str]]:
             until = notes_of(document, position).until if position is not None else ""
             if has_expired(until, moment):
                 yield key, until
+    for key in islice(keys_of_removed_lines(after.app_passwords.format, undo.entry), _NAMED):
+        entry = after.app_passwords.get(key)
+        if entry is not None and has_expired(entry.until, moment):
+            yield key, entry.until
 
 
 def restore_scripts(home: Home, undo: Undo) -> Iterator[str]:

@@ -1,23 +1,21 @@
 """`setup email app-password`: further passwords of an account, one for each device or program."""
 
 import time
-from typing import NamedTuple
 
-from mailroster.app.home import Home
-from mailroster.app.last_use import Use, last_uses
-from mailroster.base.end_date import end_of
+from mailroster.app.app_passwords import AppPasswordReport, app_passwords
+from mailroster.app.last_use import Use
 from mailroster.base.findings import ParseError, Refused, UsageError, printable
 from mailroster.base.services import NONE, SERVICES, services_of
 from mailroster.cli.call import Call, account_address, print_json, print_list
 from mailroster.cli.edit import run_edit
-from mailroster.cli.notes import notes_by_key, until_of
+from mailroster.cli.notes import until_of
 from mailroster.cli.password_input import Secret
 from mailroster.cli.streams import warn
 from mailroster.cli.table import print_table
 from mailroster.edits import app_passwords as edits
 from mailroster.edits.notes import NoteChange, annotate
 from mailroster.roster.documents.notes import comment_text
-from mailroster.roster.formats import app_passwords
+from mailroster.roster.formats import app_passwords as formats
 from mailroster.roster.formats.app_passwords import AppPassword
 from mailroster.roster.roster import Roster
 
@@ -26,15 +24,15 @@ def add(call: Call) -> int:
     """Generates an app password and prints it once, when it is written."""
     from mailroster.app.passwords.hashing import generate
 
-    account, label = account_address(call.arguments[0]), app_passwords.label(call.arguments[1])
+    account, label = account_address(call.arguments[0]), formats.label(call.arguments[1])
     password = generate()
     comment = call.options.get("--comment")
     note = NoteChange(None if comment is None else comment_text(comment))
     entry = AppPassword(
-        app_passwords.key(account, label),
+        formats.key(account, label),
         account,
         label,
-        app_passwords.digest_of(password),
+        formats.digest_of(password),
         _services(call.options.get("--for")),
         until_of(call.options.get("--until", ""), time.time()),
         _networks(call.options.get("--allow-nets", "")),
@@ -48,17 +46,8 @@ def add(call: Call) -> int:
 
 def delete(call: Call) -> int:
     account = account_address(call.arguments[0])
-    labels = list(dict.fromkeys(map(app_passwords.label, call.arguments[1:])))
+    labels = list(dict.fromkeys(map(formats.label, call.arguments[1:])))
     return run_edit(call, lambda roster: edits.delete(roster, account, labels))
-
-
-class _Listed(NamedTuple):
-    """An app password in the list; `state` is "" if it opens something."""
-
-    entry: AppPassword
-    state: str
-    comment: str
-    use: Use | None
 
 
 def show(call: Call) -> int:
@@ -67,9 +56,9 @@ def show(call: Call) -> int:
     roster = call.home.roster()
     if account and account not in roster.accounts:
         raise Refused(f"there is no account {account!r}")
-    listed = _listed(call.home, roster, account)
+    listed = app_passwords(call.home, roster, account)
     if "--json" in call.options:
-        print_json([_fields(each) for each in listed])
+        print_json([app_password_fields(each) for each in listed])
     elif "--table" in call.options:
         headings = ("ADDRESS", "LABEL", "OPENS", "UNTIL", "FROM", "STATE", "USED", "COMMENT")
         print_table(headings, [_cells(each) for each in listed])
@@ -80,33 +69,8 @@ def show(call: Call) -> int:
     return 0
 
 
-def _listed(home: Home, roster: Roster, account: str) -> list[_Listed]:
-    document = roster.app_passwords
-    entries = [entry for _, entry in document.items() if account in ("", entry.address)]
-    uses = last_uses(home, entries)
-    notes = notes_by_key(document)
-    now = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime())
-    return [
-        _Listed(
-            entry,
-            _state(roster, entry, now),
-            notes[entry.key].comment if entry.key in notes else "",
-            uses.get(entry.key),
-        )
-        for entry in entries
-    ]
-
-
-def _state(roster: Roster, entry: AppPassword, now: str) -> str:
-    account = roster.accounts.get(entry.address)
-    if account is None:
-        return "no account"
-    if account.is_locked():
-        return "locked"
-    return "ended" if entry.until and end_of(entry.until) <= now else ""
-
-
-def _fields(listed: _Listed) -> dict[str, object]:
+def app_password_fields(listed: AppPasswordReport) -> dict[str, object]:
+    """The JSON fields of an app password."""
     entry = listed.entry
     return {
         "address": entry.address,
@@ -120,7 +84,7 @@ def _fields(listed: _Listed) -> dict[str, object]:
     }
 
 
-def _cells(listed: _Listed) -> tuple[str, ...]:
+def _cells(listed: AppPasswordReport) -> tuple[str, ...]:
     entry = listed.entry
     opens = ",".join(SERVICES if entry.services is None else entry.services)
     return (
@@ -129,9 +93,16 @@ def _cells(listed: _Listed) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _block(listed: _Listed) -> str:
+def _block(listed: AppPasswordReport) -> str:
     entry = listed.entry
-    lines = [
+    below = "".join(f"\n    [ {printable(words)} ]" for words in app_password_words(listed))
+    return f"* {entry.address} {entry.label}{below}"
+
+
+def app_password_words(listed: AppPasswordReport) -> list[str]:
+    """What an app password opens, its state, its last use and its comment, for people."""
+    entry = listed.entry
+    words = [
         "" if entry.services is None else f"only {', '.join(entry.services)}",
         f"until {entry.until}" if entry.until else "",
         f"from {entry.allow_nets}" if entry.allow_nets else "",
@@ -139,8 +110,7 @@ def _block(listed: _Listed) -> str:
         f"used {_used(listed.use)}" if listed.use else "",
         listed.comment,
     ]
-    below = "".join(f"\n    [ {printable(line)} ]" for line in lines if line)
-    return f"* {entry.address} {entry.label}{below}"
+    return [each for each in words if each]
 
 
 def _used(use: Use | None) -> str:

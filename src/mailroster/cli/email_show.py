@@ -3,7 +3,9 @@
 from typing import Any
 
 from mailroster.app.account import AccountReport, Mailbox, Quota, Restriction, report
+from mailroster.app.app_passwords import AppPasswordReport
 from mailroster.base.findings import UsageError, printable
+from mailroster.cli.app_password import app_password_fields, app_password_words
 from mailroster.cli.call import Call, account_address, print_json, recipients
 from mailroster.cli.edit import run_edit
 from mailroster.cli.incoming import route_fields, route_line
@@ -59,6 +61,10 @@ def _fields(account: AccountReport) -> dict[str, Any]:
             }
             for restriction in account.restrictions
         ],
+        "app_passwords": [
+            {**app_password_fields(each), "where": each.where._asdict()}
+            for each in account.app_passwords
+        ],
     }
 
 
@@ -83,6 +89,7 @@ def _lines(account: AccountReport) -> list[str]:
         rows.append(("mail goes to", text))
     rows += [("reached by", route_line(route)) for route in account.leads]
     rows += [("restricted", _restriction_line(entry)) for entry in account.restrictions]
+    rows += [("app password", _app_password_line(each)) for each in account.app_passwords]
     return [f"{label:{_LABEL_WIDTH}}  {printable(text)}" for label, text in rows if text]
 
 
@@ -113,6 +120,12 @@ def _restriction_line(entry: Restriction) -> str:
     until = f", until {entry.notes.until}" if entry.notes.until else ""
     comment = f", {entry.notes.comment}" if entry.notes.comment else ""
     return f"{entry.direction}: {entry.address} {entry.action}{until}{comment}  {entry.where}"
+
+
+def _app_password_line(listed: AppPasswordReport) -> str:
+    """`phone: only imap, smtp; used …  dovecot-app-passwords.cf:1`."""
+    words = "; ".join(app_password_words(listed))
+    return f"{listed.entry.label}{f': {words}' if words else ''}  {listed.where}"
 
 
 # -- forwards

@@ -91,7 +91,12 @@ def _fields(explanation: Explanation, agreement: Agreement | None) -> dict[str, 
         "recipients": [recipient_fields(recipient) for recipient in trace.recipients],
         "findings": [finding_fields(finding) for finding in explanation.findings],
         "left_out": [finding_fields(finding) for finding in explanation.left_out],
-        "login": {"allowed": login.allowed, "why": login.why, "nets": login.nets or None},
+        "login": {
+            "allowed": login.allowed,
+            "why": login.why,
+            "nets": login.nets or None,
+            "app_passwords": list(login.app_passwords),
+        },
         "senders": None if explanation.senders is None else list(explanation.senders),
         "restrictions": [
             {**entry._asdict(), "where": entry.where._asdict()}

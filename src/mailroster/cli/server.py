@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mailroster.app.certificate import Certificate
-from mailroster.app.status import silent_servers
+from mailroster.app.status import BlockCount, option_pids, silent_servers
 from mailroster.app.status import status as status_of
 from mailroster.base.findings import Finding
 from mailroster.cli.call import Call, finding_fields, print_json
@@ -27,10 +27,14 @@ def spam_filter(call: Call) -> int:
 
 
 def health(call: Call) -> int:
-    """Exits with 0 if SMTP and IMAP greet a client that connects, else with 1."""
+    """Exits with 0 if SMTP and IMAP greet a client that connects, else with 1. A process of an
+    option that does not run is named only: a restart of the container would not help."""
     silent = silent_servers(call.home)
     for name in silent:
         warn(f"no answer: {name}")
+    for name, pid in option_pids(call.home).items():
+        if pid is None:
+            warn(f"not running: {name}")
     return 1 if silent else 0
 
 
@@ -42,6 +46,21 @@ def _certificate_fields(certificate: Certificate) -> dict[str, object]:
         "findings": [finding_fields(finding) for finding in certificate.faults],
         "refused": finding_fields(refusal) if refusal else None,
     }
+
+
+def _blocked_fields(blocked: BlockCount | None) -> dict[str, int | None] | None:
+    return blocked and {"clients": blocked.clients, "accounts": blocked.accounts}
+
+
+def _blocked_text(blocked: BlockCount) -> str:
+    """`2 clients`, `1 client, 1 account for unknown clients`, or why they are not known."""
+    if blocked.clients is None:
+        return f"not known; {blocked.why}"
+    text = "1 client" if blocked.clients == 1 else f"{blocked.clients} clients"
+    if not blocked.accounts:
+        return text
+    accounts = "1 account" if blocked.accounts == 1 else f"{blocked.accounts} accounts"
+    return f"{text}, {accounts} for unknown clients"
 
 
 def status(call: Call) -> int:
@@ -67,6 +86,7 @@ def status(call: Call) -> int:
                 "waiting": [finding_fields(finding) for finding in waiting],
                 "ignored": current.ignored,
                 "certificates": [_certificate_fields(each) for each in current.certificates],
+                "blocked": _blocked_fields(current.blocked),
             }
         )
         return 0 if healthy else 1
@@ -92,6 +112,8 @@ def status(call: Call) -> int:
             print(f"certificate: {certificate.path}, valid until {certificate.ends}")
         for fault in certificate.faults:
             print(f"certificate: {fault}")
+    if current.blocked is not None:
+        print(f"blocked: {_blocked_text(current.blocked)}")
     for line in current.ignored:
         print(f"note: {line}")
     return 0 if healthy else 1

@@ -17,7 +17,7 @@ from mailroster.base.settings import Settings
 from mailroster.daemons.errands import reason_of
 from mailroster.daemons.supervisor import Server, Supervisor, pause
 from mailroster.servers import dkim_keys, running, signer
-from mailroster.servers.config.dkim import KINDS, RSA
+from mailroster.servers.config.dkim import KINDS
 from mailroster.servers.reopen import reload_postfix
 from mailroster.system.log import Retry, log
 from mailroster.system.threads import in_thread
@@ -51,10 +51,11 @@ class Signing:
 
     def _server(self, kind: str) -> Server:
         layout = self._layout
-        name = "opendkim" if kind == RSA else f"opendkim for {kind}"
-        path = layout.signer(kind).pid
         return Server(
-            name, signer.argv(layout, kind), lambda: running.signer_pid(layout, kind), path
+            signer.process_name(kind),
+            signer.argv(layout, kind),
+            lambda: running.signer_pid(layout, kind),
+            layout.signer(kind).pid,
         )
 
     def supervisors(self) -> list[Supervisor]:

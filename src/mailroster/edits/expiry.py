@@ -1,7 +1,8 @@
 """The edit that puts expired end dates (`until`) into effect.
 
-An alias or a restriction is removed. A locked account is unlocked, any other is locked. In other
-files an end date has no effect.
+An alias, a restriction or an app password is removed. A locked account is unlocked, any other is
+locked. In other files an end date has no effect. The end date of an app password is in its own
+line, that of another entry in a note above it.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from mailroster.edits.locks import Rehash, locking, unlocking, with_reason
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.notes import UNTIL, Notes, annotating, noted, removing, words
 from mailroster.roster.formats.accounts import Account
+from mailroster.roster.formats.app_passwords import AppPassword
 from mailroster.roster.formats.credentials import is_locked
 from mailroster.roster.roster import Roster
 
@@ -37,6 +39,8 @@ def expire(roster: Roster, now: str, rehash: Rehash) -> Roster:
                 edits |= rule(document, position, notes)
         if edits:
             documents[field] = document.edited(edits)
+    if edits := _app_passwords(roster.app_passwords, now):
+        documents["app_passwords"] = roster.app_passwords.edited(edits)
     return roster._replace(**documents) if documents else roster
 
 
@@ -59,6 +63,25 @@ def end_date_in(line: str) -> str:
         return ""
 
 
+def end_date_of_app_password(line: str) -> str:
+    """The end date in a physical line of dovecot-app-passwords.cf, "" if it has none."""
+    options = line.split("|", 3)[3:]
+    ends = [word for word in " ".join(options).split() if word.startswith(f"{UNTIL}=")]
+    try:
+        return end_of(ends[0].partition("=")[2]) if ends else ""
+    except ParseError:
+        return ""
+
+
+def _app_passwords(document: Document[AppPassword], now: str) -> dict[int, str | None]:
+    edits: dict[int, str | None] = {}
+    for position in document.holding(f"{UNTIL}="):
+        entry = document.readable(document.line(position))
+        if entry is not None and has_expired(entry.until, now):
+            edits |= _remove(document, position)
+    return edits
+
+
 def _account(document: Document[Account], position: int, notes: Notes, rehash: Rehash) -> Edits:
     account = document.readable(document.line(position))
     assert account is not None, "the line can be read"
@@ -71,7 +94,7 @@ def _account(document: Document[Account], position: int, notes: Notes, rehash: R
         return annotating(document, position, notes._replace(until=""))
 
 
-def _remove(document: Document[Any], position: int, notes: Notes) -> Edits:
+def _remove(document: Document[Any], position: int, _: Notes | None = None) -> Edits:
     """Removes the entry. If it counts, the other lines of its key are removed too: one of them
     would count in its place."""
     key = document.format.key(document.line(position))

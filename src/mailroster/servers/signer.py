@@ -81,6 +81,20 @@ def check_installed(settings: Settings) -> None:
         )
 
 
+def process_name(kind: str) -> str:
+    """The name of the OpenDKIM for one kind of keys, in logs and in `status`."""
+    return "opendkim" if kind == dkim.RSA else f"opendkim-{kind}"
+
+
+def expected(settings: Settings, layout: Layout) -> list[str]:
+    """The kinds of keys for which an OpenDKIM has to run. If there are keys, but no OpenDKIM is
+    installed, that is RSA, the usual kind."""
+    if kinds := active(layout):
+        return kinds
+    lacks = settings.enable_opendkim and not is_installed() and dkim_keys.has_keys(settings)
+    return [dkim.RSA] if lacks else []
+
+
 def argv(layout: Layout, kind: str) -> tuple[str, ...]:
     """The command that starts an OpenDKIM in the background."""
     return (PROGRAM, "-x", layout.signer(kind).conf)

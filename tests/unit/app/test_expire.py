@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.app.expire import _TICK_S, Deadlines, ends_among
+from mailroster.app.expire import _TICK_S, APP_PASSWORDS, Deadlines, ends_among
 from mailroster.base.findings import Refused
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Sources, load
@@ -94,6 +94,27 @@ def test_notes_are_found_wherever_a_piece_ends(size: int) -> None:
     pieces = [text[at : at + size] for at in range(0, len(text), size)]
     ends = ["2026-12-31T24:00:00", "2026-01-01T10:00:00", "2026-04-04T24:00:00"]
     assert list(ends_among(pieces)) == ends
+
+
+@pytest.mark.parametrize("size", [1, 7, 40, 10_000])
+def test_ends_of_app_passwords_are_found_wherever_a_piece_ends(size: int) -> None:
+    digest = b"{SHA256.HEX}" + b"a" * 64
+    text = (
+        b"# until=2020-01-01\na@x|phone|" + digest + b"|services=imap until=2026-12-31\r\n"
+        b"a@x|until=2020-01-01|" + digest + b"\na@x|b|" + digest + b"|until=never\n"
+        b"a@x|c|" + digest + b"|until=2026-04-04T10:00"
+    )
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    ends = ["2026-12-31T24:00:00", "2026-04-04T10:00:00"]
+    assert list(ends_among(pieces, APP_PASSWORDS)) == ends
+
+
+def test_an_app_password_is_due(tmp_path: Path, deadlines: Deadlines) -> None:
+    (tmp_path / "dovecot-app-passwords.cf").write_text(
+        f"a@x.com|phone|{{SHA256.HEX}}{'a' * 64}|until={END}\n"
+    )
+    assert not deadlines.due(BEFORE)
+    assert deadlines.expired_files(AFTER) == ["dovecot-app-passwords.cf"]
 
 
 def test_a_folder_that_cannot_be_written_is_told_and_tried_again_later(

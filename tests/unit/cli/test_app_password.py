@@ -198,3 +198,28 @@ def test_an_import_reports_a_bad_app_password_without_its_digest(
     assert "rows.csv:4: error: the digest does not begin with {SHA256.HEX}" in ran.err
     assert digest not in ran.err
     assert jane.read(FILE) == ""
+
+
+def test_show_and_explain_list_the_app_passwords_of_an_account(jane: Folder) -> None:
+    added(jane, "jane@x.com", "phone", "--for", "imap,smtp", "--comment", "the blue one")
+    added(jane, "bob@x.com", "of-bob")
+    added(jane, "jane@x.com", "tablet", "--until", "2126-12-31")
+    shown = jane.setup("email", "show", "jane@x.com").out
+    assert f"app password  phone: only imap, smtp; the blue one  {FILE}:2\n" in shown
+    assert f"app password  tablet: until 2126-12-31  {FILE}:4\n" in shown
+    assert "of-bob" not in shown
+    fields = json.loads(jane.setup("email", "show", "jane@x.com", "--json").out)["app_passwords"]
+    listed = json.loads(jane.setup("email", "app-password", "list", "jane@x.com", "--json").out)
+    assert [{**each, "where": fields[at]["where"]} for at, each in enumerate(listed)] == fields
+    assert [each["where"] for each in fields] == [
+        {"file": FILE, "line": line} for line in (2, 4)
+    ]  # fmt: skip
+    explained = jane.setup("explain", "jane@x.com")
+    assert "also by app password: phone, tablet" in explained.out
+    login = json.loads(jane.setup("explain", "jane@x.com", "--json").out)["login"]
+    assert login["app_passwords"] == ["phone", "tablet"]
+    jane.setup("email", "lock", "jane@x.com")
+    assert "also by app password" not in jane.setup("explain", "jane@x.com").out
+    assert "app password  phone: only imap, smtp; locked" in (
+        jane.setup("email", "show", "jane@x.com").out
+    )

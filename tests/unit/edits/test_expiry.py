@@ -98,6 +98,7 @@ def test_who_is_not_there_and_who_has_no_password() -> None:
 
 
 OVER, LATER = "2026-11-24", "2026-11-25"
+P, Q = (f"{A}|{label}|{{SHA256.HEX}}{'a' * 64}" for label in "pq")
 
 
 @pytest.mark.parametrize(
@@ -154,6 +155,19 @@ OVER, LATER = "2026-11-24", "2026-11-25"
             )
         ),
         pytest.param("virtual", f"{note(until=OVER)}a@x\n", None, id="a line that can't be read"),
+        pytest.param(
+            "app_passwords",
+            f"{P}|until={OVER}\n{note(comment='x')}{Q}|until={OVER} services=imap\n",
+            "",
+            id="app passwords and their comments",
+        ),
+        pytest.param(
+            "app_passwords",
+            f"{P}|until={LATER}\n#{P}|until={OVER}\n{note(until=OVER)}{Q}\n",
+            None,
+            id="an app password with a later end, a comment, and a note",
+        ),
+        pytest.param("app_passwords", f"{P}|until=never\n", None, id="one that can't be read"),
         pytest.param("quotas", f"{note(until=OVER)}{A}:5G\n", None, id="a quota has no end"),
         pytest.param("regexp", f"{note(until=OVER)}/a/ b@x\n", None, id="a pattern has no end"),
     ],

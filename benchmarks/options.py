@@ -39,7 +39,7 @@ from benchmarks.folder import write_config
 from mailroster.base.layout import Layout
 from mailroster.servers import running
 
-ACCOUNTS, LOGINS, MESSAGES, SIZE_BYTES = 1000, 20, 30, 2048
+ACCOUNTS, LOGINS, MESSAGES, SIZE_BYTES = 1000, 60, 150, 2048
 SETTLE_S, IDLE_S = 1.5, 5.0
 DOMAIN = "domain1.example.com"
 SOMEBODY = f"somebody@{DOMAIN}"

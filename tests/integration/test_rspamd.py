@@ -34,7 +34,7 @@ from tests.support.spam import (
     write_overrides,
 )
 
-ALICE, BOB = "alice@own.example", "bob@own.example"
+ALICE, BOB, CARL = "alice@own.example", "bob@own.example", "carl@own.example"
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,9 @@ def live(redis: Redis, dns: Dns) -> Iterator[Instance]:
     try:
         resolver = f'dns {{ nameserver = "127.0.0.1:{dns.port}"; }}\n'
         write_overrides(instance, options__inc=TESTABLE + resolver)
-        instance.file("postfix-accounts.cf").write_text(f"{ALICE}|{HASH}\n{BOB}|{HASH}\n")
+        instance.file("postfix-accounts.cf").write_text(
+            f"{ALICE}|{HASH}\n{BOB}|{HASH}\n{CARL}|{HASH}\n"
+        )
         instance.setup("config", "dkim", "domain", "own.example")
         instance.start()
         wait_for_filter(instance)
@@ -79,6 +81,20 @@ def _uid(session: imaplib.IMAP4, number: bytes) -> str:
     _, parts = session.fetch(number.decode(), "(UID)")
     assert isinstance(parts[0], bytes)
     return parts[0].decode().rpartition("UID ")[2].rstrip(")")
+
+
+def test_it_is_known_when_it_shows_figures_in_its_title(live: Instance) -> None:
+    """Rspamd 3.4 writes messages per second behind its title while mail arrives."""
+    main = int((live.state / "rspamd/data/rspamd.pid").read_text())
+    title, numbers = Path(f"/proc/{main}/cmdline"), iter(range(1000))
+
+    def has_figures() -> bool:
+        incoming(live, CARL, f"figures {next(numbers)}")
+        return b"; " in title.read_bytes()
+
+    until(has_figures, 180, title.read_text)
+    assert pid(live) == main
+    assert f"rspamd: running, pid {main}" in live.setup("status")
 
 
 def test_spam_is_refused_or_filed_and_other_mail_arrives(live: Instance) -> None:

@@ -73,9 +73,10 @@ def filter_pid(layout: Layout) -> int | None:
 
 
 def is_filter(pid: int, layout: Layout) -> bool:
-    """Whether a process is the main process of our Rspamd. It overwrites its command line, so it is
-    known by its folder."""
-    is_main = processes.arguments(pid)[:1] == [b"rspamd: main process"]
+    """Whether a process is the main process of our Rspamd. It overwrites its command line, with
+    figures behind a semicolon while mail arrives, so it is known by its folder."""
+    title = b"".join(processes.arguments(pid)[:1]).partition(b";")[0]
+    is_main = title == b"rspamd: main process"
     is_trusted = is_main and processes.is_trusted(pid, *processes.uids(FILTER_USER))
     return is_trusted and processes.works_in(pid, layout.filter_data)
 

@@ -54,8 +54,12 @@ def dns() -> Iterator[Dns]:
 
 @pytest.fixture(scope="module")
 def live(redis: Redis, dns: Dns) -> Iterator[Instance]:
-    """An instance with a filter that learns, and a key that signs."""
-    instance = Instance(enable_rspamd=True, rspamd_redis=redis.socket, hostname="mail.own.example")
+    """An instance with a filter that learns, and a key that signs, with the settings of a
+    docker-mailserver whose Rspamd signs."""
+    instance = Instance(
+        enable_rspamd=True, enable_opendkim=False, rspamd_redis=redis.socket,
+        hostname="mail.own.example",
+    )  # fmt: skip
     try:
         resolver = f'dns {{ nameserver = "127.0.0.1:{dns.port}"; }}\n'
         write_overrides(instance, options__inc=TESTABLE + resolver)

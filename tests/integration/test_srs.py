@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -191,3 +192,18 @@ def test_secrets_are_replaced_and_the_old_one_still_verifies(other: Instance) ->
     assert other.rcpt(sender, "")[0] == 550
     shown = other.log.read_text() + (other.state / "in-force").read_text()
     assert "-secret" not in shown
+
+
+def test_a_port_that_another_program_has_is_named() -> None:
+    """As that of Debian's own postsrsd, which its package starts."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port, (reverse,) = other.getsockname()[1], free_ports(1)
+        instance = Instance(enable_srs=True, srs_forward_port=port, srs_reverse_port=reverse)
+        try:
+            instance.file("postfix-accounts.cf").write_text(f"{ALICE}|{HASH}\n")
+            instance.start()
+            words = f"postsrsd does not start: port {port} is in use by "
+            until(lambda: words in instance.log.read_text(), evidence=instance.log.read_text)
+            assert "set srs_forward_port" in instance.log.read_text()
+        finally:
+            instance.close()

@@ -85,6 +85,15 @@ def test_lintian_finds_nothing(deb: Path) -> None:
     assert (found.returncode, found.stdout) == (0, ""), found.stdout
 
 
+def test_it_recommends_what_ordinary_mail_needs_and_suggests_the_options(deb: Path) -> None:
+    def packages(field: str) -> set[str]:
+        names = done(["dpkg-deb", "-f", str(deb), field]).stdout.replace("|", ",")
+        return {name.split()[0] for name in names.split(",")}
+
+    assert {"opendkim", "openssl", "python3-dnspython"} <= packages("Recommends")
+    assert {"postsrsd", "rspamd", "certbot", "dehydrated", "python3-yaml"} <= packages("Suggests")
+
+
 def test_it_is_installed_used_removed_and_purged(tree: Tree) -> None:
     before = tree.files()
     tree.run("apt-get", "install", "-qy", "--no-install-recommends", "/srv/mailroster.deb")
@@ -98,6 +107,15 @@ def test_it_is_installed_used_removed_and_purged(tree: Tree) -> None:
     check = 'echo secret | setup email password-check --password-stdin "$0"'
     tree.run("sh", "-c", check, "john@bücher.example")
     assert tree.run("setup", "check", "--explain", "malformed-login")
+    # Only recommended, so not installed in this tree.
+    refused = tree.run(
+        "sh",
+        "-c",
+        "! setup --config /srv/config dns example.com --check --hostname mail.example.com 2>&1",
+    )
+    assert "install Debian's package python3-dnspython" in refused
+    zone = tree.run("setup", "dns", "example.com", "--zone", "--hostname", "mail.example.com")
+    assert "IN MX" in zone
     said = tree.run("mailroster", "adopt", "/srv/config")
     assert "The pages docs/… are in /usr/share/doc/mailroster\n" in said
     for page in (

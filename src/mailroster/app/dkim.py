@@ -359,7 +359,7 @@ def advance(settings: Settings, layout: Layout) -> list[str]:
 
 def findings(settings: Settings, roster: Roster) -> list[Finding]:
     """Findings about files that are no keys, and about domains without a key."""
-    if not settings.enable_opendkim:
+    if not settings.signs():
         return []
     result, with_key = [], set[str]()
     for folder in dkim_keys.folders(settings):

@@ -96,7 +96,7 @@ SETTINGS = (
     Setting("spoof_catch_all", "SPOOF_CATCH_ALL", False, "a catch-all counts as an alias for sending, too"),
     Setting("reject_forged_senders", "REJECT_FORGED_SENDERS", False, "refuse mail from outside whose sender is in a served domain"),
     Setting("hide_client", "HIDE_CLIENT", True, "remove the address and the program of the client from submitted mail"),
-    Setting("enable_opendkim", "ENABLE_OPENDKIM", True, "sign outgoing mail with the DKIM keys of the config folder (docs/topics/dkim.md)"),
+    Setting("enable_opendkim", "ENABLE_OPENDKIM", True, "sign outgoing mail with the DKIM keys of the config folder; with enable_rspamd they always sign (docs/topics/dkim.md)"),
     Setting("enable_rspamd", "ENABLE_RSPAMD", False, "filter mail from other servers for spam by Rspamd (docs/topics/spam.md)"),
     Setting("rspamd_process", "MAILROSTER_RSPAMD_PROCESS", True, "whether `up` runs Rspamd; if not, `setup filter` runs it, as in a container of its own"),
     Setting("rspamd_redis", "MAILROSTER_RSPAMD_REDIS", "", "Redis in which Rspamd keeps what it learns: host:port, or the path of a socket; if empty, it does not learn"),
@@ -232,6 +232,11 @@ class Settings(NamedTuple):
     def reports_port(self) -> int:
         """The port to which Dovecot reports logins; 0 if no feature needs the reports."""
         return self.login_reports_port or (REPORTS_PORT if self.block_guessing else 0)
+
+    def signs(self) -> bool:
+        """Whether the keys for DKIM sign. docker-mailserver with Rspamd has ENABLE_OPENDKIM=0, since
+        its Rspamd signs; here the same keys sign by OpenDKIM."""
+        return self.enable_opendkim or self.enable_rspamd
 
     def linked(self) -> tuple[str, ...]:
         """The folders of the setting `linked_folders`."""

@@ -34,6 +34,7 @@ _NOUNS = {
     "relays": ("relay", "relays"),
     "relay_logins": ("login at a relay", "logins at relays"),
     "sieve_scripts": ("Sieve script", "Sieve scripts"),
+    "dkim_keys": ("DKIM key", "DKIM keys"),
 }
 _PORTS = ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "sieve")
 #: The port on which other servers deliver mail.

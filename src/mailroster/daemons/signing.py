@@ -127,7 +127,7 @@ class Signing:
     async def _look(self, stop: asyncio.Event) -> None:
         settings, layout = self._settings, self._layout
         if not signer.active(layout):
-            if settings.enable_opendkim and await in_thread(dkim_keys.has_keys, settings):
+            if settings.signs() and await in_thread(dkim_keys.has_keys, settings):
                 await self._begin(stop)
             return
         outcome = await in_thread(self._signer.reconcile)

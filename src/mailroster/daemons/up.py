@@ -37,7 +37,7 @@ from mailroster.servers.families import Process
 from mailroster.servers.folders import remove_sockets
 from mailroster.servers.health import unready
 from mailroster.servers.mailboxes import mail_folder
-from mailroster.servers.ports import causes
+from mailroster.servers.ports import causes, srs_ports_in_use
 from mailroster.servers.prepare import configure_signer, prepare
 from mailroster.servers.prerequisites import check
 from mailroster.system import sd_notify
@@ -108,6 +108,7 @@ class Up:
                 srs.argv(settings, layout),
                 lambda: running.srs_pid(layout),
                 layout.srs_pid,
+                lambda: srs_ports_in_use(settings),
             )
             self._srs = [Supervisor(server, log, self._flush, self._check_owner)]
         self._warnings: set[str] = set()  # of `prepare`

@@ -78,6 +78,21 @@ def ports_in_use(server: str, settings: Settings) -> list[str]:
     return messages
 
 
+def srs_ports_in_use(settings: Settings) -> list[str]:
+    """A message for each port of postsrsd on which another process listens, such as Debian's own
+    postsrsd."""
+    messages = []
+    for name in ("srs_forward_port", "srs_reverse_port"):
+        port = getattr(settings, name)
+        other = next((each for each in _listeners() if each.port == port), None)
+        if other is not None:
+            messages.append(
+                f"port {port} is in use by {_process(other.inode)}: stop it (for Debian's own "
+                f"postsrsd: systemctl disable --now postsrsd), or set {name}"
+            )
+    return messages
+
+
 def _overlaps(listener: Listener, addresses: list[str]) -> bool:
     return listener.address == "*" or any(
         is_everywhere(address) or address == listener.address for address in addresses

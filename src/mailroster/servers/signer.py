@@ -63,7 +63,7 @@ def active(layout: Layout) -> list[str]:
 
 def planned(settings: Settings, layout: Layout) -> list[str]:
     """The kinds of keys with which OpenDKIM signs after the next preparation. Changes nothing."""
-    if not settings.enable_opendkim or not is_installed():
+    if not settings.signs() or not is_installed():
         return []
     return Signer(settings, layout).kinds()
 
@@ -74,7 +74,7 @@ def is_installed() -> bool:
 
 def check_installed(settings: Settings) -> None:
     """Raises Refused if there are keys, and no OpenDKIM to use them."""
-    if settings.enable_opendkim and not is_installed() and dkim_keys.has_keys(settings):
+    if settings.signs() and not is_installed() and dkim_keys.has_keys(settings):
         raise Refused(
             "there are DKIM keys, but OpenDKIM is not installed, so mail would leave without a "
             f"signature; install it (apt-get install {PACKAGE}), or set ENABLE_OPENDKIM=0"
@@ -131,7 +131,7 @@ class Signer:
 
         Raises TryAgain and OSError.
         """
-        if not self._settings.enable_opendkim:
+        if not self._settings.signs():
             self._remove(dkim.KINDS)
             return []
         if not active(self._layout) and not (is_installed() and dkim_keys.has_keys(self._settings)):

@@ -73,7 +73,8 @@ def check_installed(settings: Settings) -> None:
     if settings.enable_rspamd and not is_installed():
         raise Refused(
             "enable_rspamd needs Debian's Rspamd, which is not installed; install it (apt-get "
-            f"install --no-install-recommends {PACKAGE}), or set ENABLE_RSPAMD=0"
+            f"install --no-install-recommends {PACKAGE}; for an image: build it with --build-arg "
+            "RSPAMD=1), or set ENABLE_RSPAMD=0"
         )
 
 

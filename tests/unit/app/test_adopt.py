@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mailroster.app.adopt import environment, known_files
+from mailroster.app.adopt import environment, known_files, locate
 from mailroster.app.adopt.remark import DIFFERS, FIX, KINDS, MISSING, NOTE, OTHER_WAY
 from mailroster.app.adopt.variables import VARIABLES
 from mailroster.base.layout import Layout
@@ -96,7 +96,7 @@ def test_a_project_a_home_and_a_config_folder_are_the_same(
     assert report["served"] == {
         "accounts": 4, "domains": 2, "aliases": 4, "patterns": 1, "quotas": 1, "masters": 1,
         "restrictions": 2, "sender_rights": 0, "local_aliases": 1, "relays": 2, "relay_logins": 1,
-        "sieve_scripts": 2,
+        "sieve_scripts": 2, "dkim_keys": 0,
     }  # fmt: skip
     assert report["mailboxes"] == {"existing": 2, "missing": ["bob@example.com", "qa@example.org"]}
     assert report["next"][0].startswith("docker compose --project-directory")
@@ -113,6 +113,15 @@ def test_nothing_is_changed_and_no_secret_is_told(run: Run, project: Path) -> No
         ran = run(str(project), *words)
         assert not any(word in ran.out + ran.err for word in ("$6$", "very-secret", "provider-s"))
     assert kept(project) == before
+
+
+def test_paths_are_whole_in_the_root_as_in_a_shell_of_the_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir("/")
+    assert locate.near("/tmp/docker-mailserver") == "/tmp/docker-mailserver"
+    monkeypatch.chdir("/tmp")
+    assert locate.near("/tmp/docker-mailserver") == "docker-mailserver"
 
 
 def test_a_compose_file_says_where_the_folders_are(run: Run, project: Path, tmp_path: Path) -> None:
@@ -400,7 +409,8 @@ def test_a_host_name_of_the_compose_file_that_cannot_be_one_is_named(
         "ENABLE_SRS=0", "ENABLE_SRS=", "ACCOUNT_PROVISIONER=FILE", "DOVECOT_MAILBOX_FORMAT=maildir",
         "TZ=Europe/Berlin", "ENABLE_POP3=1", "ENABLE_POP3=", "SSL_TYPE=manual", "SA_TAG=2.0",
         "# ENABLE_SRS=1", "RELAY_HOST=", "ONE_DIR=1", "ENABLE_OPENDKIM=0",
-        "RSPAMD_LEARN=0", "RSPAMD_HFILTER=1", "FAIL2BAN_BLOCKTYPE=drop", "MOVE_SPAM_TO_JUNK=1",
+        "RELAY_PORT=25", "RSPAMD_LEARN=0", "RSPAMD_HFILTER=1", "FAIL2BAN_BLOCKTYPE=drop",
+        "MOVE_SPAM_TO_JUNK=1",
         "SPAM_SUBJECT=", "SRS_SECRET=very-secret", "SRS_DOMAINNAME=example.com",
         "SRS_SENDER_CLASSES=envelope_sender", "SRS_EXCLUDE_DOMAINS=a.example,b.example",
         "export LOG_LEVEL='warn'", "SPOOF_PROTECTION=1 # yes",
@@ -443,6 +453,58 @@ def test_what_is_on_by_default_is_told_unless_it_is_off(run: Run, project: Path)
     assert name in subjects(run(str(project), "--json"), MISSING)
     with_variables(project, "ENABLE_OPENDMARC=0\nENABLE_POLICYD_SPF=0\n")
     assert subjects(run(str(project), "--json"), MISSING) == []
+
+
+def test_what_rspamd_does_is_not_missing_if_it_is_on(run: Run, project: Path) -> None:
+    text = "ENABLE_RSPAMD=1\nENABLE_SPAMASSASSIN=1\nENABLE_CLAMAV=1\n"
+    with_variables(project, text)
+    assert subjects(run(str(project), "--json"), MISSING) == ["ENABLE_CLAMAV"]
+    lines = environment.without_effect({"ENABLE_RSPAMD": "1", "ENABLE_POLICYD_SPF": "1"})
+    assert list(lines) == []
+
+
+# -- keys for DKIM
+
+
+def dkim_keys(run: Run, folder: Path) -> int:
+    count = json.loads(run(str(folder), "--json").out)["served"]["dkim_keys"]
+    assert isinstance(count, int)
+    return count
+
+
+@pytest.mark.parametrize(
+    ("variables", "count"),
+    [
+        ("", 2),
+        ("ENABLE_OPENDKIM=1\n", 2),
+        ("ENABLE_OPENDKIM=0\n", 0),
+        pytest.param("ENABLE_OPENDKIM=0\nENABLE_RSPAMD=1\n", 2, id="its Rspamd signs"),
+    ],
+)
+def test_the_keys_that_sign_are_counted(
+    run: Run, project: Path, variables: str, count: int
+) -> None:
+    config = project / "docker-data/dms/config"
+    (config / "opendkim/keys/example.com/mail.private").write_text("a key")
+    (config / "rspamd/dkim").mkdir(parents=True)
+    for end in ("private.txt", "public.txt", "public.dns.txt"):
+        (config / f"rspamd/dkim/rsa-2048-mail-example.org.{end}").write_text("a key")
+    with_variables(project, variables)
+    assert dkim_keys(run, project) == count
+
+
+def test_keys_that_would_not_sign_are_named(run: Run, project: Path) -> None:
+    rspamd = project / "docker-data/dms/config/rspamd"
+    for name in ("dkim/my.private", "override.d/dkim_signing.conf"):
+        (rspamd / name).parent.mkdir(parents=True)
+        (rspamd / name).write_text("")
+    ran = run(str(project), "--json")
+    assert "rsa-2048-SELECTOR-DOMAIN" in text_of(ran, FIX, "my.private")
+    assert "OpenDKIM signs" in text_of(ran, OTHER_WAY, "dkim_signing.conf")
+    assert ran.code == 1
+
+
+# -- more variables
 
 
 def test_spoof_protection_of_the_project_counts(run: Run, project: Path) -> None:

@@ -95,9 +95,9 @@ def without_effect(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _is_replaced(variable: str, variables: Mapping[str, Value]) -> bool:
-    """Whether a variable that replaces another is set and not empty."""
+    """Whether a variable that replaces another is set, and not empty or 0."""
     values = (variables.get(name) for name in (variable, variable + FILE) if variable)
-    return any(value is not None and value.text != "" for value in values)
+    return any(value is not None and value.text not in ("", "0") for value in values)
 
 
 def _is_active(variables: Mapping[str, Value], name: str, default: str, idle: str) -> bool:

@@ -82,6 +82,8 @@ def _project(folder: str, home: str) -> Project:
 
 
 def near(path: str) -> str:
-    """A path, relative to the current folder if it is below that."""
+    """A path, relative to the current folder if it is below that, and that is not the root."""
+    if os.getcwd() == "/":
+        return path
     relative = os.path.relpath(path)
     return path if relative.startswith(os.pardir) else relative

@@ -4,7 +4,13 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from mailroster.app.adopt import known_files, mail_folder, sieve_scripts, state_folder
+from mailroster.app.adopt import (
+    known_files,
+    mail_folder,
+    sieve_scripts,
+    signing_keys,
+    state_folder,
+)
 from mailroster.app.adopt.differences import differences
 from mailroster.app.adopt.locate import Place, near
 from mailroster.app.adopt.mail_folder import MailReport
@@ -74,6 +80,9 @@ def outlook(place: Place, router: Router, settings: Settings, layout: Layout) ->
         state = state_folder.examine(near(place.state), layout)
         queued, remarks = state.queued, [*remarks, *state.remarks]
     served = {**counts(roster), "sieve_scripts": len(scripts_among(names).files)}
+    keys = signing_keys.examine(place.config, settings)
+    served["dkim_keys"] = keys.number
+    remarks += keys.remarks
     return Outlook(served, mail.mailboxes, mail.missing, queued, remarks)
 
 

@@ -16,7 +16,7 @@ class Variable(NamedTuple):
     message: str
     hint: str
     default: str = ""  # the default of docker-mailserver, if that switches something on
-    replaced_by: str = ""  # a variable that replaces it, unless that is empty
+    replaced_by: str = ""  # a variable that replaces it, unless that is empty or 0
 
 
 _ACCOUNTS = "add each of them to postfix-accounts.cf: 'setup import' reads a CSV file"
@@ -40,7 +40,7 @@ VARIABLES = (
         "set ssl_min_protocol in dovecot.cf, smtpd_tls_protocols in postfix-main.cf",
     ),
     Variable(
-        "RELAY_HOST RELAY_PORT", "", OTHER_WAY, "this variable is ignored",
+        "RELAY_HOST RELAY_PORT", "25", OTHER_WAY, "this variable is ignored",
         "set DEFAULT_RELAY_HOST=[HOST]:PORT for all mail, or run 'setup relay add-domain' for a domain",
         replaced_by="DEFAULT_RELAY_HOST",
     ),
@@ -82,10 +82,15 @@ VARIABLES = (
     Variable(
         "ENABLE_OPENDMARC ENABLE_POLICYD_SPF", "0", MISSING,
         "DMARC and SPF of incoming mail are not checked", _RSPAMD, default="1",
+        replaced_by="ENABLE_RSPAMD",
     ),
     Variable(
-        "ENABLE_SPAMASSASSIN ENABLE_SPAMASSASSIN_KAM ENABLE_CLAMAV",
-        "0", MISSING, "mail is not scanned for spam and viruses", _RSPAMD,
+        "ENABLE_SPAMASSASSIN ENABLE_SPAMASSASSIN_KAM",
+        "0", MISSING, "mail is not scanned for spam", _RSPAMD, replaced_by="ENABLE_RSPAMD",
+    ),
+    Variable(
+        "ENABLE_CLAMAV", "0", MISSING, "mail is not scanned for viruses",
+        "set ENABLE_RSPAMD=1, and name a ClamAV in rspamd/override.d/antivirus.conf",
     ),
     Variable(
         "ENABLE_RSPAMD_REDIS", "0", OTHER_WAY, "no Redis is started, so Rspamd does not learn",

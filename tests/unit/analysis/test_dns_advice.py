@@ -79,6 +79,25 @@ def test_relays_may_send_too(relays: tuple[str, ...], spf: str) -> None:
     assert spf_text(FACTS._replace(relays=relays)) == spf
 
 
+def test_the_reasons_say_what_is_missing_first() -> None:
+    def reason(facts: Facts, name: str) -> str:
+        (record,) = (each for each in advised(facts) if each[:2] == (name, "TXT"))
+        return record.reason
+
+    whole = reason(FACTS, f"_dmarc.{DOMAIN}")
+    assert "DKIM key first" not in whole
+    assert "no reports" not in whole
+    without_keys = FACTS._replace(machine=FACTS.machine._replace(keys=()))
+    assert reason(without_keys, f"_dmarc.{DOMAIN}").startswith(f"{whole} Make a DKIM key first")
+    without_reports = reason(FACTS._replace(reports=""), f"_dmarc.{DOMAIN}")
+    assert (
+        without_reports == f"{whole} postmaster@{DOMAIN} gets no mail, so no reports are requested."
+    )
+    relays = FACTS._replace(relays=("a.example", "b.example"))
+    assert reason(relays, DOMAIN).startswith(reason(FACTS, DOMAIN))
+    assert "Mail leaves through a.example, b.example" in reason(relays, DOMAIN)
+
+
 @pytest.mark.parametrize(
     ("relaymap", "relayhost", "relays"),
     [

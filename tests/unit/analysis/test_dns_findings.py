@@ -163,8 +163,45 @@ def test_what_is_wrong_is_found_alone(
     findings = wrong(server, records)
     assert code in codes(findings)
     assert words in " ".join(str(finding) for finding in findings if finding.code == code)
+    for finding in findings:
+        name, kind = finding.where.file.split(" ")
+        assert name.endswith((DOMAIN, "in-addr.arpa", "ip6.arpa"))
+        assert kind in _KINDS
     if code != "cname-at-domain":
         assert {finding.code for finding in findings} <= {code, *_FOLLOW.get(code, ())}
+
+
+_KINDS = (
+    "A", "AAAA", "CAA", "CNAME", "DKIM", "MX", "NS", "PTR", "SRV", "TLSA", "TXT", "policy",
+)  # fmt: skip
+
+
+def test_a_server_without_an_address_is_named_once(server: NameServer) -> None:
+    findings = wrong(server, f"; no {HOST}. A\n; no {HOST}. AAAA")
+    assert codes(findings) == [
+        "no-address", "spf-excludes-server", "spf-excludes-server", "no-mta-sts-policy",
+    ]  # fmt: skip
+    assert findings[0].where.file == f"{HOST} A"
+    assert f"add the record {HOST} A {ADDRESS}" in findings[0].hint
+    machine = FACTS.machine._replace(addresses=(ADDRESS_6,))
+    findings = found(server, FACTS._replace(machine=machine))
+    (hint,) = (f.hint for f in findings if f.code == "no-address")
+    assert f"add the record {HOST} AAAA {ADDRESS_6}" in hint
+
+
+def test_a_lookup_of_the_server_s_own_spf_that_fails_is_only_that(server: NameServer) -> None:
+    server.faults[HOST] = SERVFAIL
+    findings = codes(found(server, answer_s=0.2))
+    assert "dns-lookup-failed" in findings
+    assert "no-helo-spf" not in findings
+
+
+def test_another_server_of_the_mx_is_a_note(server: NameServer) -> None:
+    changed(server, f"{DOMAIN}. MX 10 {HOST}.\n{DOMAIN}. MX 20 mx.a.\nmx.a. A 192.0.2.9")
+    (finding,) = found(server)
+    assert (finding.code, finding.severity) == ("other-mx", INFO)
+    assert "mx.a" in finding.message
+    assert finding.where.file == f"{DOMAIN} MX"
 
 
 @pytest.mark.parametrize(

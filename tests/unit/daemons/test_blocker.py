@@ -120,7 +120,86 @@ def test_blocks_of_networks_that_are_never_blocked_now_end_and_others_stay(layou
     assert left == {"192.0.2.9", "10.0.0.8"}
 
 
-def test_a_lost_database_is_made_again_and_no_block_is_lost(layout: Layout) -> None:
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The lines of the log."""
+    lines = list[str]()
+    monkeypatch.setattr("mailroster.daemons.blocker.log", lines.append)
+    return lines
+
+
+def test_each_block_is_logged_once(layout: Layout, logged: list[str]) -> None:
+    after(layout, guesses(5))
+    after(layout, guesses(9))  # in force already: it becomes longer
+    assert len([line for line in logged if line.startswith("203.0.113.9 guesses")]) == 1
+    end = BlockTable(layout).blocks()[0].until
+    assert any("it is blocked until" in line and line.endswith(" UTC") for line in logged)
+    assert end > text_of(time.time() + 600)
+    assert logged[0] == (
+        "clients that guess passwords are blocked (block_guessing), except those of "
+        "never_blocked: 10.0.0.0/8"
+    )
+
+
+def test_a_closed_account_is_logged_once(layout: Layout, logged: list[str]) -> None:
+    reports = [
+        REPORT._replace(remote=f"192.0.2.{number}", password_hash=f"{number:03x}")
+        for number in range(101)
+    ]
+    after(layout, reports[:100])
+    (row,) = BlockTable(layout).closed()
+    line = (
+        f"many passwords of 'a@x.com' are guessed; until {row.until} UTC only clients that have "
+        "logged in before may log in"
+    )
+    assert logged.count(line) == 1
+    after(layout, reports[100:])
+    assert sum("many passwords" in each for each in logged) == 1, "it is closed longer"
+
+
+def insert(layout: Layout, table: str, *row: object) -> None:
+    with sqlite3.connect(layout.blocks) as connection:
+        marks = ", ".join("?" * len(row))
+        connection.execute(f"INSERT INTO {table} VALUES ({marks})", row)
+    connection.close()
+
+
+def test_after_a_restart_a_block_in_a_row_is_longer(layout: Layout) -> None:
+    ended = text_of(time.time() - 60)
+    insert(layout, "block", "203.0.113.9:", "203.0.113.9", ended, ended, "", 1)
+    (row,) = after(layout, guesses(1)).blocks()
+    assert row.in_a_row == 2
+    assert row.until > text_of(time.time() + 1100)
+
+
+def test_after_a_restart_a_closed_account_has_no_guesses(layout: Layout) -> None:
+    now, until = text_of(time.time()), text_of(time.time() + 720)
+    insert(layout, "closed", "a@x.com", now, until)
+    reports = [
+        REPORT._replace(remote=f"192.0.2.{number}", password_hash=f"{number:03x}")
+        for number in range(10)
+    ]
+    (row,) = after(layout, reports).closed()
+    assert row.until > until
+
+
+def test_without_reports_nothing_is_written(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = list[object]()
+    monkeypatch.setattr(BlockTable, "write", lambda *arguments: counts.append(arguments))
+    after(layout, [])
+    assert len(counts) <= 1, "only at the end"
+
+
+def test_a_lost_database_is_made_again_and_no_block_is_lost(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reopened = list[str]()
+    monkeypatch.setattr(
+        "mailroster.daemons.blocker.reopen_database",
+        lambda layout, path: reopened.append(path),
+    )
     for name in os.listdir(f"{layout.state}/sql"):
         os.unlink(f"{layout.state}/sql/{name}")
 
@@ -139,3 +218,4 @@ def test_a_lost_database_is_made_again_and_no_block_is_lost(layout: Layout) -> N
 
     asyncio.run(run())
     assert [row.client for row in BlockTable(layout).blocks()] == ["203.0.113.9"]
+    assert reopened == [layout.blocks], "Dovecot opens the new one"

@@ -134,6 +134,70 @@ def test_a_block_doubles_up_to_a_day_and_begins_small_again_after_days() -> None
     assert gate.clients[CLIENT] == now + FIRST_BLOCK_S
 
 
+def of_account(guesses: Guesses, count: int, now: float, name: str) -> list[AccountBlock]:
+    """The blocks of the account after guesses of as many clients."""
+    return [
+        block
+        for number in range(count)
+        for block in guesses.take(Guess(f"{name}{number}", ACCOUNT, f"{name}{number}"), now)
+        if isinstance(block, AccountBlock)
+    ]
+
+
+def test_the_hundredth_guess_closes_an_account_until_it_has_five_again() -> None:
+    guesses = Guesses()
+    assert of_account(guesses, 99, START, "a") == []
+    (block,) = of_account(guesses, 1, START, "b")
+    assert block == AccountBlock(ACCOUNT, START + 5 * 3600 / 25, True)
+    (block,) = of_account(guesses, 1, START, "c")  # it was checked at the same moment
+    assert block == AccountBlock(ACCOUNT, START + 6 * 3600 / 25, False)
+
+
+def test_an_account_gets_25_guesses_back_each_hour() -> None:
+    guesses = Guesses()
+    assert of_account(guesses, 99, START, "a") == []
+    assert of_account(guesses, 24, START + 3600, "b") == []
+    assert of_account(guesses, 99, START + 5 * 3600, "c") == [], "never more than 100"
+    assert len(of_account(guesses, 1, START + 5 * 3600, "d")) == 1
+
+
+def test_a_client_gets_a_guess_back_in_a_fifth_of_a_day() -> None:
+    guesses, refill_s = Guesses(), DAY_S / 5
+    for number in range(CLIENT_GUESSES - 1):
+        assert guesses.take(Guess(CLIENT, ACCOUNT, str(number)), START) == []
+    for number in range(10):
+        now = START + refill_s * (number + 1)
+        assert guesses.take(Guess(CLIENT, ACCOUNT, f"n{number}"), now) == []
+    assert guesses.take(Guess(CLIENT, ACCOUNT, "x"), now + refill_s - 60) != []
+
+
+def test_a_guess_of_unknown_password_is_always_a_new_one() -> None:
+    """Dovecot may report no hash of a password."""
+    guesses = Guesses()
+    blocks = [guesses.take(Guess(CLIENT, ACCOUNT, ""), START) for _ in range(CLIENT_GUESSES)]
+    assert [len(each) for each in blocks] == [0, 0, 0, 0, 1]
+
+
+def test_the_seventeenth_password_makes_the_first_a_new_one() -> None:
+    guesses = Guesses()
+    clients = [f"c{number}" for number in range(17)]
+    for number, client in enumerate(clients):
+        guesses.take(Guess(client, ACCOUNT, str(number)), START)
+    left = of_account(guesses, 82, START, "a")
+    assert left == []
+    guesses.take(Guess("again", ACCOUNT, "a81"), START)  # one of the last 16: no guess
+    (block,) = guesses.take(Guess("again", ACCOUNT, "0"), START)
+    assert isinstance(block, AccountBlock)
+
+
+def test_a_block_that_lasts_less_than_a_minute_longer_is_not_written_again() -> None:
+    guesses = Guesses()
+    guesses.restore([ClientBlock(CLIENT, START + LONGEST_BLOCK_S, 9)], START)
+    assert guesses.take(Guess(CLIENT, "b@x.com", "1"), START + 59) == []
+    (block,) = guesses.take(Guess(CLIENT, "b@x.com", "2"), START + 59 + 60)
+    assert block == ClientBlock(CLIENT, START + 119 + LONGEST_BLOCK_S, 11, False)
+
+
 def test_a_restart_forgets_no_block() -> None:
     guesses = Guesses()
     until = START + 1000

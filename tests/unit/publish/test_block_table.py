@@ -144,3 +144,33 @@ def test_times() -> None:
     assert moment_of(text_of(NOW)) == NOW
     assert moment_of("nonsense") == 0.0
     assert moment_of(NEVER) > NOW
+
+
+def test_an_account_knows_fifty_clients_for_ninety_days(layout: Layout, table: BlockTable) -> None:
+    day_s = 86_400
+    for number in range(51):
+        table.write(NOW - 100 + number, logins=[Login("a@x.com", f"192.0.2.{number}")])
+    table.write(NOW, closed=[ClosedRow("a@x.com", text_of(NOW), later(60))])
+    refused = [number for number in range(51) if is_refused(layout, f"192.0.2.{number}")]
+    assert refused == [0], "the one that logged in first is forgotten"
+    table.forget_logins(NOW + 90 * day_s - 100)
+    assert not is_refused(layout, "192.0.2.1")
+    table.forget_logins(NOW + 90 * day_s + 100)
+    assert is_refused(layout, "192.0.2.1")
+
+
+def test_ended_blocks_are_kept_for_three_days_and_impossible_ones_removed(
+    table: BlockTable,
+) -> None:
+    """The next block in a row is longer. A block that ends later than any can was written before
+    the clock went back."""
+    day_s = 86_400
+    ends = {
+        "192.0.2.1": -3 * day_s + 60, "192.0.2.2": -3 * day_s - 60, "192.0.2.3": 2 * day_s - 60,
+        "192.0.2.4": 2 * day_s + 60,
+    }  # fmt: skip
+    for client, left_s in ends.items():
+        table.write(NOW, [block(client, text_of(NOW + left_s))])
+    table.write(NOW, [block("192.0.2.5", text_of(NOW + 9 * day_s), author="root")])
+    table.write(NOW)
+    assert {row.client for row in table.blocks()} == {"192.0.2.1", "192.0.2.3", "192.0.2.5"}

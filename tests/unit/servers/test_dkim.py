@@ -103,7 +103,14 @@ def test_a_rotation_is_read_as_it_was_written(rotation: Rotation) -> None:
     assert dkim.parse_rotation(dkim.rotation_text(rotation)) == rotation
 
 
-@pytest.mark.parametrize("text", ["", "new a", "new a\nold b\nsince x", "new a/b\nold b\nsince 1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "new a", "new a\nold b\nsince x", "new a/b\nold b\nsince 1", "new a\nold b",
+        "new a\nsince 0", "old b\nsince 0", "new a\nold b/\nsince 1", "new a\nold b\nsince -1",
+        "new a\nold b\nsince \u0661", "new a\nold b\nsince ", "New a\nold b\nsince 1",
+    ],
+)  # fmt: skip
 def test_a_damaged_rotation_is_none(text: str) -> None:
     assert dkim.parse_rotation(text) is None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mailroster.base import settings as base
 from mailroster.base.findings import Refused
 from mailroster.servers import dkim_keys, new_keys
 from mailroster.servers.config import dkim
@@ -109,3 +110,90 @@ def test_a_link_that_leads_out_of_the_folder_is_a_fault(tmp_path: Path) -> None:
     (config / "key").symlink_to(tmp_path / "secret")
     with pytest.raises(dkim_keys.KeyFault, match="outside of the config folder"):
         load(config, "key")
+
+
+def put(folder: Path, file: str, content: str = "") -> None:
+    path = folder / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+
+
+def test_the_files_of_keys_of_both_layouts_are_listed(tmp_path: Path) -> None:
+    for file in (
+        "opendkim/keys/x.com/mail.private", "opendkim/keys/x.com/mail.txt",
+        "opendkim/keys/x.com/rotation", "opendkim/keys/not a domain/mail.private",
+        "opendkim/keys/X.com/b.private", "rspamd/dkim/rsa-2048-mail-b-x.com.private.txt",
+        "rspamd/dkim/ed25519-mail-y.com.private.txt", "rspamd/dkim/rsa-2048-mail-y.com.public.txt",
+    ):  # fmt: skip
+        put(tmp_path, file)
+    put(tmp_path, "postfix-accounts.cf", "# c@no.x|x\n#@b-c.com|x\n\nJane@B-X.com|{PLAIN}x\n")
+    put(tmp_path, "postfix-virtual.cf", "info@y.com a@x.com\n  b@no.x\n")
+    found = dkim_keys.key_files(ConfigFolder(str(tmp_path)))
+    assert [(file.domain, file.selector) for file in found] == [
+        ("x.com", "b"), ("x.com", "mail"), ("y.com", "mail"), ("b-x.com", "mail"),
+    ]  # fmt: skip
+    (tmp_path / "postfix-accounts.cf").write_bytes(b"\xff\xfe@x.com|x\na@b-x.com|x\n")
+    found = dkim_keys.key_files(ConfigFolder(str(tmp_path)))
+    assert found[-1].domain == "b-x.com", "bytes that are not UTF-8 do no harm"
+
+
+def test_comments_name_no_domain(tmp_path: Path) -> None:
+    """Else the key would be that of a domain which is not served."""
+    put(tmp_path, "rspamd/dkim/rsa-2048-mail-b-x.com.private.txt")
+    put(tmp_path, "postfix-accounts.cf", "#old@x.com|x\na@b-x.com|x\n")
+    (file,) = dkim_keys.key_files(ConfigFolder(str(tmp_path)))
+    assert (file.domain, file.selector) == ("b-x.com", "mail")
+    put(tmp_path, "postfix-accounts.cf", "a@x.com|x\n")
+    (file,) = dkim_keys.key_files(ConfigFolder(str(tmp_path)))
+    assert (file.domain, file.selector) == ("x.com", "mail-b")
+
+
+def test_rotations_are_read_by_domain_and_damaged_ones_left_out(tmp_path: Path) -> None:
+    text = dkim.rotation_text(dkim.Rotation("b", "a", 7))
+    for name, content in (
+        ("x.com", text), ("Y.com", text), ("not a domain", text), ("z.com", "new b\n"),
+        ("empty.com", ""),
+    ):  # fmt: skip
+        put(tmp_path, f"opendkim/keys/{name}/rotation", content)
+    put(tmp_path, "opendkim/keys/none.com/mail.private")
+    rotation = dkim.Rotation("b", "a", 7)
+    folder = ConfigFolder(str(tmp_path))
+    assert dkim_keys.rotations(folder) == {"x.com": rotation, "y.com": rotation}
+    assert {file for _, file, _ in dkim_keys.rotation_files(folder)} == {
+        "opendkim/keys/x.com/rotation", "opendkim/keys/Y.com/rotation",
+    }  # fmt: skip
+
+
+def test_every_file_that_matters_for_the_choice_of_keys_is_watched(tmp_path: Path) -> None:
+    folder = ConfigFolder(str(tmp_path))
+    seen = [dkim_keys.identities(folder)]
+    for file in (
+        "opendkim/SigningTable", "opendkim/keys/x.com/mail.private", "opendkim/keys/x.com/rotation",
+        "rspamd/dkim/rsa-2048-mail-x.com.private.txt",
+    ):  # fmt: skip
+        put(tmp_path, file, "1")
+        seen.append(dkim_keys.identities(folder))
+        assert seen[-1] != seen[-2], file
+        put(tmp_path, file, "22")
+        seen.append(dkim_keys.identities(folder))
+        assert seen[-1] != seen[-2], file
+    assert dkim_keys.identities(folder) == seen[-1]
+
+
+def test_without_a_signing_table_no_selector_is_preferred(tmp_path: Path) -> None:
+    assert dkim_keys.preferred(ConfigFolder(str(tmp_path))) == {}
+    put(tmp_path, "opendkim/SigningTable", "*@x.com a._domainkey.x.com\n")
+    assert dkim_keys.preferred(ConfigFolder(str(tmp_path))) == {"x.com": {"a"}}
+
+
+def test_keys_of_the_config_folder_and_of_the_source_of_an_overlay_count(tmp_path: Path) -> None:
+    options = {"home": str(tmp_path), "config": str(tmp_path / "a")}
+    settings = base.load(base.Sources(options, {}, lambda path: b"", lambda path: False))
+    settings = settings._replace(source=str(tmp_path / "b"))
+    assert [each.path for each in dkim_keys.folders(settings)] == [
+        str(tmp_path / "a"), str(tmp_path / "b"),
+    ]  # fmt: skip
+    assert not dkim_keys.has_keys(settings)
+    put(tmp_path, "b/opendkim/keys/x.com/mail.private")
+    assert dkim_keys.has_keys(settings)
+    assert len(dkim_keys.folders(settings._replace(source=""))) == 1

@@ -79,6 +79,32 @@ def test_a_wrong_command_is_reported_with_its_line_and_changes_nothing(line: str
     assert len(findings[0].message) < 250
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "enable-module", "disable-module", "set-option-for-module", "add-line",
+        "set-option-for-controller", "set-option-for-proxy", "set-common-option",
+    ],
+)  # fmt: skip
+def test_a_command_with_too_few_words_is_known(name: str) -> None:
+    _, (finding,) = rspamd.with_commands({}, name)
+    assert finding.message == f"{name} has too few words or too many"
+    _, (finding,) = rspamd.with_commands({}, "other a b")
+    assert name in finding.hint
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [
+        ("error", "error"), ("warn", "warning"), ("info", "notice"), ("debug", "info"),
+        ("trace", "debug"),
+    ],
+)  # fmt: skip
+def test_the_level_of_the_log(level: str, expected: str) -> None:
+    text = rspamd.local_files(on(log_level=level))["logging.inc"]
+    assert text == f'# Written by mailroster.\nlevel = "{expected}";\n'
+
+
 def test_the_sockets_stay_whatever_an_override_says() -> None:
     own = {
         "worker-proxy.inc": 'bind_socket = "*:11332";',

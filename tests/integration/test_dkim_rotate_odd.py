@@ -118,3 +118,21 @@ def test_a_beginning_in_the_future_is_corrected(home: Home) -> None:
     home.setup("dkim", "rotate", DOMAIN)
     since = int((keys(home) / "rotation").read_text().split()[-1])
     assert abs(since - time.time()) < 3600
+
+
+@pytest.mark.parametrize("step", ["only the file", "old key gone", "new key without record"])
+def test_a_rotation_that_was_killed_goes_on(home: Home, step: str) -> None:
+    if step == "old key gone":
+        rotation(home, 8)
+        (keys(home) / "mail.private").unlink()
+        assert "is complete" in home.setup("dkim", "rotate", DOMAIN)
+        assert not (keys(home) / "rotation").exists()
+        assert signing(home) == "next"
+        return
+    home.setup("dkim", "rotate", DOMAIN, "--selector", "next")
+    (keys(home) / "next.txt").unlink()
+    if step == "only the file":
+        (keys(home) / "next.private").unlink()
+    assert signing(home) == "mail"
+    assert "mail signs until" in home.setup("dkim", "rotate", DOMAIN)
+    assert (keys(home) / "next.private").exists()

@@ -27,6 +27,7 @@ from mailroster.servers.config.dkim import Key, Rotation
 from mailroster.store.links import ConfigFolder
 from mailroster.system import dns
 from mailroster.system.clock import Clock
+from mailroster.system.name_servers import NameServers
 
 KINDS, RSA, ED25519, SIZES = dkim.KINDS, dkim.RSA, dkim.ED25519, dkim.SIZES
 selector_fault = dkim.selector_fault
@@ -34,6 +35,8 @@ selector_fault = dkim.selector_fault
 KEPT_S = 7 * 24 * 3600
 #: A rotation that began so much later than now is an error of the clock.
 _SLACK_S = 3600
+#: The time for one answer of a name server of the domain, and for those of all.
+_ANSWER_S, _ANSWERS_S = 2.0, 20.0
 #: Domains that a finding names.
 _NAMED = 5
 
@@ -284,10 +287,19 @@ def _end(settings: Settings, domain: str, rotation: Rotation, kind: str) -> None
 
 
 def _is_published(key: Key, server: str) -> bool:
-    """Whether DNS has the record of a key, and only that one. Raises ServerError."""
+    """Whether DNS has the record of a key, and only that one: by the resolver, then by each name
+    server of the domain that replies, since the others may not have it yet. Raises ServerError."""
     expected = dkim.public_key(dkim_keys.record(key))
-    answers = dns.txt(key.name(), server)
-    return len(answers) == 1 and dkim.public_key(answers[0]) == expected
+
+    def is_it(texts: Sequence[str]) -> bool:
+        return len(texts) == 1 and dkim.public_key(texts[0]) == expected
+
+    if not is_it(dns.txt(key.name(), server)):
+        return False
+    if server:
+        return True  # a server of the administrator's choice answers for all
+    servers = NameServers(key.domain, answer_s=_ANSWER_S, total_s=_ANSWERS_S)
+    return all(is_it(answer.first_fields()) for answer in servers.own_answers(key.name(), "TXT"))
 
 
 def _state(settings: Settings, domain: str, rotation: Rotation, reason: str) -> RotationState:

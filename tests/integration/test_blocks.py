@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -110,16 +111,18 @@ def answer(session: socket.socket, end: bytes) -> bytes:
     return raw
 
 
+_COMMANDS = {
+    "imap": b"a AUTHENTICATE PLAIN %b\r\n", "pop3": b"AUTH PLAIN %b\r\n",
+    "smtp": b"AUTH PLAIN %b\r\n", "sieve": b'AUTHENTICATE "PLAIN" "%b"\r\n',
+}  # fmt: skip
+
+
 def log_in(session: socket.socket, user: str, password: str, service: str) -> bool:
     words = base64.b64encode(f"\0{user}\0{password}".encode())
-    sent = {
-        "imap": b"a AUTHENTICATE PLAIN " + words, "pop3": b"AUTH PLAIN " + words,
-        "smtp": b"AUTH PLAIN " + words, "sieve": b'AUTHENTICATE "PLAIN" "' + words + b'"',
-    }[service]  # fmt: skip
     if service == "smtp":
         session.sendall(b"EHLO x\r\n")
         answer(session, b"250 ")
-    session.sendall(sent + b"\r\n")
+    session.sendall(_COMMANDS[service] % words)
     raw = b""
     while not (found := re.search(rb"^(a OK|a NO|\+OK|-ERR|235|535|454|OK|NO)[^\n]*\n", raw, re.M)):
         part = session.recv(4096)
@@ -175,6 +178,34 @@ def test_a_64_is_one_client(server: Instance) -> None:
     assert not Client(server, "2001:db8:0:7::").logs_in(A)
     assert Client(server, "2001:db8:0:8::1").logs_in(A)
     assert Client(server, "2001:db8::7").logs_in(A)
+
+
+@pytest.mark.parametrize("service", [*_PORTS])
+def test_an_ipv4_client_is_blocked_if_a_load_balancer_sends_an_ipv6_address(
+    server: Instance, service: str
+) -> None:
+    client = Client(server)
+    mapped = Client(server, f"::ffff:{client.address}")
+    mapped.guess(8, service=service)
+    until(client.is_blocked)
+    assert not mapped.logs_in(A, service=service)
+    assert not client.logs_in(A, service=service)
+
+
+@pytest.mark.parametrize("service", [*_PORTS])
+def test_a_client_that_leaves_before_the_answer_has_guessed(server: Instance, service: str) -> None:
+    """A right password is answered at once, a wrong one after two seconds."""
+    client = Client(server)
+    for number in range(8):
+        with client.session(service) as session:
+            words = base64.b64encode(f"\0{A}\0early {number}".encode())
+            if service == "smtp":
+                session.sendall(b"EHLO x\r\n")
+                answer(session, b"250 ")
+            session.sendall(_COMMANDS[service] % words)
+            session.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            time.sleep(0.1)
+    until(client.is_blocked)
 
 
 def test_an_old_password_on_a_phone_blocks_nobody(server: Instance) -> None:

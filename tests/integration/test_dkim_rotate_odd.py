@@ -134,3 +134,21 @@ def test_a_type_without_a_key_is_refused_with_the_command_that_creates_one(home:
     done = home.run("dkim", "rotate", DOMAIN, "--keytype", "ed25519")
     assert done.returncode == 1
     assert f"setup config dkim keytype ed25519 domain {DOMAIN}" in done.stderr
+
+
+@pytest.mark.parametrize("step", ["only the file", "old key gone", "new key without record"])
+def test_a_rotation_that_was_killed_goes_on(home: Home, step: str) -> None:
+    if step == "old key gone":
+        rotation(home, 8)
+        (keys(home) / "mail.private").unlink()
+        assert "is complete" in home.setup("dkim", "rotate", DOMAIN)
+        assert not (keys(home) / "rotation").exists()
+        assert signing(home) == "next"
+        return
+    home.setup("dkim", "rotate", DOMAIN, "--selector", "next")
+    (keys(home) / "next.txt").unlink()
+    if step == "only the file":
+        (keys(home) / "next.private").unlink()
+    assert signing(home) == "mail"
+    assert "mail signs until" in home.setup("dkim", "rotate", DOMAIN)
+    assert (keys(home) / "next.private").exists()

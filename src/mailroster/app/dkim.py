@@ -12,10 +12,11 @@ A rotation changes the selector of a domain without a moment in which a signatur
 import os
 import time
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mailroster.analysis.dns.dkim_record import is_same_key, public_key, record_name, zone_line
 from mailroster.app.home import Home
+from mailroster.base.dns import FAILED, Answer
 from mailroster.base.findings import INFO, Finding, Location, Refused, ServerError, TryAgain
 from mailroster.base.layout import Layout
 from mailroster.base.setting_rules import name_server
@@ -29,14 +30,17 @@ from mailroster.servers.config.dkim import Key, Rotation
 from mailroster.store.links import ConfigFolder
 from mailroster.system.clock import Clock
 
+if TYPE_CHECKING:
+    from mailroster.system.name_servers import NameServers
+
 KINDS, RSA, ED25519, SIZES = dkim.KINDS, dkim.RSA, dkim.ED25519, dkim.SIZES
 selector_fault = dkim.selector_fault
 #: How long the old key of a rotation stays.
 KEPT_S = 7 * 24 * 3600
-#: The time for all questions about one key.
-_DNS_S = 20.0
 #: A rotation that began so much later than now is an error of the clock.
 _SLACK_S = 3600
+#: The time for one answer of a name server, and for all about one key.
+_ANSWER_S, _TOTAL_S = 2.0, 20.0
 #: Domains that a finding names.
 _NAMED = 5
 
@@ -272,7 +276,7 @@ def _step(settings: Settings, domain: str, rotation: Rotation, clock: Clock) -> 
     if new is None:
         raise ServerError(f"the key {_file(domain, rotation.new)} is missing; restore it")
     if not rotation.since:
-        if not _is_published(new, settings.dns_server):
+        if not is_published(new, _name_servers(domain, settings.dns_server)):
             return rotation
         rotation = rotation._replace(since=int(time.time()))
         new_keys.write_rotation(settings.config, domain, rotation)
@@ -301,26 +305,29 @@ def _end(settings: Settings, domain: str, rotation: Rotation, kind: str) -> None
         new_keys.write_rotation(settings.config, domain, over)
 
 
-def _is_published(key: Key, server: str) -> bool:
-    """Whether DNS has the record of a key, and only that one. Raises ServerError."""
-    texts = _published(key, server)
+def is_published(key: Key, servers: "NameServers") -> bool:
+    """Whether DNS has the record of a key, and only that one: each name server of the domain that
+    replies must have it. Raises ServerError without an answer."""
     own = dkim_keys.public_part(key).public
-    return len(texts) == 1 and is_same_key(public_key(texts[0]), own)
+
+    def is_it(answer: Answer) -> bool:
+        texts = answer.first_fields()
+        return len(texts) == 1 and is_same_key(public_key(texts[0]), own)
+
+    name = key.name()
+    answer = servers.ask(name, "TXT")
+    if answer.status == FAILED:
+        raise ServerError(f"DNS does not answer for {name}: {answer.reason}")
+    return is_it(answer) and all(map(is_it, servers.own_answers(name, "TXT")))
 
 
-def _published(key: Key, server: str) -> list[str]:
-    """The TXT records of a key in the DNS. Raises ServerError if it does not answer."""
-    from mailroster.base.dns import FAILED
+def _name_servers(domain: str, server: str) -> "NameServers":
     from mailroster.system.name_servers import NameServers
 
     try:
-        servers = NameServers(key.domain, only=name_server(server), total_s=_DNS_S)
-    except Refused as error:
+        return NameServers(domain, only=name_server(server), answer_s=_ANSWER_S, total_s=_TOTAL_S)
+    except Refused as error:  # without dnspython
         raise ServerError(str(error)) from None
-    answer = servers.ask(key.name(), "TXT")
-    if answer.status == FAILED:
-        raise ServerError(f"DNS does not answer for {key.name()}: {answer.reason}")
-    return answer.first_fields()
 
 
 def _state(settings: Settings, domain: str, rotation: Rotation, reason: str) -> RotationState:

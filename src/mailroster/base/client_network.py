@@ -32,12 +32,16 @@ def key(network: str) -> str:
 
 def expanded_sql(variable: str) -> str:
     """The SQL of an address with a `:` at its end, where the zeros that `::` stands for are
-    written. `variable`: Dovecot's variable for the address, as inet_ntop(3) writes it."""
+    written. An IPv4 address in an IPv6 address is that IPv4 address, as in `network`: load
+    balancers with one socket for both send it so. `variable`: Dovecot's variable for the address,
+    as inet_ntop(3) writes it."""
     text = f"'{variable}'"
     zeros = (
         f"substr('0:0:0:0:0:0:0:', 1, 2 * (8 - length({text}) + length(replace({text}, ':', ''))))"
     )
-    return f"replace({text}, '::', ':' || {zeros}) || ':'"
+    is_mapped = f"substr({text}, 1, 7) = '::ffff:' AND instr({text}, '.')"
+    expanded = f"replace({text}, '::', ':' || {zeros})"
+    return f"CASE WHEN {is_mapped} THEN substr({text}, 8) ELSE {expanded} END || ':'"
 
 
 class Networks:

@@ -16,6 +16,9 @@ DAY_S = 86400
 ENDS_SOON_DAYS = 14
 
 ENDS_SOON = "certificate-ends"
+#: The order of so many certificates is checked, each by a process of its own. A client of TLS
+#: refuses a longer chain.
+_CHAIN_MAX = 20
 
 
 class Verdict(NamedTuple):
@@ -87,7 +90,7 @@ def _disorder(chain: Sequence[bytes]) -> int | None:
     """The first position in a chain whose certificate is not signed by the next one."""
     import os
 
-    for place, (certificate, issuer) in enumerate(pairwise(chain)):
+    for place, (certificate, issuer) in enumerate(pairwise(chain[:_CHAIN_MAX])):
         if certificate == issuer:  # openssl accepts a certificate that it has to trust
             return place
         fd = in_memory("issuer", _text(issuer))

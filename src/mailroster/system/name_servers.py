@@ -108,6 +108,20 @@ class NameServers:
             self._known[key] = self._lookup(name, kind)
         return self._known[key]
 
+    def own_answers(self, name: str, kind: str) -> Iterator[Answer]:
+        """The answers of each server of the zone that replies as an authority for a name; none for
+        an alias."""
+        import dns.flags
+
+        for _, server in self._own:
+            try:
+                reply = self._queries.ask(name, kind, [server], recursive=False)
+            except NoAnswer:
+                continue
+            answer, aliases = read_records(reply, name, kind)
+            if reply.flags & dns.flags.AA and not aliases:
+                yield answer
+
     def is_secure(self, name: str) -> bool:
         """Whether the resolver says that DNSSEC authenticates the address of a name."""
         import dns.flags

@@ -60,6 +60,12 @@ def test_no_ipv4_address_begins_with_another() -> None:
     assert not expanded("192.0.2.10").startswith(key("192.0.2.1"))
 
 
+def test_an_ipv4_address_in_an_ipv6_address_is_that_address() -> None:
+    for address in ("::ffff:192.0.2.1", "192.0.2.1"):
+        assert expanded(address) == key(network(address)) == "192.0.2.1:"
+    assert expanded("2001::ffff:c000:201") == "2001:0:0:0:0:ffff:c000:201:"
+
+
 def test_networks_of_a_setting() -> None:
     networks = Networks(["10.0.0.0/8", "2001:db8::/32", "192.0.2.5"])
     for client in ("10.2.3.4", "192.0.2.5", "2001:db8:1::/64"):

@@ -2,13 +2,17 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mailroster.base.findings import Refused
+from mailroster.base.findings import Location, Refused
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings, Sources, load
 from mailroster.servers import certificates
+from mailroster.servers.certificate_faults import judge
+from mailroster.servers.pem import Pair
+from mailroster.system.programs import run
 
 
 def openssl(*words: str) -> None:
@@ -109,3 +113,28 @@ def test_a_relative_path_of_the_toml_counts_from_the_config_folder() -> None:
         Sources({"config": "/c/d"}, {}, lambda path: read.get(path, b""), lambda path: False)
     )
     assert (found.tls_certificate, found.tls_key) == ("/c/d/le/cert.pem", "/c/key.pem")
+
+
+def test_a_chain_of_a_thousand_takes_no_thousand_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two certificates that have signed each other, again and again."""
+    for name in ("x", "y"):
+        openssl("genpkey", "-algorithm", "ED25519", "-out", f"{tmp_path}/{name}.key")
+        made = ["req", "-x509", "-key", f"{tmp_path}/{name}.key", "-subj", f"/CN={name}"]
+        openssl(*made, "-out", f"{tmp_path}/{name}.own")
+    for name, issuer in (("x", "y"), ("y", "x")):
+        made = ["req", "-x509", "-key", f"{tmp_path}/{name}.key", "-subj", f"/CN={name}"]
+        by = ["-CA", f"{tmp_path}/{issuer}.own", "-CAkey", f"{tmp_path}/{issuer}.key"]
+        openssl(*made, *by, "-out", f"{tmp_path}/{name}")
+    runs = []
+
+    def counted(*words: Any, **options: Any) -> tuple[int, str, str]:
+        runs.append(words)
+        return run(*words, **options)
+
+    monkeypatch.setattr("mailroster.servers.certificate_faults.run", counted)
+    chain = [(tmp_path / name).read_bytes() for name in ("x", "y")] * 500
+    key = (tmp_path / "x.key").read_bytes()
+    assert judge(Pair(key, (*chain,)), [], Location("tls_certificate"), "/x").faults == ()
+    assert len(runs) < 50

@@ -157,6 +157,10 @@ def settings(tmp_path: Path) -> Settings:
         (Overrides(master="25/inet/smtpd_ban=x"), [("postfix-master.cf:1", "unused-parameter")]),
         (Overrides(main="transport_maps = hash:/no"), [("postfix-main.cf:1", "bad-override")]),
         (
+            Overrides(main="a = permit\nsmtpd_restriction_classes = a, b\n"),
+            [("postfix-main.cf:2", "bad-override")],
+        ),
+        (
             Overrides(main="a = 1\nmine = pcre:/nowhere\nsmtpd_helo_restrictions = $a, $mine\n"),
             [("postfix-main.cf:2", "bad-override")],
         ),

@@ -121,6 +121,18 @@ def test_the_servers_of_the_zone_are_asked_not_the_resolver(server: NameServer) 
     assert servers.delegation().servers == ("ns1.example.com",)
 
 
+def test_each_own_server_answers_for_itself(server: NameServer) -> None:
+    with NameServer(f'{ZONE}\nnew.example.com. TXT "new"').running() as resolver:
+        resolvers = [(resolver.address, resolver.port)]
+        for own, expected in ((server, Answer(NO_NAME)), (resolver, Answer(ANSWERED, (("new",),)))):
+            servers = NameServers("example.com", resolvers, port=own.port)
+            assert [*servers.own_answers("new.example.com", "TXT")] == [expected]
+            assert [*servers.own_answers("www.example.com", "TXT")] == []  # an alias
+        server.faults["new.example.com"] = SERVFAIL
+        servers = NameServers("example.com", resolvers, port=server.port)
+        assert [*servers.own_answers("new.example.com", "TXT")] == []
+
+
 def test_of_a_name_below_the_zone_the_zone_is_asked(server: NameServer) -> None:
     servers = asking(server, "deep.example.com")
     assert servers.delegation().zone == "example.com"

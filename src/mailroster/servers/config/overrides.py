@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from mailroster.base.findings import ERROR, WARNING, Finding, Location, printable
+from mailroster.base.setting_rules import words
 from mailroster.roster.documents.text import only_comments
 from mailroster.servers.config import dkim, rspamd, srs
 from mailroster.servers.config.dovecot.doveconf import printed
@@ -122,6 +123,7 @@ def findings(
                 message = f"there is no service {name!r}, so the line has no effect"
                 hint = "use a service of master.cf: smtp/inet, submission/inet, submissions/inet, …"
                 result.append(Finding(where, WARNING, "no-such-service", message, hint))
+    result += _undefined_classes(overrides.main)
     if (line := _unclosed(overrides.dovecot)) is not None:
         message, hint = "the block is not closed", "write } in a line of its own at its end"
         result.append(Finding(Location(DOVECOT, line), ERROR, "bad-override", message, hint))
@@ -130,6 +132,24 @@ def findings(
         if match and match[1] in risky:
             result.append(_risky(Location(DOVECOT, number), match[1]))
     return result
+
+
+def _undefined_classes(main: str) -> list[Finding]:
+    """Classes of restrictions without a definition, with which smtpd(8) does not start."""
+    settings = {entry.name: entry for entry in entries(MAIN, main)}
+    if (classes := settings.get(srs.CLASSES)) is None:
+        return []
+    return [
+        Finding(
+            Location(MAIN, classes.line),
+            ERROR,
+            "bad-override",
+            f"the class of restrictions {printable(name)!r} has no definition",
+            f"add a line '{printable(name)} = …' with its restrictions, or remove its name",
+        )
+        for name in words(classes.value)
+        if name not in settings and "$" not in name
+    ]
 
 
 def delimiter_findings(overrides: Overrides, chosen: str) -> list[Finding]:

@@ -19,6 +19,7 @@ from mailroster.base.layout import Layout
 from mailroster.base.settings import TOML, Settings
 from mailroster.servers import references, version
 from mailroster.servers.config import postfix
+from mailroster.servers.config.dovecot.common import include_reports
 from mailroster.servers.config.dovecot.versions import Dialect, dialect
 from mailroster.servers.config.overrides import (
     DOVECOT,
@@ -244,6 +245,8 @@ def _check_dovecot(
     main, override = f"{folder}/dovecot.conf", f"{folder}/{DOVECOT}"
     conf = dovecot.files(settings, layout)["dovecot.conf"]
     conf = conf.replace(_copy(layout, DOVECOT), override)
+    if reports := include_reports(settings, layout):  # before the first start there is no such file
+        conf = conf.replace(reports, "")
 
     def doveconf(content: str) -> tuple[int, str, str]:
         for path, raw in ((main, conf), (override, content)):

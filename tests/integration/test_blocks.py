@@ -20,6 +20,8 @@ import pytest
 from tests.support.instance import HASH, PASSWORD, Instance, free_ports, trusting, until
 
 A, B, SPELT, SLOW = "a@x.com", "b@x.com", "u@müller.example", "slow@x.com"
+#: Accounts that Dovecot reads from a passwd-file.
+EXTRA, SPELT_EXTRA, BY_SERVICE = "extra@x.com", "extra@müller.example", "imap@x.com"
 #: capabilities(7), linux/capability.h
 _CAP_NET_ADMIN = 12
 _PORTS = {"imap": "imaps", "pop3": "pop3s", "smtp": "submissions", "sieve": "sieve"}
@@ -43,6 +45,9 @@ def server() -> Iterator[Instance]:
     instance.ports["reports"] = port
     try:
         lines = [f"{name}|{HASH}\n" for name in (A, B, SPELT)]
+        field = "userdb_mail_debug=no"
+        lines += [f"{name}|{HASH}|{field}\n" for name in (EXTRA, SPELT_EXTRA)]
+        lines.append(f"{BY_SERVICE}|{HASH}|{field} services=imap\n")
         instance.file("postfix-accounts.cf").write_text("".join(lines), encoding="utf-8")
         instance.file("dovecot-masters.cf").write_text(f"admin|{HASH}\n")
         instance.start()
@@ -374,6 +379,25 @@ def test_a_right_password_among_many_tries_at_once_does_not_count(server: Instan
     late.join()
     until(client.is_blocked)
     assert results == [False]
+
+
+@pytest.mark.parametrize("account", [EXTRA, SPELT_EXTRA, BY_SERVICE])
+def test_accounts_in_a_passwd_file_log_in_and_are_blocked(server: Instance, account: str) -> None:
+    """Behind their passdbs the block is looked up again, so a login goes through more of them."""
+    assert EXTRA in (server.state / "sql/exceptions").read_text()
+    client = Client(server)
+    assert client.logs_in(account)
+    assert client.logs_in(account, service="pop3") == (account != BY_SERVICE)
+    assert client.logs_in(f"{account}*admin", service="sieve")
+    assert not client.logs_in(account, "wrong")
+    assert not client.logs_in(f"{account}*admin", "wrong")
+    app_password = server.setup("email", "app-password", "add", account, "phone").strip()
+    assert client.logs_in(account, app_password, "pop3")
+    client.guess(5, account)
+    until(client.is_blocked)
+    for password in (PASSWORD, app_password):
+        assert not client.logs_in(account, password)
+    assert not client.logs_in(f"{account}*admin")
 
 
 def test_no_firewall_was_needed(server: Instance) -> None:

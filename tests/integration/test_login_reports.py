@@ -186,7 +186,27 @@ def test_logins_go_on_while_the_listener_hangs_or_is_gone(server: Instance) -> N
         time.sleep(1)
         return used(server, A, "steady") is not None
 
-    until(is_used, 150)  # Dovecot waits up to a minute before it connects again
+    until(is_used, 150)
+
+
+def test_after_a_kill_and_a_restart_reports_come_at_once(server: Instance) -> None:
+    password = added(server, A, "again-at-once")
+    with server.imap(A) as session:
+        server.kill()
+        end = time.monotonic() + 28  # now Dovecot would wait for 45 s and more
+        while time.monotonic() < end:
+            assert server.can_log_in(A, password)
+            time.sleep(0.3)
+        assert used(server, A, "again-at-once") is None
+        server.start()
+
+        def is_used() -> bool:
+            assert server.can_log_in(A, password)
+            time.sleep(1)
+            return used(server, A, "again-at-once") is not None
+
+        until(is_used, 30)
+        assert session.noop()[0] == "OK"
 
 
 def test_a_damaged_record_is_made_again(server: Instance) -> None:

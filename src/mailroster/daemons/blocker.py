@@ -95,10 +95,8 @@ class Blocker:
             logins, self._logins = self._logins, {}
             now = time.time()
             try:
-                for client in await in_thread(self._table.take_forgiven):
+                for client in await in_thread(self._write, now, [*blocks.values()], [*logins]):
                     self._guesses.forget_client(client)
-                    blocks.pop(client, None)
-                await in_thread(self._write, now, [*blocks.values()], [*logins])
                 if now > cleaned + _CLEANING_S:
                     cleaned = now
                     await in_thread(self._table.forget_logins, now)
@@ -144,7 +142,8 @@ class Blocker:
         except OSError:
             pass  # it is tried again
 
-    def _write(self, now: float, blocks: list[Block], logins: list[Login]) -> None:
+    def _write(self, now: float, blocks: list[Block], logins: list[Login]) -> set[str]:
+        """Writes and logs blocks; the clients that were unblocked meanwhile."""
         since = text_of(now)
         clients = [
             BlockRow(block.client, since, text_of(block.until), "", block.in_a_row)
@@ -156,16 +155,17 @@ class Blocker:
             for block in blocks
             if isinstance(block, AccountBlock)
         ]
-        self._table.write(now, clients, closed, logins)
+        forgiven = self._table.write(now, clients, closed, logins, forgets=True)
         for block in blocks:
             end = text_of(block.until)
-            if isinstance(block, ClientBlock) and block.is_new:
+            if isinstance(block, ClientBlock) and block.is_new and block.client not in forgiven:
                 log(f"{block.client} guesses passwords; it is blocked until {end} UTC")
             elif isinstance(block, AccountBlock) and block.is_new:
                 log(
                     f"many passwords of {block.account!r} are guessed; until {end} UTC only "
                     "clients that have logged in before may log in"
                 )
+        return forgiven
 
 
 async def _either(*events: asyncio.Event) -> None:

@@ -165,6 +165,7 @@ class Up:
             # Before Dovecot: if a report finds no listener, the next ones come a minute later.
             reports = [asyncio.create_task(each) for each in self._login_reports(stop)]
             await unless_stopped(stop, self._signing.start(), to_its_end=True)
+            outlived = running.dovecot_pid(self._layout) is not None
             for server in (*self._srs, *self._servers):
                 await unless_stopped(stop, server.start(), to_its_end=True)
             await self._ready(stop)
@@ -178,6 +179,8 @@ class Up:
             if self._settings.names_certificate():
                 work.append(self._certificates.follow(stop))
             work += map(_end_of, reports)
+            if outlived:
+                self._renew_reports()
             await run_until_stopped(
                 stop, [*work, self._healer.watch(stop)], self._follower.follow()
             )
@@ -214,6 +217,13 @@ class Up:
 
         listening = listen(port, login_key(self._layout), take, stop)
         return [listening, *(taker.write(stop) for taker in takers)]
+
+    def _renew_reports(self) -> None:
+        """Makes a Dovecot that has outlived an `up` report logins at once: it waits up to a minute
+        before it connects again to a listener that was away. Sessions go on."""
+        dovecot, _ = self._servers
+        if self._settings.reports_port():
+            dovecot.signal(signal.SIGHUP)
 
     def _supervisors(self) -> list[Supervisor]:
         return [self._policy, *self._srs, *self._servers]

@@ -108,12 +108,17 @@ class BlockTable:
         blocks: Iterable[BlockRow] = (),
         closed: Iterable[ClosedRow] = (),
         logins: Iterable[Login] = (),
-    ) -> None:
+        *,
+        forgets: bool = False,
+    ) -> set[str]:
         """Adds rows in one transaction, and removes old ones. An automatic block never shortens
-        another block."""
+        another block. `forgets`: for the listener, which gets the clients that were unblocked since
+        its last call. No block of these is added."""
         with self._file.connect() as connection, self._file.transaction(connection):
+            forgiven = _take_forgiven(connection) if forgets else set()
             for row in blocks:
-                connection.execute(_BLOCK, (key(row.client), *row))
+                if row.client not in forgiven:
+                    connection.execute(_BLOCK, (key(row.client), *row))
             for closing in closed:
                 connection.execute("INSERT OR REPLACE INTO closed VALUES (?, ?, ?)", closing)
                 domain = split(closing.account)[1]
@@ -131,6 +136,7 @@ class BlockTable:
             connection.execute("DELETE FROM closed WHERE until > ?", (late,))
             connection.execute("DELETE FROM block WHERE until < ?", (old,))
             connection.execute("DELETE FROM closed WHERE until < ?", (old,))
+        return forgiven
 
     def forget_logins(self, now: float) -> None:
         """Removes clients that have not logged in for a long time."""
@@ -143,19 +149,19 @@ class BlockTable:
         with self._file.connect() as connection, self._file.transaction(connection):
             return bool(connection.execute(_FORGIVE, (FORGIVEN, key(client))).rowcount)
 
-    def take_forgiven(self) -> list[str]:
-        """The clients that were unblocked since the last call."""
-        with self._file.connect() as connection, self._file.transaction(connection):
-            query = "SELECT client FROM block WHERE in_a_row = ?"
-            clients = [client for (client,) in connection.execute(query, (FORGIVEN,))]
-            if clients:
-                connection.execute("DELETE FROM block WHERE in_a_row = ?", (FORGIVEN,))
-        return clients
-
     @contextmanager
     def _reading(self) -> "Iterator[Connection]":
         with self._file.connect() as connection:
             yield connection
+
+
+def _take_forgiven(connection: "Connection") -> set[str]:
+    """Removes the rows of unblocked clients; the clients."""
+    query = "SELECT client FROM block WHERE in_a_row = ?"
+    clients = {client for (client,) in connection.execute(query, (FORGIVEN,))}
+    if clients:
+        connection.execute("DELETE FROM block WHERE in_a_row = ?", (FORGIVEN,))
+    return clients
 
 
 _BLOCK = """\

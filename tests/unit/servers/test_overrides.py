@@ -339,6 +339,13 @@ def test_ours_without_overrides_is_fine_by_the_servers_programs(settings: Settin
     assert not any(f.severity == ERROR for f in findings(nothing, "", {}, ()))
 
 
+def test_reports_of_logins_do_not_stop_a_start_with_an_override(settings: Settings) -> None:
+    """The file with the key of the reports exists only from the first start on."""
+    overrides = Overrides("", "", "mail_max_userip_connections = 20\n")
+    settings = settings._replace(login_reports_port=10940, block_guessing=True)
+    assert check(overrides, settings, Layout(settings.state)) == []
+
+
 def test_with_other_routes_nothing_is_refused_as_unknown() -> None:
     """The policy service knows our tables alone, and an alias of /dev/null keeps its transport."""
     settings = load(Sources({"home": "/srv"}, {}, lambda path: b"", lambda path: True))

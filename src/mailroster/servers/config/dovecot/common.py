@@ -120,6 +120,13 @@ def has_blocks(settings: Settings, layout: Layout) -> bool:
     return layout.kind != "host" and settings.block_guessing
 
 
+def looks_again(settings: Settings, layout: Layout) -> str:
+    """The line of a passdb of accounts behind which a block is looked up again, as it may have
+    begun while the password was checked. An account is in one of these passdbs only, and the others
+    do not change the result. `skip = authenticated` would skip them for a master as well."""
+    return "  result_success = continue-ok\n" if has_blocks(settings, layout) else ""
+
+
 def include_reports(settings: Settings, layout: Layout) -> str:
     is_on = has_reports(settings, layout)
     return f"!include {layout.dovecot}/{REPORTS_FILE}\n" if is_on else ""

@@ -19,6 +19,12 @@ passdb {{
   result_success = return-fail
 }}
 """
+#: With Dovecot's default of 30, a client with many connections gets most of its passwords checked
+#: and answered before its block begins. The others wait in a queue, in the order of their arrival.
+_FEW_WORKERS = """\
+# A block begins before many of the passwords are checked that a client sends at once.
+auth_worker_max_count = 8
+"""
 _TRACE = "mail_debug = yes\nauth_debug = yes"
 ADD_PLUGIN = "mail_plugins = $mail_plugins NAME"
 #: Xapian needs more memory than the 256 MB that Dovecot allows a process.
@@ -157,31 +163,34 @@ def _certificates(settings: Settings, layout: Layout) -> str:
 def _blocks(settings: Settings, layout: Layout) -> str:
     if not common.has_blocks(settings, layout):
         return ""
-    return common.BLOCKS + "".join(
-        f"""\
+    return (
+        _FEW_WORKERS
+        + common.BLOCKS
+        + "".join(
+            f"""\
 passdb {{
   driver = sql
 {is_master}  args = {layout.dovecot}/blocks.sql.conf
   result_success = return-fail
 }}
 """
-        for is_master in ("  master = yes\n", "")
+            for is_master in ("  master = yes\n", "")
+        )
     )
 
 
 def _late_blocks(settings: Settings, layout: Layout) -> str:
-    """The end of the passdb of the accounts, and one behind it: a client that tries many passwords
-    at once is refused as well if its block begins while they are checked."""
+    """The passdb behind those of the accounts: a client that tries many passwords at once is
+    refused as well if its block begins while they are checked."""
     if not common.has_blocks(settings, layout):
         return ""
     return f"""\
-  result_success = continue-ok
-}}
 passdb {{
   driver = sql
   args = {layout.dovecot}/blocks.sql.conf
   skip = unauthenticated
   result_success = return-fail
+}}
 """
 
 
@@ -241,6 +250,7 @@ auth_master_user_separator = *
 
 def _databases(settings: Settings, layout: Layout) -> str:
     s, fields = settings, ""
+    again = common.looks_again(settings, layout)
     if layout.kind == "host":  # its mail_location is the administrator's
         mail = s.mail.replace("%", "%%")
         fields = f" home={mail}/%d/%n/home mail=maildir:{mail}/%d/%n"
@@ -260,20 +270,20 @@ passdb {{
 passdb {{
   driver = passwd-file
   args = scheme={DEFAULT_SCHEME} username_format=%Lu {layout.exceptions}
-}}
+{again}}}
 passdb {{
   driver = passwd-file
   args = scheme={DEFAULT_SCHEME} username_format=%Lu {layout.spelt_exceptions}
-}}
+{again}}}
 passdb {{
   driver = passwd-file
   args = scheme={DEFAULT_SCHEME} username_format=%Lu/%s {layout.exceptions_by_service}
-}}
+{again}}}
 passdb {{
   driver = sql
   args = {layout.dovecot}/accounts.sql.conf
-{_late_blocks(settings, layout)}}}
-userdb {{
+{again}}}
+{_late_blocks(settings, layout)}userdb {{
   driver = passwd-file
   args = username_format=%Lu {layout.exceptions}
   default_fields = uid={s.vmail_uid} gid={s.vmail_gid}{fields}

@@ -121,17 +121,16 @@ def login_reports(settings: Settings, key: str) -> str:
 
 
 def _late_blocks(settings: Settings, layout: Layout) -> str:
-    """The end of the passdb of the accounts, and one behind it: a client that tries many passwords
-    at once is refused as well if its block begins while they are checked."""
+    """The passdb behind those of the accounts: a client that tries many passwords at once is
+    refused as well if its block begins while they are checked."""
     if not common.has_blocks(settings, layout):
         return ""
     return f"""\
-  result_success = continue-ok
-}}
 passdb late-blocks {{
   driver = sql
   skip = unauthenticated
-{_blocks_query(layout)}"""
+{_blocks_query(layout)}}}
+"""
 
 
 def _blocks_query(layout: Layout) -> str:
@@ -252,6 +251,7 @@ def _passdbs(settings: Settings, layout: Layout, address: str, database: str, sc
         address, "%{password | sha256}", "%{protocol}", reports=reports
     )
     accounts = schema.password_query(address, "%{protocol}")
+    again = common.looks_again(settings, layout)
     return f"""\
 # A master is checked first, then the account as whom it logs in.
 passdb masters {{
@@ -268,21 +268,21 @@ passdb app-passwords {{
 passdb exceptions {{
   driver = passwd-file
 {scheme}  passwd_file_path = {layout.exceptions}
-}}
+{again}}}
 passdb spelt-exceptions {{
   driver = passwd-file
 {scheme}  passwd_file_path = {layout.spelt_exceptions}
-}}
+{again}}}
 passdb exceptions-by-service {{
   driver = passwd-file
   auth_username_format = %{{user | lower}}/%{{protocol}}
 {scheme}  passwd_file_path = {layout.exceptions_by_service}
-}}
+{again}}}
 passdb accounts {{
   driver = sql
 {database}{scheme}  sql_query = {common.continued(accounts, "    ")}
-{_late_blocks(settings, layout)}}}
-"""
+{again}}}
+{_late_blocks(settings, layout)}"""
 
 
 def _userdbs(settings: Settings, layout: Layout, address: str, database: str) -> str:

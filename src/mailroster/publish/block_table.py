@@ -109,8 +109,8 @@ class BlockTable:
         closed: Iterable[ClosedRow] = (),
         logins: Iterable[Login] = (),
     ) -> None:
-        """Adds rows in one transaction, and removes old ones. An automatic block never shortens
-        another block."""
+        """Adds rows in one transaction, and removes old ones, but not the blocks of an
+        administrator: the clock may be wrong. An automatic block never shortens another block."""
         with self._file.connect() as connection, self._file.transaction(connection):
             for row in blocks:
                 connection.execute(_BLOCK, (key(row.client), *row))
@@ -129,12 +129,14 @@ class BlockTable:
             late = text_of(now + _LATEST_S)  # the clock has gone back since
             connection.execute("DELETE FROM block WHERE author = '' AND until > ?", (late,))
             connection.execute("DELETE FROM closed WHERE until > ?", (late,))
-            connection.execute("DELETE FROM block WHERE until < ?", (old,))
+            connection.execute("DELETE FROM block WHERE author = '' AND until < ?", (old,))
             connection.execute("DELETE FROM closed WHERE until < ?", (old,))
 
-    def forget_logins(self, now: float) -> None:
-        """Removes clients that have not logged in for a long time."""
+    def tidy(self, now: float) -> None:
+        """Removes ended blocks of administrators, and clients that have not logged in for a long
+        time. Only for a clock that is right."""
         with self._file.connect() as connection, self._file.transaction(connection):
+            connection.execute("DELETE FROM block WHERE until < ?", (text_of(now - _KEPT_S),))
             connection.execute("DELETE FROM known WHERE time < ?", (text_of(now - KNOWN_S),))
 
     def remove(self, client: str) -> bool:

@@ -13,7 +13,11 @@ from tests.support.sink import Taken
 
 ALICE, BOB, FRIEND = "alice@own.example", "bob@own.example", "friend@elsewhere.example"
 AUTHOR = "author@other.example"
-FORWARD = 'if header :contains "subject" "by a script" { redirect "friend@elsewhere.example"; }\n'
+FORWARD = """\
+require "vacation";
+if header :contains "subject" "by a script" { redirect "friend@elsewhere.example"; }
+if header :contains "subject" "are you there" { vacation "I am on the moon."; }
+"""
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +67,13 @@ def test_a_sender_of_another_domain_is_rewritten_and_its_header_is_not(server: I
 def test_a_script_forwards_with_the_same_sender(server: Instance) -> None:
     message = forwarded(server, AUTHOR, "by a script", to=BOB)
     assert message.sender.startswith("SRS0=")
+
+
+def test_a_reply_of_a_script_reaches_the_author(server: Instance) -> None:
+    with server.smtp() as session:
+        text = f"From: {AUTHOR}\r\nTo: {BOB}\r\nSubject: are you there\r\n\r\nHello.\r\n"
+        session.sendmail(AUTHOR, [BOB], text)
+    assert taken(server, "on the moon").recipients == (AUTHOR,)
 
 
 def test_a_bounce_returns_to_the_author(server: Instance) -> None:

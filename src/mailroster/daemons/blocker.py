@@ -23,6 +23,7 @@ from mailroster.publish.block_table import (
 )
 from mailroster.servers.config.dovecot.blocks import EVERY_ACCOUNT
 from mailroster.servers.reopen import reopen_database
+from mailroster.system.clock import Clock
 from mailroster.system.log import log, words_of
 from mailroster.system.threads import in_thread
 
@@ -97,9 +98,9 @@ class Blocker:
             try:
                 for client in await in_thread(self._write, now, [*blocks.values()], [*logins]):
                     self._guesses.forget_client(client)
-                if now > cleaned + _CLEANING_S:
+                if abs(now - cleaned) > _CLEANING_S:
                     cleaned = now
-                    await in_thread(self._table.forget_logins, now)
+                    await in_thread(self._tidy, now)
                 why = ""
             except OSError as error:
                 await self._repair()
@@ -111,6 +112,10 @@ class Blocker:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), _AGAIN_S)
                 self._has_work.set()
+
+    def _tidy(self, now: float) -> None:
+        if not Clock(self._layout.clock).doubt():
+            self._table.tidy(now)
 
     async def _restore(self) -> None:
         """Continues with the blocks of an earlier run, without those of networks that are never

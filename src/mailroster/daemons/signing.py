@@ -24,6 +24,8 @@ from mailroster.system.threads import in_thread
 
 #: The time between two looks at the keys, and at the rotations, for which DNS is asked.
 LOOK_S, ROTATE_S = 1.0, 60.0
+#: The most keys that a line of the log names.
+_NAMED_MAX = 100
 #: A look at many keys is followed by a pause that is so many times as long.
 _PAUSE_FACTOR = 20
 
@@ -136,7 +138,9 @@ class Signing:
                 log(str(finding))
         self._logged = outcome.findings
         if outcome.changed:
-            log(f"DKIM keys that sign: {', '.join(outcome.signs) or 'none'}")
+            names, more = outcome.signs[:_NAMED_MAX], len(outcome.signs) - _NAMED_MAX
+            others = f", and {more} others" if more > 0 else ""
+            log(f"DKIM keys that sign: {', '.join(names) or 'none'}{others}")
         if outcome.new_kinds:
             await self._begin(stop)
         for kind, supervisor in self._supervisors.items():

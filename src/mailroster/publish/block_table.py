@@ -111,9 +111,10 @@ class BlockTable:
         *,
         forgets: bool = False,
     ) -> set[str]:
-        """Adds rows in one transaction, and removes old ones. An automatic block never shortens
-        another block. `forgets`: for the listener, which gets the clients that were unblocked since
-        its last call. No block of these is added."""
+        """Adds rows in one transaction, and removes old ones, but not the blocks of an
+        administrator: the clock may be wrong. An automatic block never shortens another block.
+        `forgets`: for the listener, which gets the clients that were unblocked since its last call.
+        No block of these is added."""
         with self._file.connect() as connection, self._file.transaction(connection):
             forgiven = _take_forgiven(connection) if forgets else set()
             for row in blocks:
@@ -134,13 +135,15 @@ class BlockTable:
             late = text_of(now + _LATEST_S)  # the clock has gone back since
             connection.execute("DELETE FROM block WHERE author = '' AND until > ?", (late,))
             connection.execute("DELETE FROM closed WHERE until > ?", (late,))
-            connection.execute("DELETE FROM block WHERE until < ?", (old,))
+            connection.execute("DELETE FROM block WHERE author = '' AND until < ?", (old,))
             connection.execute("DELETE FROM closed WHERE until < ?", (old,))
         return forgiven
 
-    def forget_logins(self, now: float) -> None:
-        """Removes clients that have not logged in for a long time."""
+    def tidy(self, now: float) -> None:
+        """Removes ended blocks of administrators, and clients that have not logged in for a long
+        time. Only for a clock that is right."""
         with self._file.connect() as connection, self._file.transaction(connection):
+            connection.execute("DELETE FROM block WHERE until < ?", (text_of(now - _KEPT_S),))
             connection.execute("DELETE FROM known WHERE time < ?", (text_of(now - KNOWN_S),))
 
     def remove(self, client: str) -> bool:

@@ -116,9 +116,19 @@ def test_old_rows_and_too_many_logins_go(layout: Layout, table: BlockTable) -> N
         rows = connection.execute("SELECT key FROM known ORDER BY time").fetchall()
     assert len(rows) == KNOWN_MAX
     assert rows[0] == ("10.0.20.1:",)
-    table.forget_logins(NOW + 365 * 86_400)
+    table.tidy(NOW + 365 * 86_400)
     with sqlite3.connect(layout.blocks) as connection:
         assert connection.execute("SELECT count(*) FROM known").fetchone() == (0,)
+
+
+def test_a_clock_that_was_years_ahead_ends_no_block_of_an_administrator(
+    layout: Layout, table: BlockTable
+) -> None:
+    table.write(NOW, [block("192.0.2.1", later(3600), author="root")])
+    table.write(NOW + 3 * 365 * 86_400, [block("192.0.2.2", later(3 * 365 * 86_400))])
+    assert is_refused(layout, "192.0.2.1"), "with the right clock again"
+    table.tidy(NOW + 30 * 86_400)
+    assert not any(row.author for row in table.blocks())
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 5000])

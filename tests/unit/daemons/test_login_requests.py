@@ -141,3 +141,26 @@ def test_a_port_that_is_in_use_is_tried_again(monkeypatch: pytest.MonkeyPatch) -
         assert len(lines) == 1, "the same reason is logged once"
 
     asyncio.run(asyncio.wait_for(run(), 60))
+
+
+def test_the_fields_for_blocks() -> None:
+    """Dovecot's configuration names them, and the header (servers/config/dovecot)."""
+    assert HEADER == "X-Mailroster-Key"
+    more = {"user": "admin", "master": "Chief", "blocked": "Y"}
+    report = login_reports.parsed(json.dumps({**FIELDS, **more}).encode())
+    assert report == REPORT._replace(name="admin", master="Chief", is_blocked=True)
+    for blocked in ("", "N", "y", None, True):
+        fields = {**FIELDS, **more, "blocked": blocked}
+        report = login_reports.parsed(json.dumps(fields).encode())
+        assert report is not None
+        assert not report.is_blocked
+
+
+def test_a_field_of_the_longest_length_counts() -> None:
+    """A longer one may be a mistake of somebody who guesses."""
+    most = login_reports._TEXT_MAX
+    for size, remote in ((most, "x" * most), (most + 1, "")):
+        fields = {**FIELDS, "remote": "x" * size}
+        report = login_reports.parsed(json.dumps(fields).encode())
+        assert report is not None
+        assert report.remote == remote

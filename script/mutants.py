@@ -50,6 +50,12 @@ CORE = [
     *("publish/tables/dovecot", "publish/tables/postfix", "daemons/policy/decisions"),
     *("store/staging", "store/recovery", "routing/senders", "roster/documents/compare"),
     *("store/reader", "daemons/policy/complaints"),
+    *("daemons/guesses", "daemons/blocker", "daemons/login_reports", "publish/block_table"),
+    *("base/client_network", "roster/formats/app_passwords", "edits/app_passwords"),
+    *("servers/config/dkim", "servers/config/rspamd", "servers/dkim_keys"),
+    *("analysis/dns/spf", "analysis/dns/sender_checks", "analysis/dns/route_checks"),
+    *("analysis/dns/extra_checks", "analysis/dns/advice", "analysis/dns/record"),
+    *("analysis/dns/tags", "system/dns_messages"),
 ]
 TESTS = ["tests/unit", "tests/properties", "tests/golden"]
 FIRST_FILES = 3

@@ -59,7 +59,8 @@ def evaluated(terms: str, address: str | None = ADDRESS) -> spf.Evaluation:
         ("ptr:l.p.x -all", spf.FAIL), ("exists:%{i}.e.x -all", spf.PASS),
         ("exists:%{ir}.%{v}.e.x -all", spf.PASS), ("exists:%{d1}.e.x -all", spf.PASS),
         ("exists:%{s}.e.x -all", spf.FAIL), ("exists:%{l}.%{o}.e.x -all", spf.PASS),
-        ("exists:%{d1r}.e.x -all", spf.FAIL), ("exists:%{d0}.e.x -all", spf.FAIL),
+        ("exists:%{d1r}.e.x -all", spf.FAIL), ("exists:%{h1}.e.x -all", spf.PASS),
+        ("exists:%{p}%{c}.e.x -all", spf.FAIL), ("exists:%{d0}.e.x -all", spf.FAIL),
         ("include:pass.x -all", spf.PASS), ("include:fail.x ~all", spf.SOFTFAIL),
         ("include:soft.x -all", spf.FAIL), ("?include:pass.x", spf.NEUTRAL),
         ("redirect=fail.x", spf.FAIL), ("redirect=soft.x", spf.SOFTFAIL),
@@ -129,6 +130,11 @@ def test_lookups_are_counted_up_to_their_limits(terms: str, lookups: int, error:
 def test_without_an_address_nothing_matches_and_every_lookup_counts() -> None:
     terms = "a:a.x include:pass.x exists:%{d1}.e.x mx:mx.x ptr:p.x ip4:0.0.0.0/0 all"
     assert evaluated(terms, None) == spf.Evaluation(spf.NEUTRAL, 5)
+
+
+def test_behind_an_all_no_redirect_is_followed() -> None:
+    assert evaluated("redirect=down.x -all", None) == spf.Evaluation(spf.NEUTRAL, 0)
+    assert evaluated("redirect=down.x ip4:192.0.2.1", None).error == spf.UNANSWERED
 
 
 def test_a_long_term_is_shown_in_part() -> None:

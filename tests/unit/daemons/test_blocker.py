@@ -183,13 +183,63 @@ def test_after_a_restart_a_closed_account_has_no_guesses(layout: Layout) -> None
     assert row.until > until
 
 
-def test_without_reports_nothing_is_written(
+def test_the_block_of_an_administrator_is_no_guess(layout: Layout) -> None:
+    """After a restart the client has all of its guesses."""
+    ended = text_of(time.time() - 60)
+    insert(layout, "block", "203.0.113.9:", "203.0.113.9", ended, ended, "jane", 0)
+    (row,) = after(layout, guesses(4)).blocks()
+    assert (row.author, row.until) == ("jane", ended)
+
+
+def test_a_known_client_is_written_once_a_day(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of too many the one that logged in first is written again."""
+    monkeypatch.setattr("mailroster.daemons.blocker._LOGINS_MAX", 2)
+    written = list[list[str]]()
+    monkeypatch.setattr(
+        BlockTable,
+        "write",
+        lambda self, now, blocks, closed, logins: written.append([e.client for e in logins]),
+    )
+
+    def written_of(*clients: str) -> list[str]:
+        written.clear()
+        success = REPORT._replace(success=True)
+        after(layout, [success._replace(remote=client) for client in clients])
+        return [client for each in written for client in each]
+
+    one, two, three = "192.0.2.1", "192.0.2.2", "192.0.2.3"
+    assert written_of(one, one, one) == [one]
+
+    async def run() -> None:
+        blocker = Blocker(made(layout), layout)
+        for client in (one, two, one, three, three, two, one):
+            blocker._logins.clear()
+            blocker.take(REPORT._replace(success=True, remote=client))
+            written.append([login.client for login in blocker._logins])
+
+    written.clear()
+    asyncio.run(run())
+    assert written == [[one], [two], [], [three], [], [], [one]]
+
+
+def test_old_logins_are_removed_at_the_start(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = list[float]()
+    monkeypatch.setattr(BlockTable, "forget_logins", lambda self, now: calls.append(now))
+    after(layout, guesses(6))
+    assert len(calls) == 1
+
+
+def test_without_more_reports_nothing_more_is_written(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = list[object]()
     monkeypatch.setattr(BlockTable, "write", lambda *arguments: counts.append(arguments))
-    after(layout, [])
-    assert len(counts) <= 1, "only at the end"
+    after(layout, [REPORT._replace(success=True)])
+    assert 1 <= len(counts) <= 2, "once, and at the end"
 
 
 def test_a_lost_database_is_made_again_and_no_block_is_lost(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 
 import pytest
 
@@ -43,7 +44,10 @@ def served(*requests: bytes) -> tuple[bytes, list[LoginReport]]:
                 await asyncio.sleep(0.02)
         writer.write(b"".join(requests))
         writer.write_eof()
-        answer = await asyncio.wait_for(reader.read(), 20)
+        answer = b""
+        with suppress(ConnectionResetError):  # it closes the connection with data left to read
+            while data := await asyncio.wait_for(reader.read(1 << 16), 20):
+                answer += data
         stop.set()
         await asyncio.wait_for(listener, 20)
         return answer
@@ -88,7 +92,9 @@ def test_the_sizes_of_a_request_are_limited() -> None:
     assert (answer, reports) == (b"", [])
 
 
-def test_the_end_of_the_listener_ends_its_connections() -> None:
+def test_the_end_of_the_listener_ends_its_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login_reports, "_REQUEST_S", 600.0)
+
     async def run() -> None:
         stop = asyncio.Event()
         probe = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
@@ -107,3 +113,54 @@ def test_the_end_of_the_listener_ends_its_connections() -> None:
         assert await asyncio.wait_for(reader.read(), 20) == b""
 
     asyncio.run(run())
+
+
+def test_a_port_that_is_in_use_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines, reports = list[str](), list[LoginReport]()
+    monkeypatch.setattr(login_reports, "log", lines.append)
+    monkeypatch.setattr(login_reports, "_BIND_AGAIN_S", 0.02)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        other = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+        port = other.sockets[0].getsockname()[1]
+        listener = asyncio.ensure_future(listen(port, KEY, reports.append, stop))
+        while not lines:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
+        other.close()
+        await other.wait_closed()
+        while not reports:
+            with suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(request())
+            await asyncio.sleep(0.05)
+        stop.set()
+        await asyncio.wait_for(listener, 20)
+        assert lines[0].startswith(f"no reports of logins: port {port}: ")
+        assert len(lines) == 1, "the same reason is logged once"
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+
+
+def test_the_fields_for_blocks() -> None:
+    """Dovecot's configuration names them, and the header (servers/config/dovecot)."""
+    assert HEADER == "X-Mailroster-Key"
+    more = {"user": "admin", "master": "Chief", "blocked": "Y"}
+    report = login_reports.parsed(json.dumps({**FIELDS, **more}).encode())
+    assert report == REPORT._replace(name="admin", master="Chief", is_blocked=True)
+    for blocked in ("", "N", "y", None, True):
+        fields = {**FIELDS, **more, "blocked": blocked}
+        report = login_reports.parsed(json.dumps(fields).encode())
+        assert report is not None
+        assert not report.is_blocked
+
+
+def test_a_field_of_the_longest_length_counts() -> None:
+    """A longer one may be a mistake of somebody who guesses."""
+    most = login_reports._TEXT_MAX
+    for size, remote in ((most, "x" * most), (most + 1, "")):
+        fields = {**FIELDS, "remote": "x" * size}
+        report = login_reports.parsed(json.dumps(fields).encode())
+        assert report is not None
+        assert report.remote == remote

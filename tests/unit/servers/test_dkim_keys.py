@@ -143,7 +143,7 @@ def test_comments_name_no_domain(tmp_path: Path) -> None:
     put(tmp_path, "postfix-accounts.cf", "#old@x.com|x\na@b-x.com|x\n")
     (file,) = dkim_keys.key_files(ConfigFolder(str(tmp_path)))
     assert (file.domain, file.selector) == ("b-x.com", "mail")
-    put(tmp_path, "postfix-accounts.cf", "a@x.com|x\n")
+    put(tmp_path, "postfix-accounts.cf", "#old@b-x.com|x\n# a@b-x.com|x\na@x.com|x\n")
     (file,) = dkim_keys.key_files(ConfigFolder(str(tmp_path)))
     assert (file.domain, file.selector) == ("x.com", "mail-b")
 

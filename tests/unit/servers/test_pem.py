@@ -113,3 +113,28 @@ def test_any_json_is_read(value: Any) -> None:
     except ValueError:
         return
     assert found is None or all(isinstance(part, bytes) for part in found)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"domain": "x.test", "certificate": "QQ==", "key": "QQ=="},
+        {"domain": ["x.test"], "certificate": "QQ==", "key": "QQ=="},
+        {"certificate": "QQ==", "key": "QQ=="},
+        {"domain": {"main": "x.test"}, "certificate": "QQ==", "key": 1},
+        {"domain": {"main": "x.test"}, "certificate": None, "key": "QQ=="},
+        {"domain": {"main": 1, "sans": "x.test"}, "certificate": "QQ==", "key": "QQ=="},
+        "x.test",
+    ],
+)
+def test_an_entry_of_another_form_is_passed_over(entry: Any) -> None:
+    """The next one, which is whole, counts."""
+    whole = {
+        "domain": {"main": "x.test"},
+        "certificate": base64.b64encode(CERT).decode(),
+        "key": base64.b64encode(KEY).decode(),
+    }
+    raw = json.dumps({"le": {"Certificates": [entry, whole]}}).encode()
+    assert in_acme_json(raw, ["x.test"]) == (CERT, KEY)
+    alone = json.dumps({"le": {"Certificates": [entry]}}).encode()
+    assert in_acme_json(alone, ["x.test"]) is None

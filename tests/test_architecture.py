@@ -28,7 +28,7 @@ ROOMS = {
     "store": "config_folder history links overlay reader transaction",
     "servers": "certificate_facts certificate_faults certificates config deliveries "
     "dkim_keys dkim_public doveadm_quota dovecot_auth essentials families "
-    "folders former_owner health host_postfix in_force integrate last_use "
+    "folders former_owner health host_logins host_postfix in_force integrate last_use "
     "login_key mail_owner mailbox_moves mailboxes move_journal new_keys "
     "overrides ownership pattern_trace patterns ports prepare prerequisites "
     "quota_usage reopen running sessions sieve signer spam_filter srs "

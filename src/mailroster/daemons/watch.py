@@ -4,7 +4,9 @@ import asyncio
 import gc
 import os
 import time
+from collections.abc import Coroutine
 from contextlib import ExitStack
+from typing import Any
 
 from mailroster.base.findings import ServerError
 from mailroster.base.layout import Layout
@@ -34,10 +36,9 @@ from mailroster.system.files import make_folder
 from mailroster.system.log import log, open_standard_streams
 from mailroster.system.threads import in_thread
 
-#: The setting block_guessing has no effect on a host.
-NO_BLOCKS = (
-    "clients that guess passwords are not blocked (block_guessing): that needs the Dovecot of "
-    "'mailroster up'; run fail2ban (docs/topics/blocks.md)"
+NO_REPORTS = (
+    "Dovecot does not report logins yet (login_reports_port, block_guessing); let it do so: setup "
+    "integrate --apply --reload"
 )
 
 
@@ -79,15 +80,22 @@ class Watch:
 
     def _begin(self) -> None:
         os.umask(0o077)
-        prepare_host(self._settings, self._layout, log)
+        self._prepare_files()
         self._follower.begin()
         self._follower.compile_scripts()
 
     def _prepare(self) -> bool:
         """Creates missing files. False: none of them is read by the servers at start."""
-        prepare_host(self._settings, self._layout, log)
+        self._prepare_files()
         in_force.write(self._settings, self._layout, endpoints(self._settings))
         return False
+
+    def _prepare_files(self) -> None:
+        prepare_host(self._settings, self._layout, log)
+        if self._settings.block_guessing:
+            from mailroster.publish.block_table import BlockTable
+
+            BlockTable(self._layout).ensure()
 
     async def run(self) -> None:
         """Runs until a signal ends it (mailroster.daemons.signals). Raises Refused or ServerError
@@ -116,13 +124,12 @@ class Watch:
             await unless_stopped(stop, self._signing.start(), to_its_end=True)
             await self._healer.record()
             log(f"in step: {self._settings.config} is followed")
-            if self._settings.block_guessing:
-                log(NO_BLOCKS)
             sd_notify.notify(sd_notify.READY)
             work = [self._policy.keep(stop), self._signing.keep(stop), self._filtering.keep(stop)]
             work.append(self._healer.watch(stop))
             if self._settings.names_certificate():
                 work.append(self._certificates.follow(stop))
+            work += self._login_reports(stop)
             await run_until_stopped(stop, work, self._follower.follow())
         except Displaced:
             is_owner = False  # the server of the pid file belongs to another process now
@@ -135,6 +142,18 @@ class Watch:
             await self._policy.stop(by_pid_file=is_owner)
             for each in (*self._signing.supervisors(), *self._filtering.supervisors()):
                 await each.stop(by_pid_file=is_owner)
+
+    def _login_reports(self, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
+        """The tasks that take Dovecot's reports of logins."""
+        if not self._settings.reports_port():
+            return []
+        from mailroster.daemons.login_tasks import login_tasks
+        from mailroster.servers import host_logins
+
+        tasks = login_tasks(self._settings, self._layout, stop)
+        if not host_logins.are_reported(self._settings, self._layout):
+            log(NO_REPORTS)
+        return tasks
 
     async def _start_policy(self) -> None:
         """Starts the policy service. If that fails, mail goes on, and it is tried again."""

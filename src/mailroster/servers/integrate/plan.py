@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -17,14 +17,19 @@ from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
 from mailroster.servers import signer, version
 from mailroster.servers.config import host, rspamd
+from mailroster.servers.config.dovecot.common import DROP_IN, REPORTS_FILE, has_reports
 from mailroster.servers.config.dovecot.doveconf import printed
 from mailroster.servers.config.dovecot.versions import dialect
 from mailroster.servers.config.smtp_safety import UNSAFE
+from mailroster.servers.login_key import known_key, new_key
 from mailroster.servers.prerequisites import origin
 from mailroster.system.files import Disk, read
 from mailroster.system.programs import run
 
-DROP_IN = "conf.d/99-mailroster.conf"
+#: Our files for Dovecot that only some settings need.
+OPTIONAL = (REPORTS_FILE, "blocks.sql.conf")
+#: Settings of Dovecot with the key of the reports of logins.
+_SECRETS = frozenset(("auth_policy_server_api_header", "auth_policy_hash_nonce"))
 _OWN_TRANSPORT = "lmtp:unix:private/mailroster-"
 #: Our lines in master.cf are between these.
 _BEGIN, _END = "# mailroster: services of ours begin", "# mailroster: and end"
@@ -38,11 +43,13 @@ _SYSTEM_USERS = re.compile(
 
 
 class Change(NamedTuple):
-    """A file with its present and its planned content; None if it does not exist."""
+    """A file with its present and its planned content; None if it does not exist. Only root may
+    read it, and nothing shows its content, if it `is_secret`."""
 
     path: str
     old: bytes | None
-    new: bytes
+    new: bytes | None
+    is_secret: bool = False
 
 
 class SettingChange(NamedTuple):
@@ -253,11 +260,15 @@ def _dovecot(settings: Settings, layout: Layout, folder: str, keep_system_users:
     before = _doveconf(conf, "-n")
     if os.path.exists(drop_in := os.path.join(copy, DROP_IN)):
         os.unlink(drop_in)
-    config = dialect(version.version())
+    config, own_folder = dialect(version.version()), os.path.basename(layout.dovecot)
     files = {DROP_IN: config.drop_in(settings, layout, _current(conf))}
     for name, text in config.files(settings, layout).items():
         if name != "dovecot.conf":
-            files[f"{os.path.basename(layout.dovecot)}/{name}"] = text
+            files[f"{own_folder}/{name}"] = text
+    if has_reports(settings):
+        _check_no_other_reports(conf)
+        key = known_key(layout) or new_key()
+        files[f"{own_folder}/{REPORTS_FILE}"] = config.login_reports(settings, key)
     for path in _conf_files(copy):
         text = _text(os.path.join(copy, path))
         if (new_text := _switch_system_users(text, keep_system_users)) != text:
@@ -272,10 +283,21 @@ def _dovecot(settings: Settings, layout: Layout, folder: str, keep_system_users:
             "add the line '!include conf.d/*.conf' at its end"
         )
     changes = _changes(original, files)
+    changes += _removals(original, [f"{own_folder}/{name}" for name in OPTIONAL], files)
     current = _settings(before)
     file = f"{original}/{DROP_IN}"
     settings_changes = _setting_changes(file, current, _settings(after), current) if changes else []
     return Plan(changes, settings_changes, [*_dovecot_warnings(after)])
+
+
+def _check_no_other_reports(conf: str) -> None:
+    """Raises Refused if Dovecot reports logins to a program of the administrator: it has only one
+    place for that."""
+    if url := _doveconf(conf, "-h", "auth_policy_server_url").strip():
+        raise Refused(
+            f"Dovecot already reports logins to {url}; remove auth_policy_server_url, or switch "
+            "login_reports_port and block_guessing off"
+        )
 
 
 def _dovecot_warnings(after: str) -> Iterator[str]:
@@ -326,8 +348,12 @@ def _doveconf(conf: str, *words: str) -> str:
 
 def _settings(text: str) -> dict[str, str]:
     """The settings in the output of `doveconf -n` by name, with a plugin or a protocol as a prefix.
-    Settings in other blocks are left out."""
-    return {"/".join(path): value for path, value in printed(text) if value and _is_named(path)}
+    Settings in other blocks are left out, and secrets."""
+    return {
+        "/".join(path): value
+        for path, value in printed(text)
+        if value and _is_named(path) and path[0] not in _SECRETS
+    }
 
 
 def _is_named(path: tuple[str, ...]) -> bool:
@@ -339,13 +365,25 @@ def _is_named(path: tuple[str, ...]) -> bool:
 
 def _changes(folder: str, files: Mapping[str, str]) -> list[Change]:
     """The files of a folder that differ from their planned text."""
-    result = []
+    changes = []
     for name, text in files.items():
-        path = f"{folder}/{name}"
-        old = _bytes(_text(path)) if os.path.exists(path) else None
-        if old != _bytes(text):
-            result.append(Change(path, old, _bytes(text)))
-    return result
+        path, is_secret = f"{folder}/{name}", os.path.basename(name) == REPORTS_FILE
+        changes.append(Change(path, _content(path), _bytes(text), is_secret))
+    return [change for change in changes if change.old != change.new]
+
+
+def _removals(folder: str, names: Iterable[str], files: Collection[str]) -> list[Change]:
+    """The removal of the files that exist and are not planned."""
+    changes = []
+    for name in names:
+        path, is_secret = f"{folder}/{name}", os.path.basename(name) == REPORTS_FILE
+        if name not in files and (old := _content(path)) is not None:
+            changes.append(Change(path, old, None, is_secret))
+    return changes
+
+
+def _content(path: str) -> bytes | None:
+    return _bytes(_text(path)) if os.path.exists(path) else None
 
 
 def _setting_changes(

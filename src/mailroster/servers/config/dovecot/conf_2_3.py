@@ -60,7 +60,7 @@ def files(settings: Settings, layout: Layout) -> dict[str, str]:
                     address,
                     "%{sha256:password}",
                     "%s",
-                    reports=common.has_reports(settings, layout),
+                    reports=common.has_reports(settings),
                 )
             },
         ),
@@ -71,7 +71,7 @@ def files(settings: Settings, layout: Layout) -> dict[str, str]:
     if layout.kind != "host":
         query = common.cleartext_query("%s", "%{secured}", "%{rip}", "%{lip}")
         result["cleartext.sql.conf"] = _sql_conf(":memory:", {"password_query": query})
-    if common.has_blocks(settings, layout):
+    if settings.block_guessing:
         query = blocks.query("%{rip}", "%Lu", "%Ln", "%Ld")
         result["blocks.sql.conf"] = _sql_conf(layout.blocks, {"password_query": query})
     return result
@@ -155,7 +155,7 @@ def _certificates(settings: Settings, layout: Layout) -> str:
 
 
 def _blocks(settings: Settings, layout: Layout) -> str:
-    if not common.has_blocks(settings, layout):
+    if not settings.block_guessing:
         return ""
     return common.BLOCKS + "".join(
         f"""\
@@ -172,7 +172,7 @@ passdb {{
 def _late_blocks(settings: Settings, layout: Layout) -> str:
     """The end of the passdb of the accounts, and one behind it: a client that tries many passwords
     at once is refused as well if its block begins while they are checked."""
-    if not common.has_blocks(settings, layout):
+    if not settings.block_guessing:
         return ""
     return f"""\
   result_success = continue-ok
@@ -182,7 +182,7 @@ passdb {{
   args = {layout.dovecot}/blocks.sql.conf
   skip = unauthenticated
   result_success = return-fail
-"""
+{common.late_blocks_end(layout)}"""
 
 
 def _upload_limit(settings: Settings) -> str:
@@ -219,7 +219,7 @@ protocol lmtp {{
   sendmail_path = {sendmail_path(s, layout, "%u")}
 }}
 
-{_databases(s, layout)}
+{common.include_reports(s, layout)}{_blocks(s, layout)}{_databases(s, layout)}
 {common.listeners(layout)}{common.shared_services(s, layout)}
 {_plugin(s, layout)}"""
 

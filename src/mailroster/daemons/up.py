@@ -37,7 +37,7 @@ from mailroster.servers.families import Process
 from mailroster.servers.folders import remove_sockets
 from mailroster.servers.health import unready
 from mailroster.servers.mailboxes import mail_folder
-from mailroster.servers.ports import causes
+from mailroster.servers.ports import causes, srs_ports_in_use
 from mailroster.servers.prepare import configure_signer, prepare
 from mailroster.servers.prerequisites import check
 from mailroster.system import sd_notify
@@ -105,9 +105,10 @@ class Up:
         if settings.enable_srs:
             server = Server(
                 "postsrsd",
-                srs.argv(settings, layout),
+                srs.argv(settings, layout, settings.hostname),
                 lambda: running.srs_pid(layout),
                 layout.srs_pid,
+                lambda: srs_ports_in_use(settings),
             )
             self._srs = [Supervisor(server, log, self._flush, self._check_owner)]
         self._warnings: set[str] = set()  # of `prepare`

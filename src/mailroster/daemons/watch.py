@@ -27,7 +27,10 @@ from mailroster.daemons.tasks import (
     unless_stopped,
 )
 from mailroster.servers import families, in_force, running
+from mailroster.servers.config import srs
 from mailroster.servers.config.endpoints import endpoints
+from mailroster.servers.host_postfix import host_postfix
+from mailroster.servers.ports import srs_ports_in_use
 from mailroster.servers.prepare import prepare_host
 from mailroster.servers.prerequisites import check_host, origin
 from mailroster.servers.reopen import reload_servers
@@ -68,8 +71,21 @@ class Watch:
         self._policy = Supervisor(server, log, check=lambda: self._healer.check_owner())
         self._certificates = CertificateFollower(settings, layout, lambda: reload_servers(layout))
         self._healer = Healer(settings, layout, self._follower, [self._policy], self._prepare)
+        self._srs = Supervisor(self._srs_server(), log, check=lambda: self._healer.check_owner())
         self._signing = Signing(settings, layout, self._prepare, lambda: self._healer.check_owner())
         self._filtering = Filtering(settings, layout)
+
+    def _srs_server(self) -> Server:
+        """postsrsd, which runs if the setting enable_srs is on."""
+        settings, layout = self._settings, self._layout
+        domain = host_postfix(layout).myhostname if settings.enable_srs else ""
+        return Server(
+            "postsrsd",
+            srs.argv(settings, layout, domain),
+            lambda: running.srs_pid(layout),
+            layout.srs_pid,
+            lambda: srs_ports_in_use(settings),
+        )
 
     def once(self) -> None:
         """Creates missing files, and reconciles until no change waits for time to pass. Raises as
@@ -122,6 +138,7 @@ class Watch:
             await self._policy.stop()  # it may be of another version
             await unless_stopped(stop, self._start_policy(), to_its_end=True)
             await unless_stopped(stop, self._signing.start(), to_its_end=True)
+            await unless_stopped(stop, self._start_srs(), to_its_end=True)
             await self._healer.record()
             log(f"in step: {self._settings.config} is followed")
             sd_notify.notify(sd_notify.READY)
@@ -130,6 +147,8 @@ class Watch:
             if self._settings.names_certificate():
                 work.append(self._certificates.follow(stop))
             work += self._login_reports(stop)
+            if self._settings.enable_srs:
+                work.append(self._srs.keep(stop))
             await run_until_stopped(stop, work, self._follower.follow())
         except Displaced:
             is_owner = False  # the server of the pid file belongs to another process now
@@ -140,7 +159,8 @@ class Watch:
             if is_owner:
                 in_force.remove(self._layout)
             await self._policy.stop(by_pid_file=is_owner)
-            for each in (*self._signing.supervisors(), *self._filtering.supervisors()):
+            signers, filters = self._signing.supervisors(), self._filtering.supervisors()
+            for each in (*signers, *filters, self._srs):
                 await each.stop(by_pid_file=is_owner)
 
     def _login_reports(self, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
@@ -154,6 +174,17 @@ class Watch:
         if not host_logins.are_reported(self._settings, self._layout):
             log(NO_REPORTS)
         return tasks
+
+    async def _start_srs(self) -> None:
+        """Starts postsrsd. If that fails, mail of senders elsewhere waits, and it is tried
+        again."""
+        if not self._settings.enable_srs:
+            await self._srs.stop()  # of a start with the setting
+            return
+        try:
+            await self._srs.start()
+        except (OSError, ServerError) as error:
+            log(str(error))
 
     async def _start_policy(self) -> None:
         """Starts the policy service. If that fails, mail goes on, and it is tried again."""

@@ -78,6 +78,20 @@ def ports_in_use(server: str, settings: Settings) -> list[str]:
     return messages
 
 
+def srs_ports_in_use(settings: Settings) -> list[str]:
+    """A message for each port of postsrsd on which a process listens."""
+    messages = []
+    for name in ("srs_forward_port", "srs_reverse_port"):
+        port = getattr(settings, name)
+        for listener in _listeners():
+            if listener.port == port and _overlaps(listener, ["127.0.0.1"]):
+                process = _process(listener.inode)
+                hint = f"stop it (systemctl disable --now postsrsd), or set {name}"
+                messages.append(f"port {port} on 127.0.0.1 is in use by {process}: {hint}")
+                break
+    return messages
+
+
 def _overlaps(listener: Listener, addresses: list[str]) -> bool:
     return listener.address == "*" or any(
         is_everywhere(address) or address == listener.address for address in addresses

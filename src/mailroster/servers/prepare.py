@@ -58,6 +58,8 @@ def prepare_host(settings: Settings, layout: Layout, report: Report = lambda tex
     _write_programs(settings, layout, dialect(version.version()), milters)
     if has_reports(settings):
         login_key(layout)  # `integrate` writes it for Dovecot
+    if settings.enable_srs:
+        srs.ensure_secret(layout)
     spam_filter = SpamFilter(settings, layout)
     spam_filter.begin()
     spam_filter.compile(layout.dovecot_conf)

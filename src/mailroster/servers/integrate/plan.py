@@ -15,13 +15,14 @@ from typing import NamedTuple
 from mailroster.base.findings import Refused, ServerError
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
-from mailroster.servers import signer, version
+from mailroster.servers import running, signer, version
 from mailroster.servers.config import host, rspamd
 from mailroster.servers.config.dovecot.common import DROP_IN, REPORTS_FILE, has_reports
 from mailroster.servers.config.dovecot.doveconf import printed
 from mailroster.servers.config.dovecot.versions import dialect
 from mailroster.servers.config.smtp_safety import UNSAFE
 from mailroster.servers.login_key import known_key, new_key
+from mailroster.servers.ports import srs_ports_in_use
 from mailroster.servers.prerequisites import origin
 from mailroster.system.files import Disk, read
 from mailroster.system.programs import run
@@ -37,6 +38,14 @@ _BEGIN, _END = "# mailroster: services of ours begin", "# mailroster: and end"
 _RELAY_RESTRICTIONS = ("smtpd_relay_restrictions", "smtpd_recipient_restrictions")
 #: The prefix of a line of the administrator that is switched off.
 OFF = "#mailroster: "
+#: The lists of the domains for which Postfix takes mail, and a domain in one.
+_OWN_DOMAINS = (
+    "mydestination",
+    "virtual_alias_domains",
+    "virtual_mailbox_domains",
+    "relay_domains",
+)
+_DOMAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _SYSTEM_USERS = re.compile(
     r"^[ \t]*!include(?:_try)?[ \t]+(?:\S*/)?auth-system\.conf\.ext[ \t]*$", re.M
 )
@@ -105,9 +114,14 @@ def _postfix(settings: Settings, layout: Layout, folder: str) -> Plan:
     default = _postconf(copy, "-dh", "mydestination").strip()
     hides = f"{host.CLEANUP}/unix" in entries
     networks = [] if _is_filtered(copy, current) else signer.networks_of_host(layout)
+    domains, tables = list[str](), list[str]()
+    if settings.enable_srs:
+        _check_srs(settings, layout, current)
+        domains, tables = _own_domains(copy, layout, settings.hostname)
     wanted = host.parameters(
         settings, layout, current, default,
         submits=submits, hides=hides, signers=signers, networks=networks,
+        own_domains=domains,
     )  # fmt: skip
     if conflicts := sorted(services & entries.keys()):
         raise Refused(
@@ -130,14 +144,53 @@ def _postfix(settings: Settings, layout: Layout, folder: str) -> Plan:
     ]
     warnings = [*_postfix_warnings(current, copy)]
     if settings.enable_srs:
-        warnings.append(
-            "enable_srs has no effect on a host; configure Debian's postsrsd for its Postfix"
-        )
+        warnings += _srs_warnings(copy, layout, tables)
     if settings.enable_rspamd:
         warnings += _filter_warnings(copy, services)
     if signers:
         warnings += _signing_warnings(current, copy, services)
     return Plan(changes, settings_changes, warnings)
+
+
+def _check_srs(settings: Settings, layout: Layout, current: Mapping[str, str]) -> None:
+    """Raises Refused if the administrator's settings and SRS exclude each other."""
+    if host.rewrites_headers(current):
+        raise Refused(
+            f"enable_srs: your {host.SENDER_MAPS} would rewrite envelopes only; set "
+            f"{host.SENDER_CLASSES} = envelope_sender in main.cf if that is right, or move them to "
+            "canonical_maps, which rewrites headers as well"
+        )
+    if running.srs_pid(layout) is None and (used := srs_ports_in_use(settings)):
+        raise Refused(f"enable_srs: {used[0]}")
+
+
+def _own_domains(copy: str, layout: Layout, origin: str) -> tuple[list[str], list[str]]:
+    """The domains for which the administrator's Postfix takes mail, and the tables of domains whose
+    entries are not known here."""
+    domains, tables = [origin], list[str]()
+    for word in _postconf(copy, "-xh", *_OWN_DOMAINS).replace(",", " ").split():
+        if _DOMAIN.fullmatch(word):
+            domains.append(word.lower())
+        elif re.match(r"\w+:|/", word) and layout.tables not in word:
+            tables.append(word)
+    return [*dict.fromkeys(domains)], [*dict.fromkeys(tables)]
+
+
+def _srs_warnings(copy: str, layout: Layout, tables: Iterable[str]) -> Iterator[str]:
+    for table in tables:
+        yield (
+            f"senders of the domains in {table} are rewritten (enable_srs); name these domains in "
+            "srs_exclude_domains"
+        )
+    name = _postconf(copy, "-xh", "myhostname").strip()
+    destination = _postconf(copy, "-xh", "mydestination")
+    is_local = name in destination.replace(",", " ").split()
+    query = ["postmap", "-c", copy, "-q", name, f"lmdb:{layout.table('domains')}"]
+    if not is_local and run(query)[0]:
+        yield (
+            f"bounces of forwarded mail come to {name}, for which Postfix takes no mail; add "
+            "$myhostname to mydestination"
+        )
 
 
 def _is_filtered(copy: str, current: Mapping[str, str]) -> bool:

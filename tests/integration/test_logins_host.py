@@ -55,7 +55,9 @@ def served(host: Host) -> Host:
     host.write(TOML, SETTINGS)
     done = host.setup("integrate", "--apply", "--reload")
     assert done.returncode == 0, done.stderr
+    before = host.log.stat().st_size if host.log.exists() else 0
     host.watch()
+    assert b"does not report" not in host.log.read_bytes()[before:]
     return host
 
 
@@ -103,6 +105,9 @@ def test_an_integration_without_it_is_named_and_no_key_is_shown(host: Host) -> N
     host.run_setup("tables")
     refused = host.setup("block", "list")
     assert (refused.returncode, "setup integrate --apply" in refused.stderr) == (1, True)
+    host.watch()
+    until(lambda: "Dovecot does not report logins yet" in host.log.read_text())
+    host.stop_watch()
     key = host.read(KEY).strip()
     shown = host.setup("integrate", "--check")
     assert shown.returncode == 1
@@ -121,8 +126,8 @@ def test_an_integration_without_it_is_named_and_no_key_is_shown(host: Host) -> N
 
 def test_programs_of_other_users_still_read_the_configuration(served: Host) -> None:
     shown = served.run("setpriv", "--reuid=nobody", "--clear-groups", "doveconf", "-n")
-    assert "auth_policy_server_url" not in shown
-    assert "auth_policy_server_url = http://127.0.0.1:10955/\n" in served.run("doveconf", "-n")
+    assert "http://127.0.0.1:10955/" not in shown
+    assert "server_url = http://127.0.0.1:10955/\n" in served.run("doveconf", "-n")
 
 
 def test_the_list_says_when_an_app_password_was_last_used(served: Host) -> None:
@@ -214,7 +219,7 @@ def test_without_the_settings_the_next_integration_takes_all_of_it_out(served: H
     served.write(TOML, "")
     done = served.setup("integrate", "--apply", "--reload")
     assert f"removed: {REPORTS}\n" in done.stdout, done.stderr
-    assert "auth_policy_server_url" not in served.run("doveconf", "-n")
+    assert "http://127.0.0.1:10955/" not in served.run("doveconf", "-n")
     assert served.inside("ls", REPORTS).returncode != 0
     until(lambda: client.logs_in(JANE))
     assert served.setup("integrate", "--check").returncode == 0

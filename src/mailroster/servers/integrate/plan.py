@@ -345,8 +345,9 @@ def _dovecot(settings: Settings, layout: Layout, folder: str, keep_system_users:
 
 def _check_no_other_reports(conf: str) -> None:
     """Raises Refused if Dovecot reports logins to a program of the administrator: it has only one
-    place for that."""
-    if url := _doveconf(conf, "-h", "auth_policy_server_url").strip():
+    place for that. doveconf of 2.4 prints `auth_policy { server_url = … }`."""
+    own = {"_".join(path): value for path, value in printed(_doveconf(conf, "-n"))}
+    if url := own.get("auth_policy_server_url"):
         raise Refused(
             f"Dovecot already reports logins to {url}; remove auth_policy_server_url, or switch "
             "login_reports_port and block_guessing off"
@@ -405,7 +406,7 @@ def _settings(text: str) -> dict[str, str]:
     return {
         "/".join(path): value
         for path, value in printed(text)
-        if value and _is_named(path) and path[0] not in _SECRETS
+        if value and _is_named(path) and "_".join(path) not in _SECRETS
     }
 
 

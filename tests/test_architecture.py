@@ -28,10 +28,11 @@ ROOMS = {
     "mailbox_limit",
     "store": "config_folder history links overlay reader transaction",
     "servers": "certificate_facts certificate_faults certificates config deliveries dkim_keys "
-    "doveadm_quota dovecot_auth essentials families folders former_owner health host_postfix "
-    "in_force integrate last_use login_key mail_owner mailbox_moves mailboxes move_journal "
-    "new_keys overrides ownership pattern_trace patterns ports prepare prerequisites "
-    "quota_usage reopen running sessions sieve signer spam_filter srs survivors version",
+    "doveadm_quota dovecot_auth essentials families folders former_owner health host_logins "
+    "host_postfix in_force integrate last_use login_key mail_owner mailbox_moves mailboxes "
+    "move_journal new_keys overrides ownership pattern_trace patterns ports prepare "
+    "prerequisites quota_usage reopen running sessions sieve signer spam_filter srs "
+    "survivors version",
     "publish": "block_table damage destinations live_tables published_files reconcile "
     "removal_guard tables targets",
     "app": "account adopt app_passwords apply blocks certificate check comparison completion "

@@ -164,7 +164,7 @@ def test_the_servers_get_the_expected_configuration(
         "master.cf": postfix.master_cf(chosen, signs=bool(signers)),
     }
     files |= dialect(version).files(chosen, layout)
-    if has_reports(chosen, layout):
+    if has_reports(chosen):
         files[REPORTS_FILE] = dialect(version).login_reports(chosen, "test-key" * 6)
     same(HERE / f"instance-dovecot-{version}" / case, files)
     if case == "trusted" and version == VERSIONS[0]:
@@ -179,7 +179,9 @@ def helpers(chosen: Settings, layout: Layout) -> dict[str, str]:
         f"opendkim-{kind}.conf": dkim.opendkim_conf(layout, kind, "opendkim", "postfix", networks)
         for kind in dkim.KINDS
     }
-    files["postsrsd.txt"] = "".join(f"{word}\n" for word in srs.argv(chosen, layout))
+    files["postsrsd.txt"] = "".join(
+        f"{word}\n" for word in srs.argv(chosen, layout, chosen.hostname)
+    )
     local = rspamd.local_files(chosen)
     files |= {f"rspamd/local.d/{name}": text for name, text in local.items()}
     override = rspamd.override_files(layout, {})

@@ -60,7 +60,7 @@ def test_it_shows_what_it_would_replace_and_changes_nothing(
     assert host.setup("integrate", "--check").returncode == 1
     told = json.loads(host.setup("integrate", "--json").stdout)
     assert told["integrated"] is False
-    assert {"file": DROP_IN, "new": True} in told["files"]
+    assert {"file": DROP_IN, "new": True, "removed": False} in told["files"]
     assert {path: host.read(path) for path in TOUCHED} == before
     assert (
         host.setup("integrate", "--undo").stderr

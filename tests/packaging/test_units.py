@@ -120,6 +120,12 @@ def test_watch_works_with_the_rights_and_the_folders_of_its_unit(
         "StateDirectory": "/var/lib",
         "LogsDirectory": "/var/log",
     }
+    host.write(
+        "/etc/mailroster/mailroster.toml",
+        'enable_srs = true\nblock_guessing = true\nnever_blocked = "none"\n',
+    )
+    host.run_setup("email", "add", "john@example.com", "secret")
+    host.run_setup("config", "dkim")
     writable = said["ReadWritePaths"].split()
     writable += [f"{parent}/{said[name]}" for name, parent in given.items()]
     host.run("mkdir", "-p", "/var/spool/postfix/private", *writable)
@@ -139,8 +145,8 @@ def test_watch_works_with_the_rights_and_the_folders_of_its_unit(
         *(f"mount -o remount,bind,ro {path}" for path in _CLOSED if path not in writable),
         f"exec setpriv --no-new-privs --bounding-set=-all,{drops} --inh-caps=-all {command}",
     ]
-    network = ["--net"] if said.get("PrivateNetwork") == "yes" else []
-    argv = ["unshare", "--mount", *propagation(), *network, "sh", "-euc", "\n".join(script)]
+    assert said.get("PrivateNetwork", "no") == "no", "Dovecot and Postfix connect to it"
+    argv = ["unshare", "--mount", *propagation(), "sh", "-euc", "\n".join(script)]
     host.watch_by(argv)
     host.start()
     try:
@@ -155,6 +161,11 @@ def test_watch_works_with_the_rights_and_the_folders_of_its_unit(
         until(lambda: certificate in _shown(host), evidence=host.log.read_text)
         until(lambda: "Rspamd filters" in host.log.read_text(), 180, host.log.read_text)
         assert "554 5.7.1" in host.send("jane@example.com", "--body", REFUSED)
+        for number in range(5):
+            assert not host.can_log_in("jane@example.com", f"wrong {number}")
+        until(lambda: "127.0.0.1" in host.run_setup("block", "list"))
+        for name in ("postsrsd", "opendkim-rsa"):
+            assert host.read(f"/var/lib/mailroster/locks/{name}.pid").strip() != ""
         status = host.setup("status")
         assert status.returncode == 0, status.stdout
         log = host.log.read_text()

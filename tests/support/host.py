@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.instance import PASSWORD, until
@@ -117,6 +119,12 @@ class Host:
         """A command of ours as root of the host types it, without a word of where things are."""
         return self.inside(sys.executable, "-m", "mailroster", *words)
 
+    def run_setup(self, *words: str) -> str:
+        """A command of ours that must succeed; its output."""
+        done = self.setup(*words)
+        assert done.returncode == 0, (words, done.stdout, done.stderr)
+        return done.stdout
+
     def write(self, path: str, text: str) -> None:
         """Text of a file as the host sees it."""
         done = self.inside("sh", "-c", 'cat >"$0"', path, stdin=text)
@@ -166,6 +174,19 @@ class Host:
         code = self._watch.wait(30)
         self._watch = None
         return code
+
+    @contextmanager
+    def hung_watch(self) -> Iterator[None]:
+        """`watch` hangs meanwhile. nsenter(1) stops together with its program, and has to be
+        continued too."""
+        assert self._watch is not None
+        pid = self.read("/var/lib/mailroster/locks/up.pid").strip()
+        self.run("kill", "-STOP", pid)
+        try:
+            yield
+        finally:
+            self.run("kill", "-CONT", pid)
+            self._watch.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         self._init.send_signal(signal.SIGKILL)

@@ -16,6 +16,7 @@ from mailroster.publish.block_table import (
     moment_of,
     text_of,
 )
+from mailroster.servers import host_logins
 from mailroster.store.history.log import user_name
 from mailroster.system.log import words_of
 
@@ -84,16 +85,19 @@ def _client(address: str) -> str:
 
 def _table(home: Home) -> BlockTable:
     settings = home.settings
-    if settings.layout == "host":
-        raise Refused(
-            "on a host with its own Dovecot mailroster blocks no clients; run fail2ban "
-            "(docs/topics/blocks.md)"
-        )
+    is_host = settings.layout == "host"
+    daemon = "watch" if is_host else "up"
     if not settings.block_guessing:
-        raise Refused("blocks are off; set block_guessing and restart 'up' (docs/topics/blocks.md)")
+        raise Refused(
+            f"blocks are off; set block_guessing and restart '{daemon}' (docs/topics/blocks.md)"
+        )
+    if is_host and not host_logins.are_blocked(home.layout):
+        raise Refused(
+            "Dovecot does not read the blocks yet; run 'setup integrate --apply --reload'"
+        )
     table = BlockTable(home.layout)
     if not os.path.lexists(home.layout.blocks):
-        raise Refused("there is no database of blocks yet; start 'mailroster up' first")
+        raise Refused(f"there is no database of blocks yet; start 'mailroster {daemon}' first")
     return table
 
 

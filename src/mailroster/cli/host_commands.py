@@ -62,7 +62,7 @@ def _apply(call: Call, servers: HostServers, keep: bool) -> int:
         _print(plan)
     else:
         for change in plan.changes:
-            print(f"written: {change.path}")
+            print(f"{'removed' if change.new is None else 'written'}: {change.path}")
         for warning in plan.warnings:
             warn(f"warning: {warning}")
         print("integrated")
@@ -100,6 +100,11 @@ def _show(call: Call, plan: Plan) -> None:
 def _lines(change: Change, plan: Plan) -> list[str]:
     """The change of a file: its whole text if it is new, its settings if they are known, else the
     lines that differ."""
+    if change.new is None:
+        return [f"# {change.path}: removed", ""]
+    if change.is_secret:
+        new = "a new file" if change.old is None else "changed"
+        return [f"# {change.path}: {new}, which only root can read", ""]
     settings = [setting for setting in plan.settings if setting.file == change.path]
     new = change.new.decode("utf-8", "backslashreplace")
     if change.old is None:
@@ -124,7 +129,10 @@ def _print(plan: Plan) -> None:
     print_json(
         {
             "integrated": not plan.changes,
-            "files": [{"file": change.path, "new": change.old is None} for change in plan.changes],
+            "files": [
+                {"file": change.path, "new": change.old is None, "removed": change.new is None}
+                for change in plan.changes
+            ],
             "settings": [setting._asdict() for setting in plan.settings],
             "warnings": plan.warnings,
         }

@@ -105,7 +105,7 @@ class Up:
         if settings.enable_srs:
             server = Server(
                 "postsrsd",
-                srs.argv(settings, layout),
+                srs.argv(settings, layout, settings.hostname),
                 lambda: running.srs_pid(layout),
                 layout.srs_pid,
                 lambda: srs_ports_in_use(settings),
@@ -198,25 +198,11 @@ class Up:
 
     def _login_reports(self, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
         """The tasks that take Dovecot's reports of logins."""
-        port = self._settings.reports_port()
-        if not port:
+        if not self._settings.reports_port():
             return []
-        from mailroster.daemons.last_uses import LastUses
-        from mailroster.daemons.login_reports import LoginReport, ReportTaker, listen
-        from mailroster.servers.login_key import login_key
+        from mailroster.daemons.login_tasks import login_tasks
 
-        takers: list[ReportTaker] = [LastUses(self._layout)]
-        if self._settings.block_guessing:
-            from mailroster.daemons.blocker import Blocker
-
-            takers.append(Blocker(self._settings, self._layout))
-
-        def take(report: LoginReport) -> None:
-            for taker in takers:
-                taker.take(report)
-
-        listening = listen(port, login_key(self._layout), take, stop)
-        return [listening, *(taker.write(stop) for taker in takers)]
+        return login_tasks(self._settings, self._layout, stop)
 
     def _renew_reports(self) -> None:
         """Makes a Dovecot that has outlived an `up` report logins at once: it waits up to a minute

@@ -4,7 +4,9 @@ import asyncio
 import gc
 import os
 import time
+from collections.abc import Coroutine
 from contextlib import ExitStack
+from typing import Any
 
 from mailroster.base.findings import ServerError
 from mailroster.base.layout import Layout
@@ -25,7 +27,10 @@ from mailroster.daemons.tasks import (
     unless_stopped,
 )
 from mailroster.servers import families, in_force, running
+from mailroster.servers.config import srs
 from mailroster.servers.config.endpoints import endpoints
+from mailroster.servers.host_postfix import host_postfix
+from mailroster.servers.ports import srs_ports_in_use
 from mailroster.servers.prepare import prepare_host
 from mailroster.servers.prerequisites import check_host, origin
 from mailroster.servers.reopen import reload_servers
@@ -34,10 +39,9 @@ from mailroster.system.files import make_folder
 from mailroster.system.log import log, open_standard_streams
 from mailroster.system.threads import in_thread
 
-#: The setting block_guessing has no effect on a host.
-NO_BLOCKS = (
-    "clients that guess passwords are not blocked (block_guessing): that needs the Dovecot of "
-    "'mailroster up'; run fail2ban (docs/topics/blocks.md)"
+NO_REPORTS = (
+    "Dovecot does not report logins yet (login_reports_port, block_guessing); let it do so: setup "
+    "integrate --apply --reload"
 )
 
 
@@ -67,8 +71,21 @@ class Watch:
         self._policy = Supervisor(server, log, check=lambda: self._healer.check_owner())
         self._certificates = CertificateFollower(settings, layout, lambda: reload_servers(layout))
         self._healer = Healer(settings, layout, self._follower, [self._policy], self._prepare)
+        self._srs = Supervisor(self._srs_server(), log, check=lambda: self._healer.check_owner())
         self._signing = Signing(settings, layout, self._prepare, lambda: self._healer.check_owner())
         self._filtering = Filtering(settings, layout)
+
+    def _srs_server(self) -> Server:
+        """postsrsd, which runs if the setting enable_srs is on."""
+        settings, layout = self._settings, self._layout
+        domain = host_postfix(layout).myhostname if settings.enable_srs else ""
+        return Server(
+            "postsrsd",
+            srs.argv(settings, layout, domain),
+            lambda: running.srs_pid(layout),
+            layout.srs_pid,
+            lambda: srs_ports_in_use(settings),
+        )
 
     def once(self) -> None:
         """Creates missing files, and reconciles until no change waits for time to pass. Raises as
@@ -79,15 +96,22 @@ class Watch:
 
     def _begin(self) -> None:
         os.umask(0o077)
-        prepare_host(self._settings, self._layout, log)
+        self._prepare_files()
         self._follower.begin()
         self._follower.compile_scripts()
 
     def _prepare(self) -> bool:
         """Creates missing files. False: none of them is read by the servers at start."""
-        prepare_host(self._settings, self._layout, log)
+        self._prepare_files()
         in_force.write(self._settings, self._layout, endpoints(self._settings))
         return False
+
+    def _prepare_files(self) -> None:
+        prepare_host(self._settings, self._layout, log)
+        if self._settings.block_guessing:
+            from mailroster.publish.block_table import BlockTable
+
+            BlockTable(self._layout).ensure()
 
     async def run(self) -> None:
         """Runs until a signal ends it (mailroster.daemons.signals). Raises Refused or ServerError
@@ -114,15 +138,17 @@ class Watch:
             await self._policy.stop()  # it may be of another version
             await unless_stopped(stop, self._start_policy(), to_its_end=True)
             await unless_stopped(stop, self._signing.start(), to_its_end=True)
+            await unless_stopped(stop, self._start_srs(), to_its_end=True)
             await self._healer.record()
             log(f"in step: {self._settings.config} is followed")
-            if self._settings.block_guessing:
-                log(NO_BLOCKS)
             sd_notify.notify(sd_notify.READY)
             work = [self._policy.keep(stop), self._signing.keep(stop), self._filtering.keep(stop)]
             work.append(self._healer.watch(stop))
             if self._settings.names_certificate():
                 work.append(self._certificates.follow(stop))
+            work += self._login_reports(stop)
+            if self._settings.enable_srs:
+                work.append(self._srs.keep(stop))
             await run_until_stopped(stop, work, self._follower.follow())
         except Displaced:
             is_owner = False  # the server of the pid file belongs to another process now
@@ -133,8 +159,32 @@ class Watch:
             if is_owner:
                 in_force.remove(self._layout)
             await self._policy.stop(by_pid_file=is_owner)
-            for each in (*self._signing.supervisors(), *self._filtering.supervisors()):
+            signers, filters = self._signing.supervisors(), self._filtering.supervisors()
+            for each in (*signers, *filters, self._srs):
                 await each.stop(by_pid_file=is_owner)
+
+    def _login_reports(self, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
+        """The tasks that take Dovecot's reports of logins."""
+        if not self._settings.reports_port():
+            return []
+        from mailroster.daemons.login_tasks import login_tasks
+        from mailroster.servers import host_logins
+
+        tasks = login_tasks(self._settings, self._layout, stop)
+        if not host_logins.are_reported(self._settings, self._layout):
+            log(NO_REPORTS)
+        return tasks
+
+    async def _start_srs(self) -> None:
+        """Starts postsrsd. If that fails, mail of senders elsewhere waits, and it is tried
+        again."""
+        if not self._settings.enable_srs:
+            await self._srs.stop()  # of a start with the setting
+            return
+        try:
+            await self._srs.start()
+        except (OSError, ServerError) as error:
+            log(str(error))
 
     async def _start_policy(self) -> None:
         """Starts the policy service. If that fails, mail goes on, and it is tried again."""

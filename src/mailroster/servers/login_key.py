@@ -12,8 +12,18 @@ _KEY = re.compile(rb"[0-9a-f]{64}\n")
 
 def login_key(layout: Layout) -> str:
     """The key of an instance, made at the first call. Raises OSError."""
+    key = known_key(layout)
+    if not key:
+        key = new_key()
+        Disk().replace(layout.login_key, f"{key}\n".encode(), mode=0o600)
+    return key
+
+
+def known_key(layout: Layout) -> str:
+    """The key of an instance, "" if it has none yet."""
     raw = read(layout.login_key)
-    if not _KEY.fullmatch(raw):
-        raw = os.urandom(32).hex().encode() + b"\n"
-        Disk().replace(layout.login_key, raw, mode=0o600)
-    return raw.decode().strip()
+    return raw.decode().strip() if _KEY.fullmatch(raw) else ""
+
+
+def new_key() -> str:
+    return os.urandom(32).hex()

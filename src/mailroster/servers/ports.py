@@ -79,17 +79,16 @@ def ports_in_use(server: str, settings: Settings) -> list[str]:
 
 
 def srs_ports_in_use(settings: Settings) -> list[str]:
-    """A message for each port of postsrsd on which another process listens, such as Debian's own
-    postsrsd."""
+    """A message for each port of postsrsd on which another process listens."""
     messages = []
     for name in ("srs_forward_port", "srs_reverse_port"):
         port = getattr(settings, name)
-        other = next((each for each in _listeners() if each.port == port), None)
-        if other is not None:
-            messages.append(
-                f"port {port} is in use by {_process(other.inode)}: stop it (for Debian's own "
-                f"postsrsd: systemctl disable --now postsrsd), or set {name}"
-            )
+        for listener in _listeners():
+            if listener.port == port and _overlaps(listener, ["127.0.0.1"]):
+                process = _process(listener.inode)
+                hint = "stop it (for Debian's own postsrsd: systemctl disable --now postsrsd)"
+                messages.append(f"port {port} is in use by {process}: {hint}, or set {name}")
+                break
     return messages
 
 

@@ -56,6 +56,10 @@ def prepare_host(settings: Settings, layout: Layout, report: Report = lambda tex
     signers = Signer(settings, layout).begin(networks_of_host(layout))
     milters = host.SUBMISSION_MILTERS if signers else ""
     _write_programs(settings, layout, dialect(version.version()), milters)
+    if has_reports(settings):
+        login_key(layout)  # `integrate` writes it for Dovecot
+    if settings.enable_srs:
+        srs.ensure_secret(settings, layout)
     spam_filter = SpamFilter(settings, layout)
     spam_filter.begin()
     spam_filter.compile(layout.dovecot_conf)
@@ -171,7 +175,7 @@ def _configuration(
     limit = overrides.message_size_limit(own.main, settings.message_size_limit)
     for name, text in dovecot.files(settings._replace(message_size_limit=limit), layout).items():
         files[os.path.join(layout.dovecot, name)] = text
-    if has_reports(settings, layout):
+    if has_reports(settings):
         reports = dovecot.login_reports(settings, login_key(layout))
         files[os.path.join(layout.dovecot, REPORTS_FILE)] = reports
     return files

@@ -70,6 +70,7 @@ def check_host(settings: Settings, layout: Layout) -> None:
         raise Refused("only root can write the tables; run it as root (sudo)")
     check_packages(*TABLE_PACKAGES)
     spam_filter.check_installed(settings)
+    srs.check_installed(settings)
     check_paths(settings, layout)
     _check_delimiters(settings, layout)
     if layout.kind != "host" or os.path.exists(f"{layout.state}/postfix/main.cf"):

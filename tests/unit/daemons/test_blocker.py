@@ -5,6 +5,7 @@ import os
 import sqlite3
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -197,11 +198,12 @@ def test_a_known_client_is_written_once_a_day(
     """Of too many the one that logged in first is written again."""
     monkeypatch.setattr("mailroster.daemons.blocker._LOGINS_MAX", 2)
     written = list[list[str]]()
-    monkeypatch.setattr(
-        BlockTable,
-        "write",
-        lambda self, now, blocks, closed, logins: written.append([e.client for e in logins]),
-    )
+
+    def write(self: BlockTable, now: float, *rows: list[Any], forgets: bool) -> set[str]:
+        written.append([login.client for login in rows[2]])
+        return set()
+
+    monkeypatch.setattr(BlockTable, "write", write)
 
     def written_of(*clients: str) -> list[str]:
         written.clear()
@@ -228,7 +230,7 @@ def test_old_logins_are_removed_at_the_start(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = list[float]()
-    monkeypatch.setattr(BlockTable, "forget_logins", lambda self, now: calls.append(now))
+    monkeypatch.setattr(BlockTable, "tidy", lambda self, now: calls.append(now))
     after(layout, guesses(6))
     assert len(calls) == 1
 
@@ -237,7 +239,12 @@ def test_without_more_reports_nothing_more_is_written(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = list[object]()
-    monkeypatch.setattr(BlockTable, "write", lambda *arguments: counts.append(arguments))
+
+    def write(*arguments: object, forgets: bool) -> set[str]:
+        counts.append(arguments)
+        return set()
+
+    monkeypatch.setattr(BlockTable, "write", write)
     after(layout, [REPORT._replace(success=True)])
     assert 1 <= len(counts) <= 2, "once, and at the end"
 

@@ -6,7 +6,7 @@ import pytest
 
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Sources, load
-from mailroster.servers.config.host import LOGIN_CLASS, QUOTA_CLASS, parameters
+from mailroster.servers.config.host import LOGIN_CLASS, QUOTA_CLASS, parameters, rewrites_headers
 
 
 def questions(had: dict[str, str], quotas: str = "1") -> str:
@@ -45,6 +45,53 @@ def test_recipients_are_judged_only_where_all_tables_are_ours(
     had: dict[str, str], quotas: str, asked: str
 ) -> None:
     assert questions(had, quotas) == asked
+
+
+def with_srs(had: dict[str, str]) -> dict[str, str]:
+    settings = load(
+        Sources({"home": "/srv", "enable_srs": "1"}, {}, lambda path: b"", os.path.isdir)
+    )
+    layout = Layout(settings.state, "host")
+    return parameters(
+        settings, layout, had, "$myhostname", submits=True, hides=False, own_domains=["own.test"]
+    )  # fmt: skip
+
+
+def test_rewritten_recipients_are_not_judged_by_the_service() -> None:
+    wanted = with_srs({})
+    last = wanted["mailroster_recipient_restrictions"].rpartition("check_recipient_access ")[2]
+    assert last == (
+        "pcre:{{/^(SRS[01][-+=].+@$myhostname)$$/ mailroster_bounces}, "
+        "{/^/ mailroster_recipient_check}}"
+    )
+    assert "550 5.7.1 This address accepts only bounces" in wanted["mailroster_bounces"]
+    assert "policy_context=recipient+quota/" in wanted["mailroster_recipient_check"]
+    assert wanted["smtpd_restriction_classes"].endswith(", mailroster_recipient_check")
+
+
+def test_own_tables_of_senders_are_before_srs() -> None:
+    had = {"sender_canonical_maps": "hash:/x", "sender_canonical_classes": "envelope_sender"}
+    assert not rewrites_headers(had)
+    wanted = with_srs(had)
+    assert wanted["sender_canonical_maps"] == "hash:/x, $mailroster_srs_senders"
+    assert wanted["sender_canonical_classes"] == "envelope_sender"
+    assert "mailroster_srs_classes" not in wanted
+    assert "inline:{{own.test=own.test}}" in wanted["mailroster_srs_senders"]
+    assert with_srs({})["sender_canonical_classes"] == "$mailroster_srs_classes"
+    assert with_srs(wanted) == wanted, "a second time changes nothing"
+
+
+@pytest.mark.parametrize(
+    ("had", "rewrites"),
+    [
+        ({}, False), ({"sender_canonical_maps": "hash:/x"}, True),
+        ({"sender_canonical_maps": "$mailroster_srs_senders"}, False),
+        ({"sender_canonical_classes": "header_sender"}, True),
+        ({"sender_canonical_classes": "$mailroster_srs_classes"}, False),
+    ],
+)  # fmt: skip
+def test_own_tables_that_rewrite_headers_exclude_srs(had: dict[str, str], rewrites: bool) -> None:
+    assert rewrites_headers(had) == rewrites
 
 
 def test_the_transports_of_the_host_stay_behind_ours() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
-from mailroster.servers.config import dkim, rspamd
+from mailroster.servers.config import dkim, rspamd, srs
 from mailroster.servers.config.lookups import (
     RECIPIENT_MAPS,
     Lookups,
@@ -53,6 +53,17 @@ MILTER, SUBMISSION_MILTERS = "mailroster_dkim", "mailroster_milters"
 _MAPS, _OWN_MAIL = "mailroster_milter_maps", "mailroster_own_mail"
 #: The lists of Postfix with an entry for the signer, and that entry.
 _SIGNED = {dkim.NON_SMTPD: MILTER, dkim.MILTER_MAPS: _MAPS, dkim.FILTER_CLASSES: _OWN_MAIL}
+#: The class with the questions to our policy service about a recipient, and the lists for SRS.
+RECIPIENT_CLASS = "mailroster_recipient_check"
+_SRS_SENDERS, _SRS_RECIPIENTS = "mailroster_srs_senders", "mailroster_srs_recipients"
+_SRS_CLASSES = "mailroster_srs_classes"
+SENDER_CLASSES, SENDER_MAPS = "sender_canonical_classes", "sender_canonical_maps"
+#: The parameters of Postfix with an entry for SRS, and that entry.
+_REWRITTEN = {
+    SENDER_MAPS: _SRS_SENDERS,
+    "recipient_canonical_maps": _SRS_RECIPIENTS,
+    SENDER_CLASSES: _SRS_CLASSES,
+}
 _SENDERS = "  -o smtpd_sender_restrictions=$mailroster_submission_restrictions"
 #: The services for submissions, with the names that an existing one may have in master.cf.
 _SUBMISSIONS = {
@@ -71,16 +82,17 @@ def parameters(
     hides: bool,
     signers: Sequence[str] = (),
     networks: Sequence[str] = (),
+    own_domains: Sequence[str] = (),
 ) -> dict[str, str]:
     """Settings of main.cf by name: our own parameters, then Postfix's.
 
     `default_destination`: Postfix's default of mydestination. `submits`: the result of `submits`.
     `hides`: whether a service of ours removes the client from submitted mail. `signers`: the kinds
     of keys with which OpenDKIM signs; `networks`: those whose clients get a signature without a
-    login.
+    login. `own_domains`: domains of the administrator whose senders are not rewritten.
     """
     tables = lookups(settings, layout)
-    classes = _classes(settings, layout)
+    classes = _classes(settings, layout, current)
     submission = _submission_restrictions(settings, layout, tables)
     # Without a service where users log in, Postfix warns of the restrictions for them.
     senders = tables.senders[:1] if submits else submission
@@ -103,6 +115,7 @@ def parameters(
         result[CHAIN_FILES] = f"${_OWN_CERTIFICATES}"
     result |= _signed(layout, current, signers, networks)
     result |= _filtered(settings, layout, current)
+    result |= _rewritten(settings, layout, current, own_domains)
     for name, (own_list, _) in lists.items():
         result[name] = _joined(f"${own_list}", without_own(current.get(name, "")))
     if value := _joined(*classes, without_own(current.get(_CLASSES, ""))):
@@ -148,13 +161,46 @@ def _filtered(settings: Settings, layout: Layout, current: Mapping[str, str]) ->
     }
 
 
-def _classes(settings: Settings, layout: Layout) -> dict[str, str]:
+def _rewritten(
+    settings: Settings, layout: Layout, current: Mapping[str, str], own_domains: Sequence[str]
+) -> dict[str, str]:
+    """SRS. A sender of the administrator's own table is not rewritten any further, so the own
+    table is first; a recipient that was rewritten by us is in no other table."""
+    theirs = {name: without_own(current.get(name, "")) for name in _REWRITTEN}
+    if not settings.enable_srs:
+        return {name: value for name, value in theirs.items() if value}
+    own = {
+        _SRS_SENDERS: srs.senders(settings, layout, own_domains),
+        _SRS_RECIPIENTS: srs.recipients(settings, layout),
+    }
+    lists = {name: _joined(value, f"${_REWRITTEN[name]}") for name, value in theirs.items()}
+    if theirs[SENDER_CLASSES]:  # `plan` has seen that it has the right value
+        lists[SENDER_CLASSES] = theirs[SENDER_CLASSES]
+    else:
+        own[_SRS_CLASSES] = srs.ENVELOPE
+    return own | lists
+
+
+def rewrites_headers(current: Mapping[str, str]) -> bool:
+    """Whether the administrator's settings rewrite more than the envelope sender, which SRS does
+    not allow: Postfix has one list of tables for all kinds of senders."""
+    classes = without_own(current.get(SENDER_CLASSES, ""))
+    has_maps = bool(without_own(current.get(SENDER_MAPS, "")))
+    return classes != srs.ENVELOPE if classes else has_maps
+
+
+def _classes(settings: Settings, layout: Layout, current: Mapping[str, str]) -> dict[str, str]:
     """Classes of restrictions by name, in the order of smtpd_restriction_classes."""
     classes = {LOGIN_CLASS: login_check(layout)}
     if settings.spoof_protection:
         classes[SENDER_CLASS] = "reject_authenticated_sender_login_mismatch"
     if settings.enable_quotas:
         classes[QUOTA_CLASS] = quota_status(layout)
+    check = _recipient_check(settings, layout, current)
+    if settings.enable_srs:
+        classes[srs.BOUNCES] = srs.bounces("DUNNO")
+        if check:
+            classes[RECIPIENT_CLASS] = check
     return classes
 
 
@@ -170,13 +216,23 @@ def _submission_restrictions(settings: Settings, layout: Layout, tables: Lookups
 def _recipient_restrictions(
     settings: Settings, layout: Layout, current: Mapping[str, str], tables: Lookups
 ) -> list[str]:
-    # Our service can decide whether a recipient exists only if all tables are ours.
+    check = _recipient_check(settings, layout, current)
+    if settings.enable_srs:
+        check = (
+            srs.unless_rewritten(settings, layout, RECIPIENT_CLASS)
+            if check
+            else srs.accepted(settings, layout)
+        )
+    return [*tables.recipients, *([check] if check else [])]
+
+
+def _recipient_check(settings: Settings, layout: Layout, current: Mapping[str, str]) -> str:
+    """The questions to our policy service about a recipient, "" for none."""
+    # It can decide whether a recipient exists only if all tables are ours.
     exists = not any(without_own(current.get(name, "")) for name in RECIPIENT_MAPS)
     questions = recipient_questions(settings, exists=exists)
-    if not questions:
-        return tables.recipients
     otherwise = QUOTA_CLASS if settings.enable_quotas else "DUNNO"
-    return [*tables.recipients, policy(layout, f"{questions}/{otherwise}", otherwise)]
+    return policy(layout, f"{questions}/{otherwise}", otherwise) if questions else ""
 
 
 def _lists(
@@ -231,7 +287,7 @@ def stale(current: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
         removed.append(CHAIN_FILES)
     return removed + [
         name
-        for name in (_CLASSES, _HELO, rspamd.MILTERS, *_SIGNED)
+        for name in (_CLASSES, _HELO, rspamd.MILTERS, *_SIGNED, *_REWRITTEN)
         if current.get(name) and name not in wanted
     ]
 

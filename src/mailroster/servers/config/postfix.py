@@ -163,7 +163,7 @@ def _restrictions(settings: Settings, layout: Layout, tables: Lookups) -> str:
         sender_restrictions.append(forged_senders(layout))
     # Our service comes last, since it answers OK for what it has checked. If it gives no answer,
     # Dovecot answers for the mailboxes that it knows by that very name.
-    rewritten = [srs.recipients(s)] if s.enable_srs else []
+    rewritten = [srs.accepted(s, layout)] if s.enable_srs else []
     recipient_restrictions = ["reject_unlisted_recipient", *rewritten, *tables.recipients]
     recipient_restrictions.append(policy(layout, recipient_questions(s)))
     if s.enable_quotas:

@@ -59,11 +59,11 @@ class Integration:
         try:
             for change in plan.changes:
                 started.append(change)
-                self._write(change.path, change.new)
+                self._restore(change.path, change.new, is_secret=change.is_secret)
             self._check()
         except (OSError, ServerError) as error:
             for change in started:
-                self._restore(change.path, change.old)
+                self._restore(change.path, change.old, is_secret=change.is_secret)
             if is_first:
                 shutil.rmtree(self._folder)
             else:
@@ -118,30 +118,31 @@ class Integration:
     def _record(self, change: Change, known: _Record | None) -> _Record:
         """The record of a file, which is copied before we write it for the first time. If it was
         changed since, the record matches no content, so that an undo requires --force."""
-        written = sha256(change.new).hexdigest()
+        old, written = _checksum_of(change.old), _checksum_of(change.new)
         if known is not None:
-            same = change.old is not None and known.matches(sha256(change.old).hexdigest())
-            return known._replace(written=written if same else "changed")
-        if change.old is None:
-            return _Record(change.path, _NONE, written)
-        path = self._before(change.path)
-        self._disk.make_folder(os.path.dirname(path), 0o700)
-        self._disk.replace(path, change.old, mode=0o600)
-        return _Record(change.path, sha256(change.old).hexdigest(), written)
+            return known._replace(written=written if known.matches(old) else "changed")
+        if change.old is not None:
+            path = self._before(change.path)
+            self._disk.make_folder(os.path.dirname(path), 0o700)
+            self._disk.replace(path, change.old, mode=0o600)
+        return _Record(change.path, old, written)
 
-    def _write(self, path: str, content: bytes) -> None:
-        """Replaces a file atomically, and keeps its owner and mode."""
+    def _write(self, path: str, content: bytes, *, is_secret: bool) -> None:
+        """Replaces a file atomically, and keeps its owner and mode; a secret gets its own."""
         path = os.path.realpath(path)
-        owner, mode = owner_and_mode(path) if os.path.exists(path) else ((0, 0), 0o644)
+        owner, mode = (0, 0), 0o600 if is_secret else 0o644
+        if os.path.exists(path) and not is_secret:
+            owner, mode = owner_and_mode(path)
         self._disk.make_folder(os.path.dirname(path))
         mtime_s = int(time.time()) - HOT_MAIN_CF_S
         self._disk.replace(path, content, mode=mode, group=owner[1], mtime_s=mtime_s)
         os.chown(path, *owner)
 
-    def _restore(self, path: str, content: bytes | None) -> None:
+    def _restore(self, path: str, content: bytes | None, *, is_secret: bool = False) -> None:
+        """Writes a file, or removes it if `content` is None."""
         if content is not None:
             if read(path) != content:
-                self._write(path, content)
+                self._write(path, content, is_secret=is_secret)
         elif os.path.lexists(path):
             self._disk.remove(path)
 
@@ -163,7 +164,11 @@ class Integration:
 
 
 def _checksum(path: str) -> str:
-    return sha256(read(path)).hexdigest() if os.path.exists(path) else _NONE
+    return _checksum_of(read(path) if os.path.exists(path) else None)
+
+
+def _checksum_of(content: bytes | None) -> str:
+    return _NONE if content is None else sha256(content).hexdigest()
 
 
 def _run(argv: list[str]) -> None:

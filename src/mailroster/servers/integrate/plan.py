@@ -8,23 +8,29 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from mailroster.base.findings import Refused, ServerError
 from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings
-from mailroster.servers import signer, version
+from mailroster.servers import running, signer, version
 from mailroster.servers.config import host, rspamd
+from mailroster.servers.config.dovecot.common import DROP_IN, REPORTS_FILE, has_reports
 from mailroster.servers.config.dovecot.doveconf import printed
 from mailroster.servers.config.dovecot.versions import dialect
 from mailroster.servers.config.smtp_safety import UNSAFE
+from mailroster.servers.login_key import known_key, new_key
+from mailroster.servers.ports import srs_ports_in_use
 from mailroster.servers.prerequisites import origin
 from mailroster.system.files import Disk, read
 from mailroster.system.programs import run
 
-DROP_IN = "conf.d/99-mailroster.conf"
+#: Our files for Dovecot that only some settings need.
+OPTIONAL = (REPORTS_FILE, "blocks.sql.conf")
+#: Settings of Dovecot with the key of the reports of logins.
+_SECRETS = frozenset(("auth_policy_server_api_header", "auth_policy_hash_nonce"))
 _OWN_TRANSPORT = "lmtp:unix:private/mailroster-"
 #: Our lines in master.cf are between these.
 _BEGIN, _END = "# mailroster: services of ours begin", "# mailroster: and end"
@@ -32,17 +38,27 @@ _BEGIN, _END = "# mailroster: services of ours begin", "# mailroster: and end"
 _RELAY_RESTRICTIONS = ("smtpd_relay_restrictions", "smtpd_recipient_restrictions")
 #: The prefix of a line of the administrator that is switched off.
 OFF = "#mailroster: "
+#: The lists of the domains for which Postfix takes mail, and a domain in one.
+_OWN_DOMAINS = (
+    "mydestination",
+    "virtual_alias_domains",
+    "virtual_mailbox_domains",
+    "relay_domains",
+)
+_DOMAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _SYSTEM_USERS = re.compile(
     r"^[ \t]*!include(?:_try)?[ \t]+(?:\S*/)?auth-system\.conf\.ext[ \t]*$", re.M
 )
 
 
 class Change(NamedTuple):
-    """A file with its present and its planned content; None if it does not exist."""
+    """A file with its present and its planned content; None if it does not exist. Only root may
+    read it, and nothing shows its content, if it `is_secret`."""
 
     path: str
     old: bytes | None
-    new: bytes
+    new: bytes | None
+    is_secret: bool = False
 
 
 class SettingChange(NamedTuple):
@@ -98,9 +114,14 @@ def _postfix(settings: Settings, layout: Layout, folder: str) -> Plan:
     default = _postconf(copy, "-dh", "mydestination").strip()
     hides = f"{host.CLEANUP}/unix" in entries
     networks = [] if _is_filtered(copy, current) else signer.networks_of_host(layout)
+    domains, tables = list[str](), list[str]()
+    if settings.enable_srs:
+        _check_srs(settings, layout, current)
+        domains, tables = _own_domains(copy, layout, settings.hostname)
     wanted = host.parameters(
         settings, layout, current, default,
         submits=submits, hides=hides, signers=signers, networks=networks,
+        own_domains=domains,
     )  # fmt: skip
     if conflicts := sorted(services & entries.keys()):
         raise Refused(
@@ -123,14 +144,55 @@ def _postfix(settings: Settings, layout: Layout, folder: str) -> Plan:
     ]
     warnings = [*_postfix_warnings(current, copy)]
     if settings.enable_srs:
-        warnings.append(
-            "enable_srs has no effect on a host; configure Debian's postsrsd for its Postfix"
-        )
+        warnings += _srs_warnings(settings, copy, layout, tables)
     if settings.enable_rspamd:
         warnings += _filter_warnings(copy, services)
     if signers:
         warnings += _signing_warnings(current, copy, services)
     return Plan(changes, settings_changes, warnings)
+
+
+def _check_srs(settings: Settings, layout: Layout, current: Mapping[str, str]) -> None:
+    """Raises Refused if the administrator's settings and SRS exclude each other."""
+    if host.rewrites_headers(current):
+        raise Refused(
+            f"enable_srs: your {host.SENDER_MAPS} would rewrite envelopes only; set "
+            f"{host.SENDER_CLASSES} = envelope_sender in main.cf if that is right, or move them to "
+            "canonical_maps, which rewrites headers as well"
+        )
+    if running.srs_pid(layout) is None and (used := srs_ports_in_use(settings)):
+        raise Refused(f"enable_srs: {used[0]}")
+
+
+def _own_domains(copy: str, layout: Layout, origin: str) -> tuple[list[str], list[str]]:
+    """The domains for which the administrator's Postfix takes mail, and the tables of domains whose
+    entries are not known here."""
+    domains, tables = [origin], list[str]()
+    for word in _postconf(copy, "-xh", *_OWN_DOMAINS).replace(",", " ").split():
+        if _DOMAIN.fullmatch(word):
+            domains.append(word.lower())
+        elif re.match(r"\w+:|/", word) and layout.tables not in word:
+            tables.append(word)
+    return [*dict.fromkeys(domains)], [*dict.fromkeys(tables)]
+
+
+def _srs_warnings(
+    settings: Settings, copy: str, layout: Layout, tables: Iterable[str]
+) -> Iterator[str]:
+    for table in tables:
+        yield (
+            f"senders of the domains in {table} are rewritten (enable_srs); name these domains in "
+            "srs_exclude_domains"
+        )
+    name = settings.srs_domain or _postconf(copy, "-xh", "myhostname").strip()
+    destination = _postconf(copy, "-xh", "mydestination")
+    is_local = name in destination.replace(",", " ").split()
+    query = ["postmap", "-c", copy, "-q", name, f"lmdb:{layout.table('domains')}"]
+    if not is_local and run(query)[0]:
+        yield (
+            f"bounces of forwarded mail come to {name}, for which Postfix takes no mail; add "
+            "it to mydestination"
+        )
 
 
 def _is_filtered(copy: str, current: Mapping[str, str]) -> bool:
@@ -253,11 +315,15 @@ def _dovecot(settings: Settings, layout: Layout, folder: str, keep_system_users:
     before = _doveconf(conf, "-n")
     if os.path.exists(drop_in := os.path.join(copy, DROP_IN)):
         os.unlink(drop_in)
-    config = dialect(version.version())
+    config, own_folder = dialect(version.version()), os.path.basename(layout.dovecot)
     files = {DROP_IN: config.drop_in(settings, layout, _current(conf))}
     for name, text in config.files(settings, layout).items():
         if name != "dovecot.conf":
-            files[f"{os.path.basename(layout.dovecot)}/{name}"] = text
+            files[f"{own_folder}/{name}"] = text
+    if has_reports(settings):
+        _check_no_other_reports(conf)
+        key = known_key(layout) or new_key()
+        files[f"{own_folder}/{REPORTS_FILE}"] = config.login_reports(settings, key)
     for path in _conf_files(copy):
         text = _text(os.path.join(copy, path))
         if (new_text := _switch_system_users(text, keep_system_users)) != text:
@@ -272,10 +338,22 @@ def _dovecot(settings: Settings, layout: Layout, folder: str, keep_system_users:
             "add the line '!include conf.d/*.conf' at its end"
         )
     changes = _changes(original, files)
+    changes += _removals(original, [f"{own_folder}/{name}" for name in OPTIONAL], files)
     current = _settings(before)
     file = f"{original}/{DROP_IN}"
     settings_changes = _setting_changes(file, current, _settings(after), current) if changes else []
     return Plan(changes, settings_changes, [*_dovecot_warnings(after)])
+
+
+def _check_no_other_reports(conf: str) -> None:
+    """Raises Refused if Dovecot reports logins to a program of the administrator: it has only one
+    place for that. doveconf of 2.4 prints `auth_policy { server_url = … }`."""
+    own = {"_".join(path): value for path, value in printed(_doveconf(conf, "-n"))}
+    if url := own.get("auth_policy_server_url"):
+        raise Refused(
+            f"Dovecot already reports logins to {url}; remove auth_policy_server_url, or switch "
+            "login_reports_port and block_guessing off"
+        )
 
 
 def _dovecot_warnings(after: str) -> Iterator[str]:
@@ -326,8 +404,12 @@ def _doveconf(conf: str, *words: str) -> str:
 
 def _settings(text: str) -> dict[str, str]:
     """The settings in the output of `doveconf -n` by name, with a plugin or a protocol as a prefix.
-    Settings in other blocks are left out."""
-    return {"/".join(path): value for path, value in printed(text) if value and _is_named(path)}
+    Settings in other blocks are left out, and secrets."""
+    return {
+        "/".join(path): value
+        for path, value in printed(text)
+        if value and _is_named(path) and "_".join(path) not in _SECRETS
+    }
 
 
 def _is_named(path: tuple[str, ...]) -> bool:
@@ -339,13 +421,25 @@ def _is_named(path: tuple[str, ...]) -> bool:
 
 def _changes(folder: str, files: Mapping[str, str]) -> list[Change]:
     """The files of a folder that differ from their planned text."""
-    result = []
+    changes = []
     for name, text in files.items():
-        path = f"{folder}/{name}"
-        old = _bytes(_text(path)) if os.path.exists(path) else None
-        if old != _bytes(text):
-            result.append(Change(path, old, _bytes(text)))
-    return result
+        path, is_secret = f"{folder}/{name}", os.path.basename(name) == REPORTS_FILE
+        changes.append(Change(path, _content(path), _bytes(text), is_secret))
+    return [change for change in changes if change.old != change.new]
+
+
+def _removals(folder: str, names: Iterable[str], files: Collection[str]) -> list[Change]:
+    """The removal of the files that exist and are not planned."""
+    changes = []
+    for name in names:
+        path, is_secret = f"{folder}/{name}", os.path.basename(name) == REPORTS_FILE
+        if name not in files and (old := _content(path)) is not None:
+            changes.append(Change(path, old, None, is_secret))
+    return changes
+
+
+def _content(path: str) -> bytes | None:
+    return _bytes(_text(path)) if os.path.exists(path) else None
 
 
 def _setting_changes(

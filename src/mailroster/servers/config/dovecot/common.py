@@ -1,5 +1,7 @@
 """The parts of dovecot.conf that are the same for all versions of Dovecot. Pure text."""
 
+import os
+
 from mailroster.base import sizes
 from mailroster.base.address import LOCAL_CHARS
 from mailroster.base.layout import Layout
@@ -27,6 +29,8 @@ RISKY_SETTINGS = frozenset(
         "first_valid_uid", "last_valid_uid", "log_path", "protocols", "sendmail_path",
     )
 )  # fmt: skip
+#: Our file in the folder of a host's dovecot.conf.
+DROP_IN = "conf.d/99-mailroster.conf"
 DROP_IN_HEADER = """\
 # Written by 'mailroster integrate --apply'; 'mailroster integrate --undo' removes it."""
 DELIVERY = """\
@@ -110,26 +114,33 @@ BLOCKS = """\
 REPORTS_FILE = "login-reports.conf"
 
 
-def has_reports(settings: Settings, layout: Layout) -> bool:
-    """Whether Dovecot reports logins. A host's own Dovecot does not."""
-    return layout.kind != "host" and settings.reports_port() > 0
+def has_reports(settings: Settings) -> bool:
+    """Whether Dovecot reports logins."""
+    return settings.reports_port() > 0
 
 
-def has_blocks(settings: Settings, layout: Layout) -> bool:
-    """Whether clients that guess passwords are blocked. A host's own Dovecot blocks none."""
-    return layout.kind != "host" and settings.block_guessing
-
-
-def looks_again(settings: Settings, layout: Layout) -> str:
+def looks_again(settings: Settings) -> str:
     """The line of a passdb of accounts behind which a block is looked up again, as it may have
     begun while the password was checked. An account is in one of these passdbs only, and the others
     do not change the result. `skip = authenticated` would skip them for a master as well."""
-    return "  result_success = continue-ok\n" if has_blocks(settings, layout) else ""
+    return "  result_success = continue-ok\n" if settings.block_guessing else ""
 
 
 def include_reports(settings: Settings, layout: Layout) -> str:
-    is_on = has_reports(settings, layout)
-    return f"!include {layout.dovecot}/{REPORTS_FILE}\n" if is_on else ""
+    """The line that includes REPORTS_FILE. On a host, programs of other users read the
+    configuration too: `include_try` skips a file that they can't open. The path is relative to the
+    drop-in there."""
+    if not has_reports(settings):
+        return ""
+    if layout.kind == "host":
+        return f"!include_try ../{os.path.basename(layout.dovecot)}/{REPORTS_FILE}\n"
+    return f"!include {layout.dovecot}/{REPORTS_FILE}\n"
+
+
+def late_blocks_end(layout: Layout) -> str:
+    """The last lines of the passdb behind that of the accounts: no passdb of a host's administrator
+    that follows is asked after a login has succeeded."""
+    return "  result_failure = return-ok\n" if layout.kind == "host" else ""
 
 
 def reports(settings: Settings, key: str) -> str:

@@ -66,7 +66,7 @@ def files(settings: Settings, layout: Layout) -> dict[str, str]:
                     address,
                     "%{sha256:password}",
                     "%s",
-                    reports=common.has_reports(settings, layout),
+                    reports=common.has_reports(settings),
                 )
             },
         ),
@@ -77,7 +77,7 @@ def files(settings: Settings, layout: Layout) -> dict[str, str]:
     if layout.kind != "host":
         query = common.cleartext_query("%s", "%{secured}", "%{rip}", "%{lip}")
         result["cleartext.sql.conf"] = _sql_conf(":memory:", {"password_query": query})
-    if common.has_blocks(settings, layout):
+    if settings.block_guessing:
         query = blocks.query("%{rip}", "%Lu", "%Ln", "%Ld")
         result["blocks.sql.conf"] = _sql_conf(layout.blocks, {"password_query": query})
     return result
@@ -161,7 +161,7 @@ def _certificates(settings: Settings, layout: Layout) -> str:
 
 
 def _blocks(settings: Settings, layout: Layout) -> str:
-    if not common.has_blocks(settings, layout):
+    if not settings.block_guessing:
         return ""
     return (
         _FEW_WORKERS
@@ -182,7 +182,7 @@ passdb {{
 def _late_blocks(settings: Settings, layout: Layout) -> str:
     """The passdb behind those of the accounts: a client that tries many passwords at once is
     refused as well if its block begins while they are checked."""
-    if not common.has_blocks(settings, layout):
+    if not settings.block_guessing:
         return ""
     return f"""\
 passdb {{
@@ -190,7 +190,7 @@ passdb {{
   args = {layout.dovecot}/blocks.sql.conf
   skip = unauthenticated
   result_success = return-fail
-}}
+{common.late_blocks_end(layout)}}}
 """
 
 
@@ -228,7 +228,7 @@ protocol lmtp {{
   sendmail_path = {sendmail_path(s, layout, "%u")}
 }}
 
-{_databases(s, layout)}
+{common.include_reports(s, layout)}{_blocks(s, layout)}{_databases(s, layout)}
 {common.listeners(layout)}{common.shared_services(s, layout)}
 {_plugin(s, layout)}"""
 
@@ -250,7 +250,7 @@ auth_master_user_separator = *
 
 def _databases(settings: Settings, layout: Layout) -> str:
     s, fields = settings, ""
-    again = common.looks_again(settings, layout)
+    again = common.looks_again(settings)
     if layout.kind == "host":  # its mail_location is the administrator's
         mail = s.mail.replace("%", "%%")
         fields = f" home={mail}/%d/%n/home mail=maildir:{mail}/%d/%n"

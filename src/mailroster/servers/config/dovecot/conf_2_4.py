@@ -123,13 +123,13 @@ def login_reports(settings: Settings, key: str) -> str:
 def _late_blocks(settings: Settings, layout: Layout) -> str:
     """The passdb behind those of the accounts: a client that tries many passwords at once is
     refused as well if its block begins while they are checked."""
-    if not common.has_blocks(settings, layout):
+    if not settings.block_guessing:
         return ""
     return f"""\
 passdb late-blocks {{
   driver = sql
   skip = unauthenticated
-{_blocks_query(layout)}}}
+{_blocks_query(layout)}{common.late_blocks_end(layout)}}}
 """
 
 
@@ -145,7 +145,7 @@ def _blocks_query(layout: Layout) -> str:
 
 
 def _blocks(settings: Settings, layout: Layout) -> str:
-    if not common.has_blocks(settings, layout):
+    if not settings.block_guessing:
         return ""
     return common.BLOCKS + "".join(
         f"""\
@@ -191,7 +191,7 @@ protocol lmtp {{
 {_plugins("sieve")}  sendmail_path = {sendmail_path(s, layout, "%{user}")}
 }}
 
-{_databases(s, layout)}
+{common.include_reports(s, layout)}{_blocks(s, layout)}{_databases(s, layout)}
 {common.listeners(layout)}{common.shared_services(s, layout)}
 {_sieve(s, layout)}"""
 
@@ -246,12 +246,12 @@ def _databases(settings: Settings, layout: Layout) -> str:
 
 def _passdbs(settings: Settings, layout: Layout, address: str, database: str, scheme: str) -> str:
     """`database` and `scheme`: settings of each passdb, "" where they are global."""
-    reports = common.has_reports(settings, layout)
+    reports = common.has_reports(settings)
     app_passwords = schema.app_password_query(
         address, "%{password | sha256}", "%{protocol}", reports=reports
     )
     accounts = schema.password_query(address, "%{protocol}")
-    again = common.looks_again(settings, layout)
+    again = common.looks_again(settings)
     return f"""\
 # A master is checked first, then the account as whom it logs in.
 passdb masters {{

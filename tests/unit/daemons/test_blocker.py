@@ -12,7 +12,7 @@ from mailroster.base.layout import Layout
 from mailroster.base.settings import Settings, Sources, load
 from mailroster.daemons.blocker import Blocker
 from mailroster.daemons.login_reports import LoginReport
-from mailroster.publish.block_table import NEVER, BlockRow, BlockTable, text_of
+from mailroster.publish.block_table import NEVER, BlockRow, BlockTable, Login, text_of
 from mailroster.servers.config.dovecot.blocks import EVERY_ACCOUNT
 
 REPORT = LoginReport("A@X.com", "imap", "203.0.113.9", False, "", "0a3", name="a@x.com")
@@ -197,11 +197,12 @@ def test_a_known_client_is_written_once_a_day(
     """Of too many the one that logged in first is written again."""
     monkeypatch.setattr("mailroster.daemons.blocker._LOGINS_MAX", 2)
     written = list[list[str]]()
-    monkeypatch.setattr(
-        BlockTable,
-        "write",
-        lambda self, now, blocks, closed, logins: written.append([e.client for e in logins]),
-    )
+
+    def write(self: BlockTable, *arguments: list[Login], **more: object) -> list[str]:
+        written.append([login.client for login in arguments[-1]])
+        return []
+
+    monkeypatch.setattr(BlockTable, "write", write)
 
     def written_of(*clients: str) -> list[str]:
         written.clear()
@@ -237,7 +238,12 @@ def test_without_more_reports_nothing_more_is_written(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = list[object]()
-    monkeypatch.setattr(BlockTable, "write", lambda *arguments: counts.append(arguments))
+
+    def write(*arguments: object, **more: object) -> list[str]:
+        counts.append(arguments)
+        return []
+
+    monkeypatch.setattr(BlockTable, "write", write)
     after(layout, [REPORT._replace(success=True)])
     assert 1 <= len(counts) <= 2, "once, and at the end"
 

@@ -74,10 +74,15 @@ def test_the_formats_of_rspamd_are_read(tmp_path: Path) -> None:
         (tmp_path / "key").write_bytes(base64.b64encode(der[-32:] + more) + b"\n")
         key = load(tmp_path, "key")
         assert (key.kind, dkim_keys.record(key)) == (dkim.ED25519, expected)
-    argv = ["openssl", "pkey", "-outform", "DER"]
-    rsa = subprocess.run(argv, input=pem(dkim.RSA), capture_output=True, check=True).stdout
-    (tmp_path / "key").write_bytes(base64.b64encode(rsa))
-    assert load(tmp_path, "key").kind == dkim.RSA
+    for argv, label in (
+        (["openssl", "rsa", "-outform", "DER", "-traditional"], b"RSA PRIVATE KEY"),
+        (["openssl", "pkcs8", "-topk8", "-nocrypt", "-outform", "DER"], b"PRIVATE KEY"),
+    ):
+        rsa = subprocess.run(argv, input=pem(dkim.RSA), capture_output=True, check=True).stdout
+        (tmp_path / "key").write_bytes(base64.b64encode(rsa))
+        key = load(tmp_path, "key")
+        assert key.kind == dkim.RSA
+        assert key.pem.startswith(b"-----BEGIN %b-----" % label)
 
 
 @pytest.mark.parametrize(

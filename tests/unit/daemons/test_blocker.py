@@ -225,15 +225,6 @@ def test_a_known_client_is_written_once_a_day(
     assert written == [[one], [two], [], [three], [], [], [one]]
 
 
-def test_old_logins_are_removed_at_the_start(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = list[float]()
-    monkeypatch.setattr(BlockTable, "forget_logins", lambda self, now: calls.append(now))
-    after(layout, guesses(6))
-    assert len(calls) == 1
-
-
 def test_without_more_reports_nothing_more_is_written(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:

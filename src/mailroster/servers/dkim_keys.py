@@ -156,8 +156,16 @@ def _pem(raw: bytes) -> bytes:
         raise KeyFault("it is not a key in PEM format") from None
     if len(der) in (32, 64):
         der = _ED25519_PRIVATE + der[:32]
+    label = b"RSA PRIVATE KEY" if _is_rsa_alone(der) else b"PRIVATE KEY"
     text = base64.encodebytes(der)
-    return b"-----BEGIN PRIVATE KEY-----\n" + text + b"-----END PRIVATE KEY-----\n"
+    return b"-----BEGIN %b-----\n%b-----END %b-----\n" % (label, text, label)
+
+
+def _is_rsa_alone(der: bytes) -> bool:
+    """Whether a key in DER is an RSAPrivateKey (RFC 8017, A.1.2), without the algorithm that PKCS#8
+    (RFC 5208) has behind the version. OpenSSL of Debian 13 wants to know by the label."""
+    length_octets = 1 + (der[1] & 0x7F if der[1:2] >= b"\x80" else 0)
+    return der[1 + length_octets :].startswith(b"\x02\x01\x00\x02")
 
 
 def _public(pem: bytes) -> tuple[str, str, int]:

@@ -161,7 +161,6 @@ def test_times() -> None:
 
 
 def test_an_account_knows_fifty_clients_for_ninety_days(layout: Layout, table: BlockTable) -> None:
-    day_s = 86_400
     for number in range(51):
         table.write(NOW - 100 + number, logins=[Login("a@x.com", f"192.0.2.{number}")])
     table.write(NOW, closed=[ClosedRow("a@x.com", text_of(NOW), later(60))])

@@ -197,3 +197,16 @@ def test_keys_of_the_config_folder_and_of_the_source_of_an_overlay_count(tmp_pat
     put(tmp_path, "b/opendkim/keys/x.com/mail.private")
     assert dkim_keys.has_keys(settings)
     assert len(dkim_keys.folders(settings._replace(source=""))) == 1
+
+
+def test_a_key_of_rsa_in_base64_gets_the_label_of_its_form(tmp_path: Path) -> None:
+    """OpenSSL 3.5 of Debian 13 reads it only with the right one."""
+    for argv, label in (
+        (["openssl", "rsa", "-outform", "DER", "-traditional"], b"RSA PRIVATE KEY"),
+        (["openssl", "pkcs8", "-topk8", "-nocrypt", "-outform", "DER"], b"PRIVATE KEY"),
+    ):
+        rsa = subprocess.run(argv, input=pem(dkim.RSA), capture_output=True, check=True).stdout
+        (tmp_path / "key").write_bytes(base64.b64encode(rsa))
+        key = load(tmp_path, "key")
+        assert key.kind == dkim.RSA
+        assert key.pem.startswith(b"-----BEGIN %b-----" % label)

@@ -17,7 +17,7 @@ from tests.integration.test_blocks import Client, log_in
 from tests.support.instance import HASH, PASSWORD, Instance, free_ports, until
 
 CONNECTIONS, RIGHT, WAIT_S = 50, 10, 90
-FIELDS = {"PLAIN": "", "EXTRA": "|userdb_mail_debug=no"}
+FIELDS = {"PLAIN": "", "EXTRA": "|userdb_nice=3"}
 
 
 def burst(server: Instance, client: Client, account: str) -> tuple[int, int]:

@@ -45,7 +45,7 @@ def server() -> Iterator[Instance]:
     instance.ports["reports"] = port
     try:
         lines = [f"{name}|{HASH}\n" for name in (A, B, SPELT)]
-        field = "userdb_mail_debug=no"
+        field = "userdb_nice=3"
         lines += [f"{name}|{HASH}|{field}\n" for name in (EXTRA, SPELT_EXTRA)]
         lines.append(f"{BY_SERVICE}|{HASH}|{field} services=imap\n")
         instance.file("postfix-accounts.cf").write_text("".join(lines), encoding="utf-8")

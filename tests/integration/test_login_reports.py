@@ -165,6 +165,12 @@ def test_idle_connections_keep_no_report_away(server: Instance) -> None:
             each.close()
 
 
+def logs_in_again(server: Instance, password: str) -> bool:
+    """Whether a login succeeds, at the second try at the latest: the restart reloads Dovecot, which
+    may interrupt the first."""
+    return server.can_log_in(A, password) or server.can_log_in(A, password)
+
+
 def test_logins_go_on_while_the_listener_hangs_or_is_gone(server: Instance) -> None:
     password = added(server, A, "steady")
     assert server.up is not None
@@ -182,7 +188,7 @@ def test_logins_go_on_while_the_listener_hangs_or_is_gone(server: Instance) -> N
     server.start()
 
     def is_used() -> bool:
-        assert server.can_log_in(A, password)
+        assert logs_in_again(server, password)
         time.sleep(1)
         return used(server, A, "steady") is not None
 
@@ -201,7 +207,7 @@ def test_after_a_kill_and_a_restart_reports_come_at_once(server: Instance) -> No
         server.start()
 
         def is_used() -> bool:
-            assert server.can_log_in(A, password)
+            assert logs_in_again(server, password)
             time.sleep(1)
             return used(server, A, "again-at-once") is not None
 

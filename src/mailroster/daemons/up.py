@@ -168,6 +168,8 @@ class Up:
             outlived = running.dovecot_pid(self._layout) is not None
             for server in (*self._srs, *self._servers):
                 await unless_stopped(stop, server.start(), to_its_end=True)
+            if outlived:
+                self._renew_reports()
             await self._ready(stop)
             await unless_stopped(stop, in_thread(self._flush))
             await self._healer.record()
@@ -179,8 +181,6 @@ class Up:
             if self._settings.names_certificate():
                 work.append(self._certificates.follow(stop))
             work += map(_end_of, reports)
-            if outlived:
-                self._renew_reports()
             await run_until_stopped(
                 stop, [*work, self._healer.watch(stop)], self._follower.follow()
             )

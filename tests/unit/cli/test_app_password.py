@@ -223,3 +223,14 @@ def test_show_and_explain_list_the_app_passwords_of_an_account(jane: Folder) -> 
     assert "app password  phone: only imap, smtp; locked" in (
         jane.setup("email", "show", "jane@x.com").out
     )
+
+
+def test_undo_names_an_app_password_that_expires_again(jane: Folder) -> None:
+    digest = hashlib.sha256(b"x").hexdigest()
+    jane.write(FILE, f"jane@x.com|old|{{SHA256.HEX}}{digest}|until=2020-01-01\n")
+    assert "[ ended ]" in jane.setup("email", "app-password", "list").out
+    assert jane.setup("email", "app-password", "del", "jane@x.com", "old").code == 0
+    ran = jane.setup("undo")
+    assert ran.code == 0, ran.err
+    assert "jane@x.com|old" in ran.err
+    assert "2020-01-01" in ran.err

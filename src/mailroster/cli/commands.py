@@ -4,6 +4,7 @@ from mailroster.cli.grammar import OPTIONAL, UNUSED, VERBATIM, Command, Option
 
 _DRY_RUN = Option("--dry-run", "show the change and its effect; change nothing")
 _NO_WAIT = Option("--no-wait", "don't publish the change; the running server does it")
+_KEYSIZE = Option("--keysize", "1024, 2048 or 4096 bits; 2048 by default", "N")
 _JSON = Option("--json", "print JSON")
 _TABLE = Option("--table", "print columns; if not on a terminal, with tabs between them")
 _EDIT = (_DRY_RUN, Option("--json", "with --dry-run: print JSON"), _NO_WAIT)
@@ -266,7 +267,7 @@ COMMANDS = (
         ("config", "dkim"), "[WORD…]", "create the missing DKIM keys, and print their DNS records",
         "dkim:make",
         (
-            Option("--keysize", "1024, 2048 or 4096 bits; 2048 by default", "N"),
+            _KEYSIZE,
             Option("--keytype", "rsa or ed25519; rsa by default", "TYPE"),
             Option("--selector", "the name of the key in DNS; mail by default", "NAME"),
             Option("--domain", "only these domains, separated by commas", "DOMAINS"),
@@ -282,7 +283,7 @@ COMMANDS = (
         (
             Option("--keytype", "which key of the domain: rsa or ed25519; rsa if there is one", "TYPE"),
             Option("--selector", "the name of the new key; by default year and month", "NAME"),
-            Option("--keysize", "1024, 2048 or 4096 bits; 2048 by default", "N"),
+            _KEYSIZE,
             _JSON,
         ),
         "Creates a key with a new selector and prints its record. The new key signs as soon as DNS has the "

@@ -44,12 +44,10 @@ def test_a_rotation_is_read_as_it_was_written(rotation: Rotation) -> None:
 
 
 @given(rotations, st.integers(0, 200))
-def test_a_rotation_that_is_cut_off_names_no_other_key(rotation: Rotation, size: int) -> None:
-    """Half a file is no rotation, or one that has not begun to sign with the new key earlier."""
-    read = dkim.parse_rotation(dkim.rotation_text(rotation)[:size])
-    if read is not None:
-        assert (read.new, read.old) == (rotation.new, rotation.old)
-        assert str(rotation.since).startswith(str(read.since))
+def test_a_rotation_that_is_cut_off_is_none(rotation: Rotation, size: int) -> None:
+    text = dkim.rotation_text(rotation)
+    if size < len(text):
+        assert dkim.parse_rotation(text[:size]) is None
 
 
 @given(st.sampled_from(dkim.KINDS), publics, selectors, domains)

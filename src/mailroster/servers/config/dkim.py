@@ -169,7 +169,9 @@ def rotation_text(rotation: Rotation) -> str:
 
 
 def parse_rotation(text: str) -> Rotation | None:
-    """The rotation of a file; None if there is none, or if it is damaged."""
+    """The rotation of a file; None if there is none, or if it is damaged or cut off."""
+    if not text.endswith("\n"):
+        return None
     words = dict(line.split(" ", 1) for line in text.split("\n") if " " in line)
     new, old, since = words.get("new", ""), words.get("old", ""), words.get("since", "")
     is_time = since.isascii() and since.isdecimal() and len(since) <= _TIME_DIGITS

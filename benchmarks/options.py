@@ -301,15 +301,23 @@ def main(runs: int, chosen: Sequence[str]) -> None:
                 instances[name] = made(option)
             for run in range(-1, runs):
                 for name, instance in instances.items():
-                    result = measured(instance, wanted[name])
+                    try:
+                        result = measured(instance, wanted[name])
+                    except (OSError, AssertionError) as error:  # a port is in use, for example
+                        print(f"a run of {name!r} failed: {error}\n{instance.log.read_text()}")
+                        instance.stop()
+                        continue
                     if run >= 0:
                         figures[name].append(result)
+        except KeyboardInterrupt:
+            print("interrupted: the medians of the runs so far")
         finally:
             for instance in instances.values():
                 instance.close()
     print(f"{ACCOUNTS} accounts, {runs} runs; medians, and multiples of those without options")
     for name, option in wanted.items():
-        show(name, figures[name], figures["none"], installed_mb(option.packages))
+        if figures[name] and figures["none"]:
+            show(name, figures[name], figures["none"], installed_mb(option.packages))
 
 
 def show(name: str, found: Sequence[Run], base: Sequence[Run], installed: float) -> None:

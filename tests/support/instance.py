@@ -154,7 +154,7 @@ class Instance(Clients):
         with self.log.open("ab") as log:
             self.up = subprocess.Popen([*self._program(), "up", *options], stdout=log, stderr=log)
         said = self.log.stat().st_size
-        until(lambda: b"ready" in self.log.read_bytes()[said:] or self._ended(), wait_s)
+        until(lambda: b" ready: " in self.log.read_bytes()[said:] or self._ended(), wait_s)
 
     def _ended(self) -> bool:
         assert self.up is not None

@@ -119,7 +119,7 @@ class Shell:
         else:
             output = self.run(example.command)
         promised = self._with_ports(example.output)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         # Mail is on its way and hand edits settle: who only looks may look again.
         while self._looks(example.command) and not agrees(output, promised):
             assert time.monotonic() < deadline, f"line {example.line}: {output}"
@@ -130,7 +130,7 @@ class Shell:
 
     def _looks(self, command: str) -> bool:
         words = command.split()
-        looks = words[0] in ("curl", "doveadm") or words[-1] in ("list", "status")
+        looks = words[0] in ("curl", "doveadm") or words[-1] == "list" or "status" in words
         return self.serves and looks and "-T" not in words
 
     def _with_ports(self, text: str) -> str:

@@ -13,6 +13,7 @@ from mailroster.base.sizes import size_text
 from mailroster.roster.documents import notes
 from mailroster.roster.documents.document import Document
 from mailroster.roster.documents.notes import Notes
+from mailroster.roster.dovecot.served import main_services
 from mailroster.roster.formats.credentials import is_locked
 from mailroster.roster.formats.local_aliases import LocalAliases
 from mailroster.routing import senders
@@ -25,11 +26,13 @@ _NOTED = 100
 
 class Login(NamedTuple):
     """Whether an address can log in, and why. `nets`: the only networks from which it can, "" for
-    any. `app_passwords`: the labels of the app passwords that open it as well."""
+    any. `services`: the protocols that its main password opens, None for all. `app_passwords`: the
+    labels of the app passwords that open it as well."""
 
     allowed: bool
     why: str
     nets: str = ""
+    services: tuple[str, ...] | None = None
     app_passwords: tuple[str, ...] = ()
 
 
@@ -126,7 +129,9 @@ def login(router: Router, trace: Trace) -> Login:
         return Login(False, f"{where}: it has the extra field nologin{reason}")
     mentioning = router.roster.app_passwords.mentioning(*split(account.address))
     labels = tuple(entry.label for _, entry in mentioning)
-    return Login(True, str(where), fields.get("allow_nets", ""), labels)
+    services = main_services(account, router.services)
+    allowed = services != () or bool(labels)
+    return Login(allowed, str(where), fields.get("allow_nets", ""), services, labels)
 
 
 def _mailbox(router: Router, settings: Settings, account: str, version: str) -> Mailbox:

@@ -143,6 +143,8 @@ def _mailbox(box: Mailbox, agreement: Agreement | None, settings: Settings) -> s
 def _login(explanation: Explanation) -> str:
     login = explanation.login
     text = f"{'yes' if login.allowed else 'no'}: {login.why}"
+    if login.services is not None:
+        text += f"; its main password opens {', '.join(login.services) or 'nothing'}"
     if login.app_passwords:
         text += f"; also by app password: {', '.join(login.app_passwords)}"
     return f"{text}; only from {login.nets}" if login.nets else text

@@ -234,3 +234,23 @@ def test_undo_names_an_app_password_that_expires_again(jane: Folder) -> None:
     assert ran.code == 0, ran.err
     assert "jane@x.com|old" in ran.err
     assert "2020-01-01" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("services", "label", "expected"),
+    [
+        ("none", "", "no: postfix-accounts.cf:1; its main password opens nothing"),
+        ("none", "phone", "opens nothing; also by app password: phone"),
+        ("imap,smtp", "", "yes: postfix-accounts.cf:1; its main password opens imap, smtp"),
+    ],
+)
+def test_explain_says_what_the_main_password_opens(
+    jane: Folder, services: str, label: str, expected: str
+) -> None:
+    jane.write(ACCOUNTS, f"jane@x.com|{H}|services={services}\n")
+    if label:
+        added(jane, "jane@x.com", label)
+    assert expected in jane.setup("explain", "jane@x.com").out
+    login = json.loads(jane.setup("explain", "jane@x.com", "--json").out)["login"]
+    assert login["allowed"] is (services != "none" or bool(label))
+    assert login["services"] == ([] if services == "none" else ["imap", "smtp"])

@@ -1,6 +1,7 @@
 """`watch` follows the certificate of a host's own Postfix and Dovecot, and `integrate` lets them
 read the copy that it keeps."""
 
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -83,8 +84,6 @@ def test_a_host_follows_its_certificate(host: Host, authority: Authority) -> Non
     host.watch()
     until(lambda: in_force(host, first), 60, host.evidence)
     second = authority.issue(NAME)
-    import subprocess
-
     client = subprocess.Popen(
         host.enter(sys.executable, "-c", CLIENT), stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )

@@ -175,4 +175,5 @@ def _run(argv: list[str]) -> None:
     """Runs a program. Raises ServerError with its message if it fails."""
     code, out, err = run(argv)
     if code:
-        raise ServerError(f"{' '.join(argv)}: {(err or out).strip()}")
+        why = (err or out).strip() or f"exit status {code}; its log has the reason"
+        raise ServerError(f"{' '.join(argv)}: {why}")

@@ -27,6 +27,10 @@ class Published(NamedTuple):
     in_step: bool  # exactly the lines of the files are served
 
 
+#: Of a state folder in which no server was ever started.
+NOTHING = Published({}, {}, (), in_step=False)
+
+
 class BlockCount(NamedTuple):
     """The number of blocked clients, and of accounts that are closed to unknown clients. Both are
     None if they can't be read; `why` says why."""

@@ -1,11 +1,17 @@
 """`setup up`, `setup health` and `setup status`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 from mailroster.app.certificate import Certificate
-from mailroster.app.status import BlockCount, option_pids, silent_servers
+from mailroster.app.status import (
+    NOTHING,
+    BlockCount,
+    Published,
+    Status,
+    option_pids,
+    silent_servers,
+)
 from mailroster.app.status import status as status_of
-from mailroster.base.findings import Finding
 from mailroster.cli.call import Call, finding_fields, print_json
 from mailroster.cli.streams import warn
 
@@ -66,54 +72,55 @@ def _blocked_text(blocked: BlockCount) -> str:
 def status(call: Call) -> int:
     """Prints what runs, what is live, and what is not live and why; exits with 1 on a fault."""
     current = status_of(call.home)
-    published = current.published
-    live: dict[str, int] = {}
-    skipped: dict[str, int] = {}
-    waiting: Sequence[Finding] = ()
-    in_step = False
-    if published is not None:
-        live = {file: count for file, count in published.live.items() if count}
-        skipped, waiting, in_step = dict(published.skipped), published.waiting, published.in_step
-    healthy = in_step and all(current.pids.values())
     if "--json" in call.options:
-        print_json(
-            {
-                "config": call.settings.config,
-                "running": current.pids,
-                "live": live,
-                "in_step": in_step,
-                "skipped": skipped,
-                "waiting": [finding_fields(finding) for finding in waiting],
-                "ignored": current.ignored,
-                "certificates": [_certificate_fields(each) for each in current.certificates],
-                "blocked": _blocked_fields(current.blocked),
-            }
-        )
-        return 0 if healthy else 1
+        print_json(_status_fields(call.settings.config, current))
+    else:
+        for line in _status_lines(call.settings.state, current):
+            print(line)
+    in_step = current.published is not None and current.published.in_step
+    return 0 if in_step and all(current.pids.values()) else 1
+
+
+def _status_fields(config: str, current: Status) -> dict[str, object]:
+    published = current.published or NOTHING
+    return {
+        "config": config,
+        "running": current.pids,
+        "live": {file: count for file, count in published.live.items() if count},
+        "in_step": published.in_step,
+        "skipped": dict(published.skipped),
+        "waiting": [finding_fields(finding) for finding in published.waiting],
+        "ignored": current.ignored,
+        "certificates": [_certificate_fields(each) for each in current.certificates],
+        "blocked": _blocked_fields(current.blocked),
+    }
+
+
+def _status_lines(state: str, current: Status) -> Iterator[str]:
+    """The status as text. `state`: the state folder."""
     has_parent = next(iter(current.pids.values())) is not None
     for name, pid in current.pids.items():
         if name == "policy" and (pid is not None or not has_parent):
             continue  # it is a part of the servers; only its failure matters
-        print(f"{name}: {'not running' if pid is None else f'running, pid {pid}'}")
-    if published is None:
-        print(f"live: nothing; no server was ever started on {call.settings.state}")
+        yield f"{name}: {'not running' if pid is None else f'running, pid {pid}'}"
+    if current.published is None:
+        yield f"live: nothing; no server was ever started on {state}"
     else:
-        entries = ", ".join(f"{count} in {file}" for file, count in live.items())
-        print(f"live: {entries or 'no entries'}")
-        print(f"in step: {'yes' if in_step else 'no'}")
-    if skipped:
-        count = sum(skipped.values())
-        lines = "1 line with an error" if count == 1 else f"{count} lines with errors"
-        print(f"skipped: {lines}; see 'setup check'")
-    for finding in waiting:
-        print(f"waiting: {finding}")
+        yield from _published_lines(current.published)
     for certificate in current.certificates:
         if certificate.ends:
-            print(f"certificate: {certificate.path}, valid until {certificate.ends}")
-        for fault in certificate.faults:
-            print(f"certificate: {fault}")
+            yield f"certificate: {certificate.path}, valid until {certificate.ends}"
+        yield from (f"certificate: {fault}" for fault in certificate.faults)
     if current.blocked is not None:
-        print(f"blocked: {_blocked_text(current.blocked)}")
-    for line in current.ignored:
-        print(f"note: {line}")
-    return 0 if healthy else 1
+        yield f"blocked: {_blocked_text(current.blocked)}"
+    yield from (f"note: {line}" for line in current.ignored)
+
+
+def _published_lines(published: Published) -> Iterator[str]:
+    entries = ", ".join(f"{count} in {file}" for file, count in published.live.items() if count)
+    yield f"live: {entries or 'no entries'}"
+    yield f"in step: {'yes' if published.in_step else 'no'}"
+    if count := sum(published.skipped.values()):
+        lines = "1 line with an error" if count == 1 else f"{count} lines with errors"
+        yield f"skipped: {lines}; see 'setup check'"
+    yield from (f"waiting: {finding}" for finding in published.waiting)

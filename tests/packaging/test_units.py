@@ -22,6 +22,15 @@ NAMES = ("mailroster-watch", "mailroster")
 _PROGRAM = "/usr/bin/mailroster"
 #: Mounts of the host that a unit may not write, unless it says so (ProtectSystem=strict).
 _CLOSED = ("/etc", "/var/lib", "/var/log", "/run", "/var/mail", "/var/spool/postfix")
+#: Of a host with all options.
+_SETTINGS = """\
+enable_srs = true
+block_guessing = true
+never_blocked = "none"
+enable_rspamd = true
+tls_type = "letsencrypt"
+tls_domain = "host.example.test"
+"""
 _LETS_ENCRYPT = "/etc/letsencrypt/live/host.example.test"
 
 
@@ -120,12 +129,7 @@ def test_watch_works_with_the_rights_and_the_folders_of_its_unit(
         "StateDirectory": "/var/lib",
         "LogsDirectory": "/var/log",
     }
-    host.write(
-        "/etc/mailroster/mailroster.toml",
-        'enable_srs = true\nblock_guessing = true\nnever_blocked = "none"\n',
-    )
     host.run_setup("email", "add", "john@example.com", "secret")
-    host.run_setup("config", "dkim")
     writable = said["ReadWritePaths"].split()
     writable += [f"{parent}/{said[name]}" for name, parent in given.items()]
     host.run("mkdir", "-p", "/var/spool/postfix/private", *writable)
@@ -134,8 +138,7 @@ def test_watch_works_with_the_rights_and_the_folders_of_its_unit(
     host.run("postconf", "-e", "defer_transports = smtp", "mynetworks = 127.0.0.2/32")
     host.run("mkdir", "-p", "/etc/mailroster/rspamd/override.d", _LETS_ENCRYPT)
     host.write("/etc/mailroster/rspamd/override.d/options.inc", TESTABLE)
-    settings = 'enable_rspamd = true\ntls_type = "letsencrypt"\ntls_domain = "host.example.test"\n'
-    host.write("/etc/mailroster/mailroster.toml", settings)
+    host.write("/etc/mailroster/mailroster.toml", _SETTINGS)
     _renew(host, authority)
     drops = said["CapabilityBoundingSet"].lower().replace("cap_", "+").replace(" ", ",")
     command = said["ExecStart"].replace(_PROGRAM, f"{sys.executable} -m mailroster")

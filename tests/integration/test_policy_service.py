@@ -9,6 +9,7 @@ import socket
 import socketserver
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -348,7 +349,8 @@ def test_with_dovecot_silent_mail_goes_on(post: Instance, alone: Path) -> None:
     assert dovecot is not None
     # Its processes would serve their clients until these leave (shutdown_clients).
     for pid in [dovecot, *children(dovecot)]:
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     until(lambda: running.dovecot_pid(Layout(str(alone))) is None)
     until(lambda: asked(post, "free@x.com", "team@x.com", "full@x.com") == [250] * 3)
     assert "policy: " in (post.home / "mail-logs/policy.log").read_text()

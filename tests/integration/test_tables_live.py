@@ -129,12 +129,16 @@ def test_a_change_of_the_form_of_a_table_fails_one_lookup(alone: Instance) -> No
     import sqlite3
     from contextlib import closing
 
-    path = alone.state / "sql/roster.db"
+    path, log = alone.state / "sql/roster.db", alone.home / "mail-logs/dovecot.log"
     assert alone.can_log_in(STEADY)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE another (name TEXT)")
         connection.commit()
-        assert not alone.can_log_in(STEADY)
+        before = log.read_text()
+        alone.can_log_in(STEADY)  # with Dovecot 2.4 only the lookup of app passwords fails
+        assert "schema" in log.read_text().removeprefix(before), log.read_text().removeprefix(
+            before
+        )
         assert alone.can_log_in(STEADY)
     alone.setup("apply", "--verify")
 

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -124,8 +125,12 @@ def kind_of(path: Path) -> str:
 
 def everything(home: Path) -> list[tuple[str, str]]:
     """Every path of a home with its kind. A link is what it leads to, and that is elsewhere."""
-    paths = [home, *home.rglob("*")]
-    return [(str(path), kind_of(path)) for path in paths if not path.is_symlink()]
+    found = []
+    for path in (home, *home.rglob("*")):
+        with suppress(FileNotFoundError):  # a temporary file of a server
+            if not path.is_symlink():
+                found.append((str(path), kind_of(path)))
+    return found
 
 
 def by_setpriv(user: str | int, paths: list[tuple[str, str]]) -> str:

@@ -53,7 +53,7 @@ def certbot(folder: Path, number: int, issued: Issued) -> None:
 
 @pytest.fixture(scope="module", params=["few capabilities", "user namespace"])
 def made(request: pytest.FixtureRequest, sink: Sink, authority: Authority) -> Iterator[Container]:
-    limits = [*kubernetes.limits(kubernetes.render(kubernetes.KUBERNETES / "base")), "--tmpfs=/tmp"]
+    limits = kubernetes.limits(kubernetes.render(kubernetes.KUBERNETES / "base"))
     if request.param == "user namespace":
         if not runtime():
             pytest.skip("podman can't run a container on this machine")
@@ -72,7 +72,8 @@ def made(request: pytest.FixtureRequest, sink: Sink, authority: Authority) -> It
         (found.config / "postfix-virtual.cf").write_text(f"out@example.com {FRIEND}\n")
         certificates = found.folder / "letsencrypt"
         certbot(certificates, 1, authority.issue(HOSTNAME))
-        found.mounts = [*found.mounts, Mount(certificates, "/etc/letsencrypt", True)]
+        added = Mount(None, "/tmp", False), Mount(certificates, "/etc/letsencrypt", True)
+        found.mounts = [*found.mounts, *added]
         if request.param == "user namespace":
             for path in (found.folder, *found.folder.rglob("*")):
                 os.chown(path, _ROOT, _ROOT, follow_symlinks=False)

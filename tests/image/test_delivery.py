@@ -72,8 +72,8 @@ def made(request: pytest.FixtureRequest, sink: Sink, authority: Authority) -> It
         (found.config / "postfix-virtual.cf").write_text(f"out@example.com {FRIEND}\n")
         certificates = found.folder / "letsencrypt"
         certbot(certificates, 1, authority.issue(HOSTNAME))
-        added = Mount(None, "/tmp", False), Mount(certificates, "/etc/letsencrypt", True)
-        found.mounts = [*found.mounts, *added]
+        letsencrypt = Mount(certificates, "/etc/letsencrypt", True)
+        found.mounts = [Mount(None, "/tmp"), *found.mounts, letsencrypt]
         if request.param == "user namespace":
             for path in (found.folder, *found.folder.rglob("*")):
                 os.chown(path, _ROOT, _ROOT, follow_symlinks=False)

@@ -50,8 +50,12 @@ def pids(instance: Instance) -> list[int]:
 
 
 def stop_all(instance: Instance) -> None:
-    for each in pids(instance):
-        os.kill(each, signal.SIGSTOP)
+    """Stops every process, also one that has just begun: the main process begins them."""
+    stopped = set[int]()
+    while new := [each for each in pids(instance) if each not in stopped]:
+        for each in new:
+            os.kill(each, signal.SIGSTOP)
+        stopped |= {*new}
 
 
 def incoming(instance: Clients, to: str, subject: str, body: str = "Hello.") -> None:

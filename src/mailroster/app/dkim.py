@@ -11,7 +11,7 @@ A rotation changes the selector of a domain without a moment in which a signatur
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from mailroster.analysis.dns.dkim_record import is_same_key, public_key, record_name, zone_line
@@ -26,7 +26,7 @@ from mailroster.roster.roster import Roster
 from mailroster.routing.router import Router
 from mailroster.servers import dkim_keys, new_keys, signer
 from mailroster.servers.config import dkim
-from mailroster.servers.config.dkim import Key, Rotation
+from mailroster.servers.config.dkim import Key, KeyFile, Rotation
 from mailroster.store.links import ConfigFolder
 from mailroster.system.clock import Clock
 
@@ -90,17 +90,22 @@ def make_keys(
 
     Raises Refused for a key that can't be read, and for a domain that has another selector.
     """
-    records = []
+    records, files = [], _KeyFiles(home.settings)
     for domain in names:
-        same = [key for key in _keys(home.settings, domain) if key.kind == kind]
+        keys = files.keys(domain)
+        same = [key for key in keys if key.kind == kind]
         if same and selector and selector not in {key.selector for key in same}:
             raise Refused(
                 f"{domain} has a key with the selector {same[0].selector!r}; to change it: "
                 f"setup dkim rotate {domain} --selector {selector}"
             )
-        created = not same
-        key = _wanted(same, selector) if same else _create(home, domain, kind, bits, selector)
-        records.append(_record(key, created=created, signs=True))
+        if same:
+            key = _wanted(same, selector)
+        else:
+            name = selector or _usual_selector(kind, {key.selector for key in keys})
+            key = _create(home, domain, kind, bits, name)
+            files.add(key)
+        records.append(_record(key, created=not same, signs=True))
     put_in_force(home)
     return records
 
@@ -111,12 +116,14 @@ def _wanted(keys: list[Key], selector: str) -> Key:
     return named[0] if named else keys[0]
 
 
+def _usual_selector(kind: str, used: Collection[str]) -> str:
+    """dkim.SELECTOR, if no key of another kind has that."""
+    return dkim.SELECTOR if dkim.SELECTOR not in used else f"{dkim.SELECTOR}-{kind}"
+
+
 def _create(home: Home, domain: str, kind: str, bits: int, selector: str) -> Key:
-    """A new key. Without a selector it is dkim.SELECTOR, if no key of another kind has that."""
+    """A new key, or that of another command at the same time."""
     config = home.settings.config
-    others = {key.selector for key in _keys(home.settings, domain)}
-    if not selector:
-        selector = dkim.SELECTOR if dkim.SELECTOR not in others else f"{dkim.SELECTOR}-{kind}"
     pem = dkim_keys.generate(kind, bits)
     key = Key(domain, selector, _file(domain, selector), kind, pem, "")
     zone = zone_line(key.name(), dkim_keys.public_part(key).text())
@@ -126,7 +133,7 @@ def _create(home: Home, domain: str, kind: str, bits: int, selector: str) -> Key
             raise Refused(
                 f"{_file(domain, selector)} is a key of another type; choose another selector"
             )
-        return same[0]  # of another command at the same time
+        return same[0]
     return key
 
 
@@ -134,15 +141,30 @@ def _file(domain: str, selector: str) -> str:
     return f"{dkim.OPENDKIM_KEYS}/{domain}/{selector}{dkim.PRIVATE}"
 
 
-def _keys(settings: Settings, domain: str, *, is_rotating: bool = True) -> list[Key]:
-    """The keys of a domain; those that sign are first. `is_rotating`: a rotation counts. Raises
-    Refused for a file that can't be read as a key."""
-    keys: dict[str, Key] = {}
-    selectors: dict[str, set[str]] = {}
-    rotations: dict[str, Rotation] = {}
-    for folder in dkim_keys.folders(settings):
-        for file in dkim_keys.key_files(folder):
-            if file.domain != domain or file.selector in keys:
+class _KeyFiles:
+    """The files about keys in the config folders, read once for any number of domains."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = _folder(settings)
+        self._files: dict[str, list[tuple[ConfigFolder, KeyFile]]] = {}
+        self._selectors: dict[str, set[str]] = {}
+        self._rotations: dict[str, Rotation] = {}
+        for folder in dkim_keys.folders(settings):
+            for file in dkim_keys.key_files(folder):
+                self._files.setdefault(file.domain, []).append((folder, file))
+            self._selectors = {**dkim_keys.preferred(folder), **self._selectors}
+            self._rotations = {**dkim_keys.rotations(folder), **self._rotations}
+
+    def add(self, key: Key) -> None:
+        """Adds a key that was created in the config folder."""
+        self._files.setdefault(key.domain, []).append((self._folder, KeyFile(*key[:3])))
+
+    def keys(self, domain: str, *, is_rotating: bool = True) -> list[Key]:
+        """The keys of a domain; those that sign are first. `is_rotating`: a rotation counts. Raises
+        Refused for a file that can't be read as a key."""
+        keys: dict[str, Key] = {}
+        for folder, file in self._files.get(domain, []):
+            if file.selector in keys:
                 continue
             try:
                 keys[file.selector] = dkim_keys.load(folder, file)
@@ -151,10 +173,14 @@ def _keys(settings: Settings, domain: str, *, is_rotating: bool = True) -> list[
                 raise Refused(
                     f"{path} can't be used: {fault}; replace it by a private key, or remove it"
                 ) from None
-        selectors = {**dkim_keys.preferred(folder), **selectors}
-        rotations = {**dkim_keys.rotations(folder), **rotations}
-    signing = dkim.chosen(keys.values(), selectors, rotations if is_rotating else {})
-    return [*signing, *(key for key in keys.values() if key not in signing)]
+        rotations = self._rotations if is_rotating else {}
+        signing = dkim.chosen(keys.values(), self._selectors, rotations)
+        return [*signing, *(key for key in keys.values() if key not in signing)]
+
+
+def _keys(settings: Settings, domain: str, *, is_rotating: bool = True) -> list[Key]:
+    """The keys of one domain, as _KeyFiles.keys."""
+    return _KeyFiles(settings).keys(domain, is_rotating=is_rotating)
 
 
 def _record(key: Key, *, created: bool, signs: bool) -> Record:

@@ -22,6 +22,7 @@ from mailroster.daemons.healing import Displaced, Healer
 from mailroster.daemons.instance_lock import single_instance
 from mailroster.daemons.log_stream import streamed
 from mailroster.daemons.policy.service import argv as policy_argv
+from mailroster.daemons.rewriting import srs_server
 from mailroster.daemons.signing import Signing
 from mailroster.daemons.supervisor import STOP_S, Server, Supervisor
 from mailroster.daemons.tasks import (
@@ -31,13 +32,12 @@ from mailroster.daemons.tasks import (
     unless_stopped,
 )
 from mailroster.servers import families, in_force, running, spam_filter, survivors
-from mailroster.servers.config import srs
 from mailroster.servers.config.endpoints import listed
 from mailroster.servers.families import Process
 from mailroster.servers.folders import remove_sockets
 from mailroster.servers.health import unready
 from mailroster.servers.mailboxes import mail_folder
-from mailroster.servers.ports import causes, srs_ports_in_use
+from mailroster.servers.ports import causes
 from mailroster.servers.prepare import configure_signer, prepare
 from mailroster.servers.prerequisites import check
 from mailroster.system import sd_notify
@@ -80,11 +80,11 @@ class Up:
                 lambda: running.policy_pid(layout),
             ),
             log,
-            check=lambda: self._healer.check_owner(),
+            check=self._check_owner,
         )
         self._srs: list[Supervisor] = []
         self._servers = [
-            Supervisor(server, log, self._flush, lambda: self._healer.check_owner())
+            Supervisor(server, log, self._flush, self._check_owner)
             for server in (
                 Server(
                     "dovecot",
@@ -103,13 +103,7 @@ class Up:
         ]
         self._certificates = CertificateFollower(settings, layout, self._reload_certificates)
         if settings.enable_srs:
-            server = Server(
-                "postsrsd",
-                srs.argv(settings, layout, settings.hostname),
-                lambda: running.srs_pid(layout),
-                layout.srs_pid,
-                lambda: srs_ports_in_use(settings),
-            )
+            server = srs_server(settings, layout, settings.hostname)
             self._srs = [Supervisor(server, log, self._flush, self._check_owner)]
         self._warnings: set[str] = set()  # of `prepare`
         self._spare = families.SpareDescriptors()

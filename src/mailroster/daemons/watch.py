@@ -18,6 +18,7 @@ from mailroster.daemons.follower import Follower
 from mailroster.daemons.healing import Displaced, Healer
 from mailroster.daemons.instance_lock import single_instance
 from mailroster.daemons.policy.service import argv as policy_argv
+from mailroster.daemons.rewriting import srs_server
 from mailroster.daemons.signing import Signing
 from mailroster.daemons.supervisor import Server, Supervisor
 from mailroster.daemons.tasks import (
@@ -27,10 +28,8 @@ from mailroster.daemons.tasks import (
     unless_stopped,
 )
 from mailroster.servers import families, in_force, running
-from mailroster.servers.config import srs
 from mailroster.servers.config.endpoints import endpoints
 from mailroster.servers.host_postfix import host_postfix
-from mailroster.servers.ports import srs_ports_in_use
 from mailroster.servers.prepare import prepare_host
 from mailroster.servers.prerequisites import check_host, origin
 from mailroster.servers.reopen import reload_servers
@@ -68,24 +67,17 @@ class Watch:
             policy_argv(layout, settings.logs),
             lambda: running.policy_pid(layout),
         )
-        self._policy = Supervisor(server, log, check=lambda: self._healer.check_owner())
+        self._policy = Supervisor(server, log, check=self._check_owner)
         self._certificates = CertificateFollower(settings, layout, lambda: reload_servers(layout))
         self._healer = Healer(settings, layout, self._follower, [self._policy], self._prepare)
-        self._srs = Supervisor(self._srs_server(), log, check=lambda: self._healer.check_owner())
-        self._signing = Signing(settings, layout, self._prepare, lambda: self._healer.check_owner())
+        name = host_postfix(layout).myhostname if settings.enable_srs else ""
+        server = srs_server(settings, layout, name)
+        self._srs = Supervisor(server, log, check=self._check_owner)
+        self._signing = Signing(settings, layout, self._prepare, self._check_owner)
         self._filtering = Filtering(settings, layout)
 
-    def _srs_server(self) -> Server:
-        """postsrsd, which runs if the setting enable_srs is on."""
-        settings, layout = self._settings, self._layout
-        domain = host_postfix(layout).myhostname if settings.enable_srs else ""
-        return Server(
-            "postsrsd",
-            srs.argv(settings, layout, domain),
-            lambda: running.srs_pid(layout),
-            layout.srs_pid,
-            lambda: srs_ports_in_use(settings),
-        )
+    def _check_owner(self) -> None:
+        self._healer.check_owner()
 
     def once(self) -> None:
         """Creates missing files, and reconciles until no change waits for time to pass. Raises as

@@ -119,6 +119,11 @@ def has_reports(settings: Settings) -> bool:
     return settings.reports_port() > 0
 
 
+def renewable(settings: Settings, certificates: str) -> str:
+    """Certificates for the Dovecot of a host, if the settings name any."""
+    return f"{certificates}{KEEP_CLIENTS}\n" if settings.names_certificate() else ""
+
+
 def looks_again(settings: Settings) -> str:
     """The line of a passdb of accounts behind which a block is looked up again, as it may have
     begun while the password was checked. An account is in one of these passdbs only, and the others

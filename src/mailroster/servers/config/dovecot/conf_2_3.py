@@ -146,13 +146,6 @@ protocol lmtp {{
 """
 
 
-def _renewable(settings: Settings, layout: Layout) -> str:
-    """Certificates for the Dovecot of a host, if the settings name any."""
-    if not settings.names_certificate():
-        return ""
-    return f"{_certificates(settings, layout)}{common.KEEP_CLIENTS}\n"
-
-
 def _certificates(settings: Settings, layout: Layout) -> str:
     return "".join(
         f"ssl_{kind}cert = <{path}\nssl_{kind}key = <{path}\n"
@@ -218,7 +211,7 @@ def drop_in(settings: Settings, layout: Layout, current: Mapping[str, str]) -> s
 {common.DROP_IN_HEADER}
 auth_mechanisms = {_union(current["auth_mechanisms"], ["plain", "login"])}
 {_names()}recipient_delimiter = {s.recipient_delimiter}
-{_renewable(s, layout)}
+{common.renewable(s, _certificates(s, layout))}
 mail_plugins = {_union(current["mail_plugins"], everywhere)}
 protocol imap {{
   mail_plugins = {_union(current["imap/mail_plugins"], imap)}

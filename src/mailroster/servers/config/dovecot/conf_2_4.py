@@ -93,13 +93,6 @@ protocol lmtp {{
 {common.overrides(layout)}"""
 
 
-def _renewable(settings: Settings, layout: Layout) -> str:
-    """Certificates for the Dovecot of a host, if the settings name any."""
-    if not settings.names_certificate():
-        return ""
-    return f"{_certificates(settings, layout)}{common.KEEP_CLIENTS}\n"
-
-
 def _certificates(settings: Settings, layout: Layout) -> str:
     return "".join(
         f"ssl_server_{kind}cert_file = {path}\nssl_server_{kind}key_file = {path}\n"
@@ -179,7 +172,7 @@ auth_mechanisms {{
   login = yes
 }}
 {_names()}recipient_delimiter = {s.recipient_delimiter}
-{_renewable(s, layout)}{_quota(s, layout)}
+{common.renewable(s, _certificates(s, layout))}{_quota(s, layout)}
 protocol imap {{
 {_plugins("imap_quota" if s.enable_quotas else "", *spam_sieve.imap_plugins(s))}}}
 # Postfix delivers up to 20 messages to a mailbox at once. Dovecot's limit of 10 would defer the

@@ -20,13 +20,13 @@ SOMEBODY = "somebody@domain1.example.com"
 ACCOUNTS, ALIASES = "postfix-accounts.cf", "postfix-virtual.cf"
 
 
-def login_ms(instance: Instance) -> float:
+def login_ms(instance: Instance, user: str = SOMEBODY, password: str = PASSWORD) -> float:
     """From the word to the answer."""
     port = instance.ports["imaps"]
     session = imaplib.IMAP4_SSL("127.0.0.1", port, ssl_context=trusting())
     try:
         start = time.perf_counter()
-        session.authenticate("PLAIN", lambda _: f"\0{SOMEBODY}\0{PASSWORD}".encode())
+        session.authenticate("PLAIN", lambda _: f"\0{user}\0{password}".encode())
         return 1000 * (time.perf_counter() - start)
     finally:
         session.shutdown()

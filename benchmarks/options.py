@@ -17,7 +17,6 @@ changes.
 """
 
 import hashlib
-import imaplib
 import os
 import re
 import statistics
@@ -31,11 +30,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.support import processes, spam
-from tests.support.instance import HASH, PASSWORD, Instance, free_ports, message, trusting
+from tests.support.instance import HASH, PASSWORD, Instance, free_ports, message
 from tests.support.pki import Authority
 
 from benchmarks.accepted import postfix
 from benchmarks.folder import write_config
+from benchmarks.login import login_ms
 from mailroster.base.layout import Layout
 from mailroster.servers import running
 
@@ -144,7 +144,7 @@ def measured(instance: Instance, option: Option) -> Run:
     ready = Cost(1000 * (time.perf_counter() - begin), start_cpu_ms(instance))
     option.started(instance)
     time.sleep(SETTLE_S)
-    login = cost(instance, (login_ms(instance, option.password) for _ in range(LOGINS)))
+    login = cost(instance, (login_ms(instance, SOMEBODY, option.password) for _ in range(LOGINS)))
     with instance.smtp("submission") as session:
         session.login(SOMEBODY, option.password)
         submitted = cost(instance, accepted_ms(session.sendmail, SOMEBODY, STRANGER))
@@ -172,16 +172,6 @@ def cost(instance: Instance, times_ms: Iterator[float]) -> Cost:
 
 def median(figures: Iterable[float]) -> float:
     return statistics.median(figures)
-
-
-def login_ms(instance: Instance, password: str) -> float:
-    session = imaplib.IMAP4_SSL("127.0.0.1", instance.ports["imaps"], ssl_context=trusting())
-    try:
-        start = time.perf_counter()
-        session.authenticate("PLAIN", lambda _: f"\0{SOMEBODY}\0{password}".encode())
-        return 1000 * (time.perf_counter() - start)
-    finally:
-        session.shutdown()
 
 
 def accepted_ms(send: Callable[..., object], sender: str, recipient: str) -> Iterator[float]:

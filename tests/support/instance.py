@@ -101,10 +101,10 @@ class Clients:
         except imaplib.IMAP4.error:
             return False
 
-    def subjects(self, user: str, password: str = PASSWORD) -> list[str]:
-        """Subjects in the INBOX, oldest first."""
+    def subjects(self, user: str, password: str = PASSWORD, folder: str = "INBOX") -> list[str]:
+        """Subjects in a folder, oldest first."""
         with self.imap(user, password) as session:
-            session.select("INBOX", readonly=True)
+            session.select(folder, readonly=True)
             _, found = session.search(None, "ALL")
             subjects = []
             for number in found[0].split():

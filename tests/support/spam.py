@@ -71,15 +71,7 @@ def incoming(instance: Clients, to: str, subject: str, body: str = "Hello.") -> 
 
 def in_folder(instance: Instance, user: str, folder: str) -> list[str]:
     """The subjects in a folder of a mailbox."""
-    with instance.imap(user) as session:
-        session.select(folder, readonly=True)
-        _, found = session.search(None, "ALL")
-        subjects = []
-        for number in found[0].split():
-            _, parts = session.fetch(number, "(BODY[HEADER.FIELDS (SUBJECT)])")
-            header = parts[0][1] if isinstance(parts[0], tuple) else b""
-            subjects.append(header.decode().removeprefix("Subject: ").strip())
-        return subjects
+    return instance.subjects(user, folder=folder)
 
 
 def learned(instance: Instance) -> int:
